@@ -1,0 +1,24 @@
+# The front door. Every target is one line that calls the real thing.
+bun = node_modules/.bin/bun
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+run: ## boot two directors, two web servers and a client, and watch the traffic survive (ARGS=--help)
+	@image/setup.sh build && $(bun) image/run.ts $(ARGS)
+
+test: ## run every suite (SUITE="unit sim" for some)
+	@image/setup.sh test && $(bun) test/run.ts $(SUITE)
+
+image: ## build the image into out/
+	@image/setup.sh build && $(bun) image/build.ts $(ARGS)
+
+bench: ## measure Drover beside its peers, as ratios
+	@image/setup.sh test && $(bun) test/bench/run.ts $(ARGS)
+
+format: ## put every file into the house style
+	@$(bun) x biome check --write
+
+.PHONY: help run test image bench format

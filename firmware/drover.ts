@@ -1,0 +1,41 @@
+#!/usr/bin/env bun
+/**
+ * One program, many names: `drover NAME …`, or a link called NAME.
+ * A command's module is loaded only when it is asked for, so that every process stays small.
+ */
+import { basename } from "node:path";
+
+/** Runs a command with the words after its name; resolves with the exit status. */
+export type Command = (words: readonly string[]) => Promise<number>;
+
+interface Entry {
+	readonly summary: string;
+	load(): Promise<{ readonly main: Command }>;
+}
+
+const commands: Readonly<Record<string, Entry>> = {};
+
+function usage(): string {
+	const width = Math.max(...Object.keys(commands).map((name) => name.length));
+	const lines = Object.entries(commands).map(([name, entry]) => `  ${name.padEnd(width)}  ${entry.summary}`);
+	return ["usage: drover COMMAND …", "", ...lines, "", "drover COMMAND --help says more."].join("\n");
+}
+
+async function run(argv: readonly string[]): Promise<number> {
+	const called = basename(argv[1] ?? "drover").replace(/\.ts$/, "");
+	const words = argv.slice(2);
+	const name = called === "drover" ? words.shift() : called;
+	if (name === undefined || name === "help" || name === "--help" || name === "-h") {
+		console.log(usage());
+		return name === undefined ? 2 : 0;
+	}
+	const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
+	if (entry === undefined) {
+		console.error(`drover: there is no command "${name}"\n\n${usage()}`);
+		return 2;
+	}
+	const { main } = await entry.load();
+	return main(words);
+}
+
+if (import.meta.main) process.exitCode = await run(process.argv);

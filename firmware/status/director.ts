@@ -1,0 +1,60 @@
+/** What `drover director` answers to "status" on its socket, and what it publishes to subscribers. */
+import type { Protocol } from "../config/model.ts";
+
+export interface DirectorStatus {
+	/** Unix milliseconds. */
+	readonly startedAtMs: number;
+	readonly configFile: string;
+	/** Null when the kernel has no IPVS; then `ipvsError` says why. */
+	readonly ipvsVersion: string | null;
+	readonly ipvsError: string | null;
+	readonly virtualServers: readonly VirtualServerStatus[];
+}
+
+export interface VirtualServerStatus {
+	/** As keepalived writes it in messages: "[192.168.80.200]:tcp:80", "FWM 3", "[group]:1". */
+	readonly name: string;
+	readonly protocol: Protocol;
+	readonly scheduler: string;
+	readonly forwarding: "NAT" | "DR" | "TUN";
+	readonly quorum: number;
+	readonly quorumUp: boolean;
+	readonly onSorryServer: boolean;
+	readonly aliveRealServers: number;
+	readonly totalRealServers: number;
+	/** From the kernel: per second, and in all. */
+	readonly connectionsPerSecond: number;
+	readonly inBytesPerSecond: number;
+	readonly outBytesPerSecond: number;
+	readonly connections: number;
+	readonly realServers: readonly RealServerStatus[];
+}
+
+export interface RealServerStatus {
+	readonly address: string;
+	readonly port: number;
+	readonly alive: boolean;
+	/** What the kernel has now; 0 while inhibited or draining. */
+	readonly weight: number;
+	readonly activeConnections: number;
+	readonly inactiveConnections: number;
+	readonly connectionsPerSecond: number;
+	readonly checks: readonly {
+		readonly kind: string;
+		readonly up: boolean;
+		/** The last answer in words, such as "connection refused" or "HTTP 503". */
+		readonly detail: string;
+		readonly atMs: number;
+	}[];
+	/** The path check's own verdict; null when it does not apply. */
+	readonly path: { readonly ok: boolean; readonly detail: string } | null;
+}
+
+export type DirectorEvent = {
+	readonly kind: "real-server" | "quorum" | "drift";
+	readonly atMs: number;
+	readonly virtualServer: string;
+	readonly realServer: string | null;
+	readonly up: boolean;
+	readonly reason: string;
+};

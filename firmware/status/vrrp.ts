@@ -1,0 +1,42 @@
+/** What `drover vrrp` answers to "status" on its socket, and what it publishes to subscribers. */
+
+export type VrrpStateName = "INIT" | "BACKUP" | "MASTER" | "FAULT";
+
+export interface VrrpStatus {
+	/** Unix milliseconds. */
+	readonly startedAtMs: number;
+	readonly configFile: string;
+	readonly instances: readonly VrrpInstanceStatus[];
+	readonly syncGroups: readonly { readonly name: string; readonly state: VrrpStateName }[];
+}
+
+export interface VrrpInstanceStatus {
+	readonly name: string;
+	readonly state: VrrpStateName;
+	/** Why it is in this state, in the operator's words, such as "no advert from 10.0.0.1 for 3.6 s". */
+	readonly reason: string;
+	readonly sinceMs: number;
+	readonly interface: string;
+	readonly virtualRouterId: number;
+	readonly version: 2 | 3;
+	readonly basePriority: number;
+	readonly effectivePriority: number;
+	readonly advertIntervalMs: number;
+	/** The address that the current master advertises from; null when none was heard. */
+	readonly masterAddress: string | null;
+	readonly masterPriority: number | null;
+	readonly virtualAddresses: readonly string[];
+	/** Set while a second master is heard: what is wrong, such as "10.0.0.2 sends interval 2 s, ours is 1 s". */
+	readonly conflict: string | null;
+	/** The counters of keepalived's stats dump. */
+	readonly counters: Readonly<Record<string, number>>;
+}
+
+export type VrrpEvent = {
+	readonly kind: "transition";
+	readonly atMs: number;
+	readonly instance: string;
+	readonly from: VrrpStateName;
+	readonly to: VrrpStateName;
+	readonly reason: string;
+};

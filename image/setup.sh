@@ -1,0 +1,56 @@
+#!/bin/sh
+# Sets up a Debian 12 machine (as root) for building, running and testing: Debian packages,
+# the pinned Bun and npm packages, the Rust shim. Does nothing that is already done.
+#
+#   image/setup.sh build    what the image and the lab need
+#   image/setup.sh test     that, and the peers the tests compare with
+set -eu
+cd "$(dirname "$0")/.."
+
+build_packages="busybox-static ca-certificates cpio dosfstools e2fsprogs fdisk gcc grub-common grub-efi-amd64-bin \
+	grub-pc-bin iproute2 iputils-ping kmod libc6-dev linux-image-amd64 make mtools procps qemu-system-x86 \
+	runit socat squashfs-tools cryptsetup-bin zstd"
+test_packages="haproxy ipvsadm iputils-arping keepalived nftables nginx-light openssl ovmf psmisc snmp strace tcpdump \
+	tmux tshark user-mode-linux varnish wrk"
+
+installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+install_missing() {
+	missing=
+	for package in "$@"; do installed "$package" || missing="$missing $package"; done
+	[ -n "$missing" ] || return 0
+	[ "$(id -u)" = 0 ] || {
+		echo "These Debian packages are missing; run this as root, or install them:$missing" >&2
+		exit 1
+	}
+	echo "Installing Debian packages:$missing"
+	[ -n "${apt_updated:-}" ] || apt-get update -q >/dev/null
+	apt_updated=1
+	# A freshly installed peer must not start as a service of this machine.
+	policy=/usr/sbin/policy-rc.d
+	[ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
+	# shellcheck disable=SC2086
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null
+}
+
+# shellcheck disable=SC2086
+install_missing $build_packages
+# shellcheck disable=SC2086
+[ "${1:-build}" != test ] || install_missing $test_packages
+
+cargo_is_new_enough() {
+	command -v cargo >/dev/null && cargo --version | awk '{ split($2, v, "."); exit !(v[1] > 1 || v[2] >= 88) }'
+}
+cargo_is_new_enough || install_missing rustc-web cargo-web
+
+command -v npm >/dev/null || install_missing npm
+stamp=node_modules/.package-lock.json
+if [ ! -e $stamp ] || [ package-lock.json -nt $stamp ]; then
+	echo "Installing npm packages"
+	npm ci --no-progress --loglevel=error
+	touch $stamp
+fi
+
+native/build.sh

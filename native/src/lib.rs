@@ -1,0 +1,5 @@
+//! What JavaScript cannot do on Linux, and nothing else: system calls with their
+//! errno, an epoll thread, and the real-time thread. Policy lives in TypeScript.
+
+mod poller;
+mod syscalls;

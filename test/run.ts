@@ -1,0 +1,148 @@
+/**
+ * Runs every suite, fastest first, and closes with the sum: `N passed, N failed`.
+ * A suite that cannot run, or that ran no test, counts as failed. Nothing is skipped silently.
+ *
+ *   bun test/run.ts             all suites
+ *   bun test/run.ts unit sim    the named ones
+ */
+import { existsSync } from "node:fs";
+
+interface Suite {
+	readonly name: string;
+	readonly what: string;
+	readonly command: readonly string[];
+	/** The whole suite's bound. */
+	readonly limitSeconds: number;
+	/** "check": exit status 0 is one pass. "bun": the totals that bun test prints. */
+	readonly kind: "check" | "bun";
+}
+
+const bin = `${import.meta.dir}/../node_modules/.bin`;
+const bunTest = (...paths: string[]) => [process.execPath, "test", ...paths.map((path) => `./test/${path}`)];
+
+const suites: readonly Suite[] = [
+	{
+		name: "format",
+		what: "formatter and linter",
+		command: [`${bin}/biome`, "check", "--error-on-warnings"],
+		limitSeconds: 60,
+		kind: "check",
+	},
+	{
+		name: "types",
+		what: "TypeScript, strict",
+		command: [`${bin}/tsc`, "--noEmit"],
+		limitSeconds: 120,
+		kind: "check",
+	},
+	{
+		name: "unit",
+		what: "the specification, area by area",
+		command: bunTest(
+			"tidy.test.ts",
+			"bus",
+			"wire",
+			"kernel",
+			"config",
+			"vrrp",
+			"health",
+			"director",
+			"cache",
+			"console",
+			"image",
+		),
+		limitSeconds: 420,
+		kind: "bun",
+	},
+	{
+		name: "sim",
+		what: "the election under a hostile network, seed by seed",
+		command: bunTest("sim"),
+		limitSeconds: 300,
+		kind: "bun",
+	},
+	{
+		name: "netns",
+		what: "real sockets and real peers in network namespaces",
+		command: bunTest("lab/netns"),
+		limitSeconds: 600,
+		kind: "bun",
+	},
+	{
+		name: "lab",
+		what: "the booted image: directors, web servers, a client",
+		command: bunTest("lab/vm"),
+		limitSeconds: 900,
+		kind: "bun",
+	},
+];
+
+interface Totals {
+	passed: number;
+	failed: number;
+}
+
+async function runSuite(suite: Suite): Promise<Totals> {
+	const started = performance.now();
+	console.log(`\n── ${suite.name}: ${suite.what}`);
+	const child = Bun.spawn([...suite.command], {
+		cwd: `${import.meta.dir}/..`,
+		stdin: "ignore",
+		stdout: "inherit",
+		stderr: "pipe",
+		env: { ...process.env, NO_COLOR: "1" },
+	});
+	const timer = setTimeout(() => {
+		console.log(`${suite.name}: over its limit of ${suite.limitSeconds} s, stopped`);
+		child.kill("SIGKILL");
+	}, suite.limitSeconds * 1000);
+	let text = "";
+	const decoder = new TextDecoder();
+	for await (const chunk of child.stderr) {
+		process.stdout.write(chunk);
+		text += decoder.decode(chunk, { stream: true });
+	}
+	const status = await child.exited;
+	clearTimeout(timer);
+	const totals =
+		suite.kind === "check"
+			? { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 }
+			: bunTotals(text, status);
+	const seconds = ((performance.now() - started) / 1000).toFixed(1);
+	console.log(`── ${suite.name}: ${totals.passed} passed, ${totals.failed} failed in ${seconds} s`);
+	return totals;
+}
+
+/** The totals that bun test prints at its end; a run without them, or without a test, is one failure. */
+export function bunTotals(text: string, status: number): Totals {
+	const last = (word: string) =>
+		Number([...text.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1)?.[1] ?? 0);
+	const passed = last("pass");
+	const failed = last("fail") + last("skip") + last("todo");
+	if (passed + failed === 0 || (status !== 0 && failed === 0)) return { passed, failed: 1 };
+	return { passed, failed };
+}
+
+if (import.meta.main) {
+	const wanted = process.argv.slice(2);
+	const unknown = wanted.filter((name) => !suites.some((suite) => suite.name === name));
+	if (unknown.length > 0) {
+		console.error(
+			`no such suite: ${unknown.join(", ")} (there are ${suites.map((suite) => suite.name).join(", ")})`,
+		);
+		process.exit(2);
+	}
+	const sum: Totals = { passed: 0, failed: 0 };
+	for (const suite of suites) {
+		if (wanted.length > 0 && !wanted.includes(suite.name)) continue;
+		const present =
+			suite.kind === "check" ||
+			suite.command.slice(2).some((path) => existsSync(`${import.meta.dir}/../${path}`));
+		const totals = present ? await runSuite(suite) : { passed: 0, failed: 1 };
+		if (!present) console.log(`\n── ${suite.name}: its tests are missing`);
+		sum.passed += totals.passed;
+		sum.failed += totals.failed;
+	}
+	console.log(`\n${sum.passed} passed, ${sum.failed} failed`);
+	process.exit(sum.failed === 0 ? 0 : 1);
+}

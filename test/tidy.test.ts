@@ -1,0 +1,104 @@
+/** The tree keeps itself in order: imports run one way, decisions import no edge. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+import { Glob } from "bun";
+
+const root = join(import.meta.dir, "..");
+
+interface Source {
+	readonly path: string;
+	readonly imports: readonly string[];
+}
+
+/** Every firmware file with what it imports: paths from the root for its own, bare names for the rest. */
+const sources: readonly Source[] = [...new Glob("firmware/**/*.ts").scanSync(root)].sort().map((path) => {
+	const text = readFileSync(join(root, path), "utf8");
+	const imports = [...text.matchAll(/(?:^|\s)(?:import|export)\s(?:[^"';]*?\sfrom\s)?"([^"]+)"/g)].map(
+		(match) =>
+			match[1]!.startsWith(".") ? normalize(relative(root, join(root, dirname(path), match[1]!))) : match[1]!,
+	);
+	return { path, imports };
+});
+
+/** Files and folders that decide: no socket, clock, file or process. */
+const pure = [
+	"firmware/wire/",
+	"firmware/config/model.ts",
+	"firmware/config/keepalived/lexer.ts",
+	"firmware/config/keepalived/keywords/",
+	"firmware/vrrp/router.ts",
+	"firmware/vrrp/sync-group.ts",
+	"firmware/vrrp/tracking.ts",
+	"firmware/health/verdict.ts",
+	"firmware/director/desired.ts",
+	"firmware/director/reconcile.ts",
+	"firmware/cache/vcl/",
+	"firmware/cache/http/freshness.ts",
+	"firmware/cache/store/freshness.ts",
+];
+const edges = [
+	/^node:(fs|net|dgram|child_process|http|tls|os|process)/,
+	/^bun$/,
+	/^firmware\/kernel\//,
+	/^native\//,
+	/^firmware\/bus\//,
+];
+
+const isPure = (path: string) =>
+	pure.some((place) => path === place || (place.endsWith("/") && path.startsWith(place)));
+
+describe("imports run one way", () => {
+	test("a file that decides imports no edge, directly or through others", () => {
+		const byPath = new Map(sources.map((source) => [source.path, source]));
+		const offences: string[] = [];
+		for (const source of sources.filter(({ path }) => isPure(path))) {
+			const seen = new Set<string>();
+			const visit = (path: string, trail: string) => {
+				for (const target of byPath.get(path)?.imports ?? []) {
+					if (edges.some((edge) => edge.test(target))) offences.push(`${trail} → ${target}`);
+					else if (!seen.has(target)) {
+						seen.add(target);
+						visit(target, `${trail} → ${target}`);
+					}
+				}
+			};
+			visit(source.path, source.path);
+		}
+		expect(offences).toEqual([]);
+	});
+
+	test("only kernel/ imports the shim", () => {
+		const offences = sources.filter(
+			({ path, imports }) =>
+				!path.startsWith("firmware/kernel/") && imports.some((name) => name.startsWith("native/")),
+		);
+		expect(offences.map(({ path }) => path)).toEqual([]);
+	});
+
+	test("wire/ imports only itself; kernel/ and bus/ know no service", () => {
+		const allowed: Record<string, RegExp> = {
+			"firmware/wire/": /^firmware\/wire\//,
+			"firmware/kernel/": /^(firmware\/(kernel|wire)\/|native\/|node:|bun$)/,
+			"firmware/bus/": /^(firmware\/bus\/|node:|bun$|zod$|cbor-x$)/,
+		};
+		const offences: string[] = [];
+		for (const [place, pattern] of Object.entries(allowed))
+			for (const source of sources.filter(({ path }) => path.startsWith(place)))
+				for (const name of source.imports) if (!pattern.test(name)) offences.push(`${source.path} → ${name}`);
+		expect(offences).toEqual([]);
+	});
+
+	test("the sources were found", () => {
+		expect(sources.length).toBeGreaterThan(10);
+	});
+});
+
+describe("names", () => {
+	test("no file is called utils, helpers, common or misc", () => {
+		const offences = sources.filter(({ path }) =>
+			/(^|\/)(utils?|helpers?|common|misc|manager2)\.ts$/.test(path),
+		);
+		expect(offences.map(({ path }) => path)).toEqual([]);
+	});
+});
