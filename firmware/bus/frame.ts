@@ -26,7 +26,7 @@ export class FrameReader {
 	#collected = 0;
 
 	push(chunk: Uint8Array): unknown[] {
-		this.#parts.push(chunk.slice());
+		this.#parts.push(new Uint8Array(chunk));
 		this.#collected += chunk.length;
 		if (this.#collected < this.#needed) return [];
 		this.#pending = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts);
