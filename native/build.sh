@@ -3,4 +3,8 @@
 set -eu
 cd "$(dirname "$0")"
 cargo build --release --locked ${CI:+--quiet}
-cmp -s target/release/libdrover.so drover.node || cp target/release/libdrover.so drover.node
+# Renamed into place, never copied over: a running process has the old file mapped.
+cmp -s target/release/libdrover.so drover.node || {
+	cp target/release/libdrover.so "drover.node.$$"
+	mv "drover.node.$$" drover.node
+}
