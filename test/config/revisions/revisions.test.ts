@@ -1,0 +1,169 @@
+/** Configuration revisions: commit, confirm, roll back, and power loss at every step of each. */
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileDisk } from "../../../firmware/config/revisions/disk.ts";
+import {
+	type CommitRequest,
+	HISTORY_LIMIT,
+	RevisionError,
+	Revisions,
+} from "../../../firmware/config/revisions/revisions.ts";
+import { FragileDisk, PowerLoss } from "./fragile-disk.ts";
+
+const text = (value: string) => new TextEncoder().encode(value);
+const commitOf = (content: string, more: Partial<CommitRequest> = {}): CommitRequest => ({
+	files: new Map([
+		["keepalived.conf", text(content)],
+		["appliance.toml", text(`# ${content}`)],
+	]),
+	who: "operator",
+	from: "console",
+	why: "test",
+	nowMs: 1_000,
+	confirmWithinMs: null,
+	...more,
+});
+const running = (revisions: Revisions) => {
+	const number = revisions.currentNumber();
+	return number === null ? null : new TextDecoder().decode(revisions.files(number).get("keepalived.conf"));
+};
+
+function store(disk = new FragileDisk()) {
+	const revisions = new Revisions(disk);
+	revisions.recover();
+	return revisions;
+}
+
+describe("on a real file system", () => {
+	test("commit, compare, roll back", () => {
+		const root = mkdtempSync(join(tmpdir(), "drover-revisions-"));
+		try {
+			const revisions = new Revisions(fileDisk(root));
+			revisions.recover();
+			expect(running(revisions)).toBeNull();
+			revisions.commit(commitOf("one"));
+			revisions.commit(commitOf("two"));
+			expect(running(revisions)).toBe("two");
+			revisions.rollback(1, { who: "operator", why: "two was wrong", nowMs: 2_000, confirmWithinMs: null });
+			expect(running(new Revisions(fileDisk(root)))).toBe("one");
+			expect(revisions.history().map(({ number, from, parent }) => [number, from, parent])).toEqual([
+				[3, "rollback to 1", 2],
+				[2, "console", 1],
+				[1, "console", null],
+			]);
+		} finally {
+			rmSync(root, { recursive: true });
+		}
+	});
+});
+
+describe("commit confirm", () => {
+	test("confirmed: stays", () => {
+		const revisions = store();
+		revisions.commit(commitOf("one"));
+		revisions.commit(commitOf("two", { confirmWithinMs: 60_000 }));
+		expect(revisions.confirm()).toBe(2);
+		expect(revisions.expire(1e12)).toBeNull();
+		expect(running(revisions)).toBe("two");
+	});
+	test("not confirmed in time: goes back by itself, not before", () => {
+		const revisions = store();
+		revisions.commit(commitOf("one"));
+		revisions.commit(commitOf("two", { confirmWithinMs: 60_000 }));
+		expect(revisions.expire(60_999)).toBeNull();
+		expect(running(revisions)).toBe("two");
+		expect(revisions.expire(61_000)?.revision).toBe(2);
+		expect(running(revisions)).toBe("one");
+	});
+	test("not confirmed before a restart: goes back at the restart", () => {
+		const revisions = store();
+		revisions.commit(commitOf("one"));
+		revisions.commit(commitOf("two", { confirmWithinMs: 60_000 }));
+		expect(revisions.recover()?.revision).toBe(2);
+		expect(running(revisions)).toBe("one");
+		expect(revisions.pending()).toBeNull();
+	});
+	test("a second commit is refused while one waits", () => {
+		const revisions = store();
+		revisions.commit(commitOf("one"));
+		revisions.commit(commitOf("two", { confirmWithinMs: 60_000 }));
+		expect(() => revisions.commit(commitOf("three"))).toThrow("revision 2 still waits for its confirmation");
+	});
+	test("nothing to confirm is said", () => {
+		expect(() => store().confirm()).toThrow("no commit waits");
+	});
+});
+
+describe("limits and damage", () => {
+	test(`${HISTORY_LIMIT} revisions are kept, the rescue revision always`, () => {
+		const revisions = store();
+		revisions.commit(commitOf("rescue"));
+		revisions.setRescue(1);
+		for (let index = 0; index < HISTORY_LIMIT + 20; index++) revisions.commit(commitOf(`${index}`));
+		const numbers = revisions.history().map(({ number }) => number);
+		expect(numbers.length).toBe(HISTORY_LIMIT + 1);
+		expect(numbers.at(-1)).toBe(1);
+	});
+	test.each(["../etc/passwd", "", ".hidden", "a/b", "revision.json"])(
+		"the file name %p is refused",
+		(name) => {
+			expect(() => store().commit(commitOf("x", { files: new Map([[name, text("x")]]) }))).toThrow(
+				RevisionError,
+			);
+		},
+	);
+	test("a file that changed behind our back is named", () => {
+		const disk = new FragileDisk();
+		const revisions = store(disk);
+		revisions.commit(commitOf("one"));
+		disk.write("revisions/1/keepalived.conf", text("two"));
+		expect(() => revisions.files(1)).toThrow(
+			"revision 1 is damaged: keepalived.conf is not what was committed",
+		);
+	});
+});
+
+describe("power loss at every step: the old revision or the new one, whole", () => {
+	const random = (seed: number) => () => {
+		seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+		return seed / 2 ** 32;
+	};
+	const acts: Readonly<
+		Record<string, { readonly act: (revisions: Revisions) => void; readonly after: readonly string[] }>
+	> = {
+		commit: { act: (revisions) => void revisions.commit(commitOf("new")), after: ["old", "new"] },
+		"commit confirm": {
+			act: (revisions) => void revisions.commit(commitOf("new", { confirmWithinMs: 1 })),
+			after: ["old"],
+		},
+		rollback: {
+			act: (revisions) => void revisions.rollback(1, { who: "o", why: "", nowMs: 1, confirmWithinMs: null }),
+			after: ["old", "first"],
+		},
+	};
+	test.each(Object.keys(acts))("%s", (name) => {
+		const { act, after } = acts[name]!;
+		const prepare = (cutAt?: number) => {
+			const disk = new FragileDisk();
+			const revisions = store(disk);
+			revisions.commit(commitOf("first"));
+			revisions.commit(commitOf("old"));
+			return disk.afterPowerLoss(random(1), cutAt);
+		};
+		const whole = prepare();
+		act(new Revisions(whole));
+		for (let cutAt = 0; cutAt < whole.steps; cutAt++)
+			for (let seed = 0; seed < 20; seed++) {
+				const disk = prepare(cutAt);
+				expect(() => act(new Revisions(disk))).toThrow(PowerLoss);
+				const revisions = store(disk.afterPowerLoss(random(seed)));
+				expect(after).toContain(running(revisions)!);
+				// and it can be used: a second recovery changes nothing, a commit works
+				expect(revisions.recover()).toBeNull();
+				revisions.commit(commitOf("next"));
+				expect(running(revisions)).toBe("next");
+			}
+	});
+});
