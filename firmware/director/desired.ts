@@ -1,0 +1,161 @@
+/**
+ * What the kernel's IPVS table should hold: a function of the configuration, the verdicts, the
+ * quorum and the operator's overrides. Pure.
+ */
+import type { Forwarding, RealServerConfig, ServiceAddress, VirtualServerConfig } from "../config/model.ts";
+import {
+	destinationKeyText,
+	type IpvsDestination,
+	type IpvsEntry,
+	type IpvsForwarding,
+	type IpvsService,
+	type IpvsServiceKey,
+	type IpvsTable,
+	type IpvsTunnel,
+	netmaskOfPrefix,
+	plainTunnel,
+	serviceFlags,
+	serviceKeyText,
+} from "../wire/ipvs.ts";
+import { isServing, type Pool, type PoolMember } from "./pool.ts";
+
+/** keepalived adds a sorry server with this weight. */
+const SORRY_SERVER_WEIGHT = 1;
+
+/** The entries of every pool. Where two virtual servers claim one service, the first keeps it. */
+export function desiredTable(pools: Iterable<Pool>): IpvsTable {
+	const table = new Map<string, IpvsEntry>();
+	for (const pool of pools)
+		for (const entry of desiredEntries(pool)) {
+			const key = serviceKeyText(entry.service.key);
+			if (!table.has(key)) table.set(key, entry);
+		}
+	return table;
+}
+
+/** One entry for each service of a virtual server: several when it stands for a group. */
+export function desiredEntries(pool: Pool): readonly IpvsEntry[] {
+	const { config } = pool;
+	const shared = destinationsOf(pool);
+	return config.services.map((address) => ({
+		service: serviceOf(config, address),
+		destinations: shared.some(({ port }) => port === 0)
+			? shared.map((destination) => withServicePort(destination, address))
+			: shared,
+	}));
+}
+
+/** The kernel's name of a service. */
+export function serviceKeyOf(config: VirtualServerConfig, address: ServiceAddress): IpvsServiceKey {
+	return address.kind === "fwmark"
+		? { kind: "fwmark", family: address.family, fwmark: address.fwmark }
+		: {
+				kind: "address",
+				family: address.family,
+				protocol: config.protocol,
+				address: address.address,
+				port: address.port,
+			};
+}
+
+function serviceOf(config: VirtualServerConfig, address: ServiceAddress): IpvsService {
+	const persistent = config.persistenceTimeoutSeconds !== null;
+	const wholeAddress = address.family === "inet6" ? 128 : 32;
+	return {
+		key: serviceKeyOf(config, address),
+		scheduler: config.scheduler,
+		flags:
+			(persistent ? serviceFlags.persistent : 0) |
+			(config.onePacket ? serviceFlags.onePacket : 0) |
+			(config.schedulerFlags.flag1 ? serviceFlags.scheduler1 : 0) |
+			(config.schedulerFlags.flag2 ? serviceFlags.scheduler2 : 0) |
+			(config.schedulerFlags.flag3 ? serviceFlags.scheduler3 : 0),
+		timeoutSeconds: config.persistenceTimeoutSeconds ?? 0,
+		netmask: netmaskOfPrefix(
+			address.family,
+			persistent ? (config.persistenceGranularity ?? wholeAddress) : wholeAddress,
+		),
+		persistenceEngine: config.persistenceEngine,
+	};
+}
+
+/**
+ * The destinations of a pool, each real server at most once.
+ * While a sorry server stands in for a lost quorum it serves alone: live real servers leave the table,
+ * or stay with weight 0 if they are inhibited rather than removed.
+ */
+function destinationsOf(pool: Pool): readonly IpvsDestination[] {
+	const { config, members, quorumUp } = pool;
+	const onSorryServer = !quorumUp && config.sorryServer !== null;
+	const destinations: IpvsDestination[] = [];
+	const sorryKey = config.sorryServer === null ? null : destinationKeyText(config.sorryServer);
+	members.forEach((member, index) => {
+		const server = config.realServers[index]!;
+		const weight = memberWeight(member, server, onSorryServer);
+		if (weight === null) return;
+		// One that is also the sorry server cannot be in the table twice; the sorry server's row decides then.
+		if (sorryKey !== null && onSorryServer && destinationKeyText(server) === sorryKey) return;
+		destinations.push(destinationOf(server, server.forwarding, weight, server));
+	});
+	if (config.sorryServer !== null && (onSorryServer || config.sorryServer.inhibit)) {
+		const taken = destinations.some((destination) => destinationKeyText(destination) === sorryKey);
+		if (!taken)
+			destinations.push(
+				destinationOf(
+					config.sorryServer,
+					config.sorryServer.forwarding,
+					onSorryServer ? SORRY_SERVER_WEIGHT : 0,
+					null,
+				),
+			);
+	}
+	return destinations;
+}
+
+/** Weight in the kernel, or null when the server has no place in the table. */
+function memberWeight(member: PoolMember, server: RealServerConfig, onSorryServer: boolean): number | null {
+	if (member.override === "draining") return 0;
+	if (member.override !== null) return null;
+	if (isServing(member) && !onSorryServer) return member.weight;
+	return server.inhibitOnFailure ? 0 : null;
+}
+
+const methods = { NAT: "MASQ", DR: "DR", TUN: "TUN" } as const satisfies Record<
+	Forwarding["kind"],
+	IpvsForwarding
+>;
+
+function destinationOf(
+	server: { readonly address: string; readonly family: "inet" | "inet6"; readonly port: number },
+	forwarding: Forwarding,
+	weight: number,
+	thresholds: { readonly upperThreshold: number; readonly lowerThreshold: number } | null,
+): IpvsDestination {
+	return {
+		family: server.family,
+		address: server.address,
+		port: server.port,
+		forwarding: methods[forwarding.kind],
+		tunnel: tunnelOf(forwarding),
+		weight,
+		upperThreshold: thresholds?.upperThreshold ?? 0,
+		lowerThreshold: thresholds?.lowerThreshold ?? 0,
+	};
+}
+
+function tunnelOf(forwarding: Forwarding): IpvsTunnel {
+	if (forwarding.kind !== "TUN") return plainTunnel;
+	if (forwarding.tunnel === "ipip") return plainTunnel;
+	return {
+		type: forwarding.tunnel,
+		port: forwarding.tunnel === "gue" ? forwarding.port : 0,
+		checksum: forwarding.checksum,
+	};
+}
+
+/** The port of the service where packets arrive unchanged (DR, TUN) and none was given: a group's ports differ. */
+function withServicePort(destination: IpvsDestination, address: ServiceAddress): IpvsDestination {
+	if (destination.port !== 0 || destination.forwarding === "MASQ" || address.kind === "fwmark")
+		return destination;
+	return { ...destination, port: address.port };
+}

@@ -1,0 +1,172 @@
+/**
+ * One virtual server's state: which of its real servers are up and with what weight, what the
+ * operator has overridden, and whether the quorum holds. Pure: an event in, the next state and
+ * the notices that follow from it out. What the kernel should hold is read off it in `desired.ts`.
+ */
+import type { VirtualServerConfig } from "../config/model.ts";
+import { endpoint } from "./names.ts";
+import { quorumHolds, quorumReason } from "./quorum.ts";
+
+/**
+ * An operator's word on one real server; it counts as down for the quorum.
+ *  - draining: weight 0 until its last connection has ended
+ *  - drained: out of the table, after draining
+ *  - maintenance: out of the table at once
+ */
+export type Override = "draining" | "drained" | "maintenance";
+
+export interface PoolMember {
+	/** The checks' verdict. */
+	readonly alive: boolean;
+	/** Effective weight: the file's, or what misc_dynamic made of it. */
+	readonly weight: number;
+	readonly override: Override | null;
+}
+
+export interface Pool {
+	readonly config: VirtualServerConfig;
+	/** One for each of `config.realServers`, in their order. */
+	readonly members: readonly PoolMember[];
+	readonly quorumUp: boolean;
+}
+
+export type PoolEvent =
+	| {
+			readonly kind: "verdict";
+			readonly member: number;
+			readonly alive: boolean;
+			readonly weight: number;
+			readonly reason: string;
+	  }
+	| { readonly kind: "override"; readonly member: number; readonly override: Override | null };
+
+/** What the world outside is told: by scripts, FIFO, mail, log and subscribers. */
+export type Notice =
+	| {
+			readonly kind: "real-server";
+			readonly pool: Pool;
+			readonly member: number;
+			readonly up: boolean;
+			readonly reason: string;
+			/** True for a server that is up from the start: keepalived notifies then only with rs_init_notifies. */
+			readonly initial: boolean;
+	  }
+	| { readonly kind: "quorum"; readonly pool: Pool; readonly up: boolean; readonly reason: string };
+
+export interface PoolStep {
+	readonly pool: Pool;
+	readonly notices: readonly Notice[];
+}
+
+/** Does it take new connections, as far as it alone is concerned? */
+export function isServing(member: PoolMember): boolean {
+	return member.alive && member.override === null;
+}
+
+/** The sum that the quorum is judged by. */
+export function liveWeight(pool: Pool): number {
+	let sum = 0;
+	for (const member of pool.members) if (isServing(member)) sum += member.weight;
+	return sum;
+}
+
+/** The checks' verdict on one real server, by its place in the configuration. */
+export type VerdictOf = (member: number) => { readonly alive: boolean; readonly weight: number };
+
+/** A virtual server at start. */
+export function openPool(config: VirtualServerConfig, verdictOf: VerdictOf): PoolStep {
+	const members = config.realServers.map((_server, index) => memberOf(verdictOf(index), null));
+	const opened: Pool = { config, members, quorumUp: false };
+	const notices: Notice[] = [];
+	members.forEach((member, index) => {
+		if (member.alive) notices.push(upNotice(opened, index, "at start", true));
+	});
+	const judged = judgeQuorum(opened);
+	return { pool: judged.pool, notices: [...notices, ...judged.notices] };
+}
+
+/** One event. Unknown members are ignored: a verdict may arrive after the reload that removed its server. */
+export function stepPool(pool: Pool, event: PoolEvent): PoolStep {
+	const before = pool.members[event.member];
+	if (before === undefined) return { pool, notices: [] };
+	const after: PoolMember =
+		event.kind === "verdict"
+			? { alive: event.alive, weight: event.weight, override: before.override }
+			: { ...before, override: event.override };
+	if (after.alive === before.alive && after.weight === before.weight && after.override === before.override)
+		return { pool, notices: [] };
+	const members = pool.members.slice();
+	members[event.member] = after;
+	const next: Pool = { ...pool, members };
+	const notices: Notice[] = [];
+	if (event.kind === "verdict" && after.alive !== before.alive)
+		notices.push({ ...upNotice(next, event.member, event.reason, false), up: after.alive });
+	const judged = judgeQuorum(next);
+	return { pool: judged.pool, notices: [...notices, ...judged.notices] };
+}
+
+/**
+ * The same virtual server under a new configuration: overrides and the quorum are carried over;
+ * a new real server is as at start; one that is gone is reported down.
+ */
+export function reloadPool(old: Pool, config: VirtualServerConfig, verdictOf: VerdictOf): PoolStep {
+	const before = new Map(old.config.realServers.map((server, index) => [endpoint(server), index]));
+	const notices: Notice[] = [];
+	const members = config.realServers.map((server, index) => {
+		const known = before.get(endpoint(server));
+		before.delete(endpoint(server));
+		return memberOf(verdictOf(index), known === undefined ? null : old.members[known]!.override);
+	});
+	const renewed: Pool = { config, members, quorumUp: old.quorumUp };
+	const oldIndex = new Map(old.config.realServers.map((server, index) => [endpoint(server), index]));
+	config.realServers.forEach((server, index) => {
+		const known = oldIndex.get(endpoint(server));
+		const { alive } = members[index]!;
+		if (known === undefined) {
+			if (alive) notices.push(upNotice(renewed, index, "newly configured", true));
+		} else if (old.members[known]!.alive !== alive)
+			notices.push({ ...upNotice(renewed, index, "after the reload", false), up: alive });
+	});
+	for (const index of before.values())
+		if (old.members[index]!.alive)
+			notices.push({ ...upNotice(old, index, "no longer configured", false), up: false });
+	const judged = judgeQuorum(renewed);
+	return { pool: judged.pool, notices: [...notices, ...judged.notices] };
+}
+
+/** What is reported of a virtual server that is taken away, or when the director stops (then with `omega` only). */
+export function closePool(pool: Pool, reason: string): readonly Notice[] {
+	const notices: Notice[] = [];
+	pool.members.forEach((member, index) => {
+		if (member.alive) notices.push({ ...upNotice(pool, index, reason, false), up: false });
+	});
+	if (pool.quorumUp) notices.push({ kind: "quorum", pool, up: false, reason });
+	return notices;
+}
+
+function memberOf(
+	{ alive, weight }: { readonly alive: boolean; readonly weight: number },
+	override: Override | null,
+): PoolMember {
+	return { alive, weight, override };
+}
+
+function upNotice(
+	pool: Pool,
+	member: number,
+	reason: string,
+	initial: boolean,
+): Extract<Notice, { kind: "real-server" }> {
+	return { kind: "real-server", pool, member, up: true, reason, initial };
+}
+
+function judgeQuorum(pool: Pool): PoolStep {
+	const weight = liveWeight(pool);
+	const up = quorumHolds(pool.quorumUp, weight, pool.config);
+	if (up === pool.quorumUp) return { pool, notices: [] };
+	const next: Pool = { ...pool, quorumUp: up };
+	return {
+		pool: next,
+		notices: [{ kind: "quorum", pool: next, up, reason: quorumReason(up, weight, pool.config) }],
+	};
+}

@@ -1,0 +1,31 @@
+/**
+ * Has a virtual server enough live weight? Pure. keepalived.conf(5) `quorum`, `hysteresis`:
+ * gained at quorum + hysteresis, lost below quorum − hysteresis, and always without any weight.
+ */
+export interface QuorumLimits {
+	/** Sum of weights, at least 1. */
+	readonly quorum: number;
+	/** Less than `quorum`. */
+	readonly hysteresis: number;
+}
+
+/** Whether the quorum holds, given whether it held before and the sum of weights of live real servers. */
+export function quorumHolds(
+	held: boolean,
+	liveWeight: number,
+	{ quorum, hysteresis }: QuorumLimits,
+): boolean {
+	if (liveWeight <= 0) return false;
+	return held ? liveWeight >= quorum - hysteresis : liveWeight >= quorum + hysteresis;
+}
+
+/** The change in words, as keepalived logs it. */
+export function quorumReason(
+	holds: boolean,
+	liveWeight: number,
+	{ quorum, hysteresis }: QuorumLimits,
+): string {
+	return holds
+		? `gained quorum ${quorum}+${hysteresis}=${quorum + hysteresis} <= ${liveWeight}`
+		: `lost quorum ${quorum}-${hysteresis}=${quorum - hysteresis} > ${liveWeight}`;
+}

@@ -1,0 +1,119 @@
+import { describe, expect, test } from "bun:test";
+import { desiredEntries, desiredTable } from "../../firmware/director/desired.ts";
+import { endpoint, realServerName, virtualServerName } from "../../firmware/director/names.ts";
+import { openPool } from "../../firmware/director/pool.ts";
+import { asConfigured, realServer, virtualServer } from "./samples.ts";
+
+const entriesOf = (config: ReturnType<typeof virtualServer>) =>
+	desiredEntries(openPool(config, asConfigured(config)).pool);
+
+describe("services", () => {
+	test("defaults: one client a mask, no flags, no persistence", () => {
+		const [entry] = entriesOf(virtualServer([realServer("10.0.0.1")]));
+		expect(entry!.service).toEqual({
+			key: { kind: "address", family: "inet", protocol: "TCP", address: "192.168.80.200", port: 80 },
+			scheduler: "wrr",
+			flags: 0,
+			timeoutSeconds: 0,
+			netmask: 0xffffffff,
+			persistenceEngine: null,
+		});
+	});
+
+	test("persistence with granularity, engine, one-packet and scheduler flags", () => {
+		const [entry] = entriesOf(
+			virtualServer([realServer("10.0.0.1")], {
+				protocol: "UDP",
+				persistenceTimeoutSeconds: 360,
+				persistenceGranularity: 24,
+				persistenceEngine: "sip",
+				onePacket: true,
+				schedulerFlags: { flag1: true, flag2: true, flag3: false },
+			}),
+		);
+		expect(entry!.service).toMatchObject({
+			flags: 0x1 | 0x4 | 0x8 | 0x10,
+			timeoutSeconds: 360,
+			netmask: 0xffffff00,
+			persistenceEngine: "sip",
+		});
+	});
+
+	test("IPv6: the netmask is a prefix length", () => {
+		const services = [{ kind: "address", address: "fd00::1", family: "inet6", port: 80 }] as const;
+		const netmaskOf = (granularity: number | null) =>
+			entriesOf(
+				virtualServer([realServer("fd00::2")], {
+					services,
+					persistenceTimeoutSeconds: 60,
+					persistenceGranularity: granularity,
+				}),
+			)[0]!.service.netmask;
+		expect([netmaskOf(null), netmaskOf(64)]).toEqual([128, 64]);
+	});
+
+	test("a group is one service for each of its members, all with every real server", () => {
+		const config = virtualServer([realServer("10.0.0.1"), realServer("10.0.0.2")], {
+			name: { kind: "group", group: "web" },
+			services: [
+				{ kind: "address", address: "192.168.80.200", family: "inet", port: 80 },
+				{ kind: "address", address: "192.168.80.201", family: "inet", port: 443 },
+				{ kind: "fwmark", fwmark: 7, family: "inet" },
+			],
+		});
+		const table = desiredTable([openPool(config, asConfigured(config)).pool]);
+		expect([...table.keys()]).toEqual(["TCP 192.168.80.200 80", "TCP 192.168.80.201 443", "inet fwmark 7"]);
+		for (const entry of table.values()) expect(entry.destinations.length).toBe(2);
+	});
+
+	test("two virtual servers with one service: the first keeps it", () => {
+		const first = virtualServer([realServer("10.0.0.1")]);
+		const second = virtualServer([realServer("10.0.0.2")]);
+		const table = desiredTable([first, second].map((config) => openPool(config, asConfigured(config)).pool));
+		expect([...table.values()].map(({ destinations }) => destinations[0]!.address)).toEqual(["10.0.0.1"]);
+	});
+});
+
+describe("destinations", () => {
+	test("forwarding is each real server's own, thresholds and tunnel with it", () => {
+		const [entry] = entriesOf(
+			virtualServer([
+				realServer("10.0.0.1", { upperThreshold: 100, lowerThreshold: 50 }),
+				realServer("10.0.0.2", { forwarding: { kind: "DR" } }),
+				realServer("10.0.0.3", { forwarding: { kind: "TUN", tunnel: "ipip", port: 9, checksum: "csum" } }),
+				realServer("fd00::4", {
+					forwarding: { kind: "TUN", tunnel: "gue", port: 6080, checksum: "remcsum" },
+				}),
+				realServer("10.0.0.5", { forwarding: { kind: "TUN", tunnel: "gre", port: 0, checksum: "csum" } }),
+			]),
+		);
+		expect(
+			entry!.destinations.map(({ forwarding, tunnel, upperThreshold, lowerThreshold }) => [
+				forwarding,
+				`${tunnel.type} ${tunnel.port} ${tunnel.checksum}`,
+				`${upperThreshold}/${lowerThreshold}`,
+			]),
+		).toEqual([
+			["MASQ", "ipip 0 none", "100/50"],
+			["DR", "ipip 0 none", "0/0"],
+			["TUN", "ipip 0 none", "0/0"],
+			["TUN", "gue 6080 remcsum", "0/0"],
+			["TUN", "gre 0 csum", "0/0"],
+		]);
+	});
+});
+
+describe("names, as keepalived writes them", () => {
+	test.each([
+		[{ kind: "address", address: "192.168.80.200", port: 80 }, "[192.168.80.200]:tcp:80"],
+		[{ kind: "address", address: "fd00::1", port: 80 }, "[fd00::1]:tcp:80"],
+		[{ kind: "fwmark", fwmark: 3 }, "FWM 3"],
+		[{ kind: "group", group: "web" }, "[web]:0"],
+	] as const)("%j", (name, expected) => {
+		expect(virtualServerName({ name, protocol: "TCP" })).toBe(expected);
+	});
+	test("real servers", () => {
+		expect(realServerName({ address: "10.0.0.1", port: 80 }, "UDP")).toBe("[10.0.0.1]:udp:80");
+		expect(endpoint({ address: "fd00::1", port: 80 })).toBe("[fd00::1]:80");
+	});
+});
