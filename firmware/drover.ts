@@ -13,7 +13,12 @@ interface Entry {
 	load(): Promise<{ readonly main: Command }>;
 }
 
-const commands: Readonly<Record<string, Entry>> = {};
+const commands: Readonly<Record<string, Entry>> = {
+	snmp: {
+		summary: "the SNMP agent",
+		load: () => import("./status/snmp/service.ts"),
+	},
+};
 
 function usage(): string {
 	const width = Math.max(...Object.keys(commands).map((name) => name.length));
@@ -22,7 +27,7 @@ function usage(): string {
 }
 
 async function run(argv: readonly string[]): Promise<number> {
-	const called = basename(argv[1] ?? "drover").replace(/\.ts$/, "");
+	const called = basename(argv[1] ?? "drover").replace(/\.[jt]s$/, "");
 	const words = argv.slice(2);
 	const name = called === "drover" ? words.shift() : called;
 	if (name === undefined || name === "help" || name === "--help" || name === "-h") {

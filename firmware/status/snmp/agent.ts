@@ -1,0 +1,242 @@
+/**
+ * The agent: SNMP v2c and v3 in, answers from the view out. The library does the messages
+ * and the security model (RFC 3414); what is answered, and to whom, is decided here.
+ * Read-only: a SET is refused with notWritable.
+ */
+import snmp from "net-snmp";
+import { parseAddress } from "../../wire/ip.ts";
+import { type Instance, type Oid, parseOid, type Value, type View } from "./view.ts";
+
+/** GETBULK answers stay below this, so that they fit one unfragmented datagram. */
+export const RESPONSE_LIMIT_BYTES = 1400;
+export const REPETITIONS_LIMIT = 100;
+const VARBINDS_LIMIT = 128;
+
+export interface AgentUser {
+	readonly name: string;
+	readonly auth: "sha" | "sha256";
+	readonly authPassword: string;
+	readonly privacy: "aes" | "aes256";
+	readonly privacyPassword: string;
+}
+
+export interface AgentOptions {
+	readonly address: string;
+	readonly port: number;
+	readonly engineId: Uint8Array;
+	/** Raised and stored before the agent starts (RFC 3414 §2.2). */
+	readonly engineBoots: number;
+	readonly communities: readonly string[];
+	readonly users: readonly AgentUser[];
+	/** Networks that may ask, as "192.0.2.0/24" or an address; empty is nobody. */
+	readonly sources: readonly string[];
+	/** The view to answer from, refreshed by the caller. */
+	readonly view: () => Promise<View>;
+	/** Wrong community, user or password: for authenticationFailure. */
+	readonly onRefused: (from: string) => void;
+}
+
+/** What the library hands to a request handler; its own types do not cover it. */
+interface Request {
+	readonly version: number;
+	readonly pdu: {
+		varbinds: { oid: string }[];
+		readonly nonRepeaters: number;
+		readonly maxRepetitions: number;
+		getResponsePduForRequest(): { varbinds: unknown[]; errorStatus: number; errorIndex: number };
+	};
+}
+interface Sender {
+	readonly address: string;
+	readonly port: number;
+}
+interface LibraryAgent {
+	readonly engine: { engineBoots: number; engineID: Buffer };
+	readonly listener: { readonly sockets?: Record<string, unknown> };
+	onMsg(socket: unknown, buffer: Buffer, from: Sender): void;
+	getRequest(socket: unknown, request: Request, from: Sender): void;
+	getNextRequest(socket: unknown, request: Request, from: Sender): void;
+	getBulkRequest(socket: unknown, request: Request, from: Sender): void;
+	setRequest(socket: unknown, request: Request, from: Sender): void;
+	sendResponse(socket: unknown, from: Sender, request: Request, response: unknown): void;
+	getAuthorizer(): { addCommunity(name: string): void; addUser(user: object): void };
+	close(done: () => void): void;
+}
+
+/** SNMPv2 error-status (RFC 3416 §3). */
+const TOO_BIG = 1;
+const NOT_WRITABLE = 17;
+
+/** True when `address` lies in `network`. */
+export function inNetwork(address: string, network: string): boolean {
+	const [base, length] = network.split("/");
+	const a = parseAddress(address.replace(/^::ffff:(?=\d+\.)/, ""));
+	const b = parseAddress(base!);
+	if (a === null || b === null || a.length !== b.length) return false;
+	let bits = length === undefined ? a.length * 8 : Number(length);
+	for (let index = 0; index < a.length && bits > 0; index++, bits -= 8) {
+		const mask = bits >= 8 ? 0xff : (0xff << (8 - bits)) & 0xff;
+		if ((a[index]! & mask) !== (b[index]! & mask)) return false;
+	}
+	return true;
+}
+
+/** Starts the agent. The returned function stops it. */
+export function startAgent(options: AgentOptions): () => void {
+	const agent = snmp.createAgent(
+		{
+			port: options.port,
+			address: options.address,
+			transport: options.address.includes(":") ? "udp6" : "udp4",
+			engineID: Buffer.from(options.engineId).toString("hex"),
+			disableAuthorization: false,
+			accessControlModelType: 0,
+		} as never,
+		() => {},
+	) as unknown as LibraryAgent;
+	agent.engine.engineBoots = options.engineBoots;
+	const authorizer = agent.getAuthorizer();
+	for (const community of options.communities) authorizer.addCommunity(community);
+	for (const user of options.users) authorizer.addUser(libraryUser(user));
+
+	const answer = (
+		socket: unknown,
+		request: Request,
+		from: Sender,
+		read: (view: View) => unknown[] | null,
+	) => {
+		void options.view().then((view) => {
+			const response = request.pdu.getResponsePduForRequest();
+			const varbinds = request.pdu.varbinds.length > VARBINDS_LIMIT ? null : read(view);
+			if (varbinds === null) response.errorStatus = TOO_BIG;
+			else response.varbinds = varbinds;
+			agent.sendResponse(socket, from, request, response);
+		});
+	};
+	const onMsg = agent.onMsg.bind(agent);
+	agent.onMsg = (socket, buffer, from) => {
+		if (options.sources.some((network) => inNetwork(from.address, network))) onMsg(socket, buffer, from);
+		else options.onRefused(from.address);
+	};
+	agent.getRequest = (socket, request, from) =>
+		answer(socket, request, from, (view) =>
+			request.pdu.varbinds.map(({ oid }) => {
+				const found = view.get(parseOid(oid));
+				return found === null ? { oid, type: snmp.ObjectType.NoSuchInstance, value: null } : varbind(found);
+			}),
+		);
+	agent.getNextRequest = (socket, request, from) =>
+		answer(socket, request, from, (view) =>
+			request.pdu.varbinds.map(({ oid }) => next(view, parseOid(oid)).varbind),
+		);
+	agent.getBulkRequest = (socket, request, from) =>
+		answer(socket, request, from, (view) => bulk(view, request.pdu));
+	agent.setRequest = (socket, request, from) => {
+		const response = request.pdu.getResponsePduForRequest();
+		response.varbinds = request.pdu.varbinds;
+		response.errorStatus = NOT_WRITABLE;
+		response.errorIndex = 1;
+		agent.sendResponse(socket, from, request, response);
+	};
+	return () => agent.close(() => {});
+}
+
+function libraryUser(user: AgentUser): object {
+	return {
+		name: user.name,
+		level: snmp.SecurityLevel.authPriv,
+		authProtocol: user.auth === "sha256" ? snmp.AuthProtocols.sha256 : snmp.AuthProtocols.sha,
+		authKey: user.authPassword,
+		privProtocol: user.privacy === "aes256" ? snmp.PrivProtocols.aes256r : snmp.PrivProtocols.aes,
+		privKey: user.privacyPassword,
+	};
+}
+
+interface Step {
+	readonly oid: Oid;
+	readonly varbind: object;
+	readonly bytes: number;
+	readonly end: boolean;
+}
+
+function next(view: View, oid: Oid): Step {
+	const found = view.next(oid);
+	if (found === null)
+		return {
+			oid,
+			varbind: { oid: oid.join("."), type: snmp.ObjectType.EndOfMibView, value: null },
+			bytes: oid.length + 8,
+			end: true,
+		};
+	return { oid: found.oid, varbind: varbind(found), bytes: encodedBytes(found), end: false };
+}
+
+/** RFC 3416 §4.2.3, ended early when the answer would not fit one datagram. */
+function bulk(view: View, pdu: Request["pdu"]): unknown[] {
+	const heads = pdu.varbinds.map(({ oid }) => parseOid(oid));
+	const nonRepeaters = Math.min(pdu.nonRepeaters, heads.length);
+	const varbinds: unknown[] = heads.slice(0, nonRepeaters).map((oid) => next(view, oid).varbind);
+	let row = heads.slice(nonRepeaters);
+	let size = 0;
+	for (let count = 0; count < Math.min(pdu.maxRepetitions, REPETITIONS_LIMIT) && row.length > 0; count++) {
+		const steps = row.map((oid) => next(view, oid));
+		size += steps.reduce((sum, { bytes }) => sum + bytes, 0);
+		if (size > RESPONSE_LIMIT_BYTES && count > 0) break;
+		varbinds.push(...steps.map((step) => step.varbind));
+		if (steps.every(({ end }) => end)) break;
+		row = steps.map(({ oid }) => oid);
+	}
+	return varbinds;
+}
+
+/** A close upper bound of a variable binding's length in BER. */
+function encodedBytes({ oid, value }: Instance): number {
+	const parts = oid.reduce((sum, part) => sum + (part < 128 ? 1 : part < 16384 ? 2 : 5), 0);
+	const content =
+		value.type === "OctetString"
+			? value.value.length
+			: value.type === "ObjectIdentifier"
+				? value.value.length * 2
+				: 9;
+	return parts + content + 10;
+}
+
+/** An instance as the library encodes it. */
+export function varbind({ oid, value }: Instance): { oid: string; type: number; value: unknown } {
+	return { oid: oid.join("."), type: typeNumber(value), value: libraryValue(value) };
+}
+
+function typeNumber(value: Value): number {
+	switch (value.type) {
+		case "Integer32":
+			return snmp.ObjectType.Integer;
+		case "Unsigned32":
+			return snmp.ObjectType.Gauge;
+		case "Counter32":
+			return snmp.ObjectType.Counter;
+		case "Counter64":
+			return snmp.ObjectType.Counter64;
+		case "TimeTicks":
+			return snmp.ObjectType.TimeTicks;
+		case "OctetString":
+			return snmp.ObjectType.OctetString;
+		case "ObjectIdentifier":
+			return snmp.ObjectType.OID;
+	}
+}
+
+function libraryValue(value: Value): unknown {
+	switch (value.type) {
+		case "Counter64": {
+			const octets = Buffer.alloc(8);
+			octets.writeBigUInt64BE(BigInt.asUintN(64, value.value));
+			return octets;
+		}
+		case "OctetString":
+			return Buffer.from(value.value);
+		case "ObjectIdentifier":
+			return value.value.join(".");
+		default:
+			return value.value;
+	}
+}

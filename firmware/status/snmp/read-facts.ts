@@ -1,0 +1,151 @@
+/** Looks at the box: /proc, /sys, the services' sockets. The agent's only edge but its UDP socket. */
+import { readdirSync, readFileSync, statfsSync } from "node:fs";
+import { hostname, networkInterfaces, release, version } from "node:os";
+import { call } from "../../bus/client.ts";
+import type { DroverConfig } from "../../config/model.ts";
+import { canonicalAddress } from "../../wire/ip.ts";
+import type { DirectorStatus } from "../director.ts";
+import type { VrrpStatus } from "../vrrp.ts";
+import type { Facts, FirmwareFacts, HostFacts, InterfaceFacts } from "./facts.ts";
+import { assignIndices, type IndexTable } from "./interface-index.ts";
+
+const SERVICE_TIMEOUT_MS = 500;
+
+const read = (path: string): string | null => {
+	try {
+		return readFileSync(path, "utf8").trim();
+	} catch {
+		return null;
+	}
+};
+const list = (path: string): readonly string[] => {
+	try {
+		return readdirSync(path);
+	} catch {
+		return [];
+	}
+};
+
+/** What changes between two looks and has to be remembered. */
+export interface Memory {
+	indices: IndexTable;
+	/** When each interface entered its state; since the agent's start, milliseconds. */
+	readonly linkChanges: Map<string, { operUp: boolean; atMs: number }>;
+	/** /proc/stat's busy and total ticks per processor at the last look. */
+	processorTicks: readonly { readonly busy: number; readonly total: number }[];
+}
+
+export function newMemory(indices: IndexTable): Memory {
+	return { indices, linkChanges: new Map(), processorTicks: [] };
+}
+
+export interface Identity {
+	readonly engineId: Uint8Array;
+	readonly engineBoots: number;
+	readonly contact: string;
+	readonly location: string;
+	readonly firmware: FirmwareFacts;
+	/** performance.now() at the agent's start. */
+	readonly startedAt: number;
+}
+
+export async function readFacts(identity: Identity, memory: Memory): Promise<Facts> {
+	const upMs = performance.now() - identity.startedAt;
+	const service = <T>(name: string, method: string) =>
+		call<T>(name, method, {}, SERVICE_TIMEOUT_MS).catch(() => null);
+	const [vrrp, director, vrrpConfig, directorConfig] = await Promise.all([
+		service<VrrpStatus>("vrrp", "status"),
+		service<DirectorStatus>("director", "status"),
+		service<DroverConfig>("vrrp", "config"),
+		service<DroverConfig>("director", "config"),
+	]);
+	return {
+		engineId: identity.engineId,
+		engineBoots: identity.engineBoots,
+		host: readHost(identity, memory, upMs),
+		interfaces: readInterfaces(memory, upMs),
+		firmware: identity.firmware,
+		config: directorConfig ?? vrrpConfig,
+		vrrp,
+		director,
+	};
+}
+
+function readHost({ contact, location, firmware }: Identity, memory: Memory, agentUpMs: number): HostFacts {
+	const meminfo = [...(read("/proc/meminfo") ?? "").matchAll(/^(\w+):\s+(\d+)/gm)];
+	const loads = (read("/proc/loadavg") ?? "0 0 0").split(" ").slice(0, 3).map(Number);
+	return {
+		hostName: hostname(),
+		description: `Drover ${firmware.version}, slot ${firmware.slot}, Linux ${release()} ${version()}`,
+		contact,
+		location,
+		agentUpMs,
+		hostUpMs: Number((read("/proc/uptime") ?? "0").split(" ")[0]) * 1000,
+		dateMs: Date.now(),
+		processes: list("/proc").filter((name) => /^\d+$/.test(name)).length,
+		loadAverages: [loads[0] ?? 0, loads[1] ?? 0, loads[2] ?? 0],
+		memoryKib: Object.fromEntries(meminfo.map((match) => [match[1]!, Number(match[2])])),
+		processorLoads: readProcessors(memory),
+		fileSystems: ["/", "/data"].flatMap(readFileSystem),
+	};
+}
+
+function readProcessors(memory: Memory): readonly number[] {
+	const now = [...(read("/proc/stat") ?? "").matchAll(/^cpu\d+ (.*)$/gm)].map((match) => {
+		const ticks = match[1]!.split(" ").map(Number);
+		const total = ticks.slice(0, 8).reduce((sum, value) => sum + value, 0);
+		return { busy: total - ticks[3]! - ticks[4]!, total };
+	});
+	const before = memory.processorTicks;
+	memory.processorTicks = now;
+	return now.map(({ busy, total }, index) => {
+		const passed = total - (before[index]?.total ?? 0);
+		return passed <= 0 ? 0 : (100 * (busy - (before[index]?.busy ?? 0))) / passed;
+	});
+}
+
+function readFileSystem(path: string): HostFacts["fileSystems"] {
+	try {
+		const { bsize, blocks, bfree } = statfsSync(path);
+		return [{ path, blockBytes: bsize, blocks, usedBlocks: blocks - bfree }];
+	} catch {
+		return [];
+	}
+}
+
+function readInterfaces(memory: Memory, nowMs: number): readonly InterfaceFacts[] {
+	const names = list("/sys/class/net").filter((name) => name !== "bonding_masters");
+	memory.indices = assignIndices(memory.indices, [...names].sort());
+	const addresses = networkInterfaces();
+	return names.map((name) => {
+		const base = `/sys/class/net/${name}`;
+		const flags = Number(read(`${base}/flags`) ?? 0);
+		const state = read(`${base}/operstate`);
+		const adminUp = (flags & 1) !== 0;
+		const operUp = state === "up" || (state === "unknown" && adminUp);
+		const change = memory.linkChanges.get(name);
+		if (change === undefined || change.operUp !== operUp)
+			memory.linkChanges.set(name, { operUp, atMs: change === undefined ? 0 : nowMs });
+		return {
+			index: memory.indices[name]!,
+			name,
+			alias: read(`${base}/ifalias`) ?? "",
+			type: { 1: 6, 772: 24 }[Number(read(`${base}/type`))] ?? 1,
+			mtu: Number(read(`${base}/mtu`) ?? 0),
+			speedMbits: Math.max(0, Number(read(`${base}/speed`) ?? 0)),
+			macAddress: Uint8Array.from(
+				(read(`${base}/address`) ?? "").split(":").map((octet) => Number.parseInt(octet, 16)),
+			),
+			adminUp,
+			operUp,
+			lastChangeMs: memory.linkChanges.get(name)!.atMs,
+			statistics: Object.fromEntries(
+				list(`${base}/statistics`).map((file) => [file, BigInt(read(`${base}/statistics/${file}`) ?? 0)]),
+			),
+			addresses: (addresses[name] ?? []).map(({ address, cidr }) => ({
+				address: canonicalAddress(address.split("%")[0]!) ?? address,
+				prefixLength: Number(cidr?.split("/")[1] ?? 0),
+			})),
+		};
+	});
+}

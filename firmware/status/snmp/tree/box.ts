@@ -1,0 +1,14 @@
+/** All trees together: the whole of what this box can be asked. */
+import type { Facts } from "../facts.ts";
+import { View } from "../view.ts";
+import { droverTree } from "./drover.ts";
+import { hostTree } from "./host.ts";
+import { interfacesTree } from "./interfaces.ts";
+import { keepalivedTree } from "./keepalived.ts";
+import { systemTree } from "./system.ts";
+
+const trees = [systemTree, interfacesTree, hostTree, keepalivedTree, droverTree];
+
+export function boxView(facts: Facts): View {
+	return new View(trees.flatMap((tree) => tree(facts)));
+}

@@ -1,0 +1,24 @@
+/**
+ * DROVER-MIB: what no other MIB has: slots, updates, revisions, watchdog. The MIB file
+ * stands beside this one. The branch is under net-snmp's playground for local experiments
+ * until the project has an enterprise number of its own.
+ */
+import type { Facts } from "../facts.ts";
+import { gauge, type Instance, integer, scalar, text, truth } from "../view.ts";
+
+export const DROVER_OID = "1.3.6.1.4.1.8072.9999.9999.7068";
+
+export function droverTree({ firmware, vrrp, director }: Facts): Instance[] {
+	return [
+		scalar(`${DROVER_OID}.1.1`, text(firmware.version)),
+		scalar(`${DROVER_OID}.1.2`, text(firmware.slot)),
+		scalar(`${DROVER_OID}.1.3`, text(firmware.slotState)),
+		scalar(`${DROVER_OID}.1.4`, text(firmware.lastUpdate)),
+		scalar(`${DROVER_OID}.1.5`, truth(firmware.reverted)),
+		scalar(`${DROVER_OID}.1.6`, integer(firmware.configRevision)),
+		scalar(`${DROVER_OID}.1.7`, gauge(firmware.commitTimerSeconds)),
+		scalar(`${DROVER_OID}.1.8`, truth(firmware.watchdogArmed)),
+		scalar(`${DROVER_OID}.1.9`, truth(vrrp !== null)),
+		scalar(`${DROVER_OID}.1.10`, truth(director !== null)),
+	];
+}

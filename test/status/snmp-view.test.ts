@@ -1,0 +1,79 @@
+/** The view: GET and GETNEXT by RFC 3416 §4.2, numbers by RFC 2578 §7.1, indices by RFC 2863 §3.1.5. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { inNetwork } from "../../firmware/status/snmp/agent.ts";
+import { assignIndices } from "../../firmware/status/snmp/interface-index.ts";
+import { dateAndTime } from "../../firmware/status/snmp/tree/host.ts";
+import {
+	compareOids,
+	counter32,
+	gauge,
+	integer,
+	type Oid,
+	ticks,
+	View,
+} from "../../firmware/status/snmp/view.ts";
+
+const oids = fc.uniqueArray(fc.array(fc.integer({ min: 0, max: 300 }), { minLength: 1, maxLength: 6 }), {
+	selector: (oid) => oid.join("."),
+	maxLength: 60,
+});
+
+describe("RFC 3416 §4.2.2 GETNEXT", () => {
+	test("a walk meets every instance once, in lexicographic order, and ends", () => {
+		fc.assert(
+			fc.property(oids, (list) => {
+				const view = new View(list.map((oid, index) => ({ oid, value: integer(index) })));
+				const walked: Oid[] = [];
+				for (let at = view.next([0]); at !== null; at = view.next(at.oid)) walked.push(at.oid);
+				const expected = list.filter((oid) => compareOids(oid, [0]) > 0).sort(compareOids);
+				expect(walked).toEqual(expected);
+			}),
+		);
+	});
+	test("two values for one instance are a mistake of ours", () => {
+		const twice = { oid: [1, 3], value: integer(1) };
+		expect(() => new View([twice, twice])).toThrow("two values for 1.3");
+	});
+});
+
+describe("RFC 2578 §7.1", () => {
+	test("counters wrap, gauges stop at their end, ticks are hundredths", () => {
+		expect(counter32(0x1_0000_0005n)).toEqual({ type: "Counter32", value: 5 });
+		expect(gauge(5e9)).toEqual({ type: "Unsigned32", value: 0xffffffff });
+		expect(gauge(-1)).toEqual({ type: "Unsigned32", value: 0 });
+		expect(ticks(12_345)).toEqual({ type: "TimeTicks", value: 1234 });
+	});
+	test("DateAndTime (RFC 2579)", () => {
+		expect([...dateAndTime(Date.UTC(2026, 1, 3, 4, 5, 6, 789))]).toEqual([
+			7, 234, 2, 3, 4, 5, 6, 7, 43, 0, 0,
+		]);
+	});
+});
+
+describe("RFC 2863 §3.1.5: a port keeps its number", () => {
+	test("known names keep theirs, new ones take the next", () => {
+		expect(assignIndices({ eth0: 2, eth1: 3 }, ["eth1", "lo", "eth0"])).toEqual({ eth0: 2, eth1: 3, lo: 4 });
+	});
+	test("a port that comes back gets its number back", () => {
+		const table = assignIndices(assignIndices({}, ["a", "b"]), ["b", "c"]);
+		expect(assignIndices(table, ["a"])["a"]).toBe(1);
+	});
+});
+
+describe("sources", () => {
+	test.each([
+		["192.0.2.7", "192.0.2.0/24", true],
+		["192.0.3.7", "192.0.2.0/24", false],
+		["192.0.3.7", "192.0.2.0/23", true],
+		["192.0.2.7", "192.0.2.7", true],
+		["192.0.2.8", "192.0.2.7", false],
+		["::ffff:192.0.2.7", "192.0.2.0/24", true],
+		["2001:db8::1", "2001:db8::/32", true],
+		["2001:db9::1", "2001:db8::/32", false],
+		["192.0.2.7", "::/0", false],
+		["192.0.2.7", "0.0.0.0/0", true],
+	])("%s in %s: %p", (address, network, expected) => {
+		expect(inNetwork(address, network)).toBe(expected);
+	});
+});
