@@ -1,0 +1,741 @@
+/**
+ * All virtual routers of one box: instances, sync groups and tracking as one state machine. Pure.
+ * The simulator, the tests and `drover vrrp` drive this same `step`.
+ */
+import type { DroverConfig, SyncGroupConfig, TrackReference, VrrpInstanceConfig } from "../config/model.ts";
+import type { VrrpStateName } from "../status/vrrp.ts";
+import { formatAddress, parseIpv6 } from "../wire/ip.ts";
+import type { IpPacket } from "../wire/ip-packet.ts";
+import { receive } from "./receive.ts";
+import {
+	type Fault,
+	type LogLevel,
+	newRouter,
+	type Router,
+	type RouterEvent,
+	type Standing,
+	standing,
+	step as stepRouter,
+} from "./router.ts";
+import { groupFaultOf, groupState, mayBecomeMaster } from "./sync-group.ts";
+import {
+	type Debounced,
+	type Effect,
+	effectivePriority,
+	effectOf,
+	fileEffect,
+	initialScript,
+	processIsUp,
+	report,
+	rescaledScript,
+	ripen,
+	type ScriptReading,
+	scriptResult,
+	undecided,
+} from "./tracking.ts";
+
+/** What the kernel says of an interface. */
+export interface InterfaceReading {
+	readonly name: string;
+	readonly index: number;
+	/** IFF_UP and IFF_RUNNING. */
+	readonly up: boolean;
+	/** In the kernel's order, both families, canonical text. */
+	readonly addresses: readonly string[];
+}
+
+export interface Readings {
+	readonly interfaces: Readonly<Record<string, InterfaceReading & { readonly link: Debounced }>>;
+	readonly scripts: Readonly<Record<string, ScriptReading>>;
+	readonly processes: Readonly<Record<string, Debounced>>;
+	readonly files: Readonly<Record<string, number>>;
+	readonly bfd: Readonly<Record<string, boolean>>;
+}
+
+export interface Engine {
+	readonly config: DroverConfig;
+	readonly routers: readonly Router[];
+	/** Key of a router to its place. */
+	readonly places: Readonly<Record<string, number>>;
+	readonly readings: Readings;
+	readonly groupStates: Readonly<Record<string, VrrpStateName>>;
+	/** `vrrp_startup_delay`: nobody takes part before. */
+	readonly startupUntilMicros: number;
+}
+
+export type EngineEvent =
+	| { readonly kind: "start" }
+	/** A packet that `concerns` this router. */
+	| { readonly kind: "packet"; readonly key: string; readonly packet: IpPacket }
+	/** The watched deadline passed; `advertSent` when the reflexes already answered it. */
+	| { readonly kind: "expired"; readonly key: string; readonly advertSent: boolean }
+	| {
+			readonly kind: "heard-again";
+			readonly key: string;
+			readonly count: number;
+			readonly lastAtMicros: number;
+	  }
+	| { readonly kind: "sent"; readonly key: string; readonly count: number }
+	| { readonly kind: "overdue"; readonly key: string; readonly gapMicros: number }
+	/** Some wake-up time has come. */
+	| { readonly kind: "timer" }
+	| { readonly kind: "interface"; readonly reading: InterfaceReading }
+	| { readonly kind: "interface-gone"; readonly name: string }
+	| { readonly kind: "script"; readonly name: string; readonly success: boolean }
+	| { readonly kind: "process"; readonly name: string; readonly count: number }
+	| { readonly kind: "file"; readonly name: string; readonly value: number }
+	| { readonly kind: "bfd"; readonly name: string; readonly up: boolean }
+	| { readonly kind: "resign"; readonly keys: readonly string[]; readonly reason: string }
+	| { readonly kind: "take-over"; readonly keys: readonly string[]; readonly reason: string }
+	| { readonly kind: "reload"; readonly config: DroverConfig }
+	| { readonly kind: "stop" };
+
+export type EngineAction =
+	| { readonly kind: "send"; readonly key: string; readonly priority: number }
+	/** Put them on the interface, or take them off. Idempotent; `announceNew` for those that were not there. */
+	| {
+			readonly kind: "addresses";
+			readonly key: string;
+			readonly present: boolean;
+			readonly announceNew: boolean;
+	  }
+	| { readonly kind: "announce"; readonly key: string; readonly rounds: number; readonly reason: string }
+	| { readonly kind: "announce-source"; readonly key: string }
+	/** Repeat adverts so from now on; null stops. */
+	| { readonly kind: "advert"; readonly key: string; readonly advert: Standing["advert"] }
+	| { readonly kind: "watch"; readonly key: string; readonly watch: Standing["watch"] }
+	| {
+			readonly kind: "transition";
+			readonly key: string;
+			readonly from: VrrpStateName;
+			readonly to: VrrpStateName | "STOP" | "DELETED";
+			readonly reason: string;
+			readonly priority: number;
+			/** The change of its sync group says the same: no own mail. */
+			readonly config: VrrpInstanceConfig;
+	  }
+	| {
+			readonly kind: "group-transition";
+			readonly group: SyncGroupConfig;
+			readonly to: VrrpStateName | "STOP";
+	  }
+	| {
+			readonly kind: "notice";
+			readonly key: string;
+			readonly notice: "MASTER_RX_LOWER_PRI" | "PRIORITY";
+			readonly priority: number;
+	  }
+	| { readonly kind: "log"; readonly name: string; readonly level: LogLevel; readonly text: string }
+	/** This router is new, or its way of sending changed: open what it needs. */
+	| { readonly kind: "open"; readonly key: string }
+	| { readonly kind: "close"; readonly key: string };
+
+export interface EngineStep {
+	readonly engine: Engine;
+	readonly actions: readonly EngineAction[];
+}
+
+/** What makes two configurations mean the same virtual router (keepalived's vrrp_exist). Not its name. */
+export function instanceKey(config: VrrpInstanceConfig): string {
+	const way = config.unicastPeers.length > 0 ? "unicast" : config.multicastDestination;
+	const vmac =
+		config.vmac === null
+			? ""
+			: `/${config.vmac.ipvlan === null ? "vmac" : "ipvlan"}:${config.vmac.name ?? ""}`;
+	const source = way === "unicast" || config.interface === null ? `/${config.sourceAddress ?? ""}` : "";
+	return `${config.virtualRouterId}/${config.family}/${config.interface ?? "-"}/${way}${source}${vmac}`;
+}
+
+/** The macvlan or ipvlan of an instance with `use_vmac`, else null. */
+export function vmacName(config: VrrpInstanceConfig, prefix: string): string | null {
+	if (config.vmac === null) return null;
+	const suffix = config.family === "inet6" ? "6" : "";
+	return config.vmac.name ?? `${prefix}${suffix}.${config.virtualRouterId}`;
+}
+
+/** Does a packet that came in on `interfaceName` speak to this router? */
+export function concerns(
+	config: VrrpInstanceConfig,
+	interfaceName: string | null,
+	packet: IpPacket,
+): boolean {
+	if (packet.family !== config.family) return false;
+	if (config.interface !== null && interfaceName !== config.interface) {
+		if (config.vmac === null || interfaceName !== config.vmac.parentInterface) return false;
+	}
+	const unicast = config.unicastPeers.length > 0;
+	if (unicast && config.sourceAddress !== null && !isMulticast(packet.destination))
+		return formatAddress(packet.destination) === config.sourceAddress;
+	return true;
+}
+
+function isMulticast(address: Uint8Array): boolean {
+	return address.length === 4 ? address[0]! >> 4 === 0xe : address[0] === 0xff;
+}
+
+export function newEngine(config: DroverConfig, atMicros: number): Engine {
+	const routers = config.vrrpInstances.map((instance) => newRouter(instance, atMicros));
+	return {
+		config,
+		routers,
+		places: placesOf(routers),
+		readings: {
+			interfaces: {},
+			scripts: Object.fromEntries(config.trackScripts.map((script) => [script.name, initialScript(script)])),
+			processes: {},
+			files: {},
+			bfd: {},
+		},
+		groupStates: Object.fromEntries(config.syncGroups.map(({ name }) => [name, "INIT" as const])),
+		startupUntilMicros: atMicros + config.global.startupDelayMs * 1000,
+	};
+}
+
+function placesOf(routers: readonly Router[]): Record<string, number> {
+	return Object.fromEntries(routers.map(({ config }, place) => [instanceKey(config), place]));
+}
+
+/** When `step` wants a timer event at the latest; null is never. Deadlines of watches are not in it. */
+export function wakeAtMicros(engine: Engine): number | null {
+	let earliest = Number.POSITIVE_INFINITY;
+	for (const router of engine.routers) {
+		const at = standing(router).wakeAtMicros;
+		if (at !== null && at < earliest) earliest = at;
+		if (router.faults.some(({ key }) => key === "startup-delay"))
+			earliest = Math.min(earliest, engine.startupUntilMicros);
+	}
+	for (const { link } of Object.values(engine.readings.interfaces))
+		if (link.candidate !== null) earliest = Math.min(earliest, link.atMicros);
+	for (const process of Object.values(engine.readings.processes))
+		if (process.candidate !== null) earliest = Math.min(earliest, process.atMicros);
+	return earliest === Number.POSITIVE_INFINITY ? null : earliest;
+}
+
+export function routerOf(engine: Engine, key: string): Router | null {
+	const place = engine.places[key];
+	return place === undefined ? null : engine.routers[place]!;
+}
+
+/** One event at `atMicros` (never before an earlier one's time). */
+export function step(engine: Engine, event: EngineEvent, atMicros: number): EngineStep {
+	const run = new Run(engine, atMicros);
+	switch (event.kind) {
+		case "start":
+			for (const { config } of engine.routers) run.actions.push({ kind: "open", key: instanceKey(config) });
+			run.reconsider();
+			break;
+		case "packet": {
+			const router = run.router(event.key);
+			if (router !== null)
+				run.apply(event.key, {
+					kind: "packet",
+					verdict: receive(event.packet, router.config, router.memory),
+				});
+			break;
+		}
+		case "expired":
+			run.timer(event.key, event.advertSent);
+			break;
+		case "heard-again":
+			run.apply(event.key, { kind: "heard-again", count: event.count, lastAtMicros: event.lastAtMicros });
+			break;
+		case "sent":
+			run.apply(event.key, { kind: "sent", count: event.count });
+			break;
+		case "overdue":
+			run.apply(event.key, { kind: "overdue", gapMicros: event.gapMicros });
+			break;
+		case "timer":
+			run.readings((readings) => ripened(readings, atMicros));
+			run.reconsider();
+			for (const router of run.routers) {
+				const wake = standing(router).wakeAtMicros;
+				if (wake !== null && wake <= atMicros) run.timer(instanceKey(router.config), false);
+			}
+			break;
+		case "interface":
+			run.readings((readings) => withInterface(readings, event.reading, engine.config, atMicros));
+			run.reconsider();
+			break;
+		case "interface-gone":
+			run.readings((readings) => {
+				const { [event.name]: _gone, ...interfaces } = readings.interfaces;
+				return { ...readings, interfaces };
+			});
+			run.reconsider();
+			break;
+		case "script":
+			run.script(event.name, event.success);
+			break;
+		case "process":
+			run.process(event.name, event.count);
+			break;
+		case "file":
+			run.readings((readings) => ({ ...readings, files: { ...readings.files, [event.name]: event.value } }));
+			run.reconsider();
+			break;
+		case "bfd":
+			run.readings((readings) => ({ ...readings, bfd: { ...readings.bfd, [event.name]: event.up } }));
+			run.reconsider();
+			break;
+		case "resign":
+			for (const key of event.keys) run.apply(key, { kind: "resign", reason: event.reason });
+			break;
+		case "take-over":
+			for (const key of event.keys) run.apply(key, { kind: "take-over", reason: event.reason });
+			break;
+		case "reload":
+			run.reload(event.config);
+			break;
+		case "stop":
+			run.stop();
+			break;
+	}
+	return run.finish();
+}
+
+/** One step's working state; lives no longer than the step. */
+class Run {
+	readonly actions: EngineAction[] = [];
+	readonly #atMicros: number;
+	#config: DroverConfig;
+	#places: Readonly<Record<string, number>>;
+	#routers: Router[] | null = null;
+	readonly #engine: Engine;
+	#readings: Readings;
+
+	constructor(engine: Engine, atMicros: number) {
+		this.#engine = engine;
+		this.#atMicros = atMicros;
+		this.#config = engine.config;
+		this.#places = engine.places;
+		this.#readings = engine.readings;
+	}
+
+	get routers(): readonly Router[] {
+		return this.#routers ?? this.#engine.routers;
+	}
+
+	router(key: string): Router | null {
+		const place = this.#places[key];
+		return place === undefined ? null : this.routers[place]!;
+	}
+
+	readings(change: (readings: Readings) => Readings): void {
+		this.#readings = change(this.#readings);
+	}
+
+	#members(group: SyncGroupConfig): readonly Router[] {
+		return this.routers.filter(({ config }) => group.members.includes(config.name));
+	}
+
+	#groupOf(config: VrrpInstanceConfig): SyncGroupConfig | null {
+		return this.#config.syncGroups.find(({ members }) => members.includes(config.name)) ?? null;
+	}
+
+	timer(key: string, advertSent: boolean): void {
+		const router = this.router(key);
+		if (router === null) return;
+		const group = this.#groupOf(router.config);
+		const may = group === null || mayBecomeMaster(router, this.#members(group));
+		this.apply(key, { kind: "timer", mayBecomeMaster: may }, advertSent);
+	}
+
+	/** Steps one router and everything that follows from it in its sync group. */
+	apply(key: string, event: RouterEvent, advertSent = false): void {
+		const place = this.#places[key];
+		if (place === undefined) return;
+		const before = this.routers[place]!;
+		const { router: after, actions } = stepRouter(before, event, this.#atMicros);
+		if (after === before && actions.length === 0) return;
+		this.#routers ??= [...this.#engine.routers];
+		this.#routers[place] = after;
+		const was = standing(before);
+		const is = standing(after);
+		// An advert of the repeated series must not follow the farewell.
+		if (was.advert !== null && is.advert === null) this.actions.push({ kind: "advert", key, advert: null });
+		for (const action of actions) {
+			switch (action.kind) {
+				case "send":
+					if (!advertSent || action.priority === 0)
+						this.actions.push({ kind: "send", key, priority: action.priority });
+					break;
+				case "transition":
+					if (was.addressesPresent !== is.addressesPresent)
+						this.actions.push({
+							kind: "addresses",
+							key,
+							present: is.addressesPresent,
+							announceNew: false,
+						});
+					this.actions.push({ ...action, key, priority: after.priority, config: after.config });
+					break;
+				case "log":
+					this.actions.push({ ...action, name: after.config.name });
+					break;
+				case "notice":
+					this.actions.push({ ...action, key, priority: after.priority });
+					break;
+				case "announce":
+				case "announce-source":
+					this.actions.push({ ...action, key });
+					break;
+			}
+		}
+		if (is.advert !== null && !sameAdvert(was.advert, is.advert))
+			this.actions.push({ kind: "advert", key, advert: is.advert });
+		if (event.kind !== "heard-again" && !sameWatch(was.watch, is.watch))
+			this.actions.push({ kind: "watch", key, watch: is.watch });
+		this.#groupFollows(before, after);
+	}
+
+	#groupFollows(before: Router, after: Router): void {
+		if (before.state === after.state && before.faults === after.faults) return;
+		const group = this.#groupOf(after.config);
+		if (group === null || after.stopped) return;
+		for (const member of this.#members(group)) {
+			if (member.config.name === after.config.name) continue;
+			const key = instanceKey(member.config);
+			const fault = groupFaultOf(member, this.#members(group));
+			if (JSON.stringify(fault) !== JSON.stringify(member.groupFault))
+				this.apply(key, { kind: "group-fault", fault });
+			if (before.state !== "MASTER" && after.state === "MASTER")
+				this.apply(key, { kind: "group-master", by: after.config.name });
+			if (before.state === "MASTER" && after.state === "BACKUP")
+				this.apply(key, { kind: "group-backup", by: after.config.name });
+		}
+	}
+
+	/** Compares every router's conditions with what the readings say now. */
+	reconsider(): void {
+		for (const router of this.routers) {
+			if (router.stopped) continue;
+			const group = this.#groupOf(router.config);
+			const conditions = conditionsOf(
+				router,
+				group,
+				this.#config,
+				this.#readings,
+				this.#atMicros < this.#engine.startupUntilMicros,
+			);
+			if (
+				conditions.priority !== router.priority ||
+				conditions.sourceAddress !== router.sourceAddress ||
+				!sameFaults(conditions.faults, router.faults)
+			)
+				this.apply(instanceKey(router.config), { kind: "conditions", ...conditions });
+		}
+	}
+
+	script(name: string, success: boolean): void {
+		const config = this.#config.trackScripts.find((script) => script.name === name);
+		const reading = this.#readings.scripts[name];
+		if (config === undefined || reading === undefined) return;
+		const after = scriptResult(reading, config, success);
+		this.#readings = { ...this.#readings, scripts: { ...this.#readings.scripts, [name]: after } };
+		if (after.up === reading.up) return;
+		const text = `Script \`${name}\` now returning ${success ? "success" : "failure"}`;
+		this.actions.push({ kind: "log", name: "", level: success ? "info" : "warn", text });
+		this.reconsider();
+	}
+
+	process(name: string, count: number): void {
+		const config = this.#config.trackProcesses.find((process) => process.name === name);
+		if (config === undefined) return;
+		const up = processIsUp(count, config);
+		const delayMs = up ? config.forkDelayMs : config.terminateDelayMs;
+		const before = this.#readings.processes[name] ?? undecided;
+		const after = report(before, up, delayMs * 1000, this.#atMicros);
+		this.#readings = { ...this.#readings, processes: { ...this.#readings.processes, [name]: after } };
+		if (after.value !== before.value) this.reconsider();
+	}
+
+	/** Matches old and new routers by what they are; nothing that stays is interrupted. */
+	reload(config: DroverConfig): void {
+		const before = this.routers;
+		const kept = new Map(before.map((router) => [instanceKey(router.config), router]));
+		const wanted = new Set(config.vrrpInstances.map(instanceKey));
+		for (const router of before) {
+			const key = instanceKey(router.config);
+			if (wanted.has(key)) continue;
+			const deleted = router.config.notify.deleted !== null;
+			this.apply(key, { kind: "stop" });
+			const last = this.actions.findLastIndex((action) => action.kind === "transition" && action.key === key);
+			const said = this.actions[last];
+			if (said?.kind === "transition") this.actions[last] = { ...said, to: deleted ? "DELETED" : "FAULT" };
+			this.actions.push({ kind: "close", key });
+		}
+		this.#config = config;
+		const scripts = Object.fromEntries(
+			config.trackScripts.map((script) => {
+				const old = this.#engine.config.trackScripts.find(({ name }) => name === script.name);
+				const reading = this.#readings.scripts[script.name];
+				const same =
+					old !== undefined &&
+					reading !== undefined &&
+					JSON.stringify([old.script.command, old.script.user]) ===
+						JSON.stringify([script.script.command, script.script.user]);
+				if (same) return [script.name, rescaledScript(reading, script)];
+				// Not run yet, but it blocks nothing: it would stop a running master.
+				return [script.name, { counter: script.rise + script.fall - 1, up: true }];
+			}),
+		);
+		this.#readings = { ...this.#readings, scripts };
+		this.#routers = config.vrrpInstances.map((instance) => {
+			const old = kept.get(instanceKey(instance));
+			if (old === undefined) return newRouter(instance, this.#atMicros);
+			const masterIntervalMicros =
+				old.config.advertIntervalMicros === instance.advertIntervalMicros &&
+				old.config.version === instance.version
+					? old.masterIntervalMicros
+					: instance.advertIntervalMicros;
+			return { ...old, config: instance, masterIntervalMicros, logged: [] };
+		});
+		this.#places = placesOf(this.#routers);
+		for (const router of this.#routers) {
+			const key = instanceKey(router.config);
+			const old = kept.get(key);
+			if (old === undefined || needsReopening(old.config, router.config))
+				this.actions.push({ kind: "open", key });
+			if (old === undefined) continue;
+			if (router.state === "MASTER") {
+				this.actions.push({ kind: "addresses", key, present: true, announceNew: true });
+				this.#routers[this.#places[key]!] = {
+					...router,
+					advertAnchorMicros: this.#atMicros + router.config.advertIntervalMicros,
+				};
+				this.actions.push({ kind: "send", key, priority: router.priority });
+			}
+			const { advert, watch } = standing(this.router(key)!);
+			if (advert !== null) this.actions.push({ kind: "advert", key, advert });
+			if (watch !== null) this.actions.push({ kind: "watch", key, watch });
+		}
+		this.reconsider();
+		for (const router of this.routers) {
+			const group = this.#groupOf(router.config);
+			const fault = group === null ? null : groupFaultOf(router, this.#members(group));
+			if (JSON.stringify(fault) !== JSON.stringify(router.groupFault))
+				this.apply(instanceKey(router.config), { kind: "group-fault", fault });
+		}
+	}
+
+	stop(): void {
+		for (const { config } of this.routers) this.apply(instanceKey(config), { kind: "stop" });
+		for (const group of this.#config.syncGroups)
+			this.actions.push({ kind: "group-transition", group, to: "STOP" });
+		for (const { config } of this.routers) this.actions.push({ kind: "close", key: instanceKey(config) });
+	}
+
+	finish(): EngineStep {
+		const groupStates: Record<string, VrrpStateName> = {};
+		for (const group of this.#config.syncGroups) {
+			const members = this.#members(group);
+			const state = members.some(({ stopped }) => stopped) ? "INIT" : groupState(members);
+			groupStates[group.name] = state;
+			const before = this.#engine.groupStates[group.name];
+			if (state !== before && state !== "INIT")
+				this.actions.push({ kind: "group-transition", group, to: state });
+		}
+		const engine: Engine = {
+			config: this.#config,
+			routers: this.routers,
+			places: this.#places,
+			readings: this.#readings,
+			groupStates,
+			startupUntilMicros: this.#engine.startupUntilMicros,
+		};
+		return { engine, actions: this.actions };
+	}
+}
+
+/** Sockets, groups or the virtual interface differ. */
+function needsReopening(before: VrrpInstanceConfig, after: VrrpInstanceConfig): boolean {
+	const way = (config: VrrpInstanceConfig) =>
+		JSON.stringify([
+			config.version,
+			config.sourceAddress,
+			config.unicastPeers,
+			config.unicastTtl,
+			config.authentication?.type,
+			config.vmac,
+			config.vrf,
+		]);
+	return way(before) !== way(after);
+}
+
+function sameAdvert(a: Standing["advert"], b: Standing["advert"]): boolean {
+	if (a === null || b === null) return a === b;
+	return (
+		a.anchorMicros === b.anchorMicros && a.priority === b.priority && a.intervalMicros === b.intervalMicros
+	);
+}
+
+function sameWatch(a: Standing["watch"], b: Standing["watch"]): boolean {
+	if (a === null || b === null) return a === b;
+	return (
+		a.deadlineMicros === b.deadlineMicros &&
+		a.timeoutMicros === b.timeoutMicros &&
+		a.expected?.advertisement === b.expected?.advertisement
+	);
+}
+
+function sameFaults(a: readonly Fault[], b: readonly Fault[]): boolean {
+	return (
+		a.length === b.length &&
+		a.every((fault, index) => {
+			const other = b[index]!;
+			return fault.key === other.key && fault.detail === other.detail && fault.pending === other.pending;
+		})
+	);
+}
+
+function withInterface(
+	readings: Readings,
+	reading: InterfaceReading,
+	config: DroverConfig,
+	atMicros: number,
+): Readings {
+	const delays = config.interfaceDelays.find((delay) => delay.interface === reading.name);
+	const delayMs = delays === undefined ? 0 : reading.up ? delays.upMs : delays.downMs;
+	const before = readings.interfaces[reading.name];
+	const link = report(before?.link ?? undecided, reading.up, delayMs * 1000, atMicros);
+	return { ...readings, interfaces: { ...readings.interfaces, [reading.name]: { ...reading, link } } };
+}
+
+function ripened(readings: Readings, atMicros: number): Readings {
+	const each = (states: Readonly<Record<string, Debounced>>) =>
+		Object.fromEntries(Object.entries(states).map(([name, state]) => [name, ripen(state, atMicros)]));
+	return {
+		...readings,
+		processes: each(readings.processes),
+		interfaces: Object.fromEntries(
+			Object.entries(readings.interfaces).map(([name, reading]) => [
+				name,
+				reading.link.candidate === null ? reading : { ...reading, link: ripen(reading.link, atMicros) },
+			]),
+		),
+	};
+}
+
+interface Conditions {
+	readonly priority: number;
+	readonly sourceAddress: string | null;
+	readonly faults: readonly Fault[];
+}
+
+/** What the readings mean for one router. */
+function conditionsOf(
+	router: Router,
+	group: SyncGroupConfig | null,
+	config: DroverConfig,
+	readings: Readings,
+	startingUp: boolean,
+): Conditions {
+	const instance = router.config;
+	const faults: Fault[] = [];
+	let deltas = 0;
+	const fault = (key: string, detail: string, pending = false) => faults.push({ key, detail, pending });
+	const take = (key: string, what: string, effect: Effect) => {
+		if (effect.kind === "weight") deltas += effect.delta;
+		else if (effect.kind === "fault") fault(key, what);
+		else fault(key, `${what.replace(/ (is|has) .*$/, "")} has no result yet`, true);
+	};
+	if (startingUp) fault("startup-delay", "startup delay", true);
+	const isUp = (name: string): boolean | null => readings.interfaces[name]?.link.value ?? null;
+	if (instance.interface !== null && instance.trackPrimary && isUp(instance.interface) !== true)
+		fault(`interface ${instance.interface}`, linkDetail(instance.interface, readings));
+	for (const { interface: name, noTrack } of [...instance.virtualAddresses, ...instance.excludedAddresses])
+		if (
+			name !== null &&
+			!noTrack &&
+			name !== instance.interface &&
+			isUp(name) !== true &&
+			!faults.some(({ key }) => key === `interface ${name}`)
+		)
+			fault(`interface ${name}`, linkDetail(name, readings));
+	const tracked = (own: readonly TrackReference[], shared: readonly TrackReference[]) => [
+		...(group === null || group.trackingWeight ? own : own.map((one) => ({ ...one, weight: 0 }))),
+		...shared,
+	];
+	for (const { name, weight, reverse } of tracked(instance.trackInterfaces, group?.trackInterfaces ?? []))
+		if (name !== instance.interface)
+			take(
+				`track ${name}`,
+				`interface ${name} is ${reverse ? "up" : "down"}`,
+				effectOf(isUp(name) ?? false, weight, reverse),
+			);
+	for (const { name, weight, reverse } of tracked(instance.trackScripts, group?.trackScripts ?? []))
+		take(
+			`script ${name}`,
+			`script ${name} has failed`,
+			effectOf(readings.scripts[name]?.up ?? null, weight, reverse),
+		);
+	for (const { name, weight, reverse } of tracked(instance.trackProcesses, group?.trackProcesses ?? []))
+		take(
+			`process ${name}`,
+			`process ${name} has no quorum`,
+			effectOf(readings.processes[name]?.value ?? null, weight, reverse),
+		);
+	for (const { name, weight, reverse } of tracked(instance.trackFiles, group?.trackFiles ?? [])) {
+		const value = readings.files[name] ?? 0;
+		take(`file ${name}`, `file ${name} is ${value}`, fileEffect(value, weight, reverse));
+	}
+	for (const { name, weight, reverse } of tracked(instance.trackBfd, group?.trackBfd ?? []))
+		take(
+			`bfd ${name}`,
+			`BFD session ${name} is down`,
+			effectOf(readings.bfd[name] ?? false, weight, reverse),
+		);
+	const sourceAddress = sourceAddressOf(instance, config, readings);
+	if (sourceAddress === null)
+		fault("source", `${instance.interface ?? "no interface"} has no ${instance.family} address to send from`);
+	else if (
+		instance.trackSourceAddress &&
+		instance.sourceAddress !== null &&
+		!Object.values(readings.interfaces).some(({ addresses }) => addresses.includes(instance.sourceAddress!))
+	)
+		fault("source", `our address ${instance.sourceAddress} is gone`);
+	if (instance.unicastFaultNoPeer && instance.unicastPeers.length === 0) fault("peers", "no unicast peer");
+	return { priority: effectivePriority(instance.priority, deltas), sourceAddress, faults };
+}
+
+function linkDetail(name: string, readings: Readings): string {
+	return readings.interfaces[name] === undefined
+		? `there is no interface ${name}`
+		: `interface ${name} is down`;
+}
+
+/** The configured address, else the interface's first that is none of ours to move (IPv6: link-local). */
+function sourceAddressOf(
+	instance: VrrpInstanceConfig,
+	config: DroverConfig,
+	readings: Readings,
+): string | null {
+	if (instance.sourceAddress !== null) return instance.sourceAddress;
+	const addresses = readings.interfaces[instance.interface ?? ""]?.addresses ?? [];
+	const own = addresses.filter((address) => address.includes(":") === (instance.family === "inet6"));
+	const movable = movableAddresses(config);
+	const fixed = own.filter((address) => !movable.has(address));
+	if (instance.family === "inet") return fixed[0] ?? null;
+	return fixed.find((address) => isLinkLocal(address)) ?? null;
+}
+
+const movableByConfig = new WeakMap<DroverConfig, ReadonlySet<string>>();
+
+/** All addresses that come and go with mastership. */
+function movableAddresses(config: DroverConfig): ReadonlySet<string> {
+	const known = movableByConfig.get(config);
+	if (known !== undefined) return known;
+	const movable = new Set(
+		config.vrrpInstances.flatMap(({ virtualAddresses, excludedAddresses }) =>
+			[...virtualAddresses, ...excludedAddresses].map(({ address }) => address),
+		),
+	);
+	movableByConfig.set(config, movable);
+	return movable;
+}
+
+function isLinkLocal(address: string): boolean {
+	const bytes = parseIpv6(address);
+	return bytes !== null && bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80;
+}
