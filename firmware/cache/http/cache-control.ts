@@ -1,0 +1,28 @@
+/** Cache-Control directives (RFC 9111 §5.2). */
+
+export type Directives = ReadonlyMap<string, string | undefined>;
+
+const none: Directives = new Map();
+
+/**
+ * Directive names in lower case with their arguments, unquoted. A repeated directive keeps its first value
+ * (RFC 9111 §4.2.1). Commas inside a quoted string do not end a directive.
+ */
+export function parseDirectives(value: string | undefined): Directives {
+	if (value === undefined) return none;
+	const directives = new Map<string, string | undefined>();
+	for (const match of value.matchAll(/([^\s,=";]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?/g)) {
+		const name = match[1]!.toLowerCase();
+		if (directives.has(name)) continue;
+		directives.set(name, match[2] !== undefined ? match[2].replace(/\\(.)/g, "$1") : match[3]);
+	}
+	return directives;
+}
+
+/** delta-seconds (RFC 9111 §1.2.2): junk is stale (0), too large is 2^31. Undefined when the directive is absent. */
+export function deltaSeconds(directives: Directives, name: string): number | undefined {
+	if (!directives.has(name)) return undefined;
+	const text = directives.get(name) ?? "";
+	if (!/^\d+/.test(text)) return 0;
+	return Math.min(Number.parseInt(text, 10), 2 ** 31);
+}

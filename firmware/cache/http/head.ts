@@ -1,0 +1,62 @@
+/** The header section that requests and responses share (RFC 9112 §5). */
+import { fieldKey } from "./headers.ts";
+import { type HeadLimits, hasControl, isToken, START_LINE_SLOTS } from "./syntax.ts";
+
+export interface HeaderSection {
+	readonly kind: "headers";
+	readonly lines: string[];
+	readonly keys: string[];
+	/** Index after the empty line. */
+	readonly end: number;
+}
+
+export interface Malformed {
+	readonly kind: "bad";
+	/** For the log, such as "header name is not a token". */
+	readonly reason: string;
+}
+
+export const more = { kind: "more" } as const;
+export type More = typeof more;
+
+const bad = (reason: string): Malformed => ({ kind: "bad", reason });
+
+/**
+ * Reads header lines from `start` to the empty line. `headStart` is where the message began; the limit on
+ * the whole head counts from there. A line ends with CRLF or LF (RFC 9112 §2.2); a CR elsewhere is refused.
+ */
+export function parseHeaders(
+	text: string,
+	start: number,
+	headStart: number,
+	limits: HeadLimits,
+): HeaderSection | Malformed | More {
+	const lines: string[] = [];
+	const keys: string[] = [];
+	let at = start;
+	for (;;) {
+		const newline = text.indexOf("\n", at);
+		if (newline < 0) {
+			if (text.length - headStart > limits.headBytes) return bad("head is over its limit");
+			if (text.length - at > limits.lineBytes) return bad("header line is over its limit");
+			return more;
+		}
+		if (newline + 1 - headStart > limits.headBytes) return bad("head is over its limit");
+		const end = newline > at && text.charCodeAt(newline - 1) === 0x0d ? newline - 1 : newline;
+		if (end === at) return { kind: "headers", lines, keys, end: newline + 1 };
+		if (end - at > limits.lineBytes) return bad("header line is over its limit");
+		const first = text.charCodeAt(at);
+		if (first === 0x20 || first === 0x09)
+			return bad("header line starts with a blank (obsolete line folding)");
+		const line = text.slice(at, end);
+		const colon = line.indexOf(":");
+		if (colon < 0) return bad("header line has no colon");
+		const name = line.slice(0, colon);
+		if (!isToken(name)) return bad("header name is not a token");
+		if (hasControl(line)) return bad("header value holds a control character");
+		if (lines.length + START_LINE_SLOTS >= limits.headerLines) return bad("too many headers");
+		lines.push(line);
+		keys.push(fieldKey(name));
+		at = newline + 1;
+	}
+}

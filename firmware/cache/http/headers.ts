@@ -1,0 +1,173 @@
+/**
+ * The header fields of one HTTP message, in the order and spelling they came in.
+ *
+ * Two parallel arrays: `lines` holds "Name: value" as received (that is what is logged and sent),
+ * `keys` the lower-case names that look-ups compare. Parsed blocks are shared between requests that
+ * carry the same bytes, so a message copies them before its first change.
+ */
+
+/** Lower-case names seen so far. Bounded: a client that invents names cannot make it grow. */
+const KNOWN_NAMES_LIMIT = 2048;
+const knownNames = new Map<string, string>();
+
+/** The lower-case form of a field name; the same string object for the same name. */
+export function fieldKey(name: string): string {
+	const known = knownNames.get(name);
+	if (known !== undefined) return known;
+	const key = name.toLowerCase();
+	if (knownNames.size < KNOWN_NAMES_LIMIT && name.length <= 64) knownNames.set(name, key);
+	return key;
+}
+
+/** The value of a "Name: value" line whose name has `nameLength` characters, without the blanks around it. */
+export function lineValue(line: string, nameLength: number): string {
+	let start = nameLength + 1;
+	let end = line.length;
+	while (start < end && isBlank(line.charCodeAt(start))) start++;
+	while (end > start && isBlank(line.charCodeAt(end - 1))) end--;
+	return line.slice(start, end);
+}
+
+const isBlank = (code: number) => code === 0x20 || code === 0x09;
+
+export class FieldList {
+	lines: string[];
+	keys: string[];
+	#owned: boolean;
+
+	/** Shares `lines` and `keys` until the first change. */
+	constructor(lines: string[] = [], keys: string[] = []) {
+		this.lines = lines;
+		this.keys = keys;
+		this.#owned = false;
+	}
+
+	get count(): number {
+		return this.keys.length;
+	}
+
+	#own(): void {
+		if (this.#owned) return;
+		this.lines = this.lines.slice();
+		this.keys = this.keys.slice();
+		this.#owned = true;
+	}
+
+	/** Another message with the same fields. */
+	copy(): FieldList {
+		if (!this.#owned) return new FieldList(this.lines, this.keys);
+		const copy = new FieldList(this.lines.slice(), this.keys.slice());
+		copy.#owned = true;
+		return copy;
+	}
+
+	/** First value of a field, by its lower-case name; undefined when there is none. */
+	get(key: string): string | undefined {
+		const { keys } = this;
+		for (let index = 0; index < keys.length; index++)
+			if (keys[index] === key) return lineValue(this.lines[index]!, key.length);
+		return undefined;
+	}
+
+	has(key: string): boolean {
+		return this.keys.includes(key);
+	}
+
+	/** Every value of a field, joined as RFC 9110 §5.3 allows; undefined when there is none. */
+	joined(key: string, separator = ", "): string | undefined {
+		let text: string | undefined;
+		for (let index = 0; index < this.keys.length; index++)
+			if (this.keys[index] === key) {
+				const value = lineValue(this.lines[index]!, key.length);
+				text = text === undefined ? value : text + separator + value;
+			}
+		return text;
+	}
+
+	countOf(key: string): number {
+		let count = 0;
+		for (const each of this.keys) if (each === key) count++;
+		return count;
+	}
+
+	/** Adds a field at the end. */
+	append(name: string, value: string): void {
+		this.#own();
+		this.lines.push(`${name}: ${value}`);
+		this.keys.push(fieldKey(name));
+	}
+
+	/** Replaces all fields of that name by one at the end, as VCL's `set` does. */
+	set(name: string, value: string): void {
+		this.unset(fieldKey(name));
+		this.append(name, value);
+	}
+
+	/** Removes every field with that lower-case name. */
+	unset(key: string): void {
+		if (!this.keys.includes(key)) return;
+		const lines: string[] = [];
+		const keys: string[] = [];
+		for (let index = 0; index < this.keys.length; index++)
+			if (this.keys[index] !== key) {
+				lines.push(this.lines[index]!);
+				keys.push(this.keys[index]!);
+			}
+		this.lines = lines;
+		this.keys = keys;
+		this.#owned = true;
+	}
+
+	/** Keeps the fields for which `keep(key)` holds. */
+	filter(keep: (key: string) => boolean): void {
+		if (this.keys.every(keep)) return;
+		const lines: string[] = [];
+		const keys: string[] = [];
+		for (let index = 0; index < this.keys.length; index++)
+			if (keep(this.keys[index]!)) {
+				lines.push(this.lines[index]!);
+				keys.push(this.keys[index]!);
+			}
+		this.lines = lines;
+		this.keys = keys;
+		this.#owned = true;
+	}
+
+	/** Several fields of one name become one at the place of the first (Cache-Control, Vary, X-Forwarded-For). */
+	collect(key: string): void {
+		if (this.countOf(key) < 2) return;
+		const first = this.keys.indexOf(key);
+		const name = this.lines[first]!.slice(0, key.length);
+		const line = `${name}: ${this.joined(key)}`;
+		const lines: string[] = [];
+		const keys: string[] = [];
+		for (let index = 0; index < this.keys.length; index++)
+			if (index === first) {
+				lines.push(line);
+				keys.push(key);
+			} else if (this.keys[index] !== key) {
+				lines.push(this.lines[index]!);
+				keys.push(this.keys[index]!);
+			}
+		this.lines = lines;
+		this.keys = keys;
+		this.#owned = true;
+	}
+
+	/** The fields as they go on the wire, each with its CRLF, without the empty line. */
+	text(): string {
+		let text = "";
+		for (const line of this.lines) text += line + "\r\n";
+		return text;
+	}
+}
+
+/** The members of a comma-separated list (RFC 9110 §5.6.1), lower-cased, empty ones dropped. */
+export function listMembers(value: string): string[] {
+	const members: string[] = [];
+	for (const part of value.split(",")) {
+		const member = part.trim().toLowerCase();
+		if (member !== "") members.push(member);
+	}
+	return members;
+}

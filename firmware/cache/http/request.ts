@@ -1,0 +1,209 @@
+/**
+ * HTTP/1.1 request heads (RFC 9112 §3), strict where a lenient reading would let two parties
+ * disagree about where a request ends.
+ */
+import { type Malformed, type More, more, parseHeaders } from "./head.ts";
+import { fieldKey, lineValue, listMembers } from "./headers.ts";
+import { DEFAULT_LIMITS, type HeadLimits, hasControl, isToken, parseLength } from "./syntax.ts";
+
+export type RequestFraming =
+	| { readonly kind: "none" }
+	| { readonly kind: "length"; readonly bytes: number }
+	| { readonly kind: "chunked" };
+
+/** What the header lines mean, worked out once for every request that carries the same bytes. */
+export interface RequestFields {
+	readonly lines: string[];
+	readonly keys: string[];
+	readonly framing: RequestFraming;
+	readonly hostCount: number;
+	/** Members of Connection, lower case. */
+	readonly connection: readonly string[];
+	readonly expect: string | undefined;
+	/** Accept-Encoding takes gzip or x-gzip with q > 0. */
+	readonly canGzip: boolean;
+}
+
+export interface RequestHead {
+	readonly kind: "request";
+	readonly method: string;
+	/** Origin form; the authority of an absolute form has moved to `host`. */
+	readonly url: string;
+	readonly proto: "HTTP/1.0" | "HTTP/1.1";
+	/** Authority of an absolute-form target: it replaces the Host field (RFC 9112 §3.2.2). */
+	readonly host: string | undefined;
+	readonly fields: RequestFields;
+	/** Index after the head. */
+	readonly end: number;
+}
+
+const bad = (reason: string): Malformed => ({ kind: "bad", reason });
+const noBody: RequestFraming = { kind: "none" };
+const chunked: RequestFraming = { kind: "chunked" };
+
+/** Header blocks seen lately, by a cheap fingerprint: a browser sends the same block again and again. */
+const MEMO_SLOTS = 256;
+/** A longer block is parsed every time, so that the memo stays under 2 MB. */
+const MEMO_BLOCK_BYTES = 4096;
+interface Known {
+	readonly block: string;
+	readonly limits: HeadLimits;
+	readonly fields: RequestFields;
+}
+const memo: (Known | undefined)[] = new Array(MEMO_SLOTS);
+
+function memoSlot(text: string, start: number, length: number): number {
+	const middle = text.charCodeAt(start + (length >> 1));
+	const quarter = text.charCodeAt(start + (length >> 2));
+	const late = text.charCodeAt(start + length - 3);
+	return (length * 31 + middle * 17 + quarter * 7 + late) & (MEMO_SLOTS - 1);
+}
+
+/**
+ * Parses one request head from `text` (one character per byte) at index `start`.
+ * "more" asks for more bytes; "bad" is answered with 400 and a close.
+ */
+export function parseRequest(
+	text: string,
+	start = 0,
+	limits: HeadLimits = DEFAULT_LIMITS,
+): RequestHead | Malformed | More {
+	let at = start;
+	// RFC 9112 §2.2: empty lines before the request line are ignored.
+	while (text.charCodeAt(at) === 0x0d && text.charCodeAt(at + 1) === 0x0a) at += 2;
+	while (text.charCodeAt(at) === 0x0a) at++;
+	const newline = text.indexOf("\n", at);
+	if (newline < 0) return text.length - at > limits.lineBytes ? bad("request line is over its limit") : more;
+	const lineEnd = text.charCodeAt(newline - 1) === 0x0d ? newline - 1 : newline;
+	if (lineEnd - at > limits.lineBytes) return bad("request line is over its limit");
+	const methodEnd = text.indexOf(" ", at);
+	if (methodEnd < 0 || methodEnd >= lineEnd) return bad("request line has no target");
+	const method = text.slice(at, methodEnd);
+	const urlEnd = text.indexOf(" ", methodEnd + 1);
+	if (urlEnd < 0 || urlEnd >= lineEnd) return bad("request line has no protocol");
+	let url = text.slice(methodEnd + 1, urlEnd);
+	const proto = text.slice(urlEnd + 1, lineEnd);
+	if (proto !== "HTTP/1.1" && proto !== "HTTP/1.0")
+		return bad(
+			proto === "HTTP/2.0"
+				? "HTTP/2 is not spoken here: use HTTP/1.1"
+				: "protocol is not HTTP/1.0 or HTTP/1.1",
+		);
+	if (!isToken(method)) return bad("method is not a token");
+	if (url.length === 0 || hasControl(url) || url.includes("\t"))
+		return bad("target holds a control character");
+	let host: string | undefined;
+	if (url.charCodeAt(0) !== 0x2f) {
+		const absolute = /^http:\/\/([^/?#]*)(.*)$/i.exec(url);
+		if (absolute !== null) {
+			host = absolute[1]!;
+			if (host === "") return bad("absolute target has no host");
+			const rest = absolute[2]!;
+			url = rest.startsWith("/") ? rest : `/${rest}`;
+		}
+	}
+
+	const headersAt = newline + 1;
+	const blank = text.indexOf("\r\n\r\n", newline - 1);
+	let fields: RequestFields | undefined;
+	let end = 0;
+	let slot = -1;
+	let block = "";
+	if (blank >= headersAt && blank - headersAt < MEMO_BLOCK_BYTES && blank + 4 - at <= limits.headBytes) {
+		const length = blank + 4 - headersAt;
+		slot = memoSlot(text, headersAt, length);
+		block = text.slice(headersAt, blank + 4);
+		const known = memo[slot];
+		if (known !== undefined && known.block === block && known.limits === limits) {
+			fields = known.fields;
+			end = blank + 4;
+		}
+	}
+	if (fields === undefined) {
+		const section = parseHeaders(text, headersAt, at, limits);
+		if (section.kind !== "headers") return section;
+		const read = readFields(section.lines, section.keys);
+		if ("reason" in read) return read;
+		fields = read;
+		end = section.end;
+		// A copy of the block: a slice would keep the whole received text alive.
+		if (slot >= 0 && end === headersAt + block.length)
+			memo[slot] = { block: Buffer.from(block, "latin1").toString("latin1"), limits, fields };
+	}
+	const framing = checkFraming(method, proto, fields);
+	if (framing !== undefined) return framing;
+	return { kind: "request", method, url, proto, host, fields, end };
+}
+
+function checkFraming(method: string, proto: string, fields: RequestFields): Malformed | undefined {
+	const { framing } = fields;
+	if (framing.kind === "none") {
+		if (proto === "HTTP/1.0" && (method === "POST" || method === "PUT"))
+			return bad(`HTTP/1.0 ${method} without Content-Length`);
+		return undefined;
+	}
+	if (method === "HEAD" || method === "TRACE") return bad(`${method} with a body`);
+	if (framing.kind === "chunked" && proto === "HTTP/1.0") return bad("HTTP/1.0 with Transfer-Encoding");
+	return undefined;
+}
+
+/** RFC 9112 §6.3: exactly one way to tell the body's length, or the request is refused. */
+function readFields(lines: string[], keys: string[]): RequestFields | Malformed {
+	let framing = noBody;
+	let lengths = 0;
+	let codings = 0;
+	let hostCount = 0;
+	let expect: string | undefined;
+	let canGzip = false;
+	const connection: string[] = [];
+	for (let index = 0; index < keys.length; index++) {
+		const key = keys[index]!;
+		switch (key) {
+			case "content-length": {
+				const bytes = parseLength(lineValue(lines[index]!, key.length));
+				if (bytes === undefined) return bad("Content-Length is not a number");
+				if (++lengths > 1) return bad("more than one Content-Length");
+				framing = bytes === 0 ? { kind: "length", bytes: 0 } : { kind: "length", bytes };
+				break;
+			}
+			case "transfer-encoding":
+				if (lineValue(lines[index]!, key.length).toLowerCase() !== "chunked")
+					return bad("Transfer-Encoding is not exactly chunked");
+				if (++codings > 1) return bad("more than one Transfer-Encoding");
+				break;
+			case "host":
+				hostCount++;
+				break;
+			case "connection":
+				connection.push(...listMembers(lineValue(lines[index]!, key.length)));
+				break;
+			case "expect":
+				expect = lineValue(lines[index]!, key.length);
+				break;
+			case "accept-encoding":
+				canGzip ||= acceptsGzip(lineValue(lines[index]!, key.length));
+				break;
+		}
+	}
+	if (hostCount > 1) return bad("more than one Host");
+	if (hostCount === 1) {
+		const host = lineValue(lines[keys.indexOf(fieldKey("Host"))]!, 4);
+		if (/[\s/\\@?#,]/.test(host)) return bad("Host is not an authority");
+	}
+	if (codings > 0) {
+		if (lengths > 0) return bad("both Content-Length and Transfer-Encoding");
+		framing = chunked;
+	}
+	return { lines, keys, framing, hostCount, connection, expect, canGzip };
+}
+
+/** RFC 9110 §12.5.3: gzip or its old name x-gzip is acceptable, or everything is. */
+export function acceptsGzip(value: string): boolean {
+	for (const part of value.toLowerCase().split(",")) {
+		const [coding, ...parameters] = part.split(";").map((word) => word.trim());
+		if (coding !== "gzip" && coding !== "x-gzip") continue;
+		const quality = parameters.find((word) => word.startsWith("q="));
+		if (quality === undefined || Number(quality.slice(2)) > 0) return true;
+	}
+	return false;
+}

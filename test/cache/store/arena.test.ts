@@ -1,0 +1,192 @@
+/** The object store: what goes in comes out, the budget holds, eviction keeps what is used, a restart loses nothing whole. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Arena, type ObjectMeta } from "../../../firmware/cache/store/arena.ts";
+import { planLayout } from "../../../firmware/cache/store/layout.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "drover-arena-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+let files = 0;
+const NOW = 1_700_000_000;
+
+function fresh(budgetBytes: number): { arena: Arena; path: string } {
+	const path = join(directory, `store-${files++}`);
+	Arena.create(path, budgetBytes, NOW);
+	return { arena: Arena.open(path, budgetBytes, 0), path };
+}
+
+function meta(key: string, more: Partial<ObjectMeta> = {}): ObjectMeta {
+	return {
+		key,
+		vary: "",
+		head: "HTTP/1.1 200 OK\r\nX: y\r\n",
+		tOrigin: NOW,
+		ttl: 60,
+		grace: 10,
+		keep: 0,
+		insertedAt: NOW,
+		flags: 0,
+		vxid: 1,
+		ban: 0,
+		storage: 0,
+		...more,
+	};
+}
+
+const body = (text: string) => [Buffer.from(text)];
+const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
+
+describe("layout", () => {
+	test("never takes more than the budget, and leaves most of it to data", () => {
+		for (const megabytes of [1, 8, 100, 1024, 20_000]) {
+			const layout = planLayout(megabytes * 1048576);
+			expect(layout.totalBytes).toBeLessThanOrEqual(megabytes * 1048576);
+			expect((layout.segmentBytes * layout.segmentCount) / layout.totalBytes).toBeGreaterThan(0.75);
+		}
+	});
+});
+
+describe("objects", () => {
+	test("come out as they went in, newest first", () => {
+		const { arena } = fresh(1 << 20);
+		arena.insert(meta("/a", { vxid: 1 }), body("one"));
+		arena.insert(meta("/a", { vxid: 2, insertedAt: NOW + 1, vary: "v" }), [
+			Buffer.from("tw"),
+			Buffer.from("o"),
+		]);
+		arena.insert(meta("/b", { vxid: 3 }), []);
+		const found = arena.lookup("/a");
+		expect(found.map((object) => [object.vxid, text(object.body), object.vary])).toEqual([
+			[2, "two", "v"],
+			[1, "one", ""],
+		]);
+		expect(arena.lookup("/b")[0]!.bodyBytes).toBe(0);
+		expect(arena.lookup("/c")).toEqual([]);
+		expect(arena.figures().objects).toBe(3);
+	});
+
+	test("a second process sees them, and sees them go", () => {
+		const { arena, path } = fresh(1 << 20);
+		const other = Arena.open(path, 1 << 20, 1);
+		const object = arena.insert(meta("/a"), body("one"))!;
+		const seen = other.lookup("/a")[0]!;
+		expect(text(seen.body)).toBe("one");
+		expect(arena.remove(object)).toBe(true);
+		expect(other.holds(seen)).toBe(false);
+		expect(other.lookup("/a")).toEqual([]);
+		expect(arena.figures()).toMatchObject({ objects: 0, bytes: 0 });
+	});
+
+	test("larger than a segment", () => {
+		const { arena } = fresh(8 << 20);
+		const large = Buffer.alloc(3_000_000, "abcdefg");
+		const object = arena.insert(meta("/large"), [large])!;
+		expect(Buffer.compare(Buffer.from(object.body), large)).toBe(0);
+		expect(arena.insert(meta("/too-large"), [Buffer.alloc(9 << 20)])).toBeUndefined();
+		expect(arena.lookup("/large")).toHaveLength(1);
+	});
+
+	test("expire on the second, by the wheel", () => {
+		const { arena } = fresh(1 << 20);
+		arena.insert(meta("/short", { ttl: 1, grace: 0 }), body("x"));
+		arena.insert(meta("/long", { ttl: 100_000 }), body("x"));
+		arena.expire(NOW + 1);
+		expect(arena.lookup("/short")).toHaveLength(1);
+		expect(arena.expire(NOW + 3)).toBe(1);
+		expect(arena.lookup("/short")).toHaveLength(0);
+		expect(arena.expire(NOW + 90_000)).toBe(0);
+		expect(arena.lookup("/long")).toHaveLength(1);
+	});
+
+	test("take new lifetimes", () => {
+		const { arena } = fresh(1 << 20);
+		const object = arena.insert(meta("/a"), body("x"))!;
+		arena.relive(object, { ttl: 0, grace: 5 });
+		expect(arena.holds(object)).toBe(false);
+		expect(arena.lookup("/a")[0]).toMatchObject({ ttl: 0, grace: 5, keep: 0 });
+	});
+});
+
+describe("eviction", () => {
+	test("the budget holds while a thousand times as much goes through", () => {
+		const { arena, path } = fresh(1 << 20);
+		for (let index = 0; index < 20_000; index++) {
+			const object = arena.insert(meta(`/${index}`), [Buffer.alloc(index % 3000, index)]);
+			expect(object).toBeDefined();
+		}
+		const { bytes, spaceBytes, nuked } = arena.figures();
+		expect(bytes).toBeGreaterThan(250_000);
+		expect(spaceBytes).toBeGreaterThanOrEqual(0);
+		expect(nuked).toBeGreaterThan(15_000);
+		expect(statSync(path).size).toBeLessThanOrEqual(1 << 20);
+	});
+
+	test("what is used stays while one-hit wonders pass", () => {
+		const { arena } = fresh(4 << 20);
+		const hot = Array.from({ length: 200 }, (_, index) => `/hot/${index}`);
+		for (const key of hot) arena.insert(meta(key), [Buffer.alloc(1000)]);
+		for (let round = 0; round < 60; round++) {
+			for (const key of hot) {
+				const object = arena.lookup(key)[0];
+				if (object === undefined) arena.insert(meta(key), [Buffer.alloc(1000)]);
+				else arena.use(object);
+			}
+			for (let index = 0; index < 500; index++)
+				arena.insert(meta(`/once/${round}/${index}`), [Buffer.alloc(1000)]);
+		}
+		const kept = hot.filter((key) => arena.lookup(key).length > 0);
+		expect(kept.length).toBeGreaterThan(190);
+	});
+
+	test("a pinned object's bytes are left alone", () => {
+		const { arena } = fresh(1 << 20);
+		const pinned = arena.insert(meta("/pinned"), body("precious"))!;
+		for (let index = 0; index < 40; index++) arena.insert(meta(`/fill/${index}`), [Buffer.alloc(1500)]);
+		expect(arena.pin(arena.lookup("/pinned")[0]!)).toBe(true);
+		const view = arena.lookup("/pinned")[0]!.body;
+		for (let index = 0; index < 5000; index++) arena.insert(meta(`/${index}`), [Buffer.alloc(2000)]);
+		expect(text(view)).toBe("precious");
+		arena.unpin(pinned);
+	});
+});
+
+describe("restart", () => {
+	test("contents and lifetimes survive; what was removed stays away; torn objects are dropped", () => {
+		const { arena, path } = fresh(2 << 20);
+		for (let index = 0; index < 300; index++)
+			arena.insert(meta(`/${index}`, { vxid: index + 1 }), body(`body ${index}`));
+		arena.remove(arena.lookup("/7")[0]!);
+		arena.insert(meta("/large", { ttl: 1000 }), [Buffer.alloc(200_000, "L")]);
+		arena.insert(meta("/old", { ttl: 1, grace: 0 }), body("x"));
+		const bytes = readFileSync(path);
+		const torn = bytes.indexOf("body 100");
+		const file = openSync(path, "r+");
+		writeSync(file, "B", torn);
+		closeSync(file);
+		const again = Arena.open(path, 2 << 20, 0);
+		expect(Arena.fits(path, 2 << 20)).toBe(true);
+		expect(Arena.fits(path, 4 << 20)).toBe(false);
+		again.reopen(NOW + 30);
+		expect(again.lookup("/7")).toEqual([]);
+		expect(again.lookup("/old")).toEqual([]);
+		expect(again.lookup("/100")).toEqual([]);
+		expect(text(again.lookup("/299")[0]!.body)).toBe("body 299");
+		expect(again.lookup("/large")[0]!.body.length).toBe(200_000);
+		for (let index = 0; index < 5000; index++)
+			expect(again.insert(meta(`/n${index}`), [Buffer.alloc(900)])).toBeDefined();
+	});
+
+	test("a worker that dies with the lock leaves a store that works", () => {
+		const { arena, path } = fresh(1 << 20);
+		for (let index = 0; index < 100; index++) arena.insert(meta(`/${index}`), body("x"));
+		const other = Arena.open(path, 1 << 20, 1);
+		const words = new Int32Array(Bun.mmap(path, { shared: true }).buffer, 0, 16);
+		words[2] = 1;
+		other.bury(0, NOW);
+		expect(words[2]).toBe(0);
+		expect(other.lookup("/50")).toHaveLength(1);
+		expect(other.insert(meta("/new"), body("y"))).toBeDefined();
+	});
+});
