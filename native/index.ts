@@ -10,36 +10,137 @@ export interface Native {
 	bind(fd: number, address: Uint8Array): number;
 	/** connect(2); a non-blocking socket returns -EINPROGRESS. */
 	connect(fd: number, address: Uint8Array): number;
+	/**
+	 * socket, SO_LINGER 0, SO_MARK, SO_BINDTODEVICE, bind and connect of a non-blocking stream socket in one call.
+	 * Returns the descriptor (connected, or connecting: wait for EPOLLOUT, then read SO_ERROR) or the -errno of
+	 * what failed, with nothing left open. An address family other than IP, mark 0 and `device` null leave theirs out.
+	 */
+	connectStart(
+		address: Uint8Array,
+		bindAddress?: Uint8Array | null,
+		mark?: number | null,
+		device?: string | null,
+	): number;
 	/** sendto(2) with MSG_NOSIGNAL; no address sends to the connected peer. */
 	sendTo(fd: number, data: Uint8Array, address?: Uint8Array | null, flags?: number | null): number;
 	/** recvfrom(2) into `into`; returns the length or -errno (-EAGAIN when nothing waits and MSG_DONTWAIT was given). */
 	receiveFrom(fd: number, into: Uint8Array, flags?: number | null, addressInto?: Uint8Array | null): number;
+	/** sendmsg(2) with MSG_NOSIGNAL and ready-made control messages (cmsg(3)). */
+	sendMessage(
+		fd: number,
+		data: Uint8Array,
+		address: Uint8Array | null,
+		control: Uint8Array | null,
+		flags: number,
+	): number;
+	/**
+	 * recvmsg(2). Returns the length or -errno; `lengths` (three numbers) receives the sender address's length,
+	 * the control messages' length, and msg_flags.
+	 */
+	receiveMessage(
+		fd: number,
+		into: Uint8Array,
+		addressInto: Uint8Array,
+		controlInto: Uint8Array,
+		lengths: Int32Array,
+		flags: number,
+	): number;
+	/** read(2) into `into`; returns the length, 0 at the end, or -errno. */
+	read(fd: number, into: Uint8Array): number;
 	setSocketOption(fd: number, level: number, name: number, value: Uint8Array): number;
 	/** getsockopt(2) of an integer option, such as SO_ERROR. */
 	getSocketOption(fd: number, level: number, name: number): number;
+	/** getsockopt(2) of any option into `into`; returns the length or -errno. */
+	getSocketOptionBytes(fd: number, level: number, name: number, into: Uint8Array): number;
+	/** SO_ATTACH_FILTER: classic BPF, `struct sock_filter` bytes (8 each). */
+	attachFilter(fd: number, program: Uint8Array): number;
 	/** getsockname(2) as `struct sockaddr` bytes; empty on failure. */
 	getSocketName(fd: number): Uint8Array;
 	/** if_nametoindex(3); 0 when there is no such interface. */
 	interfaceIndex(name: string): number;
+	/** inotify_init1(2), non-blocking. */
+	inotifyInit(): number;
+	/** inotify_add_watch(2); returns the watch descriptor or -errno. */
+	inotifyAddWatch(fd: number, path: string, mask: number): number;
 	/** setns(2) of the calling thread into the network namespace at `path`. */
 	setNetworkNamespace(path: string): number;
 	/** sched_setscheduler(2) of the calling thread with SCHED_RESET_ON_FORK: 0 other, 1 FIFO, 2 RR. */
 	setScheduler(policy: number, priority: number): number;
 	/** mlockall(2) with MCL_ONFAULT. */
 	lockMemory(): number;
+	/** prctl(2) with one numeric argument, such as PR_SET_PDEATHSIG. */
+	processControl(option: number, argument: number): number;
+	/** prctl(2) PR_SET_NAME of the calling thread: at most 15 bytes. */
+	setProcessName(name: string): number;
+	/** pidfd_open(2): readable when the process has ended. */
+	processDescriptor(pid: number): number;
+	/** waitpid(2) with WNOHANG of one process: its wait status, -EAGAIN while it runs, or -errno. */
+	waitProcess(pid: number): number;
 	/** CLOCK_MONOTONIC, microseconds. */
 	monotonicMicros(): number;
 	/** CLOCK_REALTIME, microseconds since 1970. */
 	realtimeMicros(): number;
-	Poller: new (onReady: (ready: Int32Array) => void) => Poller;
+	Poller: new (onReady: (ready: Uint32Array) => void) => Poller;
+	RealTime: new (priority: number) => RealTimeThread;
 }
 
 /** epoll(7) on a thread of its own; every registration is one-shot and re-armed with `modify`. */
 export interface Poller {
-	/** EPOLL_CTL_ADD; the callback then receives `[fd, events, fd, events, …]` in batches. */
-	add(fd: number, events: number): number;
-	modify(fd: number, events: number): number;
+	/** EPOLL_CTL_ADD; the callback then receives `[token, events, token, events, …]` in batches. */
+	add(fd: number, events: number, token: number): number;
+	modify(fd: number, events: number, token: number): number;
 	remove(fd: number): number;
+	/** sched_setscheduler(2) of the poller's thread. */
+	setScheduler(policy: number, priority: number): number;
+	/** Ends the thread at once. */
+	close(): void;
+}
+
+/** One datagram of a repeat. An empty address sends to the connected peer. */
+export interface NativeDatagram {
+	readonly fd: number;
+	readonly address: Uint8Array;
+	readonly data: Uint8Array;
+}
+
+/**
+ * The real-time thread's native face; `firmware/kernel/realtime.ts` states the semantics.
+ * Times are CLOCK_MONOTONIC microseconds. Functions return 0 (or an id > 0), or -errno.
+ */
+export interface RealTimeThread {
+	/** The thread's own descriptor: readable when `take` has something. */
+	readonly eventFd: number;
+	/** 0, or the -errno with which SCHED_FIFO was refused (the thread then runs as SCHED_OTHER). */
+	readonly schedulerStatus: number;
+	take(): Uint8Array;
+	/** All events up to the last `take` have been judged. */
+	settle(): void;
+	renewLease(untilMicros: number): void;
+	repeatCreate(): number;
+	repeatSet(
+		id: number,
+		rounds: readonly (readonly NativeDatagram[])[],
+		final: readonly NativeDatagram[],
+	): number;
+	repeatStart(id: number, firstAtMicros: number, intervalMicros: number): number;
+	repeatStop(id: number, sendFinal: boolean): number;
+	repeatDelete(id: number): number;
+	/** [running, sent, errors, last errno, last sent at, longest gap, worst lateness, rounds left, next at]; empty: no such id. */
+	repeatStatistics(id: number, reset: boolean): Float64Array;
+	receiverCreate(fd: number, family: number, keyOffset: number, deliverUnknown: boolean): number;
+	receiverDelete(id: number): number;
+	/** [frames, malformed, unknown key, errors, last errno]. */
+	receiverStatistics(id: number): Float64Array;
+	watchCreate(receiver: number, key: number): number;
+	/** `frame` is a frame record as `take` gave it. */
+	watchPin(id: number, frame: Uint8Array, intervalMicros: number): number;
+	/** A deadline of 0 disarms. `generation` comes back in the expiry. */
+	watchRearm(id: number, deadlineMicros: number, generation: number): number;
+	/** Repeat 0: none. */
+	watchStartOnExpiry(id: number, repeat: number, intervalMicros: number): number;
+	watchDelete(id: number): number;
+	/** [deadline or 0, frames, matched, delivered, dropped, last frame at]. */
+	watchStatistics(id: number): Float64Array;
 	close(): void;
 }
 

@@ -1,2 +1,8 @@
 /** The shim, seen from the firmware. Nothing above `kernel/` imports it. */
-export { type Native, native, type Poller } from "../../native/index.ts";
+export {
+	type Native,
+	type NativeDatagram,
+	native,
+	type Poller,
+	type RealTimeThread,
+} from "../../native/index.ts";

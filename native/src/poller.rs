@@ -1,102 +1,142 @@
 //! epoll(7) on a thread of its own. Readiness is handed to JavaScript in batches:
 //! one call carries every descriptor that was ready at once.
 
+use crate::syscalls::{errno, result};
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue};
 use napi_derive::napi;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
 
 /// Most descriptors reported in one call.
 const BATCH: usize = 512;
+/// The token of the descriptor that ends the thread; no watch has it.
+const STOP_TOKEN: u64 = u64::MAX;
 
-type Callback = ThreadsafeFunction<Int32Array, UnknownReturnValue, Int32Array, Status, false, true, 64>;
+type Callback = ThreadsafeFunction<Uint32Array, UnknownReturnValue, Uint32Array, Status, false, true, 64>;
+
+/// Both descriptors, closed when the thread and the object are done with them.
+struct Descriptors {
+    epoll_fd: i32,
+    stop_fd: i32,
+    /// 0 until the thread has told it.
+    thread_id: AtomicI32,
+}
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        unsafe {
+            libc::close(self.epoll_fd);
+            libc::close(self.stop_fd);
+        }
+    }
+}
 
 /// Watches descriptors (level-triggered and one-shot: re-arm with `modify` after handling).
 #[napi]
 pub struct Poller {
-    epoll_fd: i32,
-    stopping: Arc<AtomicBool>,
+    descriptors: Arc<Descriptors>,
 }
 
 #[napi]
 impl Poller {
-    /// `on_ready` receives `[fd, events, fd, events, …]` with the EPOLL* bits of epoll_ctl(2).
+    /// `on_ready` receives `[token, events, token, events, …]` with the EPOLL* bits of epoll_ctl(2).
     #[napi(constructor)]
-    pub fn new(on_ready: Function<'_, Int32Array, UnknownReturnValue>) -> Result<Self> {
-        let epoll_fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if epoll_fd < 0 {
-            return Err(Error::from_reason("epoll_create1 failed"));
+    pub fn new(on_ready: Function<'_, Uint32Array, UnknownReturnValue>) -> Result<Self> {
+        let descriptors = Arc::new(Descriptors {
+            epoll_fd: unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) },
+            stop_fd: unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) },
+            thread_id: AtomicI32::new(0),
+        });
+        if descriptors.epoll_fd < 0 || descriptors.stop_fd < 0 {
+            return Err(Error::from_reason(format!("epoll: errno {}", errno())));
+        }
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: STOP_TOKEN };
+        unsafe {
+            libc::epoll_ctl(descriptors.epoll_fd, libc::EPOLL_CTL_ADD, descriptors.stop_fd, &mut event);
         }
         let callback: Callback = on_ready
-            .build_threadsafe_function::<Int32Array>()
+            .build_threadsafe_function::<Uint32Array>()
             .weak::<true>()
             .max_queue_size::<64>()
             .build()?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let stop = stopping.clone();
+        let shared = descriptors.clone();
         std::thread::Builder::new()
             .name("poller".into())
-            .spawn(move || wait_loop(epoll_fd, &stop, &callback))
+            .spawn(move || wait_loop(&shared, &callback))
             .map_err(|error| Error::from_reason(error.to_string()))?;
-        Ok(Self { epoll_fd, stopping })
+        Ok(Self { descriptors })
     }
 
     /// epoll_ctl(2) EPOLL_CTL_ADD with EPOLLONESHOT added. Returns 0 or `-errno`.
     #[napi]
-    pub fn add(&self, fd: i32, events: u32) -> i32 {
-        self.control(libc::EPOLL_CTL_ADD, fd, events)
+    pub fn add(&self, fd: i32, events: u32, token: u32) -> i32 {
+        self.control(libc::EPOLL_CTL_ADD, fd, events, token)
     }
 
     /// Re-arms a descriptor, with EPOLLONESHOT added. Returns 0 or `-errno`.
     #[napi]
-    pub fn modify(&self, fd: i32, events: u32) -> i32 {
-        self.control(libc::EPOLL_CTL_MOD, fd, events)
+    pub fn modify(&self, fd: i32, events: u32, token: u32) -> i32 {
+        self.control(libc::EPOLL_CTL_MOD, fd, events, token)
     }
 
     /// Forgets a descriptor. Returns 0 or `-errno`.
     #[napi]
     pub fn remove(&self, fd: i32) -> i32 {
-        self.control(libc::EPOLL_CTL_DEL, fd, 0)
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
     }
 
-    /// Ends the thread within 100 ms.
+    /// sched_setscheduler(2) of the thread that waits. Returns 0 or `-errno`.
+    #[napi]
+    pub fn set_scheduler(&self, policy: i32, priority: i32) -> i32 {
+        let mut thread_id = self.descriptors.thread_id.load(Ordering::Acquire);
+        while thread_id == 0 {
+            std::thread::yield_now();
+            thread_id = self.descriptors.thread_id.load(Ordering::Acquire);
+        }
+        let parameter = libc::sched_param { sched_priority: priority };
+        result(unsafe { libc::sched_setscheduler(thread_id, policy, &parameter) })
+    }
+
+    /// Ends the thread.
     #[napi]
     pub fn close(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        let one = 1u64;
+        unsafe { libc::write(self.descriptors.stop_fd, (&raw const one).cast(), 8) };
     }
 
-    fn control(&self, operation: i32, fd: i32, events: u32) -> i32 {
+    fn control(&self, operation: i32, fd: i32, events: u32, token: u32) -> i32 {
         let mut event = libc::epoll_event {
             events: events | libc::EPOLLONESHOT as u32,
-            u64: fd as u64,
+            u64: token as u64,
         };
-        if unsafe { libc::epoll_ctl(self.epoll_fd, operation, fd, &mut event) } < 0 {
-            -std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
-        } else {
-            0
-        }
+        result(unsafe { libc::epoll_ctl(self.descriptors.epoll_fd, operation, fd, &mut event) })
     }
 }
 
-fn wait_loop(epoll_fd: i32, stopping: &AtomicBool, callback: &Callback) {
+fn wait_loop(descriptors: &Descriptors, callback: &Callback) {
+    descriptors.thread_id.store(unsafe { libc::gettid() }, Ordering::Release);
     let mut events = vec![libc::epoll_event { events: 0, u64: 0 }; BATCH];
-    while !stopping.load(Ordering::Relaxed) {
+    loop {
         let count =
-            unsafe { libc::epoll_wait(epoll_fd, events.as_mut_ptr(), BATCH as i32, 100) };
-        if count <= 0 {
-            continue;
+            unsafe { libc::epoll_wait(descriptors.epoll_fd, events.as_mut_ptr(), BATCH as i32, -1) };
+        if count < 0 {
+            if errno() == libc::EINTR {
+                continue;
+            }
+            return;
         }
         let mut ready = Vec::with_capacity(count as usize * 2);
         for event in &events[..count as usize] {
-            let (fd, bits) = (event.u64 as i32, event.events as i32);
-            ready.push(fd);
+            let (token, bits) = (event.u64, event.events);
+            if token == STOP_TOKEN {
+                return;
+            }
+            ready.push(token as u32);
             ready.push(bits);
         }
-        let status = callback.call(ready.into(), ThreadsafeFunctionCallMode::Blocking);
-        if status != Status::Ok {
-            break;
+        if callback.call(ready.into(), ThreadsafeFunctionCallMode::Blocking) != Status::Ok {
+            return;
         }
     }
-    unsafe { libc::close(epoll_fd) };
 }

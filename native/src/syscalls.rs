@@ -1,12 +1,19 @@
 //! System calls as they are in section 2 of the Linux manual. Every call that can
 //! fail returns its result or `-errno`, so that the caller sees the exact reason.
 
-use napi::bindgen_prelude::{Buffer, Uint8Array};
+use napi::bindgen_prelude::{Buffer, Int32Array, Uint8Array};
 use napi_derive::napi;
+use std::ffi::CString;
 
-fn result(value: libc::c_int) -> i32 {
+/// The calling thread's errno(3).
+pub fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// A system call's result, or `-errno`.
+pub fn result(value: libc::c_int) -> i32 {
     if value < 0 {
-        -std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+        -errno()
     } else {
         value
     }
@@ -42,6 +49,57 @@ pub fn bind(fd: i32, address: &[u8]) -> i32 {
 #[napi]
 pub fn connect(fd: i32, address: &[u8]) -> i32 {
     result(unsafe { libc::connect(fd, address.as_ptr().cast(), address.len() as u32) })
+}
+
+/// socket, SO_LINGER 0, SO_MARK, SO_BINDTODEVICE, bind and connect of a non-blocking stream socket, in one call.
+/// Returns the descriptor, connected or connecting, or the `-errno` of the step that failed, with nothing left open.
+#[napi]
+pub fn connect_start(
+    address: &[u8],
+    bind_address: Option<&[u8]>,
+    mark: Option<u32>,
+    device: Option<String>,
+) -> i32 {
+    if address.len() < 2 {
+        return -libc::EINVAL;
+    }
+    let family = u16::from_ne_bytes([address[0], address[1]]) as i32;
+    let fd = socket(family, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0);
+    if fd < 0 {
+        return fd;
+    }
+    let status = connect_prepared(fd, address, bind_address, mark.unwrap_or(0), device);
+    if status < 0 && status != -libc::EINPROGRESS {
+        close(fd);
+        return status;
+    }
+    fd
+}
+
+fn connect_prepared(
+    fd: i32,
+    address: &[u8],
+    bind_address: Option<&[u8]>,
+    mark: u32,
+    device: Option<String>,
+) -> i32 {
+    // A check closes with RST: TIME_WAIT would use up the local ports.
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let bytes: [u8; std::mem::size_of::<libc::linger>()] = unsafe { std::mem::transmute(linger) };
+    let mut status = set_socket_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, &bytes);
+    if status >= 0 && mark != 0 {
+        status = set_socket_option(fd, libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
+    }
+    if let (true, Some(name)) = (status >= 0, device) {
+        status = set_socket_option(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes());
+    }
+    if let (true, Some(local)) = (status >= 0, bind_address) {
+        status = bind(fd, local);
+    }
+    if status < 0 {
+        return status;
+    }
+    connect(fd, address)
 }
 
 /// sendto(2). An empty `address` sends to the connected peer.
@@ -91,6 +149,67 @@ pub fn receive_from(
     })
 }
 
+/// sendmsg(2) with ready-made control messages. An empty `address` sends to the connected peer.
+#[napi]
+pub fn send_message(
+    fd: i32,
+    data: &[u8],
+    address: Option<&[u8]>,
+    control: Option<&[u8]>,
+    flags: i32,
+) -> i32 {
+    let mut part = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &mut part;
+    message.msg_iovlen = 1;
+    if let Some(bytes) = address.filter(|bytes| !bytes.is_empty()) {
+        message.msg_name = bytes.as_ptr().cast_mut().cast();
+        message.msg_namelen = bytes.len() as u32;
+    }
+    if let Some(bytes) = control.filter(|bytes| !bytes.is_empty()) {
+        message.msg_control = bytes.as_ptr().cast_mut().cast();
+        message.msg_controllen = bytes.len();
+    }
+    sized_result(unsafe { libc::sendmsg(fd, &message, flags | libc::MSG_NOSIGNAL) })
+}
+
+/// recvmsg(2). `lengths` receives the sender address's length, the control messages' length, and msg_flags.
+#[napi]
+pub fn receive_message(
+    fd: i32,
+    mut into: Uint8Array,
+    mut address_into: Uint8Array,
+    mut control_into: Uint8Array,
+    mut lengths: Int32Array,
+    flags: i32,
+) -> i32 {
+    let (buffer, address, control, lengths) =
+        unsafe { (into.as_mut(), address_into.as_mut(), control_into.as_mut(), lengths.as_mut()) };
+    if lengths.len() < 3 {
+        return -libc::EINVAL;
+    }
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &mut part;
+    message.msg_iovlen = 1;
+    message.msg_name = address.as_mut_ptr().cast();
+    message.msg_namelen = address.len() as u32;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = control.len();
+    let received = sized_result(unsafe { libc::recvmsg(fd, &mut message, flags) });
+    lengths[0] = message.msg_namelen as i32;
+    lengths[1] = message.msg_controllen as i32;
+    lengths[2] = message.msg_flags;
+    received
+}
+
+/// read(2) into `into`. Returns the length, 0 at the end, or `-errno`.
+#[napi]
+pub fn read(fd: i32, mut into: Uint8Array) -> i32 {
+    let buffer = unsafe { into.as_mut() };
+    sized_result(unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) })
+}
+
 /// setsockopt(2) with the option's value as bytes.
 #[napi]
 pub fn set_socket_option(fd: i32, level: i32, name: i32, value: &[u8]) -> i32 {
@@ -114,6 +233,39 @@ pub fn get_socket_option(fd: i32, level: i32, name: i32) -> i32 {
     }
 }
 
+/// getsockopt(2) of any option into `into`. Returns the length or `-errno`.
+#[napi]
+pub fn get_socket_option_bytes(fd: i32, level: i32, name: i32, mut into: Uint8Array) -> i32 {
+    let buffer = unsafe { into.as_mut() };
+    let mut length = buffer.len() as libc::socklen_t;
+    let status =
+        unsafe { libc::getsockopt(fd, level, name, buffer.as_mut_ptr().cast(), &mut length) };
+    if status < 0 {
+        result(status)
+    } else {
+        length as i32
+    }
+}
+
+/// SO_ATTACH_FILTER: a classic BPF program as `struct sock_filter` bytes.
+#[napi]
+pub fn attach_filter(fd: i32, program: &[u8]) -> i32 {
+    let instructions = program.len() / std::mem::size_of::<libc::sock_filter>();
+    let filter = libc::sock_fprog {
+        len: instructions as u16,
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    result(unsafe {
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            std::mem::size_of::<libc::sock_fprog>() as u32,
+        )
+    })
+}
+
 /// getsockname(2): the local `struct sockaddr` as bytes; empty on failure.
 #[napi]
 pub fn get_socket_name(fd: i32) -> Buffer {
@@ -127,7 +279,7 @@ pub fn get_socket_name(fd: i32) -> Buffer {
 /// if_nametoindex(3) in the caller's namespace; 0 when there is no such interface.
 #[napi]
 pub fn interface_index(name: String) -> u32 {
-    match std::ffi::CString::new(name) {
+    match CString::new(name) {
         Ok(text) => unsafe { libc::if_nametoindex(text.as_ptr()) },
         Err(_) => 0,
     }
@@ -136,7 +288,7 @@ pub fn interface_index(name: String) -> u32 {
 /// setns(2) of the calling thread into the network namespace at `path` (such as `/run/netns/a`).
 #[napi]
 pub fn set_network_namespace(path: String) -> i32 {
-    let Ok(text) = std::ffi::CString::new(path) else {
+    let Ok(text) = CString::new(path) else {
         return -libc::EINVAL;
     };
     unsafe {
@@ -165,6 +317,56 @@ pub fn set_scheduler(policy: i32, priority: i32) -> i32 {
 #[napi]
 pub fn lock_memory() -> i32 {
     result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) })
+}
+
+/// inotify_init1(2), non-blocking and close-on-exec.
+#[napi]
+pub fn inotify_init() -> i32 {
+    result(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) })
+}
+
+/// inotify_add_watch(2). Returns the watch descriptor or `-errno`.
+#[napi]
+pub fn inotify_add_watch(fd: i32, path: String, mask: u32) -> i32 {
+    match CString::new(path) {
+        Ok(text) => result(unsafe { libc::inotify_add_watch(fd, text.as_ptr(), mask) }),
+        Err(_) => -libc::EINVAL,
+    }
+}
+
+/// prctl(2) with one numeric argument, such as PR_SET_PDEATHSIG or PR_SET_CHILD_SUBREAPER.
+#[napi]
+pub fn process_control(option: i32, argument: u32) -> i32 {
+    result(unsafe { libc::prctl(option, argument as libc::c_ulong, 0, 0, 0) })
+}
+
+/// prctl(2) PR_SET_NAME of the calling thread; the kernel keeps 15 bytes.
+#[napi]
+pub fn set_process_name(name: String) -> i32 {
+    match CString::new(name) {
+        Ok(text) => result(unsafe { libc::prctl(libc::PR_SET_NAME, text.as_ptr(), 0, 0, 0) }),
+        Err(_) => -libc::EINVAL,
+    }
+}
+
+/// pidfd_open(2): a descriptor that becomes readable when the process ends.
+#[napi]
+pub fn process_descriptor(pid: i32) -> i32 {
+    sized_result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::ssize_t)
+}
+
+/// waitpid(2) with WNOHANG of one process: its wait status, `-EAGAIN` while it runs, or `-errno`.
+#[napi]
+pub fn wait_process(pid: i32) -> i32 {
+    if pid <= 0 {
+        return -libc::EINVAL;
+    }
+    let mut status: libc::c_int = 0;
+    match unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } {
+        0 => -libc::EAGAIN,
+        ended if ended < 0 => result(ended),
+        _ => status,
+    }
 }
 
 /// clock_gettime(2) of CLOCK_MONOTONIC in microseconds, exact up to 2^53.

@@ -1,0 +1,138 @@
+/**
+ * Readiness of descriptors: one epoll thread per process, for as many thousand descriptors as the process may open.
+ * Waiting costs nothing: the thread sleeps until something is ready, and reports in batches.
+ *
+ * A watch is level-triggered and re-arms itself after its callback has returned, until it is closed; a one-shot
+ * watch closes itself before its callback. A callback is never called after `close`, even if the descriptor's number
+ * was used again in between. Close the watch before the descriptor.
+ */
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI } from "./constants.ts";
+import { SystemCallError } from "./errno.ts";
+import { native, type Poller } from "./native.ts";
+
+/** `events` holds the EPOLL* bits; EPOLLERR and EPOLLHUP come unasked. */
+export type OnReady = (events: number) => void;
+
+export interface Watch {
+	close(): void;
+}
+
+class DescriptorWatch implements Watch {
+	readonly fd: number;
+	readonly interest: number;
+	readonly token: number;
+	readonly once: boolean;
+	readonly onReady: OnReady;
+	open = true;
+
+	constructor(fd: number, interest: number, token: number, once: boolean, onReady: OnReady) {
+		this.fd = fd;
+		this.interest = interest;
+		this.token = token;
+		this.once = once;
+		this.onReady = onReady;
+	}
+
+	close(): void {
+		if (!this.open) return;
+		this.open = false;
+		watches.delete(this.token);
+		poller?.remove(this.fd);
+		releaseLoop();
+	}
+}
+
+const watches = new Map<number, DescriptorWatch>();
+let poller: Poller | null = null;
+let nextToken = 1;
+let scheduler: { readonly policy: number; readonly priority: number } | null = null;
+
+/**
+ * The poller's callback does not keep the event loop alive (a service that closed everything must be able to end),
+ * so a timer that practically never fires does while there are watches.
+ */
+let keepAlive: ReturnType<typeof setInterval> | null = null;
+const KEEP_ALIVE_INTERVAL_MS = 2 ** 31 - 1;
+
+function holdLoop(): void {
+	keepAlive ??= setInterval(() => {}, KEEP_ALIVE_INTERVAL_MS);
+}
+
+function releaseLoop(): void {
+	if (watches.size > 0 || keepAlive === null) return;
+	clearInterval(keepAlive);
+	keepAlive = null;
+}
+
+function thePoller(): Poller {
+	if (poller === null) {
+		poller = new native.Poller(dispatch);
+		if (scheduler !== null) poller.setScheduler(scheduler.policy, scheduler.priority);
+	}
+	return poller;
+}
+
+function dispatch(ready: Uint32Array): void {
+	for (let index = 0; index < ready.length; index += 2) {
+		const watch = watches.get(ready[index]!);
+		if (watch === undefined) continue;
+		if (watch.once) watch.close();
+		try {
+			watch.onReady(ready[index + 1]!);
+		} catch (error) {
+			// One watch's error must not cost the others of this batch their event.
+			reportError(error);
+		}
+		if (watch.open) poller?.modify(watch.fd, watch.interest, watch.token);
+	}
+}
+
+/** Rethrows where the process's own handlers (or its end) take over. */
+function reportError(error: unknown): void {
+	queueMicrotask(() => {
+		throw error;
+	});
+}
+
+function watchDescriptor(fd: number, interest: number, once: boolean, onReady: OnReady): Watch {
+	do nextToken = (nextToken + 1) >>> 0;
+	while (nextToken === 0 || watches.has(nextToken));
+	const watch = new DescriptorWatch(fd, interest, nextToken, once, onReady);
+	const status = thePoller().add(fd, interest, watch.token);
+	if (status < 0) {
+		watch.open = false;
+		throw new SystemCallError(`epoll_ctl of descriptor ${fd}`, status);
+	}
+	watches.set(watch.token, watch);
+	holdLoop();
+	return watch;
+}
+
+/** Calls back whenever something can be read (or the descriptor has failed). Throws a SystemCallError. */
+export function watchReadable(fd: number, onReady: OnReady): Watch {
+	return watchDescriptor(fd, EPOLLIN | EPOLLPRI, false, onReady);
+}
+
+/** Calls back once, when something can be read. */
+export function watchReadableOnce(fd: number, onReady: OnReady): Watch {
+	return watchDescriptor(fd, EPOLLIN | EPOLLPRI, true, onReady);
+}
+
+/** Calls back once, when a write would not block: a connect has ended (read SO_ERROR), a buffer has room. */
+export function watchWritable(fd: number, onReady: OnReady): Watch {
+	return watchDescriptor(fd, EPOLLOUT, true, onReady);
+}
+
+/** Whether these events say that the descriptor failed or was hung up. */
+export function hasFailed(events: number): boolean {
+	return (events & (EPOLLERR | EPOLLHUP)) !== 0;
+}
+
+/**
+ * Real-time priority of the epoll thread (sched_setscheduler(2)), now and when it is started later.
+ * A JavaScript thread under SCHED_FIFO wants its poller at least as high. Returns 0 or -errno.
+ */
+export function setPollerScheduler(policy: number, priority: number): number {
+	scheduler = { policy, priority };
+	return poller?.setScheduler(policy, priority) ?? 0;
+}
