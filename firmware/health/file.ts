@@ -1,0 +1,66 @@
+/** FILE_CHECK: a number in a file moves the weight, or takes the server out. Read when the file changes. */
+import { type FSWatcher, readFileSync, watch } from "node:fs";
+import { basename, dirname } from "node:path";
+import { type CheckOf, failed, type Outcome, passed } from "./checker.ts";
+import { reasonOf } from "./reason.ts";
+
+/** A longer file holds no number that means anything. */
+const FILE_LIMIT_BYTES = 4096;
+const DOWN_AT = -(2 ** 31);
+const ADD_LIMIT = 2 ** 31 - 1;
+
+/** The verdict for one reading. `text` null is a file that is not there: value 0, as keepalived has it. */
+export function judgeFile(
+	check: Pick<CheckOf<"FILE_CHECK">, "weight" | "reverse">,
+	text: string | null,
+): Outcome {
+	const match = text === null ? null : /^\s*([+-]?\d{1,18})/.exec(text);
+	const value = match === null ? 0 : Number(match[1]);
+	if (check.weight === 0) {
+		const down = (value !== 0) !== check.reverse;
+		return down ? failed(`file holds ${value}`) : passed(`file holds ${value}`);
+	}
+	const amount = value * check.weight * (check.reverse ? -1 : 1);
+	if (amount <= DOWN_AT) return failed(`file holds ${value}`);
+	return passed(`file holds ${value}`, { kind: "add", amount: Math.min(ADD_LIMIT, amount) });
+}
+
+/**
+ * Reports the file's verdict now and whenever it changes. The folder is watched, so that a file that is
+ * replaced, removed or created later is seen.
+ */
+export function watchFile(
+	check: CheckOf<"FILE_CHECK">,
+	path: string,
+	report: (outcome: Outcome) => void,
+): () => void {
+	let last = "";
+	let watcher: FSWatcher | null = null;
+	const read = () => {
+		const outcome = judgeFile(check, readText(path));
+		const text = JSON.stringify(outcome);
+		if (text === last) return;
+		last = text;
+		report(outcome);
+	};
+	try {
+		watcher = watch(dirname(path), (_event, name) => {
+			if (name === null || name === basename(path)) read();
+		});
+		watcher.on("error", () => {});
+	} catch (error) {
+		const code = (error as { errno?: number }).errno;
+		const detail = `cannot watch ${dirname(path)}: ${code === undefined ? String(error) : reasonOf(code)}`;
+		queueMicrotask(() => report(failed(detail)));
+	}
+	queueMicrotask(read);
+	return () => watcher?.close();
+}
+
+function readText(path: string): string | null {
+	try {
+		return readFileSync(path, "latin1").slice(0, FILE_LIMIT_BYTES);
+	} catch {
+		return null;
+	}
+}

@@ -1,0 +1,120 @@
+/**
+ * The sockets that probes are made of: bound, marked and pointed at a check's target as the
+ * configuration says, non-blocking, and with the kernel's own reason when something fails.
+ */
+import type { CheckTarget } from "../config/model.ts";
+import {
+	AF_INET,
+	AF_INET6,
+	IPPROTO_TCP,
+	SO_BINDTODEVICE,
+	SO_LINGER,
+	SO_MARK,
+	SO_REUSEADDR,
+	SOCK_NONBLOCK,
+	SOCK_STREAM,
+	SOL_SOCKET,
+} from "../kernel/constants.ts";
+import { EADDRNOTAVAIL, EAGAIN, EINPROGRESS, ENOBUFS } from "../kernel/errno.ts";
+import { native } from "../kernel/native.ts";
+import { internetAddress } from "../kernel/sockaddr.ts";
+import { reasonOf } from "./reason.ts";
+
+/** A socket that is connected or connecting, or why there is none. */
+export type Opened =
+	| { readonly kind: "open"; readonly fd: number }
+	/** This box could not ask: a bind, a descriptor, a port was not to be had. */
+	| { readonly kind: "local"; readonly detail: string }
+	/** The kernel said no at once: no route, refused on loopback. */
+	| { readonly kind: "refused"; readonly detail: string };
+
+const one = Uint8Array.of(1, 0, 0, 0);
+const zero = new Uint8Array(4);
+/** `struct linger { 1, 0 }`: close sends RST, and leaves no TIME_WAIT that would use up our ports. */
+const lingerZero = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
+/** <linux/tcp.h> */
+const TCP_QUICKACK = 12;
+
+/** sockaddr bytes by "address port scope": a check asks for the same ones for ever. */
+const addressCache = new Map<string, Uint8Array>();
+const ADDRESS_CACHE_LIMIT = 65_536;
+
+function cachedAddress(address: string, port: number, scopeId: number): Uint8Array {
+	const key = `${address} ${port} ${scopeId}`;
+	let bytes = addressCache.get(key);
+	if (bytes === undefined) {
+		bytes = internetAddress(address, port, scopeId);
+		if (addressCache.size >= ADDRESS_CACHE_LIMIT) addressCache.clear();
+		addressCache.set(key, bytes);
+	}
+	return bytes;
+}
+
+/** Makes a socket with bindto, bind_port, bind_if and fwmark applied; a number below 0 is -errno. */
+function boundSocket(target: CheckTarget, kind: number, protocol: number): { fd: number; detail: string } {
+	const fd = native.socket(target.family === "inet" ? AF_INET : AF_INET6, kind | SOCK_NONBLOCK, protocol);
+	if (fd < 0) return { fd, detail: `socket: ${reasonOf(fd)}` };
+	const give = (what: string, status: number) => {
+		native.close(fd);
+		return { fd: status, detail: `${what}: ${reasonOf(status)}` };
+	};
+	if (target.fwmark !== 0) {
+		const mark = new Uint8Array(4);
+		new DataView(mark.buffer).setUint32(0, target.fwmark, true);
+		const status = native.setSocketOption(fd, SOL_SOCKET, SO_MARK, mark);
+		if (status < 0) return give(`fwmark ${target.fwmark}`, status);
+	}
+	if (target.bindInterface !== null) {
+		const status = native.setSocketOption(
+			fd,
+			SOL_SOCKET,
+			SO_BINDTODEVICE,
+			new TextEncoder().encode(`${target.bindInterface}\0`),
+		);
+		if (status < 0) return give(`bind_if ${target.bindInterface}`, status);
+	}
+	if (target.bindAddress !== null || target.bindPort !== null) {
+		native.setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, one);
+		const any = target.family === "inet" ? "0.0.0.0" : "::";
+		const address = target.bindAddress ?? any;
+		const status = native.bind(fd, cachedAddress(address, target.bindPort ?? 0, scopeOf(target, address)));
+		if (status < 0)
+			return give(`bindto ${address}${target.bindPort === null ? "" : ` port ${target.bindPort}`}`, status);
+	}
+	return { fd, detail: "" };
+}
+
+/** A link-local address means nothing without its interface (RFC 4007 §6). */
+function scopeOf(target: CheckTarget, address: string): number {
+	if (target.bindInterface === null || !/^fe[89ab]/i.test(address)) return 0;
+	return native.interfaceIndex(target.bindInterface);
+}
+
+/**
+ * A TCP socket on its way to the target; it closes with RST.
+ * `silent`: the handshake's last ACK is held back, so that a connection that is closed as soon as it is
+ * writable ends as SYN, SYN-ACK, RST: the server's program never hears of it, and logs nothing.
+ */
+export function openStream(target: CheckTarget, silent: boolean): Opened {
+	const { fd, detail } = boundSocket(target, SOCK_STREAM, 0);
+	if (fd < 0) return { kind: "local", detail };
+	native.setSocketOption(fd, SOL_SOCKET, SO_LINGER, lingerZero);
+	if (silent) native.setSocketOption(fd, IPPROTO_TCP, TCP_QUICKACK, zero);
+	return connected(fd, target, target.port);
+}
+
+/** A datagram or raw socket that hears only the target, and ICMP errors as errno. `port` 0 for ICMP. */
+export function openDatagram(target: CheckTarget, kind: number, protocol: number, port: number): Opened {
+	const { fd, detail } = boundSocket(target, kind, protocol);
+	if (fd < 0) return { kind: "local", detail };
+	return connected(fd, target, port);
+}
+
+function connected(fd: number, target: CheckTarget, port: number): Opened {
+	const status = native.connect(fd, cachedAddress(target.address, port, scopeOf(target, target.address)));
+	if (status >= 0 || status === -EINPROGRESS) return { kind: "open", fd };
+	native.close(fd);
+	// No port left, or no memory: that says nothing about the server.
+	const ours = status === -EADDRNOTAVAIL || status === -EAGAIN || status === -ENOBUFS;
+	return { kind: ours ? "local" : "refused", detail: reasonOf(status) };
+}

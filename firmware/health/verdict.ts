@@ -1,0 +1,261 @@
+/**
+ * One check over time: is it up, when is it probed next, and with which URL. Pure: time comes in
+ * with each event, and the answer says what is to be done.
+ *
+ * The rules are keepalived's:
+ *   - a check fails for good after `retry` extra attempts, spaced `delay_before_retry`;
+ *   - while it is down it is probed every `delay_loop`, and its first success brings it back;
+ *   - its first answer ever is decisive: no retries then, a server that was never seen alive is not trusted;
+ *   - HTTP_GET probes one URL per `delay_loop`; a URL that fails is probed alone, and after it
+ *     every other URL must pass in turn before the check is up (`fast_recovery`: without waiting).
+ * One is added: a check that never passed yet is probed with growing gaps (1 s, 2 s, 4 s … `delay_loop`),
+ * so that a director that boots before its network does not leave every server out for a whole period.
+ */
+import type { CheckConfig, CheckTiming } from "../config/model.ts";
+
+/** First gap for a check that never passed; it doubles up to `delay_loop`. */
+export const FIRST_LOOK_GAP_MS = 1_000;
+/** The first probe comes within this, however long the warm-up: later ones spread over the period. */
+export const FIRST_PROBE_WITHIN_MS = 1_000;
+
+/** The part of a check's configuration that bears on its verdict. */
+export interface CheckRules {
+	readonly timing: CheckTiming;
+	/** 1 for everything but HTTP_GET and SSL_GET. */
+	readonly urlCount: number;
+	readonly fastRecovery: boolean;
+	/** While down, wait at least `delay_before_retry` (HTTP_GET and SSL_GET). */
+	readonly slowWhileDown: boolean;
+	/** BFD_CHECK and FILE_CHECK: answers come by themselves, nothing is probed in between. */
+	readonly eventDriven: boolean;
+}
+
+/** What a passing check does to its real server's weight. */
+export type WeightEffect =
+	/** MISC_CHECK with misc_dynamic: exit status − 2 instead of the configured weight. */
+	| { readonly kind: "replace"; readonly weight: number }
+	/** FILE_CHECK: value × weight on top of the configured weight. */
+	| { readonly kind: "add"; readonly amount: number };
+
+export interface Check {
+	readonly rules: CheckRules;
+	readonly up: boolean;
+	/** Answers so far that told something, counted up to 2. */
+	readonly answers: number;
+	readonly everPassed: boolean;
+	/** Failures in a row: against `retry` while up, for the growing gap before the first success. */
+	readonly failures: number;
+	/** The URL probed next. */
+	readonly url: number;
+	/** While down: URLs that passed in a row. */
+	readonly urlsPassed: number;
+	readonly effect: WeightEffect | null;
+	/** The last answer in words. */
+	readonly detail: string;
+	/** Unix milliseconds of the last answer; 0 before it. */
+	readonly answeredAtMs: number;
+}
+
+export type CheckEvent =
+	/** Begins; `phase` in [0, 1) is this check's place in the warm-up. */
+	| { readonly kind: "start"; readonly atMs: number; readonly phase: number }
+	| {
+			readonly kind: "passed";
+			readonly atMs: number;
+			readonly nowMs: number;
+			readonly detail: string;
+			readonly effect: WeightEffect | null;
+			/** When the probe was started: MISC_CHECK's period counts from there. */
+			readonly startedAtMs?: number;
+			readonly phase: number;
+	  }
+	| {
+			readonly kind: "failed";
+			readonly atMs: number;
+			readonly nowMs: number;
+			readonly detail: string;
+			readonly startedAtMs?: number;
+			readonly phase: number;
+	  }
+	/** The probe could not be made for a reason of our own (no descriptor, address not ours yet). */
+	| { readonly kind: "postponed"; readonly atMs: number; readonly nowMs: number; readonly detail: string };
+
+export type CheckAction =
+	/** Probe URL number `url` at `atMs` (monotonic). */
+	| { readonly kind: "probe"; readonly atMs: number; readonly url: number }
+	| { readonly kind: "log"; readonly level: "info" | "warn"; readonly text: string };
+
+export interface StepResult {
+	readonly check: Check;
+	readonly actions: readonly CheckAction[];
+	/** Set when the check went up or down. */
+	readonly transition?: { readonly up: boolean; readonly reason: string };
+	/** Set when the weight effect differs from before. */
+	readonly effectChanged?: boolean;
+}
+
+export function rulesOf(check: CheckConfig): CheckRules {
+	const http = check.kind === "HTTP_GET" || check.kind === "SSL_GET";
+	return {
+		timing: check.timing,
+		urlCount: http ? Math.max(1, check.urls.length) : 1,
+		fastRecovery: http && check.fastRecovery,
+		slowWhileDown: http,
+		eventDriven: check.kind === "FILE_CHECK" || check.kind === "BFD_CHECK",
+	};
+}
+
+/** A check before its first probe: down with `alpha`, else up. */
+export function newCheck(rules: CheckRules): Check {
+	return {
+		rules,
+		up: !rules.timing.alpha,
+		answers: 0,
+		everPassed: false,
+		failures: 0,
+		url: 0,
+		urlsPassed: 0,
+		effect: null,
+		detail: "not probed yet",
+		answeredAtMs: 0,
+	};
+}
+
+/** What one check does with one event. */
+export function step(check: Check, event: CheckEvent): StepResult {
+	switch (event.kind) {
+		case "start": {
+			const spreadMs = Math.min(check.rules.timing.warmupMs, FIRST_PROBE_WITHIN_MS);
+			return { check, actions: probeIn(check, event.atMs, spreadMs * event.phase) };
+		}
+		case "postponed": {
+			const next: Check = { ...check, detail: event.detail, answeredAtMs: event.nowMs };
+			const waitMs = Math.min(
+				check.rules.timing.delayLoopMs,
+				check.everPassed ? Number.POSITIVE_INFINITY : FIRST_LOOK_GAP_MS,
+			);
+			return { check: next, actions: probeIn(next, event.atMs, waitMs) };
+		}
+		case "passed":
+			return passed(check, event);
+		case "failed":
+			return failed(check, event);
+	}
+}
+
+function passed(check: Check, event: Extract<CheckEvent, { kind: "passed" }>): StepResult {
+	const { rules } = check;
+	const first = check.answers === 0;
+	const url = (check.url + 1) % rules.urlCount;
+	const urlsPassed = check.up ? 0 : check.urlsPassed + 1;
+	const comesUp = !check.up && urlsPassed >= rules.urlCount;
+	const next: Check = {
+		...check,
+		up: check.up || comesUp,
+		answers: Math.min(2, check.answers + 1),
+		everPassed: true,
+		failures: 0,
+		url,
+		urlsPassed: comesUp ? 0 : urlsPassed,
+		effect: event.effect,
+		detail: event.detail,
+		answeredAtMs: event.nowMs,
+	};
+	const recovering = !check.up && !comesUp;
+	const waitMs = recovering && rules.fastRecovery ? 0 : steadyWaitMs(rules, recovering, first, event.phase);
+	return {
+		check: next,
+		actions: probeIn(next, event.startedAtMs ?? event.atMs, waitMs, event.atMs),
+		...(comesUp ? { transition: { up: true, reason: event.detail } } : {}),
+		...(sameEffect(check.effect, event.effect) ? {} : { effectChanged: true }),
+	};
+}
+
+function failed(check: Check, event: Extract<CheckEvent, { kind: "failed" }>): StepResult {
+	const { rules } = check;
+	const { timing } = rules;
+	const first = check.answers === 0;
+	const seen = {
+		answers: Math.min(2, check.answers + 1),
+		detail: event.detail,
+		answeredAtMs: event.nowMs,
+	};
+	const base = event.startedAtMs ?? event.atMs;
+	if (check.up && !first && check.failures < timing.retry && !rules.eventDriven) {
+		const next: Check = { ...check, ...seen, failures: check.failures + 1 };
+		return {
+			check: next,
+			actions: [
+				...probeIn(next, event.atMs, timing.delayBeforeRetryMs),
+				...(timing.logAllFailures
+					? [log("info", `${event.detail} (failure ${next.failures}, ${timing.retry} tolerated)`)]
+					: []),
+			],
+		};
+	}
+	const next: Check = {
+		...check,
+		...seen,
+		up: false,
+		failures: check.failures + 1,
+		urlsPassed: 0,
+	};
+	// `failures` goes on counting only while there never was a success: it sizes the growing gap.
+	const waitMs = check.everPassed
+		? steadyWaitMs(rules, true, first, event.phase)
+		: Math.min(timing.delayLoopMs, FIRST_LOOK_GAP_MS * 2 ** Math.min(16, check.failures));
+	const actions = probeIn(next, base, waitMs, event.atMs);
+	if (check.up) {
+		const tried = check.failures > 0 ? ` after ${check.failures} ${retries(check.failures)}` : "";
+		return {
+			check: { ...next, failures: check.everPassed ? 0 : next.failures },
+			actions,
+			transition: { up: false, reason: event.detail + tried },
+		};
+	}
+	if (first) actions.push(log("warn", `stays down: ${event.detail}`));
+	else if (timing.logAllFailures) actions.push(log("info", event.detail));
+	return { check: { ...next, failures: check.everPassed ? 0 : next.failures }, actions };
+}
+
+/**
+ * The wait to the next regular probe. After the very first answer it is a random part of the period,
+ * which spreads the checks that all began within FIRST_PROBE_WITHIN_MS.
+ */
+function steadyWaitMs(rules: CheckRules, down: boolean, first: boolean, phase: number): number {
+	const { delayLoopMs, delayBeforeRetryMs } = rules.timing;
+	const waitMs = down && rules.slowWhileDown ? Math.max(delayLoopMs, delayBeforeRetryMs) : delayLoopMs;
+	return first ? waitMs * (0.5 + 0.5 * phase) : waitMs;
+}
+
+function probeIn(check: Check, fromMs: number, waitMs: number, notBeforeMs = fromMs): CheckAction[] {
+	if (check.rules.eventDriven) return [];
+	return [{ kind: "probe", atMs: Math.max(notBeforeMs, fromMs + waitMs), url: check.url }];
+}
+
+function log(level: "info" | "warn", text: string): CheckAction {
+	return { kind: "log", level, text };
+}
+
+function retries(count: number): string {
+	return count === 1 ? "retry" : "retries";
+}
+
+export function sameEffect(a: WeightEffect | null, b: WeightEffect | null): boolean {
+	if (a === null || b === null) return a === b;
+	if (a.kind === "replace") return b.kind === "replace" && a.weight === b.weight;
+	return b.kind === "add" && a.amount === b.amount;
+}
+
+const WEIGHT_LIMIT = 2 ** 31 - 1;
+
+/**
+ * The real server's weight while alive: the configured one, moved by each check's effect,
+ * kept within what the kernel takes (0 … 2^31−1).
+ */
+export function effectiveWeight(configured: number, effects: Iterable<WeightEffect | null>): number {
+	let weight = configured;
+	for (const effect of effects)
+		if (effect !== null) weight += effect.kind === "replace" ? effect.weight - configured : effect.amount;
+	return Math.max(0, Math.min(WEIGHT_LIMIT, weight));
+}
