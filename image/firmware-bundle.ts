@@ -1,0 +1,65 @@
+/** The firmware as Bun runs it on the appliance: one entry, and a chunk for each command. */
+import { existsSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { Glob } from "bun";
+
+const project = join(import.meta.dir, "..");
+
+/**
+ * Packages that do not survive bundling: net-snmp relies on sloppy mode and fails as a
+ * strict-mode module. They come as they are, with what they depend on.
+ */
+const unbundled = ["net-snmp"];
+
+export interface FirmwareBundle {
+	/** Paths from the firmware's directory. */
+	readonly files: readonly { readonly path: string; readonly content: Uint8Array }[];
+	readonly shimPath: string;
+}
+
+/**
+ * Bundles `firmware/drover.ts`. The shim stays outside the bundle and is found as
+ * `./drover.node` beside it. Throws with the bundler's messages.
+ */
+export async function bundleFirmware(): Promise<FirmwareBundle> {
+	const shimPath = join(project, "native/drover.node");
+	if (!existsSync(shimPath)) throw new Error("native/drover.node is missing: run native/build.sh");
+	const result = await Bun.build({
+		entrypoints: [join(project, "firmware/drover.ts")],
+		target: "bun",
+		format: "esm",
+		splitting: true,
+		minify: { whitespace: true, syntax: true, identifiers: false },
+		external: ["./drover.node", ...unbundled],
+		naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]" },
+		throw: false,
+	});
+	if (!result.success) throw new Error(`the firmware does not bundle:\n${result.logs.join("\n")}`);
+	const bundled = await Promise.all(
+		result.outputs.map(async (output) => ({
+			path: basename(output.path),
+			content: new Uint8Array(await output.arrayBuffer()),
+		})),
+	);
+	const files = [...bundled, ...packageFiles(unbundled)];
+	return { files: files.sort((a, b) => (a.path < b.path ? -1 : 1)), shimPath };
+}
+
+/** The code of npm packages and of all they depend on, as `node_modules/…`. */
+function packageFiles(names: readonly string[]): { path: string; content: Uint8Array }[] {
+	const files: { path: string; content: Uint8Array }[] = [];
+	const seen = new Set<string>();
+	const add = (name: string) => {
+		if (seen.has(name)) return;
+		seen.add(name);
+		const directory = join(project, "node_modules", name);
+		for (const path of new Glob("**/*.{js,cjs,mjs,json}").scanSync(directory)) {
+			if (/(^|\/)(tests?|examples?|docs?)\//.test(path)) continue;
+			files.push({ path: `node_modules/${name}/${path}`, content: readFileSync(join(directory, path)) });
+		}
+		const { dependencies = {} } = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
+		Object.keys(dependencies).forEach(add);
+	};
+	names.forEach(add);
+	return files;
+}

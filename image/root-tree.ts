@@ -1,0 +1,95 @@
+/** What lies in the root file system: Debian's programs, Bun, the firmware, the files of `rootfs/`. */
+import { lstatSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Glob } from "bun";
+import { addMergedUsr, addProgram, findProgram } from "./elf-files.ts";
+import type { FirmwareBundle } from "./firmware-bundle.ts";
+import type { Kernel } from "./kernel.ts";
+import { addModules, rootModules } from "./modules.ts";
+import { Tree } from "./tree.ts";
+
+const project = join(import.meta.dir, "..");
+
+/** Debian package, where it lies in the image, where it may lie on the building machine. */
+const programs: readonly (readonly [string, string, ...string[]])[] = [
+	["runit", "usr/bin/runsvdir", "/usr/bin/runsvdir"],
+	["runit", "usr/bin/runsv", "/usr/bin/runsv"],
+	["runit", "usr/bin/sv", "/usr/bin/sv"],
+	["runit", "usr/bin/svlogd", "/usr/bin/svlogd"],
+	["runit", "usr/bin/chpst", "/usr/bin/chpst"],
+	["iproute2", "usr/sbin/ip", "/usr/sbin/ip", "/sbin/ip"],
+	["nftables", "usr/sbin/nft", "/usr/sbin/nft"],
+];
+
+/** Mount points and places that links or services expect. */
+const directories = ["dev", "proc", "sys", "run", "tmp", "data", "root", "var", "mnt", "usr/sbin"];
+
+export interface RootInput {
+	readonly kernel: Kernel;
+	readonly bunPath: string;
+	readonly firmware: FirmwareBundle;
+	readonly version: string;
+	readonly scratchDirectory: string;
+}
+
+export function rootTree(input: RootInput): Tree {
+	const tree = new Tree();
+	addMergedUsr(tree);
+	for (const path of directories) tree.directory(path);
+	tree.symlink("var/log", "../run/log");
+	tree.symlink("var/run", "../run");
+	addBusybox(tree, "usr/bin");
+	for (const [debianPackage, path, ...candidates] of programs)
+		addProgram(tree, path, findProgram(debianPackage, ...candidates));
+	addProgram(tree, "usr/lib/drover/bun", input.bunPath);
+	addFirmware(tree, input.firmware);
+	tree.symlink("usr/sbin/keepalived", "../bin/drover");
+	addModules(tree, input.kernel, rootModules, input.scratchDirectory);
+	addLaidOver(tree, join(project, "rootfs"));
+	tree.file("etc/drover-release", `NAME=Drover\nVERSION=${input.version}\nKERNEL=${input.kernel.release}\n`);
+	tree.symlink("etc/mtab", "/proc/self/mounts");
+	tree.symlink("etc/resolv.conf", "../run/drover/resolv.conf");
+	return tree;
+}
+
+/** Applets that a real program of the image replaces. */
+const replacedApplets = new Set([
+	"ip",
+	"runsv",
+	"runsvdir",
+	"sv",
+	"svlogd",
+	"chpst",
+	"dpkg",
+	"dpkg-deb",
+	"rpm",
+]);
+/** Where a program must lie for the kernel or for habit. */
+const inSbin = new Set(["init", "modprobe", "reboot", "poweroff", "halt", "switch_root"]);
+
+/** busybox with a link for each of its applets in `directory`, those of /sbin also there. */
+export function addBusybox(tree: Tree, directory: string): void {
+	const source = findProgram("busybox-static", "/usr/bin/busybox", "/bin/busybox");
+	addProgram(tree, `${directory}/busybox`, source);
+	const applets = Bun.spawnSync([source, "--list"]).stdout.toString().trim().split("\n");
+	for (const applet of applets) {
+		if (applet === "busybox" || replacedApplets.has(applet)) continue;
+		tree.symlink(`${directory}/${applet}`, "busybox");
+		if (inSbin.has(applet) && directory === "usr/bin") tree.symlink(`usr/sbin/${applet}`, "../bin/busybox");
+	}
+}
+
+function addFirmware(tree: Tree, firmware: FirmwareBundle): void {
+	for (const { path, content } of firmware.files) tree.file(`usr/lib/drover/${path}`, content);
+	// The shim is loaded by name from the bundle's own directory; its libraries come with it.
+	addProgram(tree, "usr/lib/drover/drover.node", firmware.shimPath, 0o644);
+}
+
+/** The files of `directory` as they lie; executable stays executable. */
+function addLaidOver(tree: Tree, directory: string): void {
+	for (const path of [...new Glob("**/*").scanSync({ cwd: directory, dot: true, onlyFiles: true })].sort()) {
+		const source = join(directory, path);
+		if (lstatSync(source).isSymbolicLink()) tree.symlink(path, readlinkSync(source));
+		else tree.file(path, readFileSync(source), statSync(source).mode & 0o111 ? 0o755 : 0o644);
+	}
+}

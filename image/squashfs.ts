@@ -1,0 +1,30 @@
+/** Packs a tree as squashfs, reproducibly and without root. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Tree } from "./tree.ts";
+
+/** Measured: larger blocks save 4 % and cost a third more on each cold start of Bun. */
+const BLOCK_SIZE = "128K";
+
+/** Seconds since 1970 that every file of the image carries. */
+export const imageTimeSeconds = Number(process.env["SOURCE_DATE_EPOCH"] ?? 1_767_225_600);
+
+/** Returns the path of the finished file, in `scratchDirectory`. */
+export async function packSquashfs(tree: Tree, zstdLevel: number, scratchDirectory: string): Promise<string> {
+	const stage = join(scratchDirectory, "root");
+	const output = join(scratchDirectory, "root.squashfs");
+	tree.write(stage);
+	rmSync(output, { force: true });
+	const time = String(imageTimeSeconds);
+	const options = ["-noappend", "-no-xattrs", "-all-root", "-quiet", "-no-progress", "-reproducible"];
+	const compression = ["-comp", "zstd", "-Xcompression-level", String(zstdLevel), "-b", BLOCK_SIZE];
+	const { SOURCE_DATE_EPOCH: _, ...env } = process.env;
+	const child = Bun.spawn(
+		["mksquashfs", stage, output, ...options, ...compression, "-mkfs-time", time, "-all-time", time],
+		{ stdout: "ignore", stderr: "pipe", env },
+	);
+	const errors = await new Response(child.stderr).text();
+	if ((await child.exited) !== 0) throw new Error(`mksquashfs failed: ${errors}`);
+	rmSync(stage, { recursive: true });
+	return output;
+}
