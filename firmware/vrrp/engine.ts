@@ -61,6 +61,8 @@ export interface Engine {
 	readonly groupStates: Readonly<Record<string, VrrpStateName>>;
 	/** `vrrp_startup_delay`: nobody takes part before. */
 	readonly startupUntilMicros: number;
+	/** After the start event; readings that come earlier are only kept. */
+	readonly started: boolean;
 }
 
 export type EngineEvent =
@@ -188,6 +190,7 @@ export function newEngine(config: DroverConfig, atMicros: number): Engine {
 		},
 		groupStates: Object.fromEntries(config.syncGroups.map(({ name }) => [name, "INIT" as const])),
 		startupUntilMicros: atMicros + config.global.startupDelayMs * 1000,
+		started: false,
 	};
 }
 
@@ -221,6 +224,7 @@ export function step(engine: Engine, event: EngineEvent, atMicros: number): Engi
 	const run = new Run(engine, atMicros);
 	switch (event.kind) {
 		case "start":
+			run.start();
 			for (const { config } of engine.routers) run.actions.push({ kind: "open", key: instanceKey(config) });
 			run.reconsider();
 			break;
@@ -303,6 +307,7 @@ class Run {
 	#routers: Router[] | null = null;
 	readonly #engine: Engine;
 	#readings: Readings;
+	#started: boolean;
 
 	constructor(engine: Engine, atMicros: number) {
 		this.#engine = engine;
@@ -310,6 +315,11 @@ class Run {
 		this.#config = engine.config;
 		this.#places = engine.places;
 		this.#readings = engine.readings;
+		this.#started = engine.started;
+	}
+
+	start(): void {
+		this.#started = true;
 	}
 
 	get routers(): readonly Router[] {
@@ -408,6 +418,7 @@ class Run {
 
 	/** Compares every router's conditions with what the readings say now. */
 	reconsider(): void {
+		if (!this.#started) return;
 		for (const router of this.routers) {
 			if (router.stopped) continue;
 			const group = this.#groupOf(router.config);
@@ -543,6 +554,7 @@ class Run {
 			readings: this.#readings,
 			groupStates,
 			startupUntilMicros: this.#engine.startupUntilMicros,
+			started: this.#started,
 		};
 		return { engine, actions: this.actions };
 	}
