@@ -57,7 +57,7 @@ export interface Check {
 }
 
 export type CheckEvent =
-	/** Begins; `phase` in [0, 1) is this check's place in the warm-up. */
+	/** Begins; `phase` is this check's place in the warm-up: below 1, or more when very many begin together. */
 	| { readonly kind: "start"; readonly atMs: number; readonly phase: number }
 	| {
 			readonly kind: "passed";

@@ -1,0 +1,250 @@
+/**
+ * Runs checks: tens of thousands of them behind one timer, a bounded number at a time,
+ * spread so that they do not come in waves. What an answer means is decided in `verdict.ts`.
+ */
+import type { CheckConfig } from "../config/model.ts";
+import type { Outcome, ProbeEnvironment } from "./checker.ts";
+import { watchFile } from "./file.ts";
+import type { BfdSessions } from "./health.ts";
+import { isProbed, startProbe } from "./kinds.ts";
+import { type Check, type CheckEvent, newCheck, rulesOf, type StepResult, step } from "./verdict.ts";
+import type { WheelTimer } from "./wheel.ts";
+
+/** Probes with a socket in flight; the rest wait their turn. */
+export const CONCURRENT_PROBES_LIMIT = 8_192;
+/** Children of MISC_CHECK at a time. */
+export const CONCURRENT_CHILDREN_LIMIT = 256;
+/** Checks that begin together begin at most at this rate. */
+export const FIRST_PROBES_PER_SECOND = 10_000;
+
+/** One check that runs, for however many real servers. */
+export interface RunningCheck {
+	readonly config: CheckConfig;
+	state: Check;
+	/** The owner's: whom this check serves. */
+	readonly serves: Set<unknown>;
+	readonly timer: WheelTimer;
+	/** Ends the probe in flight, or the watching. */
+	cancel: (() => void) | null;
+	startedAtMs: number;
+	phase: number;
+	suspended: boolean;
+	waiting: boolean;
+	closed: boolean;
+}
+
+export interface SchedulerOptions {
+	readonly environment: ProbeEnvironment;
+	/** Unix milliseconds. */
+	nowMs(): number;
+	readonly bfd: BfdSessions | undefined;
+	/** After every step that changed more than the detail. */
+	changed(check: RunningCheck, result: StepResult): void;
+	log(check: RunningCheck, level: "info" | "warn", text: string): void;
+}
+
+/** A line of checks for a scarce thing. */
+class Lane {
+	readonly limit: number;
+	inFlight = 0;
+	#waiting: RunningCheck[] = [];
+	#head = 0;
+
+	constructor(limit: number) {
+		this.limit = limit;
+	}
+
+	wait(check: RunningCheck): void {
+		check.waiting = true;
+		this.#waiting.push(check);
+	}
+
+	/** The next that still wants to run. */
+	next(): RunningCheck | null {
+		while (this.#head < this.#waiting.length) {
+			const check = this.#waiting[this.#head++]!;
+			if (this.#head > 1024 && this.#head * 2 > this.#waiting.length) {
+				this.#waiting = this.#waiting.slice(this.#head);
+				this.#head = 0;
+			}
+			if (check.waiting) {
+				check.waiting = false;
+				return check;
+			}
+		}
+		this.#waiting = [];
+		this.#head = 0;
+		return null;
+	}
+}
+
+export class Scheduler {
+	readonly #options: SchedulerOptions;
+	readonly #probes = new Lane(CONCURRENT_PROBES_LIMIT);
+	readonly #children = new Lane(CONCURRENT_CHILDREN_LIMIT);
+
+	constructor(options: SchedulerOptions) {
+		this.#options = options;
+	}
+
+	/** A check that does not run yet; `start` it. */
+	create(config: CheckConfig): RunningCheck {
+		const check: RunningCheck = {
+			config,
+			state: newCheck(rulesOf(config)),
+			serves: new Set(),
+			timer: this.#options.environment.wheel.timer(() => this.#launch(check)),
+			cancel: null,
+			startedAtMs: 0,
+			phase: 0,
+			suspended: false,
+			waiting: false,
+			closed: false,
+		};
+		return check;
+	}
+
+	/** Starts checks that begin together, evenly spread. */
+	start(checks: readonly RunningCheck[]): void {
+		const stretch = Math.max(1, checks.length / FIRST_PROBES_PER_SECOND);
+		checks.forEach((check, index) => {
+			check.phase = index / checks.length;
+			const { config } = check;
+			if (config.kind === "FILE_CHECK") this.#watchFile(check, config);
+			else if (config.kind === "BFD_CHECK") this.#watchBfd(check, config.bfd);
+			else
+				this.#take(check, {
+					kind: "start",
+					atMs: this.#options.environment.nowMs(),
+					phase: check.phase * stretch,
+				});
+		});
+	}
+
+	/** Ends a check; its probe in flight is dropped. */
+	stop(check: RunningCheck): void {
+		check.closed = true;
+		this.#rest(check);
+	}
+
+	/** A suspended check keeps its last state; a resumed one probes at once. */
+	suspend(check: RunningCheck, suspended: boolean): void {
+		if (check.suspended === suspended || check.closed) return;
+		check.suspended = suspended;
+		if (!isProbed(check.config)) return;
+		if (suspended) this.#rest(check);
+		else this.soon(check);
+	}
+
+	/** Probes now instead of when its turn comes: something has happened to the server. */
+	soon(check: RunningCheck): void {
+		if (check.closed || check.suspended || check.cancel !== null || check.waiting || !isProbed(check.config))
+			return;
+		this.#options.environment.wheel.set(check.timer, 0);
+	}
+
+	#rest(check: RunningCheck): void {
+		this.#options.environment.wheel.cancel(check.timer);
+		check.waiting = false;
+		if (check.cancel === null) return;
+		const { cancel } = check;
+		check.cancel = null;
+		cancel();
+		if (isProbed(check.config)) this.#freed(this.#laneOf(check));
+	}
+
+	#laneOf(check: RunningCheck): Lane {
+		return check.config.kind === "MISC_CHECK" ? this.#children : this.#probes;
+	}
+
+	#launch(check: RunningCheck): void {
+		const { config } = check;
+		if (check.closed || check.suspended || !isProbed(config)) return;
+		const lane = this.#laneOf(check);
+		if (lane.inFlight >= lane.limit) {
+			lane.wait(check);
+			return;
+		}
+		const { environment } = this.#options;
+		lane.inFlight++;
+		check.startedAtMs = environment.nowMs();
+		check.cancel = startProbe(config, check.state.url, environment, (outcome) => {
+			check.cancel = null;
+			this.#freed(lane);
+			if (!check.closed) this.#answered(check, outcome);
+		});
+	}
+
+	#freed(lane: Lane): void {
+		lane.inFlight--;
+		const next = lane.next();
+		// Not from within the one that ended: a run of immediate answers must not nest.
+		if (next !== null) this.#options.environment.wheel.set(next.timer, 0);
+	}
+
+	#answered(check: RunningCheck, outcome: Outcome): void {
+		const atMs = this.#options.environment.nowMs();
+		const nowMs = this.#options.nowMs();
+		const { phase } = check;
+		const { detail } = outcome;
+		// Only MISC_CHECK counts its period from the start of the run.
+		const startedAtMs = check.config.kind === "MISC_CHECK" ? check.startedAtMs : atMs;
+		switch (outcome.kind) {
+			case "passed":
+				this.#take(check, {
+					kind: "passed",
+					atMs,
+					nowMs,
+					detail,
+					effect: outcome.effect,
+					startedAtMs,
+					phase,
+				});
+				break;
+			case "failed":
+				this.#take(check, { kind: "failed", atMs, nowMs, detail, startedAtMs, phase });
+				break;
+			case "postponed":
+				this.#take(check, { kind: "postponed", atMs, nowMs, detail });
+				break;
+		}
+	}
+
+	#take(check: RunningCheck, event: CheckEvent): void {
+		const before = check.state;
+		const result = step(before, event);
+		check.state = result.check;
+		for (const action of result.actions)
+			if (action.kind === "log") this.#options.log(check, action.level, action.text);
+			else if (!check.suspended) this.#options.environment.wheel.set(check.timer, action.atMs);
+		if (result.transition !== undefined || result.effectChanged === true || before.answers === 0)
+			this.#options.changed(check, result);
+	}
+
+	#watchFile(check: RunningCheck, config: Extract<CheckConfig, { kind: "FILE_CHECK" }>): void {
+		const file = this.#options.environment.trackFiles.find(({ name }) => name === config.trackFile);
+		const told = (outcome: Outcome) => {
+			if (!check.closed) this.#answered(check, outcome);
+		};
+		if (file === undefined)
+			queueMicrotask(() => told({ kind: "failed", detail: `there is no track_file ${config.trackFile}` }));
+		else check.cancel = watchFile(config, file.path, told);
+	}
+
+	#watchBfd(check: RunningCheck, name: string): void {
+		const { bfd } = this.#options;
+		if (bfd === undefined) {
+			this.#options.log(check, "warn", "BFD does not run here: the check keeps its initial state");
+			return;
+		}
+		check.cancel = bfd.watch(name, (up) => {
+			if (check.closed) return;
+			this.#answered(
+				check,
+				up
+					? { kind: "passed", detail: "session up", effect: null }
+					: { kind: "failed", detail: "session down" },
+			);
+		});
+	}
+}
