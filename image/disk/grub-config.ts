@@ -1,0 +1,110 @@
+/**
+ * The loader's script, one for BIOS and UEFI. It makes the choice of
+ * firmware/update/slots.ts: preferred slot first, a trial start is counted before it is made,
+ * a spent slot is passed over, and when nothing is left all good slots are filled up again.
+ * GRUB has no arithmetic, so counting down is written out.
+ *
+ * Pitfalls that shaped it (GRUB 2.06): save_env works on a file of a FAT file system but not on
+ * a block list; squash4 reads gzip, not zstd; with a serial and a redirected UEFI console every
+ * line would be printed twice.
+ */
+import type { Slot } from "../../firmware/update/slots.ts";
+import { partitionNumber } from "./layout.ts";
+
+/** The loader waits this long for a key before it starts the default. */
+const MENU_SECONDS = 1;
+
+const variables = [
+	"preferred",
+	...(["A", "B"] as const).flatMap((slot) => [`${slot}_state`, `${slot}_left`, `${slot}_version`]),
+];
+
+const kernelWords = "ro quiet loglevel=3 panic=10 console=tty1 console=ttyS0,115200n8";
+
+const forEachSlot = (write: (slot: Slot) => string) => (["A", "B"] as const).map(write).join("\n");
+
+export function grubConfig(): string {
+	return `set timeout_style=hidden
+set timeout=${MENU_SECONDS}
+set default=start
+set gfxpayload=text
+serial --unit=0 --speed=115200
+if [ "$grub_platform" = pc ]; then
+	terminal_input serial console
+	terminal_output serial console
+fi
+
+# The disk that this file came from, whatever the firmware calls it.
+regexp --set=1:disk "^([^,]*)," "$root"
+set env=($disk,gpt${partitionNumber("env")})/grubenv
+load_env --file $env ${variables.join(" ")}
+
+function store {
+	save_env --file $env ${variables.join(" ")}
+}
+
+# Does not come back when it works.
+${forEachSlot(
+	(slot) => `function boot_${slot} {
+	echo "Slot ${slot}: $reason"
+	set root=($disk,gpt${partitionNumber(`boot-${slot}`)})
+	unset root_words
+	if [ -f /slot.cfg ]; then source /slot.cfg; fi
+	if linux /vmlinuz ${kernelWords} drover.slot=${slot} drover.reason=$reason $root_words $1; then
+		if initrd /initramfs; then boot; fi
+	fi
+	echo "Slot ${slot} does not load."
+}
+
+function try_${slot} {
+	if [ "$${slot}_state" = good -a "$${slot}_left" != 0 ]; then
+		if [ "$preferred" = ${slot} ]; then set reason=preferred; else set reason=fallback; fi
+		boot_${slot}
+	elif [ "$${slot}_state" = trial -a "$${slot}_left" != 0 ]; then
+		if [ "$${slot}_left" = 3 ]; then set ${slot}_left=2; elif [ "$${slot}_left" = 2 ]; then set ${slot}_left=1; else set ${slot}_left=0; fi
+		store
+		set reason=trial
+		boot_${slot}
+	fi
+}`,
+)}
+
+function choose {
+	if [ "$preferred" = B ]; then
+		try_B
+		try_A
+	else
+		try_A
+		try_B
+	fi
+	# Nothing may be started any more: everything that was ever good gets another chance.
+	if [ "$A_state" = good ]; then set A_left=3; fi
+	if [ "$B_state" = good ]; then set B_left=3; fi
+	store
+	set reason=spent
+	if [ "$preferred" = B ]; then
+		if [ "$B_state" = good -o "$A_state" != good ]; then boot_B; fi
+		boot_A
+		boot_B
+	else
+		if [ "$A_state" = good -o "$B_state" != good ]; then boot_A; fi
+		boot_B
+		boot_A
+	fi
+}
+
+menuentry "Start Drover" --id start {
+	choose
+}
+${forEachSlot(
+	(slot) => `menuentry "Start slot ${slot}" --id slot_${slot} {
+	set reason=menu
+	boot_${slot}
+}`,
+)}
+menuentry "Recover: set a new password at this console" --id recover {
+	set reason=menu
+	if [ "$preferred" = B ]; then boot_B drover.recover; boot_A drover.recover; else boot_A drover.recover; boot_B drover.recover; fi
+}
+`;
+}

@@ -1,0 +1,188 @@
+/**
+ * The loader's script in the real GRUB, BIOS and UEFI: from every state it starts the slot
+ * that `chooseSlot` names, for the same reason, and stores the same state.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+	closeSync,
+	copyFileSync,
+	mkdirSync,
+	mkdtempSync,
+	openSync,
+	readFileSync,
+	readSync,
+	rmSync,
+	writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+	ENVIRONMENT_BYTES,
+	formatEnvironment,
+	parseEnvironment,
+} from "../../../firmware/update/environment.ts";
+import {
+	chooseSlot,
+	readSlots,
+	type SlotRecord,
+	type SlotState,
+	type Slots,
+	writeSlots,
+} from "../../../firmware/update/slots.ts";
+import { build } from "../../../image/build.ts";
+import { buildDisk } from "../../../image/disk/disk.ts";
+import { layout, partitionStart } from "../../../image/disk/layout.ts";
+
+const START_LIMIT_MS = 60_000;
+const UEFI_FIRMWARE = "/usr/share/OVMF/OVMF_CODE.fd";
+
+let directory: string;
+let disk: string;
+beforeAll(async () => {
+	directory = mkdtempSync(join(tmpdir(), "drover-loader-"));
+	disk = join(directory, "disk.img");
+	const files = await build({ release: false, onProgress: console.log });
+	const scratchDirectory = join(directory, "scratch");
+	mkdirSync(scratchDirectory);
+	buildDisk(
+		{
+			version: "1.0.0",
+			vmlinuz: files.vmlinuz,
+			initramfs: files.initramfs,
+			rootSquashfs: files.root,
+			scratchDirectory,
+		},
+		disk,
+	);
+}, 300_000);
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Where in the disk the environment block's bytes lie: its signature at a sector's start. */
+function environmentOffset(fd: number): number {
+	const size = layout.find(({ name }) => name === "env")!.sizeBytes;
+	const bytes = Buffer.alloc(size);
+	readSync(fd, bytes, 0, size, partitionStart("env"));
+	const found = bytes.indexOf("# GRUB Environment Block\n");
+	expect(found % 512).toBe(0);
+	return partitionStart("env") + found;
+}
+
+function withEnvironment<T>(action: (fd: number, offset: number) => T): T {
+	const fd = openSync(disk, "r+");
+	try {
+		return action(fd, environmentOffset(fd));
+	} finally {
+		closeSync(fd);
+	}
+}
+
+const store = (slots: Slots) =>
+	withEnvironment((fd, offset) =>
+		writeSync(fd, formatEnvironment(writeSlots(slots)), 0, ENVIRONMENT_BYTES, offset),
+	);
+
+const stored = (): Slots =>
+	withEnvironment((fd, offset) => {
+		const block = Buffer.alloc(ENVIRONMENT_BYTES);
+		readSync(fd, block, 0, ENVIRONMENT_BYTES, offset);
+		return readSlots(parseEnvironment(block)!);
+	});
+
+let starts = 0;
+
+/** Powers the machine on until the loader has said what is awaited; its words. */
+async function start(firmware: "BIOS" | "UEFI", awaited = /Slot [AB]: \w+/): Promise<string> {
+	const log = join(directory, `serial-${starts++}.log`);
+	const uefi =
+		firmware === "UEFI" ? ["-drive", `if=pflash,format=raw,readonly=on,file=${UEFI_FIRMWARE}`] : [];
+	const qemu = Bun.spawn(
+		[
+			"qemu-system-x86_64",
+			"-accel",
+			"tcg",
+			"-cpu",
+			"max",
+			"-m",
+			"512",
+			...uefi,
+			"-drive",
+			`file=${disk},format=raw,if=virtio,cache=unsafe`,
+			"-display",
+			"none",
+			"-serial",
+			`file:${log}`,
+			"-net",
+			"none",
+		],
+		{ stdin: "ignore", stdout: "ignore", stderr: "inherit" },
+	);
+	try {
+		const deadline = Date.now() + START_LIMIT_MS;
+		for (;;) {
+			const found = awaited.exec(
+				await Bun.file(log)
+					.text()
+					.catch(() => ""),
+			);
+			if (found !== null) return found[0];
+			if (Date.now() > deadline) throw new Error(`the loader said nothing: ${readFileSync(log, "latin1")}`);
+			await Bun.sleep(50);
+		}
+	} finally {
+		qemu.kill("SIGKILL");
+		await qemu.exited;
+	}
+}
+
+const record = (state: SlotState, left: number): SlotRecord => ({ state, left, version: "1.0.0" });
+const cases: readonly [string, Slots][] = [
+	["as it leaves the factory", { preferred: "A", A: record("good", 3), B: record("good", 3) }],
+	["B on trial, first start", { preferred: "B", A: record("good", 3), B: record("trial", 3) }],
+	["B on trial, last start", { preferred: "B", A: record("good", 3), B: record("trial", 1) }],
+	["B's trial is over", { preferred: "B", A: record("good", 3), B: record("trial", 0) }],
+	["an update of B was cut short", { preferred: "A", A: record("good", 2), B: record("unusable", 0) }],
+	["A has hung too often", { preferred: "A", A: record("good", 0), B: record("good", 3) }],
+	["everything is spent", { preferred: "B", A: record("good", 0), B: record("good", 0) }],
+	[
+		"only a spent trial and a good slot that hung",
+		{ preferred: "B", A: record("good", 0), B: record("trial", 0) },
+	],
+];
+
+describe.each(["BIOS"] as const)("%s", (firmware) => {
+	test.each(cases)(
+		"%s",
+		async (_title, slots) => {
+			store(slots);
+			const choice = chooseSlot(slots);
+			expect(await start(firmware)).toBe(`Slot ${choice.slot}: ${choice.reason}`);
+			expect(stored()).toEqual(choice.slots);
+		},
+		START_LIMIT_MS,
+	);
+});
+
+test(
+	"UEFI: three starts on trial, then back",
+	async () => {
+		store({ preferred: "B", A: record("good", 3), B: record("trial", 1) });
+		expect(await start("UEFI")).toBe("Slot B: trial");
+		expect(await start("UEFI")).toBe("Slot A: fallback");
+	},
+	2 * START_LIMIT_MS,
+);
+
+test(
+	"a slot whose kernel does not load gives way to the other",
+	async () => {
+		const damaged = join(directory, "sound.img");
+		copyFileSync(disk, damaged);
+		const fd = openSync(disk, "r+");
+		writeSync(fd, Buffer.alloc(4096), 0, 4096, partitionStart("boot-A"));
+		closeSync(fd);
+		store({ preferred: "A", A: record("good", 3), B: record("good", 3) });
+		expect(await start("BIOS", /Slot A: preferred[\s\S]*Slot B: \w+/)).toEndWith("Slot B: fallback");
+		copyFileSync(damaged, disk);
+	},
+	2 * START_LIMIT_MS,
+);
