@@ -17,6 +17,7 @@
  * ```
  */
 import { z } from "zod";
+import { snmpSchema } from "../status/snmp/settings.ts";
 import { parseAddress } from "../wire/ip.ts";
 
 /** Everything in a revision together stays far below this. */
@@ -54,6 +55,7 @@ export const applianceSchema = z.strictObject({
 	dns: z.array(address).max(3).default([]),
 	port: z.array(port).max(64).default([]),
 	route: z.array(route).max(1024).default([]),
+	snmp: snmpSchema.prefault({}),
 });
 
 export type ApplianceSettings = z.output<typeof applianceSchema>;

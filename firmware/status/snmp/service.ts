@@ -9,11 +9,12 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { type ApplianceConfig, parseAppliance } from "../../config/appliance.ts";
+import { parseSettings } from "../../appliance/settings.ts";
 import { openLog } from "../log.ts";
 import { type AgentUser, startAgent } from "./agent.ts";
 import type { FirmwareFacts } from "./facts.ts";
 import { type Identity, newMemory, readFacts } from "./read-facts.ts";
+import type { SnmpSettings } from "./settings.ts";
 import { boxView } from "./tree/box.ts";
 import type { View } from "./view.ts";
 
@@ -51,12 +52,13 @@ export async function main(words: readonly string[]): Promise<number> {
 		return 0;
 	}
 	const log = openLog("snmp");
-	const appliance = parseAppliance(existsSync(values.config) ? readFileSync(values.config, "utf8") : "");
-	if (!appliance.ok) {
-		for (const problem of appliance.problems) console.error(problem);
+	let snmp: SnmpSettings;
+	try {
+		snmp = parseSettings(existsSync(values.config) ? readFileSync(values.config, "utf8") : "").snmp;
+	} catch (error) {
+		console.error(`${values.config}: ${error instanceof Error ? error.message : error}`);
 		return 1;
 	}
-	const { snmp } = appliance.config;
 	if (!snmp.enabled) {
 		console.error('drover snmp: not enabled: set "enabled = true" in the [snmp] section of appliance.toml');
 		return 0;
@@ -65,8 +67,8 @@ export async function main(words: readonly string[]): Promise<number> {
 	const identity: Identity = {
 		engineId: Buffer.from(state.engineId, "hex"),
 		engineBoots: state.engineBoots,
-		contact: appliance.config.contact,
-		location: appliance.config.location,
+		contact: snmp.contact,
+		location: snmp.location,
 		firmware: readFirmware(),
 		startedAt: performance.now(),
 	};
@@ -107,7 +109,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	return 0;
 }
 
-function agentUser(user: ApplianceConfig["snmp"]["users"][number]): AgentUser {
+function agentUser(user: SnmpSettings["users"][number]): AgentUser {
 	return {
 		name: user.name,
 		auth: user.auth,
