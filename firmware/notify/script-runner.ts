@@ -1,0 +1,119 @@
+/**
+ * Runs operators' scripts: as the configured user, in a process group of their own, with a time limit
+ * (SIGTERM to the group, SIGKILL two seconds later), and never more at once than the bound.
+ *
+ *   const runner = new ScriptRunner({ limit: 32 });
+ *   const outcome = await runner.run(script, { append: ["INSTANCE", "VI_1", "MASTER", "100"], timeoutMs: 60_000 });
+ */
+import type { Script } from "../config/model.ts";
+import { identityOf } from "./identity.ts";
+
+export type ScriptOutcome =
+	| { readonly kind: "exit"; readonly status: number }
+	| { readonly kind: "signal"; readonly signal: string }
+	/** It did not end in time and was killed. */
+	| { readonly kind: "timeout" }
+	/** It never ran: no such file, no such user, or too many wait already. */
+	| { readonly kind: "not-started"; readonly detail: string };
+
+/** keepalived's wait between SIGTERM and SIGKILL. */
+const KILL_AFTER_MS = 2_000;
+const DEFAULT_LIMIT = 64;
+/** Scripts that may wait for a place; more are refused. */
+const WAITING_LIMIT = 4_096;
+/** Not handed down (keepalived's set). */
+const withheld = new Set(["LD_PRELOAD", "LD_LIBRARY_PATH", "IFS"]);
+
+export interface RunOptions {
+	/** Words after the script's own. */
+	readonly append?: readonly string[];
+	/** Infinity never kills. */
+	readonly timeoutMs: number;
+}
+
+export class ScriptRunner {
+	readonly #limit: number;
+	readonly #running = new Set<number>();
+	readonly #waiting: (() => void)[] = [];
+	#places: number;
+
+	constructor(options: { readonly limit?: number } = {}) {
+		this.#limit = options.limit ?? DEFAULT_LIMIT;
+		this.#places = this.#limit;
+	}
+
+	/** Process ids of the scripts that run now; each leads its own process group. */
+	get running(): readonly number[] {
+		return [...this.#running];
+	}
+
+	async run(script: Script, options: RunOptions): Promise<ScriptOutcome> {
+		if (this.#places === 0) {
+			if (this.#waiting.length >= WAITING_LIMIT)
+				return { kind: "not-started", detail: `${WAITING_LIMIT} scripts wait already` };
+			await new Promise<void>((resolve) => this.#waiting.push(resolve));
+		} else this.#places--;
+		try {
+			return await this.#start(script, options);
+		} finally {
+			const next = this.#waiting.shift();
+			if (next === undefined) this.#places++;
+			else next();
+		}
+	}
+
+	/** Kills every script that runs, with its children. */
+	killAll(signal: NodeJS.Signals = "SIGKILL"): void {
+		for (const pid of this.#running) signalGroup(pid, signal);
+	}
+
+	async #start(script: Script, { append = [], timeoutMs }: RunOptions): Promise<ScriptOutcome> {
+		let child: Bun.Subprocess;
+		try {
+			const identity = identityOf(script.user, script.group);
+			child = Bun.spawn([...script.command, ...append], {
+				stdin: "ignore",
+				stdout: "ignore",
+				stderr: "ignore",
+				env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !withheld.has(name))),
+				detached: true,
+				...(identity === null ? {} : identity),
+			} as Bun.SpawnOptions.OptionsObject<"ignore", "ignore", "ignore">);
+		} catch (error) {
+			return { kind: "not-started", detail: error instanceof Error ? error.message : String(error) };
+		}
+		const { pid } = child;
+		this.#running.add(pid);
+		let timedOut = false;
+		const timers: ReturnType<typeof setTimeout>[] = [];
+		if (Number.isFinite(timeoutMs))
+			timers.push(
+				setTimeout(() => {
+					timedOut = true;
+					signalGroup(pid, "SIGTERM");
+					timers.push(setTimeout(() => signalGroup(pid, "SIGKILL"), KILL_AFTER_MS));
+				}, timeoutMs),
+			);
+		try {
+			await child.exited;
+		} finally {
+			for (const timer of timers) clearTimeout(timer);
+			this.#running.delete(pid);
+		}
+		if (timedOut) {
+			// Children that ignored SIGTERM go with it.
+			signalGroup(pid, "SIGKILL");
+			return { kind: "timeout" };
+		}
+		if (child.signalCode !== null) return { kind: "signal", signal: String(child.signalCode) };
+		return { kind: "exit", status: child.exitCode ?? 0 };
+	}
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+	try {
+		process.kill(-pid, signal);
+	} catch {
+		// The whole group has ended.
+	}
+}

@@ -1,0 +1,206 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Script } from "../../firmware/config/model.ts";
+import { FifoWriter } from "../../firmware/notify/fifo.ts";
+import { deliver, envelopeAddress, Mailer, messageText } from "../../firmware/notify/mail.ts";
+import { ScriptRunner } from "../../firmware/notify/script-runner.ts";
+import { globalDefaults, nowhere } from "../vrrp/config.ts";
+
+const folder = mkdtempSync(join(tmpdir(), `drover-notify-${process.pid}-`));
+beforeAll(() =>
+	writeFileSync(join(folder, "args.sh"), `#!/bin/sh\necho "$@" > "${folder}/args"\n`, { mode: 0o755 }),
+);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const shell = (text: string, over: Partial<Script> = {}): Script => ({
+	command: ["/bin/sh", "-c", text],
+	user: null,
+	group: null,
+	location: nowhere,
+	...over,
+});
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+	const limit = performance.now() + 10_000;
+	while (!holds()) {
+		if (performance.now() > limit) throw new Error(`not within 10 s: ${what}`);
+		await Bun.sleep(10);
+	}
+}
+
+describe("scripts", () => {
+	const runner = new ScriptRunner({ limit: 4 });
+
+	test("the exit status comes back; a signal is not a status", async () => {
+		expect(await runner.run(shell("exit 37"), { timeoutMs: 5000 })).toEqual({ kind: "exit", status: 37 });
+		expect(await runner.run(shell("kill -9 $$"), { timeoutMs: 5000 })).toEqual({
+			kind: "signal",
+			signal: "SIGKILL",
+		});
+	});
+
+	test("words are appended, and no shell sees them", async () => {
+		const script = { ...shell(""), command: [join(folder, "args.sh")] };
+		await runner.run(script, { append: ["INSTANCE", "a b; c", "MASTER", "100"], timeoutMs: 5000 });
+		expect(readFileSync(join(folder, "args"), "utf8")).toBe("INSTANCE a b; c MASTER 100\n");
+	});
+
+	test("what does not exist says so", async () => {
+		const missing = await runner.run({ ...shell(""), command: ["/no/such"] }, { timeoutMs: 100 });
+		expect(missing.kind).toBe("not-started");
+		const nobody = await runner.run(shell("true", { user: "no-such-user" }), { timeoutMs: 100 });
+		expect(nobody).toEqual({ kind: "not-started", detail: 'there is no user "no-such-user"' });
+	});
+
+	test("the user and group are the configured ones", async () => {
+		const file = join(folder, "who");
+		writeFileSync(file, "");
+		Bun.spawnSync(["chmod", "-R", "a+rwX", folder]);
+		await runner.run(shell(`id -un > ${file}`, { user: "nobody" }), { timeoutMs: 5000 });
+		expect(readFileSync(file, "utf8")).toBe("nobody\n");
+	});
+
+	test("one that overruns is ended with its children", async () => {
+		const file = join(folder, "child");
+		const outcome = await runner.run(shell(`sleep 60 & echo $! > ${file}; wait`), { timeoutMs: 200 });
+		expect(outcome).toEqual({ kind: "timeout" });
+		const child = Number(readFileSync(file, "utf8"));
+		await until(() => {
+			try {
+				return readFileSync(`/proc/${child}/stat`, "utf8").includes(") Z ");
+			} catch {
+				return true;
+			}
+		}, "the child is gone");
+	});
+
+	test("one that ignores SIGTERM is killed", async () => {
+		const started = performance.now();
+		const outcome = await runner.run(shell("trap '' TERM; while :; do sleep 0.1; done"), { timeoutMs: 100 });
+		expect(outcome).toEqual({ kind: "timeout" });
+		expect(performance.now() - started).toBeLessThan(15_000);
+	});
+
+	test("no more run at once than the bound, and all run", async () => {
+		const file = join(folder, "count");
+		writeFileSync(file, "");
+		let most = 0;
+		const runs = Array.from({ length: 12 }, () =>
+			runner.run(shell(`sleep 0.05; echo x >> ${file}`), { timeoutMs: 10_000 }),
+		);
+		const sampler = setInterval(() => {
+			most = Math.max(most, runner.running.length);
+		}, 5);
+		await Promise.all(runs);
+		clearInterval(sampler);
+		expect(most).toBeLessThanOrEqual(4);
+		expect(readFileSync(file, "utf8")).toBe("x\n".repeat(12));
+	});
+});
+
+describe("FIFOs", () => {
+	test("lines reach the reader; the FIFO is removed at the end", async () => {
+		const path = join(folder, "fifo");
+		const output = join(folder, "fifo-out");
+		const errors: string[] = [];
+		const writer = new FifoWriter(
+			{
+				path,
+				user: null,
+				group: null,
+				script: { ...shell(""), command: ["/bin/sh", "-c", `cat "$0" > ${output}`] },
+			},
+			(text) => errors.push(text),
+		);
+		writer.write('INSTANCE "VI_1" MASTER 100\n');
+		await until(() => existsSync(output) && readFileSync(output, "utf8") !== "", "the line was read");
+		expect(readFileSync(output, "utf8")).toBe('INSTANCE "VI_1" MASTER 100\n');
+		writer.close();
+		expect(existsSync(path)).toBe(false);
+		expect(errors).toEqual([]);
+	});
+
+	test("a full pipe loses lines and never waits", () => {
+		const writer = new FifoWriter(
+			{ path: join(folder, "full"), user: null, group: null, script: null },
+			() => {},
+		);
+		for (let count = 0; count < 5_000; count++) writer.write(`${"x".repeat(99)}\n`);
+		expect(writer.lost).toBeGreaterThan(0);
+		writer.close();
+	});
+});
+
+describe("mail, RFC 5321", () => {
+	const settings = {
+		...globalDefaults.mail,
+		routerId: "LVS_DEVEL",
+		recipients: ["Admin <admin@example.org>", "b@example.org"],
+		sender: "lvs@example.org",
+	};
+
+	async function session(banner: string): Promise<{ heard: string; error: Error | null }> {
+		let heard = "";
+		let data = false;
+		const server = Bun.listen({
+			hostname: "127.0.0.1",
+			port: 0,
+			socket: {
+				open: (socket) => void socket.write(banner),
+				data(socket, chunk) {
+					const text = chunk.toString();
+					heard += text;
+					if (data && text.endsWith("\r\n.\r\n")) {
+						data = false;
+						socket.write("250 queued\r\n");
+					} else if (text === "DATA\r\n") {
+						data = true;
+						socket.write("354 go on\r\n");
+					} else if (!data) socket.write("250-one\r\n250 two\r\n");
+				},
+			},
+		});
+		let error: Error | null = null;
+		try {
+			await deliver(
+				{ ...settings, server: { host: "127.0.0.1", port: server.port } },
+				{ subject: "VRRP Instance VI_1 - Entering MASTER state", body: "=> VI_1 <=\n.hidden" },
+			);
+		} catch (caught) {
+			error = caught as Error;
+		}
+		await Bun.sleep(20);
+		server.stop(true);
+		return { heard, error };
+	}
+
+	test("a session, its envelope and its message", async () => {
+		const { heard, error } = await session("220 test ESMTP\r\n");
+		expect(error).toBeNull();
+		expect(heard).toContain("MAIL FROM:<lvs@example.org>\r\n");
+		expect(heard).toContain("RCPT TO:<admin@example.org>\r\nRCPT TO:<b@example.org>\r\n");
+		expect(heard).toContain("Subject: [LVS_DEVEL] VRRP Instance VI_1 - Entering MASTER state\r\n");
+		expect(heard).toContain("X-Mailer: Keepalived\r\n");
+		expect(heard).toContain("\r\n..hidden\r\n");
+		expect(heard).toEndWith("QUIT\r\n");
+	});
+
+	test("a refusal is an error with the server's words", async () => {
+		const { error } = await session("554 go away\r\n");
+		expect(error?.message).toBe("554 go away");
+	});
+
+	test("header lines cannot be smuggled in", () => {
+		const text = messageText(settings, { subject: "a\r\nBcc: x@y", body: "" }, new Date(0));
+		expect(text).not.toContain("\r\nBcc");
+		expect(envelopeAddress("<a@b>\r\nDATA")).toBe("a@b");
+	});
+
+	test("without a server nothing is sent and nothing fails", () => {
+		const errors: string[] = [];
+		new Mailer(settings, (text) => errors.push(text)).send({ subject: "s", body: "" });
+		expect(errors).toEqual([]);
+	});
+});
