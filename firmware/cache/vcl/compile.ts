@@ -1,0 +1,139 @@
+/** VCL text to a program that runs: `compileVcl` is the front door of this folder. */
+
+import { parseAddress } from "../../wire/ip.ts";
+import { splitHostAndPort } from "./address.ts";
+import { builtinName, builtinVcl } from "./builtin.ts";
+import { toByteString } from "./byte-string.ts";
+import { check } from "./checker.ts";
+import { Compilation, type CompilationSettings, type Resolution, type SocketProblem } from "./compilation.ts";
+import { generate } from "./compiler.ts";
+import { Diagnostics, Refused, type VclError } from "./diagnostic.ts";
+import { type Gathering, gather, type Includer } from "./include.ts";
+import { linkProgram } from "./link.ts";
+import { parse } from "./parser.ts";
+import type { CompiledVcl } from "./runtime.ts";
+import type { SourceFile, Token } from "./token.ts";
+import { vmods } from "./vmods/index.ts";
+
+export interface CompileOptions {
+	/** Shown in errors: the path of the file, `<vcl.inline>` or `<-b argument>`. */
+	readonly name?: string;
+	/** Files for `include`; without it every include is refused. */
+	readonly include?: Includer;
+	/** Looks up host names; without it names are kept for the run time, and ACLs may only hold addresses. */
+	readonly resolve?: (name: string) => Resolution;
+	readonly checkSocket?: (path: string) => SocketProblem | null;
+	/** Storage names of `-s`, Transient included. */
+	readonly stevedores?: readonly string[];
+	/** Labels that exist. */
+	readonly labels?: readonly string[];
+	/** vcc_err_unref; default on. */
+	readonly unusedIsError?: boolean;
+	/** The engine processes ESI; default off. */
+	readonly esi?: boolean;
+	/** Replaces the built-in program (param builtin_vcl); its own version line included. */
+	readonly builtin?: string;
+}
+
+export type CompileResult =
+	| { readonly ok: true; readonly vcl: CompiledVcl }
+	| { readonly ok: false; readonly error: VclError };
+
+/**
+ * Compiles VCL 4.0 or 4.1. Pure: files and names come through the options.
+ *
+ *     const result = compileVcl(text, { name: "/etc/varnish/default.vcl" });
+ *     if (!result.ok) return formatFailure(result.error);
+ *     const loaded = result.vcl.link(host);
+ *     const started = loaded.init();
+ */
+export function compileVcl(source: string | Uint8Array, options: CompileOptions = {}): CompileResult {
+	const tokens: Token[] = [];
+	const diagnostics = new Diagnostics(tokens);
+	const gathering: Gathering = {
+		tokens,
+		sources: [],
+		diagnostics,
+		include: options.include ?? (() => ({ ok: false, error: "Includes are not available here\n" })),
+	};
+	try {
+		const main: SourceFile = {
+			name: options.name ?? "<vcl.inline>",
+			text: toByteString(source),
+			includedFrom: null,
+		};
+		gather(gathering, main, false);
+		gather(gathering, { name: builtinName, text: options.builtin ?? builtinVcl, includedFrom: null }, true);
+		const settings: CompilationSettings = {
+			stevedores: options.stevedores ?? ["s0", "Transient"],
+			labels: options.labels ?? [],
+			vmods,
+			unusedIsError: options.unusedIsError ?? true,
+			esi: options.esi ?? false,
+			resolve: options.resolve ?? null,
+			checkSocket: options.checkSocket ?? null,
+		};
+		const compilation = new Compilation(tokens, diagnostics, settings);
+		const program = parse(compilation);
+		check(compilation, program);
+		const generated = generate(program);
+		return {
+			ok: true,
+			vcl: {
+				syntax: program.syntax,
+				code: generated.code,
+				sources: gathering.sources.map(({ name, text }) => ({ name, text })),
+				backends: program.backends,
+				defaultBackend: program.defaultBackend!,
+				probes: program.probes,
+				acls: program.acls.map(({ name }) => name),
+				labels: program.labels,
+				vmods: program.vmods,
+				warnings: diagnostics.text,
+				link: (host) => linkProgram(program, generated, host),
+			},
+		};
+	} catch (error) {
+		if (!(error instanceof Refused)) throw error;
+		return {
+			ok: false,
+			error: { text: diagnostics.text, place: diagnostics.place, hint: diagnostics.hint },
+		};
+	}
+}
+
+/**
+ * Host names that a compilation will ask for, so that they can be looked up beforehand: the strings of `.host`
+ * fields and of ACLs that are no addresses. Never throws; a program that does not lex has none.
+ */
+export function hostNames(source: string | Uint8Array, options: CompileOptions = {}): readonly string[] {
+	const tokens: Token[] = [];
+	const names = new Set<string>();
+	try {
+		gather(
+			{
+				tokens,
+				sources: [],
+				diagnostics: new Diagnostics(tokens),
+				include: options.include ?? (() => ({ ok: true, files: [] })),
+			},
+			{ name: options.name ?? "<vcl.inline>", text: toByteString(source), includedFrom: null },
+			true,
+		);
+	} catch (error) {
+		if (!(error instanceof Refused)) throw error;
+	}
+	let inAcl = false;
+	for (const [index, token] of tokens.entries()) {
+		if (token.kind === "ID" && token.text === "acl" && tokens[index + 1]?.kind === "ID") inAcl = true;
+		else if (inAcl && token.kind === "}") inAcl = false;
+		if (token.kind !== "CSTR") continue;
+		const isHost = tokens[index - 1]?.kind === "=" && tokens[index - 2]?.text === "host";
+		if (!isHost && !inAcl) continue;
+		const split = splitHostAndPort(token.value);
+		if ("error" in split) continue;
+		const host = inAcl ? token.value.split("/")[0]! : split.host;
+		if (host !== "" && parseAddress(host) === null && !/^[\d.]+$/.test(host)) names.add(host);
+	}
+	return [...names];
+}

@@ -1,0 +1,609 @@
+/**
+ * A checked program to one JavaScript function. User text enters the source only as JSON literals; regular
+ * expressions, ACLs, backends, vmod functions and objects live in side tables (`Tables`).
+ *
+ * The code is plain on purpose: engines compile straight-line member accesses and `===` on constants best.
+ * Names in it: `c` the context, `r` a callee's action, `K*` actions, `R*` matchers, `T*` replacement templates,
+ * `A*` ACLs, `B*` backends, `F*` vmod functions, `O` objects, `S` support, `H` the host.
+ */
+import { type CompiledAcl, compileAcl } from "./acl.ts";
+import { methods } from "./methods.ts";
+import { partsOf } from "./parse-expression.ts";
+import type { Matcher } from "./regex/regex.ts";
+import { parseTemplate, type Template } from "./regsub.ts";
+import type { Action, Director, IpAddress, Stevedore, VclHost } from "./runtime.ts";
+import { isHeaderSafe, type Support } from "./support.ts";
+import type { Expression, HeaderName } from "./syntax/expression.ts";
+import type { Program, Sub } from "./syntax/program.ts";
+import type { Block, If, SetVariable, Statement } from "./syntax/statement.ts";
+import type { SimpleType } from "./types.ts";
+import type { Implementation, MethodImplementation, Value, VmodFunction } from "./vmods/vmod.ts";
+
+/** Side tables of one linked program. */
+export interface Tables {
+	readonly actions: readonly Action[];
+	readonly regexes: readonly Matcher[];
+	readonly templates: readonly Template[];
+	readonly acls: readonly CompiledAcl[];
+	readonly addresses: readonly IpAddress[];
+	readonly backends: readonly Director[];
+	readonly defaultBackend: Director;
+	readonly probes: readonly unknown[];
+	readonly stevedores: readonly (Stevedore | null)[];
+	readonly functions: readonly (Implementation | MethodImplementation | VmodFunction["make"])[];
+	/** Objects by name, filled by vcl_init. */
+	readonly objects: Record<string, Value>;
+	readonly support: Support;
+	readonly host: VclHost;
+}
+
+/** What the compiler makes: the source, and the parts of the tables that do not depend on the process. */
+export interface Generated {
+	readonly code: string;
+	readonly actions: readonly Action[];
+	readonly regexes: readonly Matcher[];
+	readonly templates: readonly Template[];
+	readonly acls: readonly CompiledAcl[];
+	readonly addresses: readonly IpAddress[];
+	readonly functions: readonly VmodFunction[];
+}
+
+export function generate(program: Program): Generated {
+	return new Generator(program).run();
+}
+
+const json = JSON.stringify;
+/** Names of subs may hold dashes. */
+const functionName = (sub: string) => `s_${sub.toLowerCase().replaceAll("-", "$")}`;
+
+class Generator {
+	private readonly actions: Action[] = [];
+	private readonly templates: Template[] = [];
+	private readonly addresses: IpAddress[] = [];
+	private readonly functions: VmodFunction[] = [];
+	private readonly acls: readonly CompiledAcl[];
+
+	private readonly program: Program;
+
+	constructor(program: Program) {
+		this.program = program;
+		this.acls = program.acls.map(({ name, logs, rules }) => compileAcl(name, logs, rules));
+	}
+
+	run(): Generated {
+		const bodies: string[] = [];
+		for (const sub of this.program.subs.values()) if (sub.bodies.length > 0) bodies.push(this.sub(sub));
+		const head: string[] = ['"use strict";', "const S = t.support, H = t.host, O = t.objects;"];
+		const bind = (letter: string, table: string, count: number) => {
+			for (let index = 0; index < count; index++)
+				head.push(`const ${letter}${index} = t.${table}[${index}];`);
+		};
+		bind("K", "actions", this.actions.length);
+		bind("R", "regexes", this.program.regexes.length);
+		bind("T", "templates", this.templates.length);
+		bind("A", "acls", this.acls.length);
+		bind("I", "addresses", this.addresses.length);
+		bind("B", "backends", this.program.backends.length);
+		bind("P", "probes", this.program.probes.length);
+		bind("M", "stevedores", this.program.stevedores.length);
+		bind("F", "functions", this.functions.length);
+		const exported = methods.map(({ name }) => `${name}: ${functionName(name)}`).join(", ");
+		return {
+			code: `${head.join("\n")}\n${bodies.join("\n")}\nreturn { ${exported} };\n`,
+			actions: this.actions,
+			regexes: this.program.regexes.map(({ matcher }) => matcher),
+			templates: this.templates,
+			acls: this.acls,
+			addresses: this.addresses,
+			functions: this.functions,
+		};
+	}
+
+	private sub(sub: Sub): string {
+		const lines = sub.bodies.flatMap((body) => this.block(body, 1));
+		if (lines.some((line) => line.includes("(r = "))) lines.unshift("\tlet r;");
+		return `function ${functionName(sub.name)}(c) {\n${lines.join("\n")}\n}`;
+	}
+
+	// ── statements ──
+
+	private block(block: Block, depth: number): string[] {
+		return block.statements.flatMap((statement) => this.statement(statement, depth));
+	}
+
+	private statement(statement: Statement, depth: number): string[] {
+		const indent = "\t".repeat(depth);
+		const line = (text: string) => [`${indent}${text}`];
+		switch (statement.kind) {
+			case "block":
+				return [...line("{"), ...this.block(statement, depth + 1), ...line("}")];
+			case "if":
+				return this.if(statement, depth);
+			case "set-variable":
+				return line(this.setVariable(statement));
+			case "set-header": {
+				const { name, value } = statement;
+				const joined: Expression =
+					statement.operator === "="
+						? value
+						: {
+								kind: "concatenation",
+								type: "STRINGS",
+								parts: [this.headerText(name), ...partsOf(value)],
+							};
+				return line(
+					`c.${name.message}.setHeader(${json(name.lower)}, ${json(name.written)}, ${this.checkedHeader(name, joined)});`,
+				);
+			}
+			case "set-body": {
+				const text =
+					statement.value.type === "BLOB" ? this.value(statement.value) : this.text(statement.value);
+				const method = statement.operator === "=" ? "setBody" : "addBody";
+				return line(`c.${statement.message}.${method}(${text});`);
+			}
+			case "unset-header":
+				return line(`c.${statement.name.message}.unsetHeader(${json(statement.name.lower)});`);
+			case "unset-body":
+				return line(`c.${statement.message}.unsetBody();`);
+			case "call":
+				return line(`if ((r = ${functionName(statement.sub)}(c)) !== undefined) return r;`);
+			case "leave":
+				return line("return undefined;");
+			case "return":
+				return line(this.return(statement.action, statement.arguments, statement.label));
+			case "new":
+				return line(
+					`O[${json(statement.name)}] = ${this.function(statement.callee)}(${["H", json(statement.name), ...this.arguments(statement.callee, statement.arguments)].join(", ")});`,
+				);
+			case "ban":
+				return line(`S.ban(c, ${this.text(statement.expression)});`);
+			case "hash-data":
+				return line(`c.hashData(${this.text(statement.value)});`);
+			case "synthetic":
+				return line(`S.synthetic(c, ${this.text(statement.value)});`);
+			case "evaluate":
+				return line(`${this.value(statement.expression)};`);
+			default:
+				return statement satisfies never;
+		}
+	}
+
+	private if(statement: If, depth: number): string[] {
+		const indent = "\t".repeat(depth);
+		const asSwitch = this.switch(statement, depth);
+		if (asSwitch !== null) return asSwitch;
+		const lines: string[] = [];
+		for (const [index, { condition, body }] of statement.branches.entries()) {
+			lines.push(`${indent}${index === 0 ? "" : "} else "}if (${this.condition(condition)}) {`);
+			lines.push(...this.block(body, depth + 1));
+		}
+		if (statement.otherwise !== null)
+			lines.push(`${indent}} else {`, ...this.block(statement.otherwise, depth + 1));
+		lines.push(`${indent}}`);
+		return lines;
+	}
+
+	/**
+	 * A chain of `X == "literal"` on one X becomes a `switch`: X is read once. Only for reads without side effect,
+	 * and only while every condition is such a comparison, so the order of evaluation cannot be told apart.
+	 */
+	private switch(statement: If, depth: number): string[] | null {
+		if (statement.branches.length < 3) return null;
+		let subject: string | null = null;
+		const cases: { words: string[]; body: Block }[] = [];
+		const seen = new Set<string>();
+		for (const { condition, body } of statement.branches) {
+			const words: string[] = [];
+			for (const operand of condition.kind === "logical" && condition.operator === "||"
+				? condition.operands
+				: [condition]) {
+				if (operand.kind !== "text-comparison" || operand.operator !== "==") return null;
+				if (operand.right.kind !== "string" || !isPlainRead(operand.left)) return null;
+				const read = this.nullable(operand.left);
+				if (subject !== null && subject !== read) return null;
+				subject = read;
+				if (seen.has(operand.right.value)) continue;
+				seen.add(operand.right.value);
+				words.push(operand.right.value);
+			}
+			cases.push({ words, body });
+		}
+		const indent = "\t".repeat(depth);
+		const lines = [`${indent}switch (${subject}) {`];
+		for (const { words, body } of cases) {
+			if (words.length === 0) continue;
+			for (const word of words) lines.push(`${indent}\tcase ${json(word)}:`);
+			lines.push(`${indent}\t{`, ...this.block(body, depth + 2), `${indent}\t}`, `${indent}\tbreak;`);
+		}
+		if (statement.otherwise !== null)
+			lines.push(`${indent}\tdefault: {`, ...this.block(statement.otherwise, depth + 2), `${indent}\t}`);
+		lines.push(`${indent}}`);
+		return lines;
+	}
+
+	private setVariable(statement: SetVariable): string {
+		const { variable, operator } = statement;
+		const target = `c.${variable.member}`;
+		let value: string;
+		if (variable.type === "STRING") {
+			value = this.text(
+				operator === "="
+					? statement.value
+					: {
+							kind: "concatenation",
+							type: "STRINGS",
+							parts: [{ kind: "variable", type: "STRINGS", variable }, ...partsOf(statement.value)],
+						},
+			);
+		} else {
+			value = this.value(statement.value);
+			if (operator !== "=") {
+				const sign = operator.charAt(0);
+				value =
+					variable.type === "INT" && sign === "/"
+						? `S.divide(${target}, ${value})`
+						: `${target} ${sign} (${value})`;
+			}
+		}
+		if (variable.clamped) value = `Math.max(0, ${value})`;
+		if (variable.setter !== null) {
+			const dot = target.lastIndexOf(".");
+			return `${target.slice(0, dot)}.${variable.setter}(S.status(${value}));`;
+		}
+		if (variable.member === "beresp.storage?.name")
+			return `c.beresp.storage = H.stevedore(${value}) ?? c.beresp.storage;`;
+		return `${target} = ${value};`;
+	}
+
+	private return(action: Action["kind"], values: readonly Expression[], label: string | null): string {
+		switch (action) {
+			case "synth":
+			case "error": {
+				const [status, reason] = values;
+				if (status === undefined)
+					return `return ${this.action({ kind: "error", status: 503, reason: null })};`;
+				if (
+					status.kind === "number" &&
+					status.value >= 100 &&
+					status.value <= 65535 &&
+					status.value % 1000 >= 100 &&
+					(reason === undefined || reason.kind === "string")
+				)
+					return `return ${this.action({
+						kind: action,
+						status: status.value,
+						reason: reason === undefined || reason.value === "" ? null : reason.value,
+					})};`;
+				const text = reason === undefined ? "null" : `S.headerValue("reason", ${this.text(reason)}) || null`;
+				return `return { kind: ${json(action)}, status: S.actionStatus(${json(action)}, ${this.value(status)}), reason: ${text} };`;
+			}
+			case "pass": {
+				const [duration] = values;
+				if (duration === undefined) return `return ${this.action({ kind: "pass", durationSeconds: null })};`;
+				return `return { kind: "pass", durationSeconds: Math.max(0, ${this.value(duration)}) };`;
+			}
+			case "fail": {
+				const [message] = values;
+				if (message === undefined)
+					return `return ${this.action({ kind: "fail", message: "Failed from VCL" })};`;
+				return `return { kind: "fail", message: ${this.text(message)} };`;
+			}
+			case "vcl":
+				return `return ${this.action({ kind: "vcl", label: label! })};`;
+			default:
+				return `return ${this.action({ kind: action })};`;
+		}
+	}
+
+	private action(action: Action): string {
+		const text = json(action);
+		let index = this.actions.findIndex((each) => json(each) === text);
+		if (index < 0) index = this.actions.push(Object.freeze(action)) - 1;
+		return `K${index}`;
+	}
+
+	// ── expressions ──
+
+	private headerText(name: HeaderName): Expression {
+		return {
+			kind: "text-of",
+			type: "STRINGS",
+			from: "HEADER",
+			value: { kind: "header", type: "HEADER", name },
+		};
+	}
+
+	/** A header's new value: checked unless it is made of parts that cannot hold an illegal byte. */
+	private checkedHeader(name: HeaderName, value: Expression): string {
+		const text = this.text(value);
+		return partsOf(value).every(isCleanText) ? text : `S.headerValue(${json(name.written)}, ${text})`;
+	}
+
+	/** JavaScript for a text that is never null. */
+	text(value: Expression): string {
+		const parts = partsOf(value);
+		if (parts.length === 1) {
+			const [part] = parts as [Expression];
+			return mayBeNull(part) ? `(${this.nullable(part)} ?? "")` : this.nullable(part);
+		}
+		return parts
+			.map((part) => {
+				const text = this.nullable(part);
+				return mayBeNull(part) ? `(${text} ?? "")` : text;
+			})
+			.join(" + ");
+	}
+
+	/** JavaScript for a text that may be null; a concatenation never is. */
+	private nullable(value: Expression): string {
+		if (value.kind === "concatenation") return `(${this.text(value)})`;
+		return this.value(value);
+	}
+
+	condition(value: Expression): string {
+		return this.value(value);
+	}
+
+	private value(value: Expression): string {
+		switch (value.kind) {
+			case "string":
+				return json(value.value);
+			case "number":
+				return value.value < 0 ? `(${value.value})` : String(value.value);
+			case "boolean":
+				return String(value.value);
+			case "blob":
+				return json(value.bytes);
+			case "ip": {
+				const index = this.addresses.push(value.address) - 1;
+				return `I${index}`;
+			}
+			case "regex":
+				return `R${value.regex}`;
+			case "enum":
+				return json(value.value);
+			case "absent":
+				return "undefined";
+			case "variable":
+				return value.variable.name.startsWith("server.hostname") ||
+					value.variable.name.startsWith("server.identity")
+					? `H.${value.variable.member.slice("host.".length)}`
+					: `c.${value.variable.member}`;
+			case "header":
+				return `c.${value.name.message}.header(${json(value.name.lower)})`;
+			case "symbol":
+				return this.symbol(value.type, value.name);
+			case "default":
+				return value.type === "BACKEND" ? "t.defaultBackend" : this.symbol("PROBE", "default");
+			case "instance":
+				return `O[${json(value.name)}]`;
+			case "concatenation":
+				return `(${this.text(value)})`;
+			case "text-of":
+				return this.textOf(value.from, value.value);
+			case "truth":
+				return this.truth(value.value);
+			case "not":
+				return `!(${this.condition(value.value)})`;
+			case "logical":
+				return `(${value.operands.map((operand) => this.condition(operand)).join(` ${value.operator} `)})`;
+			case "comparison":
+				return this.comparison(value);
+			case "text-comparison":
+				return this.textComparison(value);
+			case "regex-match":
+				return `${value.negated ? "!" : ""}R${value.regex}.test(${this.text(value.subject)})`;
+			case "acl-match": {
+				const index = this.acls.findIndex(({ name }) => sameName(name, value.acl));
+				const address = this.value(value.address);
+				const match = this.acls[index]!.logs
+					? `S.aclMatch(c, A${index}, ${address})`
+					: `A${index}.match(${address})`;
+				return value.negated ? `!${match}` : match;
+			}
+			case "arithmetic": {
+				const left = this.value(value.left);
+				const right = this.value(value.right);
+				if (value.operator === "%") return `S.remainder(${left}, ${right})`;
+				if (value.operator === "/" && value.type === "INT") return `S.divide(${left}, ${right})`;
+				return `(${left} ${value.operator} ${right})`;
+			}
+			case "minus":
+				return `(-(${this.value(value.value)}))`;
+			case "regsub": {
+				const call = value.all ? "regsuball" : "regsub";
+				const subject = this.text(value.subject);
+				if (value.replacement.kind === "string") {
+					const index = this.templates.push(parseTemplate(value.replacement.value)) - 1;
+					return `S.${call}(R${value.regex}, ${subject}, T${index})`;
+				}
+				return `S.substitute(R${value.regex}, ${value.all}, ${subject}, ${this.text(value.replacement)})`;
+			}
+			case "type-method":
+				switch (value.method) {
+					case "upper":
+						return `S.upperCase(${this.text(value.value)})`;
+					case "lower":
+						return `S.lowerCase(${this.text(value.value)})`;
+					case "resolve":
+						return `(${this.value(value.value)}?.resolve(c) ?? null)`;
+					case "free_space":
+						return `(${this.value(value.value)}?.freeSpaceBytes ?? 0)`;
+					case "used_space":
+						return `(${this.value(value.value)}?.usedSpaceBytes ?? 0)`;
+					case "happy":
+						return `(${this.value(value.value)}?.happy ?? false)`;
+					default:
+						return value.method satisfies never;
+				}
+			case "vmod-call": {
+				const words = this.arguments(value.callee, value.arguments);
+				if (value.instance !== null)
+					return `${this.function(value.callee)}(${[`O[${json(value.instance)}]`, "c", ...words].join(", ")})`;
+				return `${this.function(value.callee)}(${["c", "H", ...words].join(", ")})`;
+			}
+			default:
+				return value satisfies never;
+		}
+	}
+
+	private symbol(type: string, name: string): string {
+		switch (type) {
+			case "BACKEND":
+				return `B${this.program.backends.findIndex((each) => sameName(each.name, name))}`;
+			case "ACL":
+				return `A${this.acls.findIndex((each) => sameName(each.name, name))}`;
+			case "PROBE":
+				return `P${this.program.probes.findIndex((each) => each.name !== null && sameName(each.name, name))}`;
+			case "STEVEDORE":
+				return `M${this.program.stevedores.findIndex((each) => sameName(each, name))}`;
+			default:
+				return functionName(name);
+		}
+	}
+
+	private function(callee: VmodFunction): string {
+		let index = this.functions.indexOf(callee);
+		if (index < 0) index = this.functions.push(callee) - 1;
+		return `F${index}`;
+	}
+
+	private arguments(callee: VmodFunction, values: readonly Expression[]): string[] {
+		return values.map((value, index) => {
+			const { type } = callee.arguments[index]!;
+			if (value.kind === "absent") return "undefined";
+			if (type === "STRING") return this.nullable(value);
+			if (type === "STRANDS") return this.text(value);
+			if (type === "HEADER" && value.kind === "header")
+				return `{ message: c.${value.name.message}, lower: ${json(value.name.lower)}, written: ${json(value.name.written)} }`;
+			return this.value(value);
+		});
+	}
+
+	private textOf(from: SimpleType, value: Expression): string {
+		const inner = this.value(value);
+		switch (from) {
+			case "HEADER":
+				return inner;
+			case "INT":
+				return `String(${inner})`;
+			case "REAL":
+			case "DURATION":
+				return `S.formatReal(${inner})`;
+			case "BYTES":
+				return `S.formatBytes(${inner})`;
+			case "TIME":
+				return `S.formatTime(${inner})`;
+			case "BOOL":
+				return `(${inner} ? "true" : "false")`;
+			case "IP":
+				return `(${inner}?.text ?? null)`;
+			case "BACKEND":
+			case "STEVEDORE":
+				return `(${inner}?.name ?? null)`;
+			case "ACL":
+				return `${inner}.name`;
+			case "BLOB":
+				return `S.blobText(${inner})`;
+			default:
+				throw new TypeError(`no text form of ${from}`);
+		}
+	}
+
+	private truth(value: Expression): string {
+		switch (value.type) {
+			case "STRINGS": {
+				const parts = partsOf(value);
+				if (parts.some((part) => !mayBeNull(part))) return "true";
+				return `(${parts.map((part) => `${this.nullable(part)} !== null`).join(" || ")})`;
+			}
+			case "DURATION":
+				return `(${this.value(value)} > 0)`;
+			case "INT":
+				return `(${this.value(value)} !== 0)`;
+			default:
+				return `(${this.value(value)} !== null)`;
+		}
+	}
+
+	private comparison(value: Extract<Expression, { kind: "comparison" }>): string {
+		const left = this.value(value.left);
+		const right = this.value(value.right);
+		const equality = value.operator === "==" ? "===" : value.operator === "!=" ? "!==" : value.operator;
+		switch (value.of) {
+			case "ip":
+				return `${value.operator === "!=" ? "!" : ""}S.sameIp(${left}, ${right})`;
+			case "number":
+			case "identity":
+			case "boolean":
+				return `(${left} ${equality} ${right})`;
+			default:
+				return value.of satisfies never;
+		}
+	}
+
+	private textComparison(value: Extract<Expression, { kind: "text-comparison" }>): string {
+		const { left, right, operator } = value;
+		const single = partsOf(left).length === 1 && partsOf(right).length === 1;
+		const nulls = single && (mayBeNull(left) || mayBeNull(right));
+		const a = nulls ? this.nullable(left) : this.text(left);
+		const b = nulls ? this.nullable(right) : this.text(right);
+		const equality = operator === "==" || operator === "!=";
+		if (!nulls) {
+			const sign = operator === "==" ? "===" : operator === "!=" ? "!==" : operator;
+			return `(${a} ${sign} ${b})`;
+		}
+		if (equality && (!mayBeNull(left) || !mayBeNull(right)))
+			return `(${a} ${operator === "==" ? "===" : "!=="} ${b})`;
+		if (equality) return `${operator === "!=" ? "!" : ""}S.sameText(${a}, ${b})`;
+		return `(S.compareText(${a}, ${b}) ${operator} 0)`;
+	}
+}
+
+const sameName = (left: string, right: string) => left.toLowerCase() === right.toLowerCase();
+
+/** A read that changes nothing and gives the same answer twice. */
+function isPlainRead(value: Expression): boolean {
+	return value.kind === "variable" || (value.kind === "text-of" && value.from === "HEADER");
+}
+
+/** One element of a text that is null when something is not set. */
+function mayBeNull(value: Expression): boolean {
+	switch (value.kind) {
+		case "text-of":
+			return (
+				value.from === "HEADER" ||
+				value.from === "BACKEND" ||
+				value.from === "STEVEDORE" ||
+				value.from === "IP"
+			);
+		case "vmod-call":
+			return true;
+		case "variable":
+			return value.variable.member.includes("?.");
+		default:
+			return false;
+	}
+}
+
+/** Text that no illegal byte can come from: literals (looked at here), other headers, numbers, dates. */
+function isCleanText(value: Expression): boolean {
+	switch (value.kind) {
+		case "string":
+			return isHeaderSafe(value.value);
+		case "text-of":
+			return true;
+		case "variable":
+			return value.variable.name !== "client.identity";
+		case "regsub":
+			return (
+				value.replacement.kind === "string" &&
+				isHeaderSafe(value.replacement.value) &&
+				partsOf(value.subject).every(isCleanText)
+			);
+		case "type-method":
+			return value.type === "STRINGS" && partsOf(value.value).every(isCleanText);
+		default:
+			return false;
+	}
+}

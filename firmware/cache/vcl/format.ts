@@ -1,0 +1,100 @@
+/** Text forms of VCL's values, byte for byte as Varnish prints them. Reference §3. */
+
+/** `%.3f`: three decimals; exact ties go to the even digit, as C's printf does and toFixed does not. */
+export function formatReal(value: number): string {
+	const text = value.toFixed(3);
+	const scaled = Math.abs(value) * 2000;
+	if (scaled % 2 !== 1 || !Number.isInteger(scaled)) return text;
+	const lower = Math.floor(Math.abs(value) * 1000);
+	const even = (lower % 2 === 0 ? lower : lower + 1) / 1000;
+	return (value < 0 ? -even : even).toFixed(3);
+}
+
+/** `%.0f` */
+export function formatBytes(value: number): string {
+	return value.toFixed(0);
+}
+
+/** RFC 1123 date in GMT, whole seconds. */
+export function formatTime(seconds: number): string {
+	return new Date(Math.floor(seconds) * 1000).toUTCString();
+}
+
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/**
+ * A date as HTTP writes it (RFC 9110 §5.6.7: the three formats), ISO 8601 `YYYY-MM-DDTHH:MM:SS`, or a plain number of
+ * seconds. Seconds since 1970, or null.
+ */
+export function parseTime(text: string): number | null {
+	const trimmed = text.trim();
+	if (/^\d+(\.\d+)?$/.test(trimmed)) return Number(trimmed);
+	const imf = /^[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$/.exec(trimmed);
+	if (imf !== null) return seconds(imf[3]!, imf[2]!, imf[1]!, imf[4]!, imf[5]!, imf[6]!);
+	const rfc850 = /^[A-Z][a-z]+day, (\d\d)-([A-Z][a-z]{2})-(\d\d) (\d\d):(\d\d):(\d\d) GMT$/.exec(trimmed);
+	if (rfc850 !== null) {
+		const year = Number(rfc850[3]);
+		return seconds(
+			String(year < 70 ? 2000 + year : 1900 + year),
+			rfc850[2]!,
+			rfc850[1]!,
+			rfc850[4]!,
+			rfc850[5]!,
+			rfc850[6]!,
+		);
+	}
+	const asctime = /^[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/.exec(trimmed);
+	if (asctime !== null)
+		return seconds(asctime[6]!, asctime[1]!, asctime[2]!.trim(), asctime[3]!, asctime[4]!, asctime[5]!);
+	const iso = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)$/.exec(trimmed);
+	if (iso !== null)
+		return seconds(iso[1]!, months[Number(iso[2]) - 1] ?? "", iso[3]!, iso[4]!, iso[5]!, iso[6]!);
+	return null;
+}
+
+function seconds(
+	year: string,
+	month: string,
+	day: string,
+	hour: string,
+	minute: string,
+	second: string,
+): number | null {
+	const monthIndex = months.indexOf(month);
+	const [y, d, h, m, s] = [year, day, hour, minute, second].map(Number) as [
+		number,
+		number,
+		number,
+		number,
+		number,
+	];
+	if (monthIndex < 0 || y < 1899 || d < 1 || h > 23 || m > 59 || s > 60) return null;
+	const last = new Date(Date.UTC(y, monthIndex + 1, 0)).getUTCDate();
+	if (d > last) return null;
+	const time = Date.UTC(y, monthIndex, d, h, m, s) / 1000;
+	return Number.isFinite(time) ? time : null;
+}
+
+/** "10s", "1.5 m", "-3d": seconds, or null. The unit is mandatory. */
+export function parseDuration(text: string): number | null {
+	const match = /^\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*(ms|s|m|h|d|w|y)\s*$/.exec(text);
+	if (match === null) return null;
+	const units: Readonly<Record<string, number>> = {
+		ms: 0.001,
+		s: 1,
+		m: 60,
+		h: 3600,
+		d: 86400,
+		w: 604800,
+		y: 31536000,
+	};
+	return Number(match[1]) * units[match[2]!]!;
+}
+
+/** "10", "1.5KB", "3 M": bytes, or null. Letters in any case. */
+export function parseBytes(text: string): number | null {
+	const match = /^\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)b?\s*$/i.exec(text);
+	if (match === null) return null;
+	const exponent = " kmgtp".indexOf(match[2]!.toLowerCase());
+	return Math.round(Number(match[1]) * (match[2] === "" ? 1 : 1024 ** exponent));
+}

@@ -1,0 +1,83 @@
+/** Binds a generated program to a process: backends, storage, objects. */
+import type { Generated, Tables } from "./compiler.ts";
+import {
+	type Action,
+	type Director,
+	type LoadedVcl,
+	type MethodName,
+	type Subs,
+	type TaskSub,
+	type VclContext,
+	VclFailure,
+	type VclHost,
+} from "./runtime.ts";
+import { support } from "./support.ts";
+import type { Program } from "./syntax/program.ts";
+
+export function linkProgram(program: Program, generated: Generated, host: VclHost): LoadedVcl {
+	const backends = program.backends.map((definition) => host.backend(definition));
+	const byName = new Map(backends.map((backend, index) => [program.backends[index]!.name, backend]));
+	const tables: Tables = {
+		actions: generated.actions,
+		regexes: generated.regexes,
+		templates: generated.templates,
+		acls: generated.acls,
+		addresses: generated.addresses,
+		backends,
+		defaultBackend: byName.get(program.defaultBackend!)!,
+		probes: program.probes,
+		stevedores: program.stevedores.map((name) => host.stevedore(name)),
+		functions: generated.functions.map(({ call, method, make }) => call ?? method ?? make),
+		objects: Object.create(null) as Tables["objects"],
+		support,
+		host,
+	};
+	const subs = new Function("t", generated.code)(tables) as Subs & {
+		readonly vcl_init: TaskSub;
+		readonly vcl_fini: TaskSub;
+	};
+	const directors = new Map<string, Director>();
+	return {
+		subs,
+		defaultBackend: tables.defaultBackend,
+		backends: byName,
+		directors,
+		init() {
+			const action = housekeeping("vcl_init", subs.vcl_init, host, byName);
+			if (action.kind === "fail") return { ok: false, message: action.message };
+			for (const name of program.instances) {
+				const object = tables.objects[name];
+				object?.loaded?.();
+				if (object?.director !== undefined) directors.set(name, object.director);
+			}
+			return { ok: true };
+		},
+		fini() {
+			housekeeping("vcl_fini", subs.vcl_fini, host, byName);
+		},
+	};
+}
+
+function housekeeping(
+	method: MethodName,
+	sub: TaskSub,
+	host: VclHost,
+	backends: ReadonlyMap<string, Director>,
+): Action {
+	const context = {
+		method,
+		now: host.clock(),
+		taskState: new Map<object, unknown>([[backendsKey, backends]]),
+		log: host.log.bind(host),
+		ban: () => "no cache yet",
+	} as unknown as VclContext;
+	try {
+		return sub(context);
+	} catch (error) {
+		if (error instanceof VclFailure) return { kind: "fail", message: error.message };
+		throw error;
+	}
+}
+
+/** Under this key vcl_init finds the backends (directors.lookup). */
+export const backendsKey: object = {};
