@@ -23,8 +23,3 @@ export function realServerName(
 ): string {
 	return `[${address}]:${protocol.toLowerCase()}:${port}`;
 }
-
-/** "10.0.0.1:80" or "[fd00::1]:80": how an operator names a real server. */
-export function endpoint({ address, port }: { readonly address: string; readonly port: number }): string {
-	return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}

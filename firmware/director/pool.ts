@@ -4,7 +4,7 @@
  * the notices that follow from it out. What the kernel should hold is read off it in `desired.ts`.
  */
 import type { VirtualServerConfig } from "../config/model.ts";
-import { endpoint } from "./names.ts";
+import { endpointText } from "../wire/ipvs.ts";
 import { quorumHolds, quorumReason } from "./quorum.ts";
 
 /**
@@ -110,17 +110,17 @@ export function stepPool(pool: Pool, event: PoolEvent): PoolStep {
  * a new real server is as at start; one that is gone is reported down.
  */
 export function reloadPool(old: Pool, config: VirtualServerConfig, verdictOf: VerdictOf): PoolStep {
-	const before = new Map(old.config.realServers.map((server, index) => [endpoint(server), index]));
+	const before = new Map(old.config.realServers.map((server, index) => [endpointText(server), index]));
 	const notices: Notice[] = [];
 	const members = config.realServers.map((server, index) => {
-		const known = before.get(endpoint(server));
-		before.delete(endpoint(server));
+		const known = before.get(endpointText(server));
+		before.delete(endpointText(server));
 		return memberOf(verdictOf(index), known === undefined ? null : old.members[known]!.override);
 	});
 	const renewed: Pool = { config, members, quorumUp: old.quorumUp };
-	const oldIndex = new Map(old.config.realServers.map((server, index) => [endpoint(server), index]));
+	const oldIndex = new Map(old.config.realServers.map((server, index) => [endpointText(server), index]));
 	config.realServers.forEach((server, index) => {
-		const known = oldIndex.get(endpoint(server));
+		const known = oldIndex.get(endpointText(server));
 		const { alive } = members[index]!;
 		if (known === undefined) {
 			if (alive) notices.push(upNotice(renewed, index, "newly configured", true));

@@ -8,6 +8,12 @@ export interface DirectorStatus {
 	/** Null when the kernel has no IPVS; then `ipvsError` says why. */
 	readonly ipvsVersion: string | null;
 	readonly ipvsError: string | null;
+	/** The last reload; null before the first. A refused one leaves the running configuration as it was. */
+	readonly reload?: { readonly atMs: number; readonly ok: boolean; readonly message: string } | null;
+	/** Changes by others in the kernel's table that were found and repaired since the start. */
+	readonly driftRepairs?: number;
+	/** The IPVS synchronisation daemons that run, such as "master on eth1, sync id 51". */
+	readonly syncDaemons?: readonly string[];
 	readonly virtualServers: readonly VirtualServerStatus[];
 }
 
@@ -34,11 +40,22 @@ export interface RealServerStatus {
 	readonly address: string;
 	readonly port: number;
 	readonly alive: boolean;
-	/** What the kernel has now; 0 while inhibited or draining. */
+	/** What decided, in the operator's words. */
+	readonly reason?: string;
+	/** The operator's word on it; null is none. */
+	readonly override?: "draining" | "drained" | "maintenance" | null;
+	/** What the kernel has now; 0 while inhibited, draining, or out of the table. */
 	readonly weight: number;
+	/** False when the kernel's table does not have it. */
+	readonly inTable?: boolean;
+	/** The configured weight, as the dynamic checks have changed it. */
+	readonly effectiveWeight?: number;
 	readonly activeConnections: number;
 	readonly inactiveConnections: number;
 	readonly connectionsPerSecond: number;
+	readonly connections?: number;
+	readonly inBytesPerSecond?: number;
+	readonly outBytesPerSecond?: number;
 	readonly checks: readonly {
 		readonly kind: string;
 		readonly up: boolean;
@@ -51,6 +68,7 @@ export interface RealServerStatus {
 }
 
 export type DirectorEvent = {
+	/** "drift": somebody else changed the kernel's table, and `up` says whether that was repaired. */
 	readonly kind: "real-server" | "quorum" | "drift";
 	readonly atMs: number;
 	readonly virtualServer: string;

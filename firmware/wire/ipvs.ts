@@ -33,7 +33,7 @@ export type IpvsServiceKey =
 
 export interface IpvsService {
 	readonly key: IpvsServiceKey;
-	/** Kernel name, up to 15 characters; empty for a service without scheduler. */
+	/** Kernel name, up to 15 characters; "none" for a service without scheduler. */
 	readonly scheduler: string;
 	/** `serviceFlags`, without `hashed`. */
 	readonly flags: number;
@@ -139,6 +139,11 @@ export interface IpvsDaemon {
 	readonly port: number;
 	/** 0 is 1. */
 	readonly ttl: number;
+}
+
+/** "10.0.0.1:80" or "[fd00::1]:80": how operators and ipvsadm(8) write it. */
+export function endpointText({ address, port }: { readonly address: string; readonly port: number }): string {
+	return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /** Text that is equal exactly for equal keys. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { desiredEntries, desiredTable } from "../../firmware/director/desired.ts";
-import { endpoint, realServerName, virtualServerName } from "../../firmware/director/names.ts";
+import { realServerName, virtualServerName } from "../../firmware/director/names.ts";
 import { openPool } from "../../firmware/director/pool.ts";
 import { asConfigured, realServer, virtualServer } from "./samples.ts";
 
@@ -114,6 +114,5 @@ describe("names, as keepalived writes them", () => {
 	});
 	test("real servers", () => {
 		expect(realServerName({ address: "10.0.0.1", port: 80 }, "UDP")).toBe("[10.0.0.1]:udp:80");
-		expect(endpoint({ address: "fd00::1", port: 80 })).toBe("[fd00::1]:80");
 	});
 });

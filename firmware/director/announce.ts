@@ -1,0 +1,83 @@
+/**
+ * What follows from a notice: script, FIFO line, mail, log line and event, in keepalived's words
+ * (check_daemon's ipwrapper.c and notify.c), so that log scrapers and FIFO readers go on working. Pure.
+ */
+import type { GlobalConfig, Script } from "../config/model.ts";
+import type { DirectorEvent } from "../status/director.ts";
+import { realServerName, virtualServerName } from "./names.ts";
+import type { Notice } from "./pool.ts";
+
+export interface Announcement {
+	readonly script: Script | null;
+	/** With its line end; keepalived.conf(5) lvs_notify_fifo. */
+	readonly fifoLine: string;
+	readonly mail: { readonly subject: string; readonly body: string } | null;
+	readonly logLine: string;
+	readonly event: DirectorEvent;
+}
+
+/** Null for what nobody is told: a real server that is up from the start, without rs_init_notifies. */
+export function announce(
+	notice: Notice,
+	global: Pick<GlobalConfig, "rsInitNotifies" | "routerId">,
+	atMs: number,
+): Announcement | null {
+	const { config } = notice.pool;
+	const virtualServer = virtualServerName(config);
+	const state = notice.up ? "UP" : "DOWN";
+	switch (notice.kind) {
+		case "real-server": {
+			if (notice.initial && !global.rsInitNotifies) return null;
+			const server = config.realServers[notice.member]!;
+			const realServer = realServerName(server, config.protocol);
+			const verb = server.inhibitOnFailure
+				? notice.up
+					? "Enabling"
+					: "Disabling"
+				: notice.up
+					? "Adding"
+					: "Removing";
+			return {
+				script: notice.up ? server.notifyUp : server.notifyDown,
+				fifoLine: `RS ${realServer} ${virtualServer} ${state}\n`,
+				mail: server.smtpAlert
+					? {
+							subject: `[${global.routerId}] Realserver ${realServer} of virtual server ${virtualServer} - ${state}`,
+							body: `=> ${notice.reason} <=`,
+						}
+					: null,
+				logLine: `${verb} service ${realServer} ${notice.up ? "to" : "from"} VS ${virtualServer}: ${notice.reason}`,
+				event: {
+					kind: "real-server",
+					atMs,
+					virtualServer,
+					realServer,
+					up: notice.up,
+					reason: notice.reason,
+				},
+			};
+		}
+		case "quorum": {
+			const reason = notice.reason.charAt(0).toUpperCase() + notice.reason.slice(1);
+			return {
+				script: notice.up ? config.quorumUp : config.quorumDown,
+				fifoLine: `VS ${virtualServer} ${state}\n`,
+				mail: config.smtpAlert
+					? {
+							subject: `[${global.routerId}] Virtualserver ${virtualServer} - ${state}`,
+							body: `=> ${reason} <=`,
+						}
+					: null,
+				logLine: `${reason} for VS ${virtualServer}`,
+				event: {
+					kind: "quorum",
+					atMs,
+					virtualServer,
+					realServer: null,
+					up: notice.up,
+					reason: notice.reason,
+				},
+			};
+		}
+	}
+}

@@ -1,0 +1,206 @@
+/** The kernel's IPVS table over generic netlink: read it, change it in batches, run its synchronisation daemons. */
+import {
+	endpointText,
+	type IpvsDaemon,
+	type IpvsDestinationState,
+	type IpvsInfo,
+	type IpvsOperation,
+	type IpvsServiceKey,
+	type IpvsServiceState,
+	type IpvsTimeouts,
+} from "../wire/ipvs.ts";
+import { EEXIST, ENOENT, ESRCH, errnoName } from "./errno.ts";
+import { GenericNetlink } from "./genetlink.ts";
+import {
+	addDaemon,
+	addDaemonState,
+	addDestination,
+	addDestinationKey,
+	addService,
+	addServiceKey,
+	addTimeouts,
+	IPVS_FAMILY,
+	IPVS_VERSION,
+	ipvsCommand,
+	type ReadOptions,
+	readDaemon,
+	readDestination,
+	readInfo,
+	readService,
+	readTimeouts,
+} from "./ipvs.ts";
+import type { MessageBuilder, NetlinkError } from "./netlink.ts";
+
+/** Operations in one send(2). */
+const OPERATIONS_PER_BATCH = 512;
+
+/** A change that the kernel refused. */
+export interface OperationFailure {
+	readonly operation: IpvsOperation;
+	readonly errno: number;
+	/** In the operator's words. */
+	readonly reason: string;
+}
+
+export class IpvsClient {
+	readonly info: IpvsInfo;
+	readonly #netlink: GenericNetlink;
+
+	private constructor(netlink: GenericNetlink, info: IpvsInfo) {
+		this.#netlink = netlink;
+		this.info = info;
+	}
+
+	/** Opens the table of the current network namespace. Throws NoSuchFamily when the kernel has no IPVS. */
+	static open(): IpvsClient {
+		const netlink = GenericNetlink.open(IPVS_FAMILY, IPVS_VERSION);
+		try {
+			const [payload] = netlink.request(netlink.message(ipvsCommand.getInfo), "IPVS information");
+			return new IpvsClient(netlink, readInfo(payload ?? new Uint8Array(0)));
+		} catch (error) {
+			netlink.close();
+			throw error;
+		}
+	}
+
+	/** Every service, in the kernel's order. Throws a NetlinkError. */
+	services(options: ReadOptions = { stats: true }): IpvsServiceState[] {
+		const payloads = this.#netlink.dump(
+			this.#netlink.message(ipvsCommand.getService),
+			"list of IPVS services",
+		);
+		return payloads.map((payload) => readService(payload, options)).filter((service) => service !== null);
+	}
+
+	/** The destinations of one service, in the kernel's order; none when there is no such service. */
+	destinations(key: IpvsServiceKey, options: ReadOptions = { stats: true }): IpvsDestinationState[] {
+		const message = addServiceKey(this.#netlink.message(ipvsCommand.getDestination), key);
+		return this.#netlink
+			.dump(message, "list of IPVS destinations")
+			.map((payload) => readDestination(payload, key.family, options))
+			.filter((destination) => destination !== null);
+	}
+
+	/**
+	 * Makes one batch of changes, from `start` on, and adds those that the kernel refused to `failures`; the others
+	 * are done all the same. Returns how many were handled. Throws a SystemCallError when the socket fails.
+	 */
+	applySome(operations: readonly IpvsOperation[], start: number, failures: OperationFailure[]): number {
+		const end = Math.min(operations.length, start + OPERATIONS_PER_BATCH);
+		const messages: MessageBuilder[] = [];
+		for (let index = start; index < end; index++) messages.push(this.#messageOf(operations[index]!));
+		const results = this.#netlink.requestAll(messages, "change of the IPVS table");
+		results.forEach((error, index) => {
+			if (error !== null) failures.push(failureOf(operations[start + index]!, error));
+		});
+		return end - start;
+	}
+
+	/** Makes all changes; see `applySome`. */
+	apply(operations: readonly IpvsOperation[]): readonly OperationFailure[] {
+		const failures: OperationFailure[] = [];
+		for (let done = 0; done < operations.length; ) done += this.applySome(operations, done, failures);
+		return failures;
+	}
+
+	/** Removes every service, whoever's it is. */
+	flush(): void {
+		this.#netlink.request(this.#netlink.message(ipvsCommand.flush), "flush of the IPVS table");
+	}
+
+	/** Sets all counters to zero. */
+	zero(): void {
+		this.#netlink.request(this.#netlink.message(ipvsCommand.zero), "zeroing of the IPVS counters");
+	}
+
+	timeouts(): IpvsTimeouts {
+		const [payload] = this.#netlink.request(this.#netlink.message(ipvsCommand.getConfig), "IPVS timeouts");
+		return readTimeouts(payload ?? new Uint8Array(0));
+	}
+
+	setTimeouts(timeouts: IpvsTimeouts): void {
+		this.#netlink.request(
+			addTimeouts(this.#netlink.message(ipvsCommand.setConfig), timeouts),
+			"setting of the IPVS timeouts",
+		);
+	}
+
+	/** The synchronisation daemons that run. */
+	daemons(): IpvsDaemon[] {
+		return this.#netlink
+			.dump(this.#netlink.message(ipvsCommand.getDaemon), "list of IPVS synchronisation daemons")
+			.map(readDaemon)
+			.filter((daemon) => daemon !== null);
+	}
+
+	startDaemon(daemon: IpvsDaemon): void {
+		this.#netlink.request(
+			addDaemon(this.#netlink.message(ipvsCommand.newDaemon), daemon),
+			`start of the IPVS ${daemon.state} synchronisation on ${daemon.interface}`,
+		);
+	}
+
+	stopDaemon(state: IpvsDaemon["state"]): void {
+		this.#netlink.request(
+			addDaemonState(this.#netlink.message(ipvsCommand.deleteDaemon), state),
+			`stop of the IPVS ${state} synchronisation`,
+		);
+	}
+
+	close(): void {
+		this.#netlink.close();
+	}
+
+	#messageOf(operation: IpvsOperation): MessageBuilder {
+		switch (operation.kind) {
+			case "new-service":
+				return addService(this.#netlink.message(ipvsCommand.newService), operation.service);
+			case "set-service":
+				return addService(this.#netlink.message(ipvsCommand.setService), operation.service);
+			case "delete-service":
+				return addServiceKey(this.#netlink.message(ipvsCommand.deleteService), operation.key);
+			case "new-destination":
+			case "set-destination": {
+				const command =
+					operation.kind === "new-destination" ? ipvsCommand.newDestination : ipvsCommand.setDestination;
+				return addDestination(
+					addServiceKey(this.#netlink.message(command), operation.key),
+					operation.destination,
+				);
+			}
+			case "delete-destination":
+				return addDestinationKey(
+					addServiceKey(this.#netlink.message(ipvsCommand.deleteDestination), operation.key),
+					operation.destination,
+				);
+		}
+	}
+}
+
+function failureOf(operation: IpvsOperation, { errno, text }: NetlinkError): OperationFailure {
+	return { operation, errno, reason: `${what(operation)}: ${text ?? why(operation, errno)}` };
+}
+
+function what(operation: IpvsOperation): string {
+	const key = "service" in operation ? operation.service.key : operation.key;
+	const service = key.kind === "fwmark" ? `fwmark ${key.fwmark}` : `${key.protocol} ${endpointText(key)}`;
+	const verb = { new: "add", set: "change", delete: "remove" }[
+		operation.kind.slice(0, operation.kind.indexOf("-")) as "new" | "set" | "delete"
+	];
+	return "destination" in operation
+		? `cannot ${verb} real server ${endpointText(operation.destination)} of ${service}`
+		: `cannot ${verb} ${service}`;
+}
+
+/** The errors of ip_vs_ctl.c in words. */
+function why(operation: IpvsOperation, errno: number): string {
+	if (errno === ENOENT && "service" in operation)
+		return `the kernel has no scheduler "${operation.service.scheduler}"${
+			operation.service.persistenceEngine === null
+				? ""
+				: ` or no persistence engine "${operation.service.persistenceEngine}"`
+		}`;
+	if (errno === EEXIST) return "it is there already";
+	if (errno === ESRCH || errno === ENOENT) return "it is not there";
+	return errnoName(errno);
+}

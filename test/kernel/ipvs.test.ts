@@ -1,0 +1,214 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { GENERIC_HEADER_BYTES } from "../../firmware/kernel/genetlink.ts";
+import {
+	addDaemon,
+	addDestination,
+	addService,
+	addTimeouts,
+	readDaemon,
+	readDestination,
+	readInfo,
+	readService,
+	readTimeouts,
+} from "../../firmware/kernel/ipvs.ts";
+import {
+	MESSAGE_HEADER_BYTES,
+	MessageBuilder,
+	parseMessages,
+} from "../../firmware/kernel/netlink-message.ts";
+import { formatAddress } from "../../firmware/wire/ip.ts";
+import {
+	type IpvsDaemon,
+	type IpvsDestination,
+	type IpvsFamily,
+	type IpvsService,
+	plainTunnel,
+	zeroStats,
+} from "../../firmware/wire/ipvs.ts";
+
+const withStats = { stats: true };
+const emptyMessage = () => new MessageBuilder(0x20).u8(1).u8(1).u16(0);
+/** What the kernel would find in a message: its payload after both headers. */
+const payloadOf = (message: MessageBuilder) =>
+	parseMessages(message.finish(1).slice())[0]!.payload.subarray(GENERIC_HEADER_BYTES);
+
+const address = (family: IpvsFamily) =>
+	fc
+		.uint8Array({ minLength: family === "inet" ? 4 : 16, maxLength: family === "inet" ? 4 : 16 })
+		.map(formatAddress);
+const u32 = fc.nat(0xffffffff);
+const port = fc.nat(0xffff);
+const family = fc.constantFrom<IpvsFamily>("inet", "inet6");
+const name = fc.stringMatching(/^[a-z_]{1,15}$/);
+
+const service: fc.Arbitrary<IpvsService> = family.chain((af) =>
+	fc.record({
+		key: fc.oneof(
+			fc.record({
+				kind: fc.constant("address" as const),
+				family: fc.constant(af),
+				protocol: fc.constantFrom("TCP" as const, "UDP" as const, "SCTP" as const),
+				address: address(af),
+				port,
+			}),
+			fc.record({
+				kind: fc.constant("fwmark" as const),
+				family: fc.constant(af),
+				fwmark: fc.integer({ min: 1, max: 0xffffffff }),
+			}),
+		),
+		scheduler: name,
+		flags: fc.nat(0x3f).map((flags) => flags & ~2),
+		timeoutSeconds: u32,
+		netmask: u32,
+		persistenceEngine: fc.option(name),
+	}),
+);
+
+const destination: fc.Arbitrary<IpvsDestination> = family.chain((af) =>
+	fc
+		.record({
+			family: fc.constant(af),
+			address: address(af),
+			port,
+			forwarding: fc.constantFrom("MASQ" as const, "LOCAL" as const, "TUN" as const, "DR" as const),
+			tunnel: fc.record({
+				type: fc.constantFrom("ipip" as const, "gue" as const, "gre" as const),
+				port,
+				checksum: fc.constantFrom("none" as const, "csum" as const, "remcsum" as const),
+			}),
+			weight: fc.nat(0x7fffffff),
+			upperThreshold: u32,
+			lowerThreshold: u32,
+		})
+		.map((row) => (row.forwarding === "TUN" ? row : { ...row, tunnel: plainTunnel })),
+);
+
+describe("linux/ip_vs.h: decode after encode is identity", () => {
+	test("IPVS_SVC_ATTR_*", () => {
+		fc.assert(
+			fc.property(service, (wanted) => {
+				const read = readService(payloadOf(addService(emptyMessage(), wanted)), withStats);
+				expect(read).toEqual({ ...wanted, stats: zeroStats });
+			}),
+		);
+	});
+
+	test("IPVS_DEST_ATTR_*", () => {
+		fc.assert(
+			fc.property(destination, (wanted) => {
+				const payload = payloadOf(addDestination(emptyMessage(), wanted));
+				expect(readDestination(payload, "inet", withStats)).toEqual({
+					...wanted,
+					activeConnections: 0,
+					inactiveConnections: 0,
+					persistentConnections: 0,
+					stats: zeroStats,
+				});
+			}),
+		);
+	});
+
+	test("IPVS_DAEMON_ATTR_*", () => {
+		const daemon: fc.Arbitrary<IpvsDaemon> = fc.record({
+			state: fc.constantFrom("master" as const, "backup" as const),
+			interface: name,
+			syncId: fc.nat(255),
+			maxLengthBytes: port,
+			group: fc.oneof(fc.constant(null), address("inet"), address("inet6")),
+			port,
+			ttl: fc.nat(255),
+		});
+		fc.assert(
+			fc.property(daemon, (wanted) => {
+				expect(readDaemon(payloadOf(addDaemon(emptyMessage(), wanted)))).toEqual(wanted);
+			}),
+		);
+	});
+
+	test("IPVS_CMD_ATTR_TIMEOUT_*", () => {
+		const timeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
+		expect(readTimeouts(payloadOf(addTimeouts(emptyMessage(), timeouts)))).toEqual(timeouts);
+	});
+});
+
+describe("numbers on the wire", () => {
+	test("an IPv4 mask is in network order, an IPv6 prefix length in host order", () => {
+		const of = (af: IpvsFamily, netmask: number) =>
+			payloadOf(
+				addService(emptyMessage(), {
+					key: { kind: "fwmark", family: af, fwmark: 1 },
+					scheduler: "rr",
+					flags: 1,
+					timeoutSeconds: 1,
+					netmask,
+					persistenceEngine: null,
+				}),
+			).slice(-4);
+		expect([...of("inet", 0xffffff00)]).toEqual([255, 255, 255, 0]);
+		expect([...of("inet6", 64)]).toEqual([64, 0, 0, 0]);
+	});
+
+	test("64-bit counters win over the 32-bit ones, whatever their order", () => {
+		const stats = (message: MessageBuilder, wide: boolean) =>
+			message.nest(wide ? 12 : 10, (inner) => {
+				for (let type = 1; type <= 10; type++)
+					if (wide || type === 4 || type === 5) inner.u64Attribute(type, 2n ** 40n + BigInt(type));
+					else inner.u32Attribute(type, type);
+			});
+		for (const order of [
+			[false, true],
+			[true, false],
+		]) {
+			const message = emptyMessage().nest(2, (dest) => {
+				dest
+					.u16Attribute(11, 2)
+					.attribute(1, Uint8Array.of(10, 0, 0, 1))
+					.u32Attribute(3, 0);
+				for (const wide of order) stats(dest, wide);
+			});
+			const read = readDestination(payloadOf(message), "inet", withStats);
+			expect(read?.stats.connections).toBe(2 ** 40 + 1);
+			expect(read?.stats.outBytesPerSecond).toBe(2 ** 40 + 10);
+		}
+	});
+
+	test("IPVS_INFO_ATTR_VERSION", () => {
+		expect(readInfo(payloadOf(emptyMessage().u32Attribute(1, 0x010201).u32Attribute(2, 4096)))).toEqual({
+			version: "1.2.1",
+			connectionTableSize: 4096,
+		});
+	});
+});
+
+describe("whatever the bytes, reading ends and throws nothing", () => {
+	const readers = [
+		(bytes: Uint8Array) => readService(bytes, withStats),
+		(bytes: Uint8Array) => readDestination(bytes, "inet6", withStats),
+		readDaemon,
+		readInfo,
+		readTimeouts,
+	];
+	test("random bytes", () => {
+		fc.assert(
+			fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+				for (const read of readers) read(bytes);
+			}),
+			{ numRuns: 500 },
+		);
+	});
+
+	test("messages with bytes changed, and cut short", () => {
+		const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 8 });
+		fc.assert(
+			fc.property(service, destination, changes, fc.nat(), (wanted, row, edits, cut) => {
+				const message = addDestination(addService(emptyMessage(), wanted), row);
+				const bytes = message.finish(1).slice(MESSAGE_HEADER_BYTES + GENERIC_HEADER_BYTES);
+				for (const [at, value] of edits) bytes[at % bytes.length] = value;
+				for (const read of readers) read(bytes.subarray(0, cut % (bytes.length + 1)));
+			}),
+			{ numRuns: 500 },
+		);
+	});
+});
