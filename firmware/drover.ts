@@ -14,6 +14,20 @@ interface Entry {
 }
 
 const commands: Readonly<Record<string, Entry>> = {
+	status: {
+		summary: "ports, high availability, virtual and real servers at a glance",
+		load: () => import("./console/status.ts"),
+	},
+	log: { summary: "the newest lines of the services' logs", load: () => import("./console/log.ts") },
+	console: {
+		summary: "the screen and prompt of the serial line",
+		load: () => import("./console/console.ts"),
+	},
+	shell: { summary: "a root shell, which is logged", load: () => import("./console/shell.ts") },
+	network: {
+		summary: "gives the box its name, addresses and routes",
+		load: () => import("./appliance/network.ts"),
+	},
 	snmp: {
 		summary: "the SNMP agent",
 		load: () => import("./status/snmp/service.ts"),

@@ -1,0 +1,52 @@
+/**
+ * `drover network [-f FILE]`: gives the box its name, addresses and routes from appliance.toml.
+ * Without the file every port comes up without an address, so that the console can say so.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { networkPlan } from "./network-plan.ts";
+import { physicalPorts } from "./ports.ts";
+import { type ApplianceSettings, applianceSchema, parseSettings } from "./settings.ts";
+
+export const SETTINGS_PATH = "/data/config/current/appliance.toml";
+
+export async function main(words: readonly string[]): Promise<number> {
+	if (words.includes("--help") || words.length === 1 || (words.length === 2 && words[0] !== "-f")) {
+		console.log(`usage: drover network [-f FILE]\n\nApplies FILE (${SETTINGS_PATH}).`);
+		return words.includes("--help") ? 0 : 2;
+	}
+	const path = words[1] ?? SETTINGS_PATH;
+	let settings: ApplianceSettings;
+	try {
+		settings = existsSync(path) ? parseSettings(readFileSync(path, "utf8")) : withoutFile();
+	} catch (error) {
+		// A box that cannot be reached at all is worse than one whose ports are merely up.
+		console.error(`drover: ${path}: ${error instanceof Error ? error.message : String(error)}`);
+		settings = withoutFile();
+	}
+	return apply(settings);
+}
+
+/** Every port up, none with an address. */
+function withoutFile(): ApplianceSettings {
+	return applianceSchema.parse({ port: physicalPorts().map((name) => ({ name, role: "outside" })) });
+}
+
+async function apply(settings: ApplianceSettings): Promise<number> {
+	writeFileSync("/proc/sys/kernel/hostname", settings.hostname);
+	if (existsSync("/run/drover"))
+		writeFileSync("/run/drover/resolv.conf", settings.dns.map((server) => `nameserver ${server}\n`).join(""));
+	const lines = networkPlan(settings);
+	// -force: one port that is missing must not cost the others.
+	const child = Bun.spawn(["ip", "-force", "-batch", "-"], {
+		stdin: new TextEncoder().encode(`${lines.join("\n")}\n`),
+		stdout: "inherit",
+		stderr: "pipe",
+	});
+	const errors = (await new Response(child.stderr).text()).trim();
+	const status = await child.exited;
+	for (const line of errors.split("\n").filter((text) => text !== "")) {
+		const number = Number(/^Command failed -:(\d+)/.exec(line)?.[1]);
+		console.error(`drover: ${line}${Number.isNaN(number) ? "" : ` (ip ${lines[number - 1]})`}`);
+	}
+	return status === 0 ? 0 : 1;
+}

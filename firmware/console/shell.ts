@@ -1,0 +1,32 @@
+/** `drover shell`: a root shell, which is logged. */
+import { hostname } from "node:os";
+import { openLog } from "../status/log.ts";
+
+/** The command line of the shell. */
+export const shellCommand: readonly string[] = ["/bin/sh", "-l"];
+
+/** What is said to whoever opens it. */
+export function shellGreeting(): string {
+	return `A root shell on ${hostname()}. The file system is read-only but for /data, /run and /tmp.\n"exit" returns to the console.`;
+}
+
+export async function main(words: readonly string[]): Promise<number> {
+	if (words.length > 0) {
+		console.log("usage: drover shell");
+		return words.includes("--help") ? 0 : 2;
+	}
+	logShell("opened");
+	console.log(shellGreeting());
+	const { exitCode } = Bun.spawnSync([...shellCommand], {
+		stdin: "inherit",
+		stdout: "inherit",
+		stderr: "inherit",
+	});
+	logShell("closed");
+	return exitCode;
+}
+
+/** Both ends of every shell are in the log. */
+export function logShell(what: "opened" | "closed"): void {
+	openLog("console").warn({ terminal: process.env["DROVER_TERMINAL"] ?? "unknown" }, `shell ${what}`);
+}

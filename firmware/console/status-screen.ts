@@ -1,0 +1,177 @@
+/**
+ * The status screen: facts in, lines out. Pure. Plain ASCII, at most 79 columns, no cursor
+ * addressing, so that it reads the same on a 9600 baud line and in a log.
+ */
+import type { Port } from "../appliance/ports.ts";
+import type { RealServerStatus, VirtualServerStatus } from "../status/director.ts";
+import type { VrrpInstanceStatus } from "../status/vrrp.ts";
+import { alarms } from "./alarms.ts";
+import type { ConsoleFacts } from "./facts.ts";
+import { byteRate, clock, duration, rate } from "./quantity.ts";
+import { cut, printable, WIDTH_COLUMNS, wrap } from "./wrap.ts";
+
+/** More of them are counted, not listed: `status all` lists them. */
+const REAL_SERVERS_SHOWN = 8;
+const VIRTUAL_SERVERS_SHOWN = 8;
+const ALARMS_SHOWN = 8;
+
+export interface ScreenOptions {
+	/** Lists every virtual and real server. */
+	readonly all: boolean;
+}
+
+export function statusScreen(facts: ConsoleFacts, options: ScreenOptions): string[] {
+	const raised = alarms(facts);
+	return [
+		...heading(facts),
+		...(raised.length > 0 ? ["", ...alarmLines(raised, options)] : []),
+		"",
+		"Ports",
+		...facts.ports.flatMap(portLines),
+		...(facts.ports.length === 0 ? ["  none found"] : []),
+		"",
+		"High availability",
+		...vrrpLines(facts),
+		"",
+		...directorLines(facts, options),
+	];
+}
+
+function heading(facts: ConsoleFacts): string[] {
+	const right = `up ${duration(facts.uptimeSeconds)}  ${clock(facts.nowMs)} UTC`;
+	const left = cut(
+		`${facts.hostname}  Drover ${facts.version}  slot ${facts.slot}`,
+		WIDTH_COLUMNS - right.length - 2,
+	);
+	return [left.padEnd(WIDTH_COLUMNS - right.length) + right, "=".repeat(WIDTH_COLUMNS)];
+}
+
+function alarmLines(raised: readonly string[], options: ScreenOptions): string[] {
+	const shown = options.all ? raised : raised.slice(0, ALARMS_SHOWN);
+	const lines = shown.flatMap((alarm) => wrap(alarm, "! ", "  "));
+	if (shown.length < raised.length) lines.push(`! and ${raised.length - shown.length} more (status all)`);
+	return lines;
+}
+
+function portLines(port: Port): string[] {
+	const link = !port.enabled
+		? "off"
+		: port.carrier
+			? port.speedMegabits === null
+				? "link"
+				: `${port.speedMegabits} Mb/s`
+			: "NO LINK";
+	const head = `  ${cut(port.name, 15).padEnd(8)} ${link.padEnd(11)} ${port.macAddress}  `;
+	const addresses = port.addresses.length > 0 ? port.addresses.join(" ") : "no address";
+	return wrap(addresses, head, " ".repeat(head.length));
+}
+
+function vrrpLines(facts: ConsoleFacts): string[] {
+	if (facts.vrrp.kind === "silent") return [`  not running: ${cut(facts.vrrp.reason, 60)}`];
+	const { instances } = facts.vrrp.status;
+	if (instances.length === 0) return ["  no instance configured"];
+	return instances.flatMap((instance) => instanceLines(instance, facts.nowMs));
+}
+
+function instanceLines(instance: VrrpInstanceStatus, nowMs: number): string[] {
+	const priority =
+		instance.effectivePriority === instance.basePriority
+			? `priority ${instance.basePriority}`
+			: `priority ${instance.effectivePriority} (of ${instance.basePriority})`;
+	const since = duration((nowMs - instance.sinceMs) / 1000);
+	const head = `  ${cut(instance.name, 20).padEnd(12)} ${instance.state.padEnd(7)} `;
+	const first = `for ${since}, ${priority}, VRID ${instance.virtualRouterId} on ${instance.interface}`;
+	const indent = " ".repeat(15);
+	const master =
+		instance.state !== "MASTER" && instance.masterAddress !== null
+			? [
+					`${indent}master is ${printable(instance.masterAddress)}${instance.masterPriority === null ? "" : `, priority ${instance.masterPriority}`}`,
+				]
+			: [];
+	return [
+		...wrap(first, head, indent),
+		...(instance.reason === "" ? [] : wrap(instance.reason, indent)),
+		...master,
+		...wrap(
+			instance.virtualAddresses.join(" "),
+			`${indent}${instance.state === "MASTER" ? "holds" : "would hold"} `,
+			indent,
+		),
+	];
+}
+
+function directorLines(facts: ConsoleFacts, options: ScreenOptions): string[] {
+	if (facts.director.kind === "silent")
+		return ["Virtual servers", `  not running: ${cut(facts.director.reason, 60)}`];
+	const { virtualServers } = facts.director.status;
+	if (virtualServers.length === 0) return ["Virtual servers", "  none configured"];
+	const shown = options.all ? virtualServers : virtualServers.slice(0, VIRTUAL_SERVERS_SHOWN);
+	const lines = [
+		row(["Virtual servers", "live", "new conns", "in", "out"]),
+		...shown.flatMap((server) => virtualServerLines(server, options)),
+	];
+	if (shown.length < virtualServers.length)
+		lines.push(`  and ${virtualServers.length - shown.length} more (status all)`);
+	return lines;
+}
+
+/** Five columns: 38, 9, 10, 10, 10. */
+function row([name, live, connections, inBytes, outBytes]: readonly [
+	string,
+	string,
+	string,
+	string,
+	string,
+]) {
+	const right = [live.padStart(9), connections.padStart(10), inBytes.padStart(10), outBytes.padStart(10)];
+	return `${cut(name, 39).padEnd(39)}${right.join("")}`.trimEnd();
+}
+
+function virtualServerLines(server: VirtualServerStatus, options: ScreenOptions): string[] {
+	const shown = options.all ? server.realServers : server.realServers.slice(0, REAL_SERVERS_SHOWN);
+	const lines = [
+		row([
+			`  ${server.name} ${server.scheduler} ${server.forwarding}`,
+			`${server.aliveRealServers} of ${server.totalRealServers}`,
+			rate(server.connectionsPerSecond),
+			byteRate(server.inBytesPerSecond),
+			byteRate(server.outBytesPerSecond),
+		]),
+		...shown.flatMap(realServerLines),
+	];
+	if (shown.length < server.realServers.length)
+		lines.push(`    and ${server.realServers.length - shown.length} more (status all)`);
+	return lines;
+}
+
+function realServerLines(real: RealServerStatus): string[] {
+	const place = real.address.includes(":")
+		? `[${real.address}]:${real.port}`
+		: `${real.address}:${real.port}`;
+	const state = realServerState(real);
+	const connections = `${real.activeConnections} active, ${real.inactiveConnections} closing`;
+	const head = `    ${cut(place, 27).padEnd(27)} ${state.padEnd(5)} weight ${String(real.weight).padEnd(4)}`;
+	const lines = [
+		`${head} ${connections.padEnd(22)} ${rate(real.connectionsPerSecond)}`.slice(0, WIDTH_COLUMNS),
+	];
+	if (!real.override && !real.alive && real.checks.length === 0)
+		lines.push(...wrap(real.reason ?? "", " ".repeat(8)));
+	const failing = real.checks.filter((check) => !check.up);
+	for (const check of failing) lines.push(...wrap(`${check.kind}: ${check.detail}`, " ".repeat(8)));
+	if (real.path !== null && !real.path.ok) lines.push(...wrap(`path: ${real.path.detail}`, " ".repeat(8)));
+	return lines;
+}
+
+/** Five columns at most. The operator's own word comes before what the checks say. */
+function realServerState(real: RealServerStatus): string {
+	switch (real.override) {
+		case "maintenance":
+			return "maint";
+		case "draining":
+		case "drained":
+			return "drain";
+		case null:
+		case undefined:
+			return !real.alive ? "DOWN" : real.weight === 0 ? "drain" : "up";
+	}
+}

@@ -1,0 +1,301 @@
+/** The status screen: what an operator reads, from facts to lines. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { alarms } from "../../firmware/console/alarms.ts";
+import type { ConsoleFacts } from "../../firmware/console/facts.ts";
+import { byteRate, duration, rate } from "../../firmware/console/quantity.ts";
+import { statusScreen } from "../../firmware/console/status-screen.ts";
+import { WIDTH_COLUMNS, wrap } from "../../firmware/console/wrap.ts";
+import type { RealServerStatus, VirtualServerStatus } from "../../firmware/status/director.ts";
+import type { VrrpInstanceStatus } from "../../firmware/status/vrrp.ts";
+
+const instance: VrrpInstanceStatus = {
+	name: "VI_1",
+	state: "MASTER",
+	reason: "no advert from 192.168.80.100 for 3.6 s",
+	sinceMs: 1_000,
+	interface: "eth0",
+	virtualRouterId: 51,
+	version: 2,
+	basePriority: 99,
+	effectivePriority: 99,
+	advertIntervalMs: 1000,
+	masterAddress: "192.168.80.101",
+	masterPriority: 99,
+	virtualAddresses: ["192.168.80.200/32"],
+	conflict: null,
+	counters: {},
+};
+
+const real: RealServerStatus = {
+	address: "192.168.80.102",
+	port: 80,
+	alive: true,
+	reason: "TCP_CHECK: connected",
+	override: null,
+	weight: 3,
+	inTable: true,
+	effectiveWeight: 3,
+	activeConnections: 2,
+	inactiveConnections: 40,
+	connectionsPerSecond: 9.5,
+	connections: 500,
+	inBytesPerSecond: 6_000,
+	outBytesPerSecond: 0,
+	checks: [{ kind: "TCP_CHECK", up: true, detail: "connected", atMs: 0 }],
+	path: { ok: true, detail: "answers" },
+};
+
+const virtualServer: VirtualServerStatus = {
+	name: "[192.168.80.200]:tcp:80",
+	protocol: "TCP",
+	scheduler: "wrr",
+	forwarding: "DR",
+	quorum: 1,
+	quorumUp: true,
+	onSorryServer: false,
+	aliveRealServers: 2,
+	totalRealServers: 2,
+	connectionsPerSecond: 19,
+	inBytesPerSecond: 12_345,
+	outBytesPerSecond: 0,
+	connections: 1000,
+	realServers: [real, { ...real, address: "192.168.80.103" }],
+};
+
+function facts(change: { instance?: object; virtualServer?: object; top?: object } = {}): ConsoleFacts {
+	return {
+		nowMs: 61_000,
+		hostname: "director-b",
+		version: "0.1.0+7df1c122",
+		slot: "A",
+		uptimeSeconds: 3723,
+		ports: [
+			{
+				name: "eth0",
+				macAddress: "52:54:00:80:01:00",
+				enabled: true,
+				carrier: true,
+				speedMegabits: 1000,
+				addresses: ["192.168.80.101/24", "192.168.80.200/32"],
+			},
+		],
+		vrrp: {
+			kind: "running",
+			status: {
+				startedAtMs: 0,
+				configFile: "keepalived.conf",
+				instances: [{ ...instance, ...change.instance }],
+				syncGroups: [],
+			},
+		},
+		director: {
+			kind: "running",
+			status: {
+				startedAtMs: 0,
+				configFile: "keepalived.conf",
+				ipvsVersion: "1.2.1",
+				ipvsError: null,
+				reload: null,
+				driftRepairs: 0,
+				syncDaemons: [],
+				virtualServers: [{ ...virtualServer, ...change.virtualServer }],
+			},
+		},
+		...change.top,
+	};
+}
+
+const screen = (of: ConsoleFacts) => statusScreen(of, { all: false }).join("\n");
+
+describe("what the screen says", () => {
+	test("a healthy master", () => {
+		expect(screen(facts())).toBe(
+			[
+				"director-b  Drover 0.1.0+7df1c122  slot A           up 1 h 02 min  00:01:01 UTC",
+				"===============================================================================",
+				"",
+				"Ports",
+				"  eth0     1000 Mb/s   52:54:00:80:01:00  192.168.80.101/24 192.168.80.200/32",
+				"",
+				"High availability",
+				"  VI_1         MASTER  for 1 min 00 s, priority 99, VRID 51 on eth0",
+				"               no advert from 192.168.80.100 for 3.6 s",
+				"               holds 192.168.80.200/32",
+				"",
+				"Virtual servers                             live new conns        in       out",
+				"  [192.168.80.200]:tcp:80 wrr DR          2 of 2      19/s   12 kB/s     0 B/s",
+				"    192.168.80.102:80           up    weight 3    2 active, 40 closing   9.5/s",
+				"    192.168.80.103:80           up    weight 3    2 active, 40 closing   9.5/s",
+			].join("\n"),
+		);
+	});
+
+	const cases: readonly (readonly [string, Parameters<typeof facts>[0], readonly string[]])[] = [
+		[
+			"a service that does not run",
+			{ top: { vrrp: { kind: "silent", reason: "vrrp is not running" } } },
+			["! High availability does not run: vrrp is not running", "  not running: vrrp is not running"],
+		],
+		[
+			"a backup names its master",
+			{ instance: { state: "BACKUP", masterAddress: "192.168.80.100", masterPriority: 100 } },
+			["BACKUP", "master is 192.168.80.100, priority 100", "would hold 192.168.80.200/32"],
+		],
+		["a lowered priority", { instance: { effectivePriority: 79 } }, ["priority 79 (of 99)"]],
+		[
+			"a second master",
+			{ instance: { conflict: "10.0.0.2 sends interval 2 s, ours is 1 s" } },
+			["! VI_1: second master: 10.0.0.2 sends interval 2 s, ours is 1 s"],
+		],
+		[
+			"a dead real server with its reason",
+			{
+				virtualServer: {
+					aliveRealServers: 1,
+					realServers: [
+						{
+							...real,
+							alive: false,
+							weight: 0,
+							checks: [{ kind: "TCP_CHECK", up: false, detail: "connection refused", atMs: 0 }],
+						},
+					],
+				},
+			},
+			["192.168.80.102:80           DOWN", "        TCP_CHECK: connection refused", "1 of 2"],
+		],
+		[
+			"a black hole that every ordinary check calls healthy",
+			{
+				virtualServer: {
+					realServers: [
+						{
+							...real,
+							path: { ok: false, detail: "answers on its own address, does not accept the VIP" },
+						},
+					],
+				},
+			},
+			["! [192.168.80.200]:tcp:80: 192.168.80.102 answers on its own address,", "path: answers"],
+		],
+		[
+			"the sorry server",
+			{ virtualServer: { onSorryServer: true, aliveRealServers: 0 } },
+			["! [192.168.80.200]:tcp:80 is on its sorry server"],
+		],
+		[
+			"a drained real server",
+			{ virtualServer: { realServers: [{ ...real, weight: 0 }] } },
+			["drain weight 0"],
+		],
+		[
+			"a real server in maintenance, by the operator's word",
+			{ virtualServer: { realServers: [{ ...real, override: "maintenance", weight: 0 }] } },
+			["maint weight 0"],
+		],
+		[
+			"a pulled cable",
+			{ top: { ports: [{ ...facts().ports[0]!, carrier: false }] } },
+			["! eth0 has no link", "eth0     NO LINK"],
+		],
+	];
+	for (const [title, change, expected] of cases)
+		test(title, () => {
+			for (const part of expected) expect(screen(facts(change))).toContain(part);
+		});
+
+	test("nothing is wrong: no alarm", () => {
+		expect(alarms(facts())).toEqual([]);
+	});
+
+	test("long lists are counted, and listed on request", () => {
+		const realServers = Array.from({ length: 200 }, (_, index) => ({ ...real, port: index + 1 }));
+		const many = facts({ virtualServer: { realServers } });
+		expect(screen(many)).toContain("and 192 more (status all)");
+		expect(statusScreen(many, { all: true }).length).toBeGreaterThan(200);
+	});
+});
+
+describe("any terminal", () => {
+	const text = fc.string({ unit: "binary", maxLength: 200 });
+	test("no line is wider than 79 columns and none holds a control character, whatever peers send", () => {
+		fc.assert(
+			fc.property(text, text, text, text, (reason, detail, name, address) => {
+				const lines = statusScreen(
+					facts({
+						instance: { reason, name, masterAddress: address, state: "BACKUP", conflict: detail },
+						virtualServer: {
+							name,
+							realServers: [
+								{
+									...real,
+									address,
+									alive: false,
+									path: { ok: false, detail },
+									checks: [{ kind: name, up: false, detail, atMs: 0 }],
+								},
+							],
+						},
+						top: { hostname: name, version: detail, slot: reason },
+					}),
+					{ all: true },
+				);
+				for (const line of lines) {
+					expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
+					expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+				}
+			}),
+			{ numRuns: 300 },
+		);
+	});
+
+	test("wrapping loses no word", () => {
+		fc.assert(
+			fc.property(fc.array(fc.stringMatching(/^[a-z]{1,30}$/), { maxLength: 40 }), (words) => {
+				const lines = wrap(words.join(" "), "  ", "      ", 40);
+				expect(
+					lines
+						.join(" ")
+						.split(/ +/)
+						.filter((word) => word !== ""),
+				).toEqual(words);
+			}),
+		);
+	});
+
+	test("at 9600 baud the screen of two virtual servers takes under 2 s", () => {
+		expect(screen(facts()).length).toBeLessThan(1920);
+	});
+});
+
+describe("quantities", () => {
+	test.each([
+		[0, "0 B/s"],
+		[999, "999 B/s"],
+		[1000, "1.0 kB/s"],
+		[12_345, "12 kB/s"],
+		[999_600, "1.0 MB/s"],
+		[9_940_000_000, "9.9 GB/s"],
+	])("%d bytes a second is %s", (value, expected) => {
+		expect(byteRate(value)).toBe(expected);
+	});
+	test.each([
+		[0, "0/s"],
+		[0.5, "0.5/s"],
+		[9.5, "9.5/s"],
+		[19, "19/s"],
+		[12_000, "12 k/s"],
+	])("%d a second is %s", (value, expected) => {
+		expect(rate(value)).toBe(expected);
+	});
+	test.each([
+		[0, "0 s"],
+		[59, "59 s"],
+		[187, "3 min 07 s"],
+		[7320, "2 h 02 min"],
+		[1_051_200, "12 d 4 h"],
+	])("%d s is %s", (value, expected) => {
+		expect(duration(value)).toBe(expected);
+	});
+});
