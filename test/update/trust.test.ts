@@ -47,7 +47,7 @@ describe("refused before any write", () => {
 		["an unknown field", bundle({ ...goodManifest, run: "sh" }), {}, "manifest cannot be read"],
 	])("%s", async (_title, bytes, target, message) => {
 		const slot = new Slot();
-		expect(update(bytes, slot, { ...goodTarget, ...target })).rejects.toThrow(message);
+		await expect(update(bytes, slot, { ...goodTarget, ...target })).rejects.toThrow(message);
 		expect(slot.writes).toBe(0);
 	});
 	test("every flipped byte of header and manifest", async () => {

@@ -6,8 +6,9 @@ import { hostTree } from "./host.ts";
 import { interfacesTree } from "./interfaces.ts";
 import { keepalivedTree } from "./keepalived.ts";
 import { systemTree } from "./system.ts";
+import { vrrpv3Tree } from "./vrrpv3.ts";
 
-const trees = [systemTree, interfacesTree, hostTree, keepalivedTree, droverTree];
+const trees = [systemTree, interfacesTree, hostTree, keepalivedTree, vrrpv3Tree, droverTree];
 
 export function boxView(facts: Facts): View {
 	return new View(trees.flatMap((tree) => tree(facts)));
