@@ -151,4 +151,3 @@ export const IN_MOVED_FROM = 0x40;
 export const IN_CREATE = 0x100;
 export const IN_DELETE = 0x200;
 export const IN_Q_OVERFLOW = 0x4000;
-export const IN_IGNORED = 0x8000;
