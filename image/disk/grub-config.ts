@@ -36,6 +36,7 @@ fi
 
 # The disk that this file came from, whatever the firmware calls it.
 regexp --set=1:disk "^([^,]*)," "$root"
+probe --set=disk_id --part-uuid ($disk,gpt${partitionNumber("esp")})
 set env=($disk,gpt${partitionNumber("env")})/grubenv
 load_env --file $env ${variables.join(" ")}
 
@@ -50,7 +51,7 @@ ${forEachSlot(
 	set root=($disk,gpt${partitionNumber(`boot-${slot}`)})
 	unset root_words
 	if [ -f /slot.cfg ]; then source /slot.cfg; fi
-	if linux /vmlinuz ${kernelWords} drover.slot=${slot} drover.reason=$reason $root_words $1; then
+	if linux /vmlinuz ${kernelWords} drover.disk=$disk_id drover.slot=${slot} drover.reason=$reason $root_words $1; then
 		if initrd /initramfs; then boot; fi
 	fi
 	echo "Slot ${slot} does not load."

@@ -19,6 +19,7 @@ const modules = [
 	"linux",
 	"loadenv",
 	"regexp",
+	"probe",
 	"test",
 	"echo",
 	"serial",
