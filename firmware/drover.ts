@@ -18,6 +18,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "ports, high availability, virtual and real servers at a glance",
 		load: () => import("./console/status.ts"),
 	},
+	config: {
+		summary: "check, plan or show a keepalived.conf",
+		load: () => import("./config/command.ts"),
+	},
 	log: { summary: "the newest lines of the services' logs", load: () => import("./console/log.ts") },
 	console: {
 		summary: "the screen and prompt of the serial line",

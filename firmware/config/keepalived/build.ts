@@ -1,0 +1,92 @@
+/** From statements to the model: the order in which the parts need one another. */
+import type { DroverConfig, VirtualServerConfig, VrrpInstanceConfig } from "../model.ts";
+import { readAddressLines } from "./build/address-lines.ts";
+import { Settings } from "./build/block.ts";
+import { BuildContext, type Machine } from "./build/context.ts";
+import { crossCheck } from "./build/cross-checks.ts";
+import { buildGlobals, buildTlsClient, defaultNotes } from "./build/globals.ts";
+import { buildGarpGaps, buildInterfaceDelays } from "./build/interfaces.ts";
+import { readRoutes, readRules } from "./build/routes.ts";
+import { buildServerGroups } from "./build/server-group.ts";
+import { buildSyncGroups } from "./build/sync-group.ts";
+import { buildTrackers } from "./build/tracking.ts";
+import { buildVirtualServer } from "./build/virtual-server.ts";
+import { buildInstance } from "./build/vrrp-instance.ts";
+import type { Findings } from "./diagnostics.ts";
+import type { Source } from "./source.ts";
+import type { Statement } from "./statements.ts";
+
+export function buildConfig(
+	root: readonly Statement[],
+	findings: Findings,
+	machine: Machine,
+	sources: readonly Source[],
+): DroverConfig {
+	const context = new BuildContext(findings, machine, sources, defaultNotes());
+	const all = (name: string) => root.filter((statement) => statement.keyword.name === name);
+	const global = buildGlobals(context, all("global_defs"), root);
+	const trackers = buildTrackers(context, root);
+	const gaps = buildGarpGaps(context, all("garp_group"), {
+		garpMicros: global.garpIntervalMicros,
+		gnaMicros: global.gnaIntervalMicros,
+	});
+
+	const vrrpInstances: VrrpInstanceConfig[] = [];
+	const names = new Set<string>();
+	root.forEach((statement, index) => {
+		if (statement.keyword.name !== "vrrp_instance") return;
+		const name = statement.words[0]!;
+		if (names.has(name)) {
+			context.error(statement, "duplicate-name", `vrrp_instance ${name} is defined twice`, "the second one");
+			return;
+		}
+		names.add(name);
+		const instance = buildInstance(context, statement, index, trackers, gaps);
+		if (instance !== null) vrrpInstances.push(instance);
+	});
+	const syncGroups = buildSyncGroups(context, root, trackers, vrrpInstances);
+
+	const groups = buildServerGroups(context, root);
+	const virtualServers: VirtualServerConfig[] = [];
+	for (const statement of root) {
+		if (statement.keyword.name !== "virtual_server") continue;
+		const server = buildVirtualServer(context, statement, groups, trackers);
+		if (server !== null) virtualServers.push(server);
+	}
+
+	const config: DroverConfig = {
+		global,
+		tlsClient: buildTlsClient(all("SSL")),
+		staticAddresses: readAddressLines(context, all("static_ipaddress"), {
+			owner: "static_ipaddress",
+			isStatic: true,
+			defaultInterface: context.globals.defaultInterface,
+		}),
+		staticRoutes: readRoutes(context, all("static_routes"), "static_routes"),
+		staticRules: readRules(context, all("static_rules"), "static_rules"),
+		trackGroups: all("track_group").map((statement) => ({
+			name: statement.words[0]!,
+			instances: new Settings(statement.body!)
+				.all("group")
+				.flatMap((inner) => inner.lines!.flatMap((line) => line.words)),
+		})),
+		interfaceDelays: buildInterfaceDelays(context, all("interface_up_down_delays")),
+		trackScripts: [...trackers.scripts.values()],
+		trackFiles: [...trackers.files.values()],
+		trackProcesses: [...trackers.processes.values()],
+		bfdInstances: [...trackers.bfd.values()],
+		vrrpInstances,
+		syncGroups,
+		virtualServers,
+	};
+	crossCheck(context, config);
+	if (context.insecureScript !== null)
+		context.findings.report(context.insecureScript, {
+			severity: "warning",
+			code: "script-security",
+			message: "scripts run, and enable_script_security is not set",
+			suggestion: 'write "enable_script_security" and "script_user NAME" into global_defs',
+			exitStatus: 6,
+		});
+	return config;
+}

@@ -1,0 +1,38 @@
+/** A block's settings by name. The last one of a name holds, as in keepalived. */
+import type { Statement } from "../statements.ts";
+
+export class Settings {
+	readonly body: readonly Statement[];
+
+	constructor(body: readonly Statement[]) {
+		this.body = body;
+	}
+
+	last(name: string): Statement | null {
+		for (let index = this.body.length - 1; index >= 0; index--)
+			if (this.body[index]!.keyword.name === name) return this.body[index]!;
+		return null;
+	}
+
+	all(...names: readonly string[]): Statement[] {
+		return this.body.filter((statement) => names.includes(statement.keyword.name));
+	}
+
+	has(name: string): boolean {
+		return this.last(name) !== null;
+	}
+
+	/** Integer, or microseconds. */
+	number(name: string): number | null {
+		return this.last(name)?.number ?? null;
+	}
+
+	boolean(name: string): boolean | null {
+		const statement = this.last(name);
+		return statement === null ? null : statement.number !== 0;
+	}
+
+	word(name: string): string | null {
+		return this.last(name)?.words[0] ?? null;
+	}
+}

@@ -1,0 +1,188 @@
+/** What every builder needs: findings, the machine's names, and the global settings. */
+import type { Location, Script } from "../../model.ts";
+import type { Finding, Findings } from "../diagnostics.ts";
+import { commandWords } from "../lexer.ts";
+import type { Place, Source } from "../source.ts";
+import type { Statement } from "../statements.ts";
+
+/** The machine as far as a configuration refers to it. Asked, never touched. */
+export interface Machine {
+	readonly hostName: string;
+	/** Network interfaces that exist. */
+	readonly interfaces: ReadonlySet<string>;
+	hasUser(name: string): boolean;
+	hasGroup(name: string): boolean;
+	/** What is found at a program's path, or on the PATH without a slash; `insecure` names what others can write. */
+	program(path: string): {
+		readonly kind: "found" | "missing" | "not-executable";
+		readonly insecure: string | null;
+	};
+	/** Seconds since boot. */
+	uptimeSeconds(): number;
+}
+
+/** Settings of global_defs that builders consult; set once, before everything else. */
+export interface GlobalNotes {
+	dynamicInterfaces: boolean;
+	scriptSecurity: boolean;
+	scriptUser: string | null;
+	smtpAlert: boolean | null;
+	smtpAlertVrrp: boolean | null;
+	smtpAlertChecker: boolean | null;
+	version: 2 | 3;
+	strict: boolean;
+	checkUnicastSource: boolean;
+	checksumWithoutPseudoHeader: boolean;
+	skipCheckAddresses: boolean;
+	downTimerAdverts: number;
+	garpDelaySeconds: number;
+	garpRepeat: number;
+	garpRefreshSeconds: number;
+	garpRefreshRepeat: number;
+	garpLowerDelaySeconds: number | null;
+	garpLowerRepeat: number | null;
+	minGarp: boolean;
+	lowerPriorityNoAdvert: boolean | null;
+	higherPrioritySendAdvert: boolean;
+	ownerIgnoreAdverts: boolean;
+	notifyPriorityChanges: boolean;
+	defaultInterface: string;
+	pathCheck: boolean;
+	logAllFailures: boolean;
+	rsInitNotifies: boolean;
+	multicast4: string;
+	multicast6: string;
+}
+
+export class BuildContext {
+	readonly findings: Findings;
+	readonly machine: Machine;
+	readonly sources: readonly Source[];
+	readonly globals: GlobalNotes;
+	/** A script would run as root although script security is off: reported once, as keepalived does. */
+	insecureScript: Place | null = null;
+
+	constructor(findings: Findings, machine: Machine, sources: readonly Source[], globals: GlobalNotes) {
+		this.findings = findings;
+		this.machine = machine;
+		this.sources = sources;
+		this.globals = globals;
+	}
+
+	locate(place: { readonly file: number; readonly line: number; readonly column: number }): Location {
+		return { file: this.sources[place.file]!.name, line: place.line, column: place.column };
+	}
+
+	error(place: Place, code: string, message: string, lost?: string, more: Partial<Finding> = {}): void {
+		this.findings.report(place, {
+			severity: "error",
+			code,
+			message,
+			...(lost === undefined ? {} : { lost }),
+			...more,
+		});
+	}
+
+	warn(place: Place, code: string, message: string, more: Partial<Finding> = {}): void {
+		this.findings.report(place, { severity: "warning", code, message, exitStatus: 5, ...more });
+	}
+
+	hint(place: Place, code: string, message: string, more: Partial<Finding> = {}): void {
+		this.findings.report(place, { severity: "hint", code, message, ...more });
+	}
+
+	/**
+	 * Says so when an interface does not exist. It stays in the model: it may still appear, and what
+	 * uses it waits until then.
+	 */
+	checkInterface(name: string, place: Place, user: string): void {
+		if (this.machine.interfaces.has(name) || this.globals.dynamicInterfaces) return;
+		this.findings.reportOnce(`interface ${name} ${user}`, place, {
+			severity: "error",
+			code: "no-interface",
+			message: `${user}: there is no interface ${name} on this machine`,
+			lost: `${user} waits in FAULT until ${name} appears`,
+			suggestion: this.#interfacesHere(),
+		});
+	}
+
+	#interfacesHere(): string {
+		const names = [...this.machine.interfaces].filter((name) => name !== "lo").sort();
+		return names.length === 0
+			? "this machine has no interface but lo"
+			: `interfaces here: ${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""}`;
+	}
+
+	/** A command of notify style: COMMAND [USER [GROUP]]; null (and a finding) when it cannot run. */
+	notifyScript(statement: Statement): Script | null {
+		const [command, user, group] = statement.words;
+		if (command === undefined) return null;
+		return this.script(statement, [command], user ?? null, group ?? null);
+	}
+
+	/**
+	 * A script as execve wants it. One word that holds blanks is split again.
+	 * null (and a finding) when it cannot run at all.
+	 */
+	script(
+		statement: Statement,
+		words: readonly string[],
+		user: string | null,
+		group: string | null,
+	): Script | null {
+		const command = words.length === 1 ? splitCommand(words[0]!) : words;
+		const title = statement.name;
+		const program = command[0];
+		if (program === undefined || program === "") {
+			this.error(statement, "empty-script", `${title}: the command is empty`, title);
+			return null;
+		}
+		if (user !== null && !this.machine.hasUser(user)) {
+			this.error(
+				statement,
+				"no-user",
+				`${title}: there is no user ${user}`,
+				`${title}: the script never runs`,
+			);
+			return null;
+		}
+		if (group !== null && !this.machine.hasGroup(group)) {
+			this.error(
+				statement,
+				"no-group",
+				`${title}: there is no group ${group}`,
+				`${title}: the script never runs`,
+			);
+			return null;
+		}
+		const found = this.machine.program(program);
+		if (found.kind === "missing")
+			this.error(statement, "no-script", `${title}: ${program} does not exist`, "what the script would do", {
+				exitStatus: 5,
+			});
+		else if (found.kind === "not-executable")
+			this.error(
+				statement,
+				"no-script",
+				`${title}: ${program} is not executable`,
+				"what the script would do",
+			);
+		else {
+			const runsAs = user ?? this.globals.scriptUser ?? "root";
+			if (!this.globals.scriptSecurity) this.insecureScript ??= statement;
+			else if (runsAs === "root" && found.insecure !== null)
+				this.error(
+					statement,
+					"insecure-script",
+					`${title}: ${found.insecure} can be written by others than root, and enable_script_security is set`,
+					`${title}: the script never runs`,
+					{ exitStatus: 6 },
+				);
+		}
+		return { command: [...command], user, group, location: this.locate(statement) };
+	}
+}
+
+function splitCommand(text: string): string[] {
+	return commandWords(text) ?? text.split(/\s+/).filter((word) => word !== "");
+}

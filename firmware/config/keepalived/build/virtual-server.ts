@@ -1,0 +1,554 @@
+/** virtual_server and real_server: IPVS services with every default filled in. keepalived.conf(5), "Virtual server(s)". */
+import type {
+	AddressFamily,
+	CheckConfig,
+	Forwarding,
+	Protocol,
+	RealServerConfig,
+	ServiceAddress,
+	VirtualServerConfig,
+	VirtualServerName,
+} from "../../model.ts";
+import { parseWhole } from "../numbers.ts";
+import type { Statement } from "../statements.ts";
+import { netmaskLength, readAddress } from "./address.ts";
+import { Settings } from "./block.ts";
+import { buildChecks, type CheckDefaults, type CheckOwner, readPort } from "./checks.ts";
+import type { BuildContext } from "./context.ts";
+import { readForwarding } from "./forwarding.ts";
+import type { Trackers } from "./tracking.ts";
+
+const PERSISTENCE_SECONDS = 360;
+const NAT: Forwarding = { kind: "NAT" };
+
+interface Identity {
+	readonly name: VirtualServerName;
+	readonly services: readonly ServiceAddress[];
+	readonly title: string;
+}
+
+export function buildVirtualServer(
+	context: BuildContext,
+	statement: Statement,
+	groups: ReadonlyMap<string, readonly ServiceAddress[]>,
+	trackers: Trackers,
+): VirtualServerConfig | null {
+	const settings = new Settings(statement.body!);
+	const identity = readIdentity(context, statement, settings, groups);
+	if (identity === null) return null;
+	const { name, title } = identity;
+	const { globals } = context;
+
+	const isFwmark = name.kind === "fwmark";
+	const protocolStatement = settings.last("protocol");
+	const protocol = (protocolStatement?.words[0] as Protocol | undefined) ?? (isFwmark ? "TCP" : "UDP");
+	if (
+		protocolStatement === null &&
+		!isFwmark &&
+		identity.services.some((service) => service.kind === "address")
+	)
+		context.warn(statement, "default", `${title} has no protocol, so it serves UDP`, {
+			suggestion: 'write "protocol TCP" for TCP',
+		});
+	if (protocolStatement !== null && isFwmark)
+		context.hint(protocolStatement, "default", `${title}: the protocol of a fwmark service is ignored`, {
+			exitStatus: 5,
+		});
+
+	const kindStatement = settings.last("lb_kind") ?? settings.last("lvs_method");
+	const kind = kindStatement === null ? null : readForwarding(context, kindStatement);
+	const forwarding = kind ?? NAT;
+	if (kind === null && kindStatement === null)
+		context.hint(statement, "default", `${title} has no lb_kind, so it forwards by NAT`);
+	const algorithm = settings.last("lb_algo") ?? settings.last("lvs_sched");
+	const scheduler = algorithm?.words[0] ?? "wlc";
+	if (algorithm === null)
+		context.hint(statement, "default", `${title} has no lb_algo, so it schedules by wlc`);
+
+	const defaults: CheckDefaults = {
+		delayLoopMicros: settings.number("delay_loop"),
+		retry: settings.number("retry"),
+		delayBeforeRetryMicros: settings.number("delay_before_retry"),
+		warmupMicros: settings.number("warmup"),
+		connectTimeoutMicros: settings.number("connect_timeout"),
+		alpha: settings.has("alpha"),
+		virtualHost: settings.word("virtualhost"),
+	};
+	const server: ServerSettings = {
+		title,
+		forwarding,
+		port: identity.services[0]!.kind === "address" ? identity.services[0]!.port : 0,
+		family: identity.services[0]!.family,
+		isFwmark,
+		isGroup: name.kind === "group",
+		weight: settings.number("weight") ?? 1,
+		inhibit: settings.has("inhibit_on_failure"),
+		smtpAlert: globals.smtpAlertChecker ?? globals.smtpAlert ?? true,
+		delayLoopMicros: defaults.delayLoopMicros ?? 60_000_000,
+		defaults,
+	};
+	const realServers: RealServerConfig[] = [];
+	const keys = new Set<string>();
+	let totalWeight = 0;
+	for (const inner of settings.body) {
+		if (inner.body === null || inner.keyword.name !== "real_server") continue;
+		const realServer = buildRealServer(context, inner, server, trackers);
+		if (realServer === null) continue;
+		const key = `${realServer.address} ${realServer.port}`;
+		if (keys.has(key)) {
+			context.error(inner, "duplicate-server", `${title}: real server ${key} stands twice`, "the second one");
+			continue;
+		}
+		keys.add(key);
+		totalWeight += realServer.weight;
+		realServers.push(realServer);
+	}
+	const sorryServer = readSorryServer(context, settings, server);
+	if (realServers.length === 0) {
+		context.error(statement, "no-servers", `${title} has no real server`, `${title}: nothing is forwarded`);
+		if (sorryServer === null) return null;
+	}
+
+	// Quorum and hysteresis are capped as keepalived caps them.
+	const quorumStatement = settings.last("quorum");
+	let quorum = quorumStatement?.number ?? 1;
+	if (quorumStatement !== null && quorum > totalWeight && realServers.length > 0) {
+		context.warn(
+			quorumStatement,
+			"quorum",
+			`${title}: quorum ${quorum} is more than all real servers weigh (${totalWeight}); ${Math.max(1, totalWeight)} is used`,
+		);
+		quorum = Math.max(1, totalWeight);
+	}
+	const hysteresisStatement = settings.last("hysteresis");
+	let hysteresis = hysteresisStatement?.number ?? 0;
+	if (hysteresisStatement !== null && hysteresis >= quorum && hysteresis > 0) {
+		context.warn(
+			hysteresisStatement,
+			"hysteresis",
+			`${title}: hysteresis ${hysteresis} must be less than the quorum ${quorum}; ${quorum - 1} is used`,
+		);
+		hysteresis = quorum - 1;
+	}
+
+	const persistence = readPersistence(context, settings, server, identity);
+	const ops = settings.last("ops");
+	if (ops !== null && protocol !== "UDP" && !isFwmark)
+		context.error(ops, "conflict", `${title}: one-packet scheduling is for UDP only`, "ops");
+	const suspend = settings.last("ha_suspend");
+	if (suspend !== null && name.kind !== "address")
+		context.error(
+			suspend,
+			"conflict",
+			`${title}: ha_suspend needs a virtual server with one address`,
+			"ha_suspend",
+		);
+	const script = (keyword: string) => {
+		const found = settings.last(keyword);
+		return found === null ? null : context.notifyScript(found);
+	};
+	const anyPath = forwarding.kind !== "NAT" || realServers.some((one) => one.forwarding.kind !== "NAT");
+	return {
+		name,
+		services: identity.services,
+		protocol,
+		scheduler,
+		schedulerFlags: readFlags(context, settings, scheduler, title),
+		onePacket: ops !== null && (protocol === "UDP" || isFwmark),
+		...persistence,
+		forwarding,
+		delayLoopMs: server.delayLoopMicros / 1000,
+		haSuspend: suspend !== null && name.kind === "address",
+		alpha: defaults.alpha,
+		omega: settings.has("omega"),
+		quorum,
+		hysteresis,
+		quorumUp: script("quorum_up"),
+		quorumDown: script("quorum_down"),
+		smtpAlert: settings.boolean("smtp_alert") ?? globals.smtpAlertChecker ?? globals.smtpAlert ?? false,
+		snmpName: settings.word("snmp_name"),
+		sorryServer,
+		pathCheck: anyPath && (settings.boolean("path_check") ?? globals.pathCheck),
+		realServers,
+		location: context.locate(statement),
+	};
+}
+
+function readIdentity(
+	context: BuildContext,
+	statement: Statement,
+	settings: Settings,
+	groups: ReadonlyMap<string, readonly ServiceAddress[]>,
+): Identity | null {
+	const [first, second, third] = statement.words;
+	const title = `virtual_server ${statement.words.join(" ")}`;
+	const lost = "the whole virtual server";
+	if (third !== undefined)
+		context.error(statement, "extra-words", `${title}: "${third}" is not read`, `"${third}"`);
+	if (first === "fwmark") {
+		const fwmark = parseWhole(second ?? "");
+		if (!(fwmark >= 1 && fwmark <= 4_294_967_295)) {
+			context.error(statement, "bad-argument", `${title}: a fwmark is a number from 1 to 4294967295`, lost);
+			return null;
+		}
+		let family: AddressFamily = (settings.word("ip_family") as AddressFamily | null) ?? "inet";
+		// keepalived takes the family of the real servers when ip_family is not written.
+		if (!settings.has("ip_family")) {
+			const firstServer = settings.last("real_server")?.words[0];
+			family = (firstServer === undefined ? null : readAddress(firstServer)?.family) ?? "inet";
+		}
+		return { name: { kind: "fwmark", fwmark }, services: [{ kind: "fwmark", fwmark, family }], title };
+	}
+	if (first === "group") {
+		const services = groups.get(second ?? "");
+		if (services === undefined || services.length === 0) {
+			context.error(
+				statement,
+				"unknown-name",
+				services === undefined
+					? `${title}: there is no virtual_server_group ${second ?? ""}`
+					: `${title}: the group is empty`,
+				lost,
+			);
+			return null;
+		}
+		return { name: { kind: "group", group: second! }, services, title };
+	}
+	const address = readAddress(first!);
+	if (address === null) {
+		context.error(statement, "bad-address", `${title}: "${first}" is no IP address, fwmark or group`, lost);
+		return null;
+	}
+	const port = readPort(second);
+	if (port === null) {
+		context.error(statement, "bad-argument", `${title}: "${second}" is no port`, lost);
+		return null;
+	}
+	return {
+		name: { kind: "address", address: address.address, port },
+		services: [{ kind: "address", address: address.address, family: address.family, port }],
+		title,
+	};
+}
+
+interface ServerSettings {
+	readonly title: string;
+	readonly forwarding: Forwarding;
+	readonly port: number;
+	readonly family: AddressFamily;
+	readonly isFwmark: boolean;
+	readonly isGroup: boolean;
+	readonly weight: number;
+	readonly inhibit: boolean;
+	readonly smtpAlert: boolean;
+	readonly delayLoopMicros: number;
+	readonly defaults: CheckDefaults;
+}
+
+const NO_CHECKS: readonly CheckConfig[] = [];
+
+function buildRealServer(
+	context: BuildContext,
+	statement: Statement,
+	server: ServerSettings,
+	trackers: Trackers,
+): RealServerConfig | null {
+	const { words } = statement;
+	const address = readAddress(words[0]!);
+	if (address === null) {
+		context.error(
+			statement,
+			"bad-address",
+			`${server.title}: "${words[0]}" is no IP address`,
+			"the real server",
+		);
+		return null;
+	}
+	const writtenPort = readPort(words[1]);
+	if (writtenPort === null) {
+		context.error(statement, "bad-argument", `${server.title}: "${words[1]}" is no port`, "the real server");
+		return null;
+	}
+	let weight = server.weight;
+	let forwarding = server.forwarding;
+	let inhibitOnFailure = server.inhibit;
+	let smtpAlert = server.smtpAlert;
+	let alpha = server.defaults.alpha;
+	let upperThreshold = 0;
+	let lowerThreshold = 0;
+	let snmpName: string | null = null;
+	let notifyUp: Statement | null = null;
+	let notifyDown: Statement | null = null;
+	let retry = server.defaults.retry;
+	let delayBeforeRetryMicros = server.defaults.delayBeforeRetryMicros;
+	let warmupMicros = server.defaults.warmupMicros;
+	let connectTimeoutMicros = server.defaults.connectTimeoutMicros;
+	let delayLoopMicros = server.defaults.delayLoopMicros;
+	let virtualHost = server.defaults.virtualHost;
+	let checks = 0;
+	const body = statement.body!;
+	for (let index = 0; index < body.length; index++) {
+		const inner = body[index]!;
+		switch (inner.keyword.name) {
+			case "weight":
+				weight = inner.number;
+				break;
+			case "lvs_method":
+				forwarding = readForwarding(context, inner) ?? forwarding;
+				break;
+			case "inhibit_on_failure":
+				inhibitOnFailure = inner.number !== 0;
+				break;
+			case "smtp_alert":
+				smtpAlert = inner.number !== 0;
+				break;
+			case "alpha":
+				alpha = inner.number !== 0;
+				break;
+			case "uthreshold":
+				upperThreshold = inner.number;
+				break;
+			case "lthreshold":
+				lowerThreshold = inner.number;
+				break;
+			case "snmp_name":
+				snmpName = inner.words[0]!;
+				break;
+			case "notify_up":
+				notifyUp = inner;
+				break;
+			case "notify_down":
+				notifyDown = inner;
+				break;
+			case "retry":
+				retry = inner.number;
+				break;
+			case "delay_before_retry":
+				delayBeforeRetryMicros = inner.number;
+				break;
+			case "warmup":
+				warmupMicros = inner.number;
+				break;
+			case "connect_timeout":
+				connectTimeoutMicros = inner.number;
+				break;
+			case "delay_loop":
+				delayLoopMicros = inner.number;
+				break;
+			case "virtualhost":
+				virtualHost = inner.words[0]!;
+				break;
+			default:
+				if (inner.body !== null) checks++;
+		}
+	}
+	if (address.family !== server.family && forwarding.kind !== "TUN") {
+		context.error(
+			statement,
+			"family",
+			`${server.title}: real server ${address.address} is of the other address family`,
+			"the real server",
+			{ suggestion: "only TUN may mix IPv4 and IPv6" },
+		);
+		return null;
+	}
+	let port = writtenPort;
+	if (server.isFwmark) {
+		if (forwarding.kind !== "NAT" && port !== 0) {
+			context.warn(
+				statement,
+				"server-port",
+				`${server.title}: with ${forwarding.kind} the port ${port} of ${address.address} is not used`,
+			);
+		}
+	} else if (port === 0) port = server.port;
+	else if (forwarding.kind !== "NAT" && port !== server.port && !server.isGroup) {
+		context.warn(
+			statement,
+			"server-port",
+			`${server.title}: ${forwarding.kind} cannot change the port: ${address.address} gets ${server.port}, not ${port}`,
+		);
+		port = server.port;
+	}
+	let built = NO_CHECKS;
+	if (checks > 0) {
+		const owner: CheckOwner = {
+			address: address.address,
+			family: address.family,
+			port: port === 0 ? writtenPort : port,
+			title: `real_server ${words.length > 1 ? `${words[0]} ${words[1]}` : words[0]}`,
+			serverDelayLoopMicros: server.delayLoopMicros,
+			trackFiles: trackers.files,
+			bfd: trackers.bfd,
+		};
+		const defaults: CheckDefaults = {
+			delayLoopMicros,
+			retry,
+			delayBeforeRetryMicros,
+			warmupMicros,
+			connectTimeoutMicros,
+			alpha,
+			virtualHost,
+		};
+		const list: CheckConfig[] = [];
+		for (let index = 0; index < body.length; index++) {
+			const inner = body[index]!;
+			if (inner.body === null) continue;
+			const made = buildChecks(context, inner, owner, defaults);
+			for (let each = 0; each < made.length; each++) list.push(made[each]!);
+		}
+		built = list;
+	}
+	if (lowerThreshold > upperThreshold && upperThreshold > 0)
+		context.warn(
+			statement,
+			"threshold",
+			`${server.title}: lthreshold ${lowerThreshold} of ${address.address} is above uthreshold ${upperThreshold}`,
+		);
+	return {
+		address: address.address,
+		family: address.family,
+		port: server.isFwmark && forwarding.kind !== "NAT" ? 0 : port,
+		weight,
+		forwarding,
+		upperThreshold,
+		lowerThreshold,
+		inhibitOnFailure,
+		alpha,
+		smtpAlert,
+		snmpName,
+		notifyUp: notifyUp === null ? null : context.notifyScript(notifyUp),
+		notifyDown: notifyDown === null ? null : context.notifyScript(notifyDown),
+		checks: built,
+		location: context.locate(statement),
+	};
+}
+
+function readSorryServer(
+	context: BuildContext,
+	settings: Settings,
+	server: ServerSettings,
+): VirtualServerConfig["sorryServer"] {
+	const statement = settings.last("sorry_server");
+	const inhibit = settings.last("sorry_server_inhibit");
+	const method = settings.last("sorry_server_lvs_method");
+	if (statement === null) {
+		for (const option of [inhibit, method])
+			if (option !== null)
+				context.error(
+					option,
+					"incomplete",
+					`${server.title}: ${option.name} without sorry_server`,
+					option.name,
+				);
+		return null;
+	}
+	const [addressText, portText] = statement.words;
+	const address = readAddress(addressText!);
+	const port = readPort(portText);
+	if (address === null || port === null) {
+		context.error(
+			statement,
+			"bad-address",
+			`${server.title}: "${statement.words.join(" ")}" is no address and port`,
+			"sorry_server",
+		);
+		return null;
+	}
+	const forwarding = (method === null ? null : readForwarding(context, method)) ?? server.forwarding;
+	if (address.family !== server.family && forwarding.kind !== "TUN") {
+		context.error(
+			statement,
+			"family",
+			`${server.title}: sorry_server ${address.address} is of the other address family`,
+			"sorry_server",
+		);
+		return null;
+	}
+	return {
+		address: address.address,
+		family: address.family,
+		port: forwarding.kind === "NAT" && port !== 0 ? port : server.port,
+		forwarding,
+		inhibit: inhibit !== null,
+	};
+}
+
+const flagKeywords = [
+	["flag-1", "", 1],
+	["flag-2", "", 2],
+	["flag-3", "", 3],
+	["sh-fallback", "sh", 1],
+	["sh-port", "sh", 2],
+	["mh-fallback", "mh", 1],
+	["mh-port", "mh", 2],
+] as const;
+
+/** include/uapi/linux/ip_vs.h: IP_VS_SVC_F_SCHED_SH_FALLBACK is flag 1, …_SH_PORT flag 2; mh has the same. */
+function readFlags(
+	context: BuildContext,
+	settings: Settings,
+	scheduler: string,
+	title: string,
+): VirtualServerConfig["schedulerFlags"] {
+	const set = [false, false, false, false];
+	for (const [name, needs, flag] of flagKeywords) {
+		const statement = settings.last(name);
+		if (statement === null) continue;
+		if (needs !== "" && scheduler !== needs)
+			context.error(statement, "conflict", `${title}: ${name} goes with lb_algo ${needs} only`, name);
+		else set[flag] = true;
+	}
+	return { flag1: set[1]!, flag2: set[2]!, flag3: set[3]! };
+}
+
+function readPersistence(
+	context: BuildContext,
+	settings: Settings,
+	server: ServerSettings,
+	identity: Identity,
+): Pick<VirtualServerConfig, "persistenceTimeoutSeconds" | "persistenceEngine" | "persistenceGranularity"> {
+	const micros = settings.number("persistence_timeout");
+	let timeout = micros === null || micros === 0 ? null : micros / 1_000_000;
+	if (micros === 0)
+		context.hint(
+			settings.last("persistence_timeout")!,
+			"persistence-zero",
+			`${server.title}: persistence_timeout 0 means no persistence`,
+			{ suggestion: "keepalived calls it an error; the line can be left out", exitStatus: 5 },
+		);
+	const granularityStatement = settings.last("persistence_granularity");
+	let granularity: number | null = null;
+	if (granularityStatement !== null) {
+		const text = granularityStatement.words[0]!;
+		const bound = server.family === "inet" ? 32 : 128;
+		const length = /^\d+$/.test(text) ? Number(text) : server.family === "inet" ? netmaskLength(text) : null;
+		if (length === null || length < 1 || length > bound)
+			context.error(
+				granularityStatement,
+				"bad-argument",
+				`${server.title}: persistence_granularity "${text}" is neither a netmask nor a length from 1 to ${bound}`,
+				"persistence_granularity",
+			);
+		else {
+			granularity = length;
+			timeout ??= PERSISTENCE_SECONDS;
+		}
+	}
+	if (
+		timeout === null &&
+		identity.services.some((service) => service.kind === "address" && service.port === 0)
+	) {
+		context.warn(
+			settings.last("protocol") ?? settings.body[0] ?? { file: 0, line: 1, column: 1, length: 1 },
+			"port-zero",
+			`${server.title}: port 0 (all ports) needs persistence; ${PERSISTENCE_SECONDS} s is used`,
+		);
+		timeout = PERSISTENCE_SECONDS;
+	}
+	return {
+		persistenceTimeoutSeconds: timeout,
+		persistenceEngine: settings.word("persistence_engine"),
+		persistenceGranularity: timeout === null ? null : granularity,
+	};
+}

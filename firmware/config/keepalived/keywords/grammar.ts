@@ -1,0 +1,186 @@
+/**
+ * The grammar of keepalived.conf as data: what a keyword takes, where it may stand, since when,
+ * and whether Drover acts on it. The tables beside this file are the whole language.
+ */
+
+/** What follows a keyword on its line. */
+export type Argument =
+	/** Nothing is read. */
+	| { readonly kind: "flag" }
+	/** `on|true|yes|off|false|no`; the bare keyword means on. */
+	| { readonly kind: "boolean" }
+	/** A whole number. `bare` is its value without an argument; `clamp` takes the nearest bound instead. */
+	| {
+			readonly kind: "integer";
+			readonly min: number;
+			readonly max: number;
+			readonly bare?: number;
+			readonly clamp?: boolean;
+	  }
+	/** Seconds; read into microseconds. `whole` refuses decimals. */
+	| {
+			readonly kind: "seconds";
+			readonly min: number;
+			readonly max: number;
+			readonly whole: boolean;
+			readonly bare?: number;
+			readonly clamp?: boolean;
+	  }
+	/** Milliseconds with at most three decimals; read into microseconds. */
+	| { readonly kind: "milliseconds"; readonly min: number; readonly max: number }
+	/** One word. */
+	| { readonly kind: "word"; readonly max?: number; readonly optional?: boolean }
+	/** One of a few words. */
+	| { readonly kind: "choice"; readonly values: readonly string[]; readonly anyCase?: boolean }
+	/** One IP address. */
+	| { readonly kind: "address"; readonly family?: "inet" | "inet6"; readonly multicast?: boolean }
+	/** A network interface: at most 15 bytes. */
+	| { readonly kind: "interface" }
+	/** A program to run. "script" and "misc" take their words as argv; "notify" takes COMMAND [USER [GROUP]]. */
+	| { readonly kind: "command"; readonly style: "script" | "notify"; readonly optional?: boolean }
+	/** USER [GROUP]. */
+	| { readonly kind: "identity" }
+	/** A number and an optional `reverse`. */
+	| { readonly kind: "weight"; readonly min: number; readonly max: number }
+	/** Words with a grammar of their own, read where the meaning is built. */
+	| { readonly kind: "words"; readonly grammar: string; readonly least: number; readonly most?: number }
+	/** A block whose lines are data. */
+	| { readonly kind: "lines"; readonly grammar: string; readonly named?: boolean }
+	/** A block of keywords; `names` words stand between the keyword and the brace. */
+	| {
+			readonly kind: "block";
+			readonly block: BlockName;
+			readonly names: "none" | "one" | "service" | "server";
+	  };
+
+export type BlockName =
+	| "root"
+	| "global_defs"
+	| "SSL"
+	| "track_group"
+	| "garp_group"
+	| "vrrp_sync_group"
+	| "vrrp_instance"
+	| "authentication"
+	| "auth_hmac"
+	| "vrrp_script"
+	| "vrrp_track_process"
+	| "track_file"
+	| "bfd_instance"
+	| "virtual_server"
+	| "real_server"
+	| "TCP_CHECK"
+	| "PING_CHECK"
+	| "UDP_CHECK"
+	| "DNS_CHECK"
+	| "SMTP_CHECK"
+	| "host"
+	| "HTTP_GET"
+	| "SSL_GET"
+	| "HTTP_GET/url"
+	| "SSL_GET/url"
+	| "MISC_CHECK"
+	| "FILE_CHECK"
+	| "BFD_CHECK";
+
+/** First keepalived release that has it; everything in 2.2.7 and before is "2.2.7". */
+export type Since = "2.2.7" | "2.2.8" | "2.3.0" | "2.3.2" | "2.3.3" | "2.4.0" | "head" | "drover";
+
+export interface Keyword {
+	readonly name: string;
+	readonly argument: Argument;
+	/** What happens without it, as the manual has it; "" is nothing to say. */
+	readonly fallback: string;
+	/** What it does, in a few words: used for help and to say what is lost. */
+	readonly effect: string;
+	readonly since: Since;
+	/** False: recognised and checked, and one warning says that it has no effect yet. */
+	readonly inEffect: boolean;
+	/** The spelling to use instead. */
+	readonly replacedBy: string | null;
+	/** keepalived 2.2.7 complains about the old spelling (its -t gives 5), or does not know the word. */
+	readonly old: "deprecated" | "unknown" | null;
+}
+
+/** The keywords of one block, by name. */
+export type BlockGrammar = ReadonlyMap<string, Keyword>;
+
+export const flag: Argument = { kind: "flag" };
+export const boolean: Argument = { kind: "boolean" };
+export const word: Argument = { kind: "word" };
+export const netInterface: Argument = { kind: "interface" };
+export const address: Argument = { kind: "address" };
+export const identity: Argument = { kind: "identity" };
+export const script: Argument = { kind: "command", style: "script" };
+export const notify: Argument = { kind: "command", style: "notify" };
+
+const UINT_MAX = 4_294_967_295;
+const INT_MAX = 2_147_483_647;
+/** keepalived keeps times as unsigned microseconds in 32 bits. */
+const SECONDS_MAX = 4294.967295;
+
+export const integer = (
+	min: number,
+	max = INT_MAX,
+	more: { bare?: number; clamp?: boolean } = {},
+): Argument => ({ kind: "integer", min, max, ...more });
+export const unsigned = (min = 0, max = UINT_MAX): Argument => ({ kind: "integer", min, max });
+export const seconds = (min: number, max = SECONDS_MAX): Argument => ({
+	kind: "seconds",
+	min,
+	max,
+	whole: false,
+});
+export const wholeSeconds = (
+	min: number,
+	max = UINT_MAX,
+	more: { bare?: number; clamp?: boolean } = {},
+): Argument => ({ kind: "seconds", min, max, whole: true, ...more });
+export const choice = (...values: readonly string[]): Argument => ({ kind: "choice", values });
+export const words = (grammar: string, least = 1, most?: number): Argument =>
+	most === undefined ? { kind: "words", grammar, least } : { kind: "words", grammar, least, most };
+export const lines = (grammar: string): Argument => ({ kind: "lines", grammar });
+export const weight = (bound: number): Argument => ({ kind: "weight", min: -bound, max: bound });
+export const block = (name: BlockName, names: "none" | "one" | "service" | "server" = "none"): Argument => ({
+	kind: "block",
+	block: name,
+	names,
+});
+
+interface Notes {
+	readonly since?: Since;
+	/** Present: Drover does not act on it yet. */
+	readonly notYet?: true;
+	readonly replacedBy?: string;
+	readonly old?: "deprecated" | "unknown";
+}
+
+/** One row of a table. */
+export function keyword(
+	name: string,
+	argument: Argument,
+	fallback: string,
+	effect: string,
+	notes: Notes = {},
+): Keyword {
+	return {
+		name,
+		argument,
+		fallback,
+		effect,
+		since: notes.since ?? "2.2.7",
+		inEffect: notes.notYet !== true,
+		replacedBy: notes.replacedBy ?? null,
+		old: notes.old ?? (notes.replacedBy === undefined ? null : "deprecated"),
+	};
+}
+
+/** A table from its rows. Two rows of one name are a mistake in the table. */
+export function grammar(rows: readonly Keyword[]): BlockGrammar {
+	const table = new Map<string, Keyword>();
+	for (const row of rows) {
+		if (table.has(row.name)) throw new Error(`keyword table: ${row.name} stands twice`);
+		table.set(row.name, row);
+	}
+	return table;
+}

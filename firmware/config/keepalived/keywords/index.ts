@@ -1,0 +1,53 @@
+/** Every block's keywords. */
+import {
+	bfdCheck,
+	dnsCheck,
+	fileCheck,
+	httpGet,
+	httpUrl,
+	miscCheck,
+	pingCheck,
+	smtpCheck,
+	smtpHost,
+	sslGet,
+	sslUrl,
+	tcpCheck,
+	udpCheck,
+} from "./checks.ts";
+import { globalDefs } from "./global.ts";
+import type { BlockGrammar, BlockName } from "./grammar.ts";
+import { garpGroup, root, ssl, trackGroup } from "./root.ts";
+import { realServer, virtualServer } from "./servers.ts";
+import { bfdInstance, trackFile, vrrpScript, vrrpTrackProcess } from "./trackers.ts";
+import { authentication, authHmac, vrrpInstance, vrrpSyncGroup } from "./vrrp.ts";
+
+export const grammars: Readonly<Record<BlockName, BlockGrammar>> = {
+	root,
+	global_defs: globalDefs,
+	SSL: ssl,
+	track_group: trackGroup,
+	garp_group: garpGroup,
+	vrrp_sync_group: vrrpSyncGroup,
+	vrrp_instance: vrrpInstance,
+	authentication,
+	auth_hmac: authHmac,
+	vrrp_script: vrrpScript,
+	vrrp_track_process: vrrpTrackProcess,
+	track_file: trackFile,
+	bfd_instance: bfdInstance,
+	virtual_server: virtualServer,
+	real_server: realServer,
+	TCP_CHECK: tcpCheck,
+	PING_CHECK: pingCheck,
+	UDP_CHECK: udpCheck,
+	DNS_CHECK: dnsCheck,
+	SMTP_CHECK: smtpCheck,
+	host: smtpHost,
+	HTTP_GET: httpGet,
+	SSL_GET: sslGet,
+	"HTTP_GET/url": httpUrl,
+	"SSL_GET/url": sslUrl,
+	MISC_CHECK: miscCheck,
+	FILE_CHECK: fileCheck,
+	BFD_CHECK: bfdCheck,
+};

@@ -1,0 +1,183 @@
+/** Reads a keepalived.conf from the disk of this machine: the thin edge around the pure reader. */
+import { isUtf8 } from "node:buffer";
+import { accessSync, constants, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { hostname } from "node:os";
+import { dirname, isAbsolute, join, resolve } from "node:path";
+import type { DroverConfig } from "../model.ts";
+import type { Machine } from "./build/context.ts";
+import { buildConfig } from "./build.ts";
+import { type Diagnostic, type ExitStatus, Findings } from "./diagnostics.ts";
+import { limits } from "./limits.ts";
+import { type FileRead, type Files, LineReader, type Surroundings } from "./preprocessor.ts";
+import type { Source } from "./source.ts";
+import { StatementReader } from "./statements.ts";
+
+export interface LoadOptions {
+	/** What `@ID` lines compare with; default: the host's name. */
+	readonly configId?: string;
+	/** Interfaces that exist; default: those in /sys/class/net. */
+	readonly interfaces?: ReadonlySet<string>;
+	readonly hostName?: string;
+}
+
+export interface LoadedConfig {
+	readonly config: DroverConfig;
+	readonly diagnostics: readonly Diagnostic[];
+	/** Findings beyond the limit that are counted only. */
+	readonly moreDiagnostics: number;
+	readonly files: readonly string[];
+	/** What `keepalived -t` would exit with. */
+	readonly exitStatus: ExitStatus;
+	/** Nothing that the operator wrote would be silently lost: safe to apply to a running director. */
+	readonly acceptable: boolean;
+}
+
+/**
+ * The configuration in `path` and everything it includes. Never throws for what a file holds or
+ * lacks: that is in `diagnostics`, and `config` is then what can be run of it.
+ */
+export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfig {
+	const hostName = options.hostName ?? hostname();
+	const surroundings: Surroundings = {
+		configId: options.configId ?? hostName,
+		variable: (name) => process.env[name],
+		random: (min, max) => min + Math.floor(Math.random() * (Math.max(min, max) - min + 1)),
+	};
+	const sources: Source[] = [];
+	const findings = new Findings(sources);
+	const reader = new LineReader(diskFiles, surroundings, findings, sources);
+	const read = reader.open(resolve(path), path);
+	const machine = thisMachine(options.interfaces ?? interfacesHere(), hostName);
+	let statements: ReturnType<StatementReader["readRoot"]> = [];
+	if (read.kind === "text") statements = new StatementReader(reader, findings).readRoot();
+	else reader.reportUnreadable(path, read);
+	const config = buildConfig(statements, findings, machine, sources);
+	return {
+		config,
+		diagnostics: findings.sorted(),
+		moreDiagnostics: findings.dropped,
+		files: sources.map((source) => source.name),
+		exitStatus: findings.exitStatus,
+		acceptable: !findings.hasErrors,
+	};
+}
+
+/** Names of the network interfaces in this network namespace. */
+export function interfacesHere(): ReadonlySet<string> {
+	try {
+		return new Set(readdirSync("/sys/class/net"));
+	} catch {
+		return new Set();
+	}
+}
+
+const diskFiles: Files = {
+	read(path): FileRead {
+		try {
+			const status = statSync(path);
+			if (status.isDirectory()) return { kind: "directory" };
+			if (!status.isFile()) return { kind: "special" };
+			if (status.size > limits.fileSizeBytes) return { kind: "too-big", sizeBytes: status.size };
+			const bytes = readFileSync(path);
+			if (bytes.includes(0)) return { kind: "binary" };
+			// Old files are often Latin-1; every byte survives either way.
+			const text = isUtf8(bytes) ? bytes.toString("utf8") : bytes.toString("latin1");
+			return { kind: "text", text, executable: (status.mode & 0o111) !== 0 };
+		} catch (error) {
+			const code = (error as NodeJS.ErrnoException).code;
+			if (code === "ENOENT" || code === "ENOTDIR") return { kind: "missing" };
+			return { kind: "unreadable", reason: code ?? String(error) };
+		}
+	},
+	match(pattern, directory) {
+		const from = isAbsolute(pattern) ? "/" : directory;
+		const relative = isAbsolute(pattern) ? pattern.slice(1) : pattern;
+		if (!/[*?[{]/.test(pattern)) {
+			const path = join(from, relative);
+			return lstatSync(path, { throwIfNoEntry: false }) === undefined ? [] : [path];
+		}
+		try {
+			return [...new Bun.Glob(relative).scanSync({ cwd: from, onlyFiles: false, dot: false })]
+				.sort()
+				.map((name) => join(from, name));
+		} catch {
+			return [];
+		}
+	},
+	resolve: (path, directory) => resolve(directory, path),
+	directoryOf: dirname,
+};
+
+function thisMachine(interfaces: ReadonlySet<string>, hostName: string): Machine {
+	let users: Set<string> | null = null;
+	let groups: Set<string> | null = null;
+	const programs = new Map<string, ReturnType<Machine["program"]>>();
+	return {
+		hostName,
+		interfaces,
+		hasUser(name) {
+			users ??= names("/etc/passwd");
+			return users.has(name);
+		},
+		hasGroup(name) {
+			groups ??= names("/etc/group");
+			return groups.has(name);
+		},
+		program(path) {
+			let found = programs.get(path);
+			if (found === undefined) {
+				found = findProgram(path);
+				programs.set(path, found);
+			}
+			return found;
+		},
+		uptimeSeconds() {
+			try {
+				return Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+			} catch {
+				return 0;
+			}
+		},
+	};
+}
+
+function names(path: string): Set<string> {
+	try {
+		return new Set(
+			readFileSync(path, "utf8")
+				.split("\n")
+				.map((line) => line.split(":", 1)[0]!),
+		);
+	} catch {
+		return new Set();
+	}
+}
+
+const SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+function findProgram(path: string): ReturnType<Machine["program"]> {
+	const candidates = path.includes("/")
+		? [path]
+		: (process.env["PATH"] ?? SEARCH_PATH).split(":").map((directory) => join(directory, path));
+	let exists = false;
+	for (const candidate of candidates) {
+		try {
+			const status = statSync(candidate);
+			if (!status.isFile()) continue;
+			exists = true;
+			accessSync(candidate, constants.X_OK);
+			return { kind: "found", insecure: firstWritable(realpathSync(candidate)) };
+		} catch {}
+	}
+	return { kind: exists ? "not-executable" : "missing", insecure: null };
+}
+
+/** The first part of a path that others than root can write; sticky directories are tolerated. */
+function firstWritable(path: string): string | null {
+	for (let part = path; ; part = dirname(part)) {
+		const status = statSync(part);
+		const sticky = status.isDirectory() && (status.mode & 0o1000) !== 0;
+		if (status.uid !== 0 || ((status.mode & 0o022) !== 0 && !sticky)) return part;
+		if (part === "/" || part === ".") return null;
+	}
+}

@@ -1,0 +1,657 @@
+/**
+ * From files to logical lines: conditional lines (`@ID`), definitions (`$X=…`, `${X}`), sequences
+ * (`~SEQ`, `~LST`) and includes, as keepalived.conf(5) has them under "CONFIGURATION FILE",
+ * "CONDITIONAL CONFIGURATION", "PARAMETER SUBSTITUTION" and "SEQUENCE BLOCKS".
+ *
+ * A physical line without any of these is lexed where it lies. Files come through an injected door,
+ * so that this file knows no disk.
+ */
+import type { Findings } from "./diagnostics.ts";
+import { Lexer } from "./lexer.ts";
+import { limits } from "./limits.ts";
+import { expandSequence, isSequence } from "./sequences.ts";
+import { type Place, Source } from "./source.ts";
+
+export type FileRead =
+	| { readonly kind: "text"; readonly text: string; readonly executable: boolean }
+	| { readonly kind: "missing" }
+	| { readonly kind: "directory" }
+	| { readonly kind: "special" }
+	| { readonly kind: "binary" }
+	| { readonly kind: "unreadable"; readonly reason: string }
+	| { readonly kind: "too-big"; readonly sizeBytes: number };
+
+/** The door to the disk. */
+export interface Files {
+	read(path: string): FileRead;
+	/** What matches a pattern of glob(3) with `{a,b}`, sorted; relative ones under `directory`. */
+	match(pattern: string, directory: string): readonly string[];
+	/** `path` seen from `directory`. */
+	resolve(path: string, directory: string): string;
+	directoryOf(path: string): string;
+}
+
+/** What the texts may ask of the machine. */
+export interface Surroundings {
+	/** `-i`, else the host's name: what `@ID` lines compare with. */
+	readonly configId: string;
+	variable(name: string): string | undefined;
+	/** A whole number from `min` to `max`. */
+	random(min: number, max: number): number;
+}
+
+interface Definition {
+	/** One line, or the lines of a multi-line definition. */
+	readonly lines: readonly string[];
+	readonly multiLine: boolean;
+}
+
+interface Frame {
+	readonly file: number;
+	readonly path: string;
+	readonly directory: string;
+	readonly lexer: Lexer;
+	/** Offset behind the physical line that is lexed on its own; -1 while lexing plain lines. */
+	window: number;
+	/** Lines that one physical line became, still to be lexed, and where it stood. */
+	pending: readonly string[];
+	pendingAt: number;
+	pendingLine: number;
+	pendingColumn: number;
+	/** Cached offsets of the next character that makes a line special. */
+	readonly marks: Int32Array;
+}
+
+const markers = ["$", "~", "@", "include"] as const;
+const includeWords = new Set(["include", "includer", "includem", "includew", "includeb", "includea"]);
+const checkWords = ["read", "match", "wildcard_match", "brace_match"] as const;
+type Check = (typeof checkWords)[number];
+/** What each include keyword insists on, keepalived.conf(5) "INCLUDE FILES". */
+const includeChecks: Readonly<Record<string, readonly Check[]>> = {
+	include: [],
+	includer: ["read"],
+	includem: ["read", "match"],
+	includew: ["read", "match", "wildcard_match"],
+	includeb: ["read", "brace_match"],
+	includea: checkWords,
+};
+
+const DEFINITION = /^\$([A-Za-z_][A-Za-z0-9_]*)=/;
+const REFERENCE =
+	/\$(?:\{([A-Za-z_][A-Za-z0-9_]*)((?:[ \t]+[^{}]*)?)\}|([A-Za-z_][A-Za-z0-9_]*)(?=[ \t,)]|$))/g;
+
+export class LineReader {
+	/** What was read, in order; grows with every include. */
+	readonly sources: Source[];
+	readonly #files: Files;
+	readonly #surroundings: Surroundings;
+	readonly #findings: Findings;
+	readonly #frames: Frame[] = [];
+	readonly #expanded = new Lexer();
+	readonly #definitions = new Map<string, Definition>();
+	readonly #policy = new Set<Check>();
+	#totalSize = 0;
+	#lines = 0;
+	#held = false;
+	#stopped = false;
+
+	/** The lexer that holds the current line's words. */
+	current: Lexer = this.#expanded;
+	/** Place of the current line: its file, … */
+	file = 0;
+	/** … the number of its physical line, … */
+	line = 0;
+	/** … and whether it lies as written or came out of definitions. */
+	inPlace = true;
+	#expandedColumn = 1;
+
+	constructor(files: Files, surroundings: Surroundings, findings: Findings, sources: Source[]) {
+		this.#files = files;
+		this.#surroundings = surroundings;
+		this.#findings = findings;
+		this.sources = sources;
+	}
+
+	/** Opens the first file; returns why not, if it cannot. */
+	open(path: string, name: string): FileRead {
+		const read = this.#files.read(path);
+		if (read.kind === "text") this.#push(path, name, read.text);
+		return read;
+	}
+
+	/** Says why the first file was not read; `name` as the operator wrote it. */
+	reportUnreadable(name: string, read: Exclude<FileRead, { kind: "text" }>): void {
+		this.sources.push(new Source(name, ""));
+		const why = {
+			missing: "does not exist",
+			directory: "is a directory",
+			special: "is not a regular file",
+			binary: "is not text: it holds NUL bytes",
+			unreadable: `cannot be read: ${read.kind === "unreadable" ? read.reason : ""}`,
+			"too-big": `has ${read.kind === "too-big" ? read.sizeBytes : 0} bytes; the limit is ${limits.fileSizeBytes}`,
+		}[read.kind];
+		this.#findings.report(
+			{ file: 0, line: 0, column: 1, length: 1 },
+			{
+				severity: "error",
+				code: "unreadable",
+				message: `the configuration ${why}`,
+				lost: "everything",
+				exitStatus: read.kind === "missing" ? 4 : 5,
+			},
+		);
+	}
+
+	/** Column of the current line's first character, from 1. */
+	get column(): number {
+		if (!this.inPlace) return this.#expandedColumn;
+		const lexer = this.current;
+		const start = lexer.count > 0 ? lexer.wordStart(0) : lexer.end - 1;
+		return start - lexer.lineStart + 1;
+	}
+
+	/** Where word `index` of the current line stands. */
+	place(index: number): Place {
+		const lexer = this.current;
+		if (lexer.count === 0) return { file: this.file, line: this.line, column: this.column, length: 1 };
+		const word = Math.min(index, lexer.count - 1);
+		const start = lexer.wordStart(word);
+		const length = lexer.word(word).length + (lexer.isQuoted(word) ? 2 : 0);
+		if (this.inPlace)
+			return { file: this.file, line: this.line, column: start - lexer.lineStart + 1, length };
+		// After substitution the word may still stand in the physical line as it is.
+		const physical = this.sources[this.file]!.lineText(this.line);
+		const at = physical.indexOf(lexer.word(word));
+		return at >= 0 && length > 0
+			? { file: this.file, line: this.line, column: at + 1, length }
+			: { file: this.file, line: this.line, column: this.#expandedColumn, length: physical.trim().length };
+	}
+
+	/** Gives the current line back: the next call of `next` returns it again. */
+	hold(): void {
+		this.#held = true;
+	}
+
+	/** Widens the include policy: `include_check`. */
+	setIncludePolicy(words: readonly string[]): readonly string[] {
+		const unknown: string[] = [];
+		if (words.length === 0) for (const check of checkWords) this.#policy.add(check);
+		for (const word of words) {
+			const check = checkWords.find((name) => name === word.replace(/^[+-]/, ""));
+			if (check === undefined) unknown.push(word);
+			else if (word.startsWith("-")) this.#policy.delete(check);
+			else this.#policy.add(check);
+		}
+		return unknown;
+	}
+
+	/** Goes on to the next logical line; false at the end of everything. */
+	next(): boolean {
+		if (this.#held) {
+			this.#held = false;
+			return true;
+		}
+		for (;;) {
+			const frame = this.#frames[this.#frames.length - 1];
+			if (frame === undefined || this.#stopped) return false;
+			if (!this.#advance(frame)) {
+				if (this.#frames.length > 0 && this.#frames[this.#frames.length - 1] === frame && this.#atEnd(frame))
+					this.#frames.pop();
+				continue;
+			}
+			if (++this.#lines > limits.logicalLines) {
+				this.#stop(`more than ${limits.logicalLines} lines after all definitions and sequences`);
+				return false;
+			}
+			return true;
+		}
+	}
+
+	#atEnd(frame: Frame): boolean {
+		return (
+			frame.pendingAt >= frame.pending.length &&
+			frame.window < 0 &&
+			frame.lexer.position >= frame.lexer.text.length
+		);
+	}
+
+	/** One step within a frame: true when `current` holds a line. */
+	#advance(frame: Frame): boolean {
+		const { lexer } = frame;
+		// Lines that a special line became.
+		if (this.#expanded.position < this.#expanded.stop && frame.pending.length > 0) {
+			if (this.#lexExpanded(frame)) return true;
+		}
+		if (frame.pendingAt < frame.pending.length) {
+			this.#expanded.reset(frame.pending[frame.pendingAt++]!);
+			return this.#lexExpanded(frame);
+		}
+		if (frame.pending.length > 0) frame.pending = [];
+		// Plain lines, or the window of one special line that nothing was replaced in.
+		if (lexer.position < lexer.stop) {
+			this.current = lexer;
+			this.inPlace = true;
+			this.file = frame.file;
+			if (lexer.next()) {
+				this.line = lexer.line;
+				if (frame.window < 0 || lexer.count === 0 || !includeWords.has(lexer.word(0))) return true;
+				this.#include(frame);
+			}
+			return false;
+		}
+		if (frame.window >= 0) {
+			frame.window = -1;
+			this.#seekPlain(frame);
+			return false;
+		}
+		if (lexer.position < lexer.text.length) this.#special(frame);
+		return false;
+	}
+
+	#lexExpanded(frame: Frame): boolean {
+		const lexer = this.#expanded;
+		this.current = lexer;
+		this.inPlace = false;
+		this.file = frame.file;
+		this.line = frame.pendingLine;
+		this.#expandedColumn = frame.pendingColumn;
+		if (!lexer.next()) return false;
+		if (lexer.count === 0 || !includeWords.has(lexer.word(0))) return true;
+		// The rest of this line waits until the included file is through.
+		const rest = lexer.text.slice(lexer.position);
+		frame.pending = [rest, ...frame.pending.slice(frame.pendingAt)];
+		frame.pendingAt = 0;
+		this.#include(frame);
+		lexer.reset("");
+		return false;
+	}
+
+	/** Lets the lexer run up to the next physical line that is special. */
+	#seekPlain(frame: Frame): void {
+		const { lexer, marks } = frame;
+		const text = lexer.text;
+		let nearestMark = text.length;
+		for (let index = 0; index < markers.length; index++) {
+			if (marks[index]! < lexer.position) {
+				const at = text.indexOf(markers[index]!, lexer.position);
+				marks[index] = at < 0 ? text.length : at;
+			}
+			if (marks[index]! < nearestMark) nearestMark = marks[index]!;
+		}
+		lexer.stop =
+			nearestMark >= text.length
+				? text.length
+				: Math.max(lexer.position, text.lastIndexOf("\n", nearestMark) + 1);
+	}
+
+	/** The physical line at the lexer's position may define, select, repeat, replace or include. */
+	#special(frame: Frame): void {
+		const { lexer } = frame;
+		const text = lexer.text;
+		const start = lexer.position;
+		const lineNumber = lexer.lineNumber;
+		const newline = text.indexOf("\n", start);
+		let end = newline < 0 ? text.length : newline + 1;
+		const raw = text.slice(start, newline < 0 ? text.length : newline);
+		const trimmed = raw.trim();
+		const inPlace = () => {
+			frame.window = end;
+			lexer.stop = end;
+		};
+		const skip = (lines = 1) => {
+			lexer.seek(end, lineNumber + lines);
+			this.#seekPlain(frame);
+		};
+		if (trimmed === "" || trimmed.startsWith("#") || trimmed.startsWith("!")) {
+			skip();
+			return;
+		}
+		let line = trimmed;
+		if (line.startsWith("@")) {
+			const kept = this.#condition(line);
+			if (kept === null) {
+				skip();
+				return;
+			}
+			line = kept;
+		}
+		const column = raw.length - raw.trimStart().length + 1;
+		this.file = frame.file;
+		this.line = lineNumber;
+		this.inPlace = false;
+		this.#expandedColumn = column;
+		const definition = DEFINITION.exec(line);
+		if (definition !== null) {
+			let lines = 1;
+			let value = withoutComment(line.slice(definition[0].length)).trim();
+			if (!value.endsWith("\\")) this.#define(definition[1]!, { lines: [value], multiLine: false });
+			else {
+				const values = [value.slice(0, -1).trim()];
+				for (let more = true; more && end < text.length; ) {
+					const next = text.indexOf("\n", end);
+					const stop = next < 0 ? text.length : next;
+					let part: string | null = text.slice(end, stop).trim();
+					if (part.startsWith("@")) part = this.#condition(part);
+					value = withoutComment(part ?? "\\").trim();
+					more = value.endsWith("\\");
+					const body = more ? value.slice(0, -1).trim() : value;
+					if (body !== "") values.push(body);
+					end = next < 0 ? text.length : next + 1;
+					lines++;
+				}
+				if (values[0] === "") values.shift();
+				this.#define(definition[1]!, { lines: values, multiLine: true });
+			}
+			skip(lines);
+			return;
+		}
+		if (line === trimmed && !isSequence(line) && !this.#hasReference(line)) {
+			inPlace();
+			return;
+		}
+		const out: string[] = [];
+		this.#expand(line, frame, out, 0);
+		skip();
+		frame.pending = out;
+		frame.pendingAt = 0;
+		frame.pendingLine = lineNumber;
+		frame.pendingColumn = column;
+		this.#expanded.reset("");
+	}
+
+	/** `@ID rest`, `@^ID rest`: the rest when it applies, else null. */
+	#condition(line: string): string | null {
+		const match = /^@(\^?)(\S*)(?:\s+(.*))?$/s.exec(line);
+		if (match === null) return null;
+		const same = match[2] === this.#surroundings.configId;
+		return same !== (match[1] === "^") ? (match[3] ?? "") : null;
+	}
+
+	#define(name: string, definition: Definition): void {
+		if (this.#definitions.size >= limits.definitionCount && !this.#definitions.has(name)) {
+			this.#findings.report(this.#here(), {
+				severity: "error",
+				code: "limit-definitions",
+				message: `more than ${limits.definitionCount} definitions`,
+				lost: `the definition of ${name}`,
+			});
+			return;
+		}
+		this.#definitions.set(name, definition);
+	}
+
+	#here(): Place {
+		const length = this.sources[this.file]!.lineText(this.line).trim().length;
+		return { file: this.file, line: this.line, column: this.#expandedColumn, length };
+	}
+
+	#hasReference(line: string): boolean {
+		REFERENCE.lastIndex = 0;
+		for (let match = REFERENCE.exec(line); match !== null; match = REFERENCE.exec(line)) {
+			const name = match[1] ?? match[3]!;
+			if (this.#definitions.has(name) || predefined.has(name)) return true;
+		}
+		return false;
+	}
+
+	/** Replaces definitions and runs sequences until nothing is left to do. */
+	#expand(line: string, frame: Frame, out: string[], depth: number): void {
+		if (depth > limits.definitionDepth) {
+			this.#findings.reportOnce(`depth ${frame.file}:${this.line}`, this.#here(), {
+				severity: "error",
+				code: "limit-definition-depth",
+				message: `definitions refer to one another more than ${limits.definitionDepth} deep`,
+				lost: "the line",
+			});
+			return;
+		}
+		if (out.length > limits.sequenceLines) return;
+		if (isSequence(line)) {
+			const sequence = expandSequence(line, (text) => this.#replace(text, frame));
+			if ("fault" in sequence)
+				this.#findings.report(this.#here(), {
+					severity: "error",
+					code: "bad-sequence",
+					message: sequence.fault,
+					lost: "the line and all its repetitions",
+				});
+			if ("lines" in sequence)
+				for (const repeated of sequence.lines) {
+					if (out.length >= limits.sequenceLines) {
+						this.#findings.reportOnce(`sequence ${frame.file}:${this.line}`, this.#here(), {
+							severity: "error",
+							code: "limit-sequence",
+							message: `the sequence gives more than ${limits.sequenceLines} lines`,
+							lost: "what comes after them",
+						});
+						return;
+					}
+					this.#expand(repeated, frame, out, depth + 1);
+				}
+			return;
+		}
+		if (!line.includes("$") || !this.#hasReference(line)) {
+			out.push(line);
+			return;
+		}
+		// A multi-line definition must be the last thing on its line; its lines follow.
+		REFERENCE.lastIndex = 0;
+		for (let match = REFERENCE.exec(line); match !== null; match = REFERENCE.exec(line)) {
+			const name = match[1] ?? match[3]!;
+			const definition = this.#definitions.get(name);
+			if (definition?.multiLine !== true) continue;
+			const rest = withoutComment(line.slice(match.index + match[0].length)).trim();
+			if (rest !== "") {
+				this.#findings.report(this.#here(), {
+					severity: "error",
+					code: "multi-line-definition",
+					message: `"${name}" has several lines, so it must be the last thing on its line`,
+					lost: `"${rest}"`,
+				});
+			}
+			const lead = line.slice(0, match.index);
+			definition.lines.forEach((part, index) => {
+				this.#expand(index === 0 ? lead + part : part, frame, out, depth + 1);
+			});
+			if (definition.lines.length === 0 && lead.trim() !== "") this.#expand(lead, frame, out, depth + 1);
+			return;
+		}
+		const replaced = this.#replace(line, frame);
+		if (replaced.length > limits.lineLengthBytes) {
+			this.#findings.report(this.#here(), {
+				severity: "error",
+				code: "limit-line",
+				message: `the line has ${replaced.length} characters after its definitions are replaced; the limit is ${limits.lineLengthBytes}`,
+				lost: "the line",
+			});
+			return;
+		}
+		if (replaced === line) out.push(line);
+		else this.#expand(replaced, frame, out, depth + 1);
+	}
+
+	/** One round of replacing. */
+	#replace(text: string, frame: Frame): string {
+		return text.replace(
+			REFERENCE,
+			(all, braced: string | undefined, parameters: string | undefined, bare: string | undefined) => {
+				const name = braced ?? bare!;
+				const definition = this.#definitions.get(name);
+				if (definition !== undefined) return definition.multiLine ? all : definition.lines[0]!;
+				const words = (parameters ?? "").trim().split(/[ \t]+/);
+				switch (name) {
+					case "_PWD":
+						return frame.directory;
+					case "_INSTANCE":
+						return this.#surroundings.configId;
+					case "_HASH":
+						return "\\#";
+					case "_BANG":
+						return "\\!";
+					case "_RANDOM": {
+						const [min = 0, max = 32_767] = words.filter((word) => word !== "").map(Number);
+						return String(this.#surroundings.random(min || 0, max || 0));
+					}
+					case "_ENV":
+						return this.#surroundings.variable(words[0] ?? "") ?? "";
+					default:
+						return all;
+				}
+			},
+		);
+	}
+
+	#include(frame: Frame): void {
+		const lexer = this.current;
+		const keyword = lexer.word(0);
+		const place = this.place(lexer.count > 1 ? 1 : 0);
+		if (lexer.count < 2) {
+			this.#findings.report(place, {
+				severity: "error",
+				code: "missing-argument",
+				message: `${keyword} needs a file name`,
+				lost: "the line",
+				exitStatus: 2,
+			});
+			return;
+		}
+		const pattern = lexer.word(1);
+		const checks = new Set<Check>([...includeChecks[keyword]!, ...this.#policy]);
+		const fault = (check: Check | null, code: string, message: string) => {
+			const fatal = check !== null && checks.has(check);
+			this.#findings.report(place, {
+				severity: fatal ? "error" : "warning",
+				code,
+				message,
+				lost: "what the file would hold",
+				exitStatus: fatal ? 6 : 0,
+			});
+		};
+		const wild = /[*?[]/.test(pattern);
+		const matches = this.#files.match(pattern, frame.directory);
+		if (checks.has("brace_match"))
+			for (const alternative of braceAlternatives(pattern))
+				if (this.#files.match(alternative, frame.directory).length === 0)
+					fault("brace_match", "include-missing", `no file matches "${alternative}"`);
+		if (matches.length === 0) {
+			if (wild) {
+				if (checks.has("wildcard_match"))
+					fault("wildcard_match", "include-missing", `no file matches "${pattern}"`);
+			} else fault("match", "include-missing", `there is no file "${pattern}" to include`);
+			return;
+		}
+		// Pushed last first, so that the first is read first.
+		const opened: { path: string; text: string }[] = [];
+		for (const path of matches) {
+			const read = this.#files.read(path);
+			switch (read.kind) {
+				case "text":
+					if (read.executable) fault("read", "include-executable", `"${path}" is executable and is left out`);
+					else opened.push({ path, text: read.text });
+					break;
+				case "missing":
+					fault("read", "include-missing", `there is no file "${path}" to include`);
+					break;
+				case "directory":
+					fault("read", "include-directory", `"${path}" is a directory`);
+					break;
+				case "special":
+					fault("read", "include-special", `"${path}" is not a regular file`);
+					break;
+				case "binary":
+					this.#refuse(place, `"${path}" is not text: it holds NUL bytes`);
+					break;
+				case "unreadable":
+					fault("read", "include-unreadable", `"${path}" cannot be read: ${read.reason}`);
+					break;
+				case "too-big":
+					this.#refuse(
+						place,
+						`"${path}" has ${read.sizeBytes} bytes; the limit for one file is ${limits.fileSizeBytes}`,
+					);
+					break;
+			}
+		}
+		for (const { path, text } of opened.reverse()) {
+			const loop = this.#frames.findIndex((open) => open.path === path);
+			if (loop >= 0) {
+				this.#refuse(place, `"${pattern}" includes itself: ${this.#chain(loop, path)}`, "include-loop");
+				continue;
+			}
+			if (this.#frames.length >= limits.includeDepth) {
+				this.#refuse(place, `files include one another more than ${limits.includeDepth} deep`);
+				return;
+			}
+			this.#push(path, path, text, place);
+		}
+	}
+
+	#chain(from: number, path: string): string {
+		return [...this.#frames.slice(from).map((frame) => frame.path), path].join(" → ");
+	}
+
+	#refuse(place: Place, message: string, code = "include-refused"): void {
+		this.#findings.report(place, { severity: "error", code, message, lost: "what the file holds" });
+	}
+
+	#push(path: string, name: string, text: string, place?: Place): void {
+		this.#totalSize += text.length;
+		if (this.sources.length >= limits.fileCount || this.#totalSize > limits.totalSizeBytes) {
+			if (place !== undefined)
+				this.#refuse(
+					place,
+					`the configuration has more than ${limits.fileCount} files or ${limits.totalSizeBytes} bytes`,
+				);
+			return;
+		}
+		const file = this.sources.length;
+		this.sources.push(new Source(name, text));
+		const lexer = new Lexer();
+		lexer.reset(text);
+		const frame: Frame = {
+			file,
+			path,
+			directory: this.#files.directoryOf(path),
+			lexer,
+			window: -1,
+			pending: [],
+			pendingAt: 0,
+			pendingLine: 0,
+			pendingColumn: 1,
+			marks: new Int32Array(markers.length).fill(-1),
+		};
+		this.#seekPlain(frame);
+		this.#frames.push(frame);
+	}
+
+	#stop(message: string): void {
+		this.#stopped = true;
+		this.#findings.report(
+			{ file: this.file, line: this.line, column: 1, length: 1 },
+			{ severity: "error", code: "limit-lines", message, lost: "everything after this line" },
+		);
+	}
+}
+
+const predefined = new Set(["_PWD", "_INSTANCE", "_HASH", "_BANG", "_RANDOM", "_ENV"]);
+
+/** `line` up to the first `#` or `!` outside quotes that no backslash protects. */
+export function withoutComment(line: string): string {
+	let quoted = false;
+	for (let index = 0; index < line.length; index++) {
+		const character = line[index]!;
+		if (character === '"') quoted = !quoted;
+		else if (quoted) continue;
+		else if (character === "\\") {
+			if (line[index + 1] === "#" || line[index + 1] === "!") index++;
+		} else if (character === "#" || character === "!") return line.slice(0, index);
+	}
+	return line;
+}
+
+/** What the first `{a,b}` of a pattern stands for; the pattern itself without braces. */
+function braceAlternatives(pattern: string): string[] {
+	const match = /^([^{]*)\{([^{}]*)\}(.*)$/s.exec(pattern);
+	if (match === null) return [pattern];
+	return match[2]!.split(",").map((alternative) => `${match[1]}${alternative}${match[3]}`);
+}

@@ -1,0 +1,654 @@
+/**
+ * From logical lines to statements: every keyword recognised, every argument checked against the
+ * tables in keywords/. What a statement means is decided elsewhere (build/).
+ */
+import { parseIpv4, parseIpv6 } from "../../wire/ip.ts";
+import { type Findings, nearest } from "./diagnostics.ts";
+import type { Argument, BlockGrammar, BlockName, Keyword } from "./keywords/grammar.ts";
+import { grammars } from "./keywords/index.ts";
+import { commandWords } from "./lexer.ts";
+import { limits } from "./limits.ts";
+import { parseScaled, parseSeconds, parseWhole, secondsText } from "./numbers.ts";
+import type { LineReader } from "./preprocessor.ts";
+import type { Place } from "./source.ts";
+
+const NO_WORDS: readonly string[] = [];
+
+/** A line of a value block. */
+export class DataLine {
+	readonly words: readonly string[];
+	readonly file: number;
+	readonly line: number;
+	readonly column: number;
+
+	constructor(words: readonly string[], file: number, line: number, column: number) {
+		this.words = words;
+		this.file = file;
+		this.line = line;
+		this.column = column;
+	}
+
+	get length(): number {
+		return this.words.join(" ").length;
+	}
+}
+
+/** One keyword with what belongs to it; it exists only when its argument is good. */
+export class Statement {
+	readonly keyword: Keyword;
+	readonly words: readonly string[];
+	/** Integer: the number. Seconds: microseconds. Boolean: 0 or 1. Otherwise NaN. */
+	readonly number: number;
+	readonly file: number;
+	readonly line: number;
+	readonly column: number;
+	body: Statement[] | null = null;
+	lines: DataLine[] | null = null;
+
+	constructor(
+		keyword: Keyword,
+		words: readonly string[],
+		number: number,
+		file: number,
+		line: number,
+		column: number,
+	) {
+		this.keyword = keyword;
+		this.words = words;
+		this.number = number;
+		this.file = file;
+		this.line = line;
+		this.column = column;
+	}
+
+	get name(): string {
+		return this.keyword.name;
+	}
+
+	/** The caret stands under the keyword. */
+	get length(): number {
+		return this.keyword.name.length;
+	}
+}
+
+interface Outer {
+	readonly block: BlockName;
+	/** As it is called in messages: `vrrp_instance VI_1`. */
+	readonly title: string;
+}
+
+export class StatementReader {
+	readonly #reader: LineReader;
+	readonly #findings: Findings;
+	/** Words of the last argument that was read. */
+	#words: readonly string[] = NO_WORDS;
+	#number = Number.NaN;
+
+	constructor(reader: LineReader, findings: Findings) {
+		this.#reader = reader;
+		this.#findings = findings;
+	}
+
+	/** The whole configuration. */
+	readRoot(): Statement[] {
+		return this.#readBody(grammars.root, { block: "root", title: "" }, 0);
+	}
+
+	#readBody(grammar: BlockGrammar, outer: Outer, depth: number): Statement[] {
+		const reader = this.#reader;
+		const body: Statement[] = [];
+		while (reader.next()) {
+			const lexer = reader.current;
+			if (lexer.closes) {
+				if (depth > 0) {
+					this.#checkRepeats(body, outer);
+					return body;
+				}
+				this.#findings.report(reader.place(0), {
+					severity: "error",
+					code: "extra-brace",
+					message: '"}" closes nothing',
+					lost: "the brace; perhaps the block above it was closed too early",
+				});
+				continue;
+			}
+			if (lexer.count === 0) {
+				this.#strayBrace();
+				continue;
+			}
+			if (lexer.unterminated) this.#unterminatedQuote();
+			const keyword = grammar.get(lexer.word(0));
+			if (keyword === undefined) this.#unknownKeyword(lexer.word(0), grammar, outer);
+			else {
+				const statement = this.#readStatement(keyword, outer, depth);
+				if (statement !== null) body.push(statement);
+			}
+		}
+		if (depth > 0) this.#missingBrace(outer);
+		this.#checkRepeats(body, outer);
+		return body;
+	}
+
+	#readStatement(keyword: Keyword, outer: Outer, depth: number): Statement | null {
+		const reader = this.#reader;
+		const lexer = reader.current;
+		const { file, line, column } = reader;
+		const { argument } = keyword;
+		if (keyword.old !== null || !keyword.inEffect || lexer.overflow) this.#remarks(keyword, outer);
+		if (argument.kind === "block") {
+			const place = reader.place(0);
+			const words = this.#namesOf(keyword, argument.names, outer);
+			const title = words === null ? keyword.name : [keyword.name, ...words].join(" ");
+			if (!this.#openBlock(keyword, title, place)) return null;
+			const body = this.#readBody(grammars[argument.block], { block: argument.block, title }, depth + 1);
+			if (words === null) return null;
+			const statement = new Statement(keyword, words, Number.NaN, file, line, column);
+			statement.body = body;
+			return statement;
+		}
+		if (argument.kind === "lines") {
+			const place = reader.place(0);
+			const words = this.#namesOf(keyword, argument.named === true ? "one" : "none", outer);
+			if (!this.#openBlock(keyword, keyword.name, place)) return null;
+			const lines = this.#readLines(keyword.name);
+			if (words === null) return null;
+			const statement = new Statement(keyword, words, Number.NaN, file, line, column);
+			statement.lines = lines;
+			return statement;
+		}
+		const opens = lexer.opens;
+		const good = this.#readArgument(keyword, argument);
+		const statement = good ? new Statement(keyword, this.#words, this.#number, file, line, column) : null;
+		if (opens) this.#unexpectedBlock(keyword);
+		return statement;
+	}
+
+	/** The words between a block's keyword and its brace; null when they are missing or wrong. */
+	#namesOf(keyword: Keyword, names: "none" | "one" | "service" | "server", outer: Outer): string[] | null {
+		const lexer = this.#reader.current;
+		const least = names === "none" ? 0 : 1;
+		const most = names === "none" ? 0 : names === "one" ? 1 : names === "service" ? 3 : 2;
+		if (lexer.count - 1 < least) {
+			this.#findings.report(this.#reader.place(0), {
+				severity: "error",
+				code: "missing-argument",
+				message: `${keyword.name} needs ${names === "one" ? "a name" : names === "server" ? "an address" : "an address, a fwmark or a group"}`,
+				lost: `the whole block${outer.title === "" ? "" : ` within ${outer.title}`}`,
+				exitStatus: 2,
+			});
+			return null;
+		}
+		if (lexer.count - 1 > most) this.#extraWords(most + 1);
+		if (least === 0) return [];
+		const words: string[] = [];
+		for (let index = 1; index < lexer.count && index <= most; index++) words.push(lexer.word(index));
+		return words;
+	}
+
+	/** Sees to the opening brace, on this line or alone on the next one. False: there is no block at all. */
+	#openBlock(keyword: Keyword, title: string, place: Place): boolean {
+		const reader = this.#reader;
+		if (reader.current.opens) return true;
+		if (reader.next()) {
+			if (reader.current.opens && reader.current.count === 0) return true;
+			reader.hold();
+		}
+		const next = reader.current;
+		const root = next.count > 0 && keyword.argument.kind === "block" && grammars.root.get(next.word(0));
+		this.#findings.report(place, {
+			severity: "error",
+			code: "missing-brace",
+			message: `${title} needs a block: "{" is missing`,
+			...(root ? { lost: `${keyword.name} has no settings` } : {}),
+			suggestion: `write "${title} {"`,
+		});
+		// As keepalived does, what follows is taken for the block, unless it plainly begins another one.
+		return !root && !next.closes;
+	}
+
+	#readLines(title: string): DataLine[] {
+		const reader = this.#reader;
+		const lines: DataLine[] = [];
+		while (reader.next()) {
+			const lexer = reader.current;
+			if (lexer.closes) return lines;
+			if (lexer.unterminated) this.#unterminatedQuote();
+			if (lexer.opens) {
+				this.#findings.report(reader.place(Math.max(0, lexer.count - 1)), {
+					severity: "error",
+					code: "unexpected-brace",
+					message: `a block cannot stand in ${title}`,
+					lost: "the block",
+				});
+				this.#skipBlock();
+				continue;
+			}
+			const words: string[] = new Array(lexer.count);
+			for (let index = 0; index < lexer.count; index++) words[index] = lexer.word(index);
+			lines.push(new DataLine(words, reader.file, reader.line, reader.column));
+		}
+		this.#missingBrace({ block: "root", title });
+		return lines;
+	}
+
+	/** Reads past the end of a block whose opening brace was read. */
+	#skipBlock(): void {
+		let depth = 1;
+		while (depth > 0 && this.#reader.next()) {
+			if (this.#reader.current.opens) depth++;
+			else if (this.#reader.current.closes) depth--;
+		}
+	}
+
+	#unknownKeyword(name: string, grammar: BlockGrammar, outer: Outer): void {
+		const reader = this.#reader;
+		const place = reader.place(0);
+		const where = outer.title === "" ? "at the outermost level" : `in ${outer.title}`;
+		const similar = nearest(name, grammar.keys());
+		const elsewhere = similar === null ? homesOf(name) : [];
+		const suggestion =
+			similar !== null
+				? `did you mean "${similar}"?`
+				: elsewhere.length > 0
+					? `it belongs into ${elsewhere.join(" or ")}`
+					: undefined;
+		let opens = reader.current.opens;
+		if (!opens && reader.next()) {
+			if (reader.current.opens && reader.current.count === 0) opens = true;
+			else reader.hold();
+		}
+		const lost = !opens
+			? "this line"
+			: outer.block === "root"
+				? "the whole block"
+				: `the whole block; keepalived would lose the rest of ${outer.title} as well, Drover reads on after it`;
+		this.#findings.report(place, {
+			severity: "error",
+			code: "unknown-keyword",
+			message: `there is no keyword "${name}" ${where}`,
+			lost,
+			...(suggestion === undefined ? {} : { suggestion }),
+		});
+		if (opens) this.#skipBlock();
+	}
+
+	#remarks(keyword: Keyword, outer: Outer): void {
+		const place = this.#reader.place(0);
+		if (this.#reader.current.overflow)
+			this.#findings.report(place, {
+				severity: "error",
+				code: "limit-words",
+				message: `the line has more than ${limits.words} words`,
+				lost: "the words in excess",
+			});
+		if (keyword.old !== null)
+			this.#findings.reportOnce(`old ${outer.block} ${keyword.name}`, place, {
+				severity: "hint",
+				code: keyword.old === "unknown" ? "old-spelling" : "deprecated",
+				message: `${keyword.name} is an old spelling`,
+				...(keyword.replacedBy === null
+					? {}
+					: {
+							suggestion:
+								keyword.replacedBy === ""
+									? "it has no effect and can be left out"
+									: `write "${keyword.replacedBy}"`,
+						}),
+				exitStatus: 5,
+			});
+		if (!keyword.inEffect)
+			this.#findings.reportOnce(`not-in-effect ${outer.block} ${keyword.name}`, place, {
+				severity: "warning",
+				code: "not-in-effect",
+				message: `${keyword.name} is accepted, not in effect yet`,
+				lost: keyword.effect,
+			});
+	}
+
+	/** Checks and keeps the words behind the keyword; false when the statement must be dropped. */
+	#readArgument(keyword: Keyword, argument: Argument): boolean {
+		const lexer = this.#reader.current;
+		const given = lexer.count - 1;
+		this.#words = NO_WORDS;
+		this.#number = Number.NaN;
+		switch (argument.kind) {
+			case "flag":
+				if (given > 0) this.#extraWords(1);
+				return true;
+			case "boolean": {
+				if (given === 0) {
+					this.#number = 1;
+					return true;
+				}
+				if (given > 1) this.#extraWords(2);
+				const text = lexer.word(1);
+				if (text === "on" || text === "true" || text === "yes") this.#number = 1;
+				else if (text === "off" || text === "false" || text === "no") this.#number = 0;
+				else return this.#bad(keyword, 1, `"${text}" is neither on nor off`);
+				return true;
+			}
+			case "integer": {
+				if (given === 0) {
+					if (argument.bare === undefined) return this.#missing(keyword);
+					this.#number = argument.bare;
+					return true;
+				}
+				if (given > 1) this.#extraWords(2);
+				return this.#bounded(keyword, argument, parseWhole(lexer.word(1).trim()), "a whole number", String);
+			}
+			case "seconds": {
+				if (given === 0) {
+					if (argument.bare === undefined) return this.#missing(keyword);
+					this.#number = argument.bare * 1_000_000;
+					return true;
+				}
+				if (given > 1) this.#extraWords(2);
+				const text = lexer.word(1).trim();
+				const micros = argument.whole ? parseWhole(text) * 1_000_000 : parseSeconds(text);
+				const what = argument.whole
+					? "a whole number of seconds"
+					: "a number of seconds with at most 6 decimals";
+				return this.#bounded(keyword, argument, micros, what, secondsText, 1_000_000);
+			}
+			case "milliseconds": {
+				if (given === 0) return this.#missing(keyword);
+				if (given > 1) this.#extraWords(2);
+				const micros = parseScaled(lexer.word(1).trim(), 3);
+				const what = "a number of milliseconds with at most 3 decimals";
+				return this.#bounded(keyword, argument, micros, what, (value) => String(value / 1000), 1000);
+			}
+			case "word": {
+				if (given === 0) {
+					if (argument.optional === true) return true;
+					return this.#missing(keyword);
+				}
+				if (given > 1) this.#extraWords(2);
+				const text = lexer.word(1);
+				if (argument.max !== undefined && text.length > argument.max)
+					return this.#bad(keyword, 1, `"${text}" is longer than ${argument.max} characters`);
+				this.#words = [text];
+				return true;
+			}
+			case "choice": {
+				if (given === 0) return this.#missing(keyword);
+				if (given > 1) this.#extraWords(2);
+				const text = argument.anyCase === true ? lexer.word(1).toUpperCase() : lexer.word(1);
+				if (!argument.values.includes(text)) {
+					const similar =
+						argument.values.find((value) => value.toLowerCase() === text.toLowerCase()) ??
+						nearest(text, argument.values);
+					return this.#bad(
+						keyword,
+						1,
+						`"${lexer.word(1)}" is none of ${argument.values.join(", ")}`,
+						similar === null ? undefined : `did you mean "${similar}"?`,
+					);
+				}
+				this.#words = [text];
+				return true;
+			}
+			case "address": {
+				if (given === 0) return this.#missing(keyword);
+				if (given > 1) this.#extraWords(2);
+				const text = lexer.word(1);
+				const four = parseIpv4(text);
+				const six = four === null ? parseIpv6(text) : null;
+				if (four === null && six === null) return this.#bad(keyword, 1, `"${text}" is no IP address`);
+				if (argument.family === "inet" && four === null)
+					return this.#bad(keyword, 1, `"${text}" is no IPv4 address`);
+				if (argument.family === "inet6" && six === null)
+					return this.#bad(keyword, 1, `"${text}" is no IPv6 address`);
+				if (argument.multicast === true && !(four !== null ? (four[0]! & 0xf0) === 0xe0 : six![0] === 0xff))
+					return this.#bad(keyword, 1, `"${text}" is no multicast address`);
+				this.#words = [text];
+				return true;
+			}
+			case "interface": {
+				if (given === 0) return this.#missing(keyword);
+				if (given > 1) this.#extraWords(2);
+				const text = lexer.word(1);
+				if (text.length > 15)
+					return this.#bad(keyword, 1, `"${text}" is too long for an interface: at most 15 characters`);
+				this.#words = [text];
+				return true;
+			}
+			case "command": {
+				if (given === 0) return argument.optional === true ? true : this.#missing(keyword);
+				const words = commandWords(lexer.raw());
+				if (words === null) return this.#bad(keyword, 1, "a quote is not closed");
+				if (argument.style === "notify" && words.length > 4) this.#extraWords(Math.min(4, lexer.count - 1));
+				this.#words = words.slice(1);
+				return true;
+			}
+			case "identity":
+				if (given === 0) return this.#missing(keyword);
+				if (given > 2) this.#extraWords(3);
+				this.#words = given === 1 ? [lexer.word(1)] : [lexer.word(1), lexer.word(2)];
+				return true;
+			case "weight": {
+				if (given === 0) return this.#missing(keyword);
+				this.#words = this.#rest(1);
+				const option = this.#words[1];
+				if (option !== undefined && option !== "reverse" && option !== "noreverse")
+					return this.#bad(keyword, 2, `"${option}" is neither reverse nor noreverse`);
+				if (given > 2) this.#extraWords(3);
+				return this.#bounded(keyword, argument, parseWhole(lexer.word(1).trim()), "a whole number", String);
+			}
+			case "words":
+				if (given < argument.least) return this.#missing(keyword);
+				if (argument.most !== undefined && given > argument.most) this.#extraWords(argument.most + 1);
+				this.#words =
+					keyword.name === "regex"
+						? (commandWords(lexer.raw())?.slice(1) ?? this.#rest(1))
+						: this.#rest(1, argument.most);
+				return true;
+			case "lines":
+			case "block":
+				throw new Error(`${keyword.name} is a block`);
+		}
+	}
+
+	#rest(from: number, most: number = limits.words): string[] {
+		const lexer = this.#reader.current;
+		const words: string[] = [];
+		for (let index = from; index < lexer.count && index < from + most; index++) words.push(lexer.word(index));
+		return words;
+	}
+
+	#bounded(
+		keyword: Keyword,
+		bounds: { readonly min: number; readonly max: number; readonly clamp?: boolean },
+		value: number,
+		what: string,
+		show: (value: number) => string,
+		scale = 1,
+	): boolean {
+		const min = bounds.min * scale;
+		const max = bounds.max * scale;
+		if (value >= min && value <= max) {
+			this.#number = value;
+			return true;
+		}
+		const text = this.#reader.current.word(1);
+		if (Number.isNaN(value)) return this.#bad(keyword, 1, `"${text}" is not ${what}`);
+		const range = `${show(Math.round(min))} to ${show(Math.round(max))}`;
+		if (bounds.clamp !== true) return this.#bad(keyword, 1, `${text} is out of range: ${range}`);
+		this.#number = value < min ? min : max;
+		this.#findings.report(this.#reader.place(1), {
+			severity: "warning",
+			code: "out-of-range",
+			message: `${keyword.name} ${text} is out of range: ${range}; ${show(this.#number)} is used`,
+			exitStatus: 5,
+		});
+		return true;
+	}
+
+	#bad(keyword: Keyword, index: number, why: string, suggestion?: string): false {
+		this.#findings.report(this.#reader.place(index), {
+			severity: "error",
+			code: /out of range/.test(why) ? "out-of-range" : "bad-argument",
+			message: `${keyword.name}: ${why}`,
+			lost: `${keyword.name}${keyword.fallback === "" ? "" : `; its default holds: ${keyword.fallback}`}`,
+			...(suggestion === undefined ? {} : { suggestion }),
+		});
+		return false;
+	}
+
+	#missing(keyword: Keyword): false {
+		this.#findings.report(this.#reader.place(0), {
+			severity: "error",
+			code: "missing-argument",
+			message: `${keyword.name} needs ${describe(keyword.argument)}`,
+			lost: `${keyword.name}; keepalived would not even start`,
+			exitStatus: 2,
+		});
+		return false;
+	}
+
+	#extraWords(from: number): void {
+		const reader = this.#reader;
+		const lexer = reader.current;
+		const words = this.#rest(from);
+		this.#findings.report(reader.place(from), {
+			severity: "warning",
+			code: "extra-words",
+			message: `"${words.join(" ")}" after ${lexer.word(0)} is not read`,
+		});
+	}
+
+	#unexpectedBlock(keyword: Keyword): void {
+		this.#findings.report(this.#reader.place(0), {
+			severity: "error",
+			code: "unexpected-brace",
+			message: `${keyword.name} takes no block`,
+			lost: "the block",
+		});
+		this.#skipBlock();
+	}
+
+	#strayBrace(): void {
+		this.#findings.report(this.#reader.place(0), {
+			severity: "error",
+			code: "unexpected-brace",
+			message: '"{" opens a block without a keyword',
+			lost: 'everything up to its "}"',
+		});
+		this.#skipBlock();
+	}
+
+	#missingBrace(outer: Outer): void {
+		const reader = this.#reader;
+		this.#findings.reportOnce(
+			"missing closing brace",
+			{ file: reader.file, line: reader.line, column: 1, length: 1 },
+			{
+				severity: "error",
+				code: "missing-brace",
+				message: `the file ends within ${outer.title}: "}" is missing`,
+				lost: "nothing, if the brace belongs at the very end",
+			},
+		);
+	}
+
+	#unterminatedQuote(): void {
+		const reader = this.#reader;
+		this.#findings.report(reader.place(reader.current.count - 1), {
+			severity: "error",
+			code: "unterminated-quote",
+			message: "the quote is not closed on its line",
+			lost: "keepalived drops the quoted words; Drover reads them up to the end of the line",
+		});
+	}
+
+	/** A setting that is written twice: the last one holds. */
+	#checkRepeats(body: readonly Statement[], outer: Outer): void {
+		if (outer.block === "root") return;
+		const count = body.length;
+		if (count > 48) {
+			const seen = new Map<Keyword, Statement>();
+			for (const statement of body) {
+				const before = seen.get(statement.keyword);
+				if (before !== undefined && !mayRepeat(statement)) this.#repeated(before, statement, outer);
+				seen.set(statement.keyword, statement);
+			}
+			return;
+		}
+		for (let index = 1; index < count; index++) {
+			const { keyword } = body[index]!;
+			for (let earlier = 0; earlier < index; earlier++)
+				if (body[earlier]!.keyword === keyword) {
+					if (!mayRepeat(body[index]!)) this.#repeated(body[earlier]!, body[index]!, outer);
+					break;
+				}
+		}
+	}
+
+	#repeated(first: Statement, second: Statement, outer: Outer): void {
+		this.#findings.report(second, {
+			severity: "warning",
+			code: "repeated",
+			message: `${second.name} stands twice in ${outer.title}: this one holds, the one in line ${first.line} does not`,
+		});
+	}
+}
+
+const repeatable = new Set([
+	"key",
+	"interface",
+	"include_check",
+	"regex_options",
+	"status_code",
+	"neighbor_ip",
+]);
+
+function mayRepeat(statement: Statement): boolean {
+	const { kind } = statement.keyword.argument;
+	return kind === "block" || kind === "lines" || kind === "flag" || repeatable.has(statement.name);
+}
+
+/** Blocks that know a keyword of this name. */
+function homesOf(name: string): string[] {
+	const homes: string[] = [];
+	for (const [block, grammar] of Object.entries(grammars))
+		if (grammar.has(name) && homes.length < 3) homes.push(block === "root" ? "the outermost level" : block);
+	return homes;
+}
+
+/** What an argument is, for "needs …". */
+export function describe(argument: Argument): string {
+	switch (argument.kind) {
+		case "flag":
+			return "nothing";
+		case "boolean":
+			return "on or off";
+		case "integer":
+			return `a number from ${argument.min} to ${argument.max}`;
+		case "seconds":
+			return argument.whole ? "a whole number of seconds" : "a number of seconds";
+		case "milliseconds":
+			return "a number of milliseconds";
+		case "word":
+			return "a word";
+		case "choice":
+			return `one of ${argument.values.join(", ")}`;
+		case "address":
+			return argument.family === "inet"
+				? "an IPv4 address"
+				: argument.family === "inet6"
+					? "an IPv6 address"
+					: "an IP address";
+		case "interface":
+			return "an interface";
+		case "command":
+			return "a command";
+		case "identity":
+			return "a user";
+		case "weight":
+			return "a weight";
+		case "words":
+			return argument.grammar;
+		case "lines":
+		case "block":
+			return "a block";
+	}
+}
