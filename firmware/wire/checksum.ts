@@ -14,3 +14,13 @@ export function onesComplementSum(bytes: Uint8Array, seed = 0): number {
 export function internetChecksum(bytes: Uint8Array, seed = 0): number {
 	return ~onesComplementSum(bytes, seed) & 0xffff;
 }
+
+/** The pseudo header's sum for the `seed` of TCP, UDP, ICMPv6 and VRRPv3 (RFC 9293 §3.1, RFC 8200 §8.1). */
+export function pseudoHeaderSum(
+	source: Uint8Array,
+	destination: Uint8Array,
+	protocol: number,
+	lengthBytes: number,
+): number {
+	return onesComplementSum(destination, onesComplementSum(source, protocol + lengthBytes));
+}
