@@ -12,8 +12,14 @@ run: ## boot two directors, two web servers and a client, and watch the traffic 
 test: ## run every suite (SUITE="unit sim" for some)
 	@image/setup.sh test && $(bun) test/run.ts $(SUITE)
 
-image: ## build the image into out/
-	@image/setup.sh build && $(bun) image/build.ts $(ARGS)
+image: ## build the disk image into out/
+	@image/setup.sh build && $(bun) image/release.ts $(ARGS)
+
+firmware: ## build the signed file that updates a box, into out/
+	@image/setup.sh build && $(bun) image/bundle.ts $(ARGS)
+
+flash: ## write the image to a disk: make flash DISK=/dev/sdX
+	@image/setup.sh build && $(bun) image/flash.ts $(DISK)
 
 bench: ## measure Drover beside its peers, as ratios
 	@image/setup.sh test && $(bun) test/bench/run.ts $(ARGS)
@@ -21,4 +27,4 @@ bench: ## measure Drover beside its peers, as ratios
 format: ## put every file into the house style
 	@$(bun) x biome check --write
 
-.PHONY: help run test image bench format
+.PHONY: help run test image firmware flash bench format

@@ -38,17 +38,23 @@ const LAB_ZSTD_LEVEL = 3;
 const RELEASE_ZSTD_LEVEL = 19;
 
 export async function build(options: BuildOptions): Promise<BootFiles> {
-	mkdirSync(outDirectory, { recursive: true });
-	const scratchDirectory = join(outDirectory, `.scratch-${process.pid}`);
+	// Each form keeps its own files, so that building one does not undo the other.
+	const directory = options.release ? join(outDirectory, "release") : outDirectory;
+	mkdirSync(directory, { recursive: true });
+	const scratchDirectory = join(directory, `.scratch-${process.pid}`);
 	mkdirSync(scratchDirectory, { recursive: true });
 	try {
-		return await buildInto(scratchDirectory, options);
+		return await buildInto(directory, scratchDirectory, options);
 	} finally {
 		rmSync(scratchDirectory, { recursive: true, force: true });
 	}
 }
 
-async function buildInto(scratchDirectory: string, options: BuildOptions): Promise<BootFiles> {
+async function buildInto(
+	directory: string,
+	scratchDirectory: string,
+	options: BuildOptions,
+): Promise<BootFiles> {
 	const kernel = findKernel();
 	const firmware = await bundleFirmware();
 	const version = await firmwareVersion(firmware.files.map(({ content }) => content));
@@ -57,10 +63,10 @@ async function buildInto(scratchDirectory: string, options: BuildOptions): Promi
 	const files: BootFiles = {
 		version,
 		kernelRelease: kernel.release,
-		vmlinuz: join(outDirectory, "vmlinuz"),
-		vmlinux: join(outDirectory, "vmlinux"),
-		initramfs: join(outDirectory, "initramfs.cpio.zst"),
-		root: join(outDirectory, "root.squashfs"),
+		vmlinuz: join(directory, "vmlinuz"),
+		vmlinux: join(directory, "vmlinux"),
+		initramfs: join(directory, "initramfs.cpio.zst"),
+		root: join(directory, "root.squashfs"),
 	};
 	const make = (path: string, digest: string, work: () => Uint8Array | Promise<Uint8Array | string>) =>
 		makeFile(path, digest, work, options.onProgress);
@@ -78,7 +84,7 @@ async function buildInto(scratchDirectory: string, options: BuildOptions): Promi
 	const root = rootTree({ kernel, bunPath, firmware, version, scratchDirectory });
 	await make(files.root, `${root.digest()} ${level}`, () => packSquashfs(root, level, scratchDirectory));
 
-	await make(join(outDirectory, "version.json"), `${version} ${kernel.release}`, () =>
+	await make(join(directory, "version.json"), `${version} ${kernel.release}`, () =>
 		new TextEncoder().encode(
 			`${JSON.stringify({ version, kernel: kernel.release, bun: Bun.version }, null, "\t")}\n`,
 		),
