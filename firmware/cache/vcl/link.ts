@@ -13,6 +13,7 @@ import {
 } from "./runtime.ts";
 import { support } from "./support.ts";
 import type { Program } from "./syntax/program.ts";
+import { backendsKey } from "./vmods/directors.ts";
 
 export function linkProgram(program: Program, generated: Generated, host: VclHost): LoadedVcl {
 	const backends = program.backends.map((definition) => host.backend(definition));
@@ -78,6 +79,3 @@ function housekeeping(
 		throw error;
 	}
 }
-
-/** Under this key vcl_init finds the backends (directors.lookup). */
-export const backendsKey: object = {};

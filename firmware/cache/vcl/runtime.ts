@@ -51,6 +51,8 @@ export interface HeaderFields {
 	header(lowerName: string): string | null;
 	/** Replaces every field of that name by one. The compiled code has checked `value` (no CR, LF, NUL …). */
 	setHeader(lowerName: string, name: string, value: string): void;
+	/** Adds a field after those that are there (vmod header). */
+	appendHeader(lowerName: string, name: string, value: string): void;
 	/** Removes every field of that name. */
 	unsetHeader(lowerName: string): void;
 	/** std.collect(): joins every field of that name into the first one. */

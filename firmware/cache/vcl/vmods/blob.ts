@@ -1,0 +1,189 @@
+/** vmod blob: binary data and its text encodings. A BLOB is a byte string. Reference §8.2. */
+import { VclFailure } from "../runtime.ts";
+import { vmod } from "./vmod.ts";
+
+type Encoding = "IDENTITY" | "BASE64" | "BASE64URL" | "BASE64URLNOPAD" | "BASE64CF" | "HEX" | "URL";
+type Case = "LOWER" | "UPPER" | "DEFAULT";
+
+const standard = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/** The last two digits and the padding character of each base 64; null: no padding. */
+const alphabets: {
+	readonly [Name in Encoding]?: { readonly last: string; readonly padding: string | null };
+} = {
+	BASE64: { last: "+/", padding: "=" },
+	BASE64URL: { last: "-_", padding: "=" },
+	BASE64URLNOPAD: { last: "-_", padding: null },
+	BASE64CF: { last: "-~", padding: "_" },
+};
+
+function encodeBase64(bytes: string, last: string, padding: string | null): string {
+	const text = btoa(bytes).replaceAll("+", last[0]!).replaceAll("/", last[1]!);
+	if (padding === null) return text.replace(/=+$/, "");
+	return padding === "=" ? text : text.replaceAll("=", padding);
+}
+
+function decodeBase64(text: string, last: string, padding: string | null): string {
+	const fail = (): never => {
+		throw new VclFailure(
+			"cannot decode, illegal encoding beginning with " + JSON.stringify(text.slice(0, 10)),
+		);
+	};
+	let digits = text;
+	if (padding !== null) {
+		let count = 0;
+		while (count < 2 && digits.endsWith(padding)) {
+			digits = digits.slice(0, -1);
+			count++;
+		}
+		if ((digits.length + count) % 4 !== 0) fail();
+	}
+	if (digits.length % 4 === 1) fail();
+	let plain = "";
+	for (const digit of digits) {
+		if (digit === last[0]) plain += "+";
+		else if (digit === last[1]) plain += "/";
+		else if (standard.indexOf(digit) >= 0 && standard.indexOf(digit) < 62) plain += digit;
+		else fail();
+	}
+	return atob(plain.padEnd(Math.ceil(plain.length / 4) * 4, "="));
+}
+
+function hex(code: number, wanted: Case): string {
+	const text = code.toString(16).padStart(2, "0");
+	return wanted === "UPPER" ? text.toUpperCase() : text;
+}
+
+export function encode(encoding: Encoding, wanted: Case, bytes: string): string {
+	if (wanted !== "DEFAULT" && encoding !== "HEX" && encoding !== "URL")
+		throw new VclFailure(`blob.encode(): case ${wanted} is illegal with encoding ${encoding}`);
+	switch (encoding) {
+		case "IDENTITY": {
+			// A string ends at a NUL.
+			if (bytes.includes("\0")) throw new VclFailure("blob.encode(): the blob contains a NUL byte");
+			return bytes;
+		}
+		case "HEX":
+			return Array.from(bytes, (byte) => hex(byte.charCodeAt(0), wanted)).join("");
+		case "URL":
+			return bytes.replace(/[^A-Za-z0-9._~-]/g, (byte) => `%${hex(byte.charCodeAt(0), wanted)}`);
+		default: {
+			const { last, padding } = alphabets[encoding]!;
+			return encodeBase64(bytes, last, padding);
+		}
+	}
+}
+
+/** `length` > 0: only that many characters of the text. */
+export function decode(encoding: Encoding, length: number, encoded: string): string {
+	const text = length > 0 ? encoded.slice(0, length) : encoded;
+	switch (encoding) {
+		case "IDENTITY":
+			return text;
+		case "HEX": {
+			if (!/^[0-9A-Fa-f]*$/.test(text))
+				throw new VclFailure(
+					`cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
+				);
+			// An odd number of digits has an implied leading zero.
+			const digits = text.length % 2 === 1 ? `0${text}` : text;
+			let bytes = "";
+			for (let at = 0; at < digits.length; at += 2)
+				bytes += String.fromCharCode(Number.parseInt(digits.slice(at, at + 2), 16));
+			return bytes;
+		}
+		case "URL":
+			if (/%(?![0-9A-Fa-f]{2})/.test(text))
+				throw new VclFailure(
+					`cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
+				);
+			return text.replace(/%([0-9A-Fa-f]{2})/g, (_whole, digits: string) =>
+				String.fromCharCode(Number.parseInt(digits, 16)),
+			);
+		default: {
+			const { last, padding } = alphabets[encoding]!;
+			return decodeBase64(text, last, padding);
+		}
+	}
+}
+
+const encodings = "{IDENTITY, BASE64, BASE64URL, BASE64URLNOPAD, BASE64CF, HEX, URL}";
+const cases = "{LOWER, UPPER, DEFAULT}";
+
+export const blob = vmod(
+	"blob",
+	[
+		[
+			"decode",
+			`ENUM ${encodings} decoding=IDENTITY, INT length=0, STRANDS encoded`,
+			"BLOB",
+			(_context, _host, decoding: Encoding, length: number, encoded: string) =>
+				decode(decoding, length, encoded),
+		],
+		[
+			"encode",
+			`ENUM ${encodings} encoding=IDENTITY, ENUM ${cases} case=DEFAULT, BLOB blob`,
+			"STRING",
+			(_context, _host, encoding: Encoding, wanted: Case, bytes: string | null) =>
+				bytes === null ? null : encode(encoding, wanted, bytes),
+		],
+		[
+			"transcode",
+			`ENUM ${encodings} decoding=IDENTITY, ENUM ${encodings} encoding=IDENTITY, ENUM ${cases} case=DEFAULT, INT length=0, STRANDS encoded`,
+			"STRING",
+			(
+				_context,
+				_host,
+				decoding: Encoding,
+				encoding: Encoding,
+				wanted: Case,
+				length: number,
+				encoded: string,
+			) => encode(encoding, wanted, decode(decoding, length, encoded)),
+		],
+		[
+			"same",
+			"BLOB, BLOB",
+			"BOOL",
+			(_context, _host, left: string | null, right: string | null) => left === right,
+		],
+		[
+			"equal",
+			"BLOB, BLOB",
+			"BOOL",
+			(_context, _host, left: string | null, right: string | null) => (left ?? "") === (right ?? ""),
+		],
+		["length", "BLOB", "INT", (_context, _host, bytes: string | null) => (bytes ?? "").length],
+		[
+			"sub",
+			"BLOB, BYTES length, BYTES offset = 0",
+			"BLOB",
+			(_context, _host, bytes: string | null, length: number, offset: number) => {
+				if (bytes === null || bytes === "") throw new VclFailure("blob.sub(): blob is empty");
+				if (offset + length > bytes.length)
+					throw new VclFailure(
+						`blob.sub(): size ${length} from offset ${offset} is greater than blob size ${bytes.length}`,
+					);
+				return bytes.slice(offset, offset + length);
+			},
+		],
+	],
+	[
+		{
+			name: "blob",
+			signature: `ENUM ${encodings} decoding=IDENTITY, STRANDS encoded`,
+			make: (_host, _name, decoding: Encoding, encoded: string) => ({
+				bytes: decode(decoding, 0, encoded),
+			}),
+			methods: [
+				["get", "", "BLOB", (self) => self.bytes],
+				[
+					"encode",
+					`ENUM ${encodings} encoding=IDENTITY, ENUM ${cases} case=DEFAULT`,
+					"STRING",
+					(self, _context, encoding: Encoding, wanted: Case) => encode(encoding, wanted, self.bytes),
+				],
+			],
+		},
+	],
+);

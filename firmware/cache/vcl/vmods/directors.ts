@@ -1,0 +1,460 @@
+/** vmod directors: round robin, fallback, random, hash and shard. Reference §8.2. */
+import { type Director, type VclContext, VclFailure, type VclHost } from "../runtime.ts";
+import { firstWord, hashPoint, pickByWeight, pickFirst, pickInTurn, type Weighted } from "./pick.ts";
+import { buildRing, pickShard, type RingPoint } from "./ring.ts";
+import { vmod } from "./vmod.ts";
+
+/** Bound of members of one director. */
+const maxMembers = 10_000;
+
+const twoToThe32 = 2 ** 32;
+
+/** vcl_init finds the program's backends under this key of its task state. */
+export const backendsKey: object = {};
+
+/** A picking director that others can hold: `choose` decides, members may be directors themselves. */
+abstract class Base implements Director {
+	readonly name: string;
+	readonly host: VclHost;
+	readonly definition = null;
+
+	constructor(host: VclHost, name: string) {
+		this.host = host;
+		this.name = name;
+	}
+
+	abstract members(): readonly Director[];
+	abstract choose(context: VclContext | null): Director | null;
+
+	resolve(context: VclContext | null): Director | null {
+		return this.choose(context)?.resolve(context) ?? null;
+	}
+
+	healthy(context: VclContext | null): boolean {
+		return this.members().some((member) => member.healthy(context));
+	}
+
+	get changedAt(): number {
+		return Math.max(0, ...this.members().map(({ changedAt }) => changedAt));
+	}
+
+	/** What `.backend()` gives: the director itself, so that the choice falls when the fetch begins. */
+	get director(): Director {
+		return this;
+	}
+}
+
+class List extends Base {
+	readonly list: Director[] = [];
+
+	members(): readonly Director[] {
+		return this.list;
+	}
+
+	choose(_context: VclContext | null): Director | null {
+		return null;
+	}
+
+	add(backend: Director | null): void {
+		if (backend === null) throw new VclFailure(`${this.name}: NULL backend cannot be added`);
+		if (this.list.length >= maxMembers)
+			throw new VclFailure(`${this.name}: more than ${maxMembers} backends`);
+		this.list.push(backend);
+	}
+
+	remove(backend: Director | null): void {
+		const index = this.list.indexOf(backend!);
+		if (index >= 0) this.list.splice(index, 1);
+	}
+}
+
+class RoundRobin extends List {
+	private turn = 0;
+
+	override choose(context: VclContext | null): Director | null {
+		const { member, turn } = pickInTurn(this.list, (each) => each.healthy(context), this.turn);
+		this.turn = turn;
+		return member;
+	}
+}
+
+class Fallback extends List {
+	private current = 0;
+	private readonly sticky: boolean;
+
+	constructor(host: VclHost, name: string, sticky: boolean) {
+		super(host, name);
+		this.sticky = sticky;
+	}
+
+	override choose(context: VclContext | null): Director | null {
+		const { member, current } = pickFirst(
+			this.list,
+			(each) => each.healthy(context),
+			this.sticky,
+			this.current,
+		);
+		this.current = current;
+		return member;
+	}
+}
+
+class WeightedList extends Base {
+	readonly list: Weighted<Director>[] = [];
+
+	members(): readonly Director[] {
+		return this.list.map(({ member }) => member);
+	}
+
+	choose(context: VclContext | null): Director | null {
+		return this.at(context, this.host.random());
+	}
+
+	at(context: VclContext | null, point: number): Director | null {
+		return pickByWeight(this.list, (each) => each.healthy(context), point);
+	}
+
+	add(member: Director | null, weight: number): void {
+		if (member === null) throw new VclFailure(`${this.name}: NULL backend cannot be added`);
+		if (this.list.length >= maxMembers)
+			throw new VclFailure(`${this.name}: more than ${maxMembers} backends`);
+		this.list.push({ member, weight });
+	}
+
+	remove(member: Director | null): void {
+		const index = this.list.findIndex((each) => each.member === member);
+		if (index >= 0) this.list.splice(index, 1);
+	}
+}
+
+interface ShardMember {
+	readonly backend: Director;
+	readonly ident: string;
+	/** Null: the director's own. */
+	readonly rampupSeconds: number | null;
+	readonly weight: number;
+}
+
+interface ShardSettings {
+	by?: "HASH" | "URL" | "KEY" | "BLOB";
+	key?: number;
+	keyBlob?: string;
+	alternative?: number;
+	warmup?: number;
+	rampup?: boolean;
+	healthy?: "CHOSEN" | "IGNORE" | "ALL";
+}
+
+class ShardParam {
+	settings: ShardSettings = {};
+}
+
+const taskParams = {};
+
+class Shard extends Base {
+	private list: ShardMember[] = [];
+	private ring: readonly RingPoint[] = [];
+	private changed = false;
+	private replicas = 67;
+	warmup = 0;
+	rampupSeconds = 0;
+	associated: ShardParam | null = null;
+
+	members(): readonly Director[] {
+		return this.list.map(({ backend }) => backend);
+	}
+
+	add(backend: Director | null, ident: string | null, rampup: number | null, weight: number): boolean {
+		if (backend === null || this.list.length >= maxMembers) return false;
+		const name = ident ?? backend.name;
+		if (this.list.some((each) => each.backend === backend && each.ident === name)) return false;
+		this.list.push({ backend, ident: name, rampupSeconds: rampup, weight: Math.max(1, weight) });
+		this.changed = true;
+		return true;
+	}
+
+	remove(backend: Director | null, ident: string | null): boolean {
+		const before = this.list.length;
+		this.list = this.list.filter(
+			(each) =>
+				!(
+					(backend === null || each.backend === backend) &&
+					(ident === null || each.ident === ident) &&
+					(backend !== null || ident !== null)
+				),
+		);
+		this.changed = true;
+		return this.list.length < before;
+	}
+
+	clear(): boolean {
+		this.list = [];
+		this.changed = true;
+		return true;
+	}
+
+	reconfigure(replicas: number): boolean {
+		if (replicas <= 0) return false;
+		this.replicas = replicas;
+		this.ring = buildRing(this.list, replicas);
+		this.changed = false;
+		return true;
+	}
+
+	choose(context: VclContext | null): Director | null {
+		return this.pick(context, {});
+	}
+
+	pick(context: VclContext | null, given: ShardSettings): Director | null {
+		// Changes of one task take effect together; nobody has to call reconfigure for the first ring.
+		if (this.changed) this.reconfigure(this.replicas);
+		const settings = { ...this.associated?.settings, ...given };
+		const index = pickShard(
+			this.ring,
+			this.list.length,
+			{
+				key: this.keyOf(context, settings),
+				alternative: settings.alternative ?? 0,
+				warmup: settings.warmup ?? -1,
+				rampup: settings.rampup ?? true,
+				healthy: settings.healthy ?? "CHOSEN",
+			},
+			{
+				healthy: (member) => this.list[member]!.backend.healthy(context),
+				changedAt: (member) => this.list[member]!.backend.changedAt,
+				rampupSeconds: (member) => this.list[member]!.rampupSeconds ?? this.rampupSeconds,
+				defaultWarmup: this.warmup,
+				now: context?.now ?? this.host.clock(),
+				random: () => this.host.random(),
+			},
+		);
+		return index === null ? null : this.list[index]!.backend;
+	}
+
+	private keyOf(context: VclContext | null, settings: ShardSettings): number {
+		switch (settings.by ?? "HASH") {
+			case "KEY":
+				return (settings.key ?? 0) >>> 0;
+			case "BLOB": {
+				const bytes = settings.keyBlob ?? "";
+				return firstWord(Array.from(bytes, (byte) => byte.charCodeAt(0)));
+			}
+			case "URL":
+				return hashPoint((context?.bereq ?? context?.req)?.url ?? "");
+			default: {
+				const digest = (context?.bereq ?? context?.req)?.hash ?? "";
+				return firstWord(Array.from(digest.slice(0, 4), (byte) => byte.charCodeAt(0)));
+			}
+		}
+	}
+}
+
+/** Only what was given: absent arguments must not hide associated parameters. */
+function given(settings: ShardSettings): ShardSettings {
+	return Object.fromEntries(
+		Object.entries(settings).filter(([, value]) => value !== undefined && value !== null),
+	) as ShardSettings;
+}
+
+/** A decision that is taken when the fetch begins. */
+function lazily(shard: Shard, settings: ShardSettings): Director {
+	return {
+		name: shard.name,
+		definition: null,
+		get changedAt() {
+			return shard.changedAt;
+		},
+		healthy: (context) => shard.healthy(context),
+		resolve: (context) => shard.pick(context, settings)?.resolve(context) ?? null,
+	};
+}
+
+function shardParamOf(context: VclContext, blob: unknown): ShardSettings {
+	if (blob instanceof ShardParam) return settingsOf(context, blob);
+	return {};
+}
+
+/** Parameters set in a task count for that task only. */
+function settingsOf(context: VclContext | null, param: ShardParam): ShardSettings {
+	const task = context?.taskState.get(taskParams) as Map<ShardParam, ShardSettings> | undefined;
+	return task?.get(param) ?? param.settings;
+}
+
+function storeSettings(context: VclContext, param: ShardParam, settings: ShardSettings): void {
+	if (context.method === "vcl_init") {
+		param.settings = settings;
+		return;
+	}
+	let task = context.taskState.get(taskParams) as Map<ShardParam, ShardSettings> | undefined;
+	if (task === undefined) {
+		task = new Map();
+		context.taskState.set(taskParams, task);
+	}
+	task.set(param, { ...param.settings, ...settings });
+}
+
+const shardParameters =
+	"[ ENUM {HASH, URL, KEY, BLOB} by ], [ INT key ], [ BLOB key_blob ], [ INT alt ], [ REAL warmup ], [ BOOL rampup ], [ ENUM {CHOSEN, IGNORE, ALL} healthy ]";
+
+export const directors = vmod(
+	"directors",
+	[
+		[
+			"lookup",
+			"STRING",
+			"BACKEND",
+			(context, _host, name: string | null) => {
+				if (context.method !== "vcl_init" && context.method !== "vcl_fini")
+					throw new VclFailure("lookup() may only be called from vcl_init / vcl_fini");
+				const backends = context.taskState.get(backendsKey) as ReadonlyMap<string, Director>;
+				return backends.get(name ?? "") ?? null;
+			},
+		],
+	],
+	[
+		{
+			name: "round_robin",
+			signature: "",
+			make: (host, name) => new RoundRobin(host, name),
+			methods: [
+				["add_backend", "BACKEND", "VOID", (self, _context, backend) => self.add(backend)],
+				["remove_backend", "BACKEND", "VOID", (self, _context, backend) => self.remove(backend)],
+				["backend", "", "BACKEND", (self) => self],
+			],
+		},
+		{
+			name: "fallback",
+			signature: "BOOL sticky = 0",
+			make: (host, name, sticky: boolean) => new Fallback(host, name, sticky),
+			methods: [
+				["add_backend", "BACKEND", "VOID", (self, _context, backend) => self.add(backend)],
+				["remove_backend", "BACKEND", "VOID", (self, _context, backend) => self.remove(backend)],
+				["backend", "", "BACKEND", (self) => self],
+			],
+		},
+		{
+			name: "random",
+			signature: "",
+			make: (host, name) => new WeightedList(host, name),
+			methods: [
+				["add_backend", "BACKEND, REAL", "VOID", (self, _c, backend, weight) => self.add(backend, weight)],
+				["remove_backend", "BACKEND", "VOID", (self, _context, backend) => self.remove(backend)],
+				["backend", "", "BACKEND", (self) => self],
+			],
+		},
+		{
+			name: "hash",
+			signature: "",
+			make: (host, name) => new WeightedList(host, name),
+			methods: [
+				[
+					"add_backend",
+					"BACKEND, REAL weight = 1.0",
+					"VOID",
+					(self, _c, backend, weight) => self.add(backend, weight),
+				],
+				["remove_backend", "BACKEND", "VOID", (self, _context, backend) => self.remove(backend)],
+				[
+					"backend",
+					"STRANDS",
+					"BACKEND",
+					(self: WeightedList, context, key: string) => self.at(context, hashPoint(key) / twoToThe32),
+				],
+			],
+		},
+		{
+			name: "shard",
+			signature: "",
+			make: (host, name) => new Shard(host, name),
+			methods: [
+				[
+					"set_warmup",
+					"REAL probability=0.0",
+					"VOID",
+					(self: Shard, context, probability: number) => {
+						if (probability < 0 || probability >= 1)
+							context.log("VCL_Error", `shard ${self.name}: .set_warmup(${probability}) ignored`);
+						else self.warmup = probability;
+					},
+				],
+				[
+					"set_rampup",
+					"DURATION duration=0",
+					"VOID",
+					(self: Shard, _context, duration: number) => {
+						self.rampupSeconds = duration;
+					},
+				],
+				[
+					"associate",
+					"BLOB param=0",
+					"VOID",
+					(self: Shard, _context, param) => {
+						self.associated = param instanceof ShardParam ? param : null;
+					},
+				],
+				[
+					"add_backend",
+					"BACKEND backend, [STRING ident], [DURATION rampup], [REAL weight]",
+					"BOOL",
+					(self: Shard, _context, backend, ident, rampup, weight) =>
+						self.add(backend, ident ?? null, rampup ?? null, weight ?? 1),
+				],
+				[
+					"remove_backend",
+					"[BACKEND backend=0], [STRING ident=0]",
+					"BOOL",
+					(self: Shard, _context, backend, ident) => self.remove(backend ?? null, ident ?? null),
+				],
+				["clear", "", "BOOL", (self: Shard) => self.clear()],
+				[
+					"reconfigure",
+					"INT replicas=67",
+					"BOOL",
+					(self: Shard, _context, replicas: number) => self.reconfigure(replicas),
+				],
+				["key", "STRANDS", "INT", (_self, _context, text: string) => hashPoint(text)],
+				[
+					"backend",
+					`${shardParameters}, [ BLOB param ], [ ENUM {NOW, LAZY} resolve]`,
+					"BACKEND",
+					(self: Shard, context, by, key, keyBlob, alternative, warmup, rampup, healthy, param, resolve) => {
+						const settings = {
+							...(self.associated === null ? {} : settingsOf(context, self.associated)),
+							...shardParamOf(context, param),
+							...given({ by, key, keyBlob, alternative, warmup, rampup, healthy }),
+						};
+						const lazy = resolve === undefined ? by === undefined : resolve === "LAZY";
+						return lazy ? lazily(self, settings) : self.pick(context, settings);
+					},
+				],
+				["debug", "INT", "VOID", () => undefined],
+			],
+		},
+		{
+			name: "shard_param",
+			signature: "",
+			make: () => new ShardParam(),
+			methods: [
+				["clear", "", "VOID", (self: ShardParam, context) => storeSettings(context, self, {})],
+				[
+					"set",
+					shardParameters,
+					"VOID",
+					(self: ShardParam, context, by, key, keyBlob, alternative, warmup, rampup, healthy) =>
+						storeSettings(context, self, {
+							...settingsOf(context, self),
+							...given({ by, key, keyBlob, alternative, warmup, rampup, healthy }),
+						}),
+				],
+				["get_by", "", "STRING", (self, context) => settingsOf(context, self).by ?? "HASH"],
+				["get_key", "", "INT", (self, context) => settingsOf(context, self).key ?? 0],
+				["get_alt", "", "INT", (self, context) => settingsOf(context, self).alternative ?? 0],
+				["get_warmup", "", "REAL", (self, context) => settingsOf(context, self).warmup ?? -1],
+				["get_rampup", "", "BOOL", (self, context) => settingsOf(context, self).rampup ?? true],
+				["get_healthy", "", "STRING", (self, context) => settingsOf(context, self).healthy ?? "CHOSEN"],
+				["use", "", "BLOB", (self) => self],
+			],
+		},
+	],
+);

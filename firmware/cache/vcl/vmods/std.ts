@@ -1,0 +1,337 @@
+/** vmod std: conversions, files, logging, and what fits nowhere else. Reference §8.2. */
+import { ipLiteral } from "../address.ts";
+import { parseBytes, parseDuration, parseTime } from "../format.ts";
+import { type VclContext, VclFailure } from "../runtime.ts";
+import { lowerCase, upperCase } from "../support.ts";
+import { fnmatch } from "./fnmatch.ts";
+import { strftime } from "./strftime.ts";
+import { type HeaderReference, vmod } from "./vmod.ts";
+
+/** Integers pass through a double on their way: beyond 2^53 − 1 they would be rounded. */
+const maxInteger = Number.MAX_SAFE_INTEGER;
+
+/** The one source argument that was given, else a VCL failure. */
+function only(name: string, given: readonly (readonly [unknown, unknown])[]): [unknown, unknown] {
+	const set = given.filter(([value]) => value !== undefined);
+	if (set.length !== 1)
+		throw new VclFailure(`std.${name}: ${set.length > 1 ? "too many" : "not enough"} arguments`);
+	return set[0] as [unknown, unknown];
+}
+
+function orFallback<T>(name: string, value: T | null, fallback: T | undefined): T {
+	if (value !== null) return value;
+	if (fallback !== undefined) return fallback;
+	throw new VclFailure(`std.${name}: conversion failed`);
+}
+
+/** Structured-field number: at most 15 digits, or 12 and 3 around a point. */
+function parseNumber(text: string | null): number | null {
+	if (text === null || !/^-?(?:\d{1,15}|\d{1,12}\.\d{1,3})$/.test(text)) return null;
+	return Number(text);
+}
+
+function truncated(value: number): number | null {
+	const whole = Math.trunc(value);
+	return Number.isFinite(whole) && Math.abs(whole) <= maxInteger ? whole + 0 : null;
+}
+
+function roundAway(value: number): number {
+	return Math.sign(value) * Math.round(Math.abs(value));
+}
+
+/** Files that std.fileread has read, for ever, by path. */
+const files = new WeakMap<object, Map<string, string>>();
+
+function readOnce(host: object & { readFile(path: string): string | null }, path: string): string {
+	let known = files.get(host);
+	if (known === undefined) {
+		known = new Map();
+		files.set(host, known);
+	}
+	let text = known.get(path);
+	if (text === undefined) {
+		const read = host.readFile(path);
+		if (read === null) throw new VclFailure(`Could not read file '${path}'`);
+		text = read;
+		known.set(path, text);
+	}
+	return text;
+}
+
+const banErrors = {};
+
+/** Parameters of the query string in byte order; the part before `?` stays. Empty parameters vanish. */
+export function querysort(url: string): string {
+	const question = url.indexOf("?");
+	if (question < 0) return url;
+	const parameters = url.slice(question + 1).split("&");
+	const sorted = parameters.filter((parameter) => parameter !== "").sort(byBytes);
+	return `${url.slice(0, question)}${sorted.length === 0 ? "" : `?${sorted.join("&")}`}`;
+}
+
+const byBytes = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+
+function requireMethod(context: VclContext, name: string, methods: readonly string[]): void {
+	if (!methods.includes(context.method))
+		throw new VclFailure(`${name} can only be called from ${methods.join(" or ")}{}`);
+}
+
+export const std = vmod("std", [
+	[
+		"random",
+		"REAL lo, REAL hi",
+		"REAL",
+		(_context, host, low: number, high: number) => low + host.random() * (high - low),
+	],
+	["round", "REAL r", "REAL", (_context, _host, value: number) => roundAway(value)],
+	[
+		"collect",
+		'HEADER hdr, STRING sep=", "',
+		"VOID",
+		(_context, _host, header: HeaderReference, separator: string) =>
+			header.message.collectHeader(header.lower, separator),
+	],
+	[
+		"querysort",
+		"STRING",
+		"STRING",
+		(_context, _host, url: string | null) => (url === null ? null : querysort(url)),
+	],
+	["toupper", "STRANDS s", "STRING", (_context, _host, text: string) => upperCase(text)],
+	["tolower", "STRANDS s", "STRING", (_context, _host, text: string) => lowerCase(text)],
+	[
+		"strstr",
+		"STRING s1, STRING s2",
+		"STRING",
+		(_context, _host, text: string | null, part: string | null) => {
+			const at = (text ?? "").indexOf(part ?? "");
+			return text === null || at < 0 ? null : text.slice(at);
+		},
+	],
+	[
+		"fnmatch",
+		"STRING pattern, STRING subject, BOOL pathname=1, BOOL noescape=0, BOOL period=0",
+		"BOOL",
+		(
+			_context,
+			_host,
+			pattern: string | null,
+			subject: string | null,
+			pathname: boolean,
+			noescape: boolean,
+			period: boolean,
+		) => {
+			if (pattern === null) throw new VclFailure("std.fnmatch(): pattern is NULL");
+			if (subject === null) throw new VclFailure("std.fnmatch(): subject is NULL");
+			return fnmatch(pattern, subject, { pathname, noescape, period });
+		},
+	],
+	["fileread", "STRING", "STRING", (_context, host, path: string | null) => readOnce(host, path ?? "")],
+	["blobread", "STRING", "BLOB", (_context, host, path: string | null) => readOnce(host, path ?? "")],
+	[
+		"file_exists",
+		"STRING path",
+		"BOOL",
+		(_context, host, path: string | null) => host.fileExists(path ?? ""),
+	],
+	["healthy", "BACKEND be", "BOOL", (context, _host, backend) => backend?.healthy(context) ?? false],
+	["port", "IP ip", "INT", (_context, _host, ip) => ip?.port ?? -1],
+	[
+		"duration",
+		"[STRING s], [DURATION fallback], [REAL real], [INT integer]",
+		"DURATION",
+		(_context, _host, text, fallback, real, integer) => {
+			only("duration", [
+				[text, 0],
+				[real, 0],
+				[integer, 0],
+			]);
+			if (real !== undefined) return real;
+			if (integer !== undefined) return integer;
+			return orFallback("duration", text === null ? null : parseDuration(text), fallback);
+		},
+	],
+	[
+		"bytes",
+		"[STRING s], [BYTES fallback], [REAL real], [INT integer]",
+		"BYTES",
+		(_context, _host, text, fallback, real, integer) => {
+			only("bytes", [
+				[text, 0],
+				[real, 0],
+				[integer, 0],
+			]);
+			let value: number | null = null;
+			if (typeof text === "string") value = parseBytes(text);
+			else if (real !== undefined) value = real >= 0 ? truncated(real) : null;
+			else if (integer !== undefined) value = integer >= 0 ? integer : null;
+			return orFallback("bytes", value !== null && value <= maxInteger ? value : null, fallback);
+		},
+	],
+	[
+		"integer",
+		"[STRING s], [INT fallback], [BOOL bool], [BYTES bytes], [DURATION duration], [REAL real], [TIME time]",
+		"INT",
+		(_context, _host, text, fallback, bool, bytes, duration, real, time) => {
+			only("integer", [
+				[text, 0],
+				[bool, 0],
+				[bytes, 0],
+				[duration, 0],
+				[real, 0],
+				[time, 0],
+			]);
+			if (bool !== undefined) return bool ? 1 : 0;
+			if (bytes !== undefined) return Math.trunc(bytes);
+			let value: number | null;
+			if (text !== undefined) {
+				value = parseNumber(text);
+				if (value !== null && !Number.isInteger(value)) value = null;
+			} else value = truncated(duration ?? real ?? time);
+			return orFallback("integer", value, fallback);
+		},
+	],
+	[
+		"ip",
+		"STRING s, [IP fallback], BOOL resolve = 1, [STRING p]",
+		"IP",
+		(_context, host, text: string | null, fallback, resolve: boolean, port?: string | null) => {
+			const service = port ?? "80";
+			const number = /^\d{1,5}$/.test(service) ? Number(service) : 0;
+			let address = text === null ? null : parseIp(text, number);
+			if (address === null && resolve && text !== null && text !== "")
+				address = host.resolveName(text, service);
+			return orFallback("ip", address, fallback);
+		},
+	],
+	[
+		"real",
+		"[STRING s], [REAL fallback], [INT integer], [BOOL bool], [BYTES bytes], [DURATION duration], [TIME time]",
+		"REAL",
+		(_context, _host, text, fallback, integer, bool, bytes, duration, time) => {
+			only("real", [
+				[text, 0],
+				[integer, 0],
+				[bool, 0],
+				[bytes, 0],
+				[duration, 0],
+				[time, 0],
+			]);
+			if (bool !== undefined) return bool ? 1 : 0;
+			const number = integer ?? bytes ?? duration ?? time;
+			if (number !== undefined) return number;
+			return orFallback("real", parseNumber(text), fallback);
+		},
+	],
+	[
+		"time",
+		"[STRING s], [TIME fallback], [REAL real], [INT integer]",
+		"TIME",
+		(_context, _host, text, fallback, real, integer) => {
+			only("time", [
+				[text, 0],
+				[real, 0],
+				[integer, 0],
+			]);
+			if (integer !== undefined) return integer;
+			if (real !== undefined) return real;
+			const time = text === null ? null : parseTime(text);
+			return orFallback("time", time === 0 ? null : time, fallback);
+		},
+	],
+	[
+		"strftime",
+		"TIME time, STRING format",
+		"STRING",
+		(_context, _host, time: number, format: string | null) =>
+			format === null ? null : strftime(time, format),
+	],
+	["log", "STRANDS s", "VOID", (context, _host, text: string) => context.log("VCL_Log", text)],
+	[
+		"syslog",
+		"INT priority, STRANDS s",
+		"VOID",
+		(_context, host, priority: number, text: string) => host.syslog(priority, text),
+	],
+	["timestamp", "STRING s", "VOID", (context, _host, label: string | null) => context.timestamp(label ?? "")],
+	["syntax", "REAL", "BOOL", (context, _host, version: number) => version <= syntaxOf(context)],
+	[
+		"getenv",
+		"STRING name",
+		"STRING",
+		(_context, host, name: string | null) => (name ? host.getenv(name) : null),
+	],
+	[
+		"cache_req_body",
+		"BYTES size",
+		"BOOL",
+		(context, _host, sizeBytes: number) => {
+			requireMethod(context, "std.cache_req_body()", ["vcl_recv"]);
+			return context.cacheRequestBody(Math.max(0, sizeBytes));
+		},
+	],
+	[
+		"late_100_continue",
+		"BOOL late",
+		"VOID",
+		(context, _host, late: boolean) => {
+			if (context.method === "vcl_recv") context.late100Continue(late);
+		},
+	],
+	["set_ip_tos", "INT tos", "VOID", (context, _host, tos: number) => context.session.setIpTos(tos)],
+	["rollback", "HTTP h", "VOID", (context, _host, message) => context.rollback(message)],
+	[
+		"ban",
+		"STRING",
+		"BOOL",
+		(context, _host, expression: string | null) => {
+			const error = context.ban(expression ?? "");
+			context.taskState.set(banErrors, error);
+			return error === null;
+		},
+	],
+	["ban_error", "", "STRING", (context) => context.taskState.get(banErrors) ?? ""],
+	[
+		"real2integer",
+		"REAL r, INT fallback",
+		"INT",
+		(_context, _host, value: number, fallback: number) =>
+			Number.isFinite(value) && Math.abs(value) <= maxInteger ? roundAway(value) : fallback,
+	],
+	[
+		"real2time",
+		"REAL r, TIME fallback",
+		"TIME",
+		(_context, _host, value: number, fallback: number) => (Number.isFinite(value) ? value : fallback),
+	],
+	[
+		"time2integer",
+		"TIME t, INT fallback",
+		"INT",
+		(_context, _host, value: number, fallback: number) =>
+			Number.isFinite(value) && Math.abs(value) <= maxInteger ? roundAway(value) : fallback,
+	],
+	[
+		"time2real",
+		"TIME t, REAL fallback",
+		"REAL",
+		(_context, _host, value: number, fallback: number) => (Number.isFinite(value) ? value : fallback),
+	],
+]);
+
+/** Every VCL that compiles here may ask for 4.0; the task says when it is 4.1. */
+function syntaxOf(context: VclContext): number {
+	return ((context.taskState.get(syntaxKey) as number | undefined) ?? 41) / 10;
+}
+
+/** The engine (or vcl_init) may put the program's syntax (40, 41) under this key. */
+export const syntaxKey: object = {};
+
+function parseIp(text: string, port: number) {
+	const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(text);
+	if (bracketed !== null)
+		return ipLiteral(bracketed[1]!, bracketed[2] === undefined ? port : Number(bracketed[2]));
+	const withPort = /^(\d+\.\d+\.\d+\.\d+)[: ](\d+)$/.exec(text);
+	if (withPort !== null) return ipLiteral(withPort[1]!, Number(withPort[2]));
+	return ipLiteral(text, port);
+}

@@ -1,0 +1,24 @@
+/** vmod vtc: for test programs only. What is about C workspaces has no meaning here and is not offered. */
+import { VclFailure } from "../runtime.ts";
+import { vmod } from "./vmod.ts";
+
+export const vtc = vmod("vtc", [
+	[
+		"barrier_sync",
+		"STRING addr, DURATION timeout = 0",
+		"VOID",
+		(context, _host, address: string | null, timeoutSeconds: number) => {
+			if (address === null || address === "") throw new VclFailure("barrier_sync: no address");
+			context.wait({ kind: "barrier", address, timeoutSeconds });
+		},
+	],
+	["no_backend", "", "BACKEND", () => null],
+	["no_stevedore", "", "STEVEDORE", () => null],
+	["no_ip", "", "IP", () => null],
+	[
+		"sleep",
+		"DURATION",
+		"VOID",
+		(context, _host, durationSeconds: number) => context.wait({ kind: "sleep", durationSeconds }),
+	],
+]);
