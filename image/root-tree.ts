@@ -19,7 +19,13 @@ const programs: readonly (readonly [string, string, ...string[]])[] = [
 	["runit", "usr/bin/chpst", "/usr/bin/chpst"],
 	["iproute2", "usr/sbin/ip", "/usr/sbin/ip", "/sbin/ip"],
 	["nftables", "usr/sbin/nft", "/usr/sbin/nft"],
+	// busybox's own shell would prefer its applets to the real programs: dash for scripts, bash for people.
+	["dash", "usr/bin/dash", "/usr/bin/dash", "/bin/dash"],
+	["bash", "usr/bin/bash", "/usr/bin/bash", "/bin/bash"],
 ];
+
+/** Terminals that a serial line or a screen may be. */
+const terminals = ["d/dumb", "l/linux", "v/vt100", "v/vt102", "v/vt220", "x/xterm", "x/xterm-256color"];
 
 /** Mount points and places that links or services expect. */
 const directories = ["dev", "proc", "sys", "run", "tmp", "data", "root", "var", "mnt", "usr/sbin"];
@@ -42,6 +48,9 @@ export function rootTree(input: RootInput): Tree {
 	for (const [debianPackage, path, ...candidates] of programs)
 		addProgram(tree, path, findProgram(debianPackage, ...candidates));
 	addProgram(tree, "usr/lib/drover/bun", input.bunPath);
+	tree.symlink("usr/bin/sh", "dash");
+	for (const name of terminals)
+		tree.copy(`usr/lib/terminfo/${name}`, findProgram("ncurses-base", `/lib/terminfo/${name}`));
 	addFirmware(tree, input.firmware);
 	tree.symlink("usr/sbin/keepalived", "../bin/drover");
 	addModules(tree, input.kernel, rootModules, input.scratchDirectory);
@@ -82,6 +91,8 @@ export function addBusybox(tree: Tree, directory: string): void {
 function addFirmware(tree: Tree, firmware: FirmwareBundle): void {
 	for (const { path, content } of firmware.files) tree.file(`usr/lib/drover/${path}`, content);
 	// The shim is loaded by name from the bundle's own directory; its libraries come with it.
+	for (const name of new Glob("*.pub.pem").scanSync(join(project, "image/keys")))
+		tree.copy(`usr/share/drover/keys/${name.replace(".pub", "")}`, join(project, "image/keys", name));
 	addProgram(tree, "usr/lib/drover/drover.node", firmware.shimPath, 0o644);
 }
 

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { openLog } from "../status/log.ts";
 
 /** The command line of the shell. */
-export const shellCommand: readonly string[] = ["/bin/sh", "-l"];
+export const shellCommand: readonly string[] = ["/bin/bash", "-l"];
 
 /** What is said to whoever opens it. */
 export function shellGreeting(): string {
