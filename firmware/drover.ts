@@ -14,6 +14,14 @@ interface Entry {
 }
 
 const commands: Readonly<Record<string, Entry>> = {
+	director: {
+		summary: "health checks and the kernel's IPVS table, in the foreground",
+		load: () => import("./director/service.ts"),
+	},
+	ipvs: {
+		summary: "prints the kernel's IPVS table, as ipvsadm does",
+		load: () => import("./director/ipvs-command.ts"),
+	},
 	status: {
 		summary: "ports, high availability, virtual and real servers at a glance",
 		load: () => import("./console/status.ts"),
@@ -31,6 +39,10 @@ const commands: Readonly<Record<string, Entry>> = {
 	network: {
 		summary: "gives the box its name, addresses and routes",
 		load: () => import("./appliance/network.ts"),
+	},
+	update: {
+		summary: "slots and firmware: status, install, confirm, rollback",
+		load: () => import("./update/command.ts"),
 	},
 	snmp: {
 		summary: "the SNMP agent",

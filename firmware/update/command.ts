@@ -1,0 +1,243 @@
+/** `drover update`: the operator's words for slots and firmware, and the judge of a new one. */
+import { rmSync, writeFileSync } from "node:fs";
+import { openLog } from "../status/log.ts";
+import {
+	idleSlot,
+	LoaderSlots,
+	lookAtWorking,
+	openSlot,
+	type Running,
+	readRunning,
+	slotMarks,
+	updateTarget,
+} from "./box.ts";
+import { UpdateRecords } from "./records.ts";
+import { markGood, other, rollBack, STARTS } from "./slots.ts";
+import { openSource } from "./source.ts";
+import { judgeTrial, missingNow, type Working } from "./trial.ts";
+import { install, readManifest } from "./trust.ts";
+
+const WATCH_INTERVAL_MS = 2_000;
+/** A good slot that hung has proved itself once more after this time. */
+const PROVEN_AGAIN_MS = 10 * 60_000;
+/** Everyone who wants to know reads here why the box went back. */
+const REVERTED_FILE = "/run/drover/reverted";
+
+const help = `usage: drover update COMMAND
+
+  status                       what runs, why, and what the other slot holds
+  install FILE|URL             verify, write the idle slot, read back, start it at the next restart
+    --allow-downgrade          take an older version too
+    --reboot                   restart at once
+  confirm                      the running firmware is good: keep it
+  rollback                     start the other slot at the next restart
+  history                      updates, newest first
+
+A new firmware is on trial until it does what the old one did: services, links, VRRP
+instances, real servers, configuration revision. Otherwise the box goes back by itself.
+
+example: drover update install https://example.org/drover-1.2.0.fw --reboot`;
+
+export async function main(words: readonly string[]): Promise<number> {
+	const [name, ...rest] = words;
+	if (name === undefined || name === "--help" || name === "help") {
+		console.log(help);
+		return name === undefined ? 2 : 0;
+	}
+	const commands: Readonly<Record<string, (rest: readonly string[]) => Promise<number>>> = {
+		status,
+		install: installCommand,
+		confirm,
+		rollback,
+		history,
+		watch,
+	};
+	const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+	if (command === undefined) {
+		console.error(`drover update: there is no "${name}"\n\n${help}`);
+		return 2;
+	}
+	try {
+		return await command(rest);
+	} catch (error) {
+		console.error(`drover update: ${error instanceof Error ? error.message : error}`);
+		return 1;
+	}
+}
+
+async function status(): Promise<number> {
+	const running = readRunning();
+	const slots = new LoaderSlots().read();
+	const trial = new UpdateRecords().trial();
+	for (const slot of ["A", "B"] as const) {
+		const { state, left, version } = slots[slot];
+		const words = [
+			`slot ${slot}: ${version || "empty"}`,
+			state === "trial" ? `on trial, ${left} more starts` : state,
+			...(slot === running.slot ? [`running (${running.reason})`] : []),
+			...(slot === slots.preferred ? ["started next"] : []),
+		];
+		console.log(words.join(", "));
+	}
+	if (trial !== null && trial.slot === running.slot) {
+		const missing = missingNow(trial.before, await lookAtWorking());
+		console.log(missing.length === 0 ? "the trial goes well" : `the trial waits: ${missing.join("; ")}`);
+	}
+	return 0;
+}
+
+async function installCommand(words: readonly string[]): Promise<number> {
+	const place = words.find((word) => !word.startsWith("--"));
+	if (place === undefined) throw new Error("say which file or URL");
+	const running = readRunning();
+	const loader = new LoaderSlots();
+	const records = new UpdateRecords();
+	if (loader.read()[running.slot].state === "trial")
+		throw new Error('the running firmware is on trial itself; "drover update confirm" it first, or wait');
+	const idle = idleSlot(running);
+	const { partitions, partitionBytes } = openSlot(idle);
+	const source = await openSource(place);
+	try {
+		const manifest = await readManifest(
+			source.read,
+			updateTarget(running, partitionBytes, words.includes("--allow-downgrade")),
+		);
+		const total = manifest.payloads.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+		console.log(
+			`${manifest.version} is signed by "${manifest.keyId}"; writing ${(total / 1e6).toFixed(0)} MB into slot ${idle}`,
+		);
+		const before = await lookAtWorking();
+		records.setTrial({ slot: idle, version: manifest.version, fromVersion: running.version, before });
+		await install(source.read, manifest, partitions, slotMarks(loader, idle), progressLines(total));
+		records.note("installed", `${manifest.version} into slot ${idle}`);
+		console.log(
+			`Slot ${idle} holds ${manifest.version}, read back and right. It starts, on trial, at the next restart.`,
+		);
+	} catch (error) {
+		records.setTrial(null);
+		records.note("refused", error instanceof Error ? error.message : String(error));
+		throw error;
+	} finally {
+		await source.close();
+		partitions.boot.close();
+		partitions.root.close();
+	}
+	if (words.includes("--reboot")) Bun.spawnSync(["reboot"]);
+	return 0;
+}
+
+/** A line every ten percent: a serial console at 9600 baud shows it too. */
+function progressLines(total: number): (written: number) => void {
+	let shown = 0;
+	return (written) => {
+		const percent = Math.floor((written * 10) / total) * 10;
+		if (percent > shown) console.log(`${percent} %`);
+		shown = percent;
+	};
+}
+
+function keep(running: Running, records: UpdateRecords, why: string): void {
+	const loader = new LoaderSlots();
+	loader.write(markGood(loader.read(), running.slot));
+	records.setTrial(null);
+	records.note("good", `${running.version} in slot ${running.slot}: ${why}`);
+}
+
+async function confirm(): Promise<number> {
+	const running = readRunning();
+	keep(running, new UpdateRecords(), "confirmed by the operator");
+	console.log(`Slot ${running.slot} is good and stays.`);
+	return 0;
+}
+
+async function rollback(): Promise<number> {
+	const running = readRunning();
+	const loader = new LoaderSlots();
+	const slots = rollBack(loader.read(), running.slot);
+	if (slots === null) throw new Error(`slot ${other(running.slot)} holds nothing that has ever been good`);
+	loader.write(slots);
+	const records = new UpdateRecords();
+	records.setTrial(null);
+	records.note("rollback", `by the operator, to slot ${slots.preferred}`);
+	console.log(`Slot ${slots.preferred} (${slots[slots.preferred].version}) starts at the next restart.`);
+	return 0;
+}
+
+async function history(): Promise<number> {
+	const entries = new UpdateRecords().history();
+	if (entries.length === 0) console.log("No update yet.");
+	for (const { atMs, what, detail } of entries)
+		console.log(`${new Date(atMs).toISOString().slice(0, 19)}Z  ${what}: ${detail}`);
+	return 0;
+}
+
+/** The judge: a service that runs while the started slot is on trial, and says so when the box went back. */
+async function watch(): Promise<number> {
+	const log = openLog("update");
+	const running = readRunning();
+	const records = new UpdateRecords();
+	const loader = new LoaderSlots();
+	const trial = records.trial();
+	const state = loader.read()[running.slot].state;
+	if (trial !== null && trial.slot !== running.slot && loader.read()[trial.slot].left === 0) {
+		const words = `${trial.version} did not prove itself; the box went back to ${running.version} in slot ${running.slot}`;
+		writeFileSync(REVERTED_FILE, `${words}\n`);
+		records.note("reverted", words);
+		records.setTrial(null);
+		log.error(words);
+		return 0;
+	}
+	if (state !== "trial") {
+		if (state === "good" && loader.read()[running.slot].left < STARTS) {
+			await Bun.sleep(PROVEN_AGAIN_MS);
+			loader.write(markGood(loader.read(), running.slot));
+			log.info({ slot: running.slot }, "no hang for a while: the slot has all its starts again");
+		}
+		return 0;
+	}
+	rmSync(REVERTED_FILE, { force: true });
+	const before: Working = trial?.before ?? {
+		services: ["vrrp", "director"],
+		links: [],
+		realServers: [],
+		instances: [],
+		revision: null,
+	};
+	const startedAt = performance.now();
+	let steadySinceMs: number | null = null;
+	for (;;) {
+		const now = await lookAtWorking();
+		const elapsedMs = performance.now() - startedAt;
+		const well = missingNow(before, trial === null ? { ...now, revision: null } : now).length === 0;
+		if (!well) steadySinceMs = null;
+		else if (steadySinceMs === null) steadySinceMs = elapsedMs;
+		const verdict = judgeTrial(
+			before,
+			trial === null ? { ...now, revision: null } : now,
+			elapsedMs,
+			steadySinceMs,
+		);
+		switch (verdict.kind) {
+			case "good":
+				keep(running, records, "does what the one before it did");
+				log.info({ version: running.version, slot: running.slot }, "the new firmware is good");
+				return 0;
+			case "revert": {
+				const reasons = verdict.reasons.join("; ");
+				records.note("judged bad", `${running.version} in slot ${running.slot}: ${reasons}`);
+				log.error({ reasons: verdict.reasons }, "the new firmware is not as good as the old one: going back");
+				const slots = loader.read();
+				loader.write({
+					...slots,
+					preferred: other(running.slot),
+					[running.slot]: { ...slots[running.slot], left: 0 },
+				});
+				Bun.spawnSync(["sync"]);
+				Bun.spawnSync(["reboot"]);
+				return 0;
+			}
+			case "wait":
+				await Bun.sleep(WATCH_INTERVAL_MS);
+		}
+	}
+}
