@@ -11,6 +11,7 @@ export interface Announcement {
 	readonly script: Script | null;
 	/** With its line end; keepalived.conf(5) lvs_notify_fifo. */
 	readonly fifoLine: string;
+	/** The router id is put before the subject where the mail is sent. */
 	readonly mail: { readonly subject: string; readonly body: string } | null;
 	readonly logLine: string;
 	readonly event: DirectorEvent;
@@ -19,7 +20,7 @@ export interface Announcement {
 /** Null for what nobody is told: a real server that is up from the start, without rs_init_notifies. */
 export function announce(
 	notice: Notice,
-	global: Pick<GlobalConfig, "rsInitNotifies" | "routerId">,
+	global: Pick<GlobalConfig, "rsInitNotifies">,
 	atMs: number,
 ): Announcement | null {
 	const { config } = notice.pool;
@@ -42,7 +43,7 @@ export function announce(
 				fifoLine: `RS ${realServer} ${virtualServer} ${state}\n`,
 				mail: server.smtpAlert
 					? {
-							subject: `[${global.routerId}] Realserver ${realServer} of virtual server ${virtualServer} - ${state}`,
+							subject: `Realserver ${realServer} of virtual server ${virtualServer} - ${state}`,
 							body: `=> ${notice.reason} <=`,
 						}
 					: null,
@@ -64,7 +65,7 @@ export function announce(
 				fifoLine: `VS ${virtualServer} ${state}\n`,
 				mail: config.smtpAlert
 					? {
-							subject: `[${global.routerId}] Virtualserver ${virtualServer} - ${state}`,
+							subject: `Virtualserver ${virtualServer} - ${state}`,
 							body: `=> ${reason} <=`,
 						}
 					: null,

@@ -36,13 +36,30 @@ export function desiredTable(pools: Iterable<Pool>): IpvsTable {
 /** One entry for each service of a virtual server: several when it stands for a group. */
 export function desiredEntries(pool: Pool): readonly IpvsEntry[] {
 	const { config } = pool;
-	const shared = destinationsOf(pool);
 	return config.services.map((address) => ({
 		service: serviceOf(config, address),
-		destinations: shared.some(({ port }) => port === 0)
-			? shared.map((destination) => withServicePort(destination, address))
-			: shared,
+		destinations: destinationsOf(pool, address),
 	}));
+}
+
+/**
+ * The port of a real server in one service. In DR and TUN mode packets arrive unchanged, so it is the service's,
+ * and none for a firewall mark; within a group it differs from service to service.
+ */
+export function destinationPort(
+	server: { readonly port: number; readonly forwarding: Forwarding },
+	address: ServiceAddress,
+): number {
+	if (server.forwarding.kind === "NAT") return server.port;
+	return address.kind === "fwmark" ? 0 : address.port;
+}
+
+/** The key of a real server's destination in one service. */
+export function destinationKeyOf(
+	server: { readonly address: string; readonly port: number; readonly forwarding: Forwarding },
+	address: ServiceAddress,
+): string {
+	return destinationKeyText({ address: server.address, port: destinationPort(server, address) });
 }
 
 /** The kernel's name of a service. */
@@ -80,35 +97,30 @@ function serviceOf(config: VirtualServerConfig, address: ServiceAddress): IpvsSe
 }
 
 /**
- * The destinations of a pool, each real server at most once.
+ * The destinations of a pool in one service.
  * While a sorry server stands in for a lost quorum it serves alone: live real servers leave the table,
  * or stay with weight 0 if they are inhibited rather than removed.
  */
-function destinationsOf(pool: Pool): readonly IpvsDestination[] {
+function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDestination[] {
 	const { config, members, quorumUp } = pool;
-	const onSorryServer = !quorumUp && config.sorryServer !== null;
+	const { sorryServer } = config;
+	const onSorryServer = !quorumUp && sorryServer !== null;
 	const destinations: IpvsDestination[] = [];
-	const sorryKey = config.sorryServer === null ? null : destinationKeyText(config.sorryServer);
+	const sorryKey = sorryServer === null ? null : destinationKeyOf(sorryServer, address);
+	// Two that differ in their port alone are one where the service's port counts; the first keeps the place.
+	const taken = new Set<string>();
 	members.forEach((member, index) => {
 		const server = config.realServers[index]!;
 		const weight = memberWeight(member, server, onSorryServer);
-		if (weight === null) return;
-		// One that is also the sorry server cannot be in the table twice; the sorry server's row decides then.
-		if (sorryKey !== null && onSorryServer && destinationKeyText(server) === sorryKey) return;
-		destinations.push(destinationOf(server, server.forwarding, weight, server));
+		const key = destinationKeyOf(server, address);
+		if (weight === null || taken.has(key)) return;
+		// One that is also the sorry server: the sorry server's row decides while it serves.
+		if (key === sorryKey && onSorryServer) return;
+		taken.add(key);
+		destinations.push(destinationOf(server, address, weight, server));
 	});
-	if (config.sorryServer !== null && (onSorryServer || config.sorryServer.inhibit)) {
-		const taken = destinations.some((destination) => destinationKeyText(destination) === sorryKey);
-		if (!taken)
-			destinations.push(
-				destinationOf(
-					config.sorryServer,
-					config.sorryServer.forwarding,
-					onSorryServer ? SORRY_SERVER_WEIGHT : 0,
-					null,
-				),
-			);
-	}
+	if (sorryServer !== null && !taken.has(sorryKey!) && (onSorryServer || sorryServer.inhibit))
+		destinations.push(destinationOf(sorryServer, address, onSorryServer ? SORRY_SERVER_WEIGHT : 0, null));
 	return destinations;
 }
 
@@ -126,17 +138,22 @@ const methods = { NAT: "MASQ", DR: "DR", TUN: "TUN" } as const satisfies Record<
 >;
 
 function destinationOf(
-	server: { readonly address: string; readonly family: "inet" | "inet6"; readonly port: number },
-	forwarding: Forwarding,
+	server: {
+		readonly address: string;
+		readonly family: "inet" | "inet6";
+		readonly port: number;
+		readonly forwarding: Forwarding;
+	},
+	address: ServiceAddress,
 	weight: number,
 	thresholds: { readonly upperThreshold: number; readonly lowerThreshold: number } | null,
 ): IpvsDestination {
 	return {
 		family: server.family,
 		address: server.address,
-		port: server.port,
-		forwarding: methods[forwarding.kind],
-		tunnel: tunnelOf(forwarding),
+		port: destinationPort(server, address),
+		forwarding: methods[server.forwarding.kind],
+		tunnel: tunnelOf(server.forwarding),
 		weight,
 		upperThreshold: thresholds?.upperThreshold ?? 0,
 		lowerThreshold: thresholds?.lowerThreshold ?? 0,
@@ -151,11 +168,4 @@ function tunnelOf(forwarding: Forwarding): IpvsTunnel {
 		port: forwarding.tunnel === "gue" ? forwarding.port : 0,
 		checksum: forwarding.checksum,
 	};
-}
-
-/** The port of the service where packets arrive unchanged (DR, TUN) and none was given: a group's ports differ. */
-function withServicePort(destination: IpvsDestination, address: ServiceAddress): IpvsDestination {
-	if (destination.port !== 0 || destination.forwarding === "MASQ" || address.kind === "fwmark")
-		return destination;
-	return { ...destination, port: address.port };
 }

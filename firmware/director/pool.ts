@@ -134,7 +134,7 @@ export function reloadPool(old: Pool, config: VirtualServerConfig, verdictOf: Ve
 	return { pool: judged.pool, notices: [...notices, ...judged.notices] };
 }
 
-/** What is reported of a virtual server that is taken away, or when the director stops (then with `omega` only). */
+/** What is reported of a virtual server that is taken away, and with `omega` when the director stops. */
 export function closePool(pool: Pool, reason: string): readonly Notice[] {
 	const notices: Notice[] = [];
 	pool.members.forEach((member, index) => {

@@ -6,7 +6,8 @@ import { closeSync, openSync } from "node:fs";
 import { SystemCallError } from "./errno.ts";
 import { native } from "./native.ts";
 
-function enter(path: string): void {
+/** Moves the calling thread for good; threads and sockets that are there already stay. Throws a SystemCallError. */
+export function enterNetworkNamespace(path: string): void {
 	const status = native.setNetworkNamespace(path);
 	if (status < 0) throw new SystemCallError(`entering network namespace ${path}`, status);
 }
@@ -15,11 +16,11 @@ function enter(path: string): void {
 export function inNetworkNamespace<T>(path: string, work: () => T): T {
 	const home = openSync("/proc/thread-self/ns/net", "r");
 	try {
-		enter(path);
+		enterNetworkNamespace(path);
 		try {
 			return work();
 		} finally {
-			enter(`/proc/thread-self/fd/${home}`);
+			enterNetworkNamespace(`/proc/thread-self/fd/${home}`);
 		}
 	} finally {
 		closeSync(home);

@@ -66,6 +66,30 @@ describe("services", () => {
 		for (const entry of table.values()) expect(entry.destinations.length).toBe(2);
 	});
 
+	test("ports: NAT has the real server's own, DR and TUN the service's, a firewall mark none", () => {
+		const config = virtualServer(
+			[
+				realServer("10.0.0.1", { port: 8080 }),
+				realServer("10.0.0.2", { port: 8080, forwarding: { kind: "DR" } }),
+				realServer("10.0.0.3", {
+					port: 8080,
+					forwarding: { kind: "TUN", tunnel: "ipip", port: 0, checksum: "none" },
+				}),
+			],
+			{
+				name: { kind: "group", group: "web" },
+				services: [
+					{ kind: "address", address: "192.168.80.201", family: "inet", port: 443 },
+					{ kind: "fwmark", fwmark: 7, family: "inet" },
+				],
+			},
+		);
+		expect(entriesOf(config).map(({ destinations }) => destinations.map(({ port }) => port))).toEqual([
+			[8080, 443, 443],
+			[8080, 0, 0],
+		]);
+	});
+
 	test("two virtual servers with one service: the first keeps it", () => {
 		const first = virtualServer([realServer("10.0.0.1")]);
 		const second = virtualServer([realServer("10.0.0.2")]);

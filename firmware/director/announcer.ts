@@ -1,0 +1,81 @@
+/** Carries announcements out: scripts, FIFOs, mails, log and subscribers. Nothing ever waits for it. */
+import type { GlobalConfig, NotifyFifo } from "../config/model.ts";
+import { FifoWriter } from "../notify/fifo.ts";
+import { Mailer } from "../notify/mail.ts";
+import { ScriptRunner } from "../notify/script-runner.ts";
+import type { DirectorEvent } from "../status/director.ts";
+import type { Log } from "../status/log.ts";
+import { announce } from "./announce.ts";
+import type { Notice } from "./pool.ts";
+
+/** keepalived never kills a notify script; one that hangs for this long is not coming back. */
+const SCRIPT_LIMIT_MS = 10 * 60_000;
+/** How long a stop waits for scripts that it has started. */
+const STOP_WAIT_MS = 1_000;
+
+export class Announcer {
+	readonly #log: Log;
+	readonly #publish: (event: DirectorEvent) => void;
+	readonly #scripts = new ScriptRunner();
+	readonly #mailer: Mailer;
+	#global: GlobalConfig;
+	#fifos: FifoWriter[] = [];
+	readonly #pending = new Set<Promise<unknown>>();
+
+	constructor(global: GlobalConfig, log: Log, publish: (event: DirectorEvent) => void) {
+		this.#log = log;
+		this.#publish = publish;
+		this.#global = global;
+		this.#mailer = new Mailer(global.mail, (text) => log.warn(text));
+		this.#openFifos();
+	}
+
+	/** Takes new settings over; a FIFO that did not change stays open. */
+	configure(global: GlobalConfig): void {
+		this.#global = global;
+		this.#mailer.configure(global.mail);
+		this.#openFifos();
+	}
+
+	tell(notices: readonly Notice[]): void {
+		for (const notice of notices) {
+			const announcement = announce(notice, this.#global, Date.now());
+			if (announcement === null) continue;
+			this.#log.info({ up: notice.up }, announcement.logLine);
+			this.#publish(announcement.event);
+			for (const fifo of this.#fifos) fifo.write(announcement.fifoLine);
+			if (announcement.mail !== null) this.#mailer.send(announcement.mail);
+			if (announcement.script === null) continue;
+			const { script } = announcement;
+			const run = this.#scripts.run(script, { timeoutMs: SCRIPT_LIMIT_MS }).then((outcome) => {
+				this.#pending.delete(run);
+				if (outcome.kind === "exit" && outcome.status === 0) return;
+				this.#log.warn({ outcome, at: script.location }, `notify script ${script.command[0]} failed`);
+			});
+			this.#pending.add(run);
+		}
+	}
+
+	/** Waits a moment for scripts to end, then lets go of everything. Scripts that still run go on. */
+	async close(): Promise<void> {
+		await Promise.race([Promise.allSettled(this.#pending), Bun.sleep(STOP_WAIT_MS)]);
+		for (const fifo of this.#fifos) fifo.close();
+		this.#fifos = [];
+	}
+
+	#openFifos(): void {
+		const wanted = [this.#global.notifyFifo, this.#global.lvsNotifyFifo].filter((fifo) => fifo !== null);
+		const kept = this.#fifos.filter((fifo) => wanted.some((other) => sameFifo(other, fifo.config)));
+		for (const fifo of this.#fifos) if (!kept.includes(fifo)) fifo.close();
+		for (const fifo of wanted)
+			if (!kept.some(({ config }) => sameFifo(config, fifo)))
+				kept.push(new FifoWriter(fifo, (text) => this.#log.warn(text)));
+		this.#fifos = kept;
+	}
+}
+
+function sameFifo(a: NotifyFifo, b: NotifyFifo): boolean {
+	const words = ({ path, user, group, script }: NotifyFifo) =>
+		JSON.stringify([path, user, group, script?.command, script?.user, script?.group]);
+	return words(a) === words(b);
+}

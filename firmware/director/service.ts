@@ -1,0 +1,264 @@
+/** `drover director`: health checks and the kernel's IPVS table, in the foreground. */
+import { existsSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { BusError, call } from "../bus/client.ts";
+import { method, serve } from "../bus/server.ts";
+import { formatDiagnostic } from "../config/keepalived/diagnostics.ts";
+import { type LoadedConfig, loadConfig } from "../config/keepalived/load.ts";
+import type { DroverConfig } from "../config/model.ts";
+import { createHealth } from "../health/health.ts";
+import { IpvsClient } from "../kernel/ipvs-client.ts";
+import { enterNetworkNamespace, inNetworkNamespace } from "../kernel/network-namespace.ts";
+import { type Log, openLog } from "../status/log.ts";
+import { Director } from "./director.ts";
+import { watchLocalAddresses } from "./local-addresses.ts";
+import { VrrpLink } from "./vrrp-link.ts";
+
+/** Exit statuses of keepalived (lib/scheduler.h). */
+const EXIT_NO_CONFIG = 6;
+const EXIT_FATAL = 1;
+
+const help = `usage: drover director [-f FILE] [-i ID] [-I]
+       drover director status | reload | look
+       drover director drain | maintenance | undo REAL-SERVER [VIRTUAL-SERVER]
+
+Without a word: runs the virtual servers of a keepalived.conf in the foreground.
+  -f, --use-file=FILE     the configuration (/etc/keepalived/keepalived.conf)
+  -i, --config-id=ID      the id that @ID lines are compared with (the host name)
+  -I, --dont-release-ipvs leave the kernel's table as it is at the end
+
+With a word: asks the director that runs.
+  status       what it says of itself, as JSON
+  reload       reads the configuration again, as SIGHUP does; says why when it is refused
+  look         compares the kernel's table with what it should be, now
+  drain        gives a real server (10.0.0.1:80, or an address for all its ports) no new
+               connections, and takes it out when the last one has ended
+  maintenance  takes a real server out at once
+  undo         undoes either`;
+
+export async function main(words: readonly string[]): Promise<number> {
+	let parsed: ReturnType<typeof parse>;
+	try {
+		parsed = parse(words);
+	} catch (error) {
+		console.error(`drover director: ${error instanceof Error ? error.message : error}\n\n${help}`);
+		return 2;
+	}
+	const { values, positionals } = parsed;
+	if (values.help) {
+		console.log(help);
+		return 0;
+	}
+	if (positionals.length > 0) return ask(positionals);
+	return run(
+		values["use-file"] ?? "/etc/keepalived/keepalived.conf",
+		values["config-id"],
+		values["dont-release-ipvs"] ?? false,
+	);
+}
+
+const parse = (words: readonly string[]) =>
+	parseArgs({
+		args: [...words],
+		options: {
+			"use-file": { type: "string", short: "f" },
+			"config-id": { type: "string", short: "i" },
+			"dont-release-ipvs": { type: "boolean", short: "I" },
+			help: { type: "boolean", short: "h" },
+		},
+		allowPositionals: true,
+	});
+
+async function run(file: string, configId: string | undefined, keepTable: boolean): Promise<number> {
+	const { promise: stopping, resolve: stop } = Promise.withResolvers<string>();
+	let reload: () => void = () => {};
+	process.on("SIGTERM", () => stop("SIGTERM"));
+	process.on("SIGINT", () => stop("SIGINT"));
+	process.on("SIGHUP", () => reload());
+	// keepalived's dumps, which only VRRP has here; without a handler they would end the process.
+	for (const signal of ["SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {});
+
+	const log = openLog("director");
+	if (!existsSync(file)) {
+		log.fatal(`cannot read ${file}: there is no such file`);
+		console.error(`drover director: cannot read ${file}: there is no such file`);
+		return EXIT_NO_CONFIG;
+	}
+	const load = () => loadConfig(file, configId === undefined ? {} : { configId });
+	let loaded = load();
+	if (!loaded.acceptable) {
+		log.error(`${file} has errors; what can be run of it is run`);
+		logDiagnostics(log, loaded);
+	}
+	const { config } = loaded;
+	try {
+		if (config.global.networkNamespace !== null)
+			enterNetworkNamespace(namespacePath(config.global.networkNamespace));
+	} catch (error) {
+		log.fatal(error instanceof Error ? error.message : String(error));
+		return EXIT_FATAL;
+	}
+
+	const health = createHealth({ log });
+	const director = new Director(
+		{
+			log,
+			health,
+			publish: (event) => server.publish(event),
+			openIpvs: () => openIpvs(config.global.ipvsNetworkNamespace),
+			loadModule: () => loadModule(log),
+		},
+		config,
+		file,
+	);
+
+	let reloading: Promise<string> | null = null;
+	const reloadOnce = async (): Promise<string> => {
+		const startedMs = performance.now();
+		const next = load();
+		const refusal = refusalOf(next, config);
+		if (refusal !== null) {
+			log.error(`${file} is not taken over: ${refusal}; the running configuration stays`);
+			logDiagnostics(log, next);
+			director.noteReload(false, refusal);
+			throw new Error(`not taken over: ${refusal}`);
+		}
+		loaded = next;
+		await director.reload(next.config);
+		followConfig(next.config);
+		const message = `taken over in ${Math.round(performance.now() - startedMs)} ms`;
+		director.noteReload(true, message);
+		log.info(`${file} ${message}`);
+		return message;
+	};
+	// Reloads come one after the other; one that waits reads the file as it is then.
+	const reloadSerially = (): Promise<string> => {
+		const next = (reloading ?? Promise.resolve("")).catch(() => "").then(reloadOnce);
+		reloading = next;
+		return next;
+	};
+	reload = () => void reloadSerially().catch(() => {});
+
+	const server = serve("director", {
+		status: method(z.object({}), () => director.status()),
+		reload: method(z.object({}), () => reloadSerially()),
+		look: method(z.object({}), () => director.look()),
+		override: method(
+			z.object({
+				action: z.enum(["drain", "maintenance", "undo"]),
+				realServer: z.string().max(300),
+				virtualServer: z.string().max(300).nullable().default(null),
+			}),
+			(request) => director.override(request),
+		),
+	});
+
+	let link: { readonly instance: string; readonly vrrp: VrrpLink } | null = null;
+	let unwatchAddresses: (() => void) | null = null;
+	const followConfig = (now: DroverConfig) => {
+		const instance = now.global.lvsSyncDaemon?.instance ?? null;
+		if (link?.instance !== instance) {
+			link?.vrrp.close();
+			link =
+				instance === null
+					? null
+					: { instance, vrrp: new VrrpLink(instance, (state) => director.vrrpChanged(state)) };
+		}
+		unwatchAddresses?.();
+		unwatchAddresses = null;
+		if (!director.wantsLocalAddresses) return;
+		try {
+			unwatchAddresses = watchLocalAddresses((addresses) => director.localAddressesChanged(addresses));
+		} catch (error) {
+			log.error(`ha_suspend has no effect: ${error instanceof Error ? error.message : error}`);
+		}
+	};
+
+	await director.start();
+	followConfig(config);
+	const reason = await stopping;
+	log.info(`stopping: ${reason}`);
+	(link as { readonly vrrp: VrrpLink } | null)?.vrrp.close();
+	(unwatchAddresses as (() => void) | null)?.();
+	await director.stop(keepTable);
+	server.close();
+	return 0;
+}
+
+/** Why a configuration cannot replace the running one; null when it can. */
+function refusalOf(next: LoadedConfig, running: DroverConfig): string | null {
+	if (!next.acceptable) {
+		const errors = next.diagnostics.filter(({ severity }) => severity === "error");
+		const [first] = errors;
+		const where =
+			first === undefined ? "" : `${first.location.file}:${first.location.line}: ${first.message}`;
+		return errors.length > 1 ? `${where} (and ${errors.length - 1} more errors)` : where || "it has errors";
+	}
+	if (next.config.global.networkNamespace !== running.global.networkNamespace)
+		return "net_namespace can only be changed by a restart";
+	if (next.config.global.ipvsNetworkNamespace !== running.global.ipvsNetworkNamespace)
+		return "net_namespace_ipvs can only be changed by a restart";
+	return null;
+}
+
+function logDiagnostics(log: Log, { diagnostics, moreDiagnostics }: LoadedConfig): void {
+	for (const diagnostic of diagnostics)
+		if (diagnostic.severity === "error") log.error(formatDiagnostic(diagnostic));
+	if (moreDiagnostics > 0) log.error(`${moreDiagnostics} more findings`);
+}
+
+function openIpvs(namespace: string | null): IpvsClient {
+	return namespace === null
+		? IpvsClient.open()
+		: inNetworkNamespace(namespacePath(namespace), () => IpvsClient.open());
+}
+
+/** A name of ip-netns(8), or a path. */
+function namespacePath(name: string): string {
+	return name.includes("/") ? name : `/run/netns/${name}`;
+}
+
+/** Schedulers and engines are loaded by the kernel when a service names them. */
+async function loadModule(log: Log): Promise<void> {
+	try {
+		const child = Bun.spawn(["modprobe", "ip_vs"], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+		await child.exited;
+	} catch (error) {
+		log.debug(`modprobe: ${error instanceof Error ? error.message : error}`);
+	}
+}
+
+/** Longer than any reload. */
+const ASK_TIMEOUT_MS = 60_000;
+
+async function ask([word, realServer, virtualServer]: readonly string[]): Promise<number> {
+	try {
+		switch (word) {
+			case "status":
+				console.log(JSON.stringify(await call("director", "status", {}, ASK_TIMEOUT_MS), null, 2));
+				return 0;
+			case "reload":
+				console.log(await call<string>("director", "reload", {}, ASK_TIMEOUT_MS));
+				return 0;
+			case "look":
+				await call("director", "look", {}, ASK_TIMEOUT_MS);
+				return 0;
+			case "drain":
+			case "maintenance":
+			case "undo": {
+				if (realServer === undefined) break;
+				const input = { action: word, realServer, virtualServer: virtualServer ?? null };
+				const count = await call<number>("director", "override", input, ASK_TIMEOUT_MS);
+				console.log(`${word}: ${realServer} in ${count} virtual ${count === 1 ? "server" : "servers"}`);
+				return 0;
+			}
+		}
+	} catch (error) {
+		if (!(error instanceof BusError)) throw error;
+		console.error(`drover director: ${error.message}`);
+		return 1;
+	}
+	console.error(help);
+	return 2;
+}
