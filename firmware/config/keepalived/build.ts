@@ -86,7 +86,7 @@ export function buildConfig(
 			code: "script-security",
 			message: "scripts run, and enable_script_security is not set",
 			suggestion: 'write "enable_script_security" and "script_user NAME" into global_defs',
-			exitStatus: 6,
+			exitStatus: context.interfaceMissing ? 0 : 6,
 		});
 	return config;
 }

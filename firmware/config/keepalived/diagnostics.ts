@@ -35,6 +35,8 @@ export interface Diagnostic {
 	readonly length: number;
 	/** The physical line. */
 	readonly sourceLine: string;
+	/** The line after definitions and sequences were replaced; null when there were none. */
+	readonly expandedLine: string | null;
 	readonly exitStatus: ExitStatus;
 }
 
@@ -80,6 +82,7 @@ export class Findings {
 			location: { file: source?.name ?? "", line: place.line, column: place.column },
 			length: Math.max(1, place.length),
 			sourceLine: clip(source?.lineText(place.line) ?? ""),
+			expandedLine: place.expanded === undefined ? null : clip(place.expanded),
 			exitStatus,
 		});
 	}
@@ -138,6 +141,8 @@ export function formatDiagnostic(diagnostic: Diagnostic): string {
 		const width = Math.max(1, Math.min(diagnostic.length, shown.length));
 		lines.push(`    ${" ".repeat(lead.length)}${"^".repeat(width)}`);
 	}
+	if (diagnostic.expandedLine !== null && !diagnostic.sourceLine.trimEnd().endsWith(diagnostic.expandedLine))
+		lines.push(`    which reads: ${printable(diagnostic.expandedLine)}`);
 	if (diagnostic.lost !== null) lines.push(`    lost: ${printable(diagnostic.lost)}`);
 	if (diagnostic.suggestion !== null) lines.push(`    ${printable(diagnostic.suggestion)}`);
 	return lines.join("\n");

@@ -77,6 +77,10 @@ const includeChecks: Readonly<Record<string, readonly Check[]>> = {
 };
 
 const DEFINITION = /^\$([A-Za-z_][A-Za-z0-9_]*)=/;
+/** Variables of the sequences around a line. */
+type Scope = ReadonlyMap<string, string>;
+const NO_SCOPE: Scope = new Map();
+
 const REFERENCE =
 	/\$(?:\{([A-Za-z_][A-Za-z0-9_]*)((?:[ \t]+[^{}]*)?)\}|([A-Za-z_][A-Za-z0-9_]*)(?=[ \t,)]|$))/g;
 
@@ -159,12 +163,19 @@ export class LineReader {
 		const length = lexer.word(word).length + (lexer.isQuoted(word) ? 2 : 0);
 		if (this.inPlace)
 			return { file: this.file, line: this.line, column: start - lexer.lineStart + 1, length };
+		const expanded = lexer.text.trim();
 		// After substitution the word may still stand in the physical line as it is.
 		const physical = this.sources[this.file]!.lineText(this.line);
 		const at = physical.indexOf(lexer.word(word));
 		return at >= 0 && length > 0
-			? { file: this.file, line: this.line, column: at + 1, length }
-			: { file: this.file, line: this.line, column: this.#expandedColumn, length: physical.trim().length };
+			? { file: this.file, line: this.line, column: at + 1, length, expanded }
+			: {
+					file: this.file,
+					line: this.line,
+					column: this.#expandedColumn,
+					length: physical.trim().length,
+					expanded,
+				};
 	}
 
 	/** Gives the current line back: the next call of `next` returns it again. */
@@ -323,18 +334,19 @@ export class LineReader {
 		const definition = DEFINITION.exec(line);
 		if (definition !== null) {
 			let lines = 1;
-			let value = withoutComment(line.slice(definition[0].length)).trim();
-			if (!value.endsWith("\\")) this.#define(definition[1]!, { lines: [value], multiLine: false });
+			const first = line.slice(definition[0].length).trim();
+			if (!first.endsWith("\\"))
+				this.#define(definition[1]!, { lines: [withoutComment(first).trim()], multiLine: false });
 			else {
-				const values = [value.slice(0, -1).trim()];
+				const values = [withoutComment(first.slice(0, -1)).trim()];
 				for (let more = true; more && end < text.length; ) {
 					const next = text.indexOf("\n", end);
-					const stop = next < 0 ? text.length : next;
-					let part: string | null = text.slice(end, stop).trim();
-					if (part.startsWith("@")) part = this.#condition(part);
-					value = withoutComment(part ?? "\\").trim();
-					more = value.endsWith("\\");
-					const body = more ? value.slice(0, -1).trim() : value;
+					let part = text.slice(end, next < 0 ? text.length : next).trim();
+					// A backslash behind a comment goes on as well: whole lines are commented out that way.
+					more = part.endsWith("\\");
+					if (more) part = part.slice(0, -1).trim();
+					if (part.startsWith("@")) part = this.#condition(part) ?? "";
+					const body = withoutComment(part).trim();
 					if (body !== "") values.push(body);
 					end = next < 0 ? text.length : next + 1;
 					lines++;
@@ -345,12 +357,12 @@ export class LineReader {
 			skip(lines);
 			return;
 		}
-		if (line === trimmed && !isSequence(line) && !this.#hasReference(line)) {
+		if (line === trimmed && !isSequence(line) && !this.#hasReference(line, NO_SCOPE)) {
 			inPlace();
 			return;
 		}
 		const out: string[] = [];
-		this.#expand(line, frame, out, 0);
+		this.#expand(line, frame, out, 0, NO_SCOPE);
 		skip();
 		frame.pending = out;
 		frame.pendingAt = 0;
@@ -385,17 +397,17 @@ export class LineReader {
 		return { file: this.file, line: this.line, column: this.#expandedColumn, length };
 	}
 
-	#hasReference(line: string): boolean {
+	#hasReference(line: string, scope: Scope): boolean {
 		REFERENCE.lastIndex = 0;
 		for (let match = REFERENCE.exec(line); match !== null; match = REFERENCE.exec(line)) {
 			const name = match[1] ?? match[3]!;
-			if (this.#definitions.has(name) || predefined.has(name)) return true;
+			if (scope.has(name) || this.#definitions.has(name) || predefined.has(name)) return true;
 		}
 		return false;
 	}
 
 	/** Replaces definitions and runs sequences until nothing is left to do. */
-	#expand(line: string, frame: Frame, out: string[], depth: number): void {
+	#expand(line: string, frame: Frame, out: string[], depth: number, scope: Scope): void {
 		if (depth > limits.definitionDepth) {
 			this.#findings.reportOnce(`depth ${frame.file}:${this.line}`, this.#here(), {
 				severity: "error",
@@ -406,8 +418,15 @@ export class LineReader {
 			return;
 		}
 		if (out.length > limits.sequenceLines) return;
+		const definition = DEFINITION.exec(line);
+		if (definition !== null) {
+			// A line of a multi-line definition may define something itself.
+			const value = withoutComment(line.slice(definition[0].length)).trim();
+			this.#define(definition[1]!, { lines: [bindScope(value, scope)], multiLine: false });
+			return;
+		}
 		if (isSequence(line)) {
-			const sequence = expandSequence(line, (text) => this.#replace(text, frame));
+			const sequence = expandSequence(line, (text) => this.#replace(text, frame, scope));
 			if ("fault" in sequence)
 				this.#findings.report(this.#here(), {
 					severity: "error",
@@ -415,8 +434,8 @@ export class LineReader {
 					message: sequence.fault,
 					lost: "the line and all its repetitions",
 				});
-			if ("lines" in sequence)
-				for (const repeated of sequence.lines) {
+			if ("rounds" in sequence)
+				for (const round of sequence.rounds) {
 					if (out.length >= limits.sequenceLines) {
 						this.#findings.reportOnce(`sequence ${frame.file}:${this.line}`, this.#here(), {
 							severity: "error",
@@ -426,11 +445,11 @@ export class LineReader {
 						});
 						return;
 					}
-					this.#expand(repeated, frame, out, depth + 1);
+					this.#expand(round.text, frame, out, depth + 1, new Map([...scope, ...round.variables]));
 				}
 			return;
 		}
-		if (!line.includes("$") || !this.#hasReference(line)) {
+		if (!line.includes("$") || !this.#hasReference(line, scope)) {
 			out.push(line);
 			return;
 		}
@@ -438,7 +457,7 @@ export class LineReader {
 		REFERENCE.lastIndex = 0;
 		for (let match = REFERENCE.exec(line); match !== null; match = REFERENCE.exec(line)) {
 			const name = match[1] ?? match[3]!;
-			const definition = this.#definitions.get(name);
+			const definition = scope.has(name) ? undefined : this.#definitions.get(name);
 			if (definition?.multiLine !== true) continue;
 			const rest = withoutComment(line.slice(match.index + match[0].length)).trim();
 			if (rest !== "") {
@@ -451,12 +470,13 @@ export class LineReader {
 			}
 			const lead = line.slice(0, match.index);
 			definition.lines.forEach((part, index) => {
-				this.#expand(index === 0 ? lead + part : part, frame, out, depth + 1);
+				this.#expand(index === 0 ? lead + part : part, frame, out, depth + 1, scope);
 			});
-			if (definition.lines.length === 0 && lead.trim() !== "") this.#expand(lead, frame, out, depth + 1);
+			if (definition.lines.length === 0 && lead.trim() !== "")
+				this.#expand(lead, frame, out, depth + 1, scope);
 			return;
 		}
-		const replaced = this.#replace(line, frame);
+		const replaced = this.#replace(line, frame, scope);
 		if (replaced.length > limits.lineLengthBytes) {
 			this.#findings.report(this.#here(), {
 				severity: "error",
@@ -467,15 +487,17 @@ export class LineReader {
 			return;
 		}
 		if (replaced === line) out.push(line);
-		else this.#expand(replaced, frame, out, depth + 1);
+		else this.#expand(replaced, frame, out, depth + 1, scope);
 	}
 
 	/** One round of replacing. */
-	#replace(text: string, frame: Frame): string {
+	#replace(text: string, frame: Frame, scope: Scope): string {
 		return text.replace(
 			REFERENCE,
 			(all, braced: string | undefined, parameters: string | undefined, bare: string | undefined) => {
 				const name = braced ?? bare!;
+				const variable = scope.get(name);
+				if (variable !== undefined) return variable;
 				const definition = this.#definitions.get(name);
 				if (definition !== undefined) return definition.multiLine ? all : definition.lines[0]!;
 				const words = (parameters ?? "").trim().split(/[ \t]+/);
@@ -631,6 +653,15 @@ export class LineReader {
 			{ severity: "error", code: "limit-lines", message, lost: "everything after this line" },
 		);
 	}
+}
+
+/** `text` with the variables of the sequences around it replaced. */
+function bindScope(text: string, scope: Scope): string {
+	return scope.size === 0
+		? text
+		: text.replace(REFERENCE, (all, braced?: string, _parameters?: string, bare?: string) => {
+				return scope.get(braced ?? bare!) ?? all;
+			});
 }
 
 const predefined = new Set(["_PWD", "_INSTANCE", "_HASH", "_BANG", "_RANDOM", "_ENV"]);

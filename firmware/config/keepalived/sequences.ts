@@ -4,7 +4,13 @@
  */
 import { limits } from "./limits.ts";
 
-export type Sequence = { readonly lines: readonly string[] } | { readonly fault: string };
+/** One round: the text, its own variables replaced, and what they stand for. */
+export interface Round {
+	readonly text: string;
+	readonly variables: ReadonlyMap<string, string>;
+}
+
+export type Sequence = { readonly rounds: readonly Round[] } | { readonly fault: string };
 
 const START = /^~(SEQx?|LST)\(/;
 
@@ -13,7 +19,7 @@ export function isSequence(line: string): boolean {
 }
 
 /**
- * The lines that `line` stands for, its own variable replaced and nothing else.
+ * The rounds that `line` stands for, its own variables replaced and nothing else.
  * `replace` resolves definitions within the parameters.
  */
 export function expandSequence(line: string, replace: (text: string) => string): Sequence {
@@ -60,12 +66,12 @@ function counted(inside: string, text: string, hexadecimal: boolean): Sequence {
 	const count = Math.floor((end - start) / step) + 1;
 	if (count > limits.sequenceLines)
 		return { fault: `${word} would repeat ${count} times; the limit is ${limits.sequenceLines}` };
-	const lines: string[] = [];
+	const rounds: Round[] = [];
 	for (let index = 0; index < count; index++) {
 		const value = start + index * step;
-		lines.push(bind(text, [name], [hexadecimal ? value.toString(16) : String(value)]));
+		rounds.push(bind(text, [name], [hexadecimal ? value.toString(16) : String(value)]));
 	}
-	return { lines };
+	return { rounds };
 }
 
 /** A whole number as strtol(3) with base 0 takes it. */
@@ -89,12 +95,12 @@ function list(inside: string, text: string): Sequence {
 	if (wrong !== undefined) return { fault: `~LST: "${wrong}" is no name for a variable` };
 	if (parts.length - 1 > limits.sequenceLines)
 		return { fault: `~LST has more than ${limits.sequenceLines} values` };
-	const lines: string[] = [];
+	const rounds: Round[] = [];
 	for (const part of parts.slice(1)) {
 		const values = group(part);
 		if (values.length > names.length)
 			return { fault: `~LST has ${names.length} variables, but "${part}" has ${values.length} values` };
-		lines.push(
+		rounds.push(
 			bind(
 				text,
 				names,
@@ -102,7 +108,7 @@ function list(inside: string, text: string): Sequence {
 			),
 		);
 	}
-	return { lines };
+	return { rounds };
 }
 
 function group(part: string): string[] {
@@ -127,12 +133,11 @@ function splitOutsideBraces(text: string): string[] | null {
 }
 
 /** Replaces `${name}`, and `$name` before a blank, a comma, a parenthesis or the end. */
-function bind(text: string, names: readonly string[], values: readonly string[]): string {
-	return text.replace(
+function bind(text: string, names: readonly string[], values: readonly string[]): Round {
+	const variables = new Map(names.map((name, index) => [name, values[index]!]));
+	const bound = text.replace(
 		/\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*)(?=[ \t,)]|$))/g,
-		(all, braced?: string, bare?: string) => {
-			const index = names.indexOf(braced ?? bare!);
-			return index < 0 ? all : values[index]!;
-		},
+		(all, braced?: string, bare?: string) => variables.get(braced ?? bare!) ?? all,
 	);
+	return { text: bound, variables };
 }

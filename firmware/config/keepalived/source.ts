@@ -7,6 +7,8 @@ export interface Place {
 	readonly column: number;
 	/** Characters that the caret underlines. */
 	readonly length: number;
+	/** The line after its definitions were replaced, when there were any. */
+	readonly expanded?: string;
 }
 
 /** One file that was read. */

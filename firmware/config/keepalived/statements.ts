@@ -159,6 +159,7 @@ export class StatementReader {
 		const opens = lexer.opens;
 		const good = this.#readArgument(keyword, argument);
 		const statement = good ? new Statement(keyword, this.#words, this.#number, file, line, column) : null;
+		if (keyword.name === "include_check" && good) reader.setIncludePolicy(this.#words);
 		if (opens) this.#unexpectedBlock(keyword);
 		return statement;
 	}
@@ -243,6 +244,10 @@ export class StatementReader {
 	#unknownKeyword(name: string, grammar: BlockGrammar, outer: Outer): void {
 		const reader = this.#reader;
 		const place = reader.place(0);
+		if (/^[\u00a0\u2000-\u200b\u202f\u3000\ufeff]/.test(name)) {
+			this.#oddBlank(name, place);
+			return;
+		}
 		const where = outer.title === "" ? "at the outermost level" : `in ${outer.title}`;
 		const similar = nearest(name, grammar.keys());
 		const elsewhere = similar === null ? homesOf(name) : [];
@@ -272,6 +277,19 @@ export class StatementReader {
 		if (opens) this.#skipBlock();
 	}
 
+	/** Files that went through a word processor or a web page begin their lines with blanks that are none. */
+	#oddBlank(name: string, place: Place): void {
+		const code = name.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
+		this.#findings.report(place, {
+			severity: "error",
+			code: "odd-blank",
+			message: `the line begins with the character U+${code}, which looks like a blank and is none`,
+			lost: "this line",
+			suggestion: "replace it by ordinary spaces, in the whole file",
+		});
+		if (this.#reader.current.opens) this.#skipBlock();
+	}
+
 	#remarks(keyword: Keyword, outer: Outer): void {
 		const place = this.#reader.place(0);
 		if (this.#reader.current.overflow)
@@ -294,7 +312,7 @@ export class StatementReader {
 									? "it has no effect and can be left out"
 									: `write "${keyword.replacedBy}"`,
 						}),
-				exitStatus: 5,
+				exitStatus: keyword.old === "alias" ? 0 : 5,
 			});
 		if (!keyword.inEffect)
 			this.#findings.reportOnce(`not-in-effect ${outer.block} ${keyword.name}`, place, {
@@ -499,8 +517,8 @@ export class StatementReader {
 			severity: "error",
 			code: "missing-argument",
 			message: `${keyword.name} needs ${describe(keyword.argument)}`,
-			lost: `${keyword.name}; keepalived would not even start`,
-			exitStatus: 2,
+			lost: keyword.withoutArgument === 2 ? `${keyword.name}; keepalived would not even start` : keyword.name,
+			exitStatus: keyword.withoutArgument,
 		});
 		return false;
 	}
@@ -584,10 +602,15 @@ export class StatementReader {
 	}
 
 	#repeated(first: Statement, second: Statement, outer: Outer): void {
+		const keepsFirst = outer.block === "track_file" || outer.block === "vrrp_track_process";
+		const firstHolds = keepsFirst && (second.name === "file" || second.name === "process");
 		this.#findings.report(second, {
 			severity: "warning",
 			code: "repeated",
-			message: `${second.name} stands twice in ${outer.title}: this one holds, the one in line ${first.line} does not`,
+			message: firstHolds
+				? `${second.name} stands twice in ${outer.title}: the one in line ${first.line} holds, this one does not`
+				: `${second.name} stands twice in ${outer.title}: this one holds, the one in line ${first.line} does not`,
+			exitStatus: firstHolds ? 5 : 0,
 		});
 	}
 }

@@ -8,10 +8,17 @@ export class Settings {
 		this.body = body;
 	}
 
-	last(name: string): Statement | null {
-		for (let index = this.body.length - 1; index >= 0; index--)
-			if (this.body[index]!.keyword.name === name) return this.body[index]!;
+	/** The last setting of this name, or of either name when a keyword has an alias. */
+	last(name: string, alias = name): Statement | null {
+		for (let index = this.body.length - 1; index >= 0; index--) {
+			const found = this.body[index]!.keyword.name;
+			if (found === name || found === alias) return this.body[index]!;
+		}
 		return null;
+	}
+
+	first(name: string): Statement | null {
+		return this.body.find((statement) => statement.keyword.name === name) ?? null;
 	}
 
 	all(...names: readonly string[]): Statement[] {

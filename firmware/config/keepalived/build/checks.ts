@@ -385,6 +385,13 @@ function buildUdp(
 		);
 		return null;
 	};
+	const shortest = settings.last("min_reply_length");
+	if (shortest !== null && shortest.number > (settings.number("max_reply_length") ?? 255))
+		context.error(
+			shortest,
+			"out-of-range",
+			`${owner.title}: min_reply_length ${shortest.number} is more than max_reply_length: the check always fails`,
+		);
 	return {
 		kind: "UDP_CHECK",
 		target: readTarget(context, settings.body, owner, defaults),

@@ -61,6 +61,8 @@ export class BuildContext {
 	readonly globals: GlobalNotes;
 	/** A script would run as root although script security is off: reported once, as keepalived does. */
 	insecureScript: Place | null = null;
+	/** keepalived stops at a missing interface, before it looks at scripts. */
+	interfaceMissing = false;
 
 	constructor(findings: Findings, machine: Machine, sources: readonly Source[], globals: GlobalNotes) {
 		this.findings = findings;
@@ -97,11 +99,12 @@ export class BuildContext {
 	 */
 	checkInterface(name: string, place: Place, user: string): void {
 		if (this.machine.interfaces.has(name) || this.globals.dynamicInterfaces) return;
+		this.interfaceMissing = true;
 		this.findings.reportOnce(`interface ${name} ${user}`, place, {
 			severity: "error",
 			code: "no-interface",
 			message: `${user}: there is no interface ${name} on this machine`,
-			lost: `${user} waits in FAULT until ${name} appears`,
+			lost: `${user} waits until ${name} appears`,
 			suggestion: this.#interfacesHere(),
 		});
 	}

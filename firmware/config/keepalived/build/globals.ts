@@ -109,6 +109,7 @@ export function buildGlobals(
 		number("vrrp_delay_after_boot", 0) - context.machine.uptimeSeconds() * 1_000_000,
 		0,
 	);
+	checkOptions(context, last);
 	const flushOnStop = last("lvs_flush_on_stop") ?? last("lvs_flush_onstop");
 	const outermost = (name: string) => root.findLast((statement) => statement.name === name)?.words[0] ?? null;
 	return {
@@ -164,6 +165,42 @@ export function buildGlobals(
 		ipvsNetworkNamespace: outermost("net_namespace_ipvs"),
 		pathCheck: notes.pathCheck,
 	};
+}
+
+/** Keywords that take a few words of their own. */
+function checkOptions(context: BuildContext, last: (name: string) => Statement | undefined): void {
+	const options: readonly (readonly [string, RegExp, string])[] = [
+		["dynamic_interfaces", /^allow_if_changes$/, "allow_if_changes"],
+		["lvs_flush_on_stop", /^VS$/, "VS"],
+		["lvs_flush_onstop", /^VS$/, "VS"],
+		["vrrp_garp_extra_if", /^(all|\d{1,5})$/, "[all] SECONDS"],
+		["vrrp_vmac_garp_intvl", /^(all|\d{1,5})$/, "[all] SECONDS"],
+		["vrrp_cpu_affinity", /^\d{1,4}$/, "numbers of processors"],
+		["checker_cpu_affinity", /^\d{1,4}$/, "numbers of processors"],
+		["bfd_cpu_affinity", /^\d{1,4}$/, "numbers of processors"],
+		["vrrp_rx_bufs_policy", /^(MTU|ADVERT|\d{1,10})$/, "MTU, ADVERT or a number of bytes"],
+		[
+			"umask",
+			/^(0[xX][0-9a-fA-F]+|\d+|[\s|]*([IRWX](USR|GRP|OTH)|I[RWX](USR|GRP|OTH)|\|)+)$/,
+			"a mask, such as 022",
+		],
+		[
+			"include_check",
+			/^[+-]?(read|match|wildcard_match|brace_match)$/,
+			"read, match, wildcard_match, brace_match",
+		],
+	];
+	for (const [name, pattern, wanted] of options) {
+		const statement = last(name);
+		const wrong = statement?.words.find((word) => !pattern.test(word));
+		if (statement !== undefined && wrong !== undefined)
+			context.error(statement, "bad-argument", `${name}: "${wrong}" is not ${wanted}`, `"${wrong}"`);
+	}
+	const old = last("vrrp_iptables") ?? last("vrrp_ipsets");
+	if (old !== undefined)
+		context.hint(old, "deprecated", `${old.name} is about iptables; Drover filters with nftables`, {
+			exitStatus: 5,
+		});
 }
 
 function readScriptUser(

@@ -73,14 +73,14 @@ function buildScript(context: BuildContext, statement: Statement): TrackScriptCo
 	const user = settings.last("user");
 	const script = context.script(command, command.words, user?.words[0] ?? null, user?.words[1] ?? null);
 	if (script === null) return null;
-	const intervalMs = Math.max(settings.number("interval") ?? 1_000_000, 1000) / 1000;
-	const timeout = settings.number("timeout");
+	const intervalMs = readPeriod(context, settings.last("interval"), name) ?? 1000;
+	const timeoutMs = readPeriod(context, settings.last("timeout"), name);
 	const weight = settings.last("weight");
 	return {
 		name,
 		script,
 		intervalMs,
-		timeoutMs: timeout === null || timeout === 0 ? intervalMs : timeout / 1000,
+		timeoutMs: timeoutMs ?? intervalMs,
 		weight: weight?.number ?? 0,
 		reverse: isReverse(weight),
 		rise: settings.number("rise") ?? 1,
@@ -90,10 +90,23 @@ function buildScript(context: BuildContext, statement: Statement): TrackScriptCo
 	};
 }
 
+/** `interval`, `timeout` of a vrrp_script, in milliseconds; 0 becomes 1 s, as in keepalived. */
+function readPeriod(context: BuildContext, statement: Statement | null, script: string): number | null {
+	if (statement === null) return null;
+	if (statement.number > 0) return statement.number / 1000;
+	context.warn(
+		statement,
+		"out-of-range",
+		`vrrp_script ${script}: ${statement.name} must be more than 0; 1 s is used`,
+	);
+	return 1000;
+}
+
 function buildFile(context: BuildContext, statement: Statement): TrackFileConfig | null {
 	const settings = new Settings(statement.body!);
 	const name = statement.words[0]!;
-	const path = settings.word("file");
+	// keepalived keeps the first one.
+	const path = settings.first("file")?.words[0] ?? null;
 	if (path === null) {
 		context.error(statement, "incomplete", `track_file ${name} has no file`, "the whole track_file");
 		return null;
@@ -130,7 +143,8 @@ function buildFile(context: BuildContext, statement: Statement): TrackFileConfig
 function buildProcess(context: BuildContext, statement: Statement): TrackProcessConfig | null {
 	const settings = new Settings(statement.body!);
 	const name = statement.words[0]!;
-	const process = settings.last("process");
+	// keepalived keeps the first one.
+	const process = settings.first("process");
 	if (process === null) {
 		context.error(statement, "incomplete", `vrrp_track_process ${name} has no process`, "the whole block");
 		return null;

@@ -55,12 +55,12 @@ export function buildVirtualServer(
 			exitStatus: 5,
 		});
 
-	const kindStatement = settings.last("lb_kind") ?? settings.last("lvs_method");
+	const kindStatement = settings.last("lb_kind", "lvs_method");
 	const kind = kindStatement === null ? null : readForwarding(context, kindStatement);
 	const forwarding = kind ?? NAT;
 	if (kind === null && kindStatement === null)
 		context.hint(statement, "default", `${title} has no lb_kind, so it forwards by NAT`);
-	const algorithm = settings.last("lb_algo") ?? settings.last("lvs_sched");
+	const algorithm = settings.last("lb_algo", "lvs_sched");
 	const scheduler = algorithm?.words[0] ?? "wlc";
 	if (algorithm === null)
 		context.hint(statement, "default", `${title} has no lb_algo, so it schedules by wlc`);
@@ -122,6 +122,15 @@ export function buildVirtualServer(
 	}
 	const hysteresisStatement = settings.last("hysteresis");
 	let hysteresis = hysteresisStatement?.number ?? 0;
+	if (quorumStatement === null && totalWeight === 0 && realServers.length > 0)
+		context.hint(
+			statement,
+			"quorum",
+			`${title}: its real servers weigh nothing, so the quorum is never reached`,
+			{
+				exitStatus: 5,
+			},
+		);
 	if (hysteresisStatement !== null && hysteresis >= quorum && hysteresis > 0) {
 		context.warn(
 			hysteresisStatement,
@@ -142,6 +151,19 @@ export function buildVirtualServer(
 			"conflict",
 			`${title}: ha_suspend needs a virtual server with one address`,
 			"ha_suspend",
+		);
+	const hashed = settings.last("hashed");
+	if (hashed !== null && scheduler !== "sh" && scheduler !== "mh")
+		context.hint(hashed, "no-effect", `${title}: hashed means something for lb_algo sh and mh only`, {
+			exitStatus: 5,
+		});
+	const familyStatement = settings.last("ip_family");
+	if (familyStatement !== null && !isFwmark && familyStatement.words[0] !== server.family)
+		context.error(
+			familyStatement,
+			"family",
+			`${title}: ip_family ${familyStatement.words[0]} is not the family of its address`,
+			"ip_family",
 		);
 	const script = (keyword: string) => {
 		const found = settings.last(keyword);

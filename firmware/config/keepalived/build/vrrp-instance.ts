@@ -210,6 +210,19 @@ export function buildInstance(
 	if (peerBlocks.length > 0 && unicastPeers.length === 0)
 		context.warn(peerBlocks[0]!, "no-peer", `${title}: unicast_peer has no peer, so adverts are multicast`);
 
+	if (unicastPeers.length === 0 && peerBlocks.length === 0)
+		for (const name of ["unicast_src_ip", "check_unicast_src", "old_unicast_checksum", "unicast_ttl"]) {
+			const statement = settings.last(name);
+			if (statement !== null)
+				context.warn(statement, "no-peer", `${title}: ${name} without unicast_peer: adverts are multicast`);
+		}
+	const vmacOnly =
+		settings.has("use_vmac") || settings.has("use_ipvlan") ? null : settings.last("vmac_xmit_base");
+	if (vmacOnly !== null)
+		context.error(vmacOnly, "conflict", `${title}: vmac_xmit_base goes with use_vmac only`, "vmac_xmit_base");
+	const vrf = networkInterface === null ? null : settings.last("vrf");
+	if (vrf !== null) context.error(vrf, "conflict", `${title}: vrf and interface exclude each other`, "vrf");
+
 	// Authentication.
 	const authentication = readAuthentication(context, settings, title, version, family, strict);
 	if (authentication?.type === "AH" && initialState === "MASTER") {
@@ -247,7 +260,7 @@ export function buildInstance(
 					? globals.multicast4
 					: globals.multicast6,
 		unicastPeers,
-		unicastTtl: settings.number("unicast_ttl"),
+		unicastTtl: unicastPeers.length === 0 ? null : settings.number("unicast_ttl"),
 		unicastFaultNoPeer: settings.has("unicast_fault_no_peer"),
 		checkUnicastSource:
 			globals.checkUnicastSource ||
@@ -264,7 +277,7 @@ export function buildInstance(
 		virtualRules: readRules(context, settings.all("virtual_rules"), title),
 		promoteSecondaries: settings.has("promote_secondaries"),
 		vmac: readVmac(context, settings, title, family, networkInterface),
-		vrf: settings.word("vrf"),
+		vrf: networkInterface === null ? settings.word("vrf") : null,
 		trackPrimary: !settings.has("dont_track_primary"),
 		...references,
 		garp,

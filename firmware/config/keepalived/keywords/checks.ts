@@ -2,6 +2,7 @@
 import type { Argument, Keyword } from "./grammar.ts";
 import {
 	address,
+	anySeconds,
 	block,
 	boolean,
 	choice,
@@ -33,9 +34,9 @@ const connection: readonly Keyword[] = [
 
 const general: readonly Keyword[] = [
 	keyword("retry", unsigned(0), "1", "failures tolerated"),
-	keyword("delay_before_retry", seconds(0), "1", "gap after a failure"),
-	keyword("warmup", seconds(0), "delay_loop", "spread of the first probe"),
-	keyword("delay_loop", seconds(0.000001), "60", "period"),
+	keyword("delay_before_retry", anySeconds(0), "1", "gap after a failure"),
+	keyword("warmup", anySeconds(0), "delay_loop", "spread of the first probe"),
+	keyword("delay_loop", anySeconds(0.000001), "60", "period"),
 	keyword("alpha", boolean, "off", "starts down"),
 	keyword("log_all_failures", boolean, "off", "logs every failure"),
 ];
@@ -51,14 +52,17 @@ const common = [...connection, ...general];
 export const tcpCheck = grammar([...common, oldRetry]);
 export const pingCheck = grammar([...common, oldRetry]);
 
-export const udpCheck = grammar([
-	...common,
-	oldRetry,
-	keyword("payload", words("HEX…"), "32 bytes", "datagram that is sent"),
-	keyword("require_reply", words("[HEX…]", 0), "off", "an answer is needed"),
-	keyword("min_reply_length", integer(0, 65_535), "0", "shortest answer"),
-	keyword("max_reply_length", integer(0, 65_535), "255", "longest answer"),
-]);
+export const udpCheck = grammar(
+	[
+		...common,
+		oldRetry,
+		keyword("payload", words("HEX…"), "32 bytes", "datagram that is sent"),
+		keyword("require_reply", words("[HEX…]", 0), "off", "an answer is needed"),
+		keyword("min_reply_length", integer(0, 65_535), "0", "shortest answer"),
+		keyword("max_reply_length", integer(0, 65_535), "255", "longest answer"),
+	],
+	"payload",
+);
 
 export const dnsCheck = grammar([
 	...common,
@@ -76,12 +80,15 @@ export const dnsCheck = grammar([
 	keyword("name", word, "the root", "name that is asked for"),
 ]);
 
-export const smtpCheck = grammar([
-	...common,
-	oldRetry,
-	keyword("helo_name", word, "smtpchecker.keepalived.org", "name said in HELO"),
-	keyword("host", block("host"), "the real server", "one more target", { old: "deprecated" }),
-]);
+export const smtpCheck = grammar(
+	[
+		...common,
+		oldRetry,
+		keyword("helo_name", word, "smtpchecker.keepalived.org", "name said in HELO"),
+		keyword("host", block("host"), "the real server", "one more target", { old: "alias" }),
+	],
+	"helo_name",
+);
 export const smtpHost = grammar([...common, oldRetry]);
 
 const http: readonly Keyword[] = [
@@ -93,16 +100,21 @@ const http: readonly Keyword[] = [
 	keyword("sni_name", optionalWord, "virtualhost", "server name that is sent", { since: "head" }),
 	keyword("fast_recovery", boolean, "off", "recovers without waiting between urls"),
 ];
+const HTTP_LENIENT = "http_protocol virtualhost";
+const URL_LENIENT =
+	"regex regex_max_offset regex_min_offset regex_options regex_stack status_code virtualhost";
 const tlsCompliant = keyword("tls_compliant", boolean, "off", "a missing close_notify is a failure", {
 	since: "2.2.8",
 });
 
-export const httpGet = grammar([...http, keyword("url", block("HTTP_GET/url"), "", "a page to ask for")]);
-export const sslGet = grammar([
-	...http,
-	tlsCompliant,
-	keyword("url", block("SSL_GET/url"), "", "a page to ask for"),
-]);
+export const httpGet = grammar(
+	[...http, keyword("url", block("HTTP_GET/url"), "", "a page to ask for")],
+	HTTP_LENIENT,
+);
+export const sslGet = grammar(
+	[...http, tlsCompliant, keyword("url", block("SSL_GET/url"), "", "a page to ask for")],
+	HTTP_LENIENT,
+);
 
 const url: readonly Keyword[] = [
 	keyword("path", word, "", "path that is asked for"),
@@ -116,28 +128,34 @@ const url: readonly Keyword[] = [
 	keyword("regex_max_offset", unsigned(0), "none", "the match starts at or before"),
 	keyword("regex_stack", words("START MAX", 2, 2), "", "stack of the pattern matcher", { notYet: true }),
 ];
-export const httpUrl = grammar(url);
-export const sslUrl = grammar([...url, tlsCompliant]);
+export const httpUrl = grammar(url, URL_LENIENT);
+export const sslUrl = grammar([...url, tlsCompliant], URL_LENIENT);
 
-export const miscCheck = grammar([
-	...general,
-	keyword("misc_path", script, "", "the program"),
-	keyword("misc_timeout", wholeSeconds(0), "delay_loop", "when it is killed"),
-	keyword("misc_dynamic", flag, "off", "its exit status sets the weight"),
-	keyword("user", identity, "script_user", "identity"),
-]);
+export const miscCheck = grammar(
+	[
+		...general,
+		keyword("misc_path", script, "", "the program"),
+		keyword("misc_timeout", wholeSeconds(0), "delay_loop", "when it is killed"),
+		keyword("misc_dynamic", flag, "off", "its exit status sets the weight"),
+		keyword("user", identity, "script_user", "identity"),
+	],
+	"misc_path user",
+);
 
-export const fileCheck = grammar([
-	keyword("track_file", word, "", "the file"),
-	keyword(
-		"weight",
-		{ kind: "weight", min: -2_147_483_647, max: 2_147_483_647 },
-		"of the file",
-		"factor of its number",
-	),
-]);
+export const fileCheck = grammar(
+	[
+		keyword("track_file", word, "", "the file"),
+		keyword(
+			"weight",
+			{ kind: "weight", min: -2_147_483_647, max: 2_147_483_647 },
+			"of the file",
+			"factor of its number",
+		),
+	],
+	"weight",
+);
 
-export const bfdCheck = grammar([
-	keyword("name", word, "", "the session"),
-	keyword("alpha", boolean, "off", "starts down"),
-]);
+export const bfdCheck = grammar(
+	[keyword("name", word, "", "the session"), keyword("alpha", boolean, "off", "starts down")],
+	"name",
+);

@@ -96,10 +96,12 @@ export interface Keyword {
 	readonly since: Since;
 	/** False: recognised and checked, and one warning says that it has no effect yet. */
 	readonly inEffect: boolean;
-	/** The spelling to use instead. */
+	/** The spelling to use instead; "" is to leave it out. */
 	readonly replacedBy: string | null;
 	/** keepalived 2.2.7 complains about the old spelling (its -t gives 5), or does not know the word. */
-	readonly old: "deprecated" | "unknown" | null;
+	readonly old: "deprecated" | "unknown" | "alias" | null;
+	/** keepalived without the argument: stops with 2, or reports the line (5) and goes on. */
+	readonly withoutArgument: 2 | 5;
 }
 
 /** The keywords of one block, by name. */
@@ -118,6 +120,7 @@ const UINT_MAX = 4_294_967_295;
 const INT_MAX = 2_147_483_647;
 /** keepalived keeps times as unsigned microseconds in 32 bits. */
 const SECONDS_MAX = 4294.967295;
+const WHOLE_SECONDS_MAX = 4294;
 
 export const integer = (
 	min: number,
@@ -133,9 +136,11 @@ export const seconds = (min: number, max = SECONDS_MAX): Argument => ({
 });
 export const wholeSeconds = (
 	min: number,
-	max = UINT_MAX,
+	max = WHOLE_SECONDS_MAX,
 	more: { bare?: number; clamp?: boolean } = {},
 ): Argument => ({ kind: "seconds", min, max, whole: true, ...more });
+/** Times that keepalived does not bound: thirty years. */
+export const anySeconds = (min: number): Argument => seconds(min, 1_000_000_000);
 export const choice = (...values: readonly string[]): Argument => ({ kind: "choice", values });
 export const words = (grammar: string, least = 1, most?: number): Argument =>
 	most === undefined ? { kind: "words", grammar, least } : { kind: "words", grammar, least, most };
@@ -152,7 +157,7 @@ interface Notes {
 	/** Present: Drover does not act on it yet. */
 	readonly notYet?: true;
 	readonly replacedBy?: string;
-	readonly old?: "deprecated" | "unknown";
+	readonly old?: "deprecated" | "unknown" | "alias";
 }
 
 /** One row of a table. */
@@ -172,15 +177,20 @@ export function keyword(
 		inEffect: notes.notYet !== true,
 		replacedBy: notes.replacedBy ?? null,
 		old: notes.old ?? (notes.replacedBy === undefined ? null : "deprecated"),
+		withoutArgument: 2,
 	};
 }
 
-/** A table from its rows. Two rows of one name are a mistake in the table. */
-export function grammar(rows: readonly Keyword[]): BlockGrammar {
+/**
+ * A table from its rows. Two rows of one name are a mistake in the table.
+ * `lenient` names those whose missing argument does not stop keepalived.
+ */
+export function grammar(rows: readonly Keyword[], lenient = ""): BlockGrammar {
+	const goOn = new Set(lenient.split(" "));
 	const table = new Map<string, Keyword>();
 	for (const row of rows) {
 		if (table.has(row.name)) throw new Error(`keyword table: ${row.name} stands twice`);
-		table.set(row.name, row);
+		table.set(row.name, goOn.has(row.name) ? { ...row, withoutArgument: 5 } : row);
 	}
 	return table;
 }

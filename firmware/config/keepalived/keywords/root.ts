@@ -48,18 +48,21 @@ export const root = grammar([
 	keyword("virtual_server", block("virtual_server", "service"), "", "an IPVS service"),
 ]);
 
-export const ssl = grammar([
-	keyword("password", word, "none", "password of the key"),
-	keyword("ca", word, "none", "CA file"),
-	keyword("certificate", word, "none", "client certificate"),
-	keyword("key", word, "none", "client key"),
-]);
+export const ssl = grammar(
+	[
+		keyword("password", word, "none", "password of the key"),
+		keyword("ca", word, "none", "CA file"),
+		keyword("certificate", word, "none", "client certificate"),
+		keyword("key", word, "none", "client key"),
+	],
+	"ca certificate key password",
+);
 
 export const trackGroup = grammar([keyword("group", lines("words"), "", "instances of the group")]);
 
 export const garpGroup = grammar([
-	keyword("garp_interval", seconds(0), "0", "gap between gratuitous ARPs"),
-	keyword("gna_interval", seconds(0), "0", "gap between unsolicited neighbour adverts"),
+	keyword("garp_interval", seconds(0, 2147.483647), "0", "gap between gratuitous ARPs"),
+	keyword("gna_interval", seconds(0, 2147.483647), "0", "gap between unsolicited neighbour adverts"),
 	keyword("interface", netInterface, "", "interface that is paced"),
 	keyword("interfaces", lines("words"), "", "interfaces that are paced together"),
 ]);
