@@ -1,6 +1,16 @@
-/** Regular expressions of VCL (PCRE2 syntax over bytes). */
+/**
+ * Regular expressions of VCL: PCRE2 syntax over bytes, run by JavaScript's own engine where that gives the same
+ * answer in bounded time, and by the bounded matcher otherwise. A condition and a substitution are judged apart.
+ */
+import { VclFailure } from "../runtime.ts";
+import { type Degree, worstDegree } from "./ambiguity.ts";
+import { MatchLimit, run } from "./backtrack.ts";
+import { PatternError, parsePattern } from "./parse.ts";
+import type { Pattern } from "./pattern.ts";
+import { compileProgram, type Program, ProgramTooLarge } from "./program.ts";
+import { type Translation, translate } from "./translate.ts";
 
-/** As RegExp's match array, with positions. Groups that took no part are undefined. */
+/** Like RegExp's match array. Groups that took no part are undefined. */
 export interface Match {
 	readonly index: number;
 	readonly [group: number]: string | undefined;
@@ -8,47 +18,155 @@ export interface Match {
 
 export interface Matcher {
 	test(subject: string): boolean;
-	/** First match at or after `from`. */
+	/** First match at or after `from`; `notEmpty` refuses the empty one. */
 	exec(subject: string, from: number, notEmpty: boolean): Match | null;
 }
 
 export interface Regex {
 	readonly pattern: string;
 	readonly matcher: Matcher;
+	/** How it is run, for `drover vcl show` and the tests. */
+	readonly engine: "javascript" | "mixed" | "bounded";
+	readonly degree: Degree;
 }
 
 export type RegexResult =
 	| { readonly ok: true; readonly regex: Regex }
 	| { readonly ok: false; readonly error: string; readonly hint: string | null };
 
-export function compileRegex(pattern: string): RegexResult {
+/** Steps that JavaScript's engine may be asked for on one subject: some milliseconds. */
+const nativeSteps = 4_000_000;
+/** With a loop that goes around in two ways over the same text, only the shortest subjects. */
+const maxExponentialBytes = 18;
+
+/** The longest subject that cannot keep the native engine busy for longer. */
+export function nativeLimitBytes(degree: Degree): number {
+	if (degree <= 1) return Number.POSITIVE_INFINITY;
+	if (degree === Number.POSITIVE_INFINITY) return maxExponentialBytes;
+	let factorial = 1;
+	for (let factor = 2; factor < degree; factor++) factorial *= factor;
+	return Math.floor((nativeSteps * factorial) ** (1 / degree));
+}
+
+export function compileRegex(text: string): RegexResult {
+	let pattern: Pattern;
+	let program: Program;
 	try {
-		let source = pattern;
-		let flags = "g";
-		const inline = /^\(\?i\)/.exec(source);
-		if (inline !== null) {
-			flags += "i";
-			source = source.slice(4);
-		}
-		source = source.replace(/\[\[:upper:\]\]/g, "[A-Z]").replace(/\(\?i:/g, "(?:");
-		const regexp = new RegExp(source, flags);
+		pattern = parsePattern(text);
+		program = compileProgram(pattern);
+	} catch (error) {
+		if (error instanceof PatternError)
+			return {
+				ok: false,
+				error: error.message,
+				hint: error.unsupported
+					? "The stock compiler accepts this; here it would have to mean something else, so it is refused. Write the expression without it."
+					: `At byte ${error.offset + 1} of the expression.`,
+			};
+		if (error instanceof ProgramTooLarge)
+			return { ok: false, error: error.message, hint: "Counted repeats multiply: use a smaller bound." };
+		throw error;
+	}
+	const translation = translate(pattern);
+	const degree = worstDegree(pattern);
+	const native = translation === null ? null : nativeMatcher(translation);
+	if (native === null)
 		return {
 			ok: true,
-			regex: {
-				pattern,
-				matcher: {
-					test(subject) {
-						regexp.lastIndex = 0;
-						return regexp.test(subject);
-					},
-					exec(subject, from) {
-						regexp.lastIndex = from;
-						return regexp.exec(subject);
-					},
-				},
-			},
+			regex: { pattern: text, matcher: boundedMatcher(program), engine: "bounded", degree },
 		};
-	} catch (error) {
-		return { ok: false, error: String(error), hint: null };
+	if (degree <= 1 && native.sameGroups)
+		return {
+			ok: true,
+			regex: { pattern: text, matcher: nativeOnly(native, program), engine: "javascript", degree },
+		};
+	return {
+		ok: true,
+		regex: {
+			pattern: text,
+			matcher: mixedMatcher(native, program, nativeLimitBytes(degree)),
+			engine: "mixed",
+			degree,
+		},
+	};
+}
+
+interface Native {
+	/** Without `g`: keeps no position between calls. */
+	readonly testing: RegExp;
+	readonly searching: RegExp;
+	readonly sameGroups: boolean;
+}
+
+function nativeMatcher(translation: Translation): Native | null {
+	try {
+		return {
+			testing: new RegExp(translation.source, translation.flags),
+			searching: new RegExp(translation.source, `${translation.flags}g`),
+			sameGroups: translation.sameGroups,
+		};
+	} catch {
+		// Too large for the native engine: the bounded one takes it.
+		return null;
 	}
+}
+
+function bounded(program: Program, subject: string, from: number, notEmpty: boolean): Int32Array | null {
+	try {
+		return run(program, subject, from, notEmpty);
+	} catch (error) {
+		if (error instanceof MatchLimit) throw new VclFailure(`Regexp matching failed: ${error.message}`);
+		throw error;
+	}
+}
+
+function boundedExec(program: Program, subject: string, from: number, notEmpty: boolean): Match | null {
+	const slots = bounded(program, subject, from, notEmpty);
+	if (slots === null) return null;
+	const match: { index: number; [group: number]: string | undefined } = { index: slots[0]! };
+	// \K can put the beginning behind the end.
+	match[0] = subject.slice(slots[0]!, Math.max(slots[0]!, slots[1]!));
+	for (let group = 1; group <= program.groups; group++) {
+		const begin = slots[2 * group]!;
+		const end = slots[2 * group + 1]!;
+		match[group] = begin < 0 || end < 0 ? undefined : subject.slice(begin, end);
+	}
+	return match;
+}
+
+function boundedMatcher(program: Program): Matcher {
+	return {
+		test: (subject) => bounded(program, subject, 0, false) !== null,
+		exec: (subject, from, notEmpty) => boundedExec(program, subject, from, notEmpty),
+	};
+}
+
+function nativeExec(native: Native, program: Program, subject: string, from: number, notEmpty: boolean) {
+	const { searching } = native;
+	searching.lastIndex = from;
+	const match = searching.exec(subject);
+	// JavaScript cannot be told to look for another match at the same place.
+	return match !== null && notEmpty && match[0] === ""
+		? boundedExec(program, subject, from, true)
+		: (match as Match | null);
+}
+
+function nativeOnly(native: Native, program: Program): Matcher {
+	const { testing } = native;
+	return {
+		test: (subject) => testing.test(subject),
+		exec: (subject, from, notEmpty) => nativeExec(native, program, subject, from, notEmpty),
+	};
+}
+
+function mixedMatcher(native: Native, program: Program, limitBytes: number): Matcher {
+	const { testing } = native;
+	return {
+		test: (subject) =>
+			subject.length <= limitBytes ? testing.test(subject) : bounded(program, subject, 0, false) !== null,
+		exec: (subject, from, notEmpty) =>
+			native.sameGroups && subject.length <= limitBytes
+				? nativeExec(native, program, subject, from, notEmpty)
+				: boundedExec(program, subject, from, notEmpty),
+	};
 }
