@@ -14,6 +14,10 @@ interface Entry {
 }
 
 const commands: Readonly<Record<string, Entry>> = {
+	vrrp: {
+		summary: "election, virtual addresses and their notifications, in the foreground",
+		load: () => import("./vrrp/main.ts"),
+	},
 	director: {
 		summary: "health checks and the kernel's IPVS table, in the foreground",
 		load: () => import("./director/service.ts"),

@@ -578,7 +578,10 @@ function needsReopening(before: VrrpInstanceConfig, after: VrrpInstanceConfig): 
 function sameAdvert(a: Standing["advert"], b: Standing["advert"]): boolean {
 	if (a === null || b === null) return a === b;
 	return (
-		a.anchorMicros === b.anchorMicros && a.priority === b.priority && a.intervalMicros === b.intervalMicros
+		a.anchorMicros === b.anchorMicros &&
+		a.priority === b.priority &&
+		a.intervalMicros === b.intervalMicros &&
+		a.source === b.source
 	);
 }
 

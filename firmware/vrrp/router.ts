@@ -184,6 +184,7 @@ export interface Standing {
 		readonly priority: number;
 		readonly intervalMicros: number;
 		readonly anchorMicros: number;
+		readonly source: string | null;
 	} | null;
 	/** Report when this time passes without a repetition of `expected`, which moves it by `timeoutMicros`. */
 	readonly watch: {
@@ -254,6 +255,7 @@ export function standing(router: Router): Standing {
 						priority: router.priority,
 						intervalMicros: config.advertIntervalMicros,
 						anchorMicros: router.advertAnchorMicros!,
+						source: router.sourceAddress,
 					}
 				: null,
 		watch:

@@ -1,0 +1,190 @@
+/**
+ * Puts virtual addresses on interfaces and takes them off, and keeps them there: one that somebody
+ * else deletes is back at once, and the log says who it was.
+ */
+import type { AddressConfig, VrrpInstanceConfig } from "../config/model.ts";
+import { processArguments, type RecentProcesses } from "../kernel/process-events.ts";
+import {
+	IFA_F_HOMEADDRESS,
+	IFA_F_MANAGETEMPADDR,
+	IFA_F_MCAUTOJOIN,
+	IFA_F_NODAD,
+	IFA_F_NOPREFIXROUTE,
+	type InterfaceAddress,
+	RT_SCOPE_UNIVERSE,
+	sameAddress,
+} from "../kernel/rtnetlink.ts";
+import type { KernelView } from "./kernel-view.ts";
+
+export interface HeldAddress {
+	readonly key: string;
+	readonly config: AddressConfig;
+	readonly kernel: InterfaceAddress;
+}
+
+export type LogLine = (level: "info" | "warn" | "error", text: string) => void;
+
+/** Repairs of one address before it is left to the retry timer: two owners must not fight at full speed. */
+const REPAIRS_PER_SECOND = 20;
+const RETRY_MS = 1_000;
+
+export class AddressKeeper {
+	readonly #view: KernelView;
+	readonly #log: LogLine;
+	/** By router. */
+	readonly #held = new Map<string, readonly HeldAddress[]>();
+	readonly #onRepaired: (held: HeldAddress) => void;
+	#repairs: number[] = [];
+	#retry: ReturnType<typeof setTimeout> | null = null;
+	readonly #processes: RecentProcesses | null;
+
+	constructor(
+		view: KernelView,
+		processes: RecentProcesses | null,
+		log: LogLine,
+		onRepaired: (held: HeldAddress) => void,
+	) {
+		this.#view = view;
+		this.#processes = processes;
+		this.#log = log;
+		this.#onRepaired = onRepaired;
+	}
+
+	held(key: string): readonly HeldAddress[] {
+		return this.#held.get(key) ?? [];
+	}
+
+	/** The addresses of a router as the kernel shall have them; those whose interface is missing are left out. */
+	wanted(key: string, instance: VrrpInstanceConfig, virtualInterface: string | null): HeldAddress[] {
+		return [...instance.virtualAddresses, ...instance.excludedAddresses].flatMap((config) => {
+			const name =
+				config.interface ??
+				(virtualInterface !== null && config.family === instance.family
+					? virtualInterface
+					: instance.interface);
+			const link = name === null ? null : this.#view.link(name);
+			return link === null ? [] : [{ key, config, kernel: kernelAddress(config, link.index) }];
+		});
+	}
+
+	/** `static_ipaddress`: there as long as the service runs. */
+	wantedStatic(key: string, configs: readonly AddressConfig[]): HeldAddress[] {
+		return configs.flatMap((config) => {
+			const link = this.#view.link(config.interface ?? "");
+			return link === null ? [] : [{ key, config, kernel: kernelAddress(config, link.index) }];
+		});
+	}
+
+	/** Makes it so; returns those that were not there before. */
+	hold(key: string, wanted: readonly HeldAddress[]): readonly HeldAddress[] {
+		const before = this.held(key);
+		this.#held.set(key, wanted);
+		this.#delete(before.filter((old) => !wanted.some((kept) => sameAddress(old.kernel, kept.kernel))));
+		return this.#add(wanted);
+	}
+
+	/** Takes all of a router's addresses off. */
+	release(key: string): void {
+		const before = this.held(key);
+		this.#held.delete(key);
+		this.#delete(before);
+	}
+
+	/** Removes addresses that nobody holds: what an earlier life left behind. */
+	removeStale(candidates: readonly HeldAddress[]): void {
+		this.#delete(candidates.filter(({ kernel }) => this.#view.has(kernel) && !this.#isHeld(kernel)));
+	}
+
+	onAddressRemoved(address: InterfaceAddress, portId: number): void {
+		if (portId === this.#view.netlink.portId) return;
+		const held = this.#find(address);
+		if (held !== null) this.#repair(held, this.#culprit(portId, held));
+	}
+
+	/** Looks at everything held, as after lost messages or when a link came back. */
+	verify(): void {
+		for (const held of [...this.#held.values()].flat())
+			if (!this.#view.has(held.kernel)) this.#repair(held, "somebody");
+	}
+
+	close(): void {
+		if (this.#retry !== null) clearTimeout(this.#retry);
+		this.#held.clear();
+	}
+
+	#repair(held: HeldAddress, culprit: string): void {
+		const now = performance.now();
+		this.#repairs = this.#repairs.filter((at) => now - at < 1_000);
+		if (this.#repairs.length >= REPAIRS_PER_SECOND) {
+			this.#retry ??= setTimeout(() => {
+				this.#retry = null;
+				this.verify();
+			}, RETRY_MS);
+			return;
+		}
+		this.#repairs.push(now);
+		if (this.#add([held]).length === 0) return;
+		const { address, prefixLength } = held.kernel;
+		this.#log("warn", `${address}/${prefixLength} was deleted by ${culprit}; it is back`);
+		this.#onRepaired(held);
+	}
+
+	#isHeld(address: InterfaceAddress): boolean {
+		return this.#find(address) !== null;
+	}
+
+	#find(address: InterfaceAddress): HeldAddress | null {
+		for (const list of this.#held.values())
+			for (const held of list) if (sameAddress(held.kernel, address)) return held;
+		return null;
+	}
+
+	#add(wanted: readonly HeldAddress[]): HeldAddress[] {
+		if (wanted.length === 0) return [];
+		const results = this.#view.netlink.addAddresses(wanted.map(({ kernel }) => kernel));
+		return wanted.filter(({ kernel }, index) => {
+			const result = results[index]!;
+			if (result.kind === "refused")
+				this.#log("error", `cannot add ${kernel.address}: ${result.error.message}`);
+			return result.kind === "done";
+		});
+	}
+
+	#delete(unwanted: readonly HeldAddress[]): void {
+		if (unwanted.length === 0) return;
+		this.#view.netlink.deleteAddresses(unwanted.map(({ kernel }) => kernel));
+	}
+
+	/** A netlink port is its process's id unless that process has several sockets. */
+	#culprit(portId: number, held: HeldAddress): string {
+		if (portId === 0)
+			return held.kernel.family === "inet6"
+				? "somebody (for IPv6 the kernel does not say who)"
+				: "the kernel itself";
+		const name = processArguments(portId)?.join(" ") || this.#processes?.name(portId);
+		return name ? `process ${portId} (${name.slice(0, 120)})` : `process ${portId}, which has ended`;
+	}
+}
+
+export function kernelAddress(config: AddressConfig, interfaceIndex: number): InterfaceAddress {
+	const six = config.family === "inet6";
+	let flags = 0;
+	if (six && !config.duplicateAddressDetection) flags |= IFA_F_NODAD;
+	if (config.home) flags |= IFA_F_HOMEADDRESS;
+	if (config.manageTemporaryAddresses) flags |= IFA_F_MANAGETEMPADDR;
+	if (config.noPrefixRoute) flags |= IFA_F_NOPREFIXROUTE;
+	if (config.autojoin) flags |= IFA_F_MCAUTOJOIN;
+	return {
+		family: config.family,
+		interfaceIndex,
+		address: config.address,
+		prefixLength: config.prefixLength,
+		peer: config.peer?.split("/")[0] ?? null,
+		broadcast: config.broadcast,
+		scope: config.scope ?? RT_SCOPE_UNIVERSE,
+		label: config.label,
+		flags,
+		preferredLifetimeSeconds: config.preferredLifetimeSeconds,
+		validLifetimeSeconds: null,
+	};
+}

@@ -1,0 +1,142 @@
+/** The texts that SIGUSR1 and SIGUSR2 write, laid out as keepalived 2.2.7 lays them out: exporters parse them. Pure. */
+import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
+import type { Engine } from "./engine.ts";
+import { masterDownInterval, type Router } from "./router.ts";
+
+/** keepalived.stats. */
+export function statsText(engine: Engine): string {
+	return engine.routers
+		.map(({ config, counters }) =>
+			[
+				`VRRP Instance: ${config.name}`,
+				"  Advertisements:",
+				`    Received: ${counters.advertisementsReceived}`,
+				`    Sent: ${counters.advertisementsSent}`,
+				`  Became master: ${counters.becameMaster}`,
+				`  Released master: ${counters.releasedMaster}`,
+				"  Packet Errors:",
+				`    Length: ${counters.packetLengthErrors}`,
+				`    TTL: ${counters.ttlErrors}`,
+				`    Invalid Type: ${counters.invalidTypeReceived}`,
+				`    Advertisement Interval: ${counters.advertisementIntervalErrors}`,
+				`    Address List: ${counters.addressListErrors}`,
+				"  Authentication Errors:",
+				`    Invalid Type: ${counters.invalidAuthenticationType}`,
+				`    Type Mismatch: ${counters.authenticationTypeMismatch}`,
+				`    Failure: ${counters.authenticationFailure}`,
+				"  Priority Zero:",
+				`    Received: ${counters.priorityZeroReceived}`,
+				`    Sent: ${counters.priorityZeroSent}`,
+				"",
+			].join("\n"),
+		)
+		.join("");
+}
+
+/** keepalived.data, the parts about VRRP. `wallMs` turns the engine's microseconds into Unix milliseconds. */
+export function dataText(engine: Engine, wallMs: (atMicros: number) => number): string {
+	return [
+		"------< Global definitions >------",
+		...globalLines(engine.config),
+		"------< VRRP Topology >------",
+		...engine.routers.flatMap((router) => instanceLines(router, engine.config, wallMs)),
+		...(engine.config.syncGroups.length === 0 ? [] : ["------< VRRP Sync groups >------"]),
+		...engine.config.syncGroups.flatMap((group) => [
+			` VRRP Sync Group = ${group.name}, ${engine.groupStates[group.name] ?? "INIT"}`,
+			"   VRRP member instances :",
+			...group.members.map((name) => `     ${name}`),
+			`   Using smtp notification = ${group.smtpAlert ? "yes" : "no"}`,
+		]),
+		"------< Interfaces >------",
+		...Object.values(engine.readings.interfaces).flatMap(({ name, index, up, addresses }) => [
+			` Name = ${name}`,
+			`   index = ${index}`,
+			`   IPv4 address = ${addresses.find((address) => !address.includes(":")) ?? "(none)"}`,
+			`   IPv6 address = ${addresses.find((address) => address.includes(":")) ?? "(none)"}`,
+			`   State = ${up ? "UP, RUNNING" : "not UP"}`,
+		]),
+		"",
+	].join("\n");
+}
+
+function globalLines({ global }: DroverConfig): string[] {
+	return [
+		` Router ID = ${global.routerId}`,
+		` VRRP IPv4 mcast group = ${global.multicastGroup4}`,
+		` VRRP IPv6 mcast group = ${global.multicastGroup6}`,
+		` Gratuitous ARP interval = ${(global.garpIntervalMicros / 1e6).toFixed(6)}`,
+		` Gratuitous NA interval = ${(global.gnaIntervalMicros / 1e6).toFixed(6)}`,
+		` Script security ${global.enableScriptSecurity ? "enabled" : "disabled"}`,
+	];
+}
+
+function instanceLines(router: Router, config: DroverConfig, wallMs: (atMicros: number) => number): string[] {
+	const instance = router.config;
+	const group = config.syncGroups.find(({ members }) => members.includes(instance.name));
+	const yes = (value: boolean) => (value ? "enabled" : "disabled");
+	const transition = wallMs(router.sinceMicros);
+	return [
+		` VRRP Instance = ${instance.name}`,
+		`   VRRP Version = ${instance.version}`,
+		...(group === undefined ? [] : [`   Sync group = ${group.name}`]),
+		`   State = ${router.state}`,
+		`   Wantstate = ${router.wantsMaster ? "MASTER" : router.state}`,
+		`   Number of config faults = 0`,
+		`   Number of interface and track script faults = ${router.faults.filter(({ pending }) => !pending).length}`,
+		`   Number of track scripts init = ${router.faults.filter(({ pending }) => pending).length}`,
+		`   Last transition = ${(transition / 1000).toFixed(6)} (${dateText(transition)})`,
+		`   Master down timer = ${masterDownInterval(router)} usecs`,
+		`   Interface = ${instance.interface ?? "(none)"}`,
+		`   Using src_ip = ${router.sourceAddress ?? "(none)"}`,
+		...(instance.unicastPeers.length === 0
+			? [`   Multicast address ${instance.multicastDestination}`]
+			: ["   Unicast Peer :", ...instance.unicastPeers.map(({ address }) => `     ${address}`)]),
+		`   Gratuitous ARP delay = ${instance.garp.delayMs / 1000}`,
+		`   Gratuitous ARP repeat = ${instance.garp.repeat}`,
+		`   Gratuitous ARP refresh = ${instance.garp.refreshMs / 1000}`,
+		`   Gratuitous ARP refresh repeat = ${instance.garp.refreshRepeat}`,
+		`   Gratuitous ARP lower priority delay = ${instance.garp.lowerPriorityDelayMs / 1000}`,
+		`   Gratuitous ARP lower priority repeat = ${instance.garp.lowerPriorityRepeat}`,
+		`   Down timer adverts = ${instance.downTimerAdverts}`,
+		`   Send advert after receive lower priority advert = ${!instance.lowerPriorityNoAdvert}`,
+		`   Send advert after receive higher priority advert = ${instance.higherPrioritySendAdvert}`,
+		`   Virtual Router ID = ${instance.virtualRouterId}`,
+		`   Priority = ${instance.priority}`,
+		`   Effective priority = ${router.priority}`,
+		`   Total priority = ${router.priority}`,
+		...(router.master === null || router.state === "MASTER"
+			? []
+			: [`   Master router = ${router.master.address}`, `   Master priority = ${router.master.priority}`]),
+		`   Advert interval = ${intervalText(instance)}`,
+		`   Accept = ${yes(instance.accept)}`,
+		`   Preempt = ${yes(instance.preempt)}`,
+		`   Promote_secondaries = ${yes(instance.promoteSecondaries)}`,
+		...(instance.authentication === null
+			? []
+			: [
+					`   Authentication type = ${instance.authentication.type === "PASS" ? "SIMPLE_PASSWORD" : "IPSEC_AH"}`,
+					"   Password = ********",
+				]),
+		`   Virtual IP (${instance.virtualAddresses.length}):`,
+		...instance.virtualAddresses.map(
+			({ address, prefixLength, interface: device, label }) =>
+				`     ${address}/${prefixLength} dev ${device ?? instance.interface} scope global${label === null ? "" : ` label ${label}`}${router.state === "MASTER" ? " set" : ""}`,
+		),
+		`   Using smtp notification = ${instance.smtpAlert ? "yes" : "no"}`,
+	];
+}
+
+function intervalText({ version, advertIntervalMicros }: VrrpInstanceConfig): string {
+	return version === 2
+		? `${advertIntervalMicros / 1_000_000} sec`
+		: `${advertIntervalMicros / 1_000} milli-sec`;
+}
+
+/** As ctime(3) writes it, with microseconds, in UTC. */
+function dateText(unixMs: number): string {
+	const date = new Date(unixMs);
+	const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+	const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+	const clock = date.toISOString().slice(11, 23);
+	return `${days[date.getUTCDay()]} ${months[date.getUTCMonth()]} ${String(date.getUTCDate()).padStart(2)} ${clock}000 ${date.getUTCFullYear()}`;
+}

@@ -1,0 +1,351 @@
+/**
+ * The command `drover vrrp`. It runs as a pair: the process that is started serves, and starts another
+ * one that stands by (see standby.ts). Whichever of the two is killed, the other one goes on, and soon
+ * there are two again. Started while a pair is running, it joins it.
+ */
+import { rename, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { type BusServer, method, serve } from "../bus/server.ts";
+import { loadConfig } from "../config/keepalived/load.ts";
+import type { DroverConfig } from "../config/model.ts";
+import { monotonicMicros } from "../kernel/realtime.ts";
+import { type Log, openLog } from "../status/log.ts";
+import { type Saved, save, savedRouter } from "./adoption.ts";
+import { dataText, statsText } from "./dump.ts";
+import { instanceKey } from "./engine.ts";
+import { type Predecessor, VrrpService } from "./service.ts";
+import { ActiveLink, attach, type FromActive, Heartbeat, type StandbyLink } from "./standby.ts";
+import { readStateFile, StateFile } from "./state-file.ts";
+
+const USAGE = `usage: drover vrrp [-f FILE] [--no-standby] [--no-realtime]
+
+Runs the VRRP instances of a keepalived.conf in the foreground.
+
+  -f, --use-file FILE  the configuration (default /etc/keepalived/keepalived.conf)
+  --no-standby         one process only: nothing takes over when it is killed
+  --no-realtime        no real-time scheduling priority
+
+SIGHUP reloads, SIGTERM stops with priority 0, SIGUSR1 writes keepalived.data and SIGUSR2
+keepalived.stats into $TMPDIR or /tmp.
+`;
+
+/** The standby is started this long after the active one, which shall not wait for it. */
+const STANDBY_DELAY_MS = 500;
+/** A standby that ends at once is started again no faster than this. */
+const STANDBY_RETRY_MS = 2_000;
+/** The standby looks at the heartbeat this often; an active process that hangs is killed after two looks. */
+const HEARTBEAT_PERIOD_MS = 100;
+const HANG_MIN_MICROS = 500_000;
+const HANG_MAX_MICROS = 2_000_000;
+
+interface Options {
+	readonly file: string;
+	readonly standby: boolean;
+	readonly withStandby: boolean;
+	readonly realTime: boolean;
+}
+
+function parse(words: readonly string[]): Options | string {
+	let file = "/etc/keepalived/keepalived.conf";
+	let standby = false;
+	let withStandby = true;
+	let realTime = true;
+	for (let index = 0; index < words.length; index++) {
+		const word = words[index]!;
+		if (word === "-f" || word === "--use-file" || word === "--file") {
+			const next = words[++index];
+			if (next === undefined) return `${word} needs a file name`;
+			file = next;
+		} else if (word.startsWith("--use-file=")) file = word.slice(11);
+		else if (word === "--standby") standby = true;
+		else if (word === "--no-standby") withStandby = false;
+		else if (word === "--no-realtime") realTime = false;
+		else return `what is "${word}"?`;
+	}
+	return { file: resolve(file), standby, withStandby, realTime };
+}
+
+/** Resolves with the exit status when the service has ended. */
+export async function main(words: readonly string[]): Promise<number> {
+	if (words.includes("--help") || words.includes("-h")) {
+		console.log(USAGE);
+		return 0;
+	}
+	const options = parse(words);
+	if (typeof options === "string") {
+		console.error(`drover vrrp: ${options}\n\n${USAGE}`);
+		return 2;
+	}
+	return new Process(options).run();
+}
+
+class Process {
+	readonly #options: Options;
+	readonly #log: Log = openLog("vrrp");
+	readonly #ended = Promise.withResolvers<number>();
+	readonly #heartbeat = new Heartbeat();
+	readonly #service: VrrpService;
+	#saved: Saved = { routers: {}, readings: { scripts: {}, processes: {}, files: {}, bfd: {} } };
+	#link: StandbyLink | null = null;
+	#activePid = 0;
+	#active: ActiveLink | null = null;
+	#bus: BusServer | null = null;
+	#stateFile: StateFile | null = null;
+	#lastReadings: unknown = null;
+	#ending = false;
+	#hangTimer: ReturnType<typeof setInterval> | null = null;
+
+	constructor(options: Options) {
+		this.#options = options;
+		for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const)
+			process.on(signal, () => this.#onSignal(signal === "SIGINT" ? "SIGTERM" : signal));
+		const config = this.#load() ?? emptyOf(options.file);
+		this.#service = new VrrpService({
+			config,
+			configFile: options.file,
+			log: this.#log,
+			realTime: options.realTime,
+			onChange: (engine, changed) => {
+				this.#stateFile?.changed();
+				if (this.#active === null || !this.#active.hasStandby) return;
+				const routers = Object.fromEntries(
+					changed.map((router) => [instanceKey(router.config), savedRouter(router)]),
+				);
+				if (changed.length > 0) this.#active.send({ kind: "routers", routers });
+				const { scripts, processes, files, bfd } = engine.readings;
+				if (this.#lastReadings === engine.readings) return;
+				this.#lastReadings = engine.readings;
+				this.#active.send({ kind: "readings", readings: { scripts, processes, files, bfd } });
+			},
+			onEvent: (event) => this.#bus?.publish(event),
+			onAlive: (atMicros) => this.#heartbeat.beat(atMicros),
+		});
+	}
+
+	async run(): Promise<number> {
+		this.#link = await attach(!this.#options.standby, {
+			onMessage: (message) => this.#onActive(message),
+			onGone: () => this.#onActiveGone(),
+		});
+		if (this.#link === null) {
+			const saved = readStateFile(this.#options.file);
+			this.#activate(saved === null ? null : { saved, aliveAtMicros: this.#heartbeat.lastMicros });
+		} else this.#watchHeartbeat();
+		return this.#ended.promise;
+	}
+
+	/** Null when the file cannot be used; the log says why. */
+	#load(): DroverConfig | null {
+		const loaded = loadConfig(this.#options.file);
+		for (const { severity, location, message } of loaded.diagnostics.slice(0, 100)) {
+			const text = `${location.file}:${location.line}:${location.column}: ${message}`;
+			if (severity === "error") this.#log.error(text);
+			else this.#log.warn(text);
+		}
+		this.#acceptable = loaded.acceptable;
+		return loaded.config;
+	}
+	#acceptable = true;
+
+	// ── standing by ──
+
+	#onActive(message: FromActive): void {
+		switch (message.kind) {
+			case "welcome":
+				this.#activePid = message.pid;
+				this.#saved = message.saved;
+				break;
+			case "routers":
+				this.#saved = { ...this.#saved, routers: { ...this.#saved.routers, ...message.routers } };
+				break;
+			case "readings":
+				this.#saved = { ...this.#saved, readings: message.readings };
+				break;
+			case "reloaded": {
+				const config = this.#load();
+				if (config !== null) this.#service.reload(config);
+				break;
+			}
+			case "leave":
+			case "bye":
+				this.#end(0);
+				break;
+		}
+	}
+
+	#onActiveGone(): void {
+		if (this.#ending || this.#active !== null) return;
+		if (this.#hangTimer !== null) clearInterval(this.#hangTimer);
+		this.#link = null;
+		// It died this moment, or hung since its last beat.
+		const now = monotonicMicros();
+		const beat = this.#heartbeat.lastMicros;
+		const aliveAtMicros = now - beat < HANG_MIN_MICROS ? now : beat;
+		this.#log.warn(`the active process ${this.#activePid} is gone, going on in its place`);
+		this.#activate({ saved: this.#saved, aliveAtMicros });
+	}
+
+	/** An active process that hangs holds addresses that nobody defends. */
+	#watchHeartbeat(): void {
+		let suspicious = 0;
+		this.#hangTimer = setInterval(() => {
+			const beat = this.#heartbeat.lastMicros;
+			const hung = beat > 0 && this.#activePid > 0 && monotonicMicros() - beat > this.#hangLimitMicros();
+			suspicious = hung ? suspicious + 1 : 0;
+			if (suspicious < 2) return;
+			this.#log.error(`the active process ${this.#activePid} hangs, it is killed`);
+			try {
+				process.kill(this.#activePid, "SIGKILL");
+			} catch {
+				// It is gone; its socket will say so.
+			}
+			suspicious = 0;
+		}, HEARTBEAT_PERIOD_MS);
+	}
+
+	/** Half of the shortest lease that it holds. */
+	#hangLimitMicros(): number {
+		const leases = this.#service.engine.config.vrrpInstances.map(
+			({ advertIntervalMicros, downTimerAdverts }) => (advertIntervalMicros * downTimerAdverts) / 2,
+		);
+		return Math.min(HANG_MAX_MICROS, Math.max(HANG_MIN_MICROS, ...[Math.min(...leases, HANG_MAX_MICROS)]));
+	}
+
+	// ── serving ──
+
+	#activate(predecessor: Predecessor | null): void {
+		this.#heartbeat.beat(monotonicMicros());
+		try {
+			this.#service.start(predecessor);
+		} catch (error) {
+			this.#log.fatal(error instanceof Error ? error.message : String(error));
+			// An address that nobody defends must not stay.
+			this.#service.abandon();
+			this.#end(1);
+			return;
+		}
+		this.#stateFile = new StateFile(this.#options.file, () => save(this.#service.engine));
+		this.#stateFile.changed();
+		this.#active = new ActiveLink({
+			welcome: () => ({ kind: "welcome", pid: process.pid, saved: save(this.#service.engine) }),
+			onSignal: (signal) => this.#onSignal(signal as "SIGTERM"),
+			onStandby: (pid) => {
+				if (pid === null && !this.#ending) this.#startStandbySoon(STANDBY_RETRY_MS);
+			},
+		});
+		const names = z.object({ instances: z.array(z.string()).nullable().default(null) });
+		this.#bus = serve("vrrp", {
+			status: method(z.object({}), () => this.#service.status()),
+			reload: method(z.object({}), () => this.#reload()),
+			resign: method(names, ({ instances }) => ({ instances: this.#service.command("resign", instances) })),
+			"take-over": method(names, ({ instances }) => ({
+				instances: this.#service.command("take-over", instances),
+			})),
+		});
+		this.#startStandbySoon(STANDBY_DELAY_MS);
+	}
+
+	#startStandbySoon(delayMs: number): void {
+		if (!this.#options.withStandby) return;
+		setTimeout(() => {
+			if (this.#ending || this.#active === null || this.#active.hasStandby) return;
+			const flags = this.#options.realTime ? [] : ["--no-realtime"];
+			const child = Bun.spawn(
+				[
+					process.execPath,
+					`${import.meta.dir}/../drover.ts`,
+					"vrrp",
+					"--standby",
+					...flags,
+					"-f",
+					this.#options.file,
+				],
+				{
+					stdin: "ignore",
+					stdout: "inherit",
+					stderr: "inherit",
+					detached: true,
+				} as Bun.SpawnOptions.OptionsObject<"ignore", "inherit", "inherit">,
+			);
+			child.unref();
+		}, delayMs).unref();
+	}
+
+	/** A file with errors changes nothing. */
+	#reload(): { readonly accepted: boolean } {
+		const config = this.#load();
+		if (config === null || !this.#acceptable) {
+			this.#log.error(`${this.#options.file} is not taken over, the running configuration stays`);
+			return { accepted: false };
+		}
+		this.#service.reload(config);
+		this.#active?.send({ kind: "reloaded" });
+		this.#log.info(`${this.#options.file} reloaded`);
+		return { accepted: true };
+	}
+
+	#onSignal(signal: "SIGTERM" | "SIGHUP" | "SIGUSR1" | "SIGUSR2"): void {
+		if (this.#active === null) {
+			// The foreground process of a pair speaks for it; a standby of its own ends alone.
+			if (this.#link !== null && !this.#options.standby) this.#link.signal(signal);
+			else if (signal === "SIGTERM") this.#end(0);
+			return;
+		}
+		switch (signal) {
+			case "SIGTERM":
+				void this.#stop();
+				break;
+			case "SIGHUP":
+				this.#reload();
+				break;
+			case "SIGUSR1":
+				void this.#dump(
+					"keepalived.data",
+					dataText(this.#service.engine, (at) => this.#service.wallMs(at)),
+				);
+				break;
+			case "SIGUSR2":
+				void this.#dump("keepalived.stats", statsText(this.#service.engine));
+				break;
+		}
+	}
+
+	async #dump(name: string, text: string): Promise<void> {
+		const path = `${process.env["TMPDIR"] ?? tmpdir()}/${name}`;
+		try {
+			await writeFile(`${path}.new`, text, { mode: 0o644 });
+			await rename(`${path}.new`, path);
+		} catch (error) {
+			this.#log.warn(`${path}: ${error instanceof Error ? error.message : error}`);
+		}
+	}
+
+	async #stop(): Promise<void> {
+		if (this.#ending) return;
+		this.#ending = true;
+		this.#log.info("Stopping");
+		await this.#service.stop();
+		this.#stateFile?.remove();
+		this.#active?.close();
+		this.#bus?.close();
+		this.#heartbeat.beat(0);
+		this.#ended.resolve(0);
+		// The farewells have been written; nothing else is worth waiting for.
+		setTimeout(() => process.exit(0), 50);
+	}
+
+	#end(status: number): void {
+		if (this.#ending) return;
+		this.#ending = true;
+		if (this.#hangTimer !== null) clearInterval(this.#hangTimer);
+		this.#ended.resolve(status);
+		setTimeout(() => process.exit(status), 10);
+	}
+}
+
+/** No file yet: a service without instances, which a reload fills. */
+function emptyOf(file: string): DroverConfig {
+	return loadConfig(`${file}.absent`).config;
+}

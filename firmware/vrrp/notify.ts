@@ -1,0 +1,154 @@
+/** Who is told of transitions: scripts, FIFOs, mail. In keepalived's words and order. */
+import type {
+	DroverConfig,
+	NotifyFifo,
+	NotifyScripts,
+	Script,
+	SyncGroupConfig,
+	VrrpInstanceConfig,
+} from "../config/model.ts";
+import { FifoWriter } from "../notify/fifo.ts";
+import { Mailer } from "../notify/mail.ts";
+import { ScriptRunner } from "../notify/script-runner.ts";
+import type { LogLine } from "./address-keeper.ts";
+
+export type NotifyState = "MASTER" | "BACKUP" | "FAULT" | "STOP" | "DELETED" | "INIT";
+
+/** A notify script that runs this long is stuck. */
+const SCRIPT_LIMIT_MS = 300_000;
+const SCRIPTS_AT_ONCE = 64;
+/** keepalived waits this long for notify_stop. */
+export const STOP_SCRIPT_LIMIT_MS = 1_000;
+
+export class Notifier {
+	readonly #log: LogLine;
+	readonly #runner = new ScriptRunner({ limit: SCRIPTS_AT_ONCE });
+	readonly #mailer: Mailer;
+	#config: DroverConfig;
+	#fifos: FifoWriter[] = [];
+	readonly #pending = new Set<Promise<unknown>>();
+
+	constructor(config: DroverConfig, log: LogLine) {
+		this.#config = config;
+		this.#log = log;
+		this.#mailer = new Mailer(config.global.mail, (text) => log("warn", text));
+		this.#openFifos();
+	}
+
+	configure(config: DroverConfig): void {
+		const before = this.#config;
+		this.#config = config;
+		this.#mailer.configure(config.global.mail);
+		const fifosOf = ({ global }: DroverConfig) => JSON.stringify([global.notifyFifo, global.vrrpNotifyFifo]);
+		if (fifosOf(before) === fifosOf(config)) return;
+		for (const fifo of this.#fifos) fifo.close();
+		this.#openFifos();
+	}
+
+	instance(config: VrrpInstanceConfig, state: NotifyState, priority: number): void {
+		if (state === "INIT") return;
+		this.#tell(config.notify, "INSTANCE", config.name, state, priority);
+		if (config.smtpAlert && !(state === "FAULT" && this.#config.global.mail.suppressFault))
+			this.#mail(`VRRP Instance ${config.name}`, config.name, "instance", state);
+	}
+
+	group(config: SyncGroupConfig, state: NotifyState): void {
+		if (state === "INIT") return;
+		this.#tell(config.notify, "GROUP", config.name, state, 0);
+		if (config.smtpAlert && !(state === "FAULT" && this.#config.global.mail.suppressFault))
+			this.#mail(`VRRP Group ${config.name}`, config.name, "group", state);
+	}
+
+	/** A master heard a lower priority. */
+	lowerPriorityHeard(config: VrrpInstanceConfig, priority: number): void {
+		this.#run(config.notify.masterRxLowerPriority, []);
+		this.#line(`INSTANCE "${config.name}" MASTER_RX_LOWER_PRI ${priority}\n`);
+	}
+
+	priorityChanged(config: VrrpInstanceConfig, state: "MASTER" | "BACKUP", priority: number): void {
+		if (config.notifyPriorityChanges) this.#line(`INSTANCE "${config.name}" ${state}_PRIORITY ${priority}\n`);
+	}
+
+	/** `fifo_write_vrrp_states_on_reload`. */
+	repeatState(config: VrrpInstanceConfig, state: NotifyState, priority: number): void {
+		this.#line(`INSTANCE "${config.name}" ${state} ${priority}\n`);
+	}
+
+	/** Waits for scripts that still run, at most so long. */
+	async settle(limitMs: number): Promise<void> {
+		await Promise.race([Promise.allSettled([...this.#pending]), Bun.sleep(limitMs)]);
+	}
+
+	close(): void {
+		for (const fifo of this.#fifos) fifo.close();
+		this.#fifos = [];
+	}
+
+	#openFifos(): void {
+		const { notifyFifo, vrrpNotifyFifo } = this.#config.global;
+		this.#fifos = [notifyFifo, vrrpNotifyFifo]
+			.filter((fifo): fifo is NotifyFifo => fifo !== null)
+			.map((fifo) => new FifoWriter(fifo, (text) => this.#log("warn", text)));
+	}
+
+	#tell(
+		scripts: NotifyScripts,
+		type: "INSTANCE" | "GROUP",
+		name: string,
+		state: NotifyState,
+		priority: number,
+	): void {
+		this.#run(specific(scripts, state), []);
+		this.#run(scripts.generic, [type, name, state, String(priority)]);
+		this.#line(`${type} "${name}" ${state} ${priority}\n`);
+	}
+
+	#line(text: string): void {
+		for (const fifo of this.#fifos) fifo.write(text);
+	}
+
+	#run(script: Script | null, append: readonly string[]): void {
+		if (script === null) return;
+		const run = this.#runner.run(script, { append, timeoutMs: SCRIPT_LIMIT_MS }).then((outcome) => {
+			if (outcome.kind === "not-started")
+				this.#log("error", `notify script ${script.command[0]}: ${outcome.detail}`);
+			else if (outcome.kind === "timeout")
+				this.#log(
+					"warn",
+					`notify script ${script.command[0]} ran for ${SCRIPT_LIMIT_MS / 1000} s and was ended`,
+				);
+		});
+		this.#pending.add(run);
+		run.finally(() => this.#pending.delete(run));
+	}
+
+	#mail(title: string, name: string, what: "instance" | "group", state: NotifyState): void {
+		const words: Partial<Record<NotifyState, string>> = {
+			MASTER: `=> VRRP ${what === "group" ? "Group" : "Instance"} ${what === "group" ? "" : "is now owning VRRP VIPs"}`,
+			BACKUP: `=> VRRP ${what === "group" ? "Group" : "Instance"} is nolonger owning VRRP VIPs`,
+			FAULT: `=> VRRP ${what === "group" ? "Group" : "Instance"} is no longer owning VRRP VIPs`,
+			STOP: "=> VRRP is stopping",
+		};
+		this.#mailer.send({
+			subject: `${title} - Entering ${state} state`,
+			body: `${words[state] ?? ""} <=\n${name}\n`,
+		});
+	}
+}
+
+function specific(scripts: NotifyScripts, state: NotifyState): Script | null {
+	switch (state) {
+		case "MASTER":
+			return scripts.master;
+		case "BACKUP":
+			return scripts.backup;
+		case "FAULT":
+			return scripts.fault;
+		case "STOP":
+			return scripts.stop;
+		case "DELETED":
+			return scripts.deleted;
+		case "INIT":
+			return null;
+	}
+}

@@ -1,0 +1,576 @@
+/**
+ * `drover vrrp`: drives the engine with this box's sockets, clocks, addresses and scripts.
+ * Every decision is the engine's; here is only how it is told and how it is carried out.
+ */
+import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
+import { SCHED_FIFO } from "../kernel/constants.ts";
+import { native } from "../kernel/native.ts";
+import { RecentProcesses, watchProcesses } from "../kernel/process-events.ts";
+import { monotonicMicros, RealTime } from "../kernel/realtime.ts";
+import { setPollerScheduler } from "../kernel/watch.ts";
+import type { Log } from "../status/log.ts";
+import type { VrrpEvent, VrrpInstanceStatus, VrrpStateName, VrrpStatus } from "../status/vrrp.ts";
+import { AddressKeeper, type HeldAddress, type LogLine } from "./address-keeper.ts";
+import { adopt, type Saved } from "./adoption.ts";
+import { type Announcement, Announcer } from "./announcer.ts";
+import {
+	type Engine,
+	type EngineAction,
+	type EngineEvent,
+	type EngineStep,
+	instanceKey,
+	newEngine,
+	routerOf,
+	step,
+	wakeAtMicros,
+} from "./engine.ts";
+import { KernelView } from "./kernel-view.ts";
+import { Notifier, type NotifyState, STOP_SCRIPT_LIMIT_MS } from "./notify.ts";
+import { RouteKeeper } from "./route-keeper.ts";
+import { masterDownInterval, type Router, standing } from "./router.ts";
+import { Trackers } from "./trackers.ts";
+import { type Port, type PortPlace, Transport } from "./transport.ts";
+import { VirtualMacs } from "./virtual-mac.ts";
+
+/** The lease is renewed this often, and is worth at least this much. */
+const LEASE_PERIOD_MS = 100;
+const LEASE_MIN_MICROS = 1_000_000;
+const LEASE_MAX_MICROS = 10_000_000;
+/** SCHED_FIFO priorities: the real-time thread strictly above the poller, the poller above JavaScript. */
+const DEFAULT_PRIORITY = 10;
+/** setTimeout counts in 32 bits. */
+const TIMER_LIMIT_MS = 2 ** 31 - 1;
+/** Keys of addresses that belong to no router. */
+const STATIC_KEY = "static";
+
+/** Another process's state, and until when it was alive (CLOCK_MONOTONIC µs). */
+export interface Predecessor {
+	readonly saved: Saved;
+	readonly aliveAtMicros: number;
+}
+
+export interface ServiceOptions {
+	readonly config: DroverConfig;
+	readonly configFile: string;
+	readonly log: Log;
+	/** False runs without SCHED_FIFO, for tests on busy machines. */
+	readonly realTime: boolean;
+	/** After each change of state: what a successor has to know. */
+	onChange(engine: Engine, changed: readonly Router[]): void;
+	onEvent(event: VrrpEvent): void;
+	/** Every 100 ms while all is well. */
+	onAlive(atMicros: number): void;
+}
+
+export class VrrpService {
+	readonly #options: ServiceOptions;
+	readonly #log: Log;
+	readonly #view: KernelView;
+	readonly #realTime: RealTime;
+	readonly #transport: Transport;
+	readonly #announcer = new Announcer();
+	readonly #addresses: AddressKeeper;
+	readonly #routes: RouteKeeper;
+	readonly #virtualMacs: VirtualMacs;
+	readonly #trackers: Trackers;
+	#notifier: Notifier | null = null;
+	readonly #line: LogLine;
+	readonly #processWatch: { close(): void } | null;
+	readonly #ports = new Map<string, Port>();
+	/** What the real-time thread would send by itself, to avoid telling it the same twice. */
+	readonly #takeovers = new Map<string, string>();
+	readonly #startedAtMs: number;
+	#engine: Engine;
+	#config: DroverConfig;
+	#lastMicros = 0;
+	#wakeTimer: ReturnType<typeof setTimeout> | null = null;
+	#wakeAt: number | null = null;
+	#leaseTimer: ReturnType<typeof setInterval> | null = null;
+	#leaseMicros = LEASE_MIN_MICROS;
+	#stopped = false;
+
+	constructor(options: ServiceOptions) {
+		this.#options = options;
+		this.#log = options.log;
+		this.#config = options.config;
+		this.#startedAtMs = Date.now();
+		const line: LogLine = (level, text) => this.#log[level](text);
+		this.#line = line;
+		const priority = options.realTime ? (options.config.global.vrrpRtPriority ?? DEFAULT_PRIORITY) : null;
+		this.#realTime = RealTime.open({ priority: priority === null ? null : Math.min(99, priority + 2) });
+		if (priority !== null) this.#becomeRealTime(priority);
+		this.#view = new KernelView({
+			onInterface: (reading) => this.#feed({ kind: "interface", reading }),
+			onInterfaceGone: (name) => this.#feed({ kind: "interface-gone", name }),
+			onAddressRemoved: (address, portId) => this.#addresses.onAddressRemoved(address, portId),
+		});
+		this.#transport = new Transport(
+			this.#realTime,
+			(index) => this.#view.nameOf(index),
+			options.config.global.logUnknownVrids
+				? (virtualRouterId) => this.#log.info(`Unknown VRID(${virtualRouterId}) received`)
+				: null,
+		);
+		const recent = new RecentProcesses();
+		this.#processWatch = this.#watchProcesses(recent);
+		this.#addresses = new AddressKeeper(
+			this.#view,
+			this.#processWatch === null ? null : recent,
+			line,
+			(held) => this.#announceHeld([held], 1),
+		);
+		this.#routes = new RouteKeeper(this.#view, line);
+		this.#virtualMacs = new VirtualMacs(this.#view, line);
+		this.#trackers = new Trackers(
+			{
+				onScript: (name, success) => this.#feed({ kind: "script", name, success }),
+				onProcess: (name, count) => this.#feed({ kind: "process", name, count }),
+				onFile: (name, value) => this.#feed({ kind: "file", name, value }),
+			},
+			line,
+		);
+		this.#leaseMicros = leaseOf(options.config);
+		this.#engine = newEngine(options.config, monotonicMicros());
+	}
+
+	/** Begins: from nothing, or where another process was interrupted. Until then it only looks and learns. */
+	start(predecessor: Predecessor | null): void {
+		this.#notifier = new Notifier(this.#config, this.#line);
+		this.#renewLease();
+		this.#leaseTimer = setInterval(() => this.#onLeaseTimer(), LEASE_PERIOD_MS);
+		this.#holdStatic();
+		const now = monotonicMicros();
+		if (predecessor === null) {
+			this.#engine = this.#withInterfaces(newEngine(this.#config, now), now);
+			this.#removeStale();
+			this.#apply(step(this.#engine, { kind: "start" }, now));
+		} else {
+			const { saved, aliveAtMicros } = predecessor;
+			const result = adopt(this.#config, saved, aliveAtMicros, now, (engine) =>
+				this.#withInterfaces(engine, now),
+			);
+			this.#apply(result);
+			this.#removeStale();
+		}
+		this.#trackers.configure(this.#config, predecessor !== null);
+	}
+
+	/** SIGHUP: adverts go on while this happens. */
+	reload(config: DroverConfig): void {
+		this.#config = config;
+		if (this.#notifier === null) {
+			this.#engine = this.#withInterfaces(newEngine(config, monotonicMicros()), monotonicMicros());
+			return;
+		}
+		this.#notifier?.configure(config);
+		this.#leaseMicros = leaseOf(config);
+		this.#holdStatic();
+		this.#feed({ kind: "reload", config });
+		this.#trackers.configure(config, true);
+		if (config.global.fifoWriteVrrpStatesOnReload)
+			for (const router of this.#engine.routers)
+				this.#notifier?.repeatState(router.config, notifyStateOf(router.state), router.priority);
+	}
+
+	/** Priority 0, addresses off, scripts told; resolves when that is done. */
+	async stop(): Promise<void> {
+		if (this.#stopped) return;
+		this.#trackers.close();
+		this.#feed({ kind: "stop" });
+		this.#stopped = true;
+		this.#addresses.release(STATIC_KEY);
+		if (this.#leaseTimer !== null) clearInterval(this.#leaseTimer);
+		if (this.#wakeTimer !== null) clearTimeout(this.#wakeTimer);
+		await this.#notifier?.settle(STOP_SCRIPT_LIMIT_MS);
+		this.#notifier?.close();
+		this.#virtualMacs.close();
+		this.#addresses.close();
+		this.#announcer.close();
+		this.#processWatch?.close();
+		this.#transport.close();
+		this.#realTime.close();
+		this.#view.close();
+	}
+
+	/** Takes every virtual address off and does nothing more: somebody else shall have them. */
+	abandon(): void {
+		this.#removeStale();
+	}
+
+	/** The operator's word; names or none for all. Returns how many there were. */
+	command(kind: "resign" | "take-over", names: readonly string[] | null): number {
+		const keys = this.#engine.routers
+			.filter(({ config }) => names === null || names.includes(config.name))
+			.map(({ config }) => instanceKey(config));
+		this.#feed({ kind, keys, reason: "the operator asked for it" });
+		return keys.length;
+	}
+
+	get engine(): Engine {
+		this.#hearAll();
+		return this.#engine;
+	}
+
+	/** CLOCK_MONOTONIC to Unix milliseconds. */
+	wallMs(atMicros: number): number {
+		return Math.round((native.realtimeMicros() - monotonicMicros() + atMicros) / 1000);
+	}
+
+	status(): VrrpStatus {
+		this.#hearAll();
+		return {
+			startedAtMs: this.#startedAtMs,
+			configFile: this.#options.configFile,
+			instances: this.#engine.routers.map((router) => this.#instanceStatus(router)),
+			syncGroups: Object.entries(this.#engine.groupStates).map(([name, state]) => ({ name, state })),
+		};
+	}
+
+	#instanceStatus(router: Router): VrrpInstanceStatus {
+		const { config, master, conflict } = router;
+		const isMaster = router.state === "MASTER";
+		return {
+			name: config.name,
+			state: router.state,
+			reason: router.reason,
+			sinceMs: this.wallMs(router.sinceMicros),
+			interface: config.interface ?? "",
+			virtualRouterId: config.virtualRouterId,
+			version: config.version,
+			basePriority: config.priority,
+			effectivePriority: router.priority,
+			advertIntervalMs: config.advertIntervalMicros / 1000,
+			masterAddress: isMaster ? router.sourceAddress : (master?.address ?? null),
+			masterPriority: isMaster ? router.priority : (master?.priority ?? null),
+			virtualAddresses: config.virtualAddresses.map(
+				({ address, prefixLength }) => `${address}/${prefixLength}`,
+			),
+			conflict: conflict?.detail ?? null,
+			counters: { ...router.counters },
+		};
+	}
+
+	#becomeRealTime(priority: number): void {
+		if (this.#realTime.schedulerStatus < 0)
+			this.#log.warn("no real-time priority: adverts may be late on a busy box");
+		const status = native.setScheduler(SCHED_FIFO, Math.max(1, priority));
+		setPollerScheduler(SCHED_FIFO, Math.min(99, priority + 1));
+		if (status === 0) native.lockMemory();
+	}
+
+	#watchProcesses(recent: RecentProcesses): { close(): void } | null {
+		try {
+			return watchProcesses(
+				(event) => recent.note(event),
+				() => {},
+			);
+		} catch {
+			// Not in the first network namespace: names of ended processes stay unknown.
+			return null;
+		}
+	}
+
+	#withInterfaces(engine: Engine, atMicros: number): Engine {
+		let next = engine;
+		for (const reading of this.#view.readings())
+			next = step(next, { kind: "interface", reading }, atMicros).engine;
+		return next;
+	}
+
+	/** What an earlier life left on the interfaces and nobody holds now. */
+	#removeStale(): void {
+		const candidates = this.#config.vrrpInstances.flatMap((config) =>
+			this.#addresses.wanted(instanceKey(config), config, this.#virtualInterface(config)),
+		);
+		this.#addresses.removeStale(candidates);
+	}
+
+	#holdStatic(): void {
+		const wanted: HeldAddress[] = this.#addresses.wantedStatic(STATIC_KEY, this.#config.staticAddresses);
+		if (wanted.length > 0 || this.#addresses.held(STATIC_KEY).length > 0)
+			this.#addresses.hold(STATIC_KEY, wanted);
+	}
+
+	#feed(event: EngineEvent, atMicros = monotonicMicros()): void {
+		if (this.#stopped) return;
+		if ("key" in event) this.#hear(event.key);
+		else this.#hearAll();
+		this.#lastMicros = Math.max(this.#lastMicros, atMicros);
+		this.#apply(step(this.#engine, event, this.#lastMicros));
+	}
+
+	#apply({ engine, actions }: EngineStep): void {
+		const before = this.#engine;
+		this.#engine = engine;
+		for (const action of actions) {
+			try {
+				this.#perform(action);
+			} catch (error) {
+				this.#log.error({ action: action.kind }, error instanceof Error ? error.message : String(error));
+			}
+		}
+		this.#armWake();
+		if (engine !== before) this.#options.onChange(engine, changedRouters(before, engine));
+	}
+
+	#perform(action: EngineAction): void {
+		switch (action.kind) {
+			case "open":
+				this.#ensurePort(action.key, true);
+				break;
+			case "close":
+				this.#closePort(action.key);
+				this.#addresses.release(action.key);
+				this.#virtualMacs.release(action.key);
+				break;
+			case "send":
+				this.#ensurePort(action.key)?.send(action.priority);
+				break;
+			case "advert":
+				if (action.advert === null) this.#ports.get(action.key)?.setAdvert(null);
+				else this.#ensurePort(action.key)?.setAdvert(action.advert);
+				break;
+			case "watch": {
+				const port = this.#ensurePort(action.key);
+				port?.setWatch(action.watch);
+				if (port !== undefined) this.#prepareTakeover(action.key, port);
+				break;
+			}
+			case "addresses":
+				this.#setAddresses(action.key, action.present, action.announceNew);
+				break;
+			case "announce":
+				this.#announceHeld(this.#addresses.held(action.key), action.rounds);
+				break;
+			case "announce-source":
+				this.#announceSource(action.key);
+				break;
+			case "transition":
+				this.#onTransition(action);
+				break;
+			case "group-transition":
+				this.#log.info(`VRRP_Group(${action.group.name}) Syncing instances to ${action.to} state`);
+				this.#notifier?.group(action.group, notifyStateOf(action.to));
+				break;
+			case "notice": {
+				const router = routerOf(this.#engine, action.key);
+				if (router === null) break;
+				if (action.notice === "MASTER_RX_LOWER_PRI")
+					this.#notifier?.lowerPriorityHeard(router.config, action.priority);
+				else if (router.state === "MASTER" || router.state === "BACKUP")
+					this.#notifier?.priorityChanged(router.config, router.state, action.priority);
+				break;
+			}
+			case "log":
+				this.#log[action.level](action.name === "" ? action.text : `(${action.name}) ${action.text}`);
+				break;
+		}
+	}
+
+	#onTransition(action: Extract<EngineAction, { kind: "transition" }>): void {
+		const { config, from, to, reason, priority } = action;
+		this.#log.info({ reason }, `(${config.name}) Entering ${to} STATE`);
+		this.#notifier?.instance(config, notifyStateOf(to), priority);
+		const state: VrrpStateName = to === "STOP" || to === "DELETED" ? "INIT" : to;
+		this.#options.onEvent({
+			kind: "transition",
+			atMs: Date.now(),
+			instance: config.name,
+			from,
+			to: state,
+			reason,
+		});
+	}
+
+	#setAddresses(key: string, present: boolean, announceNew: boolean): void {
+		const router = routerOf(this.#engine, key);
+		if (!present || router === null) {
+			this.#announcer.cancel(key);
+			this.#addresses.release(key);
+			this.#routes.release(key);
+			return;
+		}
+		const { config } = router;
+		const added = this.#addresses.hold(
+			key,
+			this.#addresses.wanted(key, config, this.#virtualInterface(config)),
+		);
+		this.#routes.hold(key, config);
+		if (announceNew) this.#announceHeld(added, config.garp.repeat);
+	}
+
+	#announceHeld(held: readonly HeldAddress[], rounds: number): void {
+		const announcements: Announcement[] = [];
+		for (const { key, kernel } of held) {
+			const link = this.#view.linkAt(kernel.interfaceIndex);
+			const garp = routerOf(this.#engine, key)?.config.garp;
+			if (link === null) continue;
+			const gapMicros = (kernel.family === "inet" ? garp?.garpIntervalMicros : garp?.gnaIntervalMicros) ?? 0;
+			announcements.push({ address: kernel.address, link, gapMicros, key });
+		}
+		this.#announcer.announce(announcements, rounds);
+	}
+
+	#announceSource(key: string): void {
+		const router = routerOf(this.#engine, key);
+		const link = this.#view.link(router?.config.interface ?? "");
+		if (router === null || router.sourceAddress === null || link === null) return;
+		this.#announcer.announce([{ address: router.sourceAddress, link, gapMicros: 0, key }], 1);
+	}
+
+	#virtualInterface(config: VrrpInstanceConfig): string | null {
+		if (config.vmac === null) return null;
+		return this.#virtualMacs.ensure(instanceKey(config), config, this.#config.global.vmacPrefix);
+	}
+
+	#placeOf(router: Router): PortPlace | null {
+		const { config, sourceAddress } = router;
+		if (sourceAddress === null) return null;
+		const unicast = config.unicastPeers.length > 0;
+		if (config.interface === null)
+			return { receiveIndex: null, sendName: null, sendIndex: null, sourceAddress };
+		const own = this.#view.link(config.interface);
+		if (own === null) return null;
+		const virtual = this.#virtualInterface(config);
+		const sendName =
+			virtual !== null && !config.vmac!.transmitOnBase && !unicast ? virtual : config.interface;
+		const sendIndex = this.#view.link(sendName)?.index ?? null;
+		return { receiveIndex: own.index, sendName, sendIndex, sourceAddress };
+	}
+
+	/** The port of a router as it must be now; undefined while it cannot be had. */
+	#ensurePort(key: string, reopen = false): Port | undefined {
+		const router = routerOf(this.#engine, key);
+		const open = this.#ports.get(key);
+		if (router === null) return open;
+		const place = this.#placeOf(router);
+		if (place === null) return open;
+		if (open !== undefined && !reopen && samePlace(open.place, place)) {
+			open.config = router.config;
+			return open;
+		}
+		if (open !== undefined) this.#closePort(key);
+		const port = this.#transport.open(router.config, place, {
+			onPacket: (packet, atMicros) => this.#feed({ kind: "packet", key, packet }, atMicros),
+			onExpired: ({ atMicros, startedRepeat }) =>
+				this.#feed(
+					{ kind: "expired", key, advertSent: startedRepeat },
+					startedRepeat ? atMicros : monotonicMicros(),
+				),
+			onLapse: () => this.#onLapse(key),
+		});
+		this.#ports.set(key, port);
+		const { advert, watch } = standing(router);
+		if (advert !== null) port.setAdvert(advert);
+		if (watch !== null) port.setWatch(watch);
+		this.#prepareTakeover(key, port);
+		return port;
+	}
+
+	#closePort(key: string): void {
+		this.#ports.get(key)?.close();
+		this.#ports.delete(key);
+		this.#takeovers.delete(key);
+	}
+
+	/** Lets the real-time thread answer the expiry by itself, where nobody else has a say. */
+	#prepareTakeover(key: string, port: Port): void {
+		const router = routerOf(this.#engine, key);
+		if (router === null || router.state !== "BACKUP") {
+			this.#takeovers.delete(key);
+			return;
+		}
+		const { config } = router;
+		const alone = !this.#config.syncGroups.some(({ members }) => members.includes(config.name));
+		const text = alone ? `${router.priority}/${config.advertIntervalMicros}` : "";
+		if (this.#takeovers.get(key) === text) return;
+		this.#takeovers.set(key, text);
+		port.setTakeover(
+			alone ? { priority: router.priority, intervalMicros: config.advertIntervalMicros } : null,
+		);
+	}
+
+	/** What the thread saw and sent meanwhile, for this router. */
+	#hear(key: string): void {
+		const port = this.#ports.get(key);
+		if (port === undefined) return;
+		const heard = port.heardAgain();
+		if (heard === null) return;
+		const { engine } = step(this.#engine, { kind: "heard-again", key, ...heard }, this.#lastMicros);
+		this.#engine = engine;
+	}
+
+	#hearAll(): void {
+		for (const [key, port] of this.#ports) {
+			this.#hear(key);
+			const count = port.repeated();
+			if (count > 0) this.#engine = step(this.#engine, { kind: "sent", key, count }, this.#lastMicros).engine;
+		}
+	}
+
+	#renewLease(): void {
+		this.#realTime.renewLease(this.#leaseMicros);
+	}
+
+	#onLeaseTimer(): void {
+		this.#renewLease();
+		for (const port of this.#ports.values()) port.maintain();
+		this.#options.onAlive(monotonicMicros());
+	}
+
+	/** This thread was held up so long that the other one stopped sending and said goodbye. */
+	#onLapse(key: string): void {
+		this.#renewLease();
+		const router = routerOf(this.#engine, key);
+		const port = this.#ports.get(key);
+		if (router === null || port === undefined || router.state !== "MASTER") return;
+		const gapMicros = Math.max(
+			monotonicMicros() - port.statistics().lastSentAtMicros,
+			masterDownInterval(router),
+		);
+		this.#feed({ kind: "overdue", key, gapMicros });
+		const after = routerOf(this.#engine, key);
+		const { advert } = after === null ? { advert: null } : standing(after);
+		if (advert !== null && !port.statistics().running) port.setAdvert(advert);
+	}
+
+	#armWake(): void {
+		const at = wakeAtMicros(this.#engine);
+		if (at === this.#wakeAt && this.#wakeTimer !== null) return;
+		if (this.#wakeTimer !== null) clearTimeout(this.#wakeTimer);
+		this.#wakeTimer = null;
+		this.#wakeAt = at;
+		if (at === null || this.#stopped) return;
+		const waitMs = Math.min(TIMER_LIMIT_MS, Math.max(0, Math.ceil((at - monotonicMicros()) / 1000)));
+		this.#wakeTimer = setTimeout(() => {
+			this.#wakeTimer = null;
+			this.#feed({ kind: "timer" });
+		}, waitMs);
+	}
+}
+
+function leaseOf(config: DroverConfig): number {
+	const longest = Math.max(
+		0,
+		...config.vrrpInstances.map(({ advertIntervalMicros }) => advertIntervalMicros),
+	);
+	return Math.min(LEASE_MAX_MICROS, Math.max(LEASE_MIN_MICROS, 2 * longest));
+}
+
+function samePlace(a: PortPlace, b: PortPlace): boolean {
+	return (
+		a.receiveIndex === b.receiveIndex &&
+		a.sendName === b.sendName &&
+		a.sendIndex === b.sendIndex &&
+		a.sourceAddress === b.sourceAddress
+	);
+}
+
+function changedRouters(before: Engine, after: Engine): readonly Router[] {
+	if (before.routers === after.routers) return [];
+	return after.routers.filter((router, place) => before.routers[place] !== router);
+}
+
+function notifyStateOf(state: VrrpStateName | "STOP" | "DELETED"): NotifyState {
+	return state;
+}

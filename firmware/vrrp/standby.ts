@@ -1,0 +1,182 @@
+/**
+ * Two processes, one service: the active one serves, the standby one has everything loaded and waits
+ * on a socket. When the active one dies, however it dies, the socket says so at once, and the standby
+ * goes on from the state that it was told. They meet at `/run/drover/vrrp-standby.sock`.
+ */
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import type { Socket, UnixSocketListener } from "bun";
+import { encodeFrame, FrameReader } from "../bus/frame.ts";
+import { runDirectory, socketPath } from "../bus/socket-path.ts";
+import type { Saved, SavedRouter } from "./adoption.ts";
+
+const LINK = "vrrp-standby";
+
+export type FromActive =
+	| { readonly kind: "welcome"; readonly pid: number; readonly saved: Saved }
+	| { readonly kind: "routers"; readonly routers: Readonly<Record<string, SavedRouter>> }
+	| { readonly kind: "readings"; readonly readings: Saved["readings"] }
+	| { readonly kind: "reloaded" }
+	/** Somebody better suited stands by now. */
+	| { readonly kind: "leave" }
+	/** An orderly end: nobody shall take over. */
+	| { readonly kind: "bye" };
+
+export type FromStandby =
+	| { readonly kind: "attach"; readonly pid: number; readonly foreground: boolean }
+	| { readonly kind: "signal"; readonly signal: "SIGTERM" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" };
+
+interface Peer {
+	readonly reader: FrameReader;
+	attached: boolean;
+	waiting: Uint8Array;
+}
+
+/** What a slow standby may have waiting before it is given up. */
+const BACKLOG_LIMIT_BYTES = 16 * 1024 * 1024;
+
+export class ActiveLink {
+	readonly #listener: UnixSocketListener<Peer>;
+	#standby: Socket<Peer> | null = null;
+
+	constructor(handlers: {
+		welcome(): FromActive;
+		onSignal(signal: string): void;
+		onStandby(pid: number | null): void;
+	}) {
+		mkdirSync(runDirectory(), { recursive: true, mode: 0o755 });
+		const path = socketPath(LINK);
+		rmSync(path, { force: true });
+		this.#listener = Bun.listen<Peer>({
+			unix: path,
+			socket: {
+				open: (socket) => {
+					socket.data = { reader: new FrameReader(), attached: false, waiting: new Uint8Array(0) };
+				},
+				data: (socket, chunk) => {
+					try {
+						for (const value of socket.data.reader.push(chunk)) {
+							const message = value as FromStandby;
+							if (message.kind === "signal") handlers.onSignal(message.signal);
+							else {
+								if (this.#standby !== null) this.#write(this.#standby, { kind: "leave" });
+								this.#standby = socket;
+								this.#write(socket, handlers.welcome());
+								handlers.onStandby(message.pid);
+							}
+						}
+					} catch {
+						socket.terminate();
+					}
+				},
+				drain: (socket) => this.#flush(socket),
+				close: (socket) => {
+					if (this.#standby !== socket) return;
+					this.#standby = null;
+					handlers.onStandby(null);
+				},
+				error() {},
+			},
+		});
+		chmodSync(path, 0o600);
+	}
+
+	get hasStandby(): boolean {
+		return this.#standby !== null;
+	}
+
+	send(message: FromActive): void {
+		if (this.#standby !== null) this.#write(this.#standby, message);
+	}
+
+	close(): void {
+		this.send({ kind: "bye" });
+		this.#listener.stop();
+		rmSync(socketPath(LINK), { force: true });
+	}
+
+	#write(socket: Socket<Peer>, message: FromActive): void {
+		const { data } = socket;
+		const frame = encodeFrame(message);
+		if (data.waiting.length + frame.length > BACKLOG_LIMIT_BYTES) {
+			socket.terminate();
+			return;
+		}
+		data.waiting = data.waiting.length === 0 ? frame : Buffer.concat([data.waiting, frame]);
+		this.#flush(socket);
+	}
+
+	#flush(socket: Socket<Peer>): void {
+		const { data } = socket;
+		if (data.waiting.length === 0) return;
+		const written = socket.write(data.waiting);
+		if (written > 0) data.waiting = data.waiting.subarray(written);
+	}
+}
+
+export interface StandbyLink {
+	signal(signal: "SIGTERM" | "SIGHUP" | "SIGUSR1" | "SIGUSR2"): void;
+	close(): void;
+}
+
+/** Attaches to the active process; null when there is none. */
+export async function attach(
+	foreground: boolean,
+	handlers: { onMessage(message: FromActive): void; onGone(): void },
+): Promise<StandbyLink | null> {
+	const reader = new FrameReader();
+	try {
+		const socket = await Bun.connect({
+			unix: socketPath(LINK),
+			socket: {
+				open(opened) {
+					opened.write(encodeFrame({ kind: "attach", pid: process.pid, foreground } satisfies FromStandby));
+				},
+				data(opened, chunk) {
+					try {
+						for (const value of reader.push(chunk)) handlers.onMessage(value as FromActive);
+					} catch {
+						opened.terminate();
+					}
+				},
+				close: () => handlers.onGone(),
+				error() {},
+			},
+		});
+		return {
+			signal: (signal) => void socket.write(encodeFrame({ kind: "signal", signal } satisfies FromStandby)),
+			close: () => socket.end(),
+		};
+	} catch {
+		return null;
+	}
+}
+
+/** When the active process was last seen alive: one number in shared memory, CLOCK_MONOTONIC µs. */
+export class Heartbeat {
+	readonly #word: Float64Array;
+
+	constructor() {
+		mkdirSync(runDirectory(), { recursive: true, mode: 0o755 });
+		const path = `${runDirectory()}/vrrp.alive`;
+		const fd = openSync(path, "a");
+		try {
+			if (readFileSync(path).length !== 8) {
+				const file = openSync(path, "w");
+				writeSync(file, new Uint8Array(8));
+				closeSync(file);
+			}
+		} finally {
+			closeSync(fd);
+		}
+		this.#word = new Float64Array(Bun.mmap(path, { shared: true }).buffer, 0, 1);
+	}
+
+	beat(atMicros: number): void {
+		this.#word[0] = atMicros;
+	}
+
+	/** 0: never. */
+	get lastMicros(): number {
+		return this.#word[0]!;
+	}
+}

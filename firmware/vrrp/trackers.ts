@@ -1,0 +1,170 @@
+/** Drives the tracked objects: runs scripts on time, counts processes, watches files. Judges nothing. */
+import { type FSWatcher, readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import type {
+	DroverConfig,
+	TrackFileConfig,
+	TrackProcessConfig,
+	TrackScriptConfig,
+} from "../config/model.ts";
+import { ScriptRunner } from "../notify/script-runner.ts";
+import type { LogLine } from "./address-keeper.ts";
+import { fileValue } from "./tracking.ts";
+
+export interface TrackerHandlers {
+	onScript(name: string, success: boolean): void;
+	onProcess(name: string, count: number): void;
+	onFile(name: string, value: number): void;
+}
+
+/** /proc is read this often while processes are tracked. */
+const PROCESS_PERIOD_MS = 500;
+/** Files are looked at this often besides the notifications, which not every file system gives. */
+const FILE_PERIOD_MS = 1_000;
+const FILE_LIMIT_BYTES = 128;
+const SCRIPTS_AT_ONCE = 64;
+
+export class Trackers {
+	readonly #handlers: TrackerHandlers;
+	readonly #log: LogLine;
+	readonly #runner = new ScriptRunner({ limit: SCRIPTS_AT_ONCE });
+	readonly #timers = new Set<ReturnType<typeof setInterval>>();
+	readonly #watchers: FSWatcher[] = [];
+	readonly #values = new Map<string, number>();
+	/** A new configuration: results of what was started before do not count. */
+	#generation = 0;
+
+	constructor(handlers: TrackerHandlers, log: LogLine) {
+		this.#handlers = handlers;
+		this.#log = log;
+	}
+
+	/** Starts over with this configuration; `reload` leaves the files' contents alone. */
+	configure(config: DroverConfig, reload: boolean): void {
+		this.#clear();
+		const generation = ++this.#generation;
+		for (const script of config.trackScripts) this.#startScript(script, generation);
+		for (const file of config.trackFiles) this.#startFile(file, reload);
+		if (config.trackProcesses.length > 0) {
+			const count = () => this.#countProcesses(config.trackProcesses);
+			count();
+			this.#timers.add(setInterval(count, PROCESS_PERIOD_MS));
+		}
+	}
+
+	close(): void {
+		this.#generation++;
+		this.#clear();
+		this.#runner.killAll();
+	}
+
+	#clear(): void {
+		for (const timer of this.#timers) clearInterval(timer);
+		this.#timers.clear();
+		for (const watcher of this.#watchers.splice(0)) watcher.close();
+		this.#values.clear();
+	}
+
+	#startScript(config: TrackScriptConfig, generation: number): void {
+		let running = false;
+		const run = async () => {
+			if (running) {
+				this.#log("info", `script ${config.name} still runs, this turn is left out`);
+				return;
+			}
+			running = true;
+			const outcome = await this.#runner.run(config.script, { timeoutMs: config.timeoutMs });
+			running = false;
+			if (generation !== this.#generation) return;
+			if (outcome.kind === "not-started") this.#log("error", `script ${config.name}: ${outcome.detail}`);
+			if (outcome.kind === "timeout") this.#log("warn", `script ${config.name} ran out of time`);
+			this.#handlers.onScript(config.name, outcome.kind === "exit" && outcome.status === 0);
+		};
+		void run();
+		this.#timers.add(setInterval(() => void run(), config.intervalMs));
+	}
+
+	#startFile(config: TrackFileConfig, reload: boolean): void {
+		if (config.initFile !== null && !reload)
+			try {
+				writeFileSync(config.path, `${config.initFile.value}\n`, {
+					flag: config.initFile.overwrite ? "w" : "wx",
+				});
+			} catch {
+				// It is there already, which is what was wanted.
+			}
+		const look = () => {
+			const value = fileValue(headOf(config.path), config);
+			if (this.#values.get(config.name) === value) return;
+			this.#values.set(config.name, value);
+			this.#handlers.onFile(config.name, value);
+		};
+		look();
+		try {
+			const name = basename(config.path);
+			this.#watchers.push(
+				watch(dirname(config.path), (_event, changed) => {
+					if (changed === null || changed === name) look();
+				}),
+			);
+		} catch {
+			// The folder does not exist yet; the timer will see the file.
+		}
+		this.#timers.add(setInterval(look, FILE_PERIOD_MS));
+	}
+
+	#countProcesses(configs: readonly TrackProcessConfig[]): void {
+		const counts = new Map(configs.map(({ name }) => [name, 0]));
+		for (const pid of readdirSync("/proc")) {
+			if (!/^\d+$/.test(pid)) continue;
+			const command = commandOf(pid);
+			if (command === null) continue;
+			for (const config of configs)
+				if (matches(config, command)) counts.set(config.name, counts.get(config.name)! + 1);
+		}
+		for (const [name, count] of counts) this.#handlers.onProcess(name, count);
+	}
+}
+
+function headOf(path: string): string | null {
+	try {
+		return readFileSync(path, "latin1").slice(0, FILE_LIMIT_BYTES);
+	} catch {
+		return null;
+	}
+}
+
+interface Command {
+	/** At most 15 bytes, as the kernel keeps it. */
+	readonly name: string;
+	readonly words: readonly string[];
+}
+
+function commandOf(pid: string): Command | null {
+	try {
+		const words = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
+		words.pop();
+		return { name: readFileSync(`/proc/${pid}/comm`, "latin1").trim(), words };
+	} catch {
+		return null;
+	}
+}
+
+/** keepalived.conf(5) vrrp_track_process: the command's name alone, or the whole command line. */
+export function matches(config: TrackProcessConfig, command: Command): boolean {
+	const [name, ...parameters] = config.process;
+	if (name === undefined) return false;
+	if (!config.fullCommand && parameters.length === 0) return basename(name).slice(0, 15) === command.name;
+	const program = command.words[0];
+	if (program === undefined) return false;
+	if (program !== name && basename(program) !== name) return false;
+	const given = command.words.slice(1);
+	switch (config.match) {
+		case "exact":
+			return given.length === parameters.length && parameters.every((word, index) => word === given[index]);
+		case "initial":
+			return parameters.every((word, index) => word === given[index]);
+		case "partial":
+			return parameters.every((word, index) => given[index]?.startsWith(word));
+	}
+}
