@@ -11,15 +11,18 @@ export interface Native {
 	/** connect(2); a non-blocking socket returns -EINPROGRESS. */
 	connect(fd: number, address: Uint8Array): number;
 	/**
-	 * socket, SO_LINGER 0, SO_MARK, SO_BINDTODEVICE, bind and connect of a non-blocking stream socket in one call.
-	 * Returns the descriptor (connected, or connecting: wait for EPOLLOUT, then read SO_ERROR) or the -errno of
-	 * what failed, with nothing left open. An address family other than IP, mark 0 and `device` null leave theirs out.
+	 * socket, SO_LINGER 0, SO_MARK, SO_BINDTODEVICE, SO_REUSEADDR and bind, and connect of a non-blocking stream
+	 * socket in one call. Returns the descriptor (connected, or connecting: wait for EPOLLOUT, then read SO_ERROR) or
+	 * the -errno of what failed, with nothing left open. `bindAddress` null, mark 0 and `device` null leave theirs out.
+	 * `silent` holds the handshake's last ACK back (TCP_QUICKACK off): closed as soon as it is writable, the server's
+	 * program never hears of it.
 	 */
 	connectStart(
 		address: Uint8Array,
-		bindAddress?: Uint8Array | null,
-		mark?: number | null,
-		device?: string | null,
+		bindAddress: Uint8Array | null,
+		mark: number,
+		device: string | null,
+		silent: boolean,
 	): number;
 	/** sendto(2) with MSG_NOSIGNAL; no address sends to the connected peer. */
 	sendTo(fd: number, data: Uint8Array, address?: Uint8Array | null, flags?: number | null): number;
@@ -131,7 +134,8 @@ export interface RealTimeThread {
 	receiverDelete(id: number): number;
 	/** [frames, malformed, unknown key, errors, last errno]. */
 	receiverStatistics(id: number): Float64Array;
-	watchCreate(receiver: number, key: number): number;
+	/** Interface 0: frames of any. */
+	watchCreate(receiver: number, key: number, interfaceIndex: number): number;
 	/** `frame` is a frame record as `take` gave it. */
 	watchPin(id: number, frame: Uint8Array, intervalMicros: number): number;
 	/** A deadline of 0 disarms. `generation` comes back in the expiry. */

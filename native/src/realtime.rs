@@ -19,9 +19,19 @@ const EPOLL_BATCH: usize = 64;
 const CONTROL_TOKEN: u64 = 0;
 pub const NEVER: u64 = u64::MAX;
 
+/// Frames that come closer together than this wake the thread only so often: nobody waits for one that matches.
+const BUSY_GAP: u64 = 2_000_000;
+const RECEIVE_PAUSE: u64 = 1_000_000;
+
 /// Turns this close together are sent together.
 fn slack(interval: u64) -> u64 {
     (interval / 256).min(250_000)
+}
+
+/// The second turn of a run is moved earlier to a multiple of this, and the rest follow at the exact interval: hundreds
+/// of repeats then share a few wake-ups and system calls.
+fn grid(interval: u64) -> u64 {
+    interval / 32
 }
 
 /// A record of the event queue (little-endian, padded to 8 bytes):
@@ -117,6 +127,7 @@ pub struct Repeat {
     pub running: bool,
     pub next: u64,
     interval: u64,
+    aligned: bool,
     pub sent: u64,
     pub errors: u64,
     pub last_errno: i32,
@@ -153,6 +164,8 @@ pub struct Receiver {
 pub struct Watch {
     receiver: u32,
     key: u8,
+    /// Frames of other interfaces are not its own; 0: any.
+    interface_index: u32,
     pin: Option<Pin>,
     interval: u64,
     /// 0: not armed.
@@ -291,6 +304,7 @@ impl State {
             repeat.previous = 0;
         }
         repeat.running = true;
+        repeat.aligned = false;
         repeat.interval = interval;
         repeat.next = first.max(now);
         let next = repeat.next;
@@ -338,11 +352,11 @@ impl State {
         Some(receiver.fd)
     }
 
-    pub fn create_watch(&mut self, receiver_id: u32, key: u8) -> Option<u32> {
+    pub fn create_watch(&mut self, receiver_id: u32, key: u8, interface_index: u32) -> Option<u32> {
         let id = self.new_id();
         let receiver = self.receivers.get_mut(&receiver_id)?;
         receiver.watches.entry(key).or_default().push(id);
-        self.watches.insert(id, Watch { receiver: receiver_id, key, ..Watch::default() });
+        self.watches.insert(id, Watch { receiver: receiver_id, key, interface_index, ..Watch::default() });
         Some(id)
     }
 
@@ -517,6 +531,10 @@ impl State {
         // Turns missed in a stall are skipped, the phase is kept.
         let missed = now.saturating_sub(repeat.next) / repeat.interval;
         repeat.next += repeat.interval * (missed + 1);
+        if !repeat.aligned {
+            repeat.aligned = true;
+            repeat.next -= repeat.next % grid(repeat.interval);
+        }
         let next = repeat.next;
         self.schedule(Target::Repeat(id), next);
     }
@@ -636,6 +654,9 @@ impl Watch {
     /// Takes in one frame; true when JavaScript has to see it. The deadline only moves later here, so the
     /// timer's entry may stay as it is.
     fn consume(&mut self, frame: &Frame, takes: u64) -> bool {
+        if self.interface_index != 0 && self.interface_index != frame.interface_index {
+            return false;
+        }
         self.frames += 1;
         self.last_frame = frame.at;
         if self.deadline != 0 && self.pin.as_ref().is_some_and(|pin| pin.equals(frame)) {
@@ -777,6 +798,14 @@ impl Shared {
         }
     }
 
+    /// Waits until `until` or until JavaScript wants something, whatever frames come.
+    fn pause(&self, until: u64) {
+        let left = until.saturating_sub(monotonic_nanos()).min(RECEIVE_PAUSE);
+        let timeout = libc::timespec { tv_sec: 0, tv_nsec: left as i64 };
+        let mut control = libc::pollfd { fd: self.control_fd, events: libc::POLLIN, revents: 0 };
+        unsafe { libc::ppoll(&mut control, 1, &timeout, std::ptr::null()) };
+    }
+
     /// The thread.
     pub fn run(self: &Arc<Self>, priority: i32) {
         let parameter = libc::sched_param { sched_priority: priority };
@@ -790,26 +819,38 @@ impl Shared {
         self.scheduler_status.store(status, Ordering::Release);
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EPOLL_BATCH];
         let mut ready = 0;
+        let mut last_frames = 0;
         loop {
             let mut state = self.state.lock();
             if state.stopping {
                 return;
             }
+            let queued = state.queued;
+            let mut frames = false;
             for event in &events[..ready] {
                 if event.u64 == CONTROL_TOKEN {
                     clear(self.control_fd);
                     continue;
                 }
+                frames = true;
                 for _ in 0..RECEIVES_PER_WAKE {
                     if !state.receive(event.u64 as u32).0 {
                         break;
                     }
                 }
             }
-            state.run_timers(monotonic_nanos());
+            let now = monotonic_nanos();
+            state.run_timers(now);
+            let busy = frames && state.queued == queued && now - last_frames < BUSY_GAP;
+            if frames {
+                last_frames = now;
+            }
             let deadline = state.next_deadline();
             state.wait_until = deadline;
             self.notify(state);
+            if busy {
+                self.pause(deadline);
+            }
             match self.wait(&mut events, deadline) {
                 Some(count) => ready = count,
                 None => return,

@@ -188,8 +188,8 @@ impl RealTime {
     }
 
     #[napi]
-    pub fn watch_create(&self, receiver: u32, key: u8) -> i32 {
-        match self.shared.change(|state| state.create_watch(receiver, key)) {
+    pub fn watch_create(&self, receiver: u32, key: u8, interface_index: u32) -> i32 {
+        match self.shared.change(|state| state.create_watch(receiver, key, interface_index)) {
             Some(id) => id as i32,
             None => -libc::ENOENT,
         }

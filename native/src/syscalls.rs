@@ -57,8 +57,9 @@ pub fn connect(fd: i32, address: &[u8]) -> i32 {
 pub fn connect_start(
     address: &[u8],
     bind_address: Option<&[u8]>,
-    mark: Option<u32>,
+    mark: u32,
     device: Option<String>,
+    silent: bool,
 ) -> i32 {
     if address.len() < 2 {
         return -libc::EINVAL;
@@ -68,38 +69,45 @@ pub fn connect_start(
     if fd < 0 {
         return fd;
     }
-    let status = connect_prepared(fd, address, bind_address, mark.unwrap_or(0), device);
-    if status < 0 && status != -libc::EINPROGRESS {
-        close(fd);
-        return status;
+    let status = prepare(fd, bind_address, mark, device, silent).and_then(|()| match connect(fd, address) {
+        status if status < 0 && status != -libc::EINPROGRESS => Err(status),
+        _ => Ok(()),
+    });
+    match status {
+        Ok(()) => fd,
+        Err(status) => {
+            close(fd);
+            status
+        }
     }
-    fd
 }
 
-fn connect_prepared(
+fn prepare(
     fd: i32,
-    address: &[u8],
     bind_address: Option<&[u8]>,
     mark: u32,
     device: Option<String>,
-) -> i32 {
-    // A check closes with RST: TIME_WAIT would use up the local ports.
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let bytes: [u8; std::mem::size_of::<libc::linger>()] = unsafe { std::mem::transmute(linger) };
-    let mut status = set_socket_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, &bytes);
-    if status >= 0 && mark != 0 {
-        status = set_socket_option(fd, libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
+    silent: bool,
+) -> Result<(), i32> {
+    let must = |status: i32| if status < 0 { Err(status) } else { Ok(()) };
+    // `struct linger { 1, 0 }`: it closes with RST, and TIME_WAIT does not use up the local ports.
+    let mut linger = [0u8; 8];
+    linger[..4].copy_from_slice(&1i32.to_ne_bytes());
+    must(set_socket_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger))?;
+    if silent {
+        must(set_socket_option(fd, libc::IPPROTO_TCP, libc::TCP_QUICKACK, &0i32.to_ne_bytes()))?;
     }
-    if let (true, Some(name)) = (status >= 0, device) {
-        status = set_socket_option(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes());
+    if mark != 0 {
+        must(set_socket_option(fd, libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes()))?;
     }
-    if let (true, Some(local)) = (status >= 0, bind_address) {
-        status = bind(fd, local);
+    if let Some(name) = device {
+        must(set_socket_option(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes()))?;
     }
-    if status < 0 {
-        return status;
+    if let Some(local) = bind_address {
+        must(set_socket_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1i32.to_ne_bytes()))?;
+        must(bind(fd, local))?;
     }
-    connect(fd, address)
+    Ok(())
 }
 
 /// sendto(2). An empty `address` sends to the connected peer.
@@ -337,7 +345,7 @@ pub fn inotify_add_watch(fd: i32, path: String, mask: u32) -> i32 {
 /// prctl(2) with one numeric argument, such as PR_SET_PDEATHSIG or PR_SET_CHILD_SUBREAPER.
 #[napi]
 pub fn process_control(option: i32, argument: u32) -> i32 {
-    result(unsafe { libc::prctl(option, argument as libc::c_ulong, 0, 0, 0) })
+    result(unsafe { libc::prctl(option, libc::c_ulong::from(argument), 0, 0, 0) })
 }
 
 /// prctl(2) PR_SET_NAME of the calling thread; the kernel keeps 15 bytes.
@@ -352,7 +360,7 @@ pub fn set_process_name(name: String) -> i32 {
 /// pidfd_open(2): a descriptor that becomes readable when the process ends.
 #[napi]
 pub fn process_descriptor(pid: i32) -> i32 {
-    sized_result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::ssize_t)
+    sized_result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as isize)
 }
 
 /// waitpid(2) with WNOHANG of one process: its wait status, `-EAGAIN` while it runs, or `-errno`.
@@ -384,5 +392,5 @@ pub fn realtime_micros() -> f64 {
 fn clock_micros(clock: libc::clockid_t) -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     unsafe { libc::clock_gettime(clock, &mut time) };
-    (time.tv_sec as i64 * 1_000_000 + time.tv_nsec as i64 / 1_000) as f64
+    (time.tv_sec * 1_000_000 + time.tv_nsec / 1_000) as f64
 }
