@@ -6,11 +6,18 @@
  *   health.apply(config);
  *   health.verdictOf(virtualServerKey(vs), realServerKey(rs)).alive
  */
-import type { DroverConfig, RealServerConfig, TlsClientConfig, TrackFileConfig } from "../config/model.ts";
+import type {
+	DroverConfig,
+	RealServerConfig,
+	TlsClientConfig,
+	TrackFileConfig,
+	VirtualServerConfig,
+} from "../config/model.ts";
 import type { RealServerStatus } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
 import { checkName, type ProbeEnvironment } from "./checker.ts";
 import { checkKey, realServerKey, virtualServerKey } from "./keys.ts";
+import { PathWatch, pathTargets, type WatchedPath } from "./path-watch.ts";
 import { restorePingSockets } from "./ping.ts";
 import { type RunningCheck, Scheduler } from "./scheduler.ts";
 import { effectiveWeight } from "./verdict.ts";
@@ -91,7 +98,13 @@ interface Server {
 	readonly key: string;
 	readonly config: RealServerConfig;
 	readonly checks: readonly RunningCheck[];
+	/** DR and TUN. */
+	path: WatchedPath | null;
 	verdict: Verdict;
+	/** All its checks are up. */
+	checksUp: boolean;
+	/** A check has failed since they were last all up. */
+	wasDown: boolean;
 }
 
 interface Pool {
@@ -131,7 +144,29 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 		if (changes.length === 1) queueMicrotask(flush);
 	};
 
+	const paths = new PathWatch({
+		wheel: environment.wheel,
+		nowMs: () => clock.monotonicMs(),
+		isVirtualAddress: (address) => virtualAddresses.has(address),
+		unavailable: (reason) => log.warn(`path checks are not possible: ${reason}`),
+	});
+	let virtualAddresses = new Set<string>();
+
+	/** The path check rests while a server's own checks call it dead, and has a word before it serves again. */
+	const followChecks = (server: Server) => {
+		const before = server.checksUp;
+		server.checksUp = server.checks.every(({ state }) => state.up);
+		if (!server.checksUp && server.checks.some(({ state }) => !state.up && state.answers > 0)) {
+			if (!server.wasDown && server.path !== null) paths.serverIsGone(server.path);
+			server.wasDown = true;
+		} else if (server.checksUp && !before && server.wasDown) {
+			server.wasDown = false;
+			if (server.path !== null) paths.serverIsBack(server.path);
+		}
+	};
+
 	const judge = (server: Server, up: boolean, reason: string) => {
+		followChecks(server);
 		const before = server.verdict;
 		let after = verdictFrom(server, reason);
 		// What decided is what changed it last, not the last that was heard.
@@ -178,6 +213,9 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			for (const check of running) check.serves.clear();
 			const wanted = new Map<string, RunningCheck>();
 			const fresh: RunningCheck[] = [];
+			const freshPaths: WatchedPath[] = [];
+			const keptPaths = new Set<WatchedPath>();
+			virtualAddresses = virtualAddressesOf(config);
 			const nextPools = new Map<string, Pool>();
 			for (const virtualServer of config.virtualServers) {
 				const key = virtualServerKey(virtualServer);
@@ -201,18 +239,30 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 						key: serverKey,
 						config: realServer,
 						checks: [...checks],
+						path: null,
 						verdict: unknownServer,
+						checksUp: false,
+						wasDown: false,
 					};
 					for (const check of checks) check.serves.add(server);
-					server.verdict = verdictFrom(server, pools.get(key)?.servers.get(serverKey)?.verdict.reason);
+					server.checksUp = server.checks.every(({ state }) => state.up);
+					const old = pools.get(key)?.servers.get(serverKey);
+					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
+					server.path = pathOf(server, virtualServer, old?.path ?? null, freshPaths);
+					if (server.path !== null) keptPaths.add(server.path);
+					server.verdict = verdictFrom(server, old?.verdict.reason);
 					pool.servers.set(serverKey, server);
 				}
 			}
+			for (const pool of pools.values())
+				for (const { path } of pool.servers.values())
+					if (path !== null && !keptPaths.has(path)) paths.stop(path);
 			pools = nextPools;
 			for (const check of running) if (check.serves.size === 0) scheduler.stop(check);
 			running = [...wanted.values()];
 			for (const check of running) check.suspended = allSuspended(check);
 			scheduler.start(fresh);
+			paths.start(freshPaths);
 		},
 		verdictOf: (virtualServer, realServer) =>
 			pools.get(virtualServer)?.servers.get(realServer)?.verdict ?? unknownServer,
@@ -226,7 +276,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					detail: state.detail,
 					atMs: state.answeredAtMs,
 				})),
-				path: null,
+				path: server.path === null ? null : { ok: server.path.state.ok, detail: server.path.state.detail },
 			};
 		},
 		onChange(listener) {
@@ -237,12 +287,17 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const pool = pools.get(virtualServer);
 			if (pool === undefined || pool.suspended === suspended) return;
 			pool.suspended = suspended;
-			for (const server of pool.servers.values())
+			for (const server of pool.servers.values()) {
 				for (const check of server.checks) scheduler.suspend(check, allSuspended(check));
+				if (server.path !== null) paths.suspend(server.path, suspended);
+			}
 		},
 		close() {
 			for (const check of running) scheduler.stop(check);
 			running = [];
+			for (const pool of pools.values())
+				for (const { path } of pool.servers.values()) if (path !== null) paths.stop(path);
+			paths.close();
 			pools = new Map();
 			listeners.clear();
 			environment.wheel.close();
@@ -250,12 +305,51 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 		},
 	};
 
+	/** The server's path check: the one that runs already when it asks the same, or a new one. */
+	function pathOf(
+		server: Server,
+		virtualServer: VirtualServerConfig,
+		old: WatchedPath | null,
+		fresh: WatchedPath[],
+	): WatchedPath | null {
+		const targets = pathTargets(virtualServer, server.config);
+		if (targets.length === 0) return null;
+		const identity = JSON.stringify([targets, virtualServer.protocol, virtualServer.delayLoopMs]);
+		let path = old;
+		if (path === null || path.identity !== identity) {
+			// A server that is just coming up waits for its path too.
+			const startsDown = server.checks.some(({ state }) => !state.up);
+			path = paths.create(identity, targets, virtualServer, startsDown);
+			fresh.push(path);
+		}
+		const watched = path;
+		watched.changed = (transition) => {
+			const reason = `path: ${watched.state.detail}`;
+			if (transition !== null)
+				log[transition.ok ? "info" : "warn"](
+					{ up: transition.ok, virtualServer: server.virtualServer },
+					`${server.key} ${reason}`,
+				);
+			const change = judge(server, watched.state.ok, reason);
+			if (transition !== null) tell({ kind: "path", ...change });
+		};
+		return watched;
+	}
+
 	/** A check that serves several virtual servers rests only when all of them do. */
 	function allSuspended(check: RunningCheck): boolean {
 		for (const server of check.serves as Set<Server>)
 			if (pools.get(server.virtualServer)?.suspended !== true) return false;
 		return true;
 	}
+}
+
+/** What clients connect to: no source address for a question to a real server, which holds them as well. */
+function virtualAddressesOf(config: DroverConfig): Set<string> {
+	const addresses = new Set<string>();
+	for (const { services } of config.virtualServers)
+		for (const service of services) if (service.kind === "address") addresses.add(service.address);
+	return addresses;
 }
 
 interface MutableEnvironment extends ProbeEnvironment {
@@ -277,6 +371,7 @@ function verdictFrom(server: Server, reason = "no check has failed"): Verdict {
 		alive &&= state.up;
 		known &&= state.answers > 0;
 	}
+	alive &&= server.path?.state.ok ?? true;
 	const weight = effectiveWeight(
 		server.config.weight,
 		server.checks.map(({ state }) => state.effect),

@@ -1,0 +1,205 @@
+/**
+ * The path check and real real servers: one with the VIP, one without, one whose port is closed on it,
+ * over a switch (DR) and through tunnels (TUN), IPv4 and IPv6; the director holds the VIP itself.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Forwarding } from "../../../firmware/config/model.ts";
+import { check, realServer, target, timing, virtualServer } from "../../health/fixtures.ts";
+import { Agent, type Status } from "./health-client.ts";
+import { eventually, type Namespace, Network } from "./network.ts";
+
+/** Takes packets out of IPIP (protocol 4), GRE (47) or GUE (a UDP port) and gives them to a TUN device. */
+const unpack = `
+import fcntl, os, socket, struct, subprocess, sys
+kind, number = sys.argv[1], int(sys.argv[2])
+device = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(device, 0x400454CA, struct.pack("16sH14x", b"tun9", 0x1001))
+subprocess.check_call(["ip", "link", "set", "tun9", "up"])
+open("/proc/sys/net/ipv4/conf/tun9/rp_filter", "w").write("0")
+if kind == "gue":
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("0.0.0.0", number))
+else:
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, number)
+while True:
+    packet = s.recv(65536)
+    at = 0 if kind == "gue" else (packet[0] & 15) * 4
+    os.write(device, packet[at + (0 if kind == "ipip" else 4):])
+`;
+
+let network: Network;
+let director: Namespace;
+const servers: Namespace[] = [];
+const VIP = "10.7.0.100";
+const VIP6 = "fd07::100";
+
+beforeAll(() => {
+	network = Network.create("path");
+	const lan = network.segment("lan");
+	director = network.namespace("director");
+	// The director's own addresses and the VIPs, as VRRP adds them.
+	lan.plug(director, "eth0", "10.7.0.1/24", "fd07::1/64", `${VIP}/32`);
+	// Deprecated, as VRRP adds it: no source address for the director's own connections (RFC 6724 §5, rule 3).
+	director.ip("address", "add", `${VIP6}/128`, "dev", "eth0", "nodad", "preferred_lft", "0");
+	web(director);
+	for (const last of [11, 12, 13]) {
+		const server = network.namespace(`rs${last}`);
+		servers.push(server);
+		lan.plug(server, "eth0", `10.7.0.${last}/24`, `fd07::${last}/64`);
+		for (const name of ["all", "eth0", "lo"]) {
+			server.sysctl(`net.ipv4.conf.${name}.arp_ignore`, 1);
+			server.sysctl(`net.ipv4.conf.${name}.arp_announce`, 2);
+		}
+		web(server);
+	}
+	const [good, , closed] = servers;
+	for (const server of [good!, closed!]) {
+		server.ip("address", "add", `${VIP}/32`, "dev", "lo");
+		server.ip("address", "add", `${VIP6}/128`, "dev", "lo");
+	}
+	// Listens on its own address only: clients who come by the VIP are refused.
+	closed!.spawn(["socat", "TCP-LISTEN:81,bind=10.7.0.13,fork,reuseaddr", "SYSTEM:true"]);
+});
+afterAll(() => network.dispose());
+
+function web(server: Namespace): void {
+	server.spawn(["socat", "TCP6-LISTEN:80,fork,reuseaddr,ipv6only=0", "SYSTEM:echo"]);
+}
+
+const pool = (
+	vip: string,
+	port: number,
+	forwarding: Forwarding,
+	addresses: readonly string[],
+	alpha = true,
+) =>
+	virtualServer(
+		vip,
+		port,
+		addresses.map((address) => {
+			const family = address.includes(":") ? "inet6" : "inet";
+			const to = target(port, { address, family, connectTimeoutMs: 1_000 });
+			const tcp = check("TCP_CHECK", { target: to, timing: { ...timing, alpha, delayLoopMs: 500 } });
+			return realServer(address, port, [tcp], { forwarding, alpha });
+		}),
+		{ forwarding, pathCheck: true, delayLoopMs: 500 },
+	);
+const checksUp = (status: Status) => status.checks.every(({ up }) => up) && status.checks.length > 0;
+
+describe("path check", () => {
+	test("DR, IPv4: the server without the VIP is out although its own address answers", async () => {
+		const agent = new Agent(director);
+		agent.apply([pool(VIP, 80, { kind: "DR" }, ["10.7.0.11", "10.7.0.12"])]);
+		const good = await agent.until("10.7.0.11", "alive", ({ alive }) => alive);
+		expect(good.path).toEqual({ ok: true, detail: `${VIP}:80 accepted` });
+		const lost = await agent.until("10.7.0.12", "out", (status) =>
+			status.path!.detail.includes("does not accept"),
+		);
+		expect(lost.path).toEqual({
+			ok: false,
+			detail: `answers on its own address, does not accept the VIP: ${VIP}:80 is silent`,
+		});
+		expect(checksUp(lost)).toBe(true);
+		expect(lost.alive).toBe(false);
+		// It gets the VIP and comes back by itself.
+		servers[1]!.ip("address", "add", `${VIP}/32`, "dev", "lo");
+		await agent.until("10.7.0.12", "back", ({ alive }) => alive);
+		// And loses it while it serves.
+		servers[1]!.ip("address", "del", `${VIP}/32`, "dev", "lo");
+		await agent.until("10.7.0.12", "out again", ({ alive, path }) => !alive && path!.ok === false);
+		expect(agent.changes.some(({ kind, up }) => kind === "path" && !up)).toBe(true);
+	}, 40_000);
+
+	test("a server that restarts without its VIP does not serve for a moment", async () => {
+		const agent = new Agent(director);
+		const [server] = servers;
+		agent.apply([pool(VIP, 80, { kind: "DR" }, ["10.7.0.11"])]);
+		await agent.until("10.7.0.11", "alive", ({ alive }) => alive);
+		server!.ip("link", "set", "eth0", "down");
+		await agent.until("10.7.0.11", "gone", (status) => !checksUp(status), 20_000);
+		server!.ip("address", "del", `${VIP}/32`, "dev", "lo");
+		agent.changes.length = 0;
+		server!.ip("link", "set", "eth0", "up");
+		server!.try("ip", "address", "add", "fd07::11/64", "dev", "eth0", "nodad");
+		await agent.until(
+			"10.7.0.11",
+			"checks up, path bad",
+			(status) => checksUp(status) && status.path!.detail.includes("silent"),
+		);
+		expect(agent.changes.filter(({ kind, up }) => kind === "alive" && up)).toEqual([]);
+		server!.ip("address", "add", `${VIP}/32`, "dev", "lo");
+		await agent.until("10.7.0.11", "alive", ({ alive }) => alive);
+	}, 60_000);
+
+	test("a port that is closed on the VIP", async () => {
+		const agent = new Agent(director);
+		agent.apply([pool(VIP, 81, { kind: "DR" }, ["10.7.0.13"])]);
+		const status = await agent.until("10.7.0.13", "refused", ({ path }) => path!.detail.includes("closed"));
+		expect(status.path!.detail).toBe(`has the VIP, but ${VIP}:81 is closed there`);
+		expect(status.alive).toBe(false);
+	}, 20_000);
+
+	test("DR, IPv6", async () => {
+		const agent = new Agent(director);
+		agent.apply([pool(VIP6, 80, { kind: "DR" }, ["fd07::13", "fd07::12"])]);
+		const good = await agent.until("fd07::13", "alive", ({ alive }) => alive);
+		expect(good.path).toEqual({ ok: true, detail: `[${VIP6}]:80 accepted` });
+		const lost = await agent.until("fd07::12", "out", ({ path }) => path!.detail.includes("does not accept"));
+		expect(lost.alive).toBe(false);
+	}, 30_000);
+
+	test.each([
+		["ipip", 4],
+		["gre", 47],
+		["gue", 6080],
+	] as const)(
+		"TUN, %s: only the server that unpacks and has the VIP accepts",
+		async (tunnel, number) => {
+			const [good] = servers;
+			good!.sysctl("net.ipv4.conf.all.rp_filter", 0);
+			good!.sysctl("net.ipv4.conf.default.rp_filter", 0);
+			// What the kernel's tunnel devices do, as a program: a kernel without them runs this test too.
+			const unpacker = good!.spawn(["python3", "-c", unpack, tunnel, String(number)]);
+			await eventually("tunnel device", () => good!.try("ip", "link", "show", "tun9").status === 0);
+			try {
+				const agent = new Agent(director);
+				const forwarding: Forwarding = {
+					kind: "TUN",
+					tunnel,
+					port: tunnel === "gue" ? number : 0,
+					checksum: "none",
+				};
+				agent.apply([pool(VIP, 80, forwarding, ["10.7.0.11", "10.7.0.12"])]);
+				await agent.until("10.7.0.11", "alive", ({ alive }) => alive);
+				const lost = await agent.until("10.7.0.12", "out", ({ path }) =>
+					path!.detail.includes("does not accept"),
+				);
+				expect(lost.alive).toBe(false);
+			} finally {
+				unpacker.kill();
+				await unpacker.exited;
+			}
+		},
+		30_000,
+	);
+
+	test("not in NAT mode, and not for the director itself", async () => {
+		const agent = new Agent(director);
+		agent.apply([
+			pool(VIP, 80, { kind: "NAT" }, ["10.7.0.12"]),
+			pool(VIP6, 80, { kind: "DR" }, ["fd07::1"], false),
+		]);
+		const nat = await agent.until("10.7.0.12", "alive", ({ alive }) => alive);
+		expect(nat.path).toBeNull();
+		const self = await agent.until("fd07::1", "asked", ({ path }) => path?.detail.includes("box") === true);
+		expect(self.path).toEqual({ ok: true, detail: "the real server is this box itself" });
+	}, 20_000);
+
+	test("what was asked leaves nothing half open on the server", async () => {
+		const agent = new Agent(director);
+		agent.apply([pool(VIP, 80, { kind: "DR" }, ["10.7.0.13"])]);
+		await agent.until("10.7.0.13", "alive", ({ alive }) => alive);
+		await Bun.sleep(2_000);
+		expect(servers[2]!.run("ss", "-Htan", "state", "syn-recv").trim()).toBe("");
+	}, 20_000);
+});
