@@ -11,7 +11,7 @@
  *
  * Directors are virtual machines; the others are network namespaces of this machine.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BootFiles } from "../build.ts";
@@ -58,7 +58,8 @@ export class Lab {
 
 	/** Builds the network and the machines and switches everything on; the directors boot meanwhile. */
 	static async start(options: LabOptions): Promise<Lab> {
-		const directory = mkdtempSync(join(tmpdir(), "drover-lab-"));
+		removeAbandoned();
+		const directory = mkdtempSync(join(tmpdir(), `${directoryPrefix}${process.pid}-`));
 		const started: Host[] = [];
 		const machines: VirtualMachine[] = [];
 		try {
@@ -120,6 +121,19 @@ export class Lab {
 		await Promise.all([this.directors.a.powerOff(), this.directors.b.powerOff()]);
 		await Promise.all(this.#hosts.map((host) => host.stop()));
 		rmSync(this.directory, { recursive: true, force: true });
+	}
+}
+
+const directoryPrefix = "drover-lab-";
+
+/** Directories of labs whose process was killed before it could tidy up; nothing else of them is left. */
+function removeAbandoned(): void {
+	for (const name of readdirSync(tmpdir())) {
+		const pid = name.startsWith(directoryPrefix)
+			? /^\d+(?=-)/.exec(name.slice(directoryPrefix.length))
+			: null;
+		if (pid !== null && !existsSync(`/proc/${pid[0]}`))
+			rmSync(join(tmpdir(), name), { recursive: true, force: true });
 	}
 }
 

@@ -1,5 +1,5 @@
 /** One box of the lab: QEMU without hardware help, two network ports, a serial console, a power switch. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BootFiles } from "../build.ts";
 import { makeDataDisk } from "./data-disk.ts";
@@ -85,10 +85,12 @@ export class VirtualMachine {
 	/** Switches it on; the disk keeps what it had. Resolves when QEMU runs, before the guest is up. */
 	async powerOn(): Promise<void> {
 		if (this.#process !== null) return;
+		const sockets = [this.#path("qmp.sock"), this.#path("agent.sock"), this.consolePath];
+		// Those of the last power-on would be taken for QEMU's new ones.
+		for (const path of sockets) rmSync(path, { force: true });
 		const child = this.#options.fabric.spawn(["nice", "-n", "5", ...this.#command()]);
 		this.#process = child;
 		void child.exited.then(() => this.#ended(child));
-		const sockets = [this.#path("qmp.sock"), this.#path("agent.sock"), this.consolePath];
 		for (let waited = 0; !sockets.every((path) => existsSync(path)); waited += 20) {
 			if (this.#process !== child || waited > 20_000)
 				throw new Error(`QEMU did not start: ${await new Response(child.stderr as ReadableStream).text()}`);

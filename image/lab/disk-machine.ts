@@ -1,0 +1,132 @@
+/**
+ * One box as it is sold: a disk, firmware (BIOS or UEFI), a serial port, nothing else. It is
+ * driven as a person would: by what the serial port shows and takes.
+ */
+import { existsSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+
+const UEFI_FIRMWARE = "/usr/share/OVMF/OVMF_CODE.fd";
+const MEMORY_MEGABYTES = 512;
+/** What the screen keeps; older text is dropped. */
+const SCREEN_LIMIT_CHARACTERS = 1 << 20;
+
+export interface DiskMachineOptions {
+	readonly directory: string;
+	/** The raw disk; written by the guest. */
+	readonly disk: string;
+	readonly firmware: "BIOS" | "UEFI";
+	/** A USB stick's raw image. */
+	readonly stick?: string;
+	/** What the disk does with a write before its barrier; "unsafe" survives the machine's death, not the host's. */
+	readonly cache?: "unsafe" | "writeback";
+}
+
+export class DiskMachine {
+	readonly #options: DiskMachineOptions;
+	#process: Subprocess | null = null;
+	#socket: Socket | null = null;
+	#screen = "";
+	/** Text before it was already waited for. */
+	#seen = 0;
+
+	constructor(options: DiskMachineOptions) {
+		this.#options = options;
+	}
+
+	get screen(): string {
+		return this.#screen;
+	}
+
+	/** Switches on; resolves when the serial port is there. */
+	async powerOn(): Promise<void> {
+		const path = join(this.#options.directory, "serial.sock");
+		rmSync(path, { force: true });
+		this.#screen = "";
+		this.#seen = 0;
+		this.#process = Bun.spawn(this.#command(path), { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
+		const deadline = Date.now() + 20_000;
+		while (!existsSync(path)) {
+			if (Date.now() > deadline || this.#process.exitCode !== null) throw new Error("QEMU did not start");
+			await Bun.sleep(20);
+		}
+		this.#socket = await new Promise<Socket>((resolve, reject) => {
+			const socket = connect(path, () => resolve(socket));
+			socket.on("error", reject);
+		});
+		this.#socket.on("data", (chunk) => {
+			this.#screen += chunk.toString("latin1");
+			if (this.#screen.length > SCREEN_LIMIT_CHARACTERS) {
+				const dropped = this.#screen.length - SCREEN_LIMIT_CHARACTERS / 2;
+				this.#screen = this.#screen.slice(dropped);
+				this.#seen = Math.max(0, this.#seen - dropped);
+			}
+		});
+		this.#socket.on("error", () => {});
+	}
+
+	/** Power loss. */
+	async powerOff(): Promise<void> {
+		this.#socket?.destroy();
+		this.#process?.kill("SIGKILL");
+		await this.#process?.exited;
+		this.#process = null;
+	}
+
+	type(text: string): void {
+		this.#socket?.write(text);
+	}
+
+	/** The match of `awaited` in what was shown since the last one. Throws with the screen when it does not come. */
+	async shows(awaited: RegExp, limitMs: number): Promise<RegExpExecArray> {
+		const deadline = Date.now() + limitMs;
+		for (;;) {
+			const found = awaited.exec(this.#screen.slice(this.#seen));
+			if (found !== null) {
+				this.#seen += found.index + found[0].length;
+				return found;
+			}
+			if (Date.now() > deadline)
+				throw new Error(
+					`${awaited} was not shown within ${limitMs / 1000} s; the screen:\n${this.#screen.slice(-3000)}`,
+				);
+			await Bun.sleep(20);
+		}
+	}
+
+	#command(serialPath: string): string[] {
+		const { firmware, disk, stick, cache = "unsafe" } = this.#options;
+		return [
+			"nice",
+			"-n",
+			"5",
+			"qemu-system-x86_64",
+			...[
+				"-M",
+				"q35",
+				"-accel",
+				"tcg,thread=multi",
+				"-cpu",
+				"max",
+				"-smp",
+				"2",
+				"-m",
+				String(MEMORY_MEGABYTES),
+			],
+			...["-nodefaults", "-display", "none", "-device", "virtio-rng-pci"],
+			...(firmware === "UEFI" ? ["-drive", `if=pflash,format=raw,readonly=on,file=${UEFI_FIRMWARE}`] : []),
+			...["-drive", `if=none,id=disk,format=raw,cache=${cache},file=${disk}`],
+			...["-device", "virtio-blk-pci,drive=disk,bootindex=0"],
+			...(stick === undefined
+				? []
+				: [
+						...["-drive", `if=none,id=stick,format=raw,cache=unsafe,file=${stick}`],
+						...["-device", "qemu-xhci", "-device", "usb-storage,drive=stick"],
+					]),
+			...["-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net"],
+			...["-device", "i6300esb", "-action", "watchdog=reset"],
+			...["-chardev", `socket,id=serial,path=${serialPath},server=on,wait=off`, "-serial", "chardev:serial"],
+		];
+	}
+}
