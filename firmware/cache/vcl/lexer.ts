@@ -124,6 +124,8 @@ export function lex(source: SourceFile, diagnostics: Diagnostics): Token[] {
 		let end = begin + 1;
 		while (end < text.length && /[A-Za-z0-9+/]/.test(text[end]!)) end++;
 		const firstPadding = end;
+		if (text[end] === "=" && (end - begin - 1) % 4 === 0)
+			diagnostics.fail("Wrong padding ('=') in BLOB:\n", token("CBLOB", begin, end + 1));
 		while (end < text.length && text[end] === "=" && end - firstPadding < 2) end++;
 		const blob = token("CBLOB", begin, Math.min(end + 1, text.length));
 		if (end >= text.length) diagnostics.fail("Missing colon at end of BLOB:\n", blob);

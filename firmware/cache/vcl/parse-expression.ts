@@ -39,7 +39,7 @@ export function expression(c: Compilation, want: SimpleType): Expression {
 	if (want === "BODY" && result.type === "BLOB") return result;
 	if (isStringForm(want) && result.type !== "STRINGS") {
 		if (!hasText(result)) {
-			c.diagnostics.between(cannotConvert(result), first, c.token);
+			reportNoText(c, result, first);
 			c.diagnostics.failBetween(
 				`Expression has type ${typeName(result.type)}, expected ${typeName(want)}\n`,
 				first,
@@ -57,6 +57,11 @@ export function expression(c: Compilation, want: SimpleType): Expression {
 			c.token,
 		);
 	return result;
+}
+
+function reportNoText(c: Compilation, value: Expression, first: Token): void {
+	if (value.kind === "blob") c.diagnostics.between(cannotConvert(value), first, c.token);
+	else c.diagnostics.at(cannotConvert(value), c.token);
 }
 
 function cannotConvert(value: Expression): string {
@@ -77,7 +82,10 @@ export function toText(value: Expression): Expression {
 }
 
 function textOrFail(c: Compilation, value: Expression, first: Token): Expression {
-	if (!hasText(value)) c.diagnostics.failBetween(cannotConvert(value), first, c.token);
+	if (!hasText(value)) {
+		reportNoText(c, value, first);
+		c.stop();
+	}
 	return toText(value);
 }
 
@@ -431,7 +439,7 @@ function bytes(c: Compilation): number {
 
 function named(c: Compilation, want: Type): Expression {
 	const first = c.token;
-	const globalKind = kindOfType(want);
+	const globalKind = c.peek().kind === "." ? null : kindOfType(want);
 	let symbol = c.lookup(null, globalKind === null ? "partial" : "partial-quiet");
 	if (symbol === undefined) {
 		// A global that is declared later on.
@@ -581,8 +589,7 @@ export function call(c: Compilation, callee: VmodFunction, instance: string | nu
 			throw error;
 		}
 		if (c.isAt(")")) break;
-		if (next + 1 < callee.arguments.length) c.skip(",");
-		else c.skip(")");
+		c.skip(",");
 	}
 	while (c.isAt("ID")) {
 		const name = c.token;

@@ -1,6 +1,6 @@
 /** The top level of a program: version, imports, declarations and subroutines. Reference §2. */
 import type { Compilation } from "./compilation.ts";
-import { methods } from "./methods.ts";
+import { methodByName, methods } from "./methods.ts";
 import { parseAcl } from "./parse-acl.ts";
 import { parseBackend, parseProbe } from "./parse-backend.ts";
 import { block, inlineC } from "./parse-statement.ts";
@@ -76,7 +76,8 @@ export function parse(c: Compilation): Program {
 function parseVersion(c: Compilation): void {
 	const first = c.token;
 	c.next();
-	const number = c.expect("FNUM");
+	const number = c.token;
+	if (number.kind !== "FNUM") c.diagnostics.at(`Expected FNUM got ${tokenName(number)}\nat\n`, number);
 	if (!/^\d\.\d$/.test(number.text))
 		c.diagnostics.fail("Don't play silly buggers with VCL version numbers\n", number);
 	const version = Number(number.text[0]) * 10 + Number(number.text[2]);
@@ -101,14 +102,14 @@ function parseSub(c: Compilation): void {
 	const token = c.expectName("subroutine");
 	let symbol = c.lookup("sub", "create");
 	if (symbol === undefined) {
-		if (/^vcl_/i.test(token.text) && token.source.name !== "<builtin>" && !isBuiltinHelper(c, token.text)) {
+		if (
+			/^vcl_/i.test(token.text) &&
+			token.source.name !== "<builtin>" &&
+			!builtinHelpers(c).includes(token.text)
+		) {
 			c.diagnostics.at("The names 'vcl_*' are reserved for subroutines.\n", token);
-			c.diagnostics.append(
-				`Valid vcl_* subroutines are:\n${methods
-					.map(({ name }) => `\t${name}\n`)
-					.sort()
-					.join("")}`,
-			);
+			const valid = [...methods.map(({ name }) => name).sort(), ...builtinHelpers(c)];
+			c.diagnostics.append(`Valid vcl_* subroutines are:\n${valid.map((name) => `\t${name}\n`).join("")}`);
 			c.stop();
 		}
 		symbol = c.add({
@@ -132,14 +133,17 @@ function parseSub(c: Compilation): void {
 }
 
 /** vcl_builtin_*, vcl_req_* and vcl_beresp_*: parts of the built-in program that users may extend. */
-function isBuiltinHelper(c: Compilation, name: string): boolean {
-	return c.tokens.some(
-		(token, index) =>
-			token.kind === "ID" &&
-			token.text === name &&
+function builtinHelpers(c: Compilation): readonly string[] {
+	const names: string[] = [];
+	for (const [index, token] of c.tokens.entries())
+		if (
 			token.source.name === "<builtin>" &&
-			c.tokens[index - 1]?.text === "sub",
-	);
+			token.kind === "ID" &&
+			c.tokens[index - 1]?.text === "sub" &&
+			!methodByName.has(token.text)
+		)
+			names.push(token.text);
+	return names;
 }
 
 function parseImport(c: Compilation): void {
