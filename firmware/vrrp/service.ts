@@ -106,7 +106,6 @@ export class VrrpService {
 		});
 		this.#transport = new Transport(
 			this.#realTime,
-			(index) => this.#view.nameOf(index),
 			options.config.global.logUnknownVrids
 				? (virtualRouterId) => this.#log.info(`Unknown VRID(${virtualRouterId}) received`)
 				: null,
@@ -428,14 +427,16 @@ export class VrrpService {
 		if (sourceAddress === null) return null;
 		const unicast = config.unicastPeers.length > 0;
 		if (config.interface === null)
-			return { receiveIndex: null, sendName: null, sendIndex: null, sourceAddress };
+			return { receiveIndexes: [], sendName: null, sendIndex: null, sourceAddress };
 		const own = this.#view.link(config.interface);
 		if (own === null) return null;
 		const virtual = this.#virtualInterface(config);
 		const sendName =
 			virtual !== null && !config.vmac!.transmitOnBase && !unicast ? virtual : config.interface;
 		const sendIndex = this.#view.link(sendName)?.index ?? null;
-		return { receiveIndex: own.index, sendName, sendIndex, sourceAddress };
+		const virtualIndex = virtual === null ? undefined : this.#view.link(virtual)?.index;
+		const receiveIndexes = virtualIndex === undefined ? [own.index] : [own.index, virtualIndex];
+		return { receiveIndexes, sendName, sendIndex, sourceAddress };
 	}
 
 	/** The port of a router as it must be now; undefined while it cannot be had. */
@@ -447,6 +448,8 @@ export class VrrpService {
 		if (place === null) return open;
 		if (open !== undefined && !reopen && samePlace(open.place, place)) {
 			open.config = router.config;
+			if (router.config.authentication?.type === "AH")
+				open.sequenceAtLeast(Math.max(0, ...Object.values(router.memory.sequenceNumbers)));
 			return open;
 		}
 		if (open !== undefined) this.#closePort(key);
@@ -559,7 +562,7 @@ function leaseOf(config: DroverConfig): number {
 
 function samePlace(a: PortPlace, b: PortPlace): boolean {
 	return (
-		a.receiveIndex === b.receiveIndex &&
+		a.receiveIndexes.join() === b.receiveIndexes.join() &&
 		a.sendName === b.sendName &&
 		a.sendIndex === b.sendIndex &&
 		a.sourceAddress === b.sourceAddress

@@ -50,28 +50,18 @@ interface SharedSender {
 
 export class Transport {
 	readonly realTime: RealTime;
-	readonly #nameOf: (index: number) => string | null;
 	readonly #receivers = new Map<string, SharedReceiver>();
 	readonly #senders = new Map<string, SharedSender>();
 	readonly #onUnknown: ((virtualRouterId: number, frame: Frame) => void) | null;
 
-	constructor(
-		realTime: RealTime,
-		nameOf: (index: number) => string | null,
-		onUnknown: ((virtualRouterId: number, frame: Frame) => void) | null,
-	) {
+	constructor(realTime: RealTime, onUnknown: ((virtualRouterId: number, frame: Frame) => void) | null) {
 		this.realTime = realTime;
-		this.#nameOf = nameOf;
 		this.#onUnknown = onUnknown;
 	}
 
 	/** Throws a SystemCallError when a socket cannot be had. */
 	open(config: VrrpInstanceConfig, place: PortPlace, handlers: PortHandlers): Port {
 		return new Port(this, config, place, handlers);
-	}
-
-	nameOf(index: number): string | null {
-		return this.#nameOf(index);
 	}
 
 	/** One socket per family and protocol receives for all routers. */
@@ -144,8 +134,11 @@ export class Transport {
 
 /** The interfaces as they are now. */
 export interface PortPlace {
-	/** Where multicasts are received; null with unicast and no interface. */
-	readonly receiveIndex: number | null;
+	/**
+	 * Where adverts come in; empty with unicast and no interface. With a virtual MAC that is its interface
+	 * too: a peer has the same MAC, and macvlan in private mode gives frames from it to its own namesake.
+	 */
+	readonly receiveIndexes: readonly number[];
 	/** Where adverts leave: the interface, or the virtual MAC's. */
 	readonly sendName: string | null;
 	readonly sendIndex: number | null;
@@ -183,7 +176,9 @@ export class Port {
 		const protocol = authenticated ? PROTOCOL_AH : PROTOCOL_VRRP;
 		const { family } = config;
 		this.#shared = transport.receiver(family, protocol);
-		if (this.#joins) transport.join(this.#shared, config.multicastDestination, place.receiveIndex!);
+		if (config.unicastPeers.length === 0)
+			for (const index of place.receiveIndexes)
+				transport.join(this.#shared, config.multicastDestination, index);
 		const hopLimit = config.unicastPeers.length > 0 ? (config.unicastTtl ?? VRRP_HOP_LIMIT) : VRRP_HOP_LIMIT;
 		const bound = family === "inet6" ? `/${place.sourceAddress}/${hopLimit}` : "";
 		this.#senderName = `${family}/${protocol}/${place.sendName ?? ""}/${place.sendIndex}${bound}`;
@@ -204,7 +199,8 @@ export class Port {
 		this.#watch = this.#shared.receiver.watch(config.virtualRouterId, {
 			onFrame: (frame) => {
 				const packet = this.#packetOf(frame, protocol);
-				if (!concerns(this.config, transport.nameOf(frame.interfaceIndex), packet)) return;
+				if (place.receiveIndexes.length > 0 && !place.receiveIndexes.includes(frame.interfaceIndex)) return;
+				if (!concerns(this.config, this.config.interface, packet)) return;
 				this.#frame = frame;
 				handlers.onPacket(packet, frame.atMicros);
 				this.#frame = null;
@@ -213,8 +209,9 @@ export class Port {
 		});
 	}
 
-	get #joins(): boolean {
-		return this.config.unicastPeers.length === 0 && this.place.receiveIndex !== null;
+	/** keepalived counts one sequence for all routers of a VRID: what was heard must be exceeded. */
+	sequenceAtLeast(heard: number): void {
+		if (heard > this.#sequenceNumber) this.#sequenceNumber = heard >>> 0;
 	}
 
 	/** One advert right now. */
@@ -316,8 +313,9 @@ export class Port {
 	close(): void {
 		this.#repeat.close();
 		this.#watch.close();
-		if (this.#joins)
-			this.#transport.leave(this.#shared, this.config.multicastDestination, this.place.receiveIndex!);
+		if (this.config.unicastPeers.length === 0)
+			for (const index of this.place.receiveIndexes)
+				this.#transport.leave(this.#shared, this.config.multicastDestination, index);
 		this.#transport.returnSender(this.#senderName);
 	}
 

@@ -1,0 +1,169 @@
+/** Drover beside the real keepalived on one wire: each as master and as backup of the other. */
+import { describe, expect, test } from "bun:test";
+import { eventually } from "./network.ts";
+import { type InstanceText, instanceText, Lab, watchAdverts } from "./vrrp-lab.ts";
+
+interface Case {
+	readonly title: string;
+	readonly version: 2 | 3;
+	readonly interval: number;
+	readonly address: string;
+	/** By box number: the other one's number is the peer. */
+	more(other: number): string;
+	/** What tcpdump says of an advert of ours. */
+	readonly wire: RegExp;
+	/** Where the address shows up on Drover's box. */
+	readonly device?: string;
+}
+
+const cases: readonly Case[] = [
+	{
+		title: "version 2",
+		version: 2,
+		interval: 1,
+		address: "192.0.2.200",
+		more: () => "",
+		wire: /VRRPv2, Advertisement, vrid 51, prio 100, authtype none, intvl 1s, length 20, addrs: 192\.0\.2\.200/,
+	},
+	{
+		title: "version 2, PASS",
+		version: 2,
+		interval: 1,
+		address: "192.0.2.200",
+		more: () => "authentication {\nauth_type PASS\nauth_pass 1111\n}",
+		wire: /VRRPv2, Advertisement, vrid 51, prio 100, authtype simple, intvl 1s, length 20, addrs: 192\.0\.2\.200 auth "1111/,
+	},
+	{
+		title: "version 2, AH",
+		version: 2,
+		interval: 1,
+		address: "192.0.2.200",
+		more: () => "authentication {\nauth_type AH\nauth_pass secret12\n}",
+		wire: /spi=0xc0000201,.*VRRPv2, Advertisement, vrid 51, prio 100, authtype ah, intvl 1s/,
+	},
+	{
+		title: "version 2, unicast, PASS",
+		version: 2,
+		interval: 1,
+		address: "192.0.2.200",
+		more: (other) =>
+			`unicast_peer {\n192.0.2.${other}\n}\nauthentication {\nauth_type PASS\nauth_pass 1111\n}`,
+		wire: /192\.0\.2\.1 > 192\.0\.2\.2: .*VRRPv2, Advertisement, vrid 51, prio 100, authtype simple/,
+	},
+	{
+		title: "version 2, virtual MAC",
+		version: 2,
+		interval: 1,
+		address: "192.0.2.200",
+		more: () => "use_vmac",
+		wire: /VRRPv2, Advertisement, vrid 51, prio 100/,
+		device: "vrrp.51",
+	},
+	{
+		title: "version 3 over IPv4, 200 ms",
+		version: 3,
+		interval: 0.2,
+		address: "192.0.2.200",
+		more: () => "",
+		wire: /VRRPv3, Advertisement, vrid 51, prio 100, intvl 20cs, length 12, addrs: 192\.0\.2\.200/,
+	},
+	{
+		title: "version 3 over IPv4, unicast",
+		version: 3,
+		interval: 0.2,
+		address: "192.0.2.200",
+		more: (other) => `unicast_peer {\n192.0.2.${other}\n}`,
+		wire: /192\.0\.2\.1 > 192\.0\.2\.2: .*VRRPv3, Advertisement, vrid 51, prio 100, intvl 20cs/,
+	},
+	{
+		title: "version 3 over IPv6",
+		version: 3,
+		interval: 0.2,
+		address: "fe80::200",
+		more: () => "",
+		wire: /fe80::1 > ff02::12: .*VRRPv3, Advertisement, vrid 51, prio 100, intvl 20cs, length 24, addrs: fe80::200/,
+	},
+	{
+		title: "version 3 over IPv6, unicast",
+		version: 3,
+		interval: 0.2,
+		address: "2001:db8::200",
+		more: (other) => `unicast_src_ip 2001:db8::${3 - other}\nunicast_peer {\n2001:db8::${other}\n}`,
+		wire: /2001:db8::1 > 2001:db8::2: .*VRRPv3, Advertisement, vrid 51, prio 100, intvl 20cs/,
+	},
+];
+
+describe.concurrent("beside keepalived 2.2.7", () => {
+	for (const one of cases)
+		test(`${one.title}: master of it, then backup of it, then its successor`, async () => {
+			using lab = new Lab("interop");
+			const ours = lab.box("ours", 1);
+			const theirs = lab.box("theirs", 2);
+			const prefix = one.address.includes(":") ? 64 : 24;
+			const text = (priority: number, other: number): string => {
+				const options: InstanceText = {
+					priority,
+					version: one.version,
+					interval: one.interval,
+					addresses: [`${one.address}/${prefix}`],
+					more: one.more(other),
+				};
+				return instanceText(options);
+			};
+			const device = one.device ?? "eth0";
+			const weHold = () => {
+				try {
+					return ours.has(one.address, device);
+				} catch {
+					return false;
+				}
+			};
+			const theyHold = () => theirs.namespace.run("ip", "addr").includes(` ${one.address}/`);
+			const capture = watchAdverts(theirs.namespace);
+
+			const drover = ours.drover(text(100, 2), "--no-standby");
+			const lower = theirs.keepalived(text(90, 1));
+			await ours.becomes("MASTER");
+			await eventually("our VIP is there", weHold);
+			await eventually("theirs went to BACKUP", () => lower.log().includes("Entering BACKUP STATE"));
+			await eventually("they do not hold it", () => !theyHold());
+			const masteries = lower.log().split("Entering MASTER").length;
+			await Bun.sleep(one.interval * 3500);
+			// Nobody moved: they hear us.
+			expect(lower.log().split("Entering MASTER").length).toBe(masteries);
+			expect(theyHold()).toBe(false);
+			expect(lower.log()).not.toMatch(/bogus|invalid|mismatch|not equal|incorrect/i);
+			await lower.stop();
+
+			const higher = theirs.keepalived(text(110, 1));
+			const backup = await ours.becomes("BACKUP");
+			await eventually("they hold it", theyHold);
+			await eventually("we do not hold it", () => !weHold());
+			expect(backup.masterPriority).toBe(110);
+			await Bun.sleep(one.interval * 3500);
+			const settled = (await ours.instance())!;
+			expect(settled.state).toBe("BACKUP");
+			expect(settled.conflict).toBeNull();
+			const { packetLengthErrors, authenticationFailure, checksumErrors, advertisementIntervalErrors } =
+				settled.counters;
+			expect([
+				packetLengthErrors,
+				authenticationFailure,
+				checksumErrors,
+				advertisementIntervalErrors,
+			]).toEqual([0, 0, 0, 0]);
+
+			await higher.stop();
+			const successor = await ours.becomes("MASTER");
+			expect(successor.counters["priorityZeroReceived"]).toBeGreaterThan(0);
+			await eventually("our VIP is back", weHold);
+			await drover.stop();
+			expect(weHold()).toBe(false);
+			await capture.close();
+			const wire = capture.text().replaceAll("\n    ", " ");
+			expect(wire).toMatch(one.wire);
+			expect(wire).not.toMatch(/bad vrrp cksum|bad-vrrp/);
+			// The farewell.
+			expect(wire).toMatch(/prio 0,/);
+		}, 90_000);
+});
