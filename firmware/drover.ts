@@ -52,6 +52,11 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "the SNMP agent",
 		load: () => import("./status/snmp/service.ts"),
 	},
+	varnishd: {
+		summary: "the HTTP cache, with varnishd's command line",
+		load: () => import("./cache/main.ts"),
+	},
+	cache: { summary: "asks the HTTP cache why it did what it did", load: () => import("./cache/command.ts") },
 };
 
 function usage(): string {

@@ -125,9 +125,9 @@ export class Ring implements LogSink {
 			}
 			const size = end - from;
 			if (position + size >= limit) {
-				this.#publish(Math.ceil((this.#head[4]! + 1) / SEGMENTS) * SEGMENTS, 0);
 				Atomics.store(words, 0, END_MARK);
 				Atomics.store(words, position, WRAP_MARK);
+				this.#publish(Math.ceil((this.#head[4]! + 1) / SEGMENTS) * SEGMENTS, 0);
 				position = 0;
 				this.cycles++;
 			}

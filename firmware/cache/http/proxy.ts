@@ -1,0 +1,149 @@
+/** The PROXY protocol, versions 1 and 2: who is behind the load balancer in front. Pure. */
+import type { ProxyAttributes } from "../vcl/runtime.ts";
+
+export interface ProxyEnd {
+	readonly address: string;
+	readonly port: number;
+}
+
+export type ProxyHeader =
+	| { readonly kind: "local"; readonly version: 1 | 2; readonly end: number }
+	| {
+			readonly kind: "proxied";
+			readonly version: 1 | 2;
+			readonly source: ProxyEnd;
+			readonly destination: ProxyEnd;
+			readonly attributes: ProxyAttributes | null;
+			readonly end: number;
+	  };
+
+export type ProxyResult =
+	| ProxyHeader
+	| { readonly kind: "more" }
+	| { readonly kind: "bad"; readonly reason: string };
+
+/** Longest version 1 line, its CRLF included. */
+const V1_BYTES = 107;
+/** Longest version 2 body that is taken. */
+const V2_BYTES = 4096;
+const signature = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
+
+const bad = (reason: string): ProxyResult => ({ kind: "bad", reason });
+
+export function parseProxyHeader(bytes: Uint8Array): ProxyResult {
+	const known = Math.min(bytes.length, signature.length);
+	if (known === 0) return { kind: "more" };
+	if (bytes[0] === 0x50) return parseVersion1(bytes);
+	for (let index = 0; index < known; index++)
+		if (bytes[index] !== signature[index]) return bad("no PROXY header");
+	if (bytes.length < 16) return { kind: "more" };
+	return parseVersion2(bytes);
+}
+
+function parseVersion1(bytes: Uint8Array): ProxyResult {
+	const text = Buffer.from(bytes.subarray(0, V1_BYTES)).toString("latin1");
+	const end = text.indexOf("\r\n");
+	if (end < 0)
+		return bytes.length >= V1_BYTES || !"PROXY ".startsWith(text.slice(0, 6))
+			? bad("PROXY line has no end")
+			: { kind: "more" };
+	const words = text.slice(0, end).split(" ");
+	if (words[0] !== "PROXY") return bad("no PROXY header");
+	if (words[1] === "UNKNOWN") return { kind: "local", version: 1, end: end + 2 };
+	const [, family, source = "", destination = "", sourcePort = "", destinationPort = ""] = words;
+	if (words.length !== 6 || (family !== "TCP4" && family !== "TCP6")) return bad("PROXY line is malformed");
+	const ports = [sourcePort, destinationPort].map((port) => (/^\d{1,5}$/.test(port) ? Number(port) : -1));
+	if (ports.some((port) => port < 0 || port > 65535)) return bad("PROXY port is malformed");
+	const valid = family === "TCP4" ? isV4 : isV6;
+	if (!valid(source) || !valid(destination)) return bad("PROXY address is malformed");
+	return {
+		kind: "proxied",
+		version: 1,
+		source: { address: source, port: ports[0]! },
+		destination: { address: destination, port: ports[1]! },
+		attributes: null,
+		end: end + 2,
+	};
+}
+
+const isV4 = (text: string) => /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(text);
+const isV6 = (text: string) => /^[0-9a-fA-F:.]{2,45}$/.test(text) && text.includes(":");
+
+function parseVersion2(bytes: Uint8Array): ProxyResult {
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+	const length = view.getUint16(14);
+	if (length > V2_BYTES) return bad("PROXY header is over its limit");
+	const end = 16 + length;
+	if (bytes.length < end) return { kind: "more" };
+	const version = bytes[12]! >> 4;
+	const command = bytes[12]! & 15;
+	if (version !== 2 || command > 1) return bad("PROXY version or command is unknown");
+	const family = bytes[13]! >> 4;
+	if (command === 0) return { kind: "local", version: 2, end };
+	const size = family === 1 ? 4 : family === 2 ? 16 : 0;
+	if (size === 0) return { kind: "local", version: 2, end };
+	if (length < size * 2 + 4) return bad("PROXY addresses are cut");
+	const address = (at: number) =>
+		size === 4 ? Array.from(bytes.subarray(at, at + 4)).join(".") : v6Text(bytes.subarray(at, at + 16));
+	const ports = 16 + size * 2;
+	const attributes = readAttributes(bytes, ports + 4, end);
+	if (attributes === undefined) return bad("PROXY attributes are malformed");
+	return {
+		kind: "proxied",
+		version: 2,
+		source: { address: address(16), port: view.getUint16(ports) },
+		destination: { address: address(16 + size), port: view.getUint16(ports + 2) },
+		attributes,
+		end,
+	};
+}
+
+function v6Text(bytes: Uint8Array): string {
+	const groups = Array.from({ length: 8 }, (_, index) =>
+		((bytes[index * 2]! << 8) | bytes[index * 2 + 1]!).toString(16),
+	);
+	const text = groups.join(":");
+	const zeros = [...text.matchAll(/(?:^|:)(?:0(?::|$)){2,}/g)].sort((a, b) => b[0].length - a[0].length)[0];
+	return zeros === undefined ? text : text.replace(zeros[0], "::");
+}
+
+type Tlv = { readonly type: number; readonly value: Uint8Array };
+
+function readTlvs(bytes: Uint8Array, start: number, end: number): Tlv[] | undefined {
+	const list: Tlv[] = [];
+	let at = start;
+	while (at < end) {
+		if (at + 3 > end) return undefined;
+		const length = (bytes[at + 1]! << 8) | bytes[at + 2]!;
+		if (at + 3 + length > end) return undefined;
+		list.push({ type: bytes[at]!, value: bytes.subarray(at + 3, at + 3 + length) });
+		at += 3 + length;
+	}
+	return list;
+}
+
+function readAttributes(bytes: Uint8Array, start: number, end: number): ProxyAttributes | undefined {
+	const list = readTlvs(bytes, start, end);
+	if (list === undefined) return undefined;
+	const text = (tlvs: readonly Tlv[], type: number) => {
+		const found = tlvs.find((each) => each.type === type);
+		return found === undefined ? null : Buffer.from(found.value).toString("latin1");
+	};
+	const ssl = list.find((each) => each.type === 0x20);
+	let inner: ProxyAttributes["ssl"] = null;
+	if (ssl !== undefined) {
+		if (ssl.value.length < 5) return undefined;
+		const nested = readTlvs(ssl.value, 5, ssl.value.length);
+		if (nested === undefined) return undefined;
+		inner = {
+			client: ssl.value[0]!,
+			verify: ((ssl.value[1]! << 24) | (ssl.value[2]! << 16) | (ssl.value[3]! << 8) | ssl.value[4]!) >>> 0,
+			version: text(nested, 0x21),
+			commonName: text(nested, 0x22),
+			cipher: text(nested, 0x23),
+			signatureAlgorithm: text(nested, 0x24),
+			keyAlgorithm: text(nested, 0x25),
+		};
+	}
+	return { alpn: text(list, 0x01), authority: text(list, 0x02), ssl: inner };
+}

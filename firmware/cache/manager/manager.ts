@@ -1,0 +1,648 @@
+/**
+ * The manager: it owns the configuration, the store file, the shared memory that tools read, and the workers.
+ * It never touches a client's bytes. A worker that dies is replaced at once, with the same VCLs and sockets.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, hostname, release } from "node:os";
+import { join } from "node:path";
+import type { ParameterSet } from "../cli/parameters.ts";
+import {
+	backendCounters,
+	mainCounters,
+	managerCounters,
+	poolCounters,
+	storageCounters,
+} from "../log/counters.ts";
+import { record, setPayloadLimit } from "../log/records.ts";
+import { formatRing, Ring } from "../log/ring.ts";
+import { Tag } from "../log/tags.ts";
+import { VsmDirectory } from "../log/vsm.ts";
+import { Arena } from "../store/arena.ts";
+import { BanList, parseBan } from "../store/bans.ts";
+import { WORKER_LIMIT } from "../store/layout.ts";
+import { type ControlPage, createControlPage, openControlPage } from "../worker/control.ts";
+import type { ListenAddress } from "../worker/listeners.ts";
+import type { FromWorker, ToWorker, WorkerReport } from "../worker/wire.ts";
+import type { ListenerOption, Options } from "./options.ts";
+import { Probe, type ProbeReport } from "./probe.ts";
+import { compileForShelf, type ShelvedVcl } from "./vcl-shelf.ts";
+import { type CallOf, WorkerProcess } from "./worker-process.ts";
+
+/** Milliseconds between updates of the counters that tools read. */
+const COUNTERS_MS = 100;
+/** Milliseconds before a worker that dies right after its start is tried again. */
+const RESTART_PAUSE_MS = 100;
+const QUICK_DEATH_MS = 1000;
+
+export type ChildState = "stopped" | "starting" | "running" | "stopping" | "died";
+
+export class Manager {
+	readonly options: Options;
+	readonly parameters: ParameterSet;
+	readonly directory: string;
+	readonly startedAt = Date.now() / 1000;
+	readonly identity: string;
+	readonly bans = new BanList();
+	readonly vcls = new Map<string, ShelvedVcl>();
+	/** Labels and the VCL that each points to. */
+	readonly labels = new Map<string, string>();
+	/** Administrative health by "vcl.backend". */
+	readonly admin = new Map<string, "auto" | "healthy" | "sick">();
+	readonly probes = new Map<string, Probe>();
+	readonly backendsSince = new Map<string, number>();
+	active: string | undefined;
+	state: ChildState = "stopped";
+	addresses: ListenAddress[] = [];
+	panic: string | undefined;
+	readonly #mgt: VsmDirectory;
+	#child: VsmDirectory | undefined;
+	#workers: WorkerProcess[] = [];
+	readonly #workerStartMs = new Map<number, number>();
+	readonly #reports = new Map<number, WorkerReport>();
+	#storePath = "";
+	readonly #storeBytes: number;
+	readonly #controlPath: string;
+	#control: ControlPage | undefined;
+	#arena: Arena | undefined;
+	#ring: Ring | undefined;
+	#logPath = "";
+	readonly #mgtValues: BigUint64Array;
+	#mainValues: BigUint64Array | undefined;
+	#storageValues: { name: string; values: BigUint64Array }[] = [];
+	#poolValues: { name: string; values: BigUint64Array }[] = [];
+	readonly #backendValues = new Map<string, { values: BigUint64Array; file: string }>();
+	#timer: ReturnType<typeof setInterval> | undefined;
+	#childStartedAt = 0;
+	#log: (line: string) => void;
+	/** Called when the last worker has ended without being told to and is not restarted. */
+	onDied: () => void = () => {};
+
+	constructor(options: Options, parameters: ParameterSet, directory: string, log: (line: string) => void) {
+		this.options = options;
+		this.parameters = parameters;
+		this.directory = directory;
+		this.#log = log;
+		this.identity = options.identity ?? hostname();
+		this.#storeBytes = options.storages.reduce((sum, storage) => sum + storage.bytes, 0);
+		this.#controlPath = join(directory, "_.drover_control");
+		mkdirSync(directory, { recursive: true, mode: 0o755 });
+		this.#mgt = new VsmDirectory(join(directory, "_.vsm_mgt"), process.pid, this.startedAt);
+		this.#mgtValues = this.#mgt.addCounters(managerCounters, "MGT").values;
+		this.#mgt.addText("Arg", "-i", this.identity);
+		this.#timer = setInterval(() => this.#updateCounters(), COUNTERS_MS);
+	}
+
+	addArgument(ident: string, text: string): void {
+		this.#mgt.addText("Arg", ident, text);
+	}
+
+	get workerPids(): number[] {
+		return this.#workers.map((worker) => worker.pid);
+	}
+
+	get reports(): readonly WorkerReport[] {
+		return [...this.#reports.values()];
+	}
+
+	get arena(): Arena | undefined {
+		return this.#arena;
+	}
+
+	get control(): ControlPage | undefined {
+		return this.#control;
+	}
+
+	get workerCount(): number {
+		if (this.parameters.bit("debug", "vtc_mode")) return 1;
+		const wanted = this.options.parameters.some(({ name }) => name === "thread_pools")
+			? this.parameters.number("thread_pools")
+			: cpus().length;
+		return Math.max(1, Math.min(wanted, WORKER_LIMIT));
+	}
+
+	// ── VCL ─────────────────────────────────────────────────────────────────────────────────
+
+	/** Compiles and loads a VCL everywhere. Returns warnings, or throws with the compiler's text. */
+	async loadVcl(name: string, source: string, file: string, state: ShelvedVcl["state"]): Promise<string> {
+		const stevedores = [...this.options.storages.map((storage) => storage.name), "Transient"];
+		const result = await compileForShelf(
+			name,
+			source,
+			file,
+			this.parameters,
+			[...this.labels.keys()],
+			stevedores,
+		);
+		if (!result.ok) throw new Error(result.message);
+		const { vcl } = result;
+		vcl.state = state;
+		await this.#everywhere({ kind: "load", vcl: vcl.text });
+		this.vcls.set(name, vcl);
+		if (state !== "cold") this.#warm(vcl);
+		return vcl.compiled.warnings;
+	}
+
+	async useVcl(name: string): Promise<void> {
+		const target = this.labels.get(name) ?? name;
+		await this.#everywhere({ kind: "use", name: target });
+		const vcl = this.vcls.get(target);
+		if (vcl !== undefined) this.#warm(vcl);
+		this.active = name;
+	}
+
+	async labelVcl(label: string, name: string): Promise<void> {
+		await this.#everywhere({ kind: "label", label, name });
+		this.labels.set(label, name);
+		if (this.active === label) await this.#everywhere({ kind: "use", name });
+	}
+
+	async discardVcl(name: string): Promise<void> {
+		if (this.labels.delete(name)) {
+			await this.#everywhere({ kind: "discard", name });
+			return;
+		}
+		const vcl = this.vcls.get(name);
+		if (vcl !== undefined) this.#cool(vcl);
+		this.vcls.delete(name);
+		await this.#everywhere({ kind: "discard", name });
+		for (const key of [...this.admin.keys()]) if (key.startsWith(`${name}.`)) this.admin.delete(key);
+	}
+
+	setVclState(vcl: ShelvedVcl, state: ShelvedVcl["state"]): void {
+		vcl.state = state;
+		if (state === "cold") this.#cool(vcl);
+		else this.#warm(vcl);
+	}
+
+	isWarm(vcl: ShelvedVcl): boolean {
+		return vcl.state !== "cold" && this.state === "running";
+	}
+
+	#warm(vcl: ShelvedVcl): void {
+		const now = Date.now() / 1000;
+		for (const backend of vcl.compiled.backends) {
+			const key = `${vcl.name}.${backend.name}`;
+			if (!this.backendsSince.has(key)) this.backendsSince.set(key, now);
+			if (this.#child !== undefined && !this.#backendValues.has(key))
+				this.#backendValues.set(key, this.#child.addCounters(backendCounters, `VBE.${key}`));
+			if (backend.probe !== null && this.state === "running" && !this.probes.has(key))
+				this.probes.set(key, new Probe(vcl.name, backend, now, (report) => this.#probed(report)));
+		}
+	}
+
+	#cool(vcl: ShelvedVcl): void {
+		for (const backend of vcl.compiled.backends) {
+			const key = `${vcl.name}.${backend.name}`;
+			this.probes.get(key)?.stop();
+			this.probes.delete(key);
+			const counters = this.#backendValues.get(key);
+			if (counters !== undefined) {
+				this.#child?.withdraw(counters.file);
+				this.#backendValues.delete(key);
+			}
+		}
+	}
+
+	#probed(report: ProbeReport): void {
+		const key = `${report.vcl}.${report.backend}`;
+		if (report.changed) this.backendsSince.set(key, Date.now() / 1000);
+		this.sendHealth(key);
+		const word = report.changed ? (report.healthy ? "Back" : "Went") : "Still";
+		this.#ring?.write(
+			0,
+			"",
+			0,
+			record(
+				Tag.Backend_health,
+				`${key} ${word} ${report.healthy ? "healthy" : "sick"} ${report.bits} ${report.good} ${report.threshold} ${report.window} ${report.seconds.toFixed(6)} ${report.average.toFixed(6)} "${report.line}"`,
+			),
+		);
+	}
+
+	/** Tells the workers what is known of a backend's health. */
+	sendHealth(key: string): void {
+		for (const worker of this.#workers) worker.send(this.#health(key));
+	}
+
+	#health(key: string): ToWorker {
+		const dot = key.indexOf(".");
+		return {
+			kind: "health",
+			vcl: key.slice(0, dot),
+			backend: key.slice(dot + 1),
+			admin: this.admin.get(key) ?? "auto",
+			probeHealthy: this.probes.get(key)?.healthy ?? true,
+			changedAt: this.backendsSince.get(key) ?? this.startedAt,
+		};
+	}
+
+	// ── bans ────────────────────────────────────────────────────────────────────────────────
+
+	/** Adds a ban everywhere; returns what is wrong with it, if anything. */
+	async ban(words: readonly string[]): Promise<string | undefined> {
+		const parsed = parseBan(words);
+		if (!parsed.ok) return parsed.message;
+		if (this.#control === undefined) return "Child not running";
+		const number = Atomics.add(this.#control.bans, 0, 1) + 1;
+		const addedAt = Date.now() / 1000;
+		this.bans.add(number, addedAt, parsed.tests, parsed.text, this.parameters.values["ban_dups"] === true);
+		await this.#everywhere({ kind: "ban", ban: { number, addedAt, words } });
+		this.#saveBans();
+		return undefined;
+	}
+
+	#saveBans(): void {
+		if (this.#persistentPath === undefined) return;
+		const lines = this.bans.all
+			.filter((ban) => !ban.completed)
+			.map((ban) => JSON.stringify({ number: ban.number, addedAt: ban.addedAt, text: ban.text }));
+		writeFileSync(`${this.#persistentPath}.bans`, lines.join("\n"));
+	}
+
+	get #persistentPath(): string | undefined {
+		return this.options.storages.find((storage) => storage.kind === "persistent")?.path;
+	}
+
+	#restoreBans(): void {
+		const path = this.#persistentPath;
+		if (path === undefined || !existsSync(`${path}.bans`)) return;
+		for (const line of readFileSync(`${path}.bans`, "utf8").split("\n")) {
+			if (line === "") continue;
+			try {
+				const { number, addedAt, text } = JSON.parse(line) as {
+					number: number;
+					addedAt: number;
+					text: string;
+				};
+				const parsed = parseBan(text.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? []);
+				if (parsed.ok) this.bans.add(number, addedAt, parsed.tests, parsed.text, true);
+			} catch {
+				// A line cut by a power failure is the last one; the bans before it stand.
+			}
+		}
+		this.#control!.bans[0] = this.bans.newest;
+	}
+
+	// ── start and stop ──────────────────────────────────────────────────────────────────────
+
+	/** Starts the workers; resolves when all of them accept connections. */
+	async start(): Promise<void> {
+		this.state = "starting";
+		this.#mgtValues[1]!++;
+		const now = Date.now() / 1000;
+		this.#childStartedAt = now;
+		const child = new VsmDirectory(join(this.directory, "_.vsm_child"), process.pid, now);
+		this.#child = child;
+		createControlPage(this.#controlPath);
+		this.#control = openControlPage(this.#controlPath);
+		this.#control.transactions[0] = Math.floor(now) & 0x3ff ? 0 : 0;
+		const logBytes = Math.ceil(this.parameters.number("vsl_space") / 8) * 8;
+		const log = child.create("Log", logBytes);
+		formatRing(log.map.subarray(0, logBytes));
+		this.#logPath = join(child.path, log.file);
+		child.announce(log.file, logBytes, "Log", "Log");
+		this.#ring = new Ring(log.map, this.#control.ring, WORKER_LIMIT + 1);
+		this.#openStore(now);
+		this.#mainValues = child.addCounters(mainCounters, "MAIN").values;
+		this.#storageValues = [...this.options.storages.map((storage) => storage.name), "Transient"].map(
+			(name) => ({ name, values: child.addCounters(storageCounters, `SMA.${name}`).values }),
+		);
+		this.#poolValues = ["busyobj", "req0", "sess0"].map((name) => ({
+			name,
+			values: child.addCounters(poolCounters, `MEMPOOL.${name}`).values,
+		}));
+		this.addresses = [];
+		this.state = "running";
+		try {
+			const workers = Array.from({ length: this.workerCount }, (_, index) => this.#spawn(index));
+			// The first one finds the ports; the others share them.
+			await this.#bringUp(workers[0]!);
+			await Promise.all(workers.slice(1).map((worker) => this.#bringUp(worker)));
+		} catch (error) {
+			await this.stop();
+			throw error;
+		}
+		for (const vcl of this.vcls.values()) if (vcl.state !== "cold") this.#warm(vcl);
+		this.#ring.write(0, "", 0, record(Tag.CLI, "Rd start") + record(Tag.CLI, "Wr 200 0 "));
+		this.#ring.flush();
+		this.#updateCounters();
+		this.#log(`Debug: Child (${this.workerPids[0]}) Started`);
+		this.#log(`Info: Child (${this.workerPids[0]}) said Child starts`);
+	}
+
+	#openStore(now: number): void {
+		const backed = this.options.storages.find((storage) => storage.kind !== "malloc");
+		this.#storePath =
+			backed?.path ?? join("/dev/shm", `drover-store-${process.pid}-${Math.floor(this.startedAt)}`);
+		const persistent = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeBytes);
+		if (!persistent) Arena.create(this.#storePath, this.#storeBytes, now);
+		this.#arena = Arena.open(this.#storePath, this.#storeBytes, WORKER_LIMIT - 1);
+		if (persistent) {
+			const found = this.#arena.reopen(now);
+			this.#restoreBans();
+			this.#log(`Info: ${found} objects found in ${this.#storePath}`);
+		}
+	}
+
+	#spawn(index: number): WorkerProcess {
+		const worker = new WorkerProcess(
+			index,
+			{
+				worker: index,
+				storePath: this.#storePath,
+				storeBytes: this.#storeBytes,
+				storages: this.options.storages.map(({ name, bytes }) => ({ name, bytes })),
+				controlPath: this.#controlPath,
+				logPath: this.#logPath,
+				identity: this.identity,
+				hostname: hostname(),
+				parameters: this.parameters.values,
+				cacheStatus: process.env["DROVER_CACHE_STATUS"] === "1",
+			},
+			{
+				onMessage: (from, message) => this.#onMessage(from, message),
+				onExit: (from, code, signal) => this.#onExit(from, code, signal),
+			},
+		);
+		this.#workers[index] = worker;
+		this.#workerStartMs.set(index, Date.now());
+		return worker;
+	}
+
+	/** Gives a new worker everything that it must know, then lets it accept. */
+	async #bringUp(worker: WorkerProcess): Promise<void> {
+		await worker.ready;
+		worker.send(this.#parameterMessage());
+		for (const ban of this.bans.all)
+			await worker.call({
+				kind: "ban",
+				ban: {
+					number: ban.number,
+					addedAt: ban.addedAt,
+					words: ban.text.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [],
+				},
+			});
+		for (const vcl of this.vcls.values()) await worker.call({ kind: "load", vcl: vcl.text });
+		for (const [label, name] of this.labels) await worker.call({ kind: "label", label, name });
+		for (const key of new Set([...this.admin.keys(), ...this.probes.keys()])) worker.send(this.#health(key));
+		if (this.active !== undefined)
+			await worker.call({ kind: "use", name: this.labels.get(this.active) ?? this.active });
+		const listeners = this.options.listeners.map(
+			(listener, index): ListenerOption => ({
+				...listener,
+				port: this.addresses[index]?.port ?? listener.port,
+			}),
+		);
+		const addresses = (await worker.call({ kind: "listen", listeners })) as ListenAddress[];
+		if (this.addresses.length === 0) this.addresses = addresses;
+	}
+
+	#parameterMessage(): ToWorker {
+		setPayloadLimit(this.parameters.number("vsl_reclen"));
+		return {
+			kind: "parameters",
+			parameters: this.parameters.values,
+			hiddenTags: this.parameters.hiddenTags(),
+		};
+	}
+
+	/** A parameter has changed. */
+	announceParameters(): void {
+		for (const worker of this.#workers) worker.send(this.#parameterMessage());
+	}
+
+	async #everywhere(message: CallOf): Promise<void> {
+		await Promise.all(this.#workers.filter((worker) => !worker.exited).map((worker) => worker.call(message)));
+	}
+
+	#onMessage(from: WorkerProcess, message: FromWorker): void {
+		switch (message.kind) {
+			case "ban": {
+				const parsed = parseBan(message.ban.words);
+				if (parsed.ok)
+					this.bans.add(message.ban.number, message.ban.addedAt, parsed.tests, parsed.text, true);
+				for (const worker of this.#workers)
+					if (worker !== from && !worker.exited)
+						void worker.call({ kind: "ban", ban: message.ban }).catch(() => {});
+				this.#saveBans();
+				return;
+			}
+			case "report":
+				this.#reports.set(from.index, message.report);
+				if (message.report.oldestBan !== undefined && from.index === 0)
+					this.bans.trim(message.report.oldestBan);
+				for (const number of message.report.completedBans) this.bans.complete(number);
+				return;
+			default:
+				return;
+		}
+	}
+
+	#onExit(from: WorkerProcess, code: number | null, signal: string | null): void {
+		if (this.#workers[from.index] !== from || this.state !== "running") return;
+		this.#mgtValues[4]!++;
+		this.panic = `Worker ${from.index} (${from.pid}) died ${signal === null ? `status=${code}` : `signal=${signal}`} at ${new Date().toUTCString()}`;
+		this.#log(`Error: Child (${from.pid}) died ${signal === null ? `status=${code}` : `signal=${signal}`}`);
+		this.#arena?.bury(from.index, Date.now() / 1000);
+		const ring = this.#control?.ring;
+		if (ring !== undefined) Atomics.compareExchange(ring, 0, from.index + 1, 0);
+		if (this.parameters.values["auto_restart"] !== true) {
+			this.state = "died";
+			void this.stop().then(() => this.onDied());
+			return;
+		}
+		const quick = Date.now() - (this.#workerStartMs.get(from.index) ?? 0) < QUICK_DEATH_MS;
+		setTimeout(
+			() => {
+				if (this.state !== "running") return;
+				const worker = this.#spawn(from.index);
+				this.#bringUp(worker).catch((error: unknown) =>
+					this.#log(`Error: worker ${from.index}: ${error instanceof Error ? error.message : error}`),
+				);
+			},
+			quick ? RESTART_PAUSE_MS : 0,
+		);
+	}
+
+	/** Stops the workers; the cache's contents go, unless the store is persistent. */
+	async stop(): Promise<void> {
+		if (this.state === "stopped") return;
+		this.state = "stopping";
+		for (const probe of this.probes.values()) probe.stop();
+		this.probes.clear();
+		await Promise.all(this.#workers.map((worker) => worker.stop()));
+		this.#workers = [];
+		this.#reports.clear();
+		this.#updateCounters();
+		this.#ring?.flush();
+		this.#ring = undefined;
+		this.#arena = undefined;
+		this.#control = undefined;
+		this.#mainValues = undefined;
+		this.#storageValues = [];
+		this.#poolValues = [];
+		this.#backendValues.clear();
+		this.#child?.remove();
+		this.#child = undefined;
+		if (this.options.storages.every((storage) => storage.kind === "malloc"))
+			rmSync(this.#storePath, { force: true });
+		rmSync(this.#controlPath, { force: true });
+		this.addresses = [];
+		this.#mgtValues[2]!++;
+		this.#mgtValues[3]!++;
+		this.state = "stopped";
+	}
+
+	// ── counters ────────────────────────────────────────────────────────────────────────────
+
+	/** Sums of the workers' MAIN counters by name, gauges worked out. */
+	mainFigures(): Map<string, number> {
+		const figures = new Map<string, number>();
+		const count = Math.max(this.#workers.length, 1);
+		for (const [index, counter] of mainCounters.counters.entries()) {
+			let sum = 0;
+			for (let worker = 0; worker < count; worker++) sum += this.#control?.counters(worker)[index] ?? 0;
+			figures.set(counter.name, sum);
+		}
+		const store = this.#arena?.figures();
+		const report = (value: (each: WorkerReport) => number) =>
+			this.reports.reduce((sum, each) => sum + value(each), 0);
+		const put = (name: string, value: number) => figures.set(name, Math.max(0, value));
+		put("uptime", Math.floor(Date.now() / 1000 - this.#childStartedAt));
+		put("pools", this.parameters.number("thread_pools"));
+		put("threads", this.parameters.number("thread_pools") * this.parameters.number("thread_pool_min"));
+		put(
+			"threads_created",
+			this.parameters.number("thread_pools") * this.parameters.number("thread_pool_min"),
+		);
+		put("n_object", store?.objects ?? 0);
+		put("n_objectcore", store?.objects ?? 0);
+		put("n_objecthead", store?.objects ?? 0);
+		put("n_expired", store?.expired ?? 0);
+		put("n_lru_nuked", store?.nuked ?? 0);
+		const warm = [...this.vcls.values()];
+		put(
+			"n_backend",
+			warm.reduce((sum, vcl) => sum + vcl.compiled.backends.length, 0),
+		);
+		put("n_vcl", warm.length);
+		put("n_vcl_avail", warm.length);
+		put("bans", this.bans.all.length);
+		put("bans_completed", this.bans.all.filter((ban) => ban.completed).length);
+		put("bans_obj", this.bans.all.filter((ban) => !ban.needsRequest).length);
+		put("bans_req", this.bans.all.filter((ban) => ban.needsRequest).length);
+		put("bans_added", this.bans.added);
+		put("bans_deleted", this.bans.deleted);
+		put("bans_dups", this.bans.dups);
+		put(
+			"bans_tested",
+			report((each) => each.bans.tested),
+		);
+		put(
+			"bans_tests_tested",
+			report((each) => each.bans.testsTested),
+		);
+		put(
+			"shm_records",
+			report((each) => each.logRecords),
+		);
+		put(
+			"shm_writes",
+			report((each) => each.logFlushes),
+		);
+		put(
+			"shm_flushes",
+			report((each) => each.logFlushes),
+		);
+		put(
+			"shm_cycles",
+			report((each) => each.logCycles),
+		);
+		put("vmods", new Set(warm.flatMap((vcl) => vcl.compiled.vmods)).size);
+		return figures;
+	}
+
+	#updateCounters(): void {
+		this.#mgtValues[0] = BigInt(Math.floor(Date.now() / 1000 - this.startedAt));
+		const main = this.#mainValues;
+		if (main === undefined) return;
+		const figures = this.mainFigures();
+		for (const [index, counter] of mainCounters.counters.entries())
+			main[index] = BigInt(Math.max(0, Math.round(figures.get(counter.name) ?? 0)));
+		const store = this.#arena?.figures();
+		if (store !== undefined)
+			for (const { name, values } of this.#storageValues) {
+				const transient = name === "Transient";
+				const first = this.options.storages[0]?.name === name;
+				values[4] = BigInt(
+					transient ? store.transientObjects : first ? store.objects - store.transientObjects : 0,
+				);
+				values[5] = BigInt(Math.max(0, transient ? store.transientBytes : first ? store.bytes : 0));
+				values[6] = BigInt(transient ? 0 : first ? Math.max(0, store.spaceBytes) : 0);
+			}
+		const sessions = this.reports.reduce((sum, each) => sum + each.sessions, 0);
+		for (const { name, values } of this.#poolValues)
+			values[0] = BigInt(
+				name === "sess0"
+					? sessions
+					: name === "req0"
+						? this.reports.reduce((sum, each) => sum + Object.values(each.busy).reduce((a, b) => a + b, 0), 0)
+						: 0,
+			);
+		for (const [key, { values }] of this.#backendValues) this.#updateBackend(key, values);
+	}
+
+	#updateBackend(key: string, values: BigUint64Array): void {
+		const sum = (figure: string) =>
+			BigInt(
+				Math.max(
+					0,
+					this.reports.reduce((total, each) => total + (each.backends[key]?.[figure] ?? 0), 0),
+				),
+			);
+		const probe = this.probes.get(key);
+		values[0] = probe === undefined ? 0n : probe.happy;
+		const order = [
+			"bereqHeader",
+			"bereqBody",
+			"berespHeader",
+			"berespBody",
+			"pipeHeader",
+			"pipeOut",
+			"pipeIn",
+			"conn",
+			"req",
+			"unhealthy",
+			"busy",
+			"fail",
+		];
+		for (const [index, figure] of order.entries()) values[index + 1] = sum(figure);
+		values[15] = sum("failRefused");
+		values[17] = sum("failTimeout");
+		values[18] = sum("failOther");
+		values[19] = sum("helddown");
+	}
+
+	async shutDown(): Promise<void> {
+		// The index goes first: a tool that watches it must not wait for a daemon that is ending.
+		await this.stop();
+		clearInterval(this.#timer);
+		this.#mgt.remove();
+	}
+
+	banner(): string {
+		const rule = "-".repeat(29);
+		const lines = [
+			rule,
+			"Varnish Cache CLI 1.0",
+			rule,
+			`Linux,${release()},${process.arch === "x64" ? "x86_64" : process.arch},-junix,-sdefault,-sdefault,-hcritbit`,
+			"varnish-7.1.1 revision drover",
+			"",
+			"Type 'help' for command list.",
+			"Type 'quit' to close CLI session.",
+		];
+		if (this.state === "stopped") lines.push("Type 'start' to launch worker process.");
+		return `${lines.join("\n")}\n`;
+	}
+}

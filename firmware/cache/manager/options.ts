@@ -1,0 +1,276 @@
+/** varnishd's command line. Pure: words in, options or a complaint out. */
+import { parseBytes } from "../cli/parameters.ts";
+
+export interface ListenerOption {
+	readonly name: string;
+	/** As written, without the name: what debug and VCL show. */
+	readonly text: string;
+	readonly host: string;
+	readonly port: string;
+	/** A Unix socket instead of host and port. */
+	readonly path: string | undefined;
+	readonly transport: "HTTP/1" | "PROXY";
+	readonly mode: number | undefined;
+	/** PEM file with certificate and key: TLS to clients (an extension). */
+	readonly tls: string | undefined;
+}
+
+export interface StorageOption {
+	readonly name: string;
+	readonly kind: "malloc" | "file" | "persistent";
+	readonly path: string | undefined;
+	readonly bytes: number;
+}
+
+export interface Options {
+	listeners: ListenerOption[];
+	backend: string | undefined;
+	/** -f arguments; "" starts without a VCL. */
+	files: string[];
+	directory: string | undefined;
+	mode: "daemon" | "foreground" | "debug" | "compile";
+	cliAddresses: string[];
+	reverseCli: string | undefined;
+	secret: string | undefined;
+	pidFiles: string[];
+	commandFile: string | undefined;
+	identity: string | undefined;
+	parameters: { readonly name: string; readonly value: string }[];
+	readOnly: string[];
+	storages: StorageOption[];
+	/** Port of /metrics and /status (an extension). */
+	metrics: string | undefined;
+	accessLog: string | undefined;
+}
+
+export type Parsed =
+	| { readonly kind: "run"; readonly options: Options }
+	| {
+			readonly kind: "print";
+			readonly what: "version" | "usage" | "optstring" | "parameter" | "vsl" | "cli" | "builtin";
+	  }
+	| { readonly kind: "wrong"; readonly message: string };
+
+export const OPTION_STRING = "?a:b:Cdf:Fh:i:I:j:l:M:n:P:p:r:S:s:T:t:VW:x:";
+const DEFAULT_STORAGE_BYTES = 100 * 1024 * 1024;
+
+const wrong = (message: string): Parsed => ({ kind: "wrong", message });
+
+/** Splits "host:port", "[v6]:port", "host port", ":port", "host". */
+export function splitAddress(text: string, defaultPort: string): { host: string; port: string } {
+	const bracket = /^\[([^\]]*)\](?::(.*))?$/.exec(text);
+	if (bracket !== null) return { host: bracket[1]!, port: bracket[2] || defaultPort };
+	const blank = /^(\S*)\s+(\S+)$/.exec(text);
+	if (blank !== null) return { host: blank[1]!, port: blank[2]! };
+	const colon = text.lastIndexOf(":");
+	if (colon < 0 || text.indexOf(":") !== colon) return { host: text, port: defaultPort };
+	return { host: text.slice(0, colon), port: text.slice(colon + 1) || defaultPort };
+}
+
+function parseListener(argument: string, index: number): ListenerOption | string {
+	const named = /^([a-zA-Z][\w-]*)=(.*)$/s.exec(argument);
+	const name = named?.[1] ?? `a${index}`;
+	const [address = "", ...attributes] = (named?.[2] ?? argument).split(",");
+	let transport: ListenerOption["transport"] = "HTTP/1";
+	let mode: number | undefined;
+	let tls: string | undefined;
+	for (const attribute of attributes) {
+		if (attribute === "HTTP") transport = "HTTP/1";
+		else if (attribute === "PROXY") transport = "PROXY";
+		else if (/^(user|group)=/.test(attribute)) continue;
+		else if (attribute.startsWith("mode=")) mode = Number.parseInt(attribute.slice(5), 8);
+		else if (attribute.startsWith("tls=")) tls = attribute.slice(4);
+		else return `Unknown protocol "${attribute}" in -a ${argument}`;
+	}
+	const path = address.startsWith("/") || address.startsWith("@") ? address : undefined;
+	if (path !== undefined) return { name, text: address, host: "", port: "", path, transport, mode, tls };
+	const { host, port } = splitAddress(address, "80");
+	return { name, text: address, host, port, path, transport, mode, tls };
+}
+
+function parseStorage(argument: string, index: number): StorageOption | string {
+	const named = /^(\w+)=(.*)$/s.exec(argument);
+	const [kind = "", ...rest] = (named?.[2] ?? argument).split(",");
+	const name = named?.[1] ?? `s${index}`;
+	const size = (text: string | undefined) =>
+		text === undefined || text === "" ? DEFAULT_STORAGE_BYTES : parseBytes(text.replace(/%$/, ""));
+	switch (kind) {
+		case "default":
+		case "malloc":
+		case "umem":
+		case "debug": {
+			const bytes = size(rest[0]);
+			return bytes === undefined
+				? `(-s ${kind}) size "${rest[0]}": not a size`
+				: { name, kind: "malloc", path: undefined, bytes };
+		}
+		case "file":
+		case "persistent":
+		case "deprecated_persistent": {
+			if (rest[0] === undefined || rest[0] === "") return `(-s ${kind}) no path`;
+			const bytes = size(rest[1]);
+			return bytes === undefined
+				? `(-s ${kind}) size "${rest[1]}": not a size`
+				: { name, kind: kind === "file" ? "file" : "persistent", path: rest[0], bytes };
+		}
+		default:
+			return `Unknown stevedore method "${kind}"`;
+	}
+}
+
+/** Reads the words after the program's name, as getopt(3) would. */
+export function parseOptions(words: readonly string[]): Parsed {
+	if (words.length === 1 && words[0] === "--optstring") return { kind: "print", what: "optstring" };
+	const options: Options = {
+		listeners: [],
+		backend: undefined,
+		files: [],
+		directory: undefined,
+		mode: "daemon",
+		cliAddresses: [],
+		reverseCli: undefined,
+		secret: undefined,
+		pidFiles: [],
+		commandFile: undefined,
+		identity: undefined,
+		parameters: [],
+		readOnly: [],
+		storages: [],
+		metrics: undefined,
+		accessLog: undefined,
+	};
+	const modes: string[] = [];
+	let index = 0;
+	while (index < words.length) {
+		const word = words[index++]!;
+		const long = /^--(metrics|access-log)=(.*)$/.exec(word);
+		if (long !== null) {
+			if (long[1] === "metrics") options.metrics = long[2];
+			else options.accessLog = long[2];
+			continue;
+		}
+		if (!word.startsWith("-") || word === "-") return wrong(`Too many arguments (${word}...)`);
+		for (let at = 1; at < word.length; at++) {
+			const letter = word[at]!;
+			const known = OPTION_STRING.indexOf(letter);
+			if (known < 0 || letter === ":") return wrong(`invalid option -- '${letter}'`);
+			if (letter === "?") return { kind: "print", what: "usage" };
+			if (OPTION_STRING[known + 1] !== ":") {
+				if (letter === "V")
+					return words.length > 1
+						? wrong("-V must be the only argument")
+						: { kind: "print", what: "version" };
+				modes.push(letter);
+				continue;
+			}
+			let argument = word.slice(at + 1);
+			if (argument === "") {
+				if (index >= words.length) return wrong(`option requires an argument -- '${letter}'`);
+				argument = words[index++]!;
+			}
+			const complaint = applyOption(options, letter, argument, words.length);
+			if (complaint !== undefined) return complaint;
+			break;
+		}
+	}
+	for (const [one, other] of [
+		["d", "F"],
+		["C", "F"],
+		["C", "d"],
+	] as const)
+		if (modes.includes(one) && modes.includes(other)) return wrong(`-${one} cannot be used with -${other}`);
+	if (modes.includes("F")) options.mode = "foreground";
+	if (modes.includes("d")) options.mode = "debug";
+	if (modes.includes("C")) options.mode = "compile";
+	if (options.backend !== undefined && options.files.length > 0)
+		return wrong("Only one of -b or -f can be specified");
+	if (options.mode === "compile" && options.backend === undefined && options.files.length === 0)
+		return wrong("-C needs either -b <backend> or -f <vcl_file>");
+	if (options.mode !== "debug" && options.backend === undefined && options.files.length === 0)
+		return wrong("Neither -b nor -f given. (use -f '' to override)");
+	if (options.listeners.length === 0) options.listeners.push(parseListener(":80", 0) as ListenerOption);
+	const seen = new Set<string>();
+	for (const { path, host, port, text } of options.listeners) {
+		const key = path ?? `${host}:${port}`;
+		if (seen.has(key) && port !== "0") return wrong(`-a ${text}: have same address`);
+		seen.add(key);
+	}
+	if (options.storages.length === 0)
+		options.storages.push({ name: "s0", kind: "malloc", path: undefined, bytes: DEFAULT_STORAGE_BYTES });
+	return { kind: "run", options };
+}
+
+function applyOption(options: Options, letter: string, argument: string, count: number): Parsed | undefined {
+	switch (letter) {
+		case "a": {
+			const listener = parseListener(argument, options.listeners.length);
+			if (typeof listener === "string") return wrong(listener);
+			options.listeners.push(listener);
+			return undefined;
+		}
+		case "b":
+			if (options.backend !== undefined) return wrong("Only one -b can be specified");
+			options.backend = argument;
+			return undefined;
+		case "f":
+			options.files.push(argument);
+			return undefined;
+		case "i":
+			options.identity = argument;
+			return undefined;
+		case "I":
+			if (options.commandFile !== undefined) return wrong("\tOnly one -I allowed");
+			options.commandFile = argument;
+			return undefined;
+		case "l":
+			options.parameters.push({ name: "vsl_space", value: argument });
+			return undefined;
+		case "M":
+			options.reverseCli = argument;
+			return undefined;
+		case "n":
+			options.directory = argument;
+			return undefined;
+		case "P":
+			options.pidFiles.push(argument);
+			return undefined;
+		case "p": {
+			const equals = argument.indexOf("=");
+			if (equals < 0) return wrong(`\tNo '=' in -p`);
+			options.parameters.push({ name: argument.slice(0, equals), value: argument.slice(equals + 1) });
+			return undefined;
+		}
+		case "r":
+			options.readOnly.push(...argument.split(","));
+			return undefined;
+		case "S":
+			options.secret = argument;
+			return undefined;
+		case "s": {
+			const storage = parseStorage(argument, options.storages.length);
+			if (typeof storage === "string") return wrong(storage);
+			options.storages.push(storage);
+			return undefined;
+		}
+		case "T":
+			options.cliAddresses.push(argument);
+			return undefined;
+		case "t":
+			options.parameters.push({ name: "default_ttl", value: argument });
+			return undefined;
+		case "x":
+			if (count > 2) return wrong("-x must be the only argument");
+			if (
+				argument === "parameter" ||
+				argument === "vsl" ||
+				argument === "cli" ||
+				argument === "builtin" ||
+				argument === "optstring"
+			)
+				return { kind: "print", what: argument };
+			return wrong("Invalid -x argument");
+		default:
+			// -h, -j and -W choose between implementations that exist only there.
+			return undefined;
+	}
+}

@@ -1,0 +1,132 @@
+/** The VCLs that the manager has: compiled to find the errors, kept as text to be given to the workers. */
+import { lookup } from "node:dns/promises";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { Glob } from "bun";
+import type { ParameterSet } from "../cli/parameters.ts";
+import { compileVcl, hostNames } from "../vcl/compile.ts";
+import { formatFailure } from "../vcl/diagnostic.ts";
+import type { IncludeAnswer, IncludeRequest } from "../vcl/include.ts";
+import type { CompiledVcl } from "../vcl/runtime.ts";
+import type { VclText } from "../worker/wire.ts";
+
+export type VclState = "auto" | "cold" | "warm";
+
+export interface ShelvedVcl {
+	readonly name: string;
+	readonly text: VclText;
+	readonly compiled: CompiledVcl;
+	state: VclState;
+	discarded: boolean;
+}
+
+export type Compiled =
+	| { readonly ok: true; readonly vcl: ShelvedVcl }
+	| { readonly ok: false; readonly message: string };
+
+/** The text of a VCL with one backend, as -b makes it. */
+export function backendVcl(host: string, port: string): string {
+	return `vcl 4.1;\n\nbackend default {\n    .host = "${host}";\n    .port = "${port}";\n}\n`;
+}
+
+export function backendPathVcl(path: string): string {
+	return `vcl 4.1;\n\nbackend default {\n    .path = "${path}";\n}\n`;
+}
+
+/** Finds a file by name in vcl_path; undefined when there is none. */
+export function findVclFile(name: string, path: string): string | undefined {
+	if (isAbsolute(name)) return existsSync(name) ? name : undefined;
+	return path
+		.split(":")
+		.map((directory) => join(directory, name))
+		.find((each) => existsSync(each) && statSync(each).isFile());
+}
+
+function includer(
+	path: string,
+	seen: Record<string, { name: string; text: string }[]>,
+): (request: IncludeRequest) => IncludeAnswer {
+	return ({ name, glob }) => {
+		const files: { name: string; text: string }[] = [];
+		const add = (file: string) => files.push({ name: file, text: readFileSync(file, "latin1") });
+		try {
+			if (!glob) {
+				const file = findVclFile(name, path);
+				if (file === undefined)
+					return { ok: false, error: `Cannot read file '${name}': No such file or directory` };
+				add(file);
+			} else {
+				const roots = isAbsolute(name) ? ["/"] : path.split(":");
+				for (const root of roots) {
+					const found = existsSync(root)
+						? [...new Glob(isAbsolute(name) ? name.slice(1) : name).scanSync({ cwd: root, absolute: true })]
+						: [];
+					for (const file of found.sort()) add(file);
+					if (files.length > 0) break;
+				}
+				if (files.length === 0) return { ok: false, error: `glob pattern matched no files: ${name}` };
+			}
+		} catch (error) {
+			return {
+				ok: false,
+				error: `Cannot read file '${name}': ${error instanceof Error ? error.message : error}`,
+			};
+		}
+		seen[`${name}\0${glob}`] = files;
+		return { ok: true, files };
+	};
+}
+
+/** Compiles; looks host names up first. `file` is what errors call it. */
+export async function compileForShelf(
+	name: string,
+	source: string,
+	file: string,
+	parameters: ParameterSet,
+	labels: readonly string[],
+	stevedores: readonly string[],
+): Promise<Compiled> {
+	const path = String(parameters.values["vcl_path"]);
+	const unusedIsError = parameters.values["vcc_err_unref"] === true;
+	const includes: Record<string, { name: string; text: string }[]> = {};
+	const include = includer(path, includes);
+	const hosts: Record<string, string[]> = {};
+	for (const host of hostNames(source, { name: file, include })) {
+		try {
+			const addresses = await lookup(host, { all: true });
+			const first = (family: number) => addresses.find((each) => each.family === family)?.address;
+			hosts[host] = [first(4), first(6)].filter((each) => each !== undefined);
+		} catch {
+			// Left out: the compiler says so at the right place.
+		}
+	}
+	const result = compileVcl(source, {
+		name: file,
+		include,
+		resolve: (host) =>
+			hosts[host] === undefined
+				? { ok: false, error: "Name or service not known" }
+				: { ok: true, addresses: hosts[host] },
+		checkSocket: (socket) => {
+			try {
+				return statSync(socket).isSocket() ? null : { kind: "no-socket", text: "Not a socket" };
+			} catch {
+				return { kind: "missing", text: "No such file or directory" };
+			}
+		},
+		stevedores,
+		labels,
+		unusedIsError,
+	});
+	if (!result.ok) return { ok: false, message: formatFailure(result.error) };
+	return {
+		ok: true,
+		vcl: {
+			name,
+			text: { name, source, sourceName: file, includes, hosts, labels, stevedores, unusedIsError },
+			compiled: result.vcl,
+			state: "auto",
+			discarded: false,
+		},
+	};
+}

@@ -1,0 +1,114 @@
+/** One worker process, seen from the manager: its channel, the calls that wait for an answer, its end. */
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import type { FromWorker, Setup, ToWorker } from "../worker/wire.ts";
+
+/** Seconds that a worker may take for a call before it counts as stuck. */
+const CALL_SECONDS = 10;
+
+type Call = Extract<ToWorker, { call: number }>;
+/** A call without its number. */
+export type CallOf = Call extends infer Each
+	? Each extends { call: number }
+		? Omit<Each, "call">
+		: never
+	: never;
+
+export interface WorkerEvents {
+	onMessage(worker: WorkerProcess, message: FromWorker): void;
+	onExit(worker: WorkerProcess, code: number | null, signal: string | null): void;
+}
+
+export class WorkerProcess {
+	readonly index: number;
+	readonly #child: Subprocess;
+	readonly #waiting = new Map<
+		number,
+		{ resolve: (value: unknown) => void; reject: (error: Error) => void; timer: Timer }
+	>();
+	#nextCall = 1;
+	readonly ready: Promise<void>;
+	#isReady: () => void = () => {};
+	exited = false;
+
+	constructor(index: number, setup: Setup, events: WorkerEvents) {
+		this.index = index;
+		this.ready = new Promise((resolve) => {
+			this.#isReady = resolve;
+		});
+		this.#child = Bun.spawn({
+			cmd: workerCommand(),
+			stdin: "ignore",
+			stdout: "inherit",
+			stderr: "inherit",
+			serialization: "advanced",
+			ipc: (message: FromWorker) => {
+				if (message.kind === "ready") this.#isReady();
+				else if (message.kind === "done") this.#settle(message);
+				else events.onMessage(this, message);
+			},
+			onExit: (_child, code, signal) => {
+				this.exited = true;
+				for (const waiting of this.#waiting.values()) {
+					clearTimeout(waiting.timer);
+					waiting.reject(new Error("the worker has ended"));
+				}
+				this.#waiting.clear();
+				events.onExit(this, code, signal === null ? null : String(signal));
+			},
+		});
+		this.send({ kind: "setup", setup });
+	}
+
+	get pid(): number {
+		return this.#child.pid;
+	}
+
+	#settle(message: Extract<FromWorker, { kind: "done" }>): void {
+		const waiting = this.#waiting.get(message.call);
+		if (waiting === undefined) return;
+		this.#waiting.delete(message.call);
+		clearTimeout(waiting.timer);
+		if (message.error === undefined) waiting.resolve(message.value);
+		else waiting.reject(new Error(message.error));
+	}
+
+	send(message: ToWorker): void {
+		if (!this.exited) this.#child.send(message);
+	}
+
+	/** Sends and waits for the answer. */
+	call(message: CallOf): Promise<unknown> {
+		const call = this.#nextCall++;
+		return new Promise((resolve, reject) => {
+			if (this.exited) {
+				reject(new Error("the worker has ended"));
+				return;
+			}
+			const timer = setTimeout(() => {
+				this.#waiting.delete(call);
+				reject(new Error("the worker does not answer"));
+			}, CALL_SECONDS * 1000);
+			this.#waiting.set(call, { resolve, reject, timer });
+			this.send({ ...message, call } as ToWorker);
+		});
+	}
+
+	/** Ends it: in order first, by force when that takes too long. */
+	async stop(): Promise<void> {
+		if (this.exited) return;
+		this.send({ kind: "stop" });
+		const timer = setTimeout(() => this.#child.kill("SIGKILL"), 1000);
+		await this.#child.exited;
+		clearTimeout(timer);
+	}
+}
+
+/** This very program, asked to be a worker. */
+function workerCommand(): string[] {
+	const program = Bun.main;
+	const words = ["cache", "worker"];
+	return /\$bunfs|^\/~BUN/.test(program)
+		? [process.execPath, ...words]
+		: [process.execPath, join(import.meta.dir, "../../drover.ts"), ...words];
+}

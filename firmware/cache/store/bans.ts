@@ -1,0 +1,264 @@
+/**
+ * Bans: what must not be served any more, by rule instead of by name. Pure: objects and requests come in as
+ * arguments, and what is to be done comes out.
+ *
+ * Every ban has a number, greater than all before it; an object carries the number of the newest ban that it
+ * was tested against (or that stood when it was fetched), so a look-up tests only newer ones. A ban that only
+ * looks at objects can be tested by the lurker, in the background; when all objects are past it, it is gone.
+ */
+
+export type BanField =
+	| { readonly kind: "url" }
+	| { readonly kind: "request"; readonly key: string }
+	| { readonly kind: "object"; readonly key: string }
+	| { readonly kind: "status" }
+	| { readonly kind: "seconds"; readonly of: "ttl" | "age" | "grace" | "keep" };
+
+export type BanOperator = "==" | "!=" | "~" | "!~" | "<" | "<=" | ">" | ">=";
+
+export interface BanTest {
+	readonly field: BanField;
+	readonly operator: BanOperator;
+	readonly argument: string;
+	readonly pattern: RegExp | undefined;
+	readonly seconds: number;
+}
+
+export interface Ban {
+	readonly number: number;
+	/** Unix seconds. */
+	readonly addedAt: number;
+	readonly tests: readonly BanTest[];
+	/** As ban.list shows it. */
+	readonly text: string;
+	/** It looks at the request: the lurker cannot test it. */
+	readonly needsRequest: boolean;
+	/** A later one says the same, or nothing is left to test. */
+	completed: boolean;
+}
+
+/** What a ban looks at. `request` is undefined for the lurker. */
+export interface BanSubject {
+	readonly request: { readonly url: string; header(key: string): string | undefined } | undefined;
+	readonly object: {
+		readonly status: number;
+		readonly age: number;
+		readonly ttl: number;
+		readonly grace: number;
+		readonly keep: number;
+		header(key: string): string | undefined;
+	};
+}
+
+/** Words in one expression; a longer one is refused. */
+const WORD_LIMIT = 256;
+const durationUnits: Readonly<Record<string, number>> = {
+	ms: 0.001,
+	s: 1,
+	m: 60,
+	h: 3600,
+	d: 86400,
+	w: 604800,
+	y: 31536000,
+};
+
+function parseField(word: string): BanField | undefined {
+	const lower = word.toLowerCase();
+	if (lower === "req.url") return { kind: "url" };
+	if (lower === "obj.status") return { kind: "status" };
+	if (lower.startsWith("req.http.") && lower.length > 9) return { kind: "request", key: lower.slice(9) };
+	if (lower.startsWith("obj.http.") && lower.length > 9) return { kind: "object", key: lower.slice(9) };
+	const seconds = /^obj\.(ttl|age|grace|keep)$/.exec(lower);
+	if (seconds !== null) return { kind: "seconds", of: seconds[1] as "ttl" | "age" | "grace" | "keep" };
+	return undefined;
+}
+
+export type BanExpression =
+	| { readonly ok: true; readonly tests: readonly BanTest[]; readonly text: string }
+	| { readonly ok: false; readonly message: string };
+
+const refuse = (message: string): BanExpression => ({ ok: false, message });
+
+/** Reads the words of `FIELD OP ARG [&& …]`. */
+export function parseBan(words: readonly string[]): BanExpression {
+	if (words.length > WORD_LIMIT || words.length % 4 !== 3) return refuse("Wrong number of arguments");
+	const tests: BanTest[] = [];
+	for (let index = 0; index < words.length; index += 4) {
+		if (index > 0 && words[index - 1] !== "&&") return refuse(`Found "${words[index - 1]}" expected &&`);
+		const field = parseField(words[index]!);
+		if (field === undefined) return refuse(`Unknown or unsupported field "${words[index]}"`);
+		const operator = words[index + 1]! as BanOperator;
+		const argument = words[index + 2]!;
+		const ordered = field.kind === "seconds";
+		const allowed = ordered ? ["==", "!=", ">", ">=", "<", "<="] : ["==", "!=", "~", "!~"];
+		if (!allowed.includes(operator)) {
+			const names = allowed.map((each) => `"${each}"`);
+			return refuse(
+				`expected conditional (${names.slice(0, -1).join(", ")} or ${names.at(-1)}) got "${words[index + 1]}"`,
+			);
+		}
+		let pattern: RegExp | undefined;
+		let seconds = 0;
+		if (operator === "~" || operator === "!~") {
+			try {
+				const insensitive = argument.startsWith("(?i)");
+				pattern = new RegExp(insensitive ? argument.slice(4) : argument, insensitive ? "i" : "");
+			} catch (error) {
+				return refuse(`Regex compile error: ${error instanceof Error ? error.message : error}`);
+			}
+		}
+		if (ordered) {
+			const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)$/.exec(argument);
+			if (match === null) return refuse(`expected duration (<number>[ms|s|m|h|d|w|y]) got "${argument}"`);
+			seconds = Number(match[1]) * durationUnits[match[2]!]!;
+		}
+		tests.push({ field, operator, argument, pattern, seconds });
+	}
+	return { ok: true, tests, text: words.map(quoteWord).join(" ") };
+}
+
+const quoteWord = (word: string) =>
+	/[\s"\\]/.test(word) || word === "" ? `"${word.replace(/["\\]/g, "\\$&")}"` : word;
+
+/** Splits a ban() string of VCL; blanks separate, quotes group. */
+export function banWords(expression: string): string[] {
+	return [...expression.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map((match) =>
+		match[1] !== undefined ? match[1].replace(/\\(.)/g, "$1") : match[2]!,
+	);
+}
+
+function compareNumbers(left: number, operator: BanOperator, right: number): boolean {
+	switch (operator) {
+		case "==":
+			return left === right;
+		case "!=":
+			return left !== right;
+		case "<":
+			return left < right;
+		case "<=":
+			return left <= right;
+		case ">":
+			return left > right;
+		case ">=":
+			return left >= right;
+		default:
+			return false;
+	}
+}
+
+function testHolds(test: BanTest, subject: BanSubject): boolean {
+	const { field, operator, argument } = test;
+	let value: string | undefined;
+	switch (field.kind) {
+		case "seconds":
+			return compareNumbers(subject.object[field.of], operator, test.seconds);
+		case "status":
+			value = String(subject.object.status);
+			break;
+		case "object":
+			value = subject.object.header(field.key);
+			break;
+		case "url":
+			value = subject.request?.url;
+			break;
+		case "request":
+			value = subject.request?.header(field.key);
+			break;
+	}
+	switch (operator) {
+		case "==":
+			return value === argument;
+		case "!=":
+			return value !== argument;
+		case "~":
+			return value !== undefined && test.pattern!.test(value);
+		case "!~":
+			return value === undefined || !test.pattern!.test(value);
+		default:
+			return false;
+	}
+}
+
+/** True when every test of the ban holds: the object is banned. */
+export const banHolds = (ban: Ban, subject: BanSubject) =>
+	ban.tests.every((test) => testHolds(test, subject));
+
+/** Bans kept; the oldest are given up only when objects have been tested against them. */
+export const BAN_LIMIT = 100_000;
+
+export class BanList {
+	/** Oldest first. */
+	#bans: Ban[] = [];
+	#newest = 0;
+	tested = 0;
+	testsTested = 0;
+	dups = 0;
+	added = 0;
+	deleted = 0;
+
+	get all(): readonly Ban[] {
+		return this.#bans;
+	}
+
+	/** Number of the newest ban: what a new object starts from. */
+	get newest(): number {
+		return this.#newest;
+	}
+
+	/** Bans before this number are no more; everything stored has been tested against them. */
+	setNewest(number: number): void {
+		this.#newest = Math.max(this.#newest, number);
+	}
+
+	add(
+		number: number,
+		addedAt: number,
+		tests: readonly BanTest[],
+		text: string,
+		dropDuplicates: boolean,
+	): Ban {
+		const needsRequest = tests.some((test) => test.field.kind === "url" || test.field.kind === "request");
+		const ban: Ban = { number, addedAt, tests, text, needsRequest, completed: false };
+		if (dropDuplicates)
+			for (const older of this.#bans)
+				if (!older.completed && older.text === text) {
+					older.completed = true;
+					this.dups++;
+				}
+		let at = this.#bans.length;
+		while (at > 0 && this.#bans[at - 1]!.number > number) at--;
+		this.#bans.splice(at, 0, ban);
+		this.#newest = Math.max(this.#newest, number);
+		this.added++;
+		return ban;
+	}
+
+	/** The first ban newer than `since` that holds for the subject. */
+	holds(since: number, subject: BanSubject): Ban | undefined {
+		for (let index = this.#bans.length - 1; index >= 0; index--) {
+			const ban = this.#bans[index]!;
+			if (ban.number <= since) break;
+			if (ban.completed) continue;
+			if (ban.needsRequest && subject.request === undefined) continue;
+			this.tested++;
+			this.testsTested += ban.tests.length;
+			if (banHolds(ban, subject)) return ban;
+		}
+		return undefined;
+	}
+
+	/** Marks a ban as having nothing left to do. */
+	complete(number: number): void {
+		for (const ban of this.#bans) if (ban.number === number) ban.completed = true;
+	}
+
+	/** Drops completed bans from the old end: all objects are newer than `oldestReferenced`. The newest one stays. */
+	trim(oldestReferenced: number): void {
+		while (this.#bans.length > 1) {
+			const first = this.#bans[0]!;
+			if (first.number > oldestReferenced && !first.completed) break;
+			this.#bans.shift();
+			this.deleted++;
+		}
+	}
+}

@@ -1,0 +1,322 @@
+/**
+ * A backend: where it is, its idle connections, its health. What VCL calls a director of one.
+ *
+ * Idle connections are kept for reuse, the latest first. A connection that a backend closes or writes to
+ * while idle is dropped. An address that refused is held down for a moment, so that a dead backend costs its
+ * clients no connect time out each.
+ */
+import type { Socket } from "bun";
+import type { BackendDefinition, Director, VclContext } from "../vcl/runtime.ts";
+
+/** Idle connections kept per backend. */
+const IDLE_LIMIT = 128;
+/** Connections open at once per backend, whatever VCL says. */
+const CONNECTION_LIMIT = 10_000;
+
+export interface BackendUser {
+	/** Ready to be written to. `reused`: it served another request before. */
+	onOpen(connection: BackendConnection, reused: boolean): void;
+	onData(bytes: Uint8Array): void;
+	onDrain(): void;
+	/** The backend closed its side, or the connection failed. */
+	onClose(): void;
+	/** No connection could be had. */
+	onFail(reason: string): void;
+}
+
+export interface BackendFigures {
+	happy: number;
+	conn: number;
+	req: number;
+	unhealthy: number;
+	busy: number;
+	fail: number;
+	failRefused: number;
+	failTimeout: number;
+	failOther: number;
+	helddown: number;
+	bereqHeader: number;
+	bereqBody: number;
+	berespHeader: number;
+	berespBody: number;
+	pipeHeader: number;
+	pipeOut: number;
+	pipeIn: number;
+}
+
+const noFigures = (): BackendFigures => ({
+	happy: 0,
+	conn: 0,
+	req: 0,
+	unhealthy: 0,
+	busy: 0,
+	fail: 0,
+	failRefused: 0,
+	failTimeout: 0,
+	failOther: 0,
+	helddown: 0,
+	bereqHeader: 0,
+	bereqBody: 0,
+	berespHeader: 0,
+	berespBody: 0,
+	pipeHeader: 0,
+	pipeOut: 0,
+	pipeIn: 0,
+});
+
+export class BackendConnection {
+	readonly backend: Backend;
+	socket: Socket<BackendConnection> | undefined;
+	user: BackendUser | undefined;
+	requests = 0;
+	idleSince = 0;
+	#waiting: Uint8Array[] = [];
+	waitingBytes = 0;
+	closed = false;
+
+	constructor(backend: Backend) {
+		this.backend = backend;
+	}
+
+	get fd(): number {
+		return (this.socket as unknown as { fd?: number } | undefined)?.fd ?? -1;
+	}
+
+	/** Sends bytes; what the kernel does not take waits in order. The caller must not change them afterwards. */
+	write(bytes: Uint8Array): void {
+		if (this.closed || this.socket === undefined || bytes.length === 0) return;
+		if (this.#waiting.length === 0) {
+			const written = Math.max(0, this.socket.write(bytes));
+			if (written === bytes.length) return;
+			this.#waiting.push(bytes.subarray(written));
+			this.waitingBytes += bytes.length - written;
+			return;
+		}
+		this.#waiting.push(bytes);
+		this.waitingBytes += bytes.length;
+	}
+
+	drain(): void {
+		while (this.#waiting.length > 0 && this.socket !== undefined) {
+			const next = this.#waiting[0]!;
+			const written = Math.max(0, this.socket.write(next));
+			this.waitingBytes -= written;
+			if (written < next.length) {
+				this.#waiting[0] = next.subarray(written);
+				return;
+			}
+			this.#waiting.shift();
+		}
+		this.user?.onDrain();
+	}
+
+	close(): void {
+		this.user = undefined;
+		if (this.closed) return;
+		this.closed = true;
+		this.socket?.end();
+		this.socket?.terminate();
+	}
+
+	/** Half-close: tells the backend that no more will come. */
+	shutdown(): void {
+		if (!this.closed) this.socket?.shutdown();
+	}
+}
+
+export type AdminHealth = "auto" | "healthy" | "sick";
+
+export class Backend implements Director {
+	readonly name: string;
+	/** "vcl.backend", as logs and the CLI show it. */
+	readonly fullName: string;
+	readonly definition: BackendDefinition;
+	readonly figures: BackendFigures = noFigures();
+	admin: AdminHealth = "auto";
+	/** What the probe found; true without one. */
+	probeHealthy = true;
+	changedAt: number;
+	readonly #idle: BackendConnection[] = [];
+	#heldUntilMs = 0;
+	#open = 0;
+
+	constructor(vclName: string, definition: BackendDefinition, now: number) {
+		this.name = definition.name;
+		this.fullName = `${vclName}.${definition.name}`;
+		this.definition = definition;
+		this.changedAt = now;
+	}
+
+	resolve(_context: VclContext | null): Director | null {
+		return this.definition.endpoint.kind === "none" ? null : this;
+	}
+
+	healthy(_context: VclContext | null): boolean {
+		if (this.definition.endpoint.kind === "none") return false;
+		return this.admin === "auto" ? this.probeHealthy : this.admin === "healthy";
+	}
+
+	get idleCount(): number {
+		return this.#idle.length;
+	}
+
+	/** "addr" and port that a connection goes to, for the log. */
+	get address(): { readonly host: string; readonly port: string } {
+		const { endpoint } = this.definition;
+		if (endpoint.kind === "tcp") return { host: endpoint.addresses[0] ?? endpoint.host, port: endpoint.port };
+		if (endpoint.kind === "unix") return { host: "0.0.0.0", port: "0" };
+		return { host: "none", port: "0" };
+	}
+
+	/**
+	 * Finds or opens a connection; exactly one of `onOpen` and `onFail` is called, perhaps before this returns.
+	 * `fresh` asks for a new one (after a reused one turned out dead). Returns what cancels the attempt.
+	 */
+	connect(user: BackendUser, timeoutSeconds: number, holddownSeconds: number, fresh = false): () => void {
+		const { maxConnections, proxyHeader } = this.definition;
+		while (!fresh && proxyHeader === 0) {
+			const idle = this.#idle.pop();
+			if (idle === undefined) break;
+			if (idle.closed) continue;
+			idle.user = user;
+			idle.requests++;
+			this.figures.conn++;
+			user.onOpen(idle, true);
+			return () => {};
+		}
+		const limit = maxConnections > 0 ? maxConnections : CONNECTION_LIMIT;
+		if (this.#open - this.#idle.length >= limit) {
+			this.figures.busy++;
+			user.onFail(`backend ${this.name}: busy`);
+			return () => {};
+		}
+		if (performance.now() < this.#heldUntilMs) {
+			this.figures.helddown++;
+			user.onFail(`backend ${this.name}: held down`);
+			return () => {};
+		}
+		return this.#dial(user, timeoutSeconds, holddownSeconds);
+	}
+
+	#dial(user: BackendUser, timeoutSeconds: number, holddownSeconds: number): () => void {
+		const { endpoint } = this.definition;
+		if (endpoint.kind === "none") {
+			user.onFail("No backend");
+			return () => {};
+		}
+		const connection = new BackendConnection(this);
+		let settled = false;
+		this.#open++;
+		const fail = (reason: string) => {
+			if (settled) return;
+			settled = true;
+			clearTimeout(timer);
+			this.#open--;
+			this.figures.fail++;
+			user.onFail(reason);
+		};
+		const timer = setTimeout(() => {
+			this.figures.failTimeout++;
+			fail(`backend ${this.name}: fail errno 110 (Connection timed out)`);
+			connection.close();
+		}, timeoutSeconds * 1000);
+		const handlers = {
+			open: (socket: Socket<BackendConnection>) => {
+				connection.socket = socket;
+				if (settled) {
+					socket.terminate();
+					return;
+				}
+				settled = true;
+				clearTimeout(timer);
+				socket.setNoDelay(true);
+				connection.user = user;
+				connection.requests = 1;
+				this.figures.conn++;
+				const { preamble } = this.definition;
+				if (preamble !== null) connection.write(Buffer.from(preamble, "latin1"));
+				user.onOpen(connection, false);
+			},
+			data: (_socket: Socket<BackendConnection>, bytes: Buffer) => {
+				if (connection.user !== undefined) connection.user.onData(bytes);
+				else this.#discard(connection);
+			},
+			drain: () => connection.drain(),
+			close: () => {
+				const was = connection.closed;
+				connection.closed = true;
+				if (settled) this.#open--;
+				this.#forget(connection);
+				const { user: last } = connection;
+				connection.user = undefined;
+				if (!was && settled) last?.onClose();
+			},
+			end: () => {
+				// The backend has said all it will; a half-open connection is of no use here.
+				const { user: last } = connection;
+				connection.user = undefined;
+				last?.onClose();
+				connection.close();
+			},
+			error: () => {},
+			connectError: () => {
+				this.#heldUntilMs = performance.now() + holddownSeconds * 1000;
+				this.figures.failRefused++;
+				fail(`backend ${this.name}: fail errno 111 (Connection refused)`);
+			},
+		};
+		const target =
+			endpoint.kind === "unix"
+				? { unix: endpoint.path }
+				: { hostname: endpoint.addresses[0] ?? endpoint.host, port: Number(endpoint.port) };
+		Bun.connect<BackendConnection>({ ...target, data: connection, socket: handlers } as never).catch(() => {
+			this.#heldUntilMs = performance.now() + holddownSeconds * 1000;
+			fail(`backend ${this.name}: fail errno 111 (Connection refused)`);
+		});
+		return () => {
+			if (settled) return;
+			settled = true;
+			clearTimeout(timer);
+			this.#open--;
+		};
+	}
+
+	/** Takes a connection back for reuse; true when it was kept. */
+	recycle(connection: BackendConnection, nowSeconds: number): boolean {
+		this.figures.conn--;
+		connection.user = undefined;
+		if (connection.closed || this.definition.proxyHeader !== 0 || this.#idle.length >= IDLE_LIMIT) {
+			connection.close();
+			return false;
+		}
+		connection.idleSince = nowSeconds;
+		this.#idle.push(connection);
+		return true;
+	}
+
+	/** Closes a connection that was in use. */
+	discard(connection: BackendConnection): void {
+		this.figures.conn--;
+		connection.close();
+	}
+
+	#discard(connection: BackendConnection): void {
+		this.#forget(connection);
+		connection.close();
+	}
+
+	#forget(connection: BackendConnection): void {
+		const index = this.#idle.indexOf(connection);
+		if (index >= 0) this.#idle.splice(index, 1);
+	}
+
+	/** Closes connections idle since before `beforeSeconds`. */
+	closeIdle(beforeSeconds: number): void {
+		for (const connection of this.#idle.slice())
+			if (connection.idleSince < beforeSeconds) this.#discard(connection);
+	}
+
+	closeAll(): void {
+		this.closeIdle(Number.POSITIVE_INFINITY);
+	}
+}

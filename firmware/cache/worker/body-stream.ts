@@ -1,0 +1,129 @@
+/**
+ * A body on its way from a backend to one or more clients and perhaps into the store.
+ *
+ * A body that is to be stored keeps all its pieces until it is whole. One that is not keeps only what its
+ * slowest reader has not taken yet, and asks the source to pause when that is too much.
+ */
+
+/** Bytes that a body which is not kept may have waiting before its source is paused. */
+export const PAUSE_BYTES = 512 * 1024;
+const RESUME_BYTES = 128 * 1024;
+
+export interface BodyReader {
+	/** More pieces, the end, or failure: look at the stream. */
+	onBody(): void;
+}
+
+export type BodyState = "open" | "whole" | "failed";
+
+export class BodyStream {
+	/** Pieces from number `#firstPiece` on. */
+	readonly #pieces: Uint8Array[] = [];
+	#firstPiece = 0;
+	#readers: { reader: BodyReader; next: number }[] = [];
+	#keeping: boolean;
+	#waitingBytes = 0;
+	#paused = false;
+	state: BodyState = "open";
+	bytes = 0;
+	/** Set by the source: stop and go on reading; nobody wants the rest. */
+	pause: () => void = () => {};
+	resume: () => void = () => {};
+	abandoned: () => void = () => {};
+
+	constructor(keeping: boolean) {
+		this.#keeping = keeping;
+	}
+
+	get keeping(): boolean {
+		return this.#keeping;
+	}
+
+	/** All pieces, when they were kept. */
+	get pieces(): readonly Uint8Array[] {
+		return this.#pieces;
+	}
+
+	/** From here on nothing is kept that every reader has had. */
+	stopKeeping(): void {
+		this.#keeping = false;
+		this.#trim();
+	}
+
+	/** Takes over `piece`: the caller must not change it afterwards. */
+	push(piece: Uint8Array): void {
+		if (this.state !== "open" || piece.length === 0) return;
+		this.bytes += piece.length;
+		this.#pieces.push(piece);
+		this.#waitingBytes += piece.length;
+		this.#tell();
+		if (!this.#keeping && !this.#paused && this.#waitingBytes > PAUSE_BYTES) {
+			this.#paused = true;
+			this.pause();
+		}
+	}
+
+	finish(): void {
+		if (this.state !== "open") return;
+		this.state = "whole";
+		this.#tell();
+	}
+
+	fail(): void {
+		if (this.state !== "open") return;
+		this.state = "failed";
+		this.#tell();
+	}
+
+	#tell(): void {
+		for (const each of this.#readers.slice()) each.reader.onBody();
+	}
+
+	/** Joins at the beginning; only while every piece is still there. */
+	join(reader: BodyReader): void {
+		this.#readers.push({ reader, next: this.#firstPiece });
+	}
+
+	/** The next piece for that reader; undefined when there is none yet. */
+	take(reader: BodyReader): Uint8Array | undefined {
+		const mine = this.#readers.find((each) => each.reader === reader);
+		if (mine === undefined) return undefined;
+		const piece = this.#pieces[mine.next - this.#firstPiece];
+		if (piece === undefined) return undefined;
+		mine.next++;
+		if (!this.#keeping) this.#trim();
+		return piece;
+	}
+
+	/** True when that reader has had everything that came so far. */
+	drained(reader: BodyReader): boolean {
+		const mine = this.#readers.find((each) => each.reader === reader);
+		return mine === undefined || mine.next - this.#firstPiece >= this.#pieces.length;
+	}
+
+	leave(reader: BodyReader): void {
+		this.#readers = this.#readers.filter((each) => each.reader !== reader);
+		if (!this.#keeping) {
+			this.#trim();
+			if (this.#readers.length === 0 && this.state === "open") this.abandoned();
+		}
+	}
+
+	get readerCount(): number {
+		return this.#readers.length;
+	}
+
+	#trim(): void {
+		const needed = this.#readers.reduce(
+			(least, each) => Math.min(least, each.next),
+			this.#firstPiece + this.#pieces.length,
+		);
+		const gone = this.#pieces.splice(0, needed - this.#firstPiece);
+		this.#firstPiece = needed;
+		for (const piece of gone) this.#waitingBytes -= piece.length;
+		if (this.#paused && this.#waitingBytes < RESUME_BYTES) {
+			this.#paused = false;
+			this.resume();
+		}
+	}
+}

@@ -1,0 +1,176 @@
+/** What the sessions and tasks of one worker share. */
+import { mainCounter } from "../log/counters.ts";
+import type { LogSink } from "../log/records.ts";
+import type { Arena } from "../store/arena.ts";
+import type { BanList, BanTest } from "../store/bans.ts";
+import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
+import type { FetchTask } from "./fetch-task.ts";
+import { Objects } from "./objects.ts";
+import type { WorkerParameters } from "./parameters.ts";
+
+export interface ActiveVcl {
+	readonly name: string;
+	readonly loaded: LoadedVcl;
+	/** Tasks that still run it. */
+	busy: number;
+}
+
+export interface EngineOptions {
+	readonly arena: Arena;
+	readonly bans: BanList;
+	readonly log: LogSink;
+	/** One number per MAIN counter, this worker's share. */
+	readonly counters: Float64Array;
+	/** Shared: word 0 is the last transaction number given out. */
+	readonly transactions: Int32Array;
+	readonly parameters: WorkerParameters;
+	readonly identity: string;
+	readonly hostname: string;
+	readonly storages: readonly Stevedore[];
+	/** Makes a ban known to all workers; returns its number. */
+	publishBan(tests: readonly BanTest[], text: string, now: number): void;
+}
+
+/** Largest body that is held while it is fetched, in order to be stored; a larger one passes through. */
+const HELD_SHARE = 4;
+
+export class Engine {
+	readonly arena: Arena;
+	readonly objects: Objects;
+	readonly bans: BanList;
+	readonly log: LogSink;
+	readonly counters: Float64Array;
+	parameters: WorkerParameters;
+	readonly identity: string;
+	readonly hostname: string;
+	readonly storages: readonly Stevedore[];
+	readonly publishBan: EngineOptions["publishBan"];
+	/** Fetches under way whose answer others may wait for, by key. */
+	readonly inflight = new Map<string, FetchTask[]>();
+	active: ActiveVcl | undefined;
+	readonly labels = new Map<string, ActiveVcl>();
+	readonly heldLimitBytes: number;
+	/** Answers carry a Cache-Status field (RFC 9211). */
+	cacheStatus = false;
+	sessionCount = 0;
+	readonly #transactions: Int32Array;
+
+	constructor(options: EngineOptions) {
+		this.arena = options.arena;
+		this.bans = options.bans;
+		this.log = options.log;
+		this.counters = options.counters;
+		this.parameters = options.parameters;
+		this.identity = options.identity;
+		this.hostname = options.hostname;
+		this.storages = options.storages;
+		this.publishBan = options.publishBan;
+		this.#transactions = options.transactions;
+		this.objects = new Objects(
+			options.arena,
+			options.storages.map((storage) => storage.name),
+		);
+		const { segmentBytes, segmentCount } = options.arena.layout;
+		this.heldLimitBytes = Math.max(segmentBytes, (segmentBytes * segmentCount) / HELD_SHARE);
+	}
+
+	/** Next transaction number: 30 bits, shared by all workers. */
+	nextTransaction(): number {
+		const number = (Atomics.add(this.#transactions, 0, 1) + 1) & 0x3fffffff;
+		return number === 0 ? this.nextTransaction() : number;
+	}
+
+	/** Unix seconds with microseconds. */
+	now(): number {
+		return (performance.timeOrigin + performance.now()) / 1000;
+	}
+
+	count(counter: number, by = 1): void {
+		this.counters[counter]! += by;
+	}
+}
+
+const names = [
+	"sess_conn",
+	"client_req_400",
+	"client_req_417",
+	"client_req",
+	"cache_hit",
+	"cache_hit_grace",
+	"cache_hitpass",
+	"cache_hitmiss",
+	"cache_miss",
+	"beresp_uncacheable",
+	"beresp_shortlived",
+	"backend_conn",
+	"backend_unhealthy",
+	"backend_busy",
+	"backend_fail",
+	"backend_reuse",
+	"backend_recycle",
+	"backend_retry",
+	"backend_req",
+	"fetch_head",
+	"fetch_length",
+	"fetch_chunked",
+	"fetch_eof",
+	"fetch_bad",
+	"fetch_none",
+	"fetch_1xx",
+	"fetch_204",
+	"fetch_304",
+	"fetch_failed",
+	"busy_sleep",
+	"busy_wakeup",
+	"s_sess",
+	"n_pipe",
+	"s_pipe",
+	"s_pass",
+	"s_fetch",
+	"s_bgfetch",
+	"s_synth",
+	"s_req_hdrbytes",
+	"s_req_bodybytes",
+	"s_resp_hdrbytes",
+	"s_resp_bodybytes",
+	"s_pipe_hdrbytes",
+	"s_pipe_in",
+	"s_pipe_out",
+	"sess_closed",
+	"sess_closed_err",
+	"sess_readahead",
+	"sc_rem_close",
+	"sc_req_close",
+	"sc_req_http10",
+	"sc_rx_bad",
+	"sc_rx_body",
+	"sc_rx_junk",
+	"sc_rx_overflow",
+	"sc_rx_timeout",
+	"sc_rx_close_idle",
+	"sc_tx_pipe",
+	"sc_tx_error",
+	"sc_tx_eof",
+	"sc_resp_close",
+	"sc_overload",
+	"sc_pipe_overflow",
+	"sc_range_short",
+	"sc_vcl_failure",
+	"vcl_fail",
+	"n_purges",
+	"n_obj_purged",
+	"n_gzip",
+	"n_gunzip",
+	"pipe_limited",
+	"bans_obj_killed",
+	"bans_lurker_obj_killed",
+	"bans_lurker_tested",
+	"bans_lurker_tests_tested",
+	"n_test_gunzip",
+	"client_resp_500",
+] as const;
+
+/** Places of the counters that the tasks raise. */
+export const Main = Object.fromEntries(names.map((name) => [name, mainCounter(name)])) as {
+	readonly [Name in (typeof names)[number]]: number;
+};

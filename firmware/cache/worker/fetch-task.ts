@@ -1,0 +1,1142 @@
+/**
+ * One fetch: the backend side of VCL. It asks a backend, turns the answer into an Answer, stores it when it may
+ * be stored, and tells who waits. Every way a backend can lie ends in vcl_backend_error or, when bytes are
+ * already on their way to a client, in a connection that breaks visibly.
+ */
+import { gunzipSync, gzipSync } from "node:zlib";
+import { ChunkedDecoder, chunkHead, LAST_CHUNK } from "../http/chunked.ts";
+import { formatHttpDate } from "../http/date.ts";
+import { FieldList } from "../http/headers.ts";
+import { parseResponse, type ResponseHead } from "../http/response.ts";
+import { reasonPhrase } from "../http/status.ts";
+import { record, Side, TransactionLog } from "../log/records.ts";
+import { Tag } from "../log/tags.ts";
+import { ageAt, ageOf, initialLifetime, staleIfError, varySpecification } from "../store/freshness.ts";
+import { Flag } from "../store/layout.ts";
+import type {
+	BackendRequest,
+	BackendResponse,
+	Director,
+	IpAddress,
+	RequestMessage,
+	Stevedore,
+} from "../vcl/runtime.ts";
+import { type Answer, headText } from "./answer.ts";
+import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
+import { BodyStream } from "./body-stream.ts";
+import type { ClientTask } from "./client-task.ts";
+import { type Engine, Main } from "./engine.ts";
+import { fetchFields, passFields, privateFields, storedFields } from "./hop-by-hop.ts";
+import { bereqTags, berespTags, RequestFields, ResponseFields } from "./messages.ts";
+import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
+import { hashOf, Task } from "./task.ts";
+
+/** Informational answers in a row before a backend is thought to be flooding. */
+const INFORMATIONAL_LIMIT = 16;
+/** Request body bytes that may wait for a slow backend. */
+const BACKEND_BACKLOG_BYTES = 512 * 1024;
+/** A gzip body that unpacks to more is not checked or unpacked here. */
+const UNPACK_LIMIT_BYTES = 256 * 1024 * 1024;
+
+export type FetchReason = "fetch" | "pass" | "bgfetch";
+
+export interface FetchStart {
+	readonly reason: FetchReason;
+	/** Request that it is for: its number and what it asked. */
+	readonly client: ClientTask;
+	/** Stale object to revalidate. */
+	readonly stale: Answer | undefined;
+	readonly body: RequestBody | undefined;
+	readonly hitForMiss: boolean;
+	readonly hitForPass: boolean;
+}
+
+class BackendRequestFields extends RequestFields implements BackendRequest {
+	readonly #task: FetchTask;
+	backend: Director | null = null;
+	betweenBytesTimeout: number;
+	connectTimeout: number;
+	firstByteTimeout: number;
+
+	constructor(task: FetchTask, method: string, url: string, fields: FieldList) {
+		super(method, url, "HTTP/1.1", fields, task.vslLog, bereqTags);
+		this.#task = task;
+		const { parameters } = task.engine;
+		this.betweenBytesTimeout = parameters.betweenBytesTimeout;
+		this.connectTimeout = parameters.connectTimeout;
+		this.firstByteTimeout = parameters.firstByteTimeout;
+	}
+
+	get hash(): string {
+		return hashOf(this.#task.key);
+	}
+	get isBgfetch(): boolean {
+		return this.#task.reason === "bgfetch";
+	}
+	get isHitmiss(): boolean {
+		return this.#task.start.hitForMiss;
+	}
+	get isHitpass(): boolean {
+		return this.#task.start.hitForPass;
+	}
+	get retries(): number {
+		return this.#task.retries;
+	}
+	get time(): number {
+		return this.#task.startedAt;
+	}
+	get uncacheable(): boolean {
+		return this.#task.reason === "pass";
+	}
+	get xid(): string {
+		return String(this.#task.xid);
+	}
+	unsetBody(): void {
+		this.#task.dropRequestBody();
+		this.unsetHeader("content-length");
+	}
+	rollBack(method: string, url: string, fields: FieldList): void {
+		this.restore(method, url, fields);
+	}
+}
+
+class BackendResponseFields extends ResponseFields implements BackendResponse {
+	readonly #task: FetchTask;
+	doGunzip = false;
+	doGzip = false;
+	doStream = true;
+	filters = "";
+	storage: Stevedore | null = null;
+	was304 = false;
+	tOrigin = 0;
+	body = "";
+	#ttl = 0;
+	#grace = 0;
+	#keep = 0;
+	#uncacheable = false;
+	#doEsi = false;
+
+	constructor(task: FetchTask, status: number, reason: string, proto: string, fields: FieldList) {
+		super(status, reason, proto, fields, task.vslLog, berespTags);
+		this.#task = task;
+	}
+
+	get doEsi(): boolean {
+		return this.#doEsi;
+	}
+	set doEsi(wanted: boolean) {
+		if (wanted) this.#task.vslLog.add(Tag.Error, "ESI is not implemented: beresp.do_esi has no effect");
+		this.#doEsi = false;
+	}
+	get age(): number {
+		return ageOf(this.fields);
+	}
+	get backend(): Director | null {
+		return this.#task.backend ?? null;
+	}
+	get backendIp(): IpAddress | null {
+		return null;
+	}
+	get time(): number {
+		return this.#task.now;
+	}
+	get uncacheable(): boolean {
+		return this.#uncacheable;
+	}
+	set uncacheable(wanted: boolean) {
+		if (!wanted && this.#uncacheable) {
+			this.#task.vslLog.add(Tag.VCL_Error, "Ignoring attempt to reset beresp.uncacheable");
+			return;
+		}
+		this.#uncacheable = wanted;
+	}
+	get ttl(): number {
+		return this.#ttl;
+	}
+	set ttl(seconds: number) {
+		this.#ttl = seconds;
+		this.#logLifetime();
+	}
+	get grace(): number {
+		return this.#grace;
+	}
+	set grace(seconds: number) {
+		this.#grace = seconds;
+		this.#logLifetime();
+	}
+	get keep(): number {
+		return this.#keep;
+	}
+	set keep(seconds: number) {
+		this.#keep = seconds;
+		this.#logLifetime();
+	}
+	setLifetime(tOrigin: number, ttl: number, grace: number, keep: number): void {
+		this.tOrigin = tOrigin;
+		this.#ttl = ttl;
+		this.#grace = grace;
+		this.#keep = keep;
+	}
+	#logLifetime(): void {
+		const kind = this.#uncacheable ? "uncacheable" : "cacheable";
+		this.#task.vslLog.add(
+			Tag.TTL,
+			`VCL ${this.#ttl.toFixed(0)} ${this.#grace.toFixed(0)} ${this.#keep.toFixed(0)} ${this.tOrigin.toFixed(0)} ${kind}`,
+		);
+	}
+	setBody(text: string): void {
+		this.body = text;
+	}
+	addBody(text: string): void {
+		this.body += text;
+	}
+}
+
+type Phase = "idle" | "connecting" | "head" | "body" | "done";
+
+export class FetchTask extends Task implements BackendUser, RequestBodyTaker {
+	readonly start: FetchStart;
+	readonly reason: FetchReason;
+	readonly key: string;
+	readonly startedAt: number;
+	/** Clients that wait for this fetch to say what it is. */
+	readonly waiters: ClientTask[] = [];
+	override readonly bereq: BackendRequestFields;
+	override beresp: BackendResponseFields = undefined as never;
+	backend: Backend | undefined;
+	retries: number;
+	/** Set when it may be delivered; `joinable` while others may share it. */
+	answer: Answer | undefined;
+	joinable = false;
+	#client: ClientTask | undefined;
+	#phase: Phase = "idle";
+	#connection: BackendConnection | undefined;
+	#reused = false;
+	#sawBytes = false;
+	#cancel: () => void = () => {};
+	#timer: ReturnType<typeof setTimeout> | undefined;
+	#text = "";
+	#informational = 0;
+	#head: ResponseHead | undefined;
+	#decoder: ChunkedDecoder | undefined;
+	#left = 0;
+	#junk = false;
+	#stream = new BodyStream(true);
+	#announced = false;
+	#requestBody: RequestBody | undefined;
+	#bodySent = false;
+	#cacheable = false;
+	#hitForPassSeconds = -1;
+	#requestBytes = { header: 0, body: 0 };
+	#responseBytes = { header: 0, body: 0 };
+	#received: { method: string; url: string; fields: FieldList };
+
+	constructor(engine: Engine, start: FetchStart, retryOf?: FetchTask) {
+		const { client } = start;
+		const xid = engine.nextTransaction();
+		const now = engine.now();
+		const log = new TransactionLog(engine.log, xid | Side.backend, now);
+		super(engine, client.vcl, xid, log, now);
+		this.start = start;
+		this.reason = start.reason;
+		this.key = client.key;
+		this.startedAt = now;
+		this.retries = retryOf === undefined ? 0 : retryOf.retries + 1;
+		this.connection = client.connection;
+		this.session = client.session;
+		this.#client = start.reason === "bgfetch" ? undefined : client;
+		this.#requestBody = start.body;
+		const parent = retryOf === undefined ? client.xid : retryOf.xid;
+		const reason = retryOf === undefined ? start.reason : "retry";
+		log.add(Tag.Begin, `bereq ${parent} ${reason}`);
+		log.add(Tag.VCL_use, this.vcl.name);
+		log.timestamp("Start", now);
+		if (retryOf !== undefined) {
+			this.bereq = new BackendRequestFields(
+				this,
+				retryOf.bereq.method,
+				retryOf.bereq.url,
+				retryOf.bereq.fields.copy(),
+			);
+			this.bereq.backend = retryOf.bereq.backend;
+			this.#client = retryOf.#client;
+			this.waiters.push(...retryOf.waiters.splice(0));
+			this.#received = retryOf.#received;
+			this.#requestBody = retryOf.#requestBody;
+		} else {
+			const pass = start.reason === "pass";
+			const fields = pass ? passFields(client.req.fields) : fetchFields(client.req.fields);
+			if (!pass && engine.parameters.gzipSupport) {
+				fields.unset("accept-encoding");
+				fields.append("Accept-Encoding", "gzip");
+			}
+			const { stale } = start;
+			if (stale !== undefined && stale.status === 200) {
+				const etag = stale.fields.get("etag");
+				const modified = stale.fields.get("last-modified");
+				if (modified !== undefined) fields.append("If-Modified-Since", modified);
+				if (etag !== undefined) fields.append("If-None-Match", etag);
+			}
+			fields.append("X-Varnish", String(xid));
+			this.bereq = new BackendRequestFields(this, pass ? client.req.method : "GET", client.req.url, fields);
+			this.bereq.backend = client.req.backendHint;
+			this.#received = { method: this.bereq.method, url: this.bereq.url, fields: fields.copy() };
+		}
+		this.bereq.backend ??= this.vcl.loaded.defaultBackend;
+		if (this.reason !== "pass") this.#register(retryOf);
+		this.vcl.busy++;
+	}
+
+	#register(retryOf: FetchTask | undefined): void {
+		const { inflight } = this.engine;
+		const list = inflight.get(this.key);
+		if (list === undefined) inflight.set(this.key, [this]);
+		else if (retryOf !== undefined && list.includes(retryOf)) list[list.indexOf(retryOf)] = this;
+		else list.push(this);
+	}
+
+	#unregister(): void {
+		const { inflight } = this.engine;
+		const list = inflight.get(this.key)?.filter((each) => each !== this);
+		if (list === undefined || list.length === 0) inflight.delete(this.key);
+		else inflight.set(this.key, list);
+	}
+
+	get client(): ClientTask | undefined {
+		return this.#client;
+	}
+
+	/** The client has gone away. A fetch for the cache goes on; a private one has nobody left. */
+	clientGone(): void {
+		this.#client = undefined;
+		if (this.reason === "pass" && this.#phase !== "done") this.#stop("client gone");
+	}
+
+	override rollback(_message: RequestMessage): void {
+		const { method, url, fields } = this.#received;
+		this.bereq.rollBack(method, url, fields.copy());
+	}
+
+	dropRequestBody(): void {
+		this.#requestBody?.drop();
+		this.#requestBody = undefined;
+	}
+
+	// ── asking ──────────────────────────────────────────────────────────────────────────────
+
+	run(): void {
+		this.now = this.engine.now();
+		this.bereq.logAll();
+		const action = this.call("vcl_backend_fetch");
+		switch (action.kind) {
+			case "fetch":
+				this.#connect(false);
+				return;
+			case "error":
+				this.#error(action.status, action.reason);
+				return;
+			case "abandon":
+				this.#abandon();
+				return;
+			default:
+				this.#abandon();
+		}
+	}
+
+	#connect(fresh: boolean): void {
+		this.vslLog.timestamp("Fetch", this.engine.now());
+		const resolved = this.bereq.backend?.resolve(this) ?? null;
+		if (!(resolved instanceof Backend)) {
+			this.#fetchError("No backend");
+			return;
+		}
+		this.backend = resolved;
+		if (!resolved.healthy(this)) {
+			resolved.figures.unhealthy++;
+			this.engine.count(Main.backend_unhealthy);
+			this.#fetchError(`backend ${resolved.name}: unhealthy`);
+			return;
+		}
+		this.#phase = "connecting";
+		const timeout = resolved.definition.connectTimeoutSeconds ?? this.bereq.connectTimeout;
+		this.#cancel = resolved.connect(this, timeout, this.engine.parameters.remoteErrorHolddown, fresh);
+	}
+
+	onFail(reason: string): void {
+		if (this.#phase !== "connecting") return;
+		this.engine.count(reason.endsWith("busy") ? Main.backend_busy : Main.backend_fail);
+		this.#fetchError(reason);
+	}
+
+	onOpen(connection: BackendConnection, reused: boolean): void {
+		if (this.#phase !== "connecting") {
+			connection.backend.recycle(connection, this.engine.now());
+			return;
+		}
+		const { backend } = connection;
+		this.#connection = connection;
+		this.#reused = reused;
+		this.#sawBytes = false;
+		this.#text = "";
+		this.#phase = "head";
+		this.engine.count(reused ? Main.backend_reuse : Main.backend_conn);
+		this.engine.count(Main.backend_req);
+		backend.figures.req++;
+		const now = this.engine.now();
+		this.vslLog.timestamp("Connected", now);
+		const { host, port } = backend.address;
+		this.vslLog.add(
+			Tag.BackendOpen,
+			`${connection.fd} ${backend.name} ${host} ${port} ${this.connection.localIp.text} ${(connection.socket as { localPort?: number } | undefined)?.localPort ?? 0} ${reused ? "reuse" : "connect"}`,
+		);
+		if (!this.bereq.fields.has("host")) this.bereq.setHeader("host", "Host", backend.definition.hostHeader);
+		const body = this.#requestBody;
+		const { fields } = this.bereq;
+		if (body !== undefined && body.length === undefined) {
+			fields.unset("content-length");
+			fields.set("Transfer-Encoding", "chunked");
+		} else if (body === undefined && fields.has("transfer-encoding")) fields.unset("transfer-encoding");
+		const head = `${this.bereq.method} ${this.bereq.url} HTTP/1.1\r\n${fields.text()}\r\n`;
+		this.#requestBytes.header = head.length;
+		connection.write(Buffer.from(head, "latin1"));
+		if (body !== undefined) {
+			body.take(this);
+			this.#bodySent = body.spent;
+		}
+		this.vslLog.timestamp("Bereq", this.engine.now());
+		this.#arm(
+			this.backend?.definition.firstByteTimeoutSeconds ?? this.bereq.firstByteTimeout,
+			"first byte timeout",
+		);
+	}
+
+	onRequestBody(piece: Uint8Array): boolean {
+		const connection = this.#connection;
+		if (connection === undefined) return false;
+		this.#bodySent = true;
+		this.#requestBytes.body += piece.length;
+		if (this.#requestBody?.length === undefined) {
+			connection.write(Buffer.from(chunkHead(piece.length), "latin1"));
+			connection.write(piece);
+			connection.write(Buffer.from("\r\n", "latin1"));
+		} else connection.write(piece);
+		return connection.waitingBytes > BACKEND_BACKLOG_BYTES;
+	}
+
+	onRequestBodyEnd(): void {
+		if (this.#requestBody?.length === undefined) this.#connection?.write(Buffer.from(LAST_CHUNK, "latin1"));
+	}
+
+	onDrain(): void {
+		this.#requestBody?.resume();
+	}
+
+	#arm(seconds: number, reason: string): void {
+		clearTimeout(this.#timer);
+		if (seconds <= 0) return;
+		this.#timer = setTimeout(() => this.#broken(reason), seconds * 1000);
+	}
+
+	// ── the answer ──────────────────────────────────────────────────────────────────────────
+
+	onData(bytes: Uint8Array): void {
+		this.#sawBytes = true;
+		if (this.#phase === "body") {
+			this.#bodyBytes(bytes);
+			return;
+		}
+		if (this.#phase !== "head") return;
+		const before = this.#text.length;
+		this.#text += Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length).toString("latin1");
+		let at = 0;
+		for (;;) {
+			const head = parseResponse(this.#text, at, this.bereq.method, this.engine.parameters.response);
+			if (head.kind === "more") {
+				if (at > 0) this.#text = this.#text.slice(at);
+				return;
+			}
+			if (head.kind === "bad") {
+				this.engine.count(Main.fetch_bad);
+				this.vslLog.add(Tag.Error, head.reason);
+				this.#fetchError(`http format error: ${head.reason}`);
+				return;
+			}
+			if (head.status >= 200) {
+				this.#responseBytes.header = head.end - at;
+				this.#onHead(head, bytes.subarray(head.end - before));
+				return;
+			}
+			if (head.status === 101 || ++this.#informational > INFORMATIONAL_LIMIT) {
+				this.engine.count(Main.fetch_1xx);
+				this.#fetchError(head.status === 101 ? "protocol switch without upgrade" : "too many 1xx answers");
+				return;
+			}
+			at = head.end;
+		}
+	}
+
+	#onHead(head: ResponseHead, rest: Uint8Array): void {
+		this.#head = head;
+		this.#text = "";
+		this.now = this.engine.now();
+		this.vslLog.timestamp("Beresp", this.now);
+		const fields = new FieldList(head.lines, head.keys);
+		const beresp = new BackendResponseFields(this, head.status, head.reason, head.proto, fields);
+		this.beresp = beresp;
+		fields.collect("cache-control");
+		fields.collect("vary");
+		beresp.logAll();
+		if (!fields.has("date")) beresp.append("Date", formatHttpDate(this.now));
+		const { framing } = head;
+		switch (framing.kind) {
+			case "chunked":
+				this.#decoder = new ChunkedDecoder();
+				this.engine.count(Main.fetch_chunked);
+				break;
+			case "length":
+				this.#left = framing.bytes;
+				this.engine.count(Main.fetch_length);
+				break;
+			case "eof":
+				this.engine.count(Main.fetch_eof);
+				break;
+			case "none":
+				this.engine.count(
+					this.bereq.method === "HEAD"
+						? Main.fetch_head
+						: head.status === 204
+							? Main.fetch_204
+							: head.status === 304
+								? Main.fetch_304
+								: Main.fetch_none,
+				);
+				break;
+		}
+		if (head.status === 304 && this.reason !== "pass" && !this.#revalidated()) {
+			this.#fetchError("304 response but not conditional fetch");
+			return;
+		}
+		if (this.reason === "pass") {
+			beresp.setLifetime(this.now - ageOf(fields), -1, 0, 0);
+			beresp.uncacheable = true;
+		} else {
+			const lifetime = initialLifetime(beresp.status, fields, this.now, this.engine.parameters);
+			beresp.setLifetime(lifetime.tOrigin, lifetime.ttl, lifetime.grace, lifetime.keep);
+			this.vslLog.add(
+				Tag.TTL,
+				`RFC ${lifetime.ttl.toFixed(0)} ${lifetime.grace.toFixed(0)} ${lifetime.keep.toFixed(0)} ${lifetime.tOrigin.toFixed(0)} ${this.now.toFixed(0)} ${fields.get("date") ?? ""} ${fields.get("expires") ?? ""} ${lifetime.source} cacheable`,
+			);
+			if (this.start.hitForMiss && this.#client !== undefined) this.vslLog.add(Tag.Debug, "hit-for-miss");
+		}
+		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
+		beresp.filters = gzipped && this.engine.parameters.gzipSupport ? "testgunzip" : "";
+		if (this.#serveStaleInstead(beresp.status)) return;
+		this.#afterResponse(this.call("vcl_backend_response"), rest);
+	}
+
+	/** RFC 9111 §4.3.4: a 304 to our question freshens the stored answer. */
+	#revalidated(): boolean {
+		const { stale } = this.start;
+		if (stale === undefined || stale.status !== 200 || stale.body.kind !== "stored") return false;
+		if (!this.bereq.fields.has("if-none-match") && !this.bereq.fields.has("if-modified-since")) return false;
+		const { beresp } = this;
+		const fresh = beresp.fields.copy();
+		fresh.unset("content-encoding");
+		fresh.unset("content-length");
+		const merged = stale.fields.copy();
+		for (const key of new Set(fresh.keys)) merged.unset(key);
+		for (let index = 0; index < fresh.keys.length; index++) {
+			const key = fresh.keys[index]!;
+			merged.append(fresh.lines[index]!.slice(0, key.length), fresh.get(key)!);
+		}
+		beresp.fields = merged;
+		beresp.was304 = true;
+		beresp.setStatus(200);
+		beresp.reason = stale.reason;
+		return true;
+	}
+
+	/** RFC 5861 §4: an error answer while a stale one may still be used (stale-if-error). */
+	#serveStaleInstead(status: number): boolean {
+		const { stale } = this.start;
+		if (status < 500 || stale === undefined) return false;
+		const allowed = staleIfError(stale.fields);
+		if (allowed <= 0 || stale.tOrigin + stale.ttl + allowed < this.now) return false;
+		this.vslLog.add(Tag.Error, `stale-if-error=${allowed}: the stored answer is used instead of ${status}`);
+		this.#giveStale(stale);
+		return true;
+	}
+
+	#giveStale(stale: Answer): void {
+		this.#stop("stale-if-error");
+		this.answer = stale;
+		const client = this.#client;
+		this.#client = undefined;
+		client?.onAnswer(stale, this);
+		this.#release();
+		this.#finish();
+	}
+
+	#afterResponse(action: ReturnType<Task["call"]>, rest: Uint8Array): void {
+		switch (action.kind) {
+			case "deliver":
+				break;
+			case "pass":
+				this.#hitForPassSeconds = action.durationSeconds ?? this.beresp.ttl;
+				this.beresp.uncacheable = true;
+				break;
+			case "retry":
+				this.#retry();
+				return;
+			case "error":
+				this.#closeConnection("error");
+				this.#error(action.status, action.reason);
+				return;
+			default:
+				this.#abandon();
+				return;
+		}
+		this.#prepare();
+		if (rest.length > 0 && this.#phase === "body") this.#bodyBytes(rest);
+		else if (this.#head?.framing.kind === "none" && this.#phase === "body") this.#bodyWhole();
+		// Whatever was wrong with the first bytes is known by now: a lie found here still becomes a 503.
+		if (this.#phase === "body" && this.beresp.doStream) this.#announce();
+	}
+
+	/** Decides what becomes of the answer and makes the object's head. */
+	#prepare(): void {
+		const { beresp, engine } = this;
+		this.vslLog.timestamp("Process", engine.now());
+		const { parameters } = engine;
+		const vary = varySpecification(
+			beresp.fields.joined("vary"),
+			this.#client?.req.fields ?? this.start.client.req.fields,
+		);
+		if (vary === undefined && this.reason !== "pass") beresp.uncacheable = true;
+		this.#cacheable = !beresp.uncacheable && this.reason !== "pass" && vary !== undefined;
+		const fields =
+			this.reason === "pass" || beresp.uncacheable
+				? privateFields(beresp.fields)
+				: storedFields(beresp.fields);
+		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
+		const gunzip = gzipped && beresp.doGunzip && parameters.gzipSupport;
+		const gzip = !gzipped && beresp.doGzip && parameters.gzipSupport && !fields.has("content-encoding");
+		if (gunzip) {
+			fields.unset("content-encoding");
+			weaken(fields);
+		}
+		if (gzip) {
+			fields.set("Content-Encoding", "gzip");
+			const old = fields.joined("vary");
+			if (old === undefined || !/accept-encoding/i.test(old))
+				fields.set("Vary", old === undefined ? "Accept-Encoding" : `${old}, Accept-Encoding`);
+			weaken(fields);
+		}
+		if (gunzip || gzip) {
+			fields.unset("content-length");
+			beresp.doStream = false;
+		}
+		this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
+		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
+		const { framing } = this.#head!;
+		const lifetime = beresp.ttl + beresp.grace + beresp.keep;
+		const transient = !this.#cacheable || lifetime < parameters.shortlived;
+		if (beresp.uncacheable && this.reason !== "pass") engine.count(Main.beresp_uncacheable);
+		else if (transient && this.#cacheable) engine.count(Main.beresp_shortlived);
+		const storage = transient ? "Transient" : (beresp.storage?.name ?? engine.storages[0]?.name ?? "s0");
+		this.vslLog.add(Tag.Storage, `malloc ${storage}`);
+		this.#stream = new BodyStream(this.#cacheable || !beresp.doStream);
+		this.#wireStream();
+		let length = framing.kind === "length" && !gunzip && !gzip ? framing.bytes : undefined;
+		if (framing.kind === "none") length = 0;
+		if (length !== undefined && length > engine.heldLimitBytes) this.#tooLarge();
+		this.answer = {
+			status: beresp.status % 1000,
+			reason: beresp.reason,
+			proto: beresp.proto,
+			fields,
+			logText: undefined,
+			vxid: this.xid,
+			tOrigin: beresp.tOrigin,
+			ttl: beresp.ttl,
+			grace: beresp.grace,
+			keep: beresp.keep,
+			insertedAt: this.now,
+			uncacheable: beresp.uncacheable,
+			gzip: gzip || (gzipped && !gunzip),
+			body: { kind: "stream", stream: this.#stream, length },
+			storage,
+			vary: vary ?? "",
+		};
+		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
+		this.#phase = "body";
+		const mode = { chunked: "2 chunked", length: "3 length", eof: "4 eof", none: "0 none" }[framing.kind];
+		this.vslLog.add(Tag.Fetch_Body, `${mode} ${beresp.doStream ? "stream" : "-"}`);
+		if (beresp.was304) {
+			const { stale } = this.start;
+			if (stale?.body.kind === "stored") {
+				const { object } = stale.body;
+				if (engine.arena.pin(object)) {
+					this.#stream.push(Uint8Array.from(object.body));
+					engine.arena.unpin(object);
+				} else this.#fetchError("the stale object went away while it was revalidated");
+			}
+		}
+		if (framing.kind !== "none")
+			this.#arm(
+				this.backend?.definition.betweenBytesTimeoutSeconds ?? this.bereq.betweenBytesTimeout,
+				"between bytes timeout",
+			);
+	}
+
+	#transform: "gzip" | "gunzip" | undefined;
+
+	#wireStream(): void {
+		const stream = this.#stream;
+		stream.pause = () => {
+			clearTimeout(this.#timer);
+			this.#connection?.socket?.pause();
+		};
+		stream.resume = () => {
+			this.#connection?.socket?.resume();
+			this.#arm(this.bereq.betweenBytesTimeout, "between bytes timeout");
+		};
+		stream.abandoned = () => {
+			if (!this.#cacheable && this.#announced) this.#stop("nobody reads");
+		};
+	}
+
+	/** The object cannot be held: it is passed on, never stored, never cut. */
+	#tooLarge(): void {
+		if (!this.#cacheable) return;
+		this.#cacheable = false;
+		this.joinable = false;
+		this.vslLog.add(Tag.Error, "object is larger than the store can hold: passed, not stored");
+		this.#unregister();
+		if (this.beresp.doStream) this.#stream.stopKeeping();
+	}
+
+	#insertMarker(): void {
+		const { beresp, engine } = this;
+		const seconds = this.#hitForPassSeconds >= 0 ? this.#hitForPassSeconds : beresp.ttl;
+		if (seconds <= 0) return;
+		const vary = varySpecification(beresp.fields.joined("vary"), this.start.client.req.fields) ?? "";
+		engine.arena.insert(
+			{
+				key: this.key,
+				vary,
+				head: "HTTP/1.1 200 OK\r\n",
+				tOrigin: beresp.tOrigin,
+				ttl: seconds,
+				grace: 0,
+				keep: 0,
+				insertedAt: this.now,
+				flags: (this.#hitForPassSeconds >= 0 ? Flag.hitForPass : Flag.hitForMiss) | Flag.transient,
+				vxid: this.xid,
+				ban: engine.bans.newest,
+				storage: 0,
+			},
+			[],
+		);
+	}
+
+	#bodyBytes(bytes: Uint8Array): void {
+		const head = this.#head!;
+		this.#responseBytes.body += bytes.length;
+		switch (head.framing.kind) {
+			case "length": {
+				const take = Math.min(this.#left, bytes.length);
+				this.#left -= take;
+				this.#push(bytes.subarray(0, take));
+				if (take < bytes.length) this.#tooLong();
+				if (this.#left === 0) this.#bodyWhole();
+				break;
+			}
+			case "chunked": {
+				const end = this.#decoder!.push(bytes, 0, (data) => this.#push(data));
+				if (typeof end === "string") {
+					this.#broken(`chunked encoding error: ${end}`);
+					return;
+				}
+				if (this.#decoder!.done) {
+					if (end < bytes.length) this.#tooLong();
+					this.#bodyWhole();
+				}
+				break;
+			}
+			case "eof":
+				this.#push(bytes);
+				break;
+			case "none":
+				this.#tooLong();
+				this.#bodyWhole();
+				break;
+		}
+		if (this.#phase === "body")
+			this.#arm(
+				this.backend?.definition.betweenBytesTimeoutSeconds ?? this.bereq.betweenBytesTimeout,
+				"between bytes timeout",
+			);
+	}
+
+	#push(bytes: Uint8Array): void {
+		if (bytes.length === 0) return;
+		this.#stream.push(bytes);
+		if (this.#cacheable && this.#stream.bytes > this.engine.heldLimitBytes) this.#tooLarge();
+	}
+
+	/** More came than was announced: the answer stands, the connection is not trusted any further. */
+	#tooLong(): void {
+		this.#junk = true;
+		this.vslLog.add(Tag.Error, "backend sent more than the announced body");
+	}
+
+	onClose(): void {
+		if (this.#phase === "body" && this.#head?.framing.kind === "eof") {
+			this.#bodyWhole();
+			return;
+		}
+		if (this.#phase === "head" && this.#reused && !this.#sawBytes && !this.#bodySent) {
+			// The backend closed an idle connection just as we wrote: that is no answer yet, ask again.
+			this.engine.count(Main.backend_retry);
+			clearTimeout(this.#timer);
+			this.vslLog.add(Tag.BackendClose, `${this.#connection?.fd ?? -1} ${this.backend?.name ?? ""} close`);
+			this.#dropConnection();
+			this.#connect(true);
+			return;
+		}
+		this.#broken(
+			this.#phase === "head"
+				? this.#sawBytes
+					? "HTC eof (-1)"
+					: "HTC eof (-1)"
+				: "straight insufficient bytes",
+		);
+	}
+
+	/** The backend or the connection failed after the request was sent. */
+	#broken(reason: string): void {
+		if (this.#phase === "done") return;
+		if (this.#phase === "body" && this.#announced) {
+			this.vslLog.add(Tag.FetchError, reason);
+			this.engine.count(Main.fetch_failed);
+			this.#closeConnection("broken");
+			this.#stream.fail();
+			this.#unregister();
+			this.#release();
+			this.#finish();
+			return;
+		}
+		this.#fetchError(reason);
+	}
+
+	/** Nothing has reached a client yet: the VCL decides what it gets. */
+	#fetchError(reason: string): void {
+		this.vslLog.add(Tag.FetchError, reason);
+		this.engine.count(Main.fetch_failed);
+		this.#closeConnection(reason);
+		const { stale } = this.start;
+		if (stale !== undefined && stale.body.kind === "stored") {
+			const allowed = staleIfError(stale.fields);
+			if (allowed > 0 && stale.tOrigin + stale.ttl + allowed > this.engine.now()) {
+				this.#giveStale(stale);
+				return;
+			}
+		}
+		this.#error(503, "Backend fetch failed");
+	}
+
+	#error(status: number, reason: string | null): void {
+		this.#closeConnection("error");
+		this.now = this.engine.now();
+		this.vslLog.timestamp("Error", this.now);
+		const fields = new FieldList();
+		const beresp = new BackendResponseFields(
+			this,
+			status,
+			reason ?? reasonPhrase(status),
+			"HTTP/1.1",
+			fields,
+		);
+		this.beresp = beresp;
+		beresp.logStart();
+		beresp.append("Date", formatHttpDate(this.now));
+		beresp.append("Server", "Varnish");
+		// With clients waiting, the error answers them all, so that they do not queue up for a dead backend.
+		if (this.waiters.length > 0) beresp.setLifetime(this.now, 1, 5, 5);
+		else beresp.setLifetime(this.now, 0, 0, 0);
+		if (this.reason === "pass") beresp.uncacheable = true;
+		const action = this.call("vcl_backend_error");
+		switch (action.kind) {
+			case "deliver":
+				break;
+			case "retry":
+				this.#retry();
+				return;
+			default:
+				this.#abandon();
+				return;
+		}
+		const bytes = Buffer.from(beresp.body, "latin1");
+		this.#cacheable = !beresp.uncacheable && beresp.ttl > 0;
+		beresp.fields.set("Content-Length", String(bytes.length));
+		this.answer = {
+			status: beresp.status % 1000,
+			reason: beresp.reason,
+			proto: "HTTP/1.1",
+			fields: beresp.fields,
+			logText: undefined,
+			vxid: this.xid,
+			tOrigin: beresp.tOrigin,
+			ttl: beresp.ttl,
+			grace: beresp.grace,
+			keep: beresp.keep,
+			insertedAt: this.now,
+			uncacheable: beresp.uncacheable,
+			gzip: false,
+			body: { kind: "bytes", bytes },
+			storage: "Transient",
+			vary: "",
+		};
+		if (this.#cacheable) this.#store([bytes]);
+		this.vslLog.add(Tag.Length, String(bytes.length));
+		this.#announce();
+		this.#finish();
+	}
+
+	#retry(): void {
+		const body = this.#requestBody;
+		this.#closeConnection("retry");
+		if (this.retries >= this.engine.parameters.maxRetries) {
+			this.vslLog.add(Tag.VCL_Error, "Too many retries, delivering 503");
+			if (this.method === "vcl_backend_error") this.#abandon();
+			else this.#error(503, "Too many retries");
+			return;
+		}
+		if (body?.spent) {
+			this.vslLog.add(Tag.VCL_Error, "Request body not cached, cannot retry");
+			this.#abandon();
+			return;
+		}
+		body?.leave(this);
+		this.vslLog.timestamp("Retry", this.engine.now());
+		const next = new FetchTask(this.engine, this.start, this);
+		this.vslLog.add(Tag.Link, `bereq ${next.xid} retry`);
+		this.#client?.fetchReplaced(next);
+		this.#client = undefined;
+		this.#phase = "done";
+		this.vcl.busy--;
+		this.vslLog.end();
+		next.run();
+	}
+
+	#abandon(): void {
+		this.#closeConnection("abandon");
+		const client = this.#client;
+		this.#client = undefined;
+		this.#unregister();
+		this.#phase = "done";
+		client?.onFetchFailed();
+		this.#release();
+		this.#finish();
+	}
+
+	// ── the end ─────────────────────────────────────────────────────────────────────────────
+
+	#bodyWhole(): void {
+		clearTimeout(this.#timer);
+		const head = this.#head!;
+		const connection = this.#connection;
+		if (connection !== undefined) {
+			this.#connection = undefined;
+			const kept = head.keepAlive && !this.#junk && !this.#requestPending();
+			const { fd } = connection;
+			const recycled = kept && connection.backend.recycle(connection, this.engine.now());
+			if (!kept) connection.backend.discard(connection);
+			if (recycled) this.engine.count(Main.backend_recycle);
+			this.vslLog.add(Tag.BackendClose, `${fd} ${connection.backend.name} ${recycled ? "recycle" : "close"}`);
+		}
+		if (!this.#applyTransform()) return;
+		this.vslLog.timestamp("BerespBody", this.engine.now());
+		this.vslLog.add(Tag.Length, String(this.#stream.bytes));
+		if (this.#cacheable) this.#store(this.#stream.pieces);
+		const announced = this.#announced;
+		this.#phase = "done";
+		this.#stream.finish();
+		if (!announced) this.#announce();
+		this.#unregister();
+		this.#release();
+		this.#finish();
+	}
+
+	#requestPending(): boolean {
+		return this.#requestBody !== undefined && !this.#requestBody.ended;
+	}
+
+	/** gzip, gunzip and the check of gzip bodies; false when the body is not what it says. */
+	#applyTransform(): boolean {
+		const transform = this.#transform;
+		const check =
+			transform === undefined &&
+			this.answer?.gzip === true &&
+			this.#stream.keeping &&
+			!this.beresp.was304 &&
+			this.bereq.method !== "HEAD" &&
+			this.engine.parameters.gzipSupport;
+		if (transform === undefined && !check) return true;
+		const whole = Buffer.concat(this.#stream.pieces);
+		if (whole.length === 0) return true;
+		try {
+			if (transform === "gzip") {
+				this.engine.count(Main.n_gzip);
+				const packed = gzipSync(whole, { level: this.engine.parameters.gzipLevel });
+				this.vslLog.add(Tag.Gzip, `G F - ${whole.length} ${packed.length} 80 80 ${packed.length * 8}`);
+				this.#replaceBody(packed);
+				return true;
+			}
+			const plain = gunzipSync(whole, { maxOutputLength: UNPACK_LIMIT_BYTES });
+			this.vslLog.add(
+				Tag.Gzip,
+				`${transform === "gunzip" ? "U" : "u"} F - ${whole.length} ${plain.length} 80 80 ${whole.length * 8}`,
+			);
+			this.engine.count(transform === "gunzip" ? Main.n_gunzip : Main.n_test_gunzip);
+			if (transform === "gunzip") this.#replaceBody(plain);
+			return true;
+		} catch (error) {
+			this.#broken(`Invalid Gzip input: ${error instanceof Error ? error.message : error}`);
+			return false;
+		}
+	}
+
+	#replaceBody(bytes: Uint8Array): void {
+		const stream = new BodyStream(true);
+		stream.push(bytes);
+		this.#stream = stream;
+		this.answer = { ...this.answer!, body: { kind: "stream", stream, length: bytes.length } };
+	}
+
+	#store(pieces: readonly Uint8Array[]): void {
+		const { engine } = this;
+		const answer = this.answer!;
+		if (ageAt(answer, this.now).kind === "expired" && !(answer.ttl + answer.grace + answer.keep > 0)) return;
+		let length = 0;
+		for (const piece of pieces) length += piece.length;
+		const { fields } = answer;
+		if (this.bereq.method !== "HEAD" && !fields.has("content-length"))
+			fields.append("Content-Length", String(length));
+		const transient = answer.storage === "Transient";
+		const stored = engine.arena.insert(
+			{
+				key: this.key,
+				vary: answer.vary,
+				head: headText(answer),
+				tOrigin: answer.tOrigin,
+				ttl: answer.ttl,
+				grace: answer.grace,
+				keep: answer.keep,
+				insertedAt: answer.insertedAt,
+				flags: (answer.gzip ? Flag.gzip : 0) | (transient ? Flag.transient : 0),
+				vxid: this.xid,
+				ban: this.#banAtStart,
+				storage: Math.max(
+					0,
+					engine.storages.findIndex((storage) => storage.name === answer.storage),
+				),
+			},
+			pieces,
+		);
+		if (stored === undefined) {
+			this.vslLog.add(Tag.Error, "Could not get storage");
+			return;
+		}
+		// What this one replaces would never be looked at again.
+		for (const other of engine.arena.lookup(this.key))
+			if (other.vxid !== this.xid && other.vary === answer.vary && other.insertedAt <= answer.insertedAt)
+				engine.arena.remove(other);
+	}
+
+	readonly #banAtStart = this.engine.bans.newest;
+
+	/** Gives the answer to the client that asked, and lets those who wait look again. */
+	#announce(): void {
+		if (this.#announced) return;
+		this.#announced = true;
+		const answer = this.answer!;
+		this.joinable = this.#cacheable && this.#phase !== "done";
+		const client = this.#client;
+		this.#client = undefined;
+		client?.onAnswer(answer, this);
+		if (answer.body.kind === "stream" && client === undefined && !this.#cacheable && this.#phase !== "done") {
+			this.#stop("nobody reads");
+			return;
+		}
+		if (!this.joinable) this.#unregister();
+		this.#release();
+	}
+
+	#release(): void {
+		for (const waiter of this.waiters.splice(0)) {
+			this.engine.count(Main.busy_wakeup);
+			waiter.wake();
+		}
+	}
+
+	#dropConnection(): void {
+		const connection = this.#connection;
+		this.#connection = undefined;
+		if (connection !== undefined) connection.backend.discard(connection);
+	}
+
+	#closeConnection(_why: string): void {
+		clearTimeout(this.#timer);
+		if (this.#phase === "connecting") this.#cancel();
+		const connection = this.#connection;
+		if (connection !== undefined) {
+			this.vslLog.add(Tag.BackendClose, `${connection.fd} ${connection.backend.name} close`);
+			this.#dropConnection();
+		}
+		if (this.#phase !== "done") this.#phase = "idle";
+	}
+
+	/** Ends without an answer: nobody is left who wants it. */
+	#stop(why: string): void {
+		this.#closeConnection(why);
+		if (this.#phase === "done") return;
+		this.#stream.fail();
+		this.#unregister();
+		this.#finish();
+	}
+
+	#finished = false;
+	#finish(): void {
+		if (this.#finished) return;
+		this.#finished = true;
+		clearTimeout(this.#timer);
+		this.#phase = "done";
+		this.#unregister();
+		this.#requestBody?.leave(this);
+		const sent = this.#requestBytes;
+		const got = this.#responseBytes;
+		if (this.backend !== undefined) {
+			const { figures } = this.backend;
+			figures.bereqHeader += sent.header;
+			figures.bereqBody += sent.body;
+			figures.berespHeader += got.header;
+			figures.berespBody += got.body;
+		}
+		this.vslLog.add(
+			Tag.BereqAcct,
+			`${sent.header} ${sent.body} ${sent.header + sent.body} ${got.header} ${got.body} ${got.header + got.body}`,
+		);
+		this.vcl.busy--;
+		this.vslLog.end();
+	}
+}
+
+/** A strong validator no longer holds for a body that was recoded (RFC 9110 §8.8.1). */
+export function weaken(fields: FieldList): void {
+	const etag = fields.get("etag");
+	if (etag !== undefined && !etag.startsWith("W/")) fields.set("ETag", `W/${etag}`);
+}
+
+export const linkRecord = (xid: number, reason: FetchReason) => record(Tag.Link, `bereq ${xid} ${reason}`);

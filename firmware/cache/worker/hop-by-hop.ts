@@ -1,0 +1,51 @@
+/** Which header fields go on to a backend and which into the store (varnishd's filter table; RFC 9110 §7.6.1). */
+import { type FieldList, listMembers } from "../http/headers.ts";
+
+const hop = [
+	"connection",
+	"keep-alive",
+	"te",
+	"trailer",
+	"transfer-encoding",
+	"upgrade",
+	"http2-settings",
+	"proxy-connection",
+];
+const towardsBackend = new Set([...hop, "accept-ranges", "expect"]);
+const towardsBackendForCache = new Set([
+	...towardsBackend,
+	"range",
+	"if-modified-since",
+	"if-none-match",
+	"if-match",
+	"if-range",
+	"if-unmodified-since",
+	"cache-control",
+	"content-range",
+	"proxy-authenticate",
+	"proxy-authorization",
+]);
+const towardsPrivate = new Set([...hop, "age"]);
+const towardsStore = new Set([
+	...towardsPrivate,
+	"accept-ranges",
+	"content-range",
+	"proxy-authenticate",
+	"proxy-authorization",
+	"range",
+]);
+
+function filtered(fields: FieldList, dropped: ReadonlySet<string>): FieldList {
+	const copy = fields.copy();
+	const connection = fields.joined("connection");
+	const named = connection === undefined ? undefined : new Set(listMembers(connection));
+	copy.filter(
+		(key) => !dropped.has(key) && (named === undefined || !named.has(key) || key === "cache-control"),
+	);
+	return copy;
+}
+
+export const passFields = (fields: FieldList) => filtered(fields, towardsBackend);
+export const fetchFields = (fields: FieldList) => filtered(fields, towardsBackendForCache);
+export const privateFields = (fields: FieldList) => filtered(fields, towardsPrivate);
+export const storedFields = (fields: FieldList) => filtered(fields, towardsStore);

@@ -1,0 +1,273 @@
+/** A worker process: it serves clients. Everything it needs to know comes from the manager over the channel. */
+import { readFileSync } from "node:fs";
+import { setPayloadLimit } from "../log/records.ts";
+import { Ring } from "../log/ring.ts";
+import { shownTags, Tag, type TagName } from "../log/tags.ts";
+import { Arena } from "../store/arena.ts";
+import { BanList, parseBan } from "../store/bans.ts";
+import { compileVcl } from "../vcl/compile.ts";
+import { formatFailure } from "../vcl/diagnostic.ts";
+import type { Stevedore, VclHost } from "../vcl/runtime.ts";
+import { Backend } from "./backend.ts";
+import { openControlPage } from "./control.ts";
+import { type ActiveVcl, Engine } from "./engine.ts";
+import { Listeners } from "./listeners.ts";
+import { BanLurker } from "./lurker.ts";
+import { workerParameters } from "./parameters.ts";
+import type { BanMessage, FromWorker, Setup, ToWorker, VclText } from "./wire.ts";
+
+/** Milliseconds between looks at the clocks of sessions and idle backend connections. */
+const SWEEP_MS = 250;
+const REPORT_MS = 100;
+
+const send = (message: FromWorker) => {
+	if (process.connected) process.send!(message);
+};
+
+class Storage implements Stevedore {
+	readonly name: string;
+	readonly happy = true;
+	readonly #arena: Arena;
+	constructor(name: string, arena: Arena) {
+		this.name = name;
+		this.#arena = arena;
+	}
+	get freeSpaceBytes(): number {
+		return Math.max(0, this.#arena.figures().spaceBytes);
+	}
+	get usedSpaceBytes(): number {
+		return this.#arena.figures().bytes;
+	}
+}
+
+class Worker {
+	readonly #engine: Engine;
+	readonly #ring: Ring;
+	readonly #bans: BanList;
+	readonly #arena: Arena;
+	readonly #vcls = new Map<string, ActiveVcl>();
+	readonly #backends = new Map<string, Backend[]>();
+	readonly #listeners: Listeners;
+	readonly #lurker: BanLurker;
+	readonly #setup: Setup;
+
+	constructor(setup: Setup) {
+		this.#setup = setup;
+		const control = openControlPage(setup.controlPath);
+		this.#arena = Arena.open(setup.storePath, setup.storeBytes, setup.worker);
+		this.#ring = new Ring(Bun.mmap(setup.logPath, { shared: true }), control.ring, setup.worker);
+		this.#bans = new BanList();
+		this.#bans.setNewest(control.bans[0]!);
+		this.#engine = new Engine({
+			arena: this.#arena,
+			bans: this.#bans,
+			log: this.#ring,
+			counters: control.counters(setup.worker),
+			transactions: control.transactions,
+			parameters: workerParameters(setup.parameters),
+			identity: setup.identity,
+			hostname: setup.hostname,
+			storages: [
+				...setup.storages.map(({ name }) => new Storage(name, this.#arena)),
+				new Storage("Transient", this.#arena),
+			],
+			publishBan: (tests, text, now) => {
+				const number = Atomics.add(control.bans, 0, 1) + 1;
+				this.#bans.add(number, now, tests, text, true);
+				send({
+					kind: "ban",
+					ban: { number, addedAt: now, words: text.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [] },
+				});
+			},
+		});
+		this.#engine.cacheStatus = setup.cacheStatus;
+		this.#listeners = new Listeners(this.#engine);
+		this.#lurker = new BanLurker(this.#engine);
+		setInterval(() => this.#sweep(), SWEEP_MS);
+		setInterval(() => this.#report(), REPORT_MS);
+		if (setup.worker === 0) this.#lurker.run();
+	}
+
+	#sweep(): void {
+		const now = this.#engine.now();
+		this.#listeners.checkTimes(now * 1000);
+		for (const backends of this.#backends.values())
+			for (const backend of backends) backend.closeIdle(now - this.#engine.parameters.backendIdleTimeout);
+		this.#arena.expire(now);
+	}
+
+	#report(): void {
+		const backends: Record<string, Record<string, number>> = {};
+		for (const [vcl, list] of this.#backends)
+			for (const backend of list) backends[`${vcl}.${backend.name}`] = { ...backend.figures };
+		send({
+			kind: "report",
+			report: {
+				backends,
+				sessions: this.#engine.sessionCount,
+				bans: { tested: this.#bans.tested, testsTested: this.#bans.testsTested },
+				oldestBan: this.#lurker.oldest,
+				completedBans: this.#bans.all.filter((ban) => ban.completed).map((ban) => ban.number),
+				logRecords: this.#ring.written,
+				logFlushes: this.#ring.flushes,
+				logCycles: this.#ring.cycles,
+				busy: Object.fromEntries([...this.#vcls].map(([name, vcl]) => [name, vcl.busy])),
+			},
+		});
+	}
+
+	async handle(message: Exclude<ToWorker, { kind: "setup" }>): Promise<unknown> {
+		switch (message.kind) {
+			case "parameters":
+				this.#engine.parameters = workerParameters(message.parameters);
+				setPayloadLimit(Number(message.parameters["vsl_reclen"]));
+				this.#ring.immediate = this.#engine.parameters.synchronousLog;
+				shownTags.fill(1);
+				for (const name of message.hiddenTags) shownTags[Tag[name as TagName]] = 0;
+				return undefined;
+			case "load":
+				this.#load(message.vcl);
+				return undefined;
+			case "use": {
+				const vcl = this.#vcls.get(message.name);
+				if (vcl === undefined) throw new Error(`no VCL ${message.name}`);
+				this.#engine.active = vcl;
+				return undefined;
+			}
+			case "label": {
+				const vcl = this.#vcls.get(message.name);
+				if (vcl === undefined) throw new Error(`no VCL ${message.name}`);
+				this.#engine.labels.set(message.label, vcl);
+				return undefined;
+			}
+			case "discard":
+				this.#discard(message.name);
+				return undefined;
+			case "listen":
+				return this.#listeners.open(message.listeners);
+			case "ban":
+				this.#addBan(message.ban);
+				return undefined;
+			case "health": {
+				const backend = this.#backends.get(message.vcl)?.find(({ name }) => name === message.backend);
+				if (backend !== undefined) {
+					backend.admin = message.admin;
+					backend.probeHealthy = message.probeHealthy;
+					backend.changedAt = message.changedAt;
+				}
+				return undefined;
+			}
+			case "report":
+				this.#report();
+				return undefined;
+			case "stop":
+				this.#ring.flush();
+				process.exit(0);
+		}
+	}
+
+	#addBan(ban: BanMessage): void {
+		if (this.#bans.all.some(({ number }) => number === ban.number)) return;
+		const parsed = parseBan(ban.words);
+		if (parsed.ok) this.#bans.add(ban.number, ban.addedAt, parsed.tests, parsed.text, true);
+		this.#lurker.wake();
+	}
+
+	#load(text: VclText): void {
+		const compiled = compileVcl(text.source, {
+			name: text.sourceName,
+			include: ({ name, glob }) => ({ ok: true, files: text.includes[`${name}\0${glob}`] ?? [] }),
+			resolve: (name) => ({ ok: true, addresses: text.hosts[name] ?? [] }),
+			stevedores: text.stevedores,
+			labels: text.labels,
+			unusedIsError: text.unusedIsError,
+		});
+		if (!compiled.ok) throw new Error(formatFailure(compiled.error));
+		const engine = this.#engine;
+		const backends: Backend[] = [];
+		const host: VclHost = {
+			backend: (definition) => {
+				const known = backends.find(({ name }) => name === definition.name);
+				if (known !== undefined) return known;
+				const backend = new Backend(text.name, definition, engine.now());
+				backend.probeHealthy =
+					definition.probe === null || definition.probe.initial >= definition.probe.threshold;
+				backends.push(backend);
+				return backend;
+			},
+			stevedore: (name) => engine.storages.find((storage) => storage.name === name) ?? null,
+			identity: this.#setup.identity,
+			hostname: this.#setup.hostname,
+			readFile: (path) => {
+				try {
+					return readFileSync(path, "latin1");
+				} catch {
+					return null;
+				}
+			},
+			fileExists: (path) => {
+				try {
+					readFileSync(path);
+					return true;
+				} catch {
+					return false;
+				}
+			},
+			getenv: (name) => process.env[name] ?? null,
+			syslog: (_priority, line) => console.error(line),
+			resolveName: () => null,
+			random: Math.random,
+			clock: () => engine.now(),
+			log: () => {},
+		};
+		const loaded = compiled.vcl.link(host);
+		const started = loaded.init();
+		if (!started.ok) throw new Error(started.message);
+		this.#vcls.set(text.name, { name: text.name, loaded, busy: 0 });
+		this.#backends.set(text.name, backends);
+	}
+
+	#discard(name: string): void {
+		const vcl = this.#vcls.get(name);
+		this.#vcls.delete(name);
+		for (const [label, target] of this.#engine.labels)
+			if (target === vcl || label === name) this.#engine.labels.delete(label);
+		for (const backend of this.#backends.get(name) ?? []) backend.closeAll();
+		this.#backends.delete(name);
+		try {
+			vcl?.loaded.fini();
+		} catch {
+			// vcl_fini has nothing left to decide.
+		}
+	}
+}
+
+/** Runs until the manager says stop or goes away. */
+export async function workerMain(): Promise<number> {
+	let worker: Worker | undefined;
+	process.on("disconnect", () => process.exit(0));
+	process.on("SIGINT", () => {});
+	process.on("message", (message: ToWorker) => {
+		void (async () => {
+			if (message.kind === "setup") {
+				worker = new Worker(message.setup);
+				send({ kind: "ready" });
+				return;
+			}
+			const call = "call" in message ? message.call : undefined;
+			try {
+				const value = await worker?.handle(message);
+				if (call !== undefined) send({ kind: "done", call, error: undefined, value });
+			} catch (error) {
+				if (call !== undefined)
+					send({
+						kind: "done",
+						call,
+						error: error instanceof Error ? error.message : String(error),
+						value: undefined,
+					});
+			}
+		})();
+	});
+	return new Promise(() => {});
+}

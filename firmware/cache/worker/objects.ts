@@ -1,0 +1,56 @@
+/**
+ * The objects that this worker looked up lately, parsed. In front of the shared store: an entry is good as long
+ * as its shard's version stands, so a hit costs one map look-up and one atomic load.
+ */
+import type { Arena } from "../store/arena.ts";
+import { type Answer, answerOf } from "./answer.ts";
+
+/** Keys remembered. An entry holds parsed heads, about 1 to 2 KB; bodies stay in the store. */
+const ENTRY_LIMIT = 4096;
+
+export interface CachedKey {
+	readonly shard: number;
+	readonly version: number;
+	/** Newest first. */
+	readonly answers: readonly Answer[];
+}
+
+export class Objects {
+	readonly #arena: Arena;
+	readonly #storageNames: readonly string[];
+	/** Two generations: when the young one is full it becomes the old one, and the old one is forgotten. */
+	#young = new Map<string, CachedKey>();
+	#old = new Map<string, CachedKey>();
+
+	constructor(arena: Arena, storageNames: readonly string[]) {
+		this.#arena = arena;
+		this.#storageNames = storageNames;
+	}
+
+	find(key: string): CachedKey {
+		let entry = this.#young.get(key);
+		if (entry === undefined) {
+			entry = this.#old.get(key);
+			if (entry !== undefined) this.#remember(key, entry);
+		}
+		if (entry !== undefined && this.#arena.version(entry.shard) === entry.version) return entry;
+		const objects = this.#arena.lookup(key);
+		const shard = objects[0]?.shard ?? this.#arena.shardOf(key);
+		const fresh: CachedKey = {
+			shard,
+			version: objects[0]?.version ?? -1,
+			answers: objects.map((object) => answerOf(object, this.#storageNames)),
+		};
+		if (objects.length > 0) this.#remember(key, fresh);
+		else this.#young.delete(key);
+		return fresh;
+	}
+
+	#remember(key: string, entry: CachedKey): void {
+		if (this.#young.size >= ENTRY_LIMIT / 2) {
+			this.#old = this.#young;
+			this.#young = new Map();
+		}
+		this.#young.set(key, entry);
+	}
+}

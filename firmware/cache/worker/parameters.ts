@@ -1,0 +1,76 @@
+/** The parameters that the workers act on. Durations in seconds, sizes in bytes. */
+export interface Parameters {
+	readonly [name: string]: string | number | boolean;
+}
+
+export interface WorkerParameters {
+	defaultTtl: number;
+	defaultGrace: number;
+	defaultKeep: number;
+	clockSkew: number;
+	shortlived: number;
+	connectTimeout: number;
+	firstByteTimeout: number;
+	betweenBytesTimeout: number;
+	backendIdleTimeout: number;
+	timeoutIdle: number;
+	idleSendTimeout: number;
+	sendTimeout: number;
+	pipeTimeout: number;
+	pipeSessMax: number;
+	maxRestarts: number;
+	maxRetries: number;
+	rangeSupport: boolean;
+	gzipSupport: boolean;
+	gzipLevel: number;
+	remoteErrorHolddown: number;
+	preferIpv6: boolean;
+	banLurkerAge: number;
+	banLurkerSleep: number;
+	banLurkerBatch: number;
+	banCutoff: number;
+	/** Head limits of requests and responses. */
+	request: { readonly headBytes: number; readonly lineBytes: number; readonly headerLines: number };
+	response: { readonly headBytes: number; readonly lineBytes: number; readonly headerLines: number };
+	validateHeaders: boolean;
+	synchronousLog: boolean;
+}
+
+/** Reads the workers' view out of all parameters by name. */
+export function workerParameters(all: Parameters): WorkerParameters {
+	const number = (name: string) => Number(all[name]);
+	const flag = (name: string) => all[name] === true;
+	const bits = (name: string) => String(all[name] ?? "").split(",");
+	const headerLines = number("http_max_hdr");
+	return {
+		defaultTtl: number("default_ttl"),
+		defaultGrace: number("default_grace"),
+		defaultKeep: number("default_keep"),
+		clockSkew: number("clock_skew"),
+		shortlived: number("shortlived"),
+		connectTimeout: number("connect_timeout"),
+		firstByteTimeout: number("first_byte_timeout"),
+		betweenBytesTimeout: number("between_bytes_timeout"),
+		backendIdleTimeout: number("backend_idle_timeout"),
+		timeoutIdle: number("timeout_idle"),
+		idleSendTimeout: number("idle_send_timeout"),
+		sendTimeout: number("send_timeout"),
+		pipeTimeout: number("pipe_timeout"),
+		pipeSessMax: number("pipe_sess_max"),
+		maxRestarts: number("max_restarts"),
+		maxRetries: number("max_retries"),
+		rangeSupport: flag("http_range_support"),
+		gzipSupport: flag("http_gzip_support"),
+		gzipLevel: number("gzip_level"),
+		remoteErrorHolddown: number("backend_remote_error_holddown"),
+		preferIpv6: flag("prefer_ipv6"),
+		banLurkerAge: number("ban_lurker_age"),
+		banLurkerSleep: number("ban_lurker_sleep"),
+		banLurkerBatch: number("ban_lurker_batch"),
+		banCutoff: number("ban_cutoff"),
+		request: { headBytes: number("http_req_size"), lineBytes: number("http_req_hdr_len"), headerLines },
+		response: { headBytes: number("http_resp_size"), lineBytes: number("http_resp_hdr_len"), headerLines },
+		validateHeaders: bits("feature").includes("+validate_headers"),
+		synchronousLog: bits("debug").includes("+syncvsl"),
+	};
+}

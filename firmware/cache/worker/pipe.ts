@@ -1,0 +1,156 @@
+/** return (pipe): the bytes of both sides are passed on as they are until one of them ends. */
+import { FieldList } from "../http/headers.ts";
+import { Tag } from "../log/tags.ts";
+import type { BackendRequest, Director } from "../vcl/runtime.ts";
+import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
+import type { ClientTask } from "./client-task.ts";
+import { Main } from "./engine.ts";
+import { bereqTags, RequestFields } from "./messages.ts";
+import type { RequestBodyTaker } from "./request-body.ts";
+import { hashOf } from "./task.ts";
+
+/** Bytes that may wait for the slower side before the other is paused. */
+const BACKLOG_BYTES = 512 * 1024;
+
+class PipeRequest extends RequestFields implements BackendRequest {
+	backend: Director | null = null;
+	betweenBytesTimeout = 0;
+	connectTimeout: number;
+	firstByteTimeout = 0;
+	readonly isBgfetch = false;
+	readonly isHitmiss = false;
+	readonly isHitpass = false;
+	readonly retries = 0;
+	readonly uncacheable = true;
+	readonly time: number;
+	readonly xid: string;
+	readonly #task: ClientTask;
+
+	constructor(task: ClientTask, fields: FieldList, xid: number) {
+		super(task.req.method, task.req.url, "HTTP/1.1", fields, task.vslLog, bereqTags);
+		this.#task = task;
+		this.time = task.startedAt;
+		this.xid = String(xid);
+		this.connectTimeout = task.engine.parameters.connectTimeout;
+	}
+	get hash(): string {
+		return hashOf(this.#task.key);
+	}
+	unsetBody(): void {}
+}
+
+export class Pipe implements BackendUser, RequestBodyTaker {
+	readonly #task: ClientTask;
+	readonly #request: PipeRequest;
+	#connection: BackendConnection | undefined;
+	#backend: Backend | undefined;
+	#fromClient = 0;
+	#toClient = 0;
+	#headBytes = 0;
+	#over = false;
+
+	constructor(task: ClientTask) {
+		this.#task = task;
+		const fields = new FieldList(task.req.fields.lines, task.req.fields.keys);
+		fields.set("Connection", "close");
+		const xid = task.engine.nextTransaction();
+		fields.append("X-Varnish", String(xid));
+		this.#request = new PipeRequest(task, fields, xid);
+		this.#request.backend = task.req.backendHint ?? task.vcl.loaded.defaultBackend;
+		task.vslLog.add(Tag.Link, `bereq ${xid} pipe`);
+		task.bereq = this.#request;
+	}
+
+	run(): void {
+		const task = this.#task;
+		const { engine } = task;
+		const action = task.runPipe();
+		if (action.kind !== "pipe") {
+			task.afterPipe(action);
+			return;
+		}
+		const { pipeSessMax } = engine.parameters;
+		if (pipeSessMax > 0 && engine.counters[Main.n_pipe]! >= pipeSessMax) {
+			engine.count(Main.pipe_limited);
+			task.client.closeAfter("PIPE_OVERFLOW");
+			task.afterPipe({ kind: "synth", status: 503, reason: null });
+			return;
+		}
+		const backend = this.#request.backend?.resolve(task) ?? null;
+		if (!(backend instanceof Backend) || !backend.healthy(task)) {
+			task.afterPipe({ kind: "synth", status: 503, reason: null });
+			return;
+		}
+		this.#backend = backend;
+		engine.count(Main.s_pipe);
+		backend.connect(this, backend.definition.connectTimeoutSeconds ?? this.#request.connectTimeout, 0, true);
+	}
+
+	onFail(_reason: string): void {
+		this.#task.afterPipe({ kind: "synth", status: 503, reason: null });
+	}
+
+	onOpen(connection: BackendConnection): void {
+		this.#connection = connection;
+		const task = this.#task;
+		const { client, engine } = task;
+		engine.count(Main.n_pipe);
+		const head = `${this.#request.method} ${this.#request.url} HTTP/1.1\r\n${this.#request.fields.text()}\r\n`;
+		this.#headBytes = head.length;
+		connection.write(Buffer.from(head, "latin1"));
+		task.vslLog.timestamp("Pipe", engine.now());
+		// Whatever the body's framing was: from here on bytes are bytes. The part already decoded goes first.
+		task.body?.take(this);
+		client.takeOver(
+			(bytes) => {
+				this.#fromClient += bytes.length;
+				connection.write(bytes);
+				if (connection.waitingBytes > BACKLOG_BYTES) client.socket.pause();
+			},
+			() => connection.socket?.resume(),
+		);
+		client.onPipeEnd = () => this.#end("REM_CLOSE");
+	}
+
+	onRequestBody(piece: Uint8Array): boolean {
+		this.#fromClient += piece.length;
+		this.#connection?.write(piece);
+		return false;
+	}
+
+	onRequestBodyEnd(): void {}
+
+	onData(bytes: Uint8Array): void {
+		this.#toClient += bytes.length;
+		const { client } = this.#task;
+		client.emit("", bytes);
+		if (client.blocked) this.#connection?.socket?.pause();
+	}
+
+	onDrain(): void {
+		this.#task.client.socket.resume();
+	}
+
+	onClose(): void {
+		this.#end("TX_PIPE");
+	}
+
+	#end(reason: "TX_PIPE" | "REM_CLOSE"): void {
+		if (this.#over) return;
+		this.#over = true;
+		const task = this.#task;
+		const { engine, client } = task;
+		engine.count(Main.n_pipe, -1);
+		engine.count(Main.s_pipe_hdrbytes, client.headBytes);
+		engine.count(Main.s_pipe_in, this.#fromClient);
+		engine.count(Main.s_pipe_out, this.#toClient);
+		if (this.#backend !== undefined) {
+			this.#backend.figures.pipeHeader += this.#headBytes;
+			this.#backend.figures.pipeIn += this.#toClient;
+			this.#backend.figures.pipeOut += this.#fromClient;
+			if (this.#connection !== undefined) this.#backend.discard(this.#connection);
+		}
+		task.pipeDone(`${client.headBytes} ${this.#headBytes} ${this.#fromClient} ${this.#toClient}`);
+		client.finish(reason);
+	}
+}

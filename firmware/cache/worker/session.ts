@@ -1,0 +1,671 @@
+/**
+ * One client connection: bytes in, requests out, responses back in order.
+ *
+ * Responses made while received bytes are being worked on gather in one buffer and leave in one write. What the
+ * kernel does not take waits; while anything waits, no further request is read (a slow client costs what it
+ * asked for and no more).
+ */
+import type { Socket } from "bun";
+import { allocateBytes } from "../http/bytes.ts";
+import { ChunkedDecoder } from "../http/chunked.ts";
+import { parseRequest, type RequestHead } from "../http/request.ts";
+import { formatSeconds, record, Side } from "../log/records.ts";
+import { Tag } from "../log/tags.ts";
+import type { Connection, IpAddress, ProxyAttributes, Session } from "../vcl/runtime.ts";
+import { ClientTask } from "./client-task.ts";
+import { type Engine, Main } from "./engine.ts";
+import { RequestBody } from "./request-body.ts";
+
+/** The gathering buffer of the worker. A response that does not fit leaves in pieces. */
+const GATHER_BYTES = 256 * 1024;
+const gather = allocateBytes(GATHER_BYTES);
+let gathered = 0;
+/** Received bytes that may wait behind the request that is being answered. */
+const PIPELINE_BYTES = 256 * 1024;
+
+/** Why a session ended, as SessClose says it; each has a counter. */
+export type CloseReason =
+	| "REM_CLOSE"
+	| "REQ_CLOSE"
+	| "REQ_HTTP10"
+	| "RX_BAD"
+	| "RX_BODY"
+	| "RX_JUNK"
+	| "RX_OVERFLOW"
+	| "RX_TIMEOUT"
+	| "RX_CLOSE_IDLE"
+	| "TX_PIPE"
+	| "TX_ERROR"
+	| "TX_EOF"
+	| "RESP_CLOSE"
+	| "OVERLOAD"
+	| "PIPE_OVERFLOW"
+	| "RANGE_SHORT"
+	| "VCL_FAILURE";
+
+const closeCounters: Readonly<Record<CloseReason, number>> = {
+	REM_CLOSE: Main.sc_rem_close,
+	REQ_CLOSE: Main.sc_req_close,
+	REQ_HTTP10: Main.sc_req_http10,
+	RX_BAD: Main.sc_rx_bad,
+	RX_BODY: Main.sc_rx_body,
+	RX_JUNK: Main.sc_rx_junk,
+	RX_OVERFLOW: Main.sc_rx_overflow,
+	RX_TIMEOUT: Main.sc_rx_timeout,
+	RX_CLOSE_IDLE: Main.sc_rx_close_idle,
+	TX_PIPE: Main.sc_tx_pipe,
+	TX_ERROR: Main.sc_tx_error,
+	TX_EOF: Main.sc_tx_eof,
+	RESP_CLOSE: Main.sc_resp_close,
+	OVERLOAD: Main.sc_overload,
+	PIPE_OVERFLOW: Main.sc_pipe_overflow,
+	RANGE_SHORT: Main.sc_range_short,
+	VCL_FAILURE: Main.sc_vcl_failure,
+};
+const errors: ReadonlySet<CloseReason> = new Set([
+	"RX_BAD",
+	"RX_BODY",
+	"RX_JUNK",
+	"RX_OVERFLOW",
+	"TX_ERROR",
+	"OVERLOAD",
+	"PIPE_OVERFLOW",
+	"RANGE_SHORT",
+	"VCL_FAILURE",
+]);
+
+export interface ClientAddress {
+	readonly text: string;
+	readonly port: number;
+}
+
+/** VCL's IP of an address; the bytes are worked out when somebody asks. */
+export class Address implements IpAddress {
+	readonly text: string;
+	readonly port: number;
+	#bytes: Uint8Array | undefined;
+
+	constructor(text: string, port: number) {
+		this.text = text.startsWith("::ffff:") && text.includes(".") ? text.slice(7) : text;
+		this.port = port;
+	}
+	get bytes(): Uint8Array {
+		this.#bytes ??= addressBytes(this.text);
+		return this.#bytes;
+	}
+}
+
+function addressBytes(text: string): Uint8Array {
+	if (!text.includes(":")) {
+		const parts = text.split(".").map(Number);
+		return Uint8Array.from(parts.length === 4 ? parts : [0, 0, 0, 0]);
+	}
+	const bytes = new Uint8Array(16);
+	const [front = "", back] = text.replace(/%.*$/, "").split("::");
+	const groups = (part: string) =>
+		part === "" ? [] : part.split(":").map((word) => Number.parseInt(word, 16));
+	const left = groups(front);
+	const right = back === undefined ? [] : groups(back);
+	left.forEach((group, index) => {
+		bytes[index * 2] = group >> 8;
+		bytes[index * 2 + 1] = group & 255;
+	});
+	right.forEach((group, index) => {
+		const at = (8 - right.length + index) * 2;
+		bytes[at] = group >> 8;
+		bytes[at + 1] = group & 255;
+	});
+	return bytes;
+}
+
+export interface Endpoint {
+	/** a0, a1 … or the name given. */
+	readonly name: string;
+	/** Text of the -a argument. */
+	readonly text: string;
+	readonly transport: "HTTP/1" | "PROXY";
+}
+
+class ConnectionFacts implements Connection {
+	readonly clientIp: Address;
+	readonly serverIp: Address;
+	readonly remoteIp: Address;
+	readonly localIp: Address;
+	readonly endpoint: string;
+	readonly socket: string;
+	readonly proxy: ProxyAttributes | null;
+	readonly credentials = null;
+	#identity: string | undefined;
+
+	constructor(
+		endpoint: Endpoint,
+		remote: Address,
+		local: Address,
+		client: Address,
+		server: Address,
+		proxy: ProxyAttributes | null,
+	) {
+		this.endpoint = endpoint.text;
+		this.socket = endpoint.name;
+		this.remoteIp = remote;
+		this.localIp = local;
+		this.clientIp = client;
+		this.serverIp = server;
+		this.proxy = proxy;
+	}
+	get identity(): string {
+		return this.#identity ?? this.clientIp.text;
+	}
+	set identity(text: string) {
+		this.#identity = text;
+	}
+}
+
+/** What a session keeps in its socket. */
+export type ClientSocket = Socket<ClientSession>;
+
+export class ClientSession {
+	readonly engine: Engine;
+	readonly socket: ClientSocket;
+	readonly xid: number;
+	readonly endpoint: Endpoint;
+	readonly openedAt: number;
+	connection: Connection;
+	readonly settings: Session;
+	/** Bytes of the head that is being answered, for ReqAcct. */
+	headBytes = 0;
+	/** Unix milliseconds of the last progress, for the time outs. */
+	lastActiveMs: number;
+	#startRecords = "";
+	#startVcl = "";
+	#task: ClientTask | undefined;
+	#pending: Buffer | undefined;
+	#body: RequestBody | undefined;
+	#bodyLeft = 0;
+	#decoder: ChunkedDecoder | undefined;
+	#bodyPaused = false;
+	#backlog: { bytes: Uint8Array; release: (() => void) | undefined }[] = [];
+	#corked = 0;
+	#closeReason: CloseReason | undefined;
+	#ended = false;
+	#raw: ((bytes: Buffer) => void) | undefined;
+	#rawDrain: (() => void) | undefined;
+	requests = 0;
+	/** Set by a pipe: the client has gone. */
+	onPipeEnd: (() => void) | undefined;
+
+	constructor(
+		engine: Engine,
+		socket: ClientSocket,
+		endpoint: Endpoint,
+		addresses: {
+			remote: Address;
+			local: Address;
+			client?: Address;
+			server?: Address;
+			proxy?: ProxyAttributes | null;
+		},
+	) {
+		this.engine = engine;
+		this.socket = socket;
+		this.endpoint = endpoint;
+		this.openedAt = engine.now();
+		this.lastActiveMs = this.openedAt * 1000;
+		this.xid = engine.nextTransaction();
+		const { remote, local } = addresses;
+		this.connection = new ConnectionFacts(
+			endpoint,
+			remote,
+			local,
+			addresses.client ?? remote,
+			addresses.server ?? local,
+			addresses.proxy ?? null,
+		);
+		const { parameters } = engine;
+		this.settings = {
+			idleSendTimeout: parameters.idleSendTimeout,
+			sendTimeout: parameters.sendTimeout,
+			timeoutIdle: parameters.timeoutIdle,
+			timeoutLinger: 0.05,
+			xid: String(this.xid),
+			setIpTos() {},
+		};
+		engine.count(Main.sess_conn);
+		engine.count(Main.s_sess);
+		engine.sessionCount++;
+		const id = this.xid | Side.client;
+		engine.log.write(
+			id,
+			"",
+			id,
+			record(Tag.Begin, `sess 0 ${endpoint.transport}`) +
+				record(
+					Tag.SessOpen,
+					`${remote.text} ${remote.port} ${endpoint.name} ${local.text} ${local.port} ${formatSeconds(this.openedAt)} ${(socket as unknown as { fd?: number }).fd ?? -1}`,
+				),
+		);
+	}
+
+	/** VCL_use and ReqStart, the same for every request of the session. */
+	startRecords(vclName: string): string {
+		if (this.#startVcl !== vclName) {
+			this.#startVcl = vclName;
+			const { clientIp } = this.connection;
+			this.#startRecords =
+				record(Tag.VCL_use, vclName) +
+				record(Tag.ReqStart, `${clientIp.text} ${clientIp.port} ${this.endpoint.name}`);
+		}
+		return this.#startRecords;
+	}
+
+	get willClose(): boolean {
+		return this.#closeReason !== undefined;
+	}
+
+	/** The session ends after the response that is being made. The first reason stands. */
+	closeAfter(reason: CloseReason): void {
+		this.#closeReason ??= reason;
+	}
+
+	/** Nothing more can be sent just now. */
+	get blocked(): boolean {
+		return this.#backlog.length > 0;
+	}
+
+	get idle(): boolean {
+		return this.#task === undefined && this.#backlog.length === 0;
+	}
+
+	get sending(): boolean {
+		return this.#backlog.length > 0;
+	}
+
+	// ── receiving ───────────────────────────────────────────────────────────────────────────
+
+	onData(bytes: Buffer): void {
+		this.lastActiveMs = Date.now();
+		if (this.#raw !== undefined) {
+			this.#raw(bytes);
+			return;
+		}
+		if (this.#ended) return;
+		this.#corked++;
+		let rest: Buffer | undefined = bytes;
+		if (this.#pending !== undefined) {
+			rest = Buffer.concat([this.#pending, bytes]);
+			this.#pending = undefined;
+		}
+		this.#work(rest);
+		this.#uncork();
+	}
+
+	#work(bytes: Buffer): void {
+		let rest = bytes;
+		while (rest.length > 0 && !this.#ended) {
+			if (this.#body !== undefined && !this.#body.ended) {
+				const used = this.#bodyBytes(rest);
+				if (used < 0) return;
+				rest = rest.subarray(used);
+				continue;
+			}
+			if (this.#task !== undefined || this.#backlog.length > 0) {
+				this.#hold(rest);
+				return;
+			}
+			const used = this.#requests(rest);
+			if (used === 0) {
+				this.#pending = rest;
+				return;
+			}
+			rest = rest.subarray(used);
+		}
+	}
+
+	#hold(rest: Buffer): void {
+		if (this.#closeReason !== undefined) return;
+		this.#pending = rest;
+		this.engine.count(Main.sess_readahead);
+		if (rest.length > PIPELINE_BYTES) this.socket.pause();
+	}
+
+	/** Parses and runs requests from `bytes`; returns how many bytes were used, 0 when more are needed. */
+	#requests(bytes: Buffer): number {
+		const text = (bytes as unknown as { latin1Slice(): string }).latin1Slice();
+		let at = 0;
+		while (at < text.length) {
+			const head = parseRequest(text, at, this.engine.parameters.request);
+			if (head.kind === "more") return at;
+			if (head.kind === "bad") {
+				this.#refuse(400, head.reason, text.slice(at, at + 200));
+				return bytes.length;
+			}
+			this.headBytes = head.end - at;
+			at = head.end;
+			this.#start(head);
+			if (this.#task !== undefined || this.#body !== undefined || this.#ended || this.#backlog.length > 0)
+				return at;
+			if (this.#closeReason !== undefined) return bytes.length;
+		}
+		return at;
+	}
+
+	#start(head: RequestHead): void {
+		const { engine } = this;
+		const { fields } = head;
+		const { active } = engine;
+		this.requests++;
+		if (fields.expect !== undefined && fields.expect.toLowerCase() !== "100-continue") {
+			engine.count(Main.client_req_417);
+			this.#refuse(417, `Expect: ${fields.expect}`, "");
+			return;
+		}
+		engine.count(Main.client_req);
+		if (active === undefined) {
+			this.#refuse(503, "no VCL is active", "");
+			return;
+		}
+		const { connection } = fields;
+		if (connection.length > 0 && connection.includes("close")) this.closeAfter("REQ_CLOSE");
+		else if (head.proto === "HTTP/1.0" && !connection.includes("keep-alive")) this.closeAfter("REQ_HTTP10");
+		const { framing } = fields;
+		if (framing.kind === "chunked" || (framing.kind === "length" && framing.bytes > 0)) {
+			const body = new RequestBody(framing.kind === "length" ? framing.bytes : undefined);
+			this.#body = body;
+			this.#bodyLeft = framing.kind === "length" ? framing.bytes : 0;
+			this.#decoder = framing.kind === "chunked" ? new ChunkedDecoder() : undefined;
+			body.pause = () => {
+				if (!this.#bodyPaused) this.socket.pause();
+				this.#bodyPaused = true;
+			};
+			body.resume = () => {
+				if (this.#bodyPaused) this.socket.resume();
+				this.#bodyPaused = false;
+			};
+		}
+		const task = new ClientTask(this, active, head, this.#body);
+		this.#task = task;
+		task.run();
+	}
+
+	/** Bytes of a request body; returns how many were used, negative when the session ended. */
+	#bodyBytes(bytes: Buffer): number {
+		const body = this.#body!;
+		if (this.#decoder !== undefined) {
+			const end = this.#decoder.push(bytes, 0, (data) => body.push(data));
+			if (typeof end === "string") {
+				this.#task?.abandon();
+				this.abort("RX_BODY");
+				return -1;
+			}
+			if (this.#decoder.done) this.#bodyDone();
+			return end;
+		}
+		const take = Math.min(this.#bodyLeft, bytes.length);
+		this.#bodyLeft -= take;
+		body.push(bytes.subarray(0, take));
+		if (this.#bodyLeft === 0) this.#bodyDone();
+		return take;
+	}
+
+	#bodyDone(): void {
+		const body = this.#body!;
+		this.#decoder = undefined;
+		body.end();
+		if (this.#task === undefined) this.#body = undefined;
+	}
+
+	/** Answers without VCL and closes (varnishd's bare 400 and 417). */
+	#refuse(status: number, reason: string, garbage: string): void {
+		const { engine } = this;
+		if (status === 400) engine.count(Main.client_req_400);
+		const xid = engine.nextTransaction();
+		const phrase =
+			status === 400 ? "Bad Request" : status === 417 ? "Expectation Failed" : "Service Unavailable";
+		const now = engine.now();
+		let text = record(Tag.Begin, `req ${this.xid} rxreq`);
+		text += record(Tag.Timestamp, `Start: ${formatSeconds(now)} 0.000000 0.000000`);
+		text += record(Tag.Timestamp, `Req: ${formatSeconds(now)} 0.000000 0.000000`);
+		text += record(Tag.BogoHeader, reason);
+		if (garbage !== "") text += record(Tag.HttpGarbage, garbage);
+		const answer = `HTTP/1.1 ${status} ${phrase}\r\nConnection: close\r\n\r\n`;
+		text +=
+			record(Tag.RespProtocol, "HTTP/1.1") +
+			record(Tag.RespStatus, String(status)) +
+			record(Tag.RespReason, phrase);
+		text += record(Tag.ReqAcct, `${garbage.length} 0 ${garbage.length} ${answer.length} 0 ${answer.length}`);
+		text += record(Tag.End, "");
+		engine.log.write(xid | Side.client, text, this.xid | Side.client, record(Tag.Link, `req ${xid} rxreq`));
+		this.closeAfter(status === 400 ? "RX_BAD" : "RX_JUNK");
+		this.emit(answer, undefined);
+		this.#finishIfIdle();
+	}
+
+	/** The task in charge changes (restart). */
+	replaceTask(task: ClientTask): void {
+		this.#task = task;
+	}
+
+	/** A request has been answered in full. */
+	taskDone(task: ClientTask): void {
+		if (this.#task !== task) return;
+		this.#task = undefined;
+		if (this.#body?.ended) this.#body = undefined;
+		this.lastActiveMs = Date.now();
+		if (this.#corked === 0) this.#proceed();
+	}
+
+	/** Goes on with what waited behind the last request, or ends. */
+	#proceed(): void {
+		if (this.#finishIfIdle()) return;
+		const rest = this.#pending;
+		if (rest === undefined || this.#task !== undefined || this.#backlog.length > 0) return;
+		this.#pending = undefined;
+		if (rest.length > PIPELINE_BYTES) this.socket.resume();
+		this.#corked++;
+		this.#work(rest);
+		this.#uncork();
+	}
+
+	#finishIfIdle(): boolean {
+		if (this.#ended) return true;
+		if (this.#closeReason === undefined || this.#task !== undefined) return false;
+		if (this.#backlog.length > 0 || this.#corked > 0) return true;
+		this.#end();
+		this.socket.end();
+		return true;
+	}
+
+	// ── sending ─────────────────────────────────────────────────────────────────────────────
+
+	/** Runs `work` and sends what it emitted in one go. */
+	cork(work: () => void): void {
+		this.#corked++;
+		work();
+		this.#uncork();
+	}
+
+	#uncork(): void {
+		if (--this.#corked > 0) return;
+		this.#flush();
+		if (this.#ended) return;
+		if (this.#closeReason !== undefined) this.#finishIfIdle();
+		else if (this.#pending !== undefined && this.#task === undefined && this.#backlog.length === 0)
+			this.#proceedIfComplete();
+	}
+
+	/** Pipelined requests wait for the one before; once that is answered they go on. */
+	#proceedIfComplete(): void {
+		const { length } = this.#pending!;
+		if (length === this.#stalledAt) return;
+		this.#stalledAt = length;
+		this.#proceed();
+		this.#stalledAt = -1;
+	}
+	#stalledAt = -1;
+
+	/** Sends a head (one character per byte) and a body. `release` is called when the body's bytes are no longer needed. */
+	emit(head: string, body: Uint8Array | undefined, release?: () => void): void {
+		if (this.#ended) {
+			release?.();
+			return;
+		}
+		const bodyBytes = body?.length ?? 0;
+		if (this.#backlog.length > 0) {
+			if (head !== "") this.#backlog.push({ bytes: Buffer.from(head, "latin1"), release: undefined });
+			if (body !== undefined)
+				this.#backlog.push({ bytes: release === undefined ? Uint8Array.from(body) : body, release });
+			return;
+		}
+		if (gatherOwner !== this) {
+			gatherOwner?.flushGathered();
+			gatherOwner = this;
+		}
+		if (gathered + head.length + (release === undefined ? bodyBytes : 0) > GATHER_BYTES) this.#flush();
+		if (head.length > GATHER_BYTES) {
+			this.#write(Buffer.from(head, "latin1"), undefined);
+		} else if (head !== "") gathered += gather.latin1Write(head, gathered);
+		if (body !== undefined) {
+			if (release === undefined && gathered + bodyBytes <= GATHER_BYTES) {
+				gather.set(body, gathered);
+				gathered += bodyBytes;
+			} else {
+				this.#flush();
+				this.#write(body, release);
+			}
+		}
+		if (this.#corked === 0) {
+			this.#flush();
+			this.#finishIfIdle();
+		}
+	}
+
+	flushGathered(): void {
+		this.#flush();
+	}
+
+	#flush(): void {
+		if (gatherOwner !== this) return;
+		gatherOwner = undefined;
+		if (gathered === 0) return;
+		const length = gathered;
+		gathered = 0;
+		if (this.#ended) return;
+		if (this.#backlog.length > 0) {
+			this.#backlog.push({ bytes: Uint8Array.from(gather.subarray(0, length)), release: undefined });
+			return;
+		}
+		const written = Math.max(0, this.socket.write(gather, 0, length));
+		if (written < length)
+			this.#backlog.push({ bytes: Uint8Array.from(gather.subarray(written, length)), release: undefined });
+	}
+
+	#write(bytes: Uint8Array, release: (() => void) | undefined): void {
+		if (this.#backlog.length > 0) {
+			this.#backlog.push({ bytes: release === undefined ? Uint8Array.from(bytes) : bytes, release });
+			return;
+		}
+		const written = Math.max(0, this.socket.write(bytes));
+		if (written === bytes.length) release?.();
+		else
+			this.#backlog.push({
+				bytes: release === undefined ? Uint8Array.from(bytes.subarray(written)) : bytes.subarray(written),
+				release,
+			});
+	}
+
+	onDrain(): void {
+		this.lastActiveMs = Date.now();
+		if (this.#rawDrain !== undefined) this.#rawDrain();
+		while (this.#backlog.length > 0) {
+			const next = this.#backlog[0]!;
+			const written = Math.max(0, this.socket.write(next.bytes));
+			if (written < next.bytes.length) {
+				next.bytes = next.bytes.subarray(written);
+				return;
+			}
+			next.release?.();
+			this.#backlog.shift();
+		}
+		if (this.#task !== undefined) this.#task.onBody();
+		else this.#proceed();
+	}
+
+	// ── pipe ────────────────────────────────────────────────────────────────────────────────
+
+	/** From here on the session's bytes go to `onData` as they are; what waits already is handed over first. */
+	takeOver(onData: (bytes: Buffer) => void, onDrain: () => void): void {
+		this.#raw = onData;
+		this.#rawDrain = onDrain;
+		const rest = this.#pending;
+		this.#pending = undefined;
+		if (rest !== undefined) onData(rest);
+	}
+
+	// ── the end ─────────────────────────────────────────────────────────────────────────────
+
+	/** Ends at once; what was to be sent is not. */
+	abort(reason: CloseReason): void {
+		if (this.#ended) return;
+		this.#closeReason = reason;
+		this.#flush();
+		this.#end();
+		this.socket.end();
+		this.socket.terminate();
+	}
+
+	/** Ends in order, after what has been written (pipe). */
+	finish(reason: CloseReason): void {
+		if (this.#ended) return;
+		this.#closeReason = reason;
+		this.#end();
+		this.socket.end();
+	}
+
+	/** The client has closed or the connection broke. */
+	onClose(): void {
+		if (this.#ended) return;
+		this.#closeReason ??= "REM_CLOSE";
+		this.onPipeEnd?.();
+		if (!this.#ended) this.#end();
+	}
+
+	#end(): void {
+		this.#ended = true;
+		const { engine } = this;
+		if (gatherOwner === this) {
+			gatherOwner = undefined;
+			gathered = 0;
+		}
+		for (const each of this.#backlog.splice(0)) each.release?.();
+		const task = this.#task;
+		this.#task = undefined;
+		task?.abandon();
+		const reason = this.#closeReason ?? "REM_CLOSE";
+		engine.count(closeCounters[reason]);
+		engine.count(Main.sess_closed);
+		if (errors.has(reason)) engine.count(Main.sess_closed_err);
+		engine.sessionCount--;
+		const id = this.xid | Side.client;
+		engine.log.write(
+			id,
+			"",
+			id,
+			record(Tag.SessClose, `${reason} ${(engine.now() - this.openedAt).toFixed(3)}`) + record(Tag.End, ""),
+		);
+	}
+
+	/** Time outs; called now and then. `nowMs` is Unix time. */
+	checkTime(nowMs: number): void {
+		const quietSeconds = (nowMs - this.lastActiveMs) / 1000;
+		if (this.#raw !== undefined) {
+			if (quietSeconds > this.engine.parameters.pipeTimeout) this.abort("RX_TIMEOUT");
+		} else if (this.#backlog.length > 0) {
+			if (quietSeconds > this.settings.idleSendTimeout) this.abort("TX_ERROR");
+		} else if (this.#task === undefined && quietSeconds > this.settings.timeoutIdle) {
+			this.closeAfter(this.#pending === undefined ? "RX_CLOSE_IDLE" : "RX_TIMEOUT");
+			this.#finishIfIdle();
+		}
+	}
+}
+
+let gatherOwner: ClientSession | undefined;
