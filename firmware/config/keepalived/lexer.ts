@@ -21,9 +21,31 @@ const BACKSLASH = 92;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 
+const NO_CODES = new Uint8Array(0);
+
+/**
+ * The characters of `text` as bytes. Everything that means something here is ASCII, so what lies
+ * beyond becomes 255: a character of a word.
+ */
+export function codesOf(text: string): Uint8Array {
+	const codes = new Uint8Array(text.length);
+	for (let index = 0; index < codes.length; index++) {
+		const code = text.charCodeAt(index);
+		codes[index] = code < 128 ? code : 255;
+	}
+	return codes;
+}
+
+/** See `Lexer.firstWordKey`. */
+export function keyOf(length: number, first: number, last: number): number {
+	return ((length & 31) << 10) ^ ((first & 63) << 5) ^ (last & 63);
+}
+
 export class Lexer {
-	/** What is read. */
+	/** What is read, … */
 	text = "";
+	/** … and its characters as codes: a typed array is read several times faster than a string. */
+	codes: Uint8Array = NO_CODES;
 	/** Where the next logical line begins. */
 	position = 0;
 	/** Number of the physical line that `position` is on, from 1. */
@@ -55,8 +77,9 @@ export class Lexer {
 	lineStart = 0;
 
 	/** Starts over with another text; `lineNumber` is the number of its first line. */
-	reset(text: string, lineNumber = 1): void {
+	reset(text: string, lineNumber = 1, codes = codesOf(text)): void {
 		this.text = text;
+		this.codes = codes;
 		this.stop = text.length;
 		this.position = 0;
 		this.lineNumber = lineNumber;
@@ -80,6 +103,34 @@ export class Lexer {
 		return text;
 	}
 
+	/** Whether word `index` is `name`, without making a string of it. */
+	isWord(index: number, name: string): boolean {
+		const start = this.#starts[index]!;
+		return this.#ends[index]! - start === name.length && this.text.startsWith(name, start);
+	}
+
+	/** Word `index` as a decimal whole number of at most nine digits; -1 when it is anything else. */
+	plainNumber(index: number): number {
+		const codes = this.codes;
+		const end = this.#ends[index]!;
+		let at = this.#starts[index]!;
+		if (end - at > 9 || end === at) return -1;
+		let value = 0;
+		for (; at < end; at++) {
+			const digit = codes[at]! - 48;
+			if (digit < 0 || digit > 9) return -1;
+			value = value * 10 + digit;
+		}
+		return value;
+	}
+
+	/** A number that tells words apart quickly: length, first and last character of word 0. */
+	firstWordKey(): number {
+		const start = this.#starts[0]!;
+		const end = this.#ends[0]!;
+		return keyOf(end - start, this.codes[start]!, this.codes[end - 1]!);
+	}
+
 	/** Offset of word `index`, its opening quote included. */
 	wordStart(index: number): number {
 		const start = this.#starts[index]!;
@@ -101,7 +152,7 @@ export class Lexer {
 	 * `this.line`, `count`, `opens`, `closes` and the words describe it.
 	 */
 	next(): boolean {
-		const text = this.text;
+		const codes = this.codes;
 		const length = this.stop;
 		const starts = this.#starts;
 		const ends = this.#ends;
@@ -121,14 +172,14 @@ export class Lexer {
 				this.lineStart = this.#nextLineStart;
 				return this.#finish(count);
 			}
-			let code = text.charCodeAt(at);
+			let code = codes[at]!;
 			if (code === SPACE || code === TAB || (code >= 11 && code <= CARRIAGE_RETURN)) {
 				at++;
 				continue;
 			}
 			if (code === HASH || code === BANG) {
-				const newline = text.indexOf("\n", at);
-				at = newline < 0 || newline > length ? length : newline;
+				do at++;
+				while (at < length && codes[at] !== LINE_FEED);
 				continue;
 			}
 			if (code === LINE_FEED) {
@@ -173,7 +224,7 @@ export class Lexer {
 			if (code === QUOTE) {
 				const start = ++at;
 				while (at < length) {
-					code = text.charCodeAt(at);
+					code = codes[at]!;
 					if (code === QUOTE || code === LINE_FEED) break;
 					at++;
 				}
@@ -190,7 +241,7 @@ export class Lexer {
 			quoted[count] = 0;
 			for (;;) {
 				if (code === BACKSLASH && at + 1 < length) {
-					const after = text.charCodeAt(at + 1);
+					const after = codes[at + 1]!;
 					if (after === HASH || after === BANG) {
 						this.#escaped = true;
 						at++;
@@ -198,7 +249,7 @@ export class Lexer {
 				}
 				at++;
 				if (at >= length) break;
-				code = text.charCodeAt(at);
+				code = codes[at]!;
 				if (code <= HASH) {
 					if (
 						code === SPACE ||

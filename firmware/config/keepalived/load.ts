@@ -1,5 +1,5 @@
 /** Reads a keepalived.conf from the disk of this machine: the thin edge around the pure reader. */
-import { isUtf8 } from "node:buffer";
+import { isAscii, isUtf8 } from "node:buffer";
 import { accessSync, constants, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
@@ -81,8 +81,10 @@ const diskFiles: Files = {
 			const bytes = readFileSync(path);
 			if (bytes.includes(0)) return { kind: "binary" };
 			// Old files are often Latin-1; every byte survives either way.
-			const text = isUtf8(bytes) ? bytes.toString("utf8") : bytes.toString("latin1");
-			return { kind: "text", text, executable: (status.mode & 0o111) !== 0 };
+			const executable = (status.mode & 0o111) !== 0;
+			if (isAscii(bytes)) return { kind: "text", text: bytes.toString("latin1"), codes: bytes, executable };
+			const text = bytes.toString(isUtf8(bytes) ? "utf8" : "latin1");
+			return { kind: "text", text, executable };
 		} catch (error) {
 			const code = (error as NodeJS.ErrnoException).code;
 			if (code === "ENOENT" || code === "ENOTDIR") return { kind: "missing" };

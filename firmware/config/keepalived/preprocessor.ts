@@ -13,13 +13,21 @@ import { expandSequence, isSequence } from "./sequences.ts";
 import { type Place, Source } from "./source.ts";
 
 export type FileRead =
-	| { readonly kind: "text"; readonly text: string; readonly executable: boolean }
+	/** `codes`: the bytes of a text that is ASCII throughout. */
+	| {
+			readonly kind: "text";
+			readonly text: string;
+			readonly codes?: Uint8Array;
+			readonly executable: boolean;
+	  }
 	| { readonly kind: "missing" }
 	| { readonly kind: "directory" }
 	| { readonly kind: "special" }
 	| { readonly kind: "binary" }
 	| { readonly kind: "unreadable"; readonly reason: string }
 	| { readonly kind: "too-big"; readonly sizeBytes: number };
+
+type TextRead = Extract<FileRead, { kind: "text" }>;
 
 /** The door to the disk. */
 export interface Files {
@@ -119,7 +127,7 @@ export class LineReader {
 	/** Opens the first file; returns why not, if it cannot. */
 	open(path: string, name: string): FileRead {
 		const read = this.#files.read(path);
-		if (read.kind === "text") this.#push(path, name, read.text);
+		if (read.kind === "text") this.#push(path, name, read);
 		return read;
 	}
 
@@ -563,13 +571,13 @@ export class LineReader {
 			return;
 		}
 		// Pushed last first, so that the first is read first.
-		const opened: { path: string; text: string }[] = [];
+		const opened: { path: string; read: TextRead }[] = [];
 		for (const path of matches) {
 			const read = this.#files.read(path);
 			switch (read.kind) {
 				case "text":
 					if (read.executable) fault("read", "include-executable", `"${path}" is executable and is left out`);
-					else opened.push({ path, text: read.text });
+					else opened.push({ path, read });
 					break;
 				case "missing":
 					fault("read", "include-missing", `there is no file "${path}" to include`);
@@ -594,7 +602,7 @@ export class LineReader {
 					break;
 			}
 		}
-		for (const { path, text } of opened.reverse()) {
+		for (const { path, read } of opened.reverse()) {
 			const loop = this.#frames.findIndex((open) => open.path === path);
 			if (loop >= 0) {
 				this.#refuse(place, `"${pattern}" includes itself: ${this.#chain(loop, path)}`, "include-loop");
@@ -604,7 +612,7 @@ export class LineReader {
 				this.#refuse(place, `files include one another more than ${limits.includeDepth} deep`);
 				return;
 			}
-			this.#push(path, path, text, place);
+			this.#push(path, path, read, place);
 		}
 	}
 
@@ -616,7 +624,8 @@ export class LineReader {
 		this.#findings.report(place, { severity: "error", code, message, lost: "what the file holds" });
 	}
 
-	#push(path: string, name: string, text: string, place?: Place): void {
+	#push(path: string, name: string, read: TextRead, place?: Place): void {
+		const { text } = read;
 		this.#totalSize += text.length;
 		if (this.sources.length >= limits.fileCount || this.#totalSize > limits.totalSizeBytes) {
 			if (place !== undefined)
@@ -629,7 +638,7 @@ export class LineReader {
 		const file = this.sources.length;
 		this.sources.push(new Source(name, text));
 		const lexer = new Lexer();
-		lexer.reset(text);
+		lexer.reset(text, 1, read.codes);
 		const frame: Frame = {
 			file,
 			path,

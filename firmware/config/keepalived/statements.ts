@@ -5,7 +5,7 @@
 import { parseIpv4, parseIpv6 } from "../../wire/ip.ts";
 import { type Findings, nearest } from "./diagnostics.ts";
 import type { Argument, BlockGrammar, BlockName, Keyword } from "./keywords/grammar.ts";
-import { grammars } from "./keywords/index.ts";
+import { grammars, keywordIndexes } from "./keywords/index.ts";
 import { commandWords } from "./lexer.ts";
 import { limits } from "./limits.ts";
 import { parseScaled, parseSeconds, parseWhole, secondsText } from "./numbers.ts";
@@ -15,26 +15,20 @@ import type { Place } from "./source.ts";
 const NO_WORDS: readonly string[] = [];
 
 /** A line of a value block. */
-export class DataLine {
+export interface DataLine {
 	readonly words: readonly string[];
 	readonly file: number;
 	readonly line: number;
 	readonly column: number;
-
-	constructor(words: readonly string[], file: number, line: number, column: number) {
-		this.words = words;
-		this.file = file;
-		this.line = line;
-		this.column = column;
-	}
-
-	get length(): number {
-		return this.words.join(" ").length;
-	}
+	/** Characters of the line, for the caret. */
+	readonly length: number;
 }
 
-/** One keyword with what belongs to it; it exists only when its argument is good. */
-export class Statement {
+/**
+ * One keyword with what belongs to it; it exists only when its argument is good.
+ * A plain record: a large file has hundreds of thousands of them.
+ */
+export interface Statement {
 	readonly keyword: Keyword;
 	readonly words: readonly string[];
 	/** Integer: the number. Seconds: microseconds. Boolean: 0 or 1. Otherwise NaN. */
@@ -42,39 +36,43 @@ export class Statement {
 	readonly file: number;
 	readonly line: number;
 	readonly column: number;
-	body: Statement[] | null = null;
-	lines: DataLine[] | null = null;
-
-	constructor(
-		keyword: Keyword,
-		words: readonly string[],
-		number: number,
-		file: number,
-		line: number,
-		column: number,
-	) {
-		this.keyword = keyword;
-		this.words = words;
-		this.number = number;
-		this.file = file;
-		this.line = line;
-		this.column = column;
-	}
-
-	get name(): string {
-		return this.keyword.name;
-	}
-
 	/** The caret stands under the keyword. */
-	get length(): number {
-		return this.keyword.name.length;
+	readonly length: number;
+	/** Statements of a block. */
+	readonly body: readonly Statement[] | null;
+	/** Lines of a value block. */
+	readonly lines: readonly DataLine[] | null;
+}
+
+/** The block that is being read. */
+class Outer {
+	readonly block: BlockName;
+	readonly #name: string;
+	readonly #words: readonly string[];
+
+	constructor(block: BlockName, name: string, words: readonly string[]) {
+		this.block = block;
+		this.#name = name;
+		this.#words = words;
+	}
+
+	/** As it is called in messages: `vrrp_instance VI_1`. */
+	get title(): string {
+		return this.#words.length === 0 ? this.#name : `${this.#name} ${this.#words.join(" ")}`;
 	}
 }
 
-interface Outer {
-	readonly block: BlockName;
-	/** As it is called in messages: `vrrp_instance VI_1`. */
-	readonly title: string;
+function makeStatement(
+	keyword: Keyword,
+	words: readonly string[],
+	number: number,
+	file: number,
+	line: number,
+	column: number,
+	body: readonly Statement[] | null,
+	lines: readonly DataLine[] | null,
+): Statement {
+	return { keyword, words, number, file, line, column, length: keyword.name.length, body, lines };
 }
 
 export class StatementReader {
@@ -91,10 +89,11 @@ export class StatementReader {
 
 	/** The whole configuration. */
 	readRoot(): Statement[] {
-		return this.#readBody(grammars.root, { block: "root", title: "" }, 0);
+		return this.#readBody(new Outer("root", "", NO_WORDS), 0);
 	}
 
-	#readBody(grammar: BlockGrammar, outer: Outer, depth: number): Statement[] {
+	#readBody(outer: Outer, depth: number): Statement[] {
+		const keywords = keywordIndexes[outer.block];
 		const reader = this.#reader;
 		const body: Statement[] = [];
 		while (reader.next()) {
@@ -117,14 +116,14 @@ export class StatementReader {
 				continue;
 			}
 			if (lexer.unterminated) this.#unterminatedQuote();
-			const keyword = grammar.get(lexer.word(0));
-			if (keyword === undefined) this.#unknownKeyword(lexer.word(0), grammar, outer);
+			const keyword = keywords.find(lexer);
+			if (keyword === undefined) this.#unknownKeyword(lexer.word(0), grammars[outer.block], outer);
 			else {
 				const statement = this.#readStatement(keyword, outer, depth);
 				if (statement !== null) body.push(statement);
 			}
 		}
-		if (depth > 0) this.#missingBrace(outer);
+		if (depth > 0) this.#missingBrace(outer.title);
 		this.#checkRepeats(body, outer);
 		return body;
 	}
@@ -136,36 +135,36 @@ export class StatementReader {
 		const { argument } = keyword;
 		if (keyword.old !== null || !keyword.inEffect || lexer.overflow) this.#remarks(keyword, outer);
 		if (argument.kind === "block") {
-			const place = reader.place(0);
 			const words = this.#namesOf(keyword, argument.names, outer);
-			const title = words === null ? keyword.name : [keyword.name, ...words].join(" ");
-			if (!this.#openBlock(keyword, title, place)) return null;
-			const body = this.#readBody(grammars[argument.block], { block: argument.block, title }, depth + 1);
+			const inner = new Outer(argument.block, keyword.name, words ?? NO_WORDS);
+			if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
+			const body = this.#readBody(inner, depth + 1);
 			if (words === null) return null;
-			const statement = new Statement(keyword, words, Number.NaN, file, line, column);
-			statement.body = body;
-			return statement;
+			return makeStatement(keyword, words, Number.NaN, file, line, column, body, null);
 		}
 		if (argument.kind === "lines") {
-			const place = reader.place(0);
 			const words = this.#namesOf(keyword, argument.named === true ? "one" : "none", outer);
-			if (!this.#openBlock(keyword, keyword.name, place)) return null;
+			if (!lexer.opens && !this.#openBlock(keyword, keyword.name)) return null;
 			const lines = this.#readLines(keyword.name);
 			if (words === null) return null;
-			const statement = new Statement(keyword, words, Number.NaN, file, line, column);
-			statement.lines = lines;
-			return statement;
+			return makeStatement(keyword, words, Number.NaN, file, line, column, null, lines);
 		}
 		const opens = lexer.opens;
 		const good = this.#readArgument(keyword, argument);
-		const statement = good ? new Statement(keyword, this.#words, this.#number, file, line, column) : null;
+		const statement = good
+			? makeStatement(keyword, this.#words, this.#number, file, line, column, null, null)
+			: null;
 		if (keyword.name === "include_check" && good) reader.setIncludePolicy(this.#words);
 		if (opens) this.#unexpectedBlock(keyword);
 		return statement;
 	}
 
 	/** The words between a block's keyword and its brace; null when they are missing or wrong. */
-	#namesOf(keyword: Keyword, names: "none" | "one" | "service" | "server", outer: Outer): string[] | null {
+	#namesOf(
+		keyword: Keyword,
+		names: "none" | "one" | "service" | "server",
+		outer: Outer,
+	): readonly string[] | null {
 		const lexer = this.#reader.current;
 		const least = names === "none" ? 0 : 1;
 		const most = names === "none" ? 0 : names === "one" ? 1 : names === "service" ? 3 : 2;
@@ -180,16 +179,16 @@ export class StatementReader {
 			return null;
 		}
 		if (lexer.count - 1 > most) this.#extraWords(most + 1);
-		if (least === 0) return [];
+		if (least === 0) return NO_WORDS;
 		const words: string[] = [];
 		for (let index = 1; index < lexer.count && index <= most; index++) words.push(lexer.word(index));
 		return words;
 	}
 
 	/** Sees to the opening brace, on this line or alone on the next one. False: there is no block at all. */
-	#openBlock(keyword: Keyword, title: string, place: Place): boolean {
+	#openBlock(keyword: Keyword, title: string): boolean {
 		const reader = this.#reader;
-		if (reader.current.opens) return true;
+		const place = reader.place(0);
 		if (reader.next()) {
 			if (reader.current.opens && reader.current.count === 0) return true;
 			reader.hold();
@@ -226,9 +225,10 @@ export class StatementReader {
 			}
 			const words: string[] = new Array(lexer.count);
 			for (let index = 0; index < lexer.count; index++) words[index] = lexer.word(index);
-			lines.push(new DataLine(words, reader.file, reader.line, reader.column));
+			const { file, line, column } = reader;
+			lines.push({ words, file, line, column, length: words.join(" ").length });
 		}
-		this.#missingBrace({ block: "root", title });
+		this.#missingBrace(title);
 		return lines;
 	}
 
@@ -346,6 +346,13 @@ export class StatementReader {
 				return true;
 			}
 			case "integer": {
+				if (given === 1) {
+					const plain = lexer.plainNumber(1);
+					if (plain >= argument.min && plain <= argument.max) {
+						this.#number = plain;
+						return true;
+					}
+				}
 				if (given === 0) {
 					if (argument.bare === undefined) return this.#missing(keyword);
 					this.#number = argument.bare;
@@ -355,6 +362,13 @@ export class StatementReader {
 				return this.#bounded(keyword, argument, parseWhole(lexer.word(1).trim()), "a whole number", String);
 			}
 			case "seconds": {
+				if (given === 1) {
+					const plain = lexer.plainNumber(1);
+					if (plain >= argument.min && plain <= argument.max) {
+						this.#number = plain * 1_000_000;
+						return true;
+					}
+				}
 				if (given === 0) {
 					if (argument.bare === undefined) return this.#missing(keyword);
 					this.#number = argument.bare * 1_000_000;
@@ -554,7 +568,7 @@ export class StatementReader {
 		this.#skipBlock();
 	}
 
-	#missingBrace(outer: Outer): void {
+	#missingBrace(title: string): void {
 		const reader = this.#reader;
 		this.#findings.reportOnce(
 			"missing closing brace",
@@ -562,7 +576,7 @@ export class StatementReader {
 			{
 				severity: "error",
 				code: "missing-brace",
-				message: `the file ends within ${outer.title}: "}" is missing`,
+				message: `the file ends within ${title}: "}" is missing`,
 				lost: "nothing, if the brace belongs at the very end",
 			},
 		);
@@ -593,6 +607,7 @@ export class StatementReader {
 		}
 		for (let index = 1; index < count; index++) {
 			const { keyword } = body[index]!;
+			if (keyword.argument.kind === "block") continue;
 			for (let earlier = 0; earlier < index; earlier++)
 				if (body[earlier]!.keyword === keyword) {
 					if (!mayRepeat(body[index]!)) this.#repeated(body[earlier]!, body[index]!, outer);
@@ -603,13 +618,13 @@ export class StatementReader {
 
 	#repeated(first: Statement, second: Statement, outer: Outer): void {
 		const keepsFirst = outer.block === "track_file" || outer.block === "vrrp_track_process";
-		const firstHolds = keepsFirst && (second.name === "file" || second.name === "process");
+		const firstHolds = keepsFirst && (second.keyword.name === "file" || second.keyword.name === "process");
 		this.#findings.report(second, {
 			severity: "warning",
 			code: "repeated",
 			message: firstHolds
-				? `${second.name} stands twice in ${outer.title}: the one in line ${first.line} holds, this one does not`
-				: `${second.name} stands twice in ${outer.title}: this one holds, the one in line ${first.line} does not`,
+				? `${second.keyword.name} stands twice in ${outer.title}: the one in line ${first.line} holds, this one does not`
+				: `${second.keyword.name} stands twice in ${outer.title}: this one holds, the one in line ${first.line} does not`,
 			exitStatus: firstHolds ? 5 : 0,
 		});
 	}
@@ -626,7 +641,7 @@ const repeatable = new Set([
 
 function mayRepeat(statement: Statement): boolean {
 	const { kind } = statement.keyword.argument;
-	return kind === "block" || kind === "lines" || kind === "flag" || repeatable.has(statement.name);
+	return kind === "block" || kind === "lines" || kind === "flag" || repeatable.has(statement.keyword.name);
 }
 
 /** Blocks that know a keyword of this name. */

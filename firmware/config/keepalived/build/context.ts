@@ -134,7 +134,7 @@ export class BuildContext {
 		group: string | null,
 	): Script | null {
 		const command = words.length === 1 ? splitCommand(words[0]!) : words;
-		const title = statement.name;
+		const title = statement.keyword.name;
 		const program = command[0];
 		if (program === undefined || program === "") {
 			this.error(statement, "empty-script", `${title}: the command is empty`, title);

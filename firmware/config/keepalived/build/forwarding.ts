@@ -23,8 +23,8 @@ export function readForwarding(context: BuildContext, statement: Statement): For
 		context.error(
 			statement,
 			"bad-argument",
-			`${statement.name}: "${kind}" is none of NAT, DR, TUN`,
-			`${statement.name}; its default holds`,
+			`${statement.keyword.name}: "${kind}" is none of NAT, DR, TUN`,
+			`${statement.keyword.name}; its default holds`,
 			similar === null ? {} : { suggestion: `did you mean "${similar}"?` },
 		);
 		return null;
@@ -33,7 +33,7 @@ export function readForwarding(context: BuildContext, statement: Statement): For
 		context.error(
 			statement,
 			"bad-option",
-			`${statement.name}: ${kind} takes no "${words.slice(1).join(" ")}"`,
+			`${statement.keyword.name}: ${kind} takes no "${words.slice(1).join(" ")}"`,
 			`"${words.slice(1).join(" ")}"`,
 		);
 		return kind === "NAT" ? NAT : DR;
@@ -50,7 +50,7 @@ export function readForwarding(context: BuildContext, statement: Statement): For
 				context.error(
 					statement,
 					"bad-argument",
-					`${statement.name}: tunnel type "${value ?? ""}" is none of ipip, gue, gre`,
+					`${statement.keyword.name}: tunnel type "${value ?? ""}" is none of ipip, gue, gre`,
 					"the tunnel type; ipip is used",
 				);
 		} else if (word === "port") {
@@ -60,23 +60,38 @@ export function readForwarding(context: BuildContext, statement: Statement): For
 				context.error(
 					statement,
 					"out-of-range",
-					`${statement.name}: port "${words[index] ?? ""}" is not a number from 1 to 65535`,
+					`${statement.keyword.name}: port "${words[index] ?? ""}" is not a number from 1 to 65535`,
 					"the port",
 				);
 		} else if (word === "nocsum") checksum = "none";
 		else if (word === "csum" || word === "remcsum") checksum = word;
 		else
-			context.error(statement, "bad-option", `${statement.name}: "${word}" is no option of TUN`, `"${word}"`);
+			context.error(
+				statement,
+				"bad-option",
+				`${statement.keyword.name}: "${word}" is no option of TUN`,
+				`"${word}"`,
+			);
 	}
 	if (tunnel === "gue" && port === 0)
-		context.error(statement, "incomplete", `${statement.name}: a gue tunnel needs a port`, "the tunnel");
+		context.error(
+			statement,
+			"incomplete",
+			`${statement.keyword.name}: a gue tunnel needs a port`,
+			"the tunnel",
+		);
 	if (tunnel !== "gue" && port !== 0)
-		context.error(statement, "bad-option", `${statement.name}: only a gue tunnel has a port`, "the port");
+		context.error(
+			statement,
+			"bad-option",
+			`${statement.keyword.name}: only a gue tunnel has a port`,
+			"the port",
+		);
 	if (tunnel === "ipip" && checksum !== "none")
 		context.error(
 			statement,
 			"bad-option",
-			`${statement.name}: an ipip tunnel has no checksum`,
+			`${statement.keyword.name}: an ipip tunnel has no checksum`,
 			"the checksum",
 		);
 	return { kind: "TUN", tunnel, port, checksum };

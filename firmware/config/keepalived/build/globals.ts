@@ -45,7 +45,7 @@ export function buildGlobals(
 ): GlobalConfig {
 	const notes = context.globals;
 	const settings = blocks.flatMap((block) => block.body!);
-	const last = (name: string) => settings.findLast((statement) => statement.name === name);
+	const last = (name: string) => settings.findLast((statement) => statement.keyword.name === name);
 	const has = (name: string) => last(name) !== undefined;
 	const on = (name: string, otherwise: boolean) => {
 		const statement = last(name);
@@ -111,12 +111,13 @@ export function buildGlobals(
 	);
 	checkOptions(context, last);
 	const flushOnStop = last("lvs_flush_on_stop") ?? last("lvs_flush_onstop");
-	const outermost = (name: string) => root.findLast((statement) => statement.name === name)?.words[0] ?? null;
+	const outermost = (name: string) =>
+		root.findLast((statement) => statement.keyword.name === name)?.words[0] ?? null;
 	return {
 		mail: {
 			routerId,
 			recipients: settings
-				.filter((statement) => statement.name === "notification_email")
+				.filter((statement) => statement.keyword.name === "notification_email")
 				.flatMap((statement) => {
 					const words = statement.lines!.flatMap((line) => line.words);
 					if (words.length === 0)
@@ -198,7 +199,7 @@ function checkOptions(context: BuildContext, last: (name: string) => Statement |
 	}
 	const old = last("vrrp_iptables") ?? last("vrrp_ipsets");
 	if (old !== undefined)
-		context.hint(old, "deprecated", `${old.name} is about iptables; Drover filters with nftables`, {
+		context.hint(old, "deprecated", `${old.keyword.name} is about iptables; Drover filters with nftables`, {
 			exitStatus: 5,
 		});
 }
@@ -358,7 +359,8 @@ function readSyncDaemon(context: BuildContext, statement: Statement | undefined)
 export function buildTlsClient(blocks: readonly Statement[]): TlsClientConfig | null {
 	if (blocks.length === 0) return null;
 	const settings = blocks.flatMap((block) => block.body!);
-	const word = (name: string) => settings.findLast((statement) => statement.name === name)?.words[0] ?? null;
+	const word = (name: string) =>
+		settings.findLast((statement) => statement.keyword.name === name)?.words[0] ?? null;
 	return {
 		password: word("password"),
 		caFile: word("ca"),

@@ -15,7 +15,7 @@ export function buildServerGroups(
 ): Map<string, readonly ServiceAddress[]> {
 	const groups = new Map<string, readonly ServiceAddress[]>();
 	for (const statement of root) {
-		if (statement.name !== "virtual_server_group") continue;
+		if (statement.keyword.name !== "virtual_server_group") continue;
 		const name = statement.words[0]!;
 		if (groups.has(name)) {
 			context.error(

@@ -17,7 +17,7 @@ export function buildSyncGroups(
 	const groupOf = new Map<string, string>();
 	const known = new Map(instances.map((instance) => [instance.name, instance]));
 	root.forEach((statement, index) => {
-		if (statement.name !== "vrrp_sync_group") return;
+		if (statement.keyword.name !== "vrrp_sync_group") return;
 		const name = statement.words[0]!;
 		const title = `sync group ${name}`;
 		if (groups.some((group) => group.name === name)) {

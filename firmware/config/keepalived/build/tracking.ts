@@ -43,7 +43,7 @@ export function buildTrackers(context: BuildContext, root: readonly Statement[])
 			trackers.order.set(`${kind} ${name}`, index);
 			if (value !== null) map.set(name, value);
 		};
-		switch (statement.name) {
+		switch (statement.keyword.name) {
 			case "vrrp_script":
 				define(trackers.scripts, "vrrp_script", buildScript(context, statement));
 				break;
@@ -97,7 +97,7 @@ function readPeriod(context: BuildContext, statement: Statement | null, script: 
 	context.warn(
 		statement,
 		"out-of-range",
-		`vrrp_script ${script}: ${statement.name} must be more than 0; 1 s is used`,
+		`vrrp_script ${script}: ${statement.keyword.name} must be more than 0; 1 s is used`,
 	);
 	return 1000;
 }

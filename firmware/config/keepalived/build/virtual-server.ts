@@ -460,8 +460,8 @@ function readSorryServer(
 				context.error(
 					option,
 					"incomplete",
-					`${server.title}: ${option.name} without sorry_server`,
-					option.name,
+					`${server.title}: ${option.keyword.name} without sorry_server`,
+					option.keyword.name,
 				);
 		return null;
 	}

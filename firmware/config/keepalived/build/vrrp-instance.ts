@@ -196,7 +196,7 @@ export function buildInstance(
 			source!,
 			"family",
 			`${title}: source ${sourceAddress.address} is not of the family of the virtual addresses`,
-			source!.name,
+			source!.keyword.name,
 		);
 	const destination = settings.last("mcast_dst_ip");
 	const destinationAddress = destination === null ? null : readAddress(destination.words[0]!)!;
@@ -567,7 +567,7 @@ function readVmac(
 			context.error(
 				statement,
 				"bad-option",
-				`${title}: "${word}" is no option of ${statement.name}`,
+				`${title}: "${word}" is no option of ${statement.keyword.name}`,
 				`"${word}"`,
 			);
 	}

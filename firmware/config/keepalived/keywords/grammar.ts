@@ -3,6 +3,8 @@
  * and whether Drover acts on it. The tables beside this file are the whole language.
  */
 
+import { keyOf, type Lexer } from "../lexer.ts";
+
 /** What follows a keyword on its line. */
 export type Argument =
 	/** Nothing is read. */
@@ -106,6 +108,33 @@ export interface Keyword {
 
 /** The keywords of one block, by name. */
 export type BlockGrammar = ReadonlyMap<string, Keyword>;
+
+/** The same, to be found by what a lexer knows of a word before it makes a string of it. */
+export class KeywordIndex {
+	readonly #slots: (Keyword | undefined)[] = new Array(SLOTS);
+
+	constructor(grammar: BlockGrammar) {
+		for (const keyword of grammar.values()) {
+			let slot = slotOf(keyword.name);
+			while (this.#slots[slot] !== undefined) slot = (slot + 1) & (SLOTS - 1);
+			this.#slots[slot] = keyword;
+		}
+	}
+
+	/** The keyword that is word 0 of the lexer's line. */
+	find(lexer: Lexer): Keyword | undefined {
+		for (let slot = lexer.firstWordKey() & (SLOTS - 1); ; slot = (slot + 1) & (SLOTS - 1)) {
+			const keyword = this.#slots[slot];
+			if (keyword === undefined || lexer.isWord(0, keyword.name)) return keyword;
+		}
+	}
+}
+
+const SLOTS = 1024;
+
+function slotOf(name: string): number {
+	return keyOf(name.length, name.charCodeAt(0), name.charCodeAt(name.length - 1)) & (SLOTS - 1);
+}
 
 export const flag: Argument = { kind: "flag" };
 export const boolean: Argument = { kind: "boolean" };

@@ -15,7 +15,7 @@ import {
 	udpCheck,
 } from "./checks.ts";
 import { globalDefs } from "./global.ts";
-import type { BlockGrammar, BlockName } from "./grammar.ts";
+import { type BlockGrammar, type BlockName, KeywordIndex } from "./grammar.ts";
 import { garpGroup, root, ssl, trackGroup } from "./root.ts";
 import { realServer, virtualServer } from "./servers.ts";
 import { bfdInstance, trackFile, vrrpScript, vrrpTrackProcess } from "./trackers.ts";
@@ -51,3 +51,8 @@ export const grammars: Readonly<Record<BlockName, BlockGrammar>> = {
 	FILE_CHECK: fileCheck,
 	BFD_CHECK: bfdCheck,
 };
+
+/** The same tables, for the reader's inner loop. */
+export const keywordIndexes = Object.fromEntries(
+	Object.entries(grammars).map(([name, table]) => [name, new KeywordIndex(table)]),
+) as Readonly<Record<BlockName, KeywordIndex>>;
