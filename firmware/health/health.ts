@@ -21,6 +21,8 @@ import { PathWatch, pathTargets, type WatchedPath } from "./path-watch.ts";
 import { restorePingSockets } from "./ping.ts";
 import { type RunningCheck, Scheduler } from "./scheduler.ts";
 import { effectiveWeight } from "./verdict.ts";
+import type { VipConflict } from "./vip-claims.ts";
+import { VipConflictWatch } from "./vip-conflict.ts";
 import { Wheel } from "./wheel.ts";
 
 export { realServerKey, virtualServerKey } from "./keys.ts";
@@ -83,6 +85,8 @@ export interface Health {
 	onChange(listener: (changes: readonly HealthChange[]) => void): () => void;
 	/** ha_suspend: a suspended virtual server's checks rest and keep their last state. */
 	suspend(virtualServer: string, suspended: boolean): void;
+	/** Who else claims a VIP of a DR service now: real servers that answer ARP for it, foreign hosts. */
+	conflicts(): readonly VipConflict[];
 	/** Ends every probe and timer; children of MISC_CHECK are killed. */
 	close(): void;
 }
@@ -151,6 +155,15 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 		unavailable: (reason) => log.warn(`path checks are not possible: ${reason}`),
 	});
 	let virtualAddresses = new Set<string>();
+	const claims = new VipConflictWatch({
+		wheel: environment.wheel,
+		nowMs: () => clock.monotonicMs(),
+		report(conflict, stands) {
+			if (stands) log.warn({ vip: conflict.vip, mac: conflict.mac }, conflict.detail);
+			else log.info({ vip: conflict.vip, mac: conflict.mac }, `no longer: ${conflict.detail}`);
+		},
+		unavailable: (reason) => log.warn(`nobody watches who claims the virtual addresses: ${reason}`),
+	});
 
 	/** The path check rests while a server's own checks call it dead, and has a word before it serves again. */
 	const followChecks = (server: Server) => {
@@ -215,7 +228,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const fresh: RunningCheck[] = [];
 			const freshPaths: WatchedPath[] = [];
 			const keptPaths = new Set<WatchedPath>();
-			virtualAddresses = virtualAddressesOf(config);
+			virtualAddresses = virtualAddressesOf(config.virtualServers);
 			const nextPools = new Map<string, Pool>();
 			for (const virtualServer of config.virtualServers) {
 				const key = virtualServerKey(virtualServer);
@@ -263,6 +276,14 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			for (const check of running) check.suspended = allSuspended(check);
 			scheduler.start(fresh);
 			paths.start(freshPaths);
+			const direct = config.virtualServers.filter(
+				({ pathCheck, realServers }) =>
+					pathCheck && realServers.some(({ forwarding }) => forwarding.kind === "DR"),
+			);
+			claims.watch(
+				virtualAddressesOf(direct),
+				new Set(direct.flatMap(({ realServers }) => realServers.map(({ address }) => address))),
+			);
 		},
 		verdictOf: (virtualServer, realServer) =>
 			pools.get(virtualServer)?.servers.get(realServer)?.verdict ?? unknownServer,
@@ -276,9 +297,10 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					detail: state.detail,
 					atMs: state.answeredAtMs,
 				})),
-				path: server.path === null ? null : { ok: server.path.state.ok, detail: server.path.state.detail },
+				path: server.path === null ? null : { ok: server.path.state.ok, detail: pathDetail(server) },
 			};
 		},
+		conflicts: () => claims.conflicts(),
 		onChange(listener) {
 			listeners.add(listener);
 			return () => listeners.delete(listener);
@@ -298,12 +320,20 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			for (const pool of pools.values())
 				for (const { path } of pool.servers.values()) if (path !== null) paths.stop(path);
 			paths.close();
+			claims.close();
 			pools = new Map();
 			listeners.clear();
 			environment.wheel.close();
 			restorePingSockets();
 		},
 	};
+
+	/** A server that accepts the VIP and also claims it in public is worth a word. */
+	function pathDetail({ path, config }: Server): string {
+		const conflict = claims.conflicts().find(({ realServer }) => realServer === config.address);
+		const { detail } = path!.state;
+		return conflict === undefined ? detail : `${detail}; ${conflict.detail}`;
+	}
 
 	/** The server's path check: the one that runs already when it asks the same, or a new one. */
 	function pathOf(
@@ -345,9 +375,9 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 }
 
 /** What clients connect to: no source address for a question to a real server, which holds them as well. */
-function virtualAddressesOf(config: DroverConfig): Set<string> {
+function virtualAddressesOf(virtualServers: readonly VirtualServerConfig[]): Set<string> {
 	const addresses = new Set<string>();
-	for (const { services } of config.virtualServers)
+	for (const { services } of virtualServers)
 		for (const service of services) if (service.kind === "address") addresses.add(service.address);
 	return addresses;
 }

@@ -10,14 +10,15 @@ import {
 	realServerKey,
 	virtualServerKey,
 } from "../../../firmware/health/health.ts";
+import type { VipConflict } from "../../../firmware/health/vip-claims.ts";
 import { silentLog } from "../../health/fixtures.ts";
 
 export type AgentLine =
 	| ({ readonly line: "change" } & HealthChange)
 	| { readonly line: "applied" }
-	| { readonly line: "conflict"; readonly text: string }
 	| {
 			readonly line: "status";
+			readonly conflicts: readonly VipConflict[];
 			readonly servers: readonly {
 				readonly virtualServer: string;
 				readonly realServer: string;
@@ -49,7 +50,7 @@ if (import.meta.main) {
 				};
 			}),
 		);
-		print({ line: "status", servers });
+		print({ line: "status", conflicts: health.conflicts(), servers });
 	}, 100);
 	for await (const line of console) {
 		config = JSON.parse(line) as DroverConfig;

@@ -11,6 +11,7 @@ export class Agent {
 	readonly #child;
 	readonly changes: Extract<AgentLine, { line: "change" }>[] = [];
 	#servers: readonly Status[] = [];
+	conflicts: Extract<AgentLine, { line: "status" }>["conflicts"] = [];
 	#error = "";
 
 	constructor(namespace: Namespace) {
@@ -66,8 +67,10 @@ export class Agent {
 			rest = lines.pop()!;
 			for (const text of lines) {
 				const line = JSON.parse(text) as AgentLine;
-				if (line.line === "status") this.#servers = line.servers;
-				else if (line.line === "change") this.changes.push(line);
+				if (line.line === "status") {
+					this.#servers = line.servers;
+					this.conflicts = line.conflicts;
+				} else if (line.line === "change") this.changes.push(line);
 			}
 		}
 	}

@@ -203,3 +203,45 @@ describe("path check", () => {
 		expect(servers[2]!.run("ss", "-Htan", "state", "syn-recv").trim()).toBe("");
 	}, 20_000);
 });
+
+describe("who else claims the VIP", () => {
+	test("a real server that answers ARP for it is named, and still serves", async () => {
+		const agent = new Agent(director);
+		const server = servers[2]!;
+		for (const name of ["all", "eth0"]) server.sysctl(`net.ipv4.conf.${name}.arp_ignore`, 0);
+		agent.apply([pool(VIP, 80, { kind: "DR" }, ["10.7.0.11", "10.7.0.13"])]);
+		const [conflict] = await eventually(
+			"the conflict",
+			() => (agent.conflicts.length > 0 ? agent.conflicts : null),
+			20_000,
+		);
+		expect(conflict).toMatchObject({
+			vip: VIP,
+			realServer: "10.7.0.13",
+			interface: "eth0",
+			mac: server.macAddress("eth0"),
+		});
+		expect(agent.conflicts.length).toBe(1);
+		const status = await agent.until(
+			"10.7.0.13",
+			"alive",
+			({ alive, path }) => alive && path!.detail.includes("answers ARP"),
+		);
+		expect(status.path!.detail).toStartWith(`${VIP}:80 accepted; real server 10.7.0.13 (`);
+		for (const name of ["all", "eth0"]) server.sysctl(`net.ipv4.conf.${name}.arp_ignore`, 1);
+	}, 40_000);
+
+	test("a foreign host that has the same address is named while the VIP is here", async () => {
+		const agent = new Agent(director);
+		const stranger = servers[1]!;
+		stranger.ip("address", "add", `${VIP}/24`, "dev", "eth0");
+		agent.apply([pool(VIP, 80, { kind: "DR" }, ["10.7.0.11"])]);
+		const [conflict] = await eventually(
+			"the conflict",
+			() => (agent.conflicts.length > 0 ? agent.conflicts : null),
+			20_000,
+		);
+		expect(conflict).toMatchObject({ vip: VIP, realServer: null, mac: stranger.macAddress("eth0") });
+		stranger.ip("address", "del", `${VIP}/24`, "dev", "eth0");
+	}, 40_000);
+});
