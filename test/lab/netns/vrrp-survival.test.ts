@@ -1,0 +1,400 @@
+/** What happens to the addresses when things are killed, frozen, cut off, deleted or reloaded. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { eventually } from "./network.ts";
+import { type Box, instanceText, Lab, longestGapMs, type Running, watchAdverts } from "./vrrp-lab.ts";
+
+/** The process that serves, and the one that stands by. */
+async function pair(box: Box, running: Running): Promise<{ active: number; standby: number }> {
+	return eventually("there are two processes", () => {
+		const pids = box.droverPids();
+		if (pids.length !== 2) return null;
+		const active = pids.includes(running.process.pid!) ? running.process.pid! : activeOf(box, pids);
+		return { active, standby: pids.find((pid) => pid !== active)! };
+	});
+}
+
+function activeOf(box: Box, pids: readonly number[]): number {
+	// The standby has the flag, until it takes over; whoever's socket answers is the active one.
+	const listening = box.namespace.run("ss", "-xlpnH");
+	const line = listening.split("\n").find((each) => each.includes(join(box.folder, "run", "vrrp.sock")));
+	return pids.find((pid) => line?.includes(`pid=${pid},`)) ?? 0;
+}
+
+const transitions = (log: string) => [...log.matchAll(/Entering (\w+) STATE/g)].map((match) => match[1]);
+
+describe.concurrent("survival", () => {
+	test("kill -9: the other process goes on as master, nobody notices", async () => {
+		using lab = new Lab("kill");
+		const ours = lab.box("ours", 1);
+		const theirs = lab.box("theirs", 2);
+		const client = lab.box("client", 3);
+		const drover = ours.drover(instanceText({ priority: 100 }));
+		const keepalived = theirs.keepalived(instanceText({ priority: 90 }));
+		await ours.becomes("MASTER");
+		const first = await pair(ours, drover);
+		await eventually("they are BACKUP", () => transitions(keepalived.log()).at(-1) === "BACKUP");
+		const masteries = transitions(keepalived.log()).length;
+		await Bun.sleep(1500);
+		const capture = watchAdverts(theirs.namespace);
+		const ping = client.namespace.spawn(["ping", "-i", "0.05", "-c", "120", "-W", "1", "192.0.2.200"]);
+		await Bun.sleep(1500);
+		process.kill(first.active, "SIGKILL");
+		const second = await eventually("a new pair", async () => {
+			const pids = ours.droverPids();
+			return pids.length === 2 && !pids.includes(first.active) ? pids : null;
+		});
+		expect(second).toContain(first.standby);
+		// And once more: the successor is as mortal.
+		process.kill(first.standby, "SIGKILL");
+		const again = await ours.becomes("MASTER");
+		expect(again.state).toBe("MASTER");
+		const replies = /(\d+) received/.exec(await new Response(ping.stdout).text())?.[1];
+		await Bun.sleep(2500);
+		await capture.close();
+		expect(transitions(keepalived.log()).length).toBe(masteries);
+		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
+		expect(Number(replies)).toBeGreaterThanOrEqual(118);
+		expect(longestGapMs(capture.text(), "192.0.2.1")).toBeLessThan(3000);
+	}, 90_000);
+
+	test("both killed and started again in time: still master; too late: the addresses are taken off", async () => {
+		using lab = new Lab("both");
+		const ours = lab.box("ours", 1);
+		// Nine seconds of lease.
+		const text = instanceText({ priority: 100, interval: 3, state: "MASTER" });
+		const drover = ours.drover(text);
+		await ours.becomes("MASTER");
+		const { active, standby } = await pair(ours, drover);
+		await Bun.sleep(500);
+		process.kill(standby, "SIGKILL");
+		process.kill(active, "SIGKILL");
+		const again = ours.drover(text, "--no-standby");
+		await ours.becomes("MASTER");
+		expect(transitions(again.log())).toEqual(["BACKUP", "MASTER"]);
+		process.kill(again.process.pid!, "SIGKILL");
+		await again.process.exited;
+		expect(ours.has("192.0.2.200")).toBe(true);
+		await Bun.sleep(9500);
+		ours.drover(text, "--no-standby");
+		await ours.lacks("192.0.2.200");
+		expect((await ours.becomes("BACKUP")).state).toBe("BACKUP");
+	}, 90_000);
+
+	test("a process that hangs is replaced while its lease lasts", async () => {
+		using lab = new Lab("hang");
+		const ours = lab.box("ours", 1);
+		const theirs = lab.box("theirs", 2);
+		const drover = ours.drover(instanceText({ priority: 100 }));
+		await ours.becomes("MASTER");
+		const keepalived = theirs.keepalived(instanceText({ priority: 90 }));
+		const { active } = await pair(ours, drover);
+		await Bun.sleep(4500);
+		const masteries = transitions(keepalived.log()).length;
+		process.kill(active, "SIGSTOP");
+		await eventually("the hung process is gone", () => !ours.droverPids().includes(active));
+		await ours.becomes("MASTER");
+		await Bun.sleep(3000);
+		expect(transitions(keepalived.log()).length).toBe(masteries);
+		expect(ours.has("192.0.2.200")).toBe(true);
+	}, 90_000);
+
+	test("below 100 ms nobody waits: priority 0 at once, and the peer has the address", async () => {
+		using lab = new Lab("fast");
+		const ours = lab.box("ours", 1);
+		const theirs = lab.box("theirs", 2);
+		const text = (priority: number) =>
+			instanceText({ priority, version: 3, interval: 0.05, more: "nopreempt" });
+		const drover = ours.drover(text(100));
+		await ours.becomes("MASTER");
+		const keepalived = theirs.keepalived(text(90));
+		const { active } = await pair(ours, drover);
+		await Bun.sleep(1000);
+		const capture = watchAdverts(theirs.namespace);
+		await Bun.sleep(500);
+		process.kill(active, "SIGKILL");
+		await eventually("the farewell was sent", () => capture.text().includes("prio 0,"));
+		const owners = () => [ours, theirs].filter((box) => box.has("192.0.2.200"));
+		await eventually("one of them has it", () => owners().length === 1);
+		await Bun.sleep(1000);
+		expect(owners().length).toBe(1);
+		await capture.close();
+		expect(capture.text()).toMatch(/192\.0\.2\.1 > 224\.0\.0\.18: VRRPv3, Advertisement, vrid 51, prio 0,/);
+		expect(transitions(keepalived.log()).length).toBeGreaterThan(0);
+	}, 90_000);
+
+	test("an address that somebody deletes is back, and the log says who", async () => {
+		using lab = new Lab("delete");
+		const ours = lab.box("ours", 1);
+		const drover = ours.drover(
+			instanceText({ priority: 100, addresses: ["192.0.2.200/24", "192.0.2.201/24"] }),
+			"--no-standby",
+		);
+		await ours.becomes("MASTER");
+		await ours.holds("192.0.2.201");
+		ours.namespace.ip("address", "del", "192.0.2.200/24", "dev", "eth0");
+		await ours.holds("192.0.2.200", 5_000);
+		await eventually("the log names a process", () =>
+			/192\.0\.2\.200\/24 was deleted by process \d+/.test(drover.log()),
+		);
+		ours.namespace.ip("address", "flush", "dev", "eth0", "to", "192.0.2.201/32");
+		await ours.holds("192.0.2.201", 5_000);
+		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
+	}, 60_000);
+
+	test("a frozen master: the backup takes over, and afterwards there is one again", async () => {
+		using lab = new Lab("frozen");
+		const a = lab.box("a", 1);
+		const b = lab.box("b", 2);
+		const text = (priority: number) => instanceText({ priority, version: 3, interval: 0.2 });
+		const high = a.drover(text(100), "--no-standby");
+		await a.becomes("MASTER");
+		b.drover(text(90), "--no-standby");
+		await b.becomes("BACKUP");
+		process.kill(high.process.pid!, "SIGSTOP");
+		await b.becomes("MASTER");
+		await b.holds("192.0.2.200");
+		process.kill(high.process.pid!, "SIGCONT");
+		await b.becomes("BACKUP");
+		await b.lacks("192.0.2.200");
+		await a.becomes("MASTER");
+		expect(a.has("192.0.2.200")).toBe(true);
+	}, 60_000);
+
+	test("a pulled cable: FAULT here, master there; back when it is plugged in", async () => {
+		using lab = new Lab("cable");
+		const a = lab.box("a", 1);
+		const b = lab.box("b", 2);
+		const text = (priority: number) => instanceText({ priority, version: 3, interval: 0.2 });
+		a.drover(text(100), "--no-standby");
+		await a.becomes("MASTER");
+		b.drover(text(90), "--no-standby");
+		await b.becomes("BACKUP");
+		a.cable.unplug();
+		const faulty = await a.becomes("FAULT");
+		expect(faulty.reason).toBe("interface eth0 is down");
+		await a.lacks("192.0.2.200");
+		await b.becomes("MASTER");
+		a.cable.plugIn();
+		await a.becomes("MASTER");
+		await b.becomes("BACKUP");
+		await a.holds("192.0.2.200");
+		await b.lacks("192.0.2.200");
+	}, 60_000);
+
+	test("a reload changes what it says and pauses nothing; a broken file changes nothing", async () => {
+		using lab = new Lab("reload");
+		const ours = lab.box("ours", 1);
+		const theirs = lab.box("theirs", 2);
+		const text = (addresses: readonly string[]) =>
+			instanceText({ priority: 100, version: 3, interval: 0.1, addresses });
+		const drover = ours.drover(text(["192.0.2.200/24", "192.0.2.201/24"]));
+		await ours.becomes("MASTER");
+		await pair(ours, drover);
+		const capture = watchAdverts(theirs.namespace);
+		await Bun.sleep(700);
+		ours.write(text(["192.0.2.200/24", "192.0.2.202/24"]));
+		drover.process.kill("SIGHUP");
+		await ours.holds("192.0.2.202");
+		await ours.lacks("192.0.2.201");
+		await Bun.sleep(500);
+		ours.write("vrrp_instance VI_1 {\n interface eth0\n nonsense {\n");
+		drover.process.kill("SIGHUP");
+		await eventually("it says that it keeps what it has", () =>
+			drover.log().includes("the running configuration stays"),
+		);
+		await Bun.sleep(500);
+		await capture.close();
+		expect(ours.has("192.0.2.202")).toBe(true);
+		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
+		// 3 × 100 ms would be a failover.
+		expect(longestGapMs(capture.text(), "192.0.2.1")).toBeLessThan(300);
+	}, 60_000);
+});
+
+describe.concurrent("split brain is seen and named", () => {
+	const faults: readonly { readonly title: string; readonly theirs: string; readonly cause: RegExp }[] = [
+		{
+			title: "another interval",
+			theirs: instanceText({ priority: 90, interval: 2 }),
+			cause: /192\.0\.2\.2 is not obeyed: interval 2 s, ours is 1 s/,
+		},
+		{
+			title: "another password",
+			theirs: instanceText({ priority: 90, more: "authentication {\nauth_type PASS\nauth_pass 2222\n}" }),
+			cause: /192\.0\.2\.2 is not obeyed: authentication PASS, ours is none/,
+		},
+		{
+			title: "another version",
+			theirs: instanceText({ priority: 90, version: 3 }),
+			cause: /192\.0\.2\.2 is not obeyed: version 3, ours is 2/,
+		},
+	];
+	for (const fault of faults)
+		test(fault.title, async () => {
+			using lab = new Lab("split");
+			const ours = lab.box("ours", 1);
+			const theirs = lab.box("theirs", 2);
+			// One burst when it becomes master, and none later by itself.
+			const text = instanceText({ priority: 100, more: "garp_master_delay 0" });
+			const drover = ours.drover(text, "--no-standby");
+			await ours.becomes("MASTER");
+			await Bun.sleep(300);
+			const filter = `arp and ether src ${ours.namespace.macAddress("eth0")} and arp host 192.0.2.200`;
+			const arp = theirs.namespace.spawn(["tcpdump", "-l", "-i", "eth0", "-nn", "-c", "3", filter]);
+			theirs.keepalived(fault.theirs);
+			const conflict = await eventually(
+				"the status shows it",
+				async () => (await ours.instance())?.conflict,
+				30_000,
+			);
+			expect(conflict).toMatch(fault.cause);
+			expect(drover.log()).toContain("refused");
+			// The winner says again where the address is.
+			expect(await new Response(arp.stdout).text()).toContain("Request who-has 192.0.2.200");
+		}, 60_000);
+});
+
+describe.concurrent("what else a configuration asks for", () => {
+	test("tracked script, file and interface; notify scripts and FIFO; sync group", async () => {
+		using lab = new Lab("track");
+		const ours = lab.box("ours", 1);
+		const second = lab.network.segment("second");
+		second.plug(ours.namespace, "eth1", "198.51.100.1/24");
+		const flag = join(ours.folder, "flag");
+		const load = join(ours.folder, "load");
+		const told = join(ours.folder, "told");
+		const fifo = join(ours.folder, "fifo");
+		const fifoLines = join(ours.folder, "fifo-lines");
+		writeFileSync(flag, "");
+		writeFileSync(load, "0\n");
+		writeFileSync(join(ours.folder, "notify.sh"), `#!/bin/sh\necho "$@" >> ${told}\n`, { mode: 0o755 });
+		writeFileSync(join(ours.folder, "reader.sh"), `#!/bin/sh\nexec cat "$1" >> ${fifoLines}\n`, {
+			mode: 0o755,
+		});
+		const text = `global_defs {
+	script_user root
+	vrrp_notify_fifo ${fifo}
+	vrrp_notify_fifo_script ${join(ours.folder, "reader.sh")}
+}
+vrrp_script present {
+	script "/usr/bin/test -e ${flag}"
+	interval 1
+}
+track_file load {
+	file ${load}
+	weight 1
+}
+vrrp_sync_group VG {
+	group {
+		VI_1
+		VI_2
+	}
+	notify "${join(ours.folder, "notify.sh")}"
+}
+${instanceText({
+	priority: 100,
+	version: 3,
+	interval: 0.1,
+	more: `track_script {\npresent\n}\nnotify "${join(ours.folder, "notify.sh")}"`,
+})}
+${instanceText({ name: "VI_2", virtualRouterId: 52, interface: "eth1", priority: 100, version: 3, interval: 0.1, addresses: ["198.51.100.200/24"] })}
+${instanceText({ name: "VI_3", virtualRouterId: 53, priority: 100, version: 3, interval: 0.1, addresses: ["192.0.2.203/24"], more: "track_file {\nload\n}" })}
+`;
+		const drover = ours.drover(text, "--no-standby");
+		await ours.becomes("MASTER");
+		await ours.becomes("MASTER", 20_000, "VI_2");
+		await ours.becomes("MASTER", 20_000, "VI_3");
+		Bun.spawnSync(["rm", flag]);
+		expect((await ours.becomes("FAULT")).reason).toBe("script present has failed");
+		expect((await ours.becomes("FAULT", 20_000, "VI_2")).reason).toContain("VI_1 of the sync group");
+		expect((await ours.instance("VI_3"))!.state).toBe("MASTER");
+		writeFileSync(flag, "");
+		await ours.becomes("MASTER");
+		await ours.becomes("MASTER", 20_000, "VI_2");
+		writeFileSync(load, "-30\n");
+		await eventually(
+			"the file moves the priority",
+			async () => (await ours.instance("VI_3"))?.effectivePriority === 70,
+		);
+		const heard = await eventually("the scripts were told", () => {
+			try {
+				const lines = readFileSync(told, "utf8");
+				return lines.includes("INSTANCE VI_1 FAULT") && lines.includes("GROUP VG MASTER 0") ? lines : null;
+			} catch {
+				return null;
+			}
+		});
+		expect(heard).toContain("INSTANCE VI_1 MASTER 100\n");
+		expect(heard).toContain("GROUP VG FAULT 0\n");
+		const lines = await eventually("the FIFO's reader has lines", () => {
+			try {
+				const read = readFileSync(fifoLines, "utf8");
+				return read.includes("FAULT") ? read : null;
+			} catch {
+				return null;
+			}
+		});
+		expect(lines).toContain('INSTANCE "VI_1" MASTER 100\n');
+		expect(lines).toContain('GROUP "VG" FAULT 0\n');
+		await drover.stop();
+		expect(ours.has("192.0.2.203")).toBe(false);
+	}, 90_000);
+
+	test("the dumps have keepalived's layout; resign and take over by command", async () => {
+		using lab = new Lab("dump");
+		const a = lab.box("a", 1);
+		const b = lab.box("b", 2);
+		const text = (priority: number) => instanceText({ priority, version: 3, interval: 0.1 });
+		const drover = a.drover(text(100), "--no-standby");
+		await a.becomes("MASTER");
+		b.drover(text(90), "--no-standby");
+		await b.becomes("BACKUP");
+		await a.command("resign");
+		await b.becomes("MASTER");
+		await a.becomes("BACKUP");
+		await Bun.sleep(1500);
+		expect((await a.instance())!.state).toBe("BACKUP");
+		await a.command("take-over");
+		await a.becomes("MASTER");
+		await b.becomes("BACKUP");
+		drover.process.kill("SIGUSR1");
+		drover.process.kill("SIGUSR2");
+		const read = (name: string) =>
+			eventually(name, () => {
+				try {
+					return readFileSync(join(a.folder, name), "utf8");
+				} catch {
+					return null;
+				}
+			});
+		const stats = await read("keepalived.stats");
+		expect(stats.replaceAll(/\d+$/gm, "N")).toBe(
+			`VRRP Instance: VI_1
+  Advertisements:
+    Received: N
+    Sent: N
+  Became master: N
+  Released master: N
+  Packet Errors:
+    Length: N
+    TTL: N
+    Invalid Type: N
+    Advertisement Interval: N
+    Address List: N
+  Authentication Errors:
+    Invalid Type: N
+    Type Mismatch: N
+    Failure: N
+  Priority Zero:
+    Received: N
+    Sent: N
+`
+				.replace("VI_N", "VI_1")
+				.replace("Instance: VI_1", "Instance: VI_N"),
+		);
+		const data = await read("keepalived.data");
+		expect(data).toContain(" VRRP Instance = VI_1\n   VRRP Version = 3\n   State = MASTER\n");
+	}, 60_000);
+});
