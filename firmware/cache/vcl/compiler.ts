@@ -456,7 +456,7 @@ class Generator {
 			case "PROBE":
 				return `P${this.program.probes.findIndex((each) => each.name !== null && sameName(each.name, name))}`;
 			case "STEVEDORE":
-				return `M${this.program.stevedores.findIndex((each) => sameName(each, name))}`;
+				return `M${this.program.stevedores.findIndex((each) => sameName(`storage.${each}`, name))}`;
 			default:
 				return functionName(name);
 		}

@@ -3,8 +3,8 @@
 /** `%.3f`: three decimals; exact ties go to the even digit, as C's printf does and toFixed does not. */
 export function formatReal(value: number): string {
 	const text = value.toFixed(3);
-	const scaled = Math.abs(value) * 2000;
-	if (scaled % 2 !== 1 || !Number.isInteger(scaled)) return text;
+	// Halfway between two thousandths, exactly: only odd sixteenths are both that and a binary number.
+	if (Math.abs(value * 16) % 2 !== 1) return text;
 	const lower = Math.floor(Math.abs(value) * 1000);
 	const even = (lower % 2 === 0 ? lower : lower + 1) / 1000;
 	return (value < 0 ? -even : even).toFixed(3);

@@ -484,7 +484,7 @@ function named(c: Compilation, want: Type): Expression {
 			return {
 				kind: "symbol",
 				type: symbol.kind.toUpperCase() as "ACL" | "BACKEND" | "PROBE" | "STEVEDORE",
-				name: symbol.kind === "stevedore" ? symbol.name.slice("storage.".length) : symbol.name,
+				name: symbol.name,
 			};
 		case "sub":
 			if (want !== "SUB")

@@ -39,8 +39,7 @@ export function regsub(matcher: Matcher, subject: string, template: Template): s
 }
 
 /**
- * Every match from left to right. After the first one a match must not be empty, as the stock library asks of PCRE;
- * an empty first match copies one character and goes on.
+ * Every match from left to right. After the first one a match must not be empty, as the stock library asks of PCRE.
  */
 export function regsuball(matcher: Matcher, subject: string, template: Template): string {
 	let match = matcher.exec(subject, 0, false);
@@ -50,10 +49,6 @@ export function regsuball(matcher: Matcher, subject: string, template: Template)
 	while (match !== null) {
 		out += subject.slice(at, match.index) + expand(template, match);
 		at = match.index + match[0]!.length;
-		if (match[0] === "") {
-			if (at >= subject.length) break;
-			out += subject[at++]!;
-		}
 		if (at >= subject.length) break;
 		match = matcher.exec(subject, at, true);
 	}

@@ -132,7 +132,7 @@ export const cookie = vmod("cookie", [
 		"get_string",
 		"",
 		"STRING",
-		(context) => [...jarOf(context)].map(([name, value]) => `${name}=${value}`).join("; "),
+		(context) => [...jarOf(context)].map(([name, value]) => `${name}=${value};`).join(" "),
 	],
 	[
 		"isset",

@@ -24,10 +24,15 @@ function orFallback<T>(name: string, value: T | null, fallback: T | undefined): 
 	throw new VclFailure(`std.${name}: conversion failed`);
 }
 
-/** Structured-field number: at most 15 digits, or 12 and 3 around a point. */
+/** At most 15 digits, a point with decimals after them, blanks around. */
 function parseNumber(text: string | null): number | null {
-	if (text === null || !/^-?(?:\d{1,15}|\d{1,12}\.\d{1,3})$/.test(text)) return null;
-	return Number(text);
+	if (text === null) return null;
+	const match = /^[ \t\n\r\f\v]*(-?)(\d+)(?:\.(\d*))?[ \t\n\r\f\v]*$/.exec(text);
+	if (match === null) return null;
+	// The fourth decimal and what follows is read, and forgotten.
+	const fraction = (match[3] ?? "").slice(0, 3);
+	if (match[2]!.length > 15) return null;
+	return Number(`${match[1]}${match[2]}.${fraction}0`) + 0;
 }
 
 function truncated(value: number): number | null {
@@ -66,7 +71,7 @@ export function querysort(url: string): string {
 	if (question < 0) return url;
 	const parameters = url.slice(question + 1).split("&");
 	const sorted = parameters.filter((parameter) => parameter !== "").sort(byBytes);
-	return `${url.slice(0, question)}${sorted.length === 0 ? "" : `?${sorted.join("&")}`}`;
+	return `${url.slice(0, question)}?${sorted.join("&")}`;
 }
 
 const byBytes = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,0 +1,90 @@
+/** Compile errors, letter for letter as the stock compiler prints them, and the hint under them. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { compileVcl } from "../../../firmware/cache/vcl/compile.ts";
+import { formatFailure } from "../../../firmware/cache/vcl/diagnostic.ts";
+import { head, mistakes } from "./mistakes.ts";
+import { normalise, StockCompiler } from "./stock.ts";
+
+const stock = new StockCompiler();
+afterAll(() => stock.close());
+
+function ours(source: string) {
+	return compileVcl(source, {
+		name: "F",
+		include: ({ name }) => ({ ok: false, error: `Cannot read file '${name}' (No such file or directory)` }),
+	});
+}
+
+describe("the same mistakes, the same words", () => {
+	for (const [section, list] of Object.entries(mistakes))
+		test(`reference ${section} (${list.length})`, () => {
+			for (const mistake of list) {
+				const expected = stock.compile(head + mistake);
+				const result = ours(head + mistake);
+				expect({ mistake, ok: result.ok }).toEqual({ mistake, ok: expected.ok });
+				if (!result.ok) expect(normalise(formatFailure({ ...result.error, hint: null }))).toBe(expected.text);
+			}
+		}, 120_000);
+});
+
+describe("no version line", () => {
+	for (const source of ["", "foo", 'backend a { .host = "127.0.0.1"; }', "sub vcl_recv { }"])
+		test(JSON.stringify(source), () => {
+			const expected = stock.compile(source);
+			const result = ours(source);
+			expect(result.ok).toBe(expected.ok);
+			if (!result.ok) expect(normalise(formatFailure({ ...result.error, hint: null }))).toBe(expected.text);
+		});
+});
+
+describe("the reply", () => {
+	test("closes as the management protocol does, with the hint under the source line", () => {
+		const result = ours("sub vcl_recv { }");
+		if (result.ok) throw new Error("accepted");
+		const text = formatFailure(result.error);
+		expect(text).toStartWith("Message from VCC-compiler:\nVCL version declaration missing\n");
+		expect(text).toContain("\nHint: ");
+		expect(text).toEndWith("Running VCC-compiler failed, exited with 2\n\nVCL compilation failed");
+	});
+
+	test("names the place for tools", () => {
+		const result = ours(`${head}sub vcl_recv {\n\tset req.foo = 1;\n}`);
+		if (result.ok) throw new Error("accepted");
+		expect(result.error.place).toEqual({ file: "F", line: 4, position: 13 });
+	});
+});
+
+describe("what is not available is said", () => {
+	const cases: readonly [string, RegExp][] = [
+		["sub vcl_backend_response { set beresp.do_esi = true; }", /ESI is not available/],
+		["sub vcl_deliver { set resp.do_esi = true; }", /ESI is not available/],
+		["sub vcl_backend_response { set beresp.do_esi = beresp.do_gzip; }", /ESI is not available/],
+		['sub vcl_recv { if (req.url ~ "(?R)") { } }', /cannot be translated exactly/],
+		['sub vcl_recv { if (req.url ~ "(?(1)a|b)") { } }', /cannot be translated exactly/],
+		['sub vcl_recv { if (req.url ~ "\\p{L}") { } }', /cannot be translated exactly/],
+	];
+	for (const [source, message] of cases)
+		test(source, () => {
+			const result = ours(head + source);
+			if (result.ok) throw new Error("accepted");
+			expect(result.error.text).toMatch(message);
+			expect(result.error.hint).not.toBeNull();
+		});
+
+	test("switching ESI off is no request", () => {
+		expect(ours(`${head}sub vcl_backend_response { set beresp.do_esi = false; }`).ok).toBe(true);
+	});
+});
+
+describe("warnings let the program load", () => {
+	test("an unused declaration, when that is allowed", () => {
+		const source = `${head}acl unused { }`;
+		const expected = stock.compile(source, ["-p", "vcc_err_unref=off"]);
+		const result = compileVcl(source, { name: "F", unusedIsError: false });
+		expect(expected.ok).toBe(true);
+		if (!result.ok) throw new Error(result.error.text);
+		expect(result.vcl.warnings).toBe(
+			"Unused acl unused, defined:\n('F' Line 3 Pos 5)\nacl unused { }\n----######----\n\n(That was just a warning)\n",
+		);
+	});
+});
