@@ -468,6 +468,10 @@ impl State {
     /// Does all that is due at `now`.
     fn run_timers(&mut self, now: u64) {
         let mut drained: Vec<u32> = Vec::new();
+        // After a stall (a stopped process, a suspended machine) a turn may be due that the lease no longer covers.
+        if self.lease_until <= now {
+            self.lease_due(now);
+        }
         while let Some(Reverse((at, stamp, target))) = self.heap.peek().copied() {
             let early = match target {
                 Target::Repeat(id) => self.repeats.get(&id).map_or(0, |repeat| slack(repeat.interval)),
