@@ -26,13 +26,16 @@ const MODULES_LOADED = [
 	),
 	"veth",
 	"dummy",
+	"bridge",
 	"ipip",
 	"ip6_tunnel",
 	"sit",
 	"ip_gre",
 	"fou",
 	"fou6",
-	"nf_tables",
+	"sch_ingress",
+	"cls_u32",
+	"act_skbedit",
 	"af_packet_diag",
 ];
 
