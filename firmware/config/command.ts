@@ -1,24 +1,142 @@
-/** `drover config`: check, plan and show a keepalived.conf. */
-import { formatDiagnostic } from "./keepalived/diagnostics.ts";
-import { loadConfig } from "./keepalived/load.ts";
+/** `drover config`: check a keepalived.conf, say what it would change, show what it means. */
+import { type Diagnostic, formatDiagnostic } from "./keepalived/diagnostics.ts";
+import { type LoadedConfig, type LoadOptions, loadConfig } from "./keepalived/load.ts";
+import type { DroverConfig } from "./model.ts";
 
-const usage = `usage: drover config check FILE [--json]
-       drover config show FILE [--json]`;
+const usage = `usage: drover config check FILE [--json] [--config-id=ID]
+       drover config plan FILE [--against=FILE] [--json] [--config-id=ID]
+       drover config show FILE [--json] [--config-id=ID]
+
+check  says everything that is wrong or doubtful; its exit status is that of keepalived -t:
+       0 nothing found, 2 a word is missing, 4 unreadable, 5 errors or warnings, 6 script security
+plan   says what FILE would change in the election, the addresses and the kernel's IPVS table,
+       against another file or against what runs now; exit status 0 nothing, 1 changes, 5 errors
+show   prints what Drover would run, with every default filled in`;
+
+interface Words {
+	readonly action: string;
+	readonly file: string;
+	readonly json: boolean;
+	readonly against: string | null;
+	readonly options: LoadOptions;
+}
 
 /** Runs `drover config WORDS…`; resolves with the exit status. */
 export async function main(words: readonly string[]): Promise<number> {
-	const json = words.includes("--json");
-	const [action, file] = words.filter((word) => !word.startsWith("--"));
-	if (file === undefined || (action !== "check" && action !== "show")) {
+	if (words.includes("--help") || words.includes("-h")) {
+		console.log(usage);
+		return 0;
+	}
+	const read = readWords(words);
+	if (read === null) {
 		console.error(usage);
 		return 2;
 	}
-	const loaded = loadConfig(file);
-	if (action === "check") {
-		if (json) console.log(JSON.stringify({ ...loaded, config: undefined }, null, 1));
-		else for (const diagnostic of loaded.diagnostics) console.log(formatDiagnostic(diagnostic));
-		return loaded.exitStatus;
+	switch (read.action) {
+		case "check":
+			return check(read);
+		case "plan":
+			return plan(read);
+		case "show":
+			return show(read);
+		default:
+			console.error(usage);
+			return 2;
 	}
-	console.log(JSON.stringify(loaded.config, null, 1));
+}
+
+function readWords(words: readonly string[]): Words | null {
+	const plain: string[] = [];
+	let json = false;
+	let against: string | null = null;
+	let configId: string | null = null;
+	for (let index = 0; index < words.length; index++) {
+		const word = words[index]!;
+		const [name, attached] = word.split(/=(.*)/s);
+		if (word === "--json") json = true;
+		else if (name === "--against" || name === "--config-id" || word === "-i") {
+			const value = attached ?? words[++index];
+			if (value === undefined) return null;
+			if (name === "--against") against = value;
+			else configId = value;
+		} else if (word.startsWith("-")) return null;
+		else plain.push(word);
+	}
+	const [action, file] = plain;
+	if (action === undefined || file === undefined || plain.length > 2) return null;
+	return { action, file, json, against, options: configId === null ? {} : { configId } };
+}
+
+function check({ file, json, options }: Words): number {
+	const loaded = loadConfig(file, options);
+	if (json) {
+		const { config: _config, ...rest } = loaded;
+		console.log(JSON.stringify(rest, null, "\t"));
+	} else console.log(report(loaded));
 	return loaded.exitStatus;
+}
+
+/** All findings, and a last line that sums them up. */
+function report(loaded: LoadedConfig): string {
+	const { diagnostics } = loaded;
+	const lines = diagnostics.map(formatDiagnostic);
+	if (loaded.moreDiagnostics > 0) lines.push(`… and ${loaded.moreDiagnostics} more`);
+	const count = (severity: Diagnostic["severity"]) =>
+		diagnostics.filter((diagnostic) => diagnostic.severity === severity).length;
+	const { config } = loaded;
+	const servers = config.virtualServers.reduce((sum, server) => sum + server.realServers.length, 0);
+	lines.push(
+		[
+			`${config.vrrpInstances.length} VRRP instances, ${config.virtualServers.length} virtual servers, ${servers} real servers`,
+			diagnostics.length === 0
+				? "nothing wrong"
+				: `${count("error")} errors, ${count("warning")} warnings, ${count("hint")} hints`,
+			loaded.acceptable ? "accepted" : "a running director would refuse it",
+		].join("; "),
+	);
+	return lines.join("\n");
+}
+
+async function show({ file, json, options }: Words): Promise<number> {
+	const loaded = loadConfig(file, options);
+	if (json) console.log(JSON.stringify(loaded.config, null, "\t"));
+	else {
+		const { showConfig } = await import("./show.ts");
+		console.log(showConfig(loaded.config));
+	}
+	for (const diagnostic of loaded.diagnostics)
+		if (diagnostic.severity === "error") console.error(formatDiagnostic(diagnostic));
+	return loaded.exitStatus;
+}
+
+async function plan({ file, json, against, options }: Words): Promise<number> {
+	const loaded = loadConfig(file, options);
+	const before = against === null ? await running() : loadConfig(against, options).config;
+	if (before === null) {
+		console.error("no service answers; name a file to compare with: --against=FILE");
+		return 4;
+	}
+	const { formatChange, planChanges } = await import("./plan.ts");
+	const changes = planChanges(before, loaded.config);
+	if (json)
+		console.log(
+			JSON.stringify({ changes, acceptable: loaded.acceptable, diagnostics: loaded.diagnostics }, null, "\t"),
+		);
+	else {
+		for (const diagnostic of loaded.diagnostics)
+			if (diagnostic.severity === "error") console.log(formatDiagnostic(diagnostic));
+		console.log(changes.length === 0 ? "nothing would change" : changes.map(formatChange).join("\n"));
+		if (!loaded.acceptable) console.log("a running director would refuse this file");
+	}
+	if (!loaded.acceptable) return 5;
+	return changes.length === 0 ? 0 : 1;
+}
+
+/** What runs now: the election's part from the vrrp service, the rest from the director; null when neither answers. */
+async function running(): Promise<DroverConfig | null> {
+	const { call } = await import("../bus/client.ts");
+	const ask = (service: string) => call<DroverConfig>(service, "config").catch(() => null);
+	const [vrrp, director] = await Promise.all([ask("vrrp"), ask("director")]);
+	if (vrrp === null || director === null) return vrrp ?? director;
+	return { ...vrrp, virtualServers: director.virtualServers };
 }

@@ -1,24 +1,6 @@
 /** keepalived.conf from the disk to the model: the classic tutorial file, and what services rely on. */
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type LoadedConfig, type LoadOptions, loadConfig } from "../../firmware/config/keepalived/load.ts";
-
-function load(text: string, options: LoadOptions = {}): LoadedConfig {
-	const directory = mkdtempSync(join(tmpdir(), "drover-config-"));
-	try {
-		const path = join(directory, "keepalived.conf");
-		writeFileSync(path, text);
-		return loadConfig(path, {
-			interfaces: new Set(["lo", "eth0", "eth1"]),
-			hostName: "director",
-			...options,
-		});
-	} finally {
-		rmSync(directory, { recursive: true });
-	}
-}
+import { loadText } from "./load-text.ts";
 
 const tutorial = `! Configuration File for keepalived
 
@@ -71,7 +53,7 @@ virtual_server 192.168.80.200 80 {
 `;
 
 describe("the tutorial's file", () => {
-	const { config, diagnostics, acceptable, exitStatus } = load(tutorial);
+	const { config, diagnostics, acceptable, exitStatus } = loadText(tutorial);
 
 	test("is accepted; old spellings give hints only", () => {
 		expect(diagnostics.map((one) => `${one.severity} ${one.code} ${one.location.line}`)).toEqual([
