@@ -22,6 +22,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "health checks and the kernel's IPVS table, in the foreground",
 		load: () => import("./director/service.ts"),
 	},
+	keepalived: {
+		summary: "vrrp and director together, with keepalived's command line",
+		load: () => import("./keepalived.ts"),
+	},
 	ipvs: {
 		summary: "prints the kernel's IPVS table, as ipvsadm does",
 		load: () => import("./director/ipvs-command.ts"),
@@ -29,6 +33,14 @@ const commands: Readonly<Record<string, Entry>> = {
 	status: {
 		summary: "ports, high availability, virtual and real servers at a glance",
 		load: () => import("./console/status.ts"),
+	},
+	realserver: {
+		summary: "what a real server needs, as a script, and which of them lack it",
+		load: () => import("./health/realserver.ts"),
+	},
+	genhash: {
+		summary: "the digest of a page, for HTTP_GET and SSL_GET",
+		load: () => import("./health/genhash.ts"),
 	},
 	config: {
 		summary: "check, plan or show a keepalived.conf",

@@ -1,0 +1,205 @@
+/**
+ * `keepalived`, by keepalived's own command line: a parent that starts `drover vrrp` and
+ * `drover director` on the same file, passes signals on and starts again what died.
+ * Source: keepalived(8) 2.2.7, options and signals.
+ */
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { parseArgs } from "node:util";
+import type { Subprocess } from "bun";
+import { openLog } from "./status/log.ts";
+
+/** keepalived(8): how long the parent waits for its children before SIGKILL. */
+const CHILD_WAIT_MS = 5_000;
+/** A child that dies sooner than this after its start is started again only after the same time. */
+const RESPAWN_GAP_MS = 1_000;
+/** The version whose command line and dumps are kept. */
+const COMPATIBLE_VERSION = "2.2.7";
+
+const signalNumbers: Readonly<Record<string, number>> = {
+	STOP: 15,
+	RELOAD: 1,
+	DATA: 10,
+	STATS: 12,
+};
+
+const options = {
+	"use-file": { type: "string", short: "f" },
+	vrrp: { type: "boolean", short: "P" },
+	check: { type: "boolean", short: "C" },
+	no_bfd: { type: "boolean", short: "B" },
+	all: { type: "boolean" },
+	"log-console": { type: "boolean", short: "l" },
+	"log-detail": { type: "boolean", short: "D" },
+	"log-facility": { type: "string", short: "S" },
+	"log-file": { type: "string", short: "g" },
+	"no-syslog": { type: "boolean", short: "G" },
+	"release-vips": { type: "boolean", short: "X" },
+	"dont-release-vrrp": { type: "boolean", short: "V" },
+	"dont-release-ipvs": { type: "boolean", short: "I" },
+	"dont-respawn": { type: "boolean", short: "R" },
+	"dont-fork": { type: "boolean", short: "n" },
+	"dump-conf": { type: "boolean", short: "d" },
+	pid: { type: "string", short: "p" },
+	vrrp_pid: { type: "string", short: "r" },
+	checkers_pid: { type: "string", short: "c" },
+	bfd_pid: { type: "string", short: "b" },
+	"address-monitoring": { type: "boolean", short: "a" },
+	snmp: { type: "boolean", short: "x" },
+	"snmp-agent-socket": { type: "string", short: "A" },
+	"core-dump": { type: "boolean", short: "m" },
+	namespace: { type: "string", short: "s" },
+	"config-id": { type: "string", short: "i" },
+	"all-config": { type: "boolean", short: "e" },
+	"ignore-sigint": { type: "boolean" },
+	signum: { type: "string" },
+	version: { type: "boolean", short: "v" },
+	help: { type: "boolean", short: "h" },
+} as const;
+
+const help = `usage: keepalived [OPTION]…
+
+Runs VRRP and the virtual servers of a keepalived.conf, as keepalived(8) does.
+
+  -f, --use-file=FILE      the configuration (/etc/keepalived/keepalived.conf)
+  -P, --vrrp               VRRP only
+  -C, --check              virtual servers only
+  -n, --dont-fork          stay in the foreground
+  -t, --config-test[=FILE] check the configuration and say what is wrong
+  -p, --pid=FILE           the parent's pid file (/run/keepalived.pid)
+  -i, --config-id=ID       the id that @ID lines are compared with (the host name)
+  -s, --namespace=NAME     run in this network namespace
+  -R, --dont-respawn       end when a child ends
+      --signum=NAME        print the number of STOP, RELOAD, DATA or STATS
+  -v, --version            print the version
+The other options of keepalived ${COMPATIBLE_VERSION} are accepted.`;
+
+interface Child {
+	readonly name: string;
+	process: Subprocess;
+	startedAtMs: number;
+}
+
+export async function main(words: readonly string[]): Promise<number> {
+	const test = words.findIndex((word) => word === "-t" || word.startsWith("--config-test"));
+	let parsed: ReturnType<typeof parse>;
+	try {
+		parsed = parse(words.filter((_, index) => index !== test));
+	} catch (error) {
+		console.error(`keepalived: ${error instanceof Error ? error.message : error}\n\n${help}`);
+		return 1;
+	}
+	const { values, positionals } = parsed;
+	if (values.help) {
+		console.log(help);
+		return 0;
+	}
+	if (values.version) {
+		console.log(`Keepalived v${COMPATIBLE_VERSION} (Drover)`);
+		return 0;
+	}
+	if (values.signum !== undefined) return printSignal(values.signum);
+	const file = values["use-file"] ?? "/etc/keepalived/keepalived.conf";
+	if (test >= 0) {
+		const { main: config } = await import("./config/command.ts");
+		return config(["check", words[test]!.split("=")[1] ?? positionals[0] ?? file]);
+	}
+	if (!existsSync(file)) {
+		console.error(`keepalived: cannot read ${file}: there is no such file`);
+		return 6;
+	}
+	if (!values["dont-fork"]) {
+		Bun.spawn([...self(), "keepalived", "-n", ...words], {
+			detached: true,
+			stdio: ["ignore", "ignore", "ignore"],
+		}).unref();
+		return 0;
+	}
+	return supervise(file, values);
+}
+
+const parse = (words: readonly string[]) =>
+	parseArgs({ args: [...words], options, allowPositionals: true, strict: true });
+
+function printSignal(name: string): number {
+	const number = signalNumbers[name];
+	if (number === undefined) {
+		console.error(
+			`keepalived: no signal is called "${name}" (there are ${Object.keys(signalNumbers).join(", ")})`,
+		);
+		return 1;
+	}
+	console.log(number);
+	return 0;
+}
+
+/** The words that run this program again. */
+function self(): string[] {
+	return [process.execPath, `${import.meta.dir}/drover.ts`];
+}
+
+type Values = ReturnType<typeof parse>["values"];
+
+async function supervise(file: string, values: Values): Promise<number> {
+	const log = openLog("keepalived");
+	const pidFile = values.pid ?? "/run/keepalived.pid";
+	const names = values.vrrp ? ["vrrp"] : values.check ? ["director"] : ["vrrp", "director"];
+	const enter = values.namespace === undefined ? [] : ["ip", "netns", "exec", values.namespace];
+	const childWords = ["-f", file, ...(values["config-id"] === undefined ? [] : ["-i", values["config-id"]])];
+	const children: Child[] = [];
+	let stopping = false;
+	let finish: (status: number) => void;
+	const finished = new Promise<number>((resolve) => {
+		finish = resolve;
+	});
+
+	const start = (name: string): void => {
+		const child: Child = { name, startedAtMs: performance.now(), process: null as never };
+		child.process = Bun.spawn([...enter, ...self(), name, ...childWords], {
+			stdin: "ignore",
+			stdout: "inherit",
+			stderr: "inherit",
+			onExit: (_process, status, signal) => ended(child, status, signal),
+		});
+		children.push(child);
+	};
+
+	const ended = (child: Child, status: number | null, signal: number | NodeJS.Signals | null): void => {
+		children.splice(children.indexOf(child), 1);
+		if (stopping) {
+			if (children.length === 0) finish(0);
+			return;
+		}
+		log.error({ child: child.name, status, signal }, `${child.name} ended; it is started again`);
+		if (values["dont-respawn"]) {
+			stop();
+			return;
+		}
+		const livedMs = performance.now() - child.startedAtMs;
+		setTimeout(() => !stopping && start(child.name), livedMs < RESPAWN_GAP_MS ? RESPAWN_GAP_MS : 0);
+	};
+
+	const stop = (): void => {
+		if (stopping) return;
+		stopping = true;
+		if (children.length === 0) finish(0);
+		for (const child of children) child.process.kill("SIGTERM");
+		setTimeout(() => {
+			for (const child of children) child.process.kill("SIGKILL");
+		}, CHILD_WAIT_MS).unref();
+	};
+
+	process.on("SIGTERM", stop);
+	if (!values["ignore-sigint"]) process.on("SIGINT", stop);
+	for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const)
+		process.on(signal, () => {
+			for (const child of children) child.process.kill(signal);
+		});
+
+	mkdirSync(dirname(pidFile), { recursive: true });
+	writeFileSync(pidFile, `${process.pid}\n`);
+	for (const name of names) start(name);
+	const status = await finished;
+	rmSync(pidFile, { force: true });
+	return status;
+}

@@ -1,0 +1,139 @@
+/** keepalived(8), options and signals: what scripts and unit files rely on, with Drover behind it. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import type { VrrpStatus } from "../../../firmware/status/vrrp.ts";
+import { type Namespace, Network } from "./network.ts";
+
+const drover = [process.execPath, join(import.meta.dir, "../../../firmware/drover.ts")];
+const LIMIT_MS = 20_000;
+
+const configuration = (addresses: readonly string[]) => `
+vrrp_instance VI_1 {
+    interface eth0
+    virtual_router_id 51
+    priority 200
+    advert_int 0.1
+    version 3
+    virtual_ipaddress {
+        ${addresses.join("\n        ")}
+    }
+}`;
+
+let network: Network;
+let box: Namespace;
+let directory: string;
+let parent: Subprocess;
+const file = () => join(directory, "keepalived.conf");
+const pidFile = () => join(directory, "keepalived.pid");
+const environment = () => ({ ...process.env, DROVER_RUN_DIR: directory, DROVER_LOG: join(directory, "log") });
+
+beforeAll(() => {
+	network = Network.create("kd");
+	box = network.namespace("a");
+	network.segment("lan").plug(box, "eth0", "10.9.0.1/24");
+	directory = mkdtempSync(join(tmpdir(), "drover-keepalived-"));
+	writeFileSync(file(), configuration(["10.9.0.100/24"]));
+	parent = box.spawn([...drover, "keepalived", "-n", "-P", "-f", file(), "-p", pidFile()], {
+		env: environment(),
+	});
+});
+afterAll(() => {
+	network[Symbol.dispose]();
+	rmSync(directory, { recursive: true, force: true });
+});
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+	const deadline = Date.now() + LIMIT_MS;
+	while (!holds()) {
+		if (Date.now() > deadline) throw new Error(`${what}: not within ${LIMIT_MS / 1000} s`);
+		await Bun.sleep(50);
+	}
+}
+
+const status = (): VrrpStatus =>
+	JSON.parse(
+		Bun.spawnSync([process.execPath, join(import.meta.dir, "ask.ts"), "vrrp", "status"], {
+			env: environment(),
+		}).stdout.toString(),
+	);
+
+describe("running", () => {
+	test("-n stays in the foreground, -p names its pid", async () => {
+		await until("the pid file", () => existsSync(pidFile()));
+		expect(Number(readFileSync(pidFile(), "utf8"))).toBeGreaterThan(1);
+		await until("the VIP", () => box.addresses("eth0").includes("10.9.0.100/24"));
+	});
+
+	test("SIGHUP takes a changed file over and keeps the mastership", async () => {
+		const before = status().instances[0]!;
+		expect(before.state).toBe("MASTER");
+		writeFileSync(file(), configuration(["10.9.0.100/24", "10.9.0.101/24"]));
+		process.kill(Number(readFileSync(pidFile(), "utf8")), "SIGHUP");
+		await until("the second VIP", () => box.addresses("eth0").includes("10.9.0.101/24"));
+		const after = status().instances[0]!;
+		expect(after.sinceMs).toBe(before.sinceMs);
+	});
+
+	test("SIGHUP with a broken file changes nothing", async () => {
+		writeFileSync(file(), configuration(["10.9.0.102/24"]).replace("virtual_router_id", "virtual_ruoter_id"));
+		process.kill(Number(readFileSync(pidFile(), "utf8")), "SIGHUP");
+		await until("a word about it in the log", () =>
+			readFileSync(join(directory, "log"), "utf8").includes("virtual_ruoter_id"),
+		);
+		expect(box.addresses("eth0")).toContain("10.9.0.101/24");
+		expect(box.addresses("eth0")).not.toContain("10.9.0.102/24");
+	});
+
+	test("SIGTERM ends it with status 0, without VIPs and without its pid file", async () => {
+		process.kill(Number(readFileSync(pidFile(), "utf8")), "SIGTERM");
+		expect(await parent.exited).toBe(0);
+		expect(box.addresses("eth0")).not.toContain("10.9.0.100/24");
+		expect(existsSync(pidFile())).toBe(false);
+	});
+});
+
+describe("options", () => {
+	const run = (...words: string[]) => {
+		const { exitCode, stdout, stderr } = Bun.spawnSync([...drover, "keepalived", ...words], {
+			env: environment(),
+		});
+		return { exitCode, text: stdout.toString() + stderr.toString() };
+	};
+	test.each([
+		["STOP", "15"],
+		["RELOAD", "1"],
+		["DATA", "10"],
+		["STATS", "12"],
+	])("--signum=%s is %s, as the real one has it", (name, number) => {
+		expect(run(`--signum=${name}`)).toEqual({ exitCode: 0, text: `${number}\n` });
+		expect(
+			Bun.spawnSync(["keepalived", `--signum=${name}`])
+				.stdout.toString()
+				.trim(),
+		).toBe(number);
+	});
+	test("--version", () => {
+		expect(run("-v").text).toStartWith("Keepalived v2.2.7 (Drover)");
+	});
+	test("an unknown option is named", () => {
+		const { exitCode, text } = run("--nonsense");
+		expect(exitCode).toBe(1);
+		expect(text).toContain("--nonsense");
+	});
+	test("a missing file is named, with keepalived's exit status", () => {
+		expect(run("-n", "-f", "/nowhere.conf")).toEqual({
+			exitCode: 6,
+			text: "keepalived: cannot read /nowhere.conf: there is no such file\n",
+		});
+	});
+	test("-t checks a file", () => {
+		const path = join(directory, "typo.conf");
+		writeFileSync(path, "global_defs {\n    ruoter_id A\n}\n");
+		const { exitCode, text } = run("-t", "-f", path);
+		expect(exitCode).toBe(5);
+		expect(text).toContain('did you mean "router_id"?');
+	});
+});
