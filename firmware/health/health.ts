@@ -9,21 +9,20 @@
 import type {
 	DroverConfig,
 	RealServerConfig,
-	TlsClientConfig,
 	TrackFileConfig,
 	VirtualServerConfig,
 } from "../config/model.ts";
 import type { RealServerStatus } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
-import { checkName, type ProbeEnvironment } from "./checker.ts";
+import { checkName } from "./checker.ts";
 import { checkKey, realServerKey, virtualServerKey } from "./keys.ts";
 import { PathWatch, pathTargets, type WatchedPath } from "./path-watch.ts";
 import { restorePingSockets } from "./ping.ts";
 import { type RunningCheck, Scheduler } from "./scheduler.ts";
+import { systemClock, systemEnvironment } from "./system-environment.ts";
 import { effectiveWeight } from "./verdict.ts";
 import type { VipConflict } from "./vip-claims.ts";
 import { VipConflictWatch } from "./vip-conflict.ts";
-import { Wheel } from "./wheel.ts";
 
 export { realServerKey, virtualServerKey } from "./keys.ts";
 
@@ -91,11 +90,6 @@ export interface Health {
 	close(): void;
 }
 
-export const systemClock: Clock = {
-	monotonicMs: () => performance.now(),
-	nowMs: () => Date.now(),
-};
-
 /** One real server of one virtual server. */
 interface Server {
 	readonly virtualServer: string;
@@ -120,18 +114,7 @@ interface Pool {
 const unknownServer: Verdict = { alive: false, weight: 0, reason: "not configured", known: false };
 
 export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): Health {
-	const environment: MutableEnvironment = {
-		wheel: new Wheel({
-			nowMs: () => clock.monotonicMs(),
-			sleep(delayMs, wake) {
-				const timer = setTimeout(wake, delayMs);
-				return () => clearTimeout(timer);
-			},
-		}),
-		nowMs: () => clock.monotonicMs(),
-		tlsClient: null,
-		trackFiles: [],
-	};
+	const environment = systemEnvironment(clock);
 	const listeners = new Set<(changes: readonly HealthChange[]) => void>();
 	let pools = new Map<string, Pool>();
 	let running: RunningCheck[] = [];
@@ -380,11 +363,6 @@ function virtualAddressesOf(virtualServers: readonly VirtualServerConfig[]): Set
 	for (const { services } of virtualServers)
 		for (const service of services) if (service.kind === "address") addresses.add(service.address);
 	return addresses;
-}
-
-interface MutableEnvironment extends ProbeEnvironment {
-	tlsClient: TlsClientConfig | null;
-	trackFiles: readonly TrackFileConfig[];
 }
 
 /** `checkKey`, with what it refers to by name. */

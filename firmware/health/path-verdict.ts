@@ -6,11 +6,13 @@
  * check sends what a client would send, the way IPVS would, and believes only an answer from the VIP.
  */
 
-/** SYNs without an answer, a second apart, until the server is taken out: one lost frame proves nothing. */
+/** SYNs without an answer, each waited for a second, until the server is taken out: one lost frame proves nothing. */
 export const SILENCES_UNTIL_OUT = 3;
 /** A RST is an answer; twice, so that a service that is just restarting is left to its own check. */
 export const REFUSALS_UNTIL_OUT = 2;
 export const RETRY_AFTER_MS = 1_000;
+/** After a silence, which has cost its time already. */
+export const RETRY_AFTER_SILENCE_MS = 100;
 
 export type PathAnswer =
 	/** SYN-ACK from the VIP. */
@@ -141,8 +143,9 @@ function unknown(path: Path, detail: string): PathStep {
 }
 
 function bad(path: Path, decided: boolean, detail: string): PathStep {
-	if (!decided && !path.known) return { path: { ...path, detail }, nextInMs: RETRY_AFTER_MS };
-	if (!decided) return { path, nextInMs: path.ok ? RETRY_AFTER_MS : path.periodMs };
+	const soonMs = path.silences > 0 ? RETRY_AFTER_SILENCE_MS : RETRY_AFTER_MS;
+	if (!decided && !path.known) return { path: { ...path, detail }, nextInMs: soonMs };
+	if (!decided) return { path, nextInMs: path.ok ? soonMs : path.periodMs };
 	const next: Path = { ...path, ok: false, known: true, detail };
 	return { path: next, nextInMs: path.periodMs, ...(path.ok ? { transition: { ok: false } } : {}) };
 }

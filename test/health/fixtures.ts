@@ -9,7 +9,7 @@ import type {
 } from "../../firmware/config/model.ts";
 import type { CheckKind, CheckOf, Outcome, ProbeEnvironment } from "../../firmware/health/checker.ts";
 import { type ProbedCheck, startProbe } from "../../firmware/health/kinds.ts";
-import { Wheel } from "../../firmware/health/wheel.ts";
+import { systemEnvironment } from "../../firmware/health/system-environment.ts";
 import type { Log } from "../../firmware/status/log.ts";
 
 const location = { file: "test.conf", line: 1, column: 1 };
@@ -141,20 +141,7 @@ export function configuration(
 	return { tlsClient: null, trackFiles: [], virtualServers, ...change } as unknown as DroverConfig;
 }
 
-export function environment(): ProbeEnvironment {
-	return {
-		wheel: new Wheel({
-			nowMs: () => performance.now(),
-			sleep(delayMs, wake) {
-				const timer = setTimeout(wake, delayMs);
-				return () => clearTimeout(timer);
-			},
-		}),
-		nowMs: () => performance.now(),
-		tlsClient: null,
-		trackFiles: [],
-	};
-}
+export const environment = (): ProbeEnvironment => systemEnvironment();
 
 /** One probe, to its end. */
 export function probe(

@@ -3,10 +3,13 @@
  * over a switch (DR) and through tunnels (TUN), IPv4 and IPv6; the director holds the VIP itself.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import type { Forwarding } from "../../../firmware/config/model.ts";
 import { check, realServer, target, timing, virtualServer } from "../../health/fixtures.ts";
 import { Agent, type Status } from "./health-client.ts";
-import { eventually, type Namespace, Network } from "./network.ts";
+import { bunPath, eventually, type Namespace, Network } from "./network.ts";
 
 /** Takes packets out of IPIP (protocol 4), GRE (47) or GUE (a UDP port) and gives them to a TUN device. */
 const unpack = `
@@ -244,4 +247,92 @@ describe("who else claims the VIP", () => {
 		expect(conflict).toMatchObject({ vip: VIP, realServer: null, mac: stranger.macAddress("eth0") });
 		stranger.ip("address", "del", `${VIP}/24`, "dev", "eth0");
 	}, 40_000);
+});
+
+describe("drover realserver", () => {
+	const drover = (...words: string[]) => [
+		bunPath,
+		`${import.meta.dir}/../../../firmware/drover.ts`,
+		...words,
+	];
+	const file = join(mkdtempSync(join(tmpdir(), "drover-realserver-")), "keepalived.conf");
+	afterAll(() => rmSync(dirname(file), { recursive: true, force: true }));
+
+	test("verify names the wrong ones; the script cures them, and takes everything back", async () => {
+		const server = servers[1]!;
+		for (const name of ["all", "eth0"]) server.sysctl(`net.ipv4.conf.${name}.arp_ignore`, 0);
+		writeFileSync(
+			file,
+			`virtual_server ${VIP} 80 {
+	delay_loop 6
+	lb_algo wrr
+	lb_kind DR
+	protocol TCP
+	real_server 10.7.0.11 80 {
+		TCP_CHECK {
+			connect_timeout 2
+		}
+	}
+	real_server 10.7.0.12 80 {
+		TCP_CHECK {
+			connect_timeout 2
+		}
+	}
+}
+`,
+		);
+		const before = director.try(...drover("realserver", "verify", file));
+		expect(before.stdout).toContain(`ok     TCP [${VIP}]:80 → [10.7.0.11]:80 (DR)  ${VIP}:80 accepted`);
+		expect(before.stdout).toContain(
+			`WRONG  TCP [${VIP}]:80 → [10.7.0.12]:80 (DR)  answers on its own address, does not accept the VIP: ${VIP}:80 is silent`,
+		);
+		expect(before.stdout).toContain("1 of 2 real servers are wrong");
+		expect(before.status).toBe(1);
+
+		const script = director.run(...drover("realserver", "DR", "--file", file));
+		expect(director.run(...drover("realserver", "DR", "--vip", VIP))).toBe(script);
+		const root = `${dirname(file)}/root`;
+		mkdirSync(`${root}/run/systemd/system`, { recursive: true });
+		writeFileSync(`${dirname(file)}/script.sh`, script);
+		const run = (...words: string[]) =>
+			server.run("env", `ROOT=${root}`, "sh", `${dirname(file)}/script.sh`, ...words);
+		expect(run()).toContain(`accepts ${VIP}/32 and keeps quiet`);
+		run(); // A second run changes nothing and fails nowhere.
+		expect(server.addresses("lo")).toContain(`${VIP}/32`);
+		expect(server.run("cat", "/proc/sys/net/ipv4/conf/all/arp_ignore").trim()).toBe("1");
+		expect(readFileSync(`${root}/etc/sysctl.d/90-drover-realserver.conf`, "utf8")).toContain(
+			"net.ipv4.conf.all.arp_announce = 2",
+		);
+		expect(readFileSync(`${root}/etc/systemd/network/10-drover-realserver.network`, "utf8")).toContain(
+			`Address=${VIP}/32`,
+		);
+		const after = director.try(...drover("realserver", "verify", file));
+		expect(after.stdout).toContain("2 real servers, all as they should be");
+		expect(after.status).toBe(0);
+		run("remove");
+		expect(server.addresses("lo")).not.toContain(`${VIP}/32`);
+		expect(existsSync(`${root}/usr/local/sbin/drover-realserver`)).toBe(false);
+	}, 60_000);
+
+	test("without systemd: ifupdown calls it; the shell finds no fault in any script", () => {
+		const root = `${dirname(file)}/ifupdown`;
+		mkdirSync(`${root}/etc/network`, { recursive: true });
+		const server = servers[1]!;
+		const script = director.run(...drover("realserver", "DR", "--vip", VIP, "--vip", VIP6));
+		writeFileSync(`${dirname(file)}/script.sh`, script);
+		server.run("env", `ROOT=${root}`, "sh", `${dirname(file)}/script.sh`);
+		expect(existsSync(`${root}/etc/network/if-up.d/drover-realserver`)).toBe(true);
+		expect(server.addresses("lo")).toContain(`${VIP6}/128`);
+		server.run("env", `ROOT=${root}`, "sh", `${dirname(file)}/script.sh`, "remove");
+		for (const words of [
+			["--tunnel", "ipip"],
+			["--tunnel", "gre"],
+			["--tunnel", "gue", "--port", "6080"],
+		]) {
+			const tunnel = director.run(...drover("realserver", "TUN", "--vip", VIP, "--vip", VIP6, ...words));
+			writeFileSync(`${dirname(file)}/script.sh`, tunnel);
+			director.run("sh", "-n", `${dirname(file)}/script.sh`);
+			expect(tunnel).toContain("rp_filter = 0");
+		}
+	}, 30_000);
 });

@@ -1,0 +1,124 @@
+/** `drover realserver`: what a real server needs, and which of them lack it. */
+import { parseArgs } from "node:util";
+import { loadConfig } from "../config/keepalived/load.ts";
+import type { DroverConfig, Forwarding } from "../config/model.ts";
+import { canonicalAddress } from "../wire/ip.ts";
+import { realServerScript } from "./realserver-script.ts";
+import { verifyRealServers } from "./realserver-verify.ts";
+
+const DEFAULT_FILE = "/etc/keepalived/keepalived.conf";
+
+const usage = `usage: drover realserver DR|TUN [--vip ADDRESS]… [--file FILE]
+       drover realserver verify [FILE]
+
+DR, TUN   prints a script that makes a machine a real server: pipe it into "sh" there, as root.
+          The virtual addresses are those given with --vip, or those in FILE.
+verify    asks every real server in FILE whether it accepts its virtual addresses, and says which do not.
+          Exit status 0: all are right; 1: some are wrong.
+
+  --vip=ADDRESS             a virtual address; several times for several
+  --file=FILE               keepalived.conf (${DEFAULT_FILE})
+  --tunnel=ipip|gre|gue     TUN: the kind of tunnel (ipip)
+  --port=PORT               TUN with gue: the UDP port`;
+
+export async function main(words: readonly string[]): Promise<number> {
+	let parsed: ReturnType<typeof parse>;
+	try {
+		parsed = parse(words);
+	} catch (error) {
+		console.error(`realserver: ${error instanceof Error ? error.message : error}\n\n${usage}`);
+		return 2;
+	}
+	const { values, positionals } = parsed;
+	const [action, operand, ...rest] = positionals;
+	if (values.help || action === "help") {
+		console.log(usage);
+		return 0;
+	}
+	const file = values.file ?? (action === "verify" ? operand : undefined) ?? DEFAULT_FILE;
+	const mode = action?.toUpperCase();
+	if (
+		rest.length > 0 ||
+		(mode !== "DR" && mode !== "TUN" && action !== "verify") ||
+		(mode !== "VERIFY" && operand)
+	) {
+		console.error(usage);
+		return 2;
+	}
+	if (mode === "DR" || mode === "TUN") {
+		const script = scriptFor(mode, values, file);
+		if (typeof script === "string") {
+			console.error(`realserver: ${script}`);
+			return 2;
+		}
+		process.stdout.write(script.text);
+		return 0;
+	}
+	const config = read(file);
+	if (typeof config === "string") {
+		console.error(`realserver: ${config}`);
+		return 2;
+	}
+	return verifyRealServers(config, (line) => console.log(line));
+}
+
+function parse(words: readonly string[]) {
+	return parseArgs({
+		args: [...words],
+		allowPositionals: true,
+		options: {
+			vip: { type: "string", multiple: true, default: [] },
+			file: { type: "string", short: "f" },
+			tunnel: { type: "string" },
+			port: { type: "string" },
+			help: { type: "boolean", short: "h", default: false },
+		},
+	});
+}
+
+function read(file: string): DroverConfig | string {
+	const { config, files, diagnostics } = loadConfig(file);
+	if (files.length === 0) return diagnostics[0]?.message ?? `${file} cannot be read`;
+	if (config.virtualServers.length === 0) return `there is no virtual server in ${file}`;
+	return config;
+}
+
+type Values = ReturnType<typeof parse>["values"];
+
+/** The script, or what is wrong with the request. */
+function scriptFor(mode: "DR" | "TUN", values: Values, file: string): { readonly text: string } | string {
+	const vips = new Set<string>();
+	let found: Exclude<Forwarding, { kind: "NAT" }> | null = null;
+	for (const text of values.vip) {
+		const vip = canonicalAddress(text);
+		if (vip === null) return `"${text}" is no IP address`;
+		vips.add(vip);
+	}
+	if (vips.size === 0) {
+		const config = read(file);
+		if (typeof config === "string") return `${config} (or name the virtual addresses with --vip)`;
+		for (const virtualServer of config.virtualServers)
+			for (const { forwarding } of virtualServer.realServers)
+				if (forwarding.kind === mode) {
+					found ??= forwarding;
+					for (const service of virtualServer.services)
+						if (service.kind === "address") vips.add(service.address);
+				}
+		if (vips.size === 0) return `no virtual server in ${file} forwards by ${mode}`;
+	}
+	const forwarding = mode === "DR" ? ({ kind: "DR" } as const) : tunnelOf(values, found);
+	if (typeof forwarding === "string") return forwarding;
+	return { text: realServerScript({ forwarding, vips: [...vips] }) };
+}
+
+function tunnelOf(
+	values: Values,
+	found: Exclude<Forwarding, { kind: "NAT" }> | null,
+): Extract<Forwarding, { kind: "TUN" }> | string {
+	const tunnel = values.tunnel ?? (found?.kind === "TUN" ? found.tunnel : "ipip");
+	if (tunnel !== "ipip" && tunnel !== "gre" && tunnel !== "gue")
+		return `there is no tunnel "${tunnel}": ipip, gre or gue`;
+	const port = Number(values.port ?? (found?.kind === "TUN" ? found.port : 0));
+	if (tunnel === "gue" && !(Number.isInteger(port) && port > 0 && port < 65_536)) return "gue takes --port";
+	return { kind: "TUN", tunnel, port, checksum: "none" };
+}

@@ -1,0 +1,31 @@
+/** What probes need, from this system: real time, real timers. */
+import type { TlsClientConfig, TrackFileConfig } from "../config/model.ts";
+import type { ProbeEnvironment } from "./checker.ts";
+import type { Clock } from "./health.ts";
+import { Wheel } from "./wheel.ts";
+
+export const systemClock: Clock = {
+	monotonicMs: () => performance.now(),
+	nowMs: () => Date.now(),
+};
+
+/** The parts that a configuration brings can be replaced. */
+export interface MutableEnvironment extends ProbeEnvironment {
+	tlsClient: TlsClientConfig | null;
+	trackFiles: readonly TrackFileConfig[];
+}
+
+export function systemEnvironment(clock: Clock = systemClock): MutableEnvironment {
+	return {
+		wheel: new Wheel({
+			nowMs: () => clock.monotonicMs(),
+			sleep(delayMs, wake) {
+				const timer = setTimeout(wake, delayMs);
+				return () => clearTimeout(timer);
+			},
+		}),
+		nowMs: () => clock.monotonicMs(),
+		tlsClient: null,
+		trackFiles: [],
+	};
+}
