@@ -162,6 +162,11 @@ export class LineReader {
 		return start - lexer.lineStart + 1;
 	}
 
+	/** Characters of the physical line that the current line is on. */
+	get lineLength(): number {
+		return this.sources[this.file]?.lineText(this.line).length ?? 0;
+	}
+
 	/** Where word `index` of the current line stands. */
 	place(index: number): Place {
 		const lexer = this.current;

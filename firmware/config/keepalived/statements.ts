@@ -407,6 +407,7 @@ export class StatementReader {
 				const text = argument.anyCase === true ? lexer.word(1).toUpperCase() : lexer.word(1);
 				if (!argument.values.includes(text)) {
 					const similar =
+						otherWords.get(text) ??
 						argument.values.find((value) => value.toLowerCase() === text.toLowerCase()) ??
 						nearest(text, argument.values);
 					return this.#bad(
@@ -572,12 +573,12 @@ export class StatementReader {
 		const reader = this.#reader;
 		this.#findings.reportOnce(
 			"missing closing brace",
-			{ file: reader.file, line: reader.line, column: 1, length: 1 },
+			{ file: reader.file, line: reader.line, column: reader.lineLength + 1, length: 1 },
 			{
 				severity: "error",
 				code: "missing-brace",
 				message: `the file ends within ${title}: "}" is missing`,
-				lost: "nothing, if the brace belongs at the very end",
+				lost: "nothing, if the brace belongs at the end of the file",
 			},
 		);
 	}
@@ -629,6 +630,13 @@ export class StatementReader {
 		});
 	}
 }
+
+/** What other manuals call it. */
+const otherWords: ReadonlyMap<string, string> = new Map([
+	["SLAVE", "BACKUP"],
+	["PRIMARY", "MASTER"],
+	["SECONDARY", "BACKUP"],
+]);
 
 const repeatable = new Set([
 	"key",

@@ -26,7 +26,7 @@ function checkVirtualRouterIds(context: BuildContext, config: DroverConfig): voi
 			placeOf(context, instance.location, "vrrp_instance".length),
 			"duplicate-vrid",
 			`${instance.name} and ${other} both use VRID ${instance.virtualRouterId} with ${family} on ${instance.interface}`,
-			"neither can tell its own adverts from the other's",
+			"both: neither can tell its own adverts from the other's",
 		);
 	}
 }
@@ -53,7 +53,7 @@ function checkAddresses(context: BuildContext, config: DroverConfig): void {
 					place,
 					"duplicate-address",
 					`${address.address} is listed in ${other} and in ${instance.name}`,
-					"when one of them leaves MASTER it takes the address from the other",
+					"the address, as soon as either of them leaves MASTER",
 				);
 		}
 }
@@ -74,7 +74,7 @@ function checkServices(context: BuildContext, config: DroverConfig): void {
 				placeOf(context, server.location, "virtual_server".length),
 				"duplicate-service",
 				`virtual server ${key} is defined twice`,
-				"IPVS has one service for both: their settings and servers would fight",
+				"one of the two: IPVS has one service for both",
 			);
 			break;
 		}
