@@ -95,6 +95,8 @@ export interface Poller {
 	remove(fd: number): number;
 	/** sched_setscheduler(2) of the poller's thread. */
 	setScheduler(policy: number, priority: number): number;
+	/** While batches come closer together than 2 ms, the thread waits this long after each; 0 (at first) is not at all. */
+	setPause(micros: number): void;
 	/** Ends the thread at once. */
 	close(): void;
 }

@@ -5,11 +5,14 @@ use crate::syscalls::{errno, result};
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue};
 use napi_derive::napi;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Most descriptors reported in one call.
 const BATCH: usize = 512;
+/// Batches that come closer together than this are busy ones: the thread then pauses, so that the next batch is larger.
+const BUSY_GAP: Duration = Duration::from_millis(2);
 /// The token of the descriptor that ends the thread; no watch has it.
 const STOP_TOKEN: u64 = u64::MAX;
 
@@ -21,6 +24,7 @@ struct Descriptors {
     stop_fd: i32,
     /// 0 until the thread has told it.
     thread_id: AtomicI32,
+    pause_micros: AtomicU32,
 }
 
 impl Drop for Descriptors {
@@ -47,6 +51,7 @@ impl Poller {
             epoll_fd: unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) },
             stop_fd: unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) },
             thread_id: AtomicI32::new(0),
+            pause_micros: AtomicU32::new(0),
         });
         if descriptors.epoll_fd < 0 || descriptors.stop_fd < 0 {
             return Err(Error::from_reason(format!("epoll: errno {}", errno())));
@@ -98,6 +103,12 @@ impl Poller {
         result(unsafe { libc::sched_setscheduler(thread_id, policy, &parameter) })
     }
 
+    /// While batches come closer together than 2 ms, the thread waits this long after each.
+    #[napi]
+    pub fn set_pause(&self, micros: u32) {
+        self.descriptors.pause_micros.store(micros, Ordering::Relaxed);
+    }
+
     /// Ends the thread.
     #[napi]
     pub fn close(&self) {
@@ -117,6 +128,7 @@ impl Poller {
 fn wait_loop(descriptors: &Descriptors, callback: &Callback) {
     descriptors.thread_id.store(unsafe { libc::gettid() }, Ordering::Release);
     let mut events = vec![libc::epoll_event { events: 0, u64: 0 }; BATCH];
+    let mut last_batch = Instant::now();
     loop {
         let count =
             unsafe { libc::epoll_wait(descriptors.epoll_fd, events.as_mut_ptr(), BATCH as i32, -1) };
@@ -138,5 +150,10 @@ fn wait_loop(descriptors: &Descriptors, callback: &Callback) {
         if callback.call(ready.into(), ThreadsafeFunctionCallMode::Blocking) != Status::Ok {
             return;
         }
+        let pause = descriptors.pause_micros.load(Ordering::Relaxed);
+        if pause > 0 && last_batch.elapsed() < BUSY_GAP {
+            std::thread::sleep(Duration::from_micros(u64::from(pause)));
+        }
+        last_batch = Instant::now();
     }
 }

@@ -667,6 +667,22 @@ describe("readiness", () => {
 		}
 	});
 
+	test("one-shot watches of one descriptor follow each other, writable then readable; two at once are refused", async () => {
+		const fd = native.socket(2, 2, 0);
+		native.bind(fd, internetAddress("127.0.0.1", 0));
+		const told: string[] = [];
+		watchWritable(fd, () => {
+			told.push("writable");
+			watchReadableOnce(fd, () => told.push("readable"));
+		});
+		expect(() => watchReadable(fd, () => {})).toThrow("EEXIST");
+		await eventually("writable", () => told.length === 1);
+		native.sendTo(fd, Uint8Array.of(1), native.getSocketName(fd));
+		await eventually("readable", () => told.length === 2);
+		expect(told).toEqual(["writable", "readable"]);
+		native.close(fd);
+	});
+
 	test("a callback that throws costs nobody else an event, and the error is not swallowed", async () => {
 		// In a process of its own: the test runner takes uncaught errors for itself.
 		const script = `
