@@ -122,6 +122,8 @@ export class CommandReader {
 		const split = splitWords(line.replace(/^\s*-?/, ""));
 		if (!split.ok) return { kind: "syntax", message: split.message };
 		const { words } = split;
+		// A blank line is no command.
+		if (words.length === 0) return this.#next();
 		if (this.authenticated && words.length >= 3 && words.at(-2) === "<<") {
 			this.#here = { words: words.slice(0, -2), end: words.at(-1)! };
 			return this.#hereDocument();

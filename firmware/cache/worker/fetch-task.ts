@@ -906,7 +906,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker {
 
 	#retry(): void {
 		const body = this.#requestBody;
-		this.#closeConnection("retry");
+		if (this.#head?.framing.kind === "none" && this.#connection !== undefined) this.#letGo();
+		else this.#closeConnection("retry");
 		if (this.retries >= this.engine.parameters.maxRetries) {
 			this.vslLog.add(Tag.VCL_Error, "Too many retries, delivering 503");
 			if (this.method === "vcl_backend_error") this.#abandon();
@@ -944,18 +945,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker {
 	// ── the end ─────────────────────────────────────────────────────────────────────────────
 
 	#bodyWhole(): void {
-		clearTimeout(this.#timer);
-		const head = this.#head!;
-		const connection = this.#connection;
-		if (connection !== undefined) {
-			this.#connection = undefined;
-			const kept = head.keepAlive && !this.#junk && !this.#requestPending();
-			const { fd } = connection;
-			const recycled = kept && connection.backend.recycle(connection, this.engine.now());
-			if (!kept) connection.backend.discard(connection);
-			if (recycled) this.engine.count(Main.backend_recycle);
-			this.vslLog.add(Tag.BackendClose, `${fd} ${connection.backend.name} ${recycled ? "recycle" : "close"}`);
-		}
+		this.#letGo();
 		if (!this.#applyTransform()) return;
 		this.vslLog.timestamp("BerespBody", this.engine.now());
 		this.vslLog.add(Tag.Length, String(this.#stream.bytes));
@@ -967,6 +957,20 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker {
 		this.#unregister();
 		this.#release();
 		this.#finish();
+	}
+
+	/** The answer is complete: the connection goes back for reuse, if it can be. */
+	#letGo(): void {
+		clearTimeout(this.#timer);
+		const connection = this.#connection;
+		if (connection === undefined) return;
+		this.#connection = undefined;
+		const kept = this.#head!.keepAlive && !this.#junk && !this.#requestPending();
+		const { fd } = connection;
+		const recycled = kept && connection.backend.recycle(connection, this.engine.now());
+		if (!kept) connection.backend.discard(connection);
+		if (recycled) this.engine.count(Main.backend_recycle);
+		this.vslLog.add(Tag.BackendClose, `${fd} ${connection.backend.name} ${recycled ? "recycle" : "close"}`);
 	}
 
 	#requestPending(): boolean {
