@@ -1,0 +1,319 @@
+import { describe, expect, test } from "bun:test";
+import type { DroverConfig } from "../../firmware/config/model.ts";
+import { adopt, leaseEndMicros, save, savedRouter } from "../../firmware/vrrp/adoption.ts";
+import { statsText } from "../../firmware/vrrp/dump.ts";
+import {
+	type Engine,
+	type EngineAction,
+	type EngineEvent,
+	instanceKey,
+	newEngine,
+	step,
+	wakeAtMicros,
+} from "../../firmware/vrrp/engine.ts";
+import {
+	effectivePriority,
+	effectOf,
+	fileEffect,
+	initialScript,
+	report,
+	ripen,
+	scriptResult,
+	undecided,
+} from "../../firmware/vrrp/tracking.ts";
+import { addressOf, configOf, groupOf, instanceOf, nowhere, trackScriptOf } from "./config.ts";
+
+const SECOND = 1_000_000;
+const reference = (name: string, weight = 0, reverse = false) => ({
+	name,
+	weight,
+	reverse,
+	location: nowhere,
+});
+
+class Subject {
+	engine: Engine;
+	actions: EngineAction[] = [];
+	nowMicros = 0;
+
+	constructor(config: DroverConfig, addresses: readonly string[] = ["192.0.2.1"]) {
+		this.engine = newEngine(config, 0);
+		this.interface("eth0", true, addresses);
+		this.feed({ kind: "start" });
+	}
+
+	feed(event: EngineEvent, afterMicros = 0): this {
+		this.nowMicros += afterMicros;
+		const result = step(this.engine, event, this.nowMicros);
+		this.engine = result.engine;
+		this.actions = [...result.actions];
+		return this;
+	}
+
+	interface(name: string, up: boolean, addresses: readonly string[] = ["192.0.2.1"]): this {
+		return this.feed({ kind: "interface", reading: { name, index: 2, up, addresses } });
+	}
+
+	expire(): this {
+		this.nowMicros += 100 * SECOND;
+		for (const { config } of this.engine.routers)
+			this.feed({ kind: "expired", key: instanceKey(config), advertSent: false });
+		return this;
+	}
+
+	get states(): string[] {
+		return this.engine.routers.map(({ state }) => state);
+	}
+
+	kinds(): string[] {
+		return this.actions.map((action) =>
+			action.kind === "addresses" ? `addresses ${action.present ? "on" : "off"}` : action.kind,
+		);
+	}
+}
+
+describe("keepalived.conf: vrrp_script", () => {
+	const config = trackScriptOf("s", { rise: 3, fall: 2 });
+	const run = (results: string) =>
+		[...results].reduce(
+			(reading, result) => scriptResult(reading, config, result === "+"),
+			initialScript(config),
+		).up;
+	test.each([
+		["+", true],
+		["-", false],
+		["+-", true],
+		["+--", false],
+		["-++", false],
+		["-+++", true],
+		["-++-++", false],
+		["+-+-", true],
+	] as const)("rise 3, fall 2: %s is %p", (results, up) => expect(run(results)).toBe(up));
+	test("init_fail is down until it rises", () => {
+		expect(initialScript(trackScriptOf("s", { initFail: true })).up).toBe(false);
+	});
+});
+
+describe("keepalived.conf: weights", () => {
+	test.each([
+		[true, 10, false, 10],
+		[false, 10, false, 0],
+		[true, -10, false, 0],
+		[false, -10, false, -10],
+		[true, 10, true, 0],
+		[false, 10, true, 10],
+	] as const)("up %p, weight %d, reverse %p: %d", (up, weight, reverse, delta) => {
+		expect(effectOf(up, weight, reverse)).toEqual({ kind: "weight", delta });
+	});
+	test("weight 0: fault when down, pending when unknown, reversed the other way", () => {
+		expect([effectOf(false, 0, false), effectOf(null, 0, false), effectOf(true, 0, true)]).toEqual([
+			{ kind: "fault" },
+			{ kind: "pending" },
+			{ kind: "fault" },
+		]);
+	});
+	test("files multiply; −254 is a fault, +253 the most", () => {
+		expect(fileEffect(5, 2, false)).toEqual({ kind: "weight", delta: 10 });
+		expect(fileEffect(5, 2, true)).toEqual({ kind: "weight", delta: -10 });
+		expect(fileEffect(-254, 1, false)).toEqual({ kind: "fault" });
+		expect(fileEffect(9999, 1, false)).toEqual({ kind: "weight", delta: 253 });
+		expect(fileEffect(1, 0, false)).toEqual({ kind: "fault" });
+	});
+	test("1–254 for all but the owner", () => {
+		expect([effectivePriority(100, 900), effectivePriority(100, -900), effectivePriority(255, -9)]).toEqual([
+			254, 1, 255,
+		]);
+	});
+	test("a change counts when it has lasted", () => {
+		const up = report(undecided, true, 5, 0);
+		const falling = report(up, false, 5, 10);
+		expect([up.value, falling.value, ripen(falling, 14).value, ripen(falling, 15).value]).toEqual([
+			true,
+			true,
+			true,
+			false,
+		]);
+		expect(report(falling, true, 5, 12).candidate).toBeNull();
+	});
+});
+
+describe("one box", () => {
+	test("the order of becoming master and of leaving", () => {
+		const subject = new Subject(configOf([instanceOf()]));
+		expect(subject.kinds()).toEqual(["open", "transition", "watch"]);
+		subject.expire();
+		expect(subject.kinds()).toEqual(["send", "addresses on", "transition", "announce", "advert", "watch"]);
+		subject.interface("eth0", false);
+		expect(subject.kinds()).toEqual(["advert", "send", "send", "addresses off", "transition"]);
+	});
+
+	test("an advert that the reflexes already sent is not sent again", () => {
+		const subject = new Subject(configOf([instanceOf()]));
+		subject.feed({ kind: "expired", key: instanceKey(instanceOf()), advertSent: true }, 100 * SECOND);
+		expect(subject.kinds()).toEqual(["addresses on", "transition", "announce", "advert", "watch"]);
+	});
+
+	test("the source is the first address that is not virtual; IPv6 wants link-local", () => {
+		const source = (over: object, addresses: string[]) =>
+			new Subject(configOf([instanceOf(over)]), addresses).engine.routers[0]!.sourceAddress;
+		expect(source({}, ["192.0.2.200", "192.0.2.7"])).toBe("192.0.2.7");
+		expect(source({ family: "inet6" }, ["2001:db8::1", "fe80::7"])).toBe("fe80::7");
+		expect(new Subject(configOf([instanceOf()]), []).states).toEqual(["FAULT"]);
+	});
+
+	test("weights move the priority of a router, a sync group's members only with sync_group_tracking_weight", () => {
+		const instance = instanceOf({ trackScripts: [reference("s", 20)] });
+		const priority = (trackingWeight: boolean | null) => {
+			const syncGroups = trackingWeight === null ? [] : [groupOf("G", ["VI_1"], { trackingWeight })];
+			const subject = new Subject(configOf([instance], { trackScripts: [trackScriptOf("s")], syncGroups }));
+			return subject.feed({ kind: "script", name: "s", success: true }).engine.routers[0]!.priority;
+		};
+		expect([priority(null), priority(true), priority(false)]).toEqual([120, 120, 100]);
+	});
+
+	test("a weightless script holds the router in INIT until its first result", () => {
+		const config = configOf([instanceOf({ trackScripts: [reference("s")] })], {
+			trackScripts: [trackScriptOf("s")],
+		});
+		const subject = new Subject(config);
+		expect(subject.states).toEqual(["INIT"]);
+		expect(subject.feed({ kind: "script", name: "s", success: true }).states).toEqual(["BACKUP"]);
+		expect(subject.feed({ kind: "script", name: "s", success: false }).states).toEqual(["FAULT"]);
+	});
+
+	test("vrrp_startup_delay", () => {
+		const subject = new Subject(configOf([instanceOf()], { global: { startupDelayMs: 5000 } }));
+		expect(subject.states).toEqual(["INIT"]);
+		expect(wakeAtMicros(subject.engine)).toBe(5 * SECOND);
+		expect(subject.feed({ kind: "timer" }, 5 * SECOND).states).toEqual(["BACKUP"]);
+	});
+
+	test("interface_up_down_delays", () => {
+		const interfaceDelays = [{ interface: "eth0", downMs: 2000, upMs: 0 }];
+		const subject = new Subject(configOf([instanceOf()], { interfaceDelays }));
+		expect(subject.interface("eth0", false).states).toEqual(["BACKUP"]);
+		expect(subject.feed({ kind: "timer" }, 2 * SECOND).states).toEqual(["FAULT"]);
+	});
+});
+
+describe("sync groups", () => {
+	const config = configOf(
+		[
+			instanceOf({ name: "A", virtualRouterId: 1 }),
+			instanceOf({ name: "B", virtualRouterId: 2, interface: "eth1" }),
+		],
+		{ syncGroups: [groupOf("G", ["A", "B"])] },
+	);
+	const started = () => {
+		const subject = new Subject(config);
+		return subject.interface("eth1", true, ["198.51.100.1"]);
+	};
+
+	test("one faulty member makes all faulty, and all come back together", () => {
+		const subject = new Subject(config);
+		expect(subject.states).toEqual(["FAULT", "FAULT"]);
+		expect(subject.interface("eth1", true, ["198.51.100.1"]).states).toEqual(["BACKUP", "BACKUP"]);
+	});
+
+	test("mastership needs every member's wish", () => {
+		const subject = started();
+		const [a, b] = subject.engine.routers.map(({ config }) => instanceKey(config));
+		subject.feed({ kind: "expired", key: a!, advertSent: false }, 10 * SECOND);
+		expect(subject.states).toEqual(["BACKUP", "BACKUP"]);
+		subject.feed({ kind: "expired", key: b!, advertSent: false });
+		expect(subject.states).toEqual(["MASTER", "MASTER"]);
+		expect(subject.engine.groupStates["G"]).toBe("MASTER");
+		expect(subject.actions.filter(({ kind }) => kind === "group-transition")).toHaveLength(1);
+	});
+
+	test("a member that falls takes the others along", () => {
+		const subject = started().expire();
+		subject.interface("eth1", false, ["198.51.100.1"]);
+		expect(subject.states).toEqual(["FAULT", "FAULT"]);
+		// The faulty one says it twice, its mate once.
+		expect(subject.actions.filter(({ kind }) => kind === "send")).toHaveLength(3);
+	});
+});
+
+describe("SIGHUP", () => {
+	test("a kept master speaks at once, changes its addresses, and is told to nobody", () => {
+		const subject = new Subject(configOf([instanceOf()])).expire();
+		const config = configOf([instanceOf({ name: "renamed", virtualAddresses: [addressOf("192.0.2.201")] })]);
+		subject.feed({ kind: "reload", config });
+		expect(subject.states).toEqual(["MASTER"]);
+		expect(subject.kinds()).toEqual(["addresses on", "send", "advert"]);
+	});
+
+	test("one that is gone says priority 0 and FAULT; a new one begins", () => {
+		const subject = new Subject(configOf([instanceOf()])).expire();
+		subject.feed({ kind: "reload", config: configOf([instanceOf({ virtualRouterId: 52 })]) });
+		expect(subject.actions).toContainEqual({ kind: "send", key: instanceKey(instanceOf()), priority: 0 });
+		expect(subject.actions.find(({ kind }) => kind === "transition")).toMatchObject({ to: "FAULT" });
+		expect(subject.states).toEqual(["BACKUP"]);
+	});
+
+	test("a changed script blocks nothing until it ran; an unchanged one keeps its result", () => {
+		const tracked = instanceOf({ trackScripts: [reference("s")] });
+		const first = configOf([tracked], { trackScripts: [trackScriptOf("s")] });
+		const subject = new Subject(first).feed({ kind: "script", name: "s", success: true }).expire();
+		const command = { command: ["/bin/other"], user: null, group: null, location: nowhere };
+		subject.feed({
+			kind: "reload",
+			config: configOf([tracked], { trackScripts: [trackScriptOf("s", { script: command })] }),
+		});
+		expect(subject.states).toEqual(["MASTER"]);
+		subject.feed({ kind: "script", name: "s", success: false });
+		subject.feed({ kind: "reload", config: subject.engine.config });
+		expect(subject.states).toEqual(["FAULT"]);
+	});
+});
+
+describe("adoption", () => {
+	const goOn = (interval: number, awayMicros: number) => {
+		const config = configOf([instanceOf({ version: 3, advertIntervalMicros: interval })]);
+		const subject = new Subject(config).expire();
+		const saved = JSON.parse(JSON.stringify(save(subject.engine)));
+		const aliveAt = subject.nowMicros + 10 * interval;
+		return adopt(config, saved, aliveAt, aliveAt + awayMicros, (engine) => {
+			const reading = { name: "eth0", index: 2, up: true, addresses: ["192.0.2.1"] };
+			return step(engine, { kind: "interface", reading }, aliveAt).engine;
+		});
+	};
+
+	test("within the lease it goes on as master: an advert at once, no transition", () => {
+		const { engine, actions } = goOn(SECOND, 2_900_000);
+		expect(engine.routers[0]!.state).toBe("MASTER");
+		expect(actions.map(({ kind }) => kind)).toEqual(["open", "send", "addresses", "advert"]);
+	});
+
+	test("after it, it begins anew", () => {
+		const { engine, actions } = goOn(SECOND, 3_100_000);
+		expect(engine.routers[0]!.state).toBe("BACKUP");
+		expect(actions.map(({ kind }) => kind)).not.toContain("addresses");
+	});
+
+	test("below 100 ms it says priority 0 and begins anew", () => {
+		const { engine, actions } = goOn(50_000, 1);
+		expect(engine.routers[0]!.state).toBe("BACKUP");
+		expect(actions).toContainEqual({
+			kind: "send",
+			key: instanceKey(engine.routers[0]!.config),
+			priority: 0,
+		});
+	});
+
+	test("the lease counts from the last advert that was due", () => {
+		const subject = new Subject(configOf([instanceOf()])).expire();
+		const [router] = subject.engine.routers;
+		const saved = savedRouter(router!);
+		const anchor = router!.advertAnchorMicros!;
+		expect(leaseEndMicros(router!.config, saved, anchor + 2_500_000) - anchor).toBe(5 * SECOND);
+		expect(leaseEndMicros(router!.config, saved, anchor - 1) - anchor).toBe(2 * SECOND);
+	});
+});
+
+test("keepalived.stats has its layout", () => {
+	expect(statsText(new Subject(configOf([instanceOf()])).expire().engine)).toStartWith(
+		"VRRP Instance: VI_1\n  Advertisements:\n    Received: 0\n    Sent: 1\n  Became master: 1\n",
+	);
+});
