@@ -24,7 +24,12 @@ export type AgentLine =
 				readonly realServer: string;
 				readonly alive: boolean;
 				readonly reason: string;
-				readonly checks: readonly { readonly kind: string; readonly up: boolean; readonly detail: string }[];
+				readonly checks: readonly {
+					readonly kind: string;
+					readonly up: boolean;
+					readonly detail: string;
+					readonly atMs: number;
+				}[];
 				readonly path: { readonly ok: boolean; readonly detail: string } | null;
 			}[];
 	  };

@@ -1,5 +1,5 @@
 /** The other end of health-agent.ts: starts it in a namespace, gives it configurations, knows the latest status. */
-import type { VirtualServerConfig } from "../../../firmware/config/model.ts";
+import type { DroverConfig, VirtualServerConfig } from "../../../firmware/config/model.ts";
 import { configuration } from "../../health/fixtures.ts";
 import type { AgentLine } from "./health-agent.ts";
 import { bunPath, eventually, type Namespace } from "./network.ts";
@@ -23,15 +23,20 @@ export class Agent {
 	}
 
 	apply(virtualServers: readonly VirtualServerConfig[]): void {
+		this.applyConfig(configuration(virtualServers));
+	}
+
+	applyConfig(config: DroverConfig): void {
 		const stdin = this.#child.stdin as Bun.FileSink;
-		stdin.write(`${JSON.stringify(configuration(virtualServers))}\n`);
+		stdin.write(`${JSON.stringify(config)}\n`);
 		stdin.flush();
 	}
 
 	status(address: string, vip?: string): Status | undefined {
 		return this.#servers.find(
 			({ realServer: key, virtualServer: vs }) =>
-				key.startsWith(`[${address}]`) && (vip === undefined || vs.includes(`[${vip}]`)),
+				(key.startsWith(`[${address}]`) || key === `[${address}`) &&
+				(vip === undefined || vs.includes(`[${vip}]`)),
 		);
 	}
 
