@@ -3,7 +3,7 @@
 import { parseAddress } from "../../wire/ip.ts";
 import { splitHostAndPort } from "./address.ts";
 import { builtinName, builtinVcl } from "./builtin.ts";
-import { toByteString } from "./byte-string.ts";
+import { toByteString, toBytes } from "./byte-string.ts";
 import { check } from "./checker.ts";
 import { Compilation, type CompilationSettings, type Resolution, type SocketProblem } from "./compilation.ts";
 import { generate } from "./compiler.ts";
@@ -13,6 +13,7 @@ import { linkProgram } from "./link.ts";
 import { parse } from "./parser.ts";
 import type { CompiledVcl } from "./runtime.ts";
 import type { SourceFile, Token } from "./token.ts";
+import { formatNotes, hasVersion, type UpgradeNote, upgradeVcl } from "./upgrade.ts";
 import { vmods } from "./vmods/index.ts";
 
 export interface CompileOptions {
@@ -31,6 +32,8 @@ export interface CompileOptions {
 	readonly unusedIsError?: boolean;
 	/** The engine processes ESI; default off. */
 	readonly esi?: boolean;
+	/** Translate a program without a version line; default on. */
+	readonly upgrade?: boolean;
 	/** Replaces the built-in program (param builtin_vcl); its own version line included. */
 	readonly builtin?: string;
 }
@@ -40,7 +43,8 @@ export type CompileResult =
 	| { readonly ok: false; readonly error: VclError };
 
 /**
- * Compiles VCL 4.0 or 4.1. Pure: files and names come through the options.
+ * Compiles VCL 4.0 or 4.1; a program without a version line is translated from VCL 3 first, with a warning for every
+ * idiom. Pure: files and names come through the options.
  *
  *     const result = compileVcl(text, { name: "/etc/varnish/default.vcl" });
  *     if (!result.ok) return formatFailure(result.error);
@@ -48,6 +52,54 @@ export type CompileResult =
  *     const started = loaded.init();
  */
 export function compileVcl(source: string | Uint8Array, options: CompileOptions = {}): CompileResult {
+	const text = toByteString(source);
+	if (options.upgrade === false || hasVersion(text)) return compileVersioned(text, options);
+	const name = options.name ?? "<vcl.inline>";
+	const upgraded = upgradeVcl(text, { name });
+	if (upgraded === null) return compileVersioned(text, options);
+	const notes: UpgradeNote[] = [];
+	let warnings = formatNotes(name, upgraded.notes);
+	notes.push(...upgraded.notes);
+	const { include } = options;
+	const result = compileVersioned(upgraded.text, {
+		...options,
+		...(include && {
+			include: (request) => {
+				const answer = include(request);
+				if (!answer.ok) return answer;
+				return {
+					ok: true,
+					files: answer.files.map((file) => {
+						const part = hasVersion(file.text)
+							? null
+							: upgradeVcl(toBytes(file.text), {
+									name: file.name,
+									fragment: true,
+									directors: upgraded.directors,
+								});
+						if (part === null) return file;
+						notes.push(...part.notes);
+						warnings += formatNotes(file.name, part.notes);
+						return { name: file.name, text: part.text };
+					}),
+				};
+			},
+		}),
+	});
+	if (result.ok) return { ok: true, vcl: { ...result.vcl, warnings: warnings + result.vcl.warnings } };
+	// Nothing in it speaks of an older language: a fragment, or the version line was forgotten.
+	if (notes.length === 0) return compileVersioned(text, options);
+	return {
+		ok: false,
+		error: {
+			...result.error,
+			text: `${warnings}${result.error.text}`,
+			hint: `${result.error.hint === null ? "" : `${result.error.hint} `}The program was translated from VCL 3; lines are those of the translation, which \`drover vcl upgrade FILE\` prints.`,
+		},
+	};
+}
+
+function compileVersioned(source: string, options: CompileOptions): CompileResult {
 	const tokens: Token[] = [];
 	const diagnostics = new Diagnostics(tokens);
 	const gathering: Gathering = {
@@ -59,7 +111,7 @@ export function compileVcl(source: string | Uint8Array, options: CompileOptions 
 	try {
 		const main: SourceFile = {
 			name: options.name ?? "<vcl.inline>",
-			text: toByteString(source),
+			text: source,
 			includedFrom: null,
 		};
 		gather(gathering, main, false);

@@ -59,6 +59,19 @@ export function expression(c: Compilation, want: SimpleType): Expression {
 	return result;
 }
 
+/** One operand of that type: what stands right of `~`. */
+function exactly(c: Compilation, want: "ACL" | "REGEX"): Expression {
+	const first = c.token;
+	const value = postfix(c, want);
+	if (value.type !== want)
+		c.diagnostics.failBetween(
+			`Expression has type ${typeName(value.type)}, expected ${want}\n`,
+			first,
+			c.token,
+		);
+	return value;
+}
+
 function reportNoText(c: Compilation, value: Expression, first: Token): void {
 	if (value.kind === "blob") c.diagnostics.between(cannotConvert(value), first, c.token);
 	else c.diagnostics.at(cannotConvert(value), c.token);
@@ -160,7 +173,7 @@ function comparison(c: Compilation, want: Type): Expression {
 	const matching = sign === "~" || sign === "!~";
 	if (left.type === "STRINGS" && matching) {
 		c.next();
-		const regex = expression(c, "REGEX");
+		const regex = exactly(c, "REGEX");
 		if (regex.kind !== "regex") return c.stop();
 		return {
 			kind: "regex-match",
@@ -172,7 +185,7 @@ function comparison(c: Compilation, want: Type): Expression {
 	}
 	if (left.type === "IP" && matching) {
 		c.next();
-		const acl = expression(c, "ACL");
+		const acl = exactly(c, "ACL");
 		if (acl.kind !== "symbol") return c.diagnostics.fail("Expected the name of an ACL at\n", operator);
 		return { kind: "acl-match", type: "BOOL", negated: sign === "!~", address: left, acl: acl.name };
 	}
