@@ -128,6 +128,11 @@ export class Director {
 		await this.#programming;
 	}
 
+	/** What runs now. */
+	get config(): DroverConfig {
+		return this.#config;
+	}
+
 	/** Replaces the configuration: what did not change is not touched. */
 	async reload(config: DroverConfig): Promise<void> {
 		const { health } = this.#edges;

@@ -142,6 +142,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 
 	const server = serve("director", {
 		status: method(z.object({}), () => director.status()),
+		config: method(z.object({}), () => director.config),
 		reload: method(z.object({}), () => reloadSerially()),
 		look: method(z.object({}), () => director.look()),
 		override: method(

@@ -238,6 +238,7 @@ class Process {
 		const names = z.object({ instances: z.array(z.string()).nullable().default(null) });
 		this.#bus = serve("vrrp", {
 			status: method(z.object({}), () => this.#service.status()),
+			config: method(z.object({}), () => this.#service.config),
 			reload: method(z.object({}), () => this.#reload()),
 			resign: method(names, ({ instances }) => ({ instances: this.#service.command("resign", instances) })),
 			"take-over": method(names, ({ instances }) => ({

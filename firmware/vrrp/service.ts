@@ -154,6 +154,11 @@ export class VrrpService {
 		this.#trackers.configure(this.#config, predecessor !== null);
 	}
 
+	/** What runs now. */
+	get config(): DroverConfig {
+		return this.#config;
+	}
+
 	/** SIGHUP: adverts go on while this happens. */
 	reload(config: DroverConfig): void {
 		this.#config = config;

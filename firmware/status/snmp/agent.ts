@@ -3,6 +3,7 @@
  * and the security model (RFC 3414); what is answered, and to whom, is decided here.
  * Read-only: a SET is refused with notWritable.
  */
+import type { EventEmitter } from "node:events";
 import snmp from "net-snmp";
 import { parseAddress } from "../../wire/ip.ts";
 import { type Instance, type Oid, parseOid, type Value, type View } from "./view.ts";
@@ -52,8 +53,7 @@ interface Sender {
 }
 interface LibraryAgent {
 	readonly engine: { engineBoots: number; engineID: Buffer };
-	readonly listener: { readonly sockets?: Record<string, unknown> };
-	onMsg(socket: unknown, buffer: Buffer, from: Sender): void;
+	readonly listener: { readonly sockets: Readonly<Record<string, EventEmitter>> };
 	getRequest(socket: unknown, request: Request, from: Sender): void;
 	getNextRequest(socket: unknown, request: Request, from: Sender): void;
 	getBulkRequest(socket: unknown, request: Request, from: Sender): void;
@@ -113,11 +113,16 @@ export function startAgent(options: AgentOptions): () => void {
 			agent.sendResponse(socket, from, request, response);
 		});
 	};
-	const onMsg = agent.onMsg.bind(agent);
-	agent.onMsg = (socket, buffer, from) => {
-		if (options.sources.some((network) => inNetwork(from.address, network))) onMsg(socket, buffer, from);
-		else options.onRefused(from.address);
-	};
+	// In front of the library, so that a foreign source does not even learn the engine's ID.
+	for (const socket of Object.values(agent.listener.sockets)) {
+		const handlers = socket.listeners("message") as ((message: Buffer, from: Sender) => void)[];
+		socket.removeAllListeners("message");
+		socket.on("message", (message: Buffer, from: Sender) => {
+			if (!options.sources.some((network) => inNetwork(from.address, network)))
+				options.onRefused(from.address);
+			else for (const handle of handlers) handle(message, from);
+		});
+	}
 	agent.getRequest = (socket, request, from) =>
 		answer(socket, request, from, (view) =>
 			request.pdu.varbinds.map(({ oid }) => {
