@@ -76,9 +76,9 @@ export class Findings {
 		this.list.push({
 			severity: finding.severity,
 			code: finding.code,
-			message: finding.message,
-			lost: finding.lost ?? null,
-			suggestion: finding.suggestion ?? null,
+			message: clip(finding.message, TEXT_LIMIT),
+			lost: finding.lost === undefined ? null : clip(finding.lost, TEXT_LIMIT),
+			suggestion: finding.suggestion === undefined ? null : clip(finding.suggestion, TEXT_LIMIT),
 			location: { file: source?.name ?? "", line: place.line, column: place.column },
 			length: Math.max(1, place.length),
 			sourceLine: clip(source?.lineText(place.line) ?? ""),
@@ -92,6 +92,11 @@ export class Findings {
 		if (this.#once.has(key)) return;
 		this.#once.add(key);
 		this.report(place, finding);
+	}
+
+	/** Further findings are only counted: what goes into them need not be worked out. */
+	get isFull(): boolean {
+		return this.list.length >= limits.diagnostics;
 	}
 
 	get hasErrors(): boolean {
@@ -116,9 +121,10 @@ function worse(a: ExitStatus, b: ExitStatus): ExitStatus {
 }
 
 const LINE_SHOWN_LIMIT = 160;
+const TEXT_LIMIT = 400;
 
-function clip(line: string): string {
-	return line.length <= LINE_SHOWN_LIMIT ? line : `${line.slice(0, LINE_SHOWN_LIMIT)}…`;
+function clip(line: string, limit = LINE_SHOWN_LIMIT): string {
+	return line.length <= limit ? line : `${line.slice(0, limit)}…`;
 }
 
 /** Control characters are shown as `\xHH`, so that a binary file cannot paint the terminal. */

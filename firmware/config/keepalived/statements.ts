@@ -116,6 +116,7 @@ export class StatementReader {
 				continue;
 			}
 			if (lexer.unterminated) this.#unterminatedQuote();
+			if (lexer.end - lexer.lineStart > limits.lineLengthBytes) this.#longLine();
 			const keyword = keywords.find(lexer);
 			if (keyword === undefined) this.#unknownKeyword(lexer.word(0), grammars[outer.block], outer);
 			else {
@@ -249,8 +250,8 @@ export class StatementReader {
 			return;
 		}
 		const where = outer.title === "" ? "at the outermost level" : `in ${outer.title}`;
-		const similar = nearest(name, grammar.keys());
-		const elsewhere = similar === null ? homesOf(name) : [];
+		const similar = this.#findings.isFull ? null : nearest(name, grammar.keys());
+		const elsewhere = similar === null && !this.#findings.isFull ? homesOf(name) : [];
 		const suggestion =
 			similar !== null
 				? `did you mean "${similar}"?`
@@ -275,6 +276,20 @@ export class StatementReader {
 			...(suggestion === undefined ? {} : { suggestion }),
 		});
 		if (opens) this.#skipBlock();
+	}
+
+	#longLine(): void {
+		const { file, line, lineLength } = this.#reader;
+		if (!this.#reader.inPlace) return;
+		this.#findings.report(
+			{ file, line, column: 1, length: 1 },
+			{
+				severity: "warning",
+				code: "long-line",
+				message: `the line has ${lineLength} characters; keepalived would break it after ${limits.lineLengthBytes - 1}`,
+				exitStatus: 5,
+			},
+		);
 	}
 
 	/** Files that went through a word processor or a web page begin their lines with blanks that are none. */

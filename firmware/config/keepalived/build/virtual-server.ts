@@ -33,7 +33,8 @@ export function buildVirtualServer(
 	groups: ReadonlyMap<string, readonly ServiceAddress[]>,
 	trackers: Trackers,
 ): VirtualServerConfig | null {
-	const settings = new Settings(statement.body!);
+	// Real servers are looked at one by one; among the rest a setting is soon found.
+	const settings = new Settings(statement.body!.filter((inner) => inner.body === null));
 	const identity = readIdentity(context, statement, settings, groups);
 	if (identity === null) return null;
 	const { name, title } = identity;
@@ -90,8 +91,8 @@ export function buildVirtualServer(
 	const realServers: RealServerConfig[] = [];
 	const keys = new Set<string>();
 	let totalWeight = 0;
-	for (const inner of settings.body) {
-		if (inner.body === null || inner.keyword.name !== "real_server") continue;
+	for (const inner of statement.body!) {
+		if (inner.body === null) continue;
 		const realServer = buildRealServer(context, inner, server, trackers);
 		if (realServer === null) continue;
 		const key = `${realServer.address} ${realServer.port}`;
@@ -216,7 +217,7 @@ function readIdentity(
 		let family: AddressFamily = (settings.word("ip_family") as AddressFamily | null) ?? "inet";
 		// keepalived takes the family of the real servers when ip_family is not written.
 		if (!settings.has("ip_family")) {
-			const firstServer = settings.last("real_server")?.words[0];
+			const firstServer = statement.body!.find((inner) => inner.body !== null)?.words[0];
 			family = (firstServer === undefined ? null : readAddress(firstServer)?.family) ?? "inet";
 		}
 		return { name: { kind: "fwmark", fwmark }, services: [{ kind: "fwmark", fwmark, family }], title };
