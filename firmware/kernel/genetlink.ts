@@ -11,6 +11,7 @@ import {
 	type NetlinkMessage,
 	NetlinkSocket,
 } from "./netlink.ts";
+import type { RequestBatch } from "./netlink-batch.ts";
 
 const GENL_ID_CTRL = 16;
 const CTRL_CMD_GETFAMILY = 3;
@@ -69,8 +70,17 @@ export class GenericNetlink {
 		return this.#payloads(this.#socket.dump(message, what));
 	}
 
-	requestAll(messages: readonly MessageBuilder[], what: string): (NetlinkError | null)[] {
-		return this.#socket.requestAll(messages, what);
+	/** Begins a message of the family in a batch. */
+	begin(batch: RequestBatch, command: number): void {
+		batch.beginGeneric(this.#familyId, command, this.#version);
+	}
+
+	requestBatch(
+		batch: RequestBatch,
+		what: string,
+		refused: (index: number, error: NetlinkError) => void,
+	): void {
+		this.#socket.requestBatch(batch, what, refused);
 	}
 
 	close(): void {

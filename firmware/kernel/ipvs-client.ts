@@ -14,25 +14,23 @@ import { GenericNetlink } from "./genetlink.ts";
 import {
 	addDaemon,
 	addDaemonState,
-	addDestination,
-	addDestinationKey,
-	addService,
 	addServiceKey,
 	addTimeouts,
+	commandOf,
 	IPVS_FAMILY,
 	IPVS_VERSION,
 	ipvsCommand,
+	putOperation,
 	type ReadOptions,
 	readDaemon,
 	readDestination,
 	readInfo,
 	readService,
 	readTimeouts,
+	type WrittenKey,
 } from "./ipvs.ts";
-import type { MessageBuilder, NetlinkError } from "./netlink.ts";
-
-/** Operations in one send(2). */
-const OPERATIONS_PER_BATCH = 512;
+import type { NetlinkError } from "./netlink.ts";
+import { RequestBatch } from "./netlink-batch.ts";
 
 /** A change that the kernel refused. */
 export interface OperationFailure {
@@ -45,6 +43,7 @@ export interface OperationFailure {
 export class IpvsClient {
 	readonly info: IpvsInfo;
 	readonly #netlink: GenericNetlink;
+	readonly #batch = new RequestBatch();
 
 	private constructor(netlink: GenericNetlink, info: IpvsInfo) {
 		this.#netlink = netlink;
@@ -86,13 +85,19 @@ export class IpvsClient {
 	 * are done all the same. Returns how many were handled. Throws a SystemCallError when the socket fails.
 	 */
 	applySome(operations: readonly IpvsOperation[], start: number, failures: OperationFailure[]): number {
-		const end = Math.min(operations.length, start + OPERATIONS_PER_BATCH);
-		const messages: MessageBuilder[] = [];
-		for (let index = start; index < end; index++) messages.push(this.#messageOf(operations[index]!));
-		const results = this.#netlink.requestAll(messages, "change of the IPVS table");
-		results.forEach((error, index) => {
-			if (error !== null) failures.push(failureOf(operations[start + index]!, error));
-		});
+		const batch = this.#batch;
+		batch.clear();
+		let written: WrittenKey | null = null;
+		let end = start;
+		while (end < operations.length && !batch.isFull) {
+			const operation = operations[end++]!;
+			this.#netlink.begin(batch, commandOf(operation));
+			written = putOperation(batch, operation, written);
+			batch.end();
+		}
+		this.#netlink.requestBatch(batch, "change of the IPVS table", (index, error) =>
+			failures.push(failureOf(operations[start + index]!, error)),
+		);
 		return end - start;
 	}
 
@@ -149,31 +154,6 @@ export class IpvsClient {
 
 	close(): void {
 		this.#netlink.close();
-	}
-
-	#messageOf(operation: IpvsOperation): MessageBuilder {
-		switch (operation.kind) {
-			case "new-service":
-				return addService(this.#netlink.message(ipvsCommand.newService), operation.service);
-			case "set-service":
-				return addService(this.#netlink.message(ipvsCommand.setService), operation.service);
-			case "delete-service":
-				return addServiceKey(this.#netlink.message(ipvsCommand.deleteService), operation.key);
-			case "new-destination":
-			case "set-destination": {
-				const command =
-					operation.kind === "new-destination" ? ipvsCommand.newDestination : ipvsCommand.setDestination;
-				return addDestination(
-					addServiceKey(this.#netlink.message(command), operation.key),
-					operation.destination,
-				);
-			}
-			case "delete-destination":
-				return addDestinationKey(
-					addServiceKey(this.#netlink.message(ipvsCommand.deleteDestination), operation.key),
-					operation.destination,
-				);
-		}
 	}
 }
 

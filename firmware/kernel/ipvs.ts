@@ -10,6 +10,7 @@ import {
 	type IpvsFamily,
 	type IpvsForwarding,
 	type IpvsInfo,
+	type IpvsOperation,
 	type IpvsProtocol,
 	type IpvsService,
 	type IpvsServiceKey,
@@ -22,6 +23,7 @@ import {
 	zeroStats,
 } from "../wire/ipvs.ts";
 import { AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "./constants.ts";
+import type { AttributeWriter, RequestBatch } from "./netlink-batch.ts";
 import { Attributes, eachAttribute, type MessageBuilder } from "./netlink-message.ts";
 
 export const IPVS_FAMILY = "IPVS";
@@ -130,38 +132,96 @@ export function addServiceKey(message: MessageBuilder, key: IpvsServiceKey): Mes
 	return message.nest(CMD_SERVICE, (service) => putServiceKey(service, key));
 }
 
-/** IPVS_CMD_ATTR_SERVICE in full: to add or to edit. */
-export function addService(message: MessageBuilder, wanted: IpvsService): MessageBuilder {
-	return message.nest(CMD_SERVICE, (service) => {
-		putServiceKey(service, wanted.key);
-		service.stringAttribute(SVC_SCHED_NAME, wanted.scheduler);
-		if (wanted.persistenceEngine !== null) service.stringAttribute(SVC_PE_NAME, wanted.persistenceEngine);
-		service.attribute(SVC_FLAGS, flagsWithMask(wanted.flags));
-		service.u32Attribute(SVC_TIMEOUT, wanted.timeoutSeconds);
-		if (wanted.key.family === "inet6") service.u32Attribute(SVC_NETMASK, wanted.netmask);
-		else service.u32NetworkAttribute(SVC_NETMASK, wanted.netmask);
-	});
+/**
+ * Appends one change to a batch. `previous` is the place of the last service key that was written, which the
+ * changes of one service's destinations share; returns the place of the one that this change has.
+ */
+export function putOperation(
+	batch: RequestBatch,
+	operation: IpvsOperation,
+	previous: WrittenKey | null,
+): WrittenKey | null {
+	switch (operation.kind) {
+		case "new-service":
+		case "set-service": {
+			const service = batch.openNest(CMD_SERVICE);
+			putService(batch, operation.service);
+			batch.closeNest(service);
+			return null;
+		}
+		case "delete-service": {
+			const service = batch.openNest(CMD_SERVICE);
+			putServiceKey(batch, operation.key);
+			batch.closeNest(service);
+			return null;
+		}
+		case "new-destination":
+		case "set-destination":
+		case "delete-destination": {
+			let written = previous;
+			if (written !== null && written.key === operation.key) batch.repeat(written.start, written.end);
+			else {
+				const start = batch.openNest(CMD_SERVICE);
+				putServiceKey(batch, operation.key);
+				batch.closeNest(start);
+				written = { key: operation.key, start, end: batch.position };
+			}
+			const destination = batch.openNest(CMD_DEST);
+			putDestinationKey(batch, operation.destination);
+			if (operation.kind !== "delete-destination") putDestination(batch, operation.destination);
+			batch.closeNest(destination);
+			return written;
+		}
+	}
 }
 
-/** IPVS_CMD_ATTR_DEST with the key only. */
-export function addDestinationKey(message: MessageBuilder, destination: IpvsDestination): MessageBuilder {
-	return message.nest(CMD_DEST, (dest) => putDestinationKey(dest, destination));
+/** A service key in a batch. */
+export interface WrittenKey {
+	readonly key: IpvsServiceKey;
+	readonly start: number;
+	readonly end: number;
 }
 
-/** IPVS_CMD_ATTR_DEST in full: to add or to edit. */
-export function addDestination(message: MessageBuilder, wanted: IpvsDestination): MessageBuilder {
-	return message.nest(CMD_DEST, (dest) => {
-		putDestinationKey(dest, wanted);
-		dest.u32Attribute(DEST_FWD_METHOD, forwardingNames.indexOf(wanted.forwarding));
-		dest.u32Attribute(DEST_WEIGHT, wanted.weight);
-		dest.u32Attribute(DEST_U_THRESH, wanted.upperThreshold);
-		dest.u32Attribute(DEST_L_THRESH, wanted.lowerThreshold);
-		if (wanted.forwarding !== "TUN") return;
-		const { tunnel } = wanted;
-		dest.u8Attribute(DEST_TUN_TYPE, tunnelTypes.indexOf(tunnel.type));
-		dest.u16NetworkAttribute(DEST_TUN_PORT, tunnel.port);
-		dest.u16Attribute(DEST_TUN_FLAGS, tunnelChecksums.indexOf(tunnel.checksum));
-	});
+/** IPVS_CMD_*. */
+export function commandOf(operation: IpvsOperation): number {
+	switch (operation.kind) {
+		case "new-service":
+			return ipvsCommand.newService;
+		case "set-service":
+			return ipvsCommand.setService;
+		case "delete-service":
+			return ipvsCommand.deleteService;
+		case "new-destination":
+			return ipvsCommand.newDestination;
+		case "set-destination":
+			return ipvsCommand.setDestination;
+		case "delete-destination":
+			return ipvsCommand.deleteDestination;
+	}
+}
+
+/** A service in full: to add or to edit. */
+function putService(service: AttributeWriter, wanted: IpvsService): void {
+	putServiceKey(service, wanted.key);
+	service.stringAttribute(SVC_SCHED_NAME, wanted.scheduler);
+	if (wanted.persistenceEngine !== null) service.stringAttribute(SVC_PE_NAME, wanted.persistenceEngine);
+	service.attribute(SVC_FLAGS, flagsWithMask(wanted.flags));
+	service.u32Attribute(SVC_TIMEOUT, wanted.timeoutSeconds);
+	if (wanted.key.family === "inet6") service.u32Attribute(SVC_NETMASK, wanted.netmask);
+	else service.u32NetworkAttribute(SVC_NETMASK, wanted.netmask);
+}
+
+/** A destination beside its key: to add or to edit. */
+function putDestination(dest: AttributeWriter, wanted: IpvsDestination): void {
+	dest.u32Attribute(DEST_FWD_METHOD, forwardingNames.indexOf(wanted.forwarding));
+	dest.u32Attribute(DEST_WEIGHT, wanted.weight);
+	dest.u32Attribute(DEST_U_THRESH, wanted.upperThreshold);
+	dest.u32Attribute(DEST_L_THRESH, wanted.lowerThreshold);
+	if (wanted.forwarding !== "TUN") return;
+	const { tunnel } = wanted;
+	dest.u8Attribute(DEST_TUN_TYPE, tunnelTypes.indexOf(tunnel.type));
+	dest.u16NetworkAttribute(DEST_TUN_PORT, tunnel.port);
+	dest.u16Attribute(DEST_TUN_FLAGS, tunnelChecksums.indexOf(tunnel.checksum));
 }
 
 /** IPVS_CMD_ATTR_DAEMON: to start one. */
@@ -193,7 +253,7 @@ export function addTimeouts(message: MessageBuilder, timeouts: IpvsTimeouts): Me
 		.u32Attribute(CMD_TIMEOUT_UDP, timeouts.udpSeconds);
 }
 
-function putServiceKey(service: MessageBuilder, key: IpvsServiceKey): void {
+function putServiceKey(service: AttributeWriter, key: IpvsServiceKey): void {
 	service.u16Attribute(SVC_AF, familyNumbers[key.family]);
 	if (key.kind === "fwmark") {
 		service.u32Attribute(SVC_FWMARK, key.fwmark);
@@ -204,7 +264,7 @@ function putServiceKey(service: MessageBuilder, key: IpvsServiceKey): void {
 	service.u16NetworkAttribute(SVC_PORT, key.port);
 }
 
-function putDestinationKey(dest: MessageBuilder, { family, address, port }: IpvsDestination): void {
+function putDestinationKey(dest: AttributeWriter, { family, address, port }: IpvsDestination): void {
 	dest.u16Attribute(DEST_ADDR_FAMILY, familyNumbers[family]);
 	dest.attribute(DEST_ADDR, unionAddress(address));
 	dest.u16NetworkAttribute(DEST_PORT, port);
@@ -225,14 +285,18 @@ function addressBytes(address: string): Uint8Array {
 	return bytes;
 }
 
-/** `union nf_inet_addr`: always 16 bytes, IPv4 in the first four. */
+/**
+ * `union nf_inet_addr`: always 16 bytes, IPv4 in the first four. The result is valid until the next call: the bytes
+ * are copied into a message at once, and a table has many addresses.
+ */
 function unionAddress(address: string): Uint8Array {
 	const bytes = addressBytes(address);
 	if (bytes.length === 16) return bytes;
-	const union = new Uint8Array(16);
 	union.set(bytes);
 	return union;
 }
+
+const union = new Uint8Array(16);
 
 /** The service of one message of a service dump, or null when it is none that this codec knows. */
 export function readService(payload: Uint8Array, options: ReadOptions): IpvsServiceState | null {

@@ -15,6 +15,7 @@ import {
 } from "./constants.ts";
 import { EAGAIN, EINTR, ENOBUFS, SystemCallError } from "./errno.ts";
 import { native } from "./native.ts";
+import type { RequestBatch } from "./netlink-batch.ts";
 import {
 	type MessageBuilder,
 	type NetlinkMessage,
@@ -142,6 +143,30 @@ export class NetlinkSocket {
 		const results = new Array<NetlinkError | null>(messages.length).fill(null);
 		for (let start = 0; start < messages.length; ) start = this.#requestBatch(messages, start, results, what);
 		return results;
+	}
+
+	/**
+	 * A ready-made batch, in order. Calls `refused` with the place of each request that the kernel refused; the others
+	 * are done all the same.
+	 */
+	requestBatch(
+		batch: RequestBatch,
+		what: string,
+		refused: (index: number, error: NetlinkError) => void,
+	): void {
+		const { count } = batch;
+		if (count === 0) return;
+		const first = this.#reserveSequences(count);
+		// Errors come unasked; only the last one's success has to be told.
+		this.#send(batch.finish(first, NLM_F_REQUEST, NLM_F_ACK), what);
+		for (;;)
+			for (const answer of this.#receive(what)) {
+				const index = answer.sequence - first;
+				if (answer.type !== NLMSG_ERROR || index < 0 || index >= count) continue;
+				const { errno, text } = parseAcknowledgement(answer);
+				if (errno !== 0) refused(index, new NetlinkError(what, errno, text));
+				if (index === count - 1) return;
+			}
 	}
 
 	/** Sends what fits in one batch, from `start` on; returns where the next one starts. */

@@ -3,25 +3,23 @@ import fc from "fast-check";
 import { GENERIC_HEADER_BYTES } from "../../firmware/kernel/genetlink.ts";
 import {
 	addDaemon,
-	addDestination,
-	addService,
 	addTimeouts,
+	putOperation,
 	readDaemon,
 	readDestination,
 	readInfo,
 	readService,
 	readTimeouts,
+	type WrittenKey,
 } from "../../firmware/kernel/ipvs.ts";
-import {
-	MESSAGE_HEADER_BYTES,
-	MessageBuilder,
-	parseMessages,
-} from "../../firmware/kernel/netlink-message.ts";
+import { RequestBatch } from "../../firmware/kernel/netlink-batch.ts";
+import { MessageBuilder, parseMessages } from "../../firmware/kernel/netlink-message.ts";
 import { formatAddress } from "../../firmware/wire/ip.ts";
 import {
 	type IpvsDaemon,
 	type IpvsDestination,
 	type IpvsFamily,
+	type IpvsOperation,
 	type IpvsService,
 	plainTunnel,
 	zeroStats,
@@ -32,6 +30,22 @@ const emptyMessage = () => new MessageBuilder(0x20).u8(1).u8(1).u16(0);
 /** What the kernel would find in a message: its payload after both headers. */
 const payloadOf = (message: MessageBuilder) =>
 	parseMessages(message.finish(1).slice())[0]!.payload.subarray(GENERIC_HEADER_BYTES);
+
+/** The payloads of a batch of changes. */
+function payloadsOf(...operations: IpvsOperation[]): Uint8Array[] {
+	const batch = new RequestBatch();
+	let written: WrittenKey | null = null;
+	for (const operation of operations) {
+		batch.beginGeneric(0x20, 1, 1);
+		written = putOperation(batch, operation, written);
+		batch.end();
+	}
+	return parseMessages(batch.finish(7, 1, 4).slice()).map(({ payload }) =>
+		payload.subarray(GENERIC_HEADER_BYTES),
+	);
+}
+const servicePayload = (wanted: IpvsService) => payloadsOf({ kind: "new-service", service: wanted })[0]!;
+const anyKey = { kind: "fwmark", family: "inet", fwmark: 1 } as const;
 
 const address = (family: IpvsFamily) =>
 	fc
@@ -89,7 +103,7 @@ describe("linux/ip_vs.h: decode after encode is identity", () => {
 	test("IPVS_SVC_ATTR_*", () => {
 		fc.assert(
 			fc.property(service, (wanted) => {
-				const read = readService(payloadOf(addService(emptyMessage(), wanted)), withStats);
+				const read = readService(servicePayload(wanted), withStats);
 				expect(read).toEqual({ ...wanted, stats: zeroStats });
 			}),
 		);
@@ -98,13 +112,38 @@ describe("linux/ip_vs.h: decode after encode is identity", () => {
 	test("IPVS_DEST_ATTR_*", () => {
 		fc.assert(
 			fc.property(destination, (wanted) => {
-				const payload = payloadOf(addDestination(emptyMessage(), wanted));
-				expect(readDestination(payload, "inet", withStats)).toEqual({
+				const [payload] = payloadsOf({ kind: "set-destination", key: anyKey, destination: wanted });
+				expect(readDestination(payload!, "inet", withStats)).toEqual({
 					...wanted,
 					activeConnections: 0,
 					inactiveConnections: 0,
 					persistentConnections: 0,
 					stats: zeroStats,
+				});
+			}),
+		);
+	});
+
+	test("a batch: services and destinations after each other, each with its own service's key", () => {
+		const rows = fc.array(fc.tuple(service, fc.array(destination, { minLength: 1, maxLength: 4 })), {
+			minLength: 1,
+			maxLength: 5,
+		});
+		fc.assert(
+			fc.property(rows, (table) => {
+				const operations = table.flatMap(([wanted, destinations]): IpvsOperation[] => [
+					{ kind: "new-service", service: wanted },
+					...destinations.map(
+						(row): IpvsOperation => ({ kind: "new-destination", key: wanted.key, destination: row }),
+					),
+				]);
+				const payloads = payloadsOf(...operations);
+				expect(payloads.length).toBe(operations.length);
+				operations.forEach((operation, index) => {
+					const key = "service" in operation ? operation.service.key : operation.key;
+					expect(readService(payloads[index]!, withStats)?.key).toEqual(key);
+					if (operation.kind === "new-destination")
+						expect(readDestination(payloads[index]!, "inet", withStats)).toMatchObject(operation.destination);
 				});
 			}),
 		);
@@ -136,16 +175,14 @@ describe("linux/ip_vs.h: decode after encode is identity", () => {
 describe("numbers on the wire", () => {
 	test("an IPv4 mask is in network order, an IPv6 prefix length in host order", () => {
 		const of = (af: IpvsFamily, netmask: number) =>
-			payloadOf(
-				addService(emptyMessage(), {
-					key: { kind: "fwmark", family: af, fwmark: 1 },
-					scheduler: "rr",
-					flags: 1,
-					timeoutSeconds: 1,
-					netmask,
-					persistenceEngine: null,
-				}),
-			).slice(-4);
+			servicePayload({
+				key: { kind: "fwmark", family: af, fwmark: 1 },
+				scheduler: "rr",
+				flags: 1,
+				timeoutSeconds: 1,
+				netmask,
+				persistenceEngine: null,
+			}).slice(-4);
 		expect([...of("inet", 0xffffff00)]).toEqual([255, 255, 255, 0]);
 		expect([...of("inet6", 64)]).toEqual([64, 0, 0, 0]);
 	});
@@ -203,8 +240,10 @@ describe("whatever the bytes, reading ends and throws nothing", () => {
 		const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 8 });
 		fc.assert(
 			fc.property(service, destination, changes, fc.nat(), (wanted, row, edits, cut) => {
-				const message = addDestination(addService(emptyMessage(), wanted), row);
-				const bytes = message.finish(1).slice(MESSAGE_HEADER_BYTES + GENERIC_HEADER_BYTES);
+				const bytes = Buffer.concat([
+					servicePayload(wanted),
+					payloadsOf({ kind: "new-destination", key: wanted.key, destination: row })[0]!,
+				]);
 				for (const [at, value] of edits) bytes[at % bytes.length] = value;
 				for (const read of readers) read(bytes.subarray(0, cut % (bytes.length + 1)));
 			}),
