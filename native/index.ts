@@ -83,13 +83,15 @@ export interface Native {
 	monotonicMicros(): number;
 	/** CLOCK_REALTIME, microseconds since 1970. */
 	realtimeMicros(): number;
-	Poller: new (onReady: (ready: Uint32Array) => void) => Poller;
+	Poller: new (onReady: () => void) => Poller;
 	RealTime: new (priority: number) => RealTimeThread;
 }
 
 /** epoll(7) on a thread of its own; every registration is one-shot and re-armed with `modify`. */
 export interface Poller {
-	/** EPOLL_CTL_ADD; the callback then receives `[token, events, token, events, …]` in batches. */
+	/** Fetches `[token, events, token, events, …]`; returns how many numbers. A full array: there may be more. */
+	take(into: Uint32Array): number;
+	/** EPOLL_CTL_ADD. */
 	add(fd: number, events: number, token: number): number;
 	modify(fd: number, events: number, token: number): number;
 	remove(fd: number): number;
@@ -117,7 +119,8 @@ export interface RealTimeThread {
 	readonly eventFd: number;
 	/** 0, or the -errno with which SCHED_FIFO was refused (the thread then runs as SCHED_OTHER). */
 	readonly schedulerStatus: number;
-	take(): Uint8Array;
+	/** Fetches whole event records; returns their bytes. Call it until it returns 0. */
+	take(into: Uint8Array): number;
 	/** All events up to the last `take` have been judged. */
 	settle(): void;
 	renewLease(untilMicros: number): void;

@@ -55,7 +55,7 @@ import { formatAddress } from "../wire/ip.ts";
 import { AF_INET, AF_INET6 } from "./constants.ts";
 import { SystemCallError } from "./errno.ts";
 import { native } from "./native.ts";
-import { type Watch as DescriptorWatch, watchReadable } from "./watch.ts";
+import { type Watch as DescriptorWatch, reportError, watchReadable } from "./watch.ts";
 
 /** CLOCK_MONOTONIC in microseconds: the clock of everything here. */
 export const monotonicMicros: () => number = native.monotonicMicros;
@@ -143,6 +143,9 @@ const EVENT_EXPIRED = 2;
 const EVENT_LAPSED = 3;
 const RECORD_HEADER_BYTES = 64;
 
+/** Event records on their way from the thread; larger than the largest one. */
+const records = new Uint8Array(65_536);
+
 type Thread = InstanceType<typeof native.RealTime>;
 
 export class RealTime {
@@ -206,36 +209,52 @@ export class RealTime {
 	}
 
 	#dispatch(): void {
-		const bytes = this.#thread.take();
-		try {
-			for (let offset = 0; offset < bytes.length; ) {
-				const view = new DataView(bytes.buffer, bytes.byteOffset + offset);
-				const size = view.getUint32(0, true);
-				const id = view.getUint32(8, true);
-				const atMicros = view.getFloat64(16, true);
-				const record = bytes.subarray(offset, offset + size);
-				offset += size;
-				switch (bytes[record.byteOffset - bytes.byteOffset + 4]) {
-					case EVENT_FRAME: {
-						const onFrame =
-							id === 0 ? this.#unknown.get(view.getUint32(12, true)) : this.#watches.get(id)?.onFrame;
-						onFrame?.(decodeFrame(record));
-						break;
-					}
-					case EVENT_EXPIRED: {
-						const watch = this.#watches.get(id);
-						const startedRepeat = record[5] === 1;
-						if (watch !== undefined && (startedRepeat || watch.generation() === view.getUint32(12, true)))
-							watch.onExpired({ atMicros, startedRepeat });
-						break;
-					}
-					case EVENT_LAPSED:
-						this.#repeats.get(id)?.({ atMicros });
-						break;
-				}
+		for (;;) {
+			const length = this.#thread.take(records);
+			if (length === 0) return;
+			try {
+				this.#tell(length);
+			} finally {
+				this.#thread.settle();
 			}
-		} finally {
-			this.#thread.settle();
+		}
+	}
+
+	/** Hands on the first `length` bytes of `records`. */
+	#tell(length: number): void {
+		const view = new DataView(records.buffer);
+		for (let offset = 0, size = 0; offset < length; offset += size) {
+			size = view.getUint32(offset, true);
+			try {
+				this.#tellOne(records.slice(offset, offset + size));
+			} catch (error) {
+				// One instance's error must not cost the others their events.
+				reportError(error);
+			}
+		}
+	}
+
+	#tellOne(record: Uint8Array): void {
+		const view = new DataView(record.buffer);
+		const id = view.getUint32(8, true);
+		const word = view.getUint32(12, true);
+		const atMicros = view.getFloat64(16, true);
+		switch (record[4]) {
+			case EVENT_FRAME: {
+				const onFrame = id === 0 ? this.#unknown.get(word) : this.#watches.get(id)?.onFrame;
+				onFrame?.(decodeFrame(record));
+				break;
+			}
+			case EVENT_EXPIRED: {
+				const watch = this.#watches.get(id);
+				const startedRepeat = record[5] === 1;
+				if (watch !== undefined && (startedRepeat || watch.generation() === word))
+					watch.onExpired({ atMicros, startedRepeat });
+				break;
+			}
+			case EVENT_LAPSED:
+				this.#repeats.get(id)?.({ atMicros });
+				break;
 		}
 	}
 }

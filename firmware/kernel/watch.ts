@@ -87,23 +87,30 @@ function thePoller(): Poller {
 	return poller;
 }
 
-function dispatch(ready: Uint32Array): void {
-	for (let index = 0; index < ready.length; index += 2) {
-		const watch = watches.get(ready[index]!);
-		if (watch === undefined) continue;
-		if (watch.once) watch.expire();
-		try {
-			watch.onReady(ready[index + 1]!);
-		} catch (error) {
-			// One watch's error must not cost the others of this batch their event.
-			reportError(error);
+/** `[token, events]` pairs of one batch. */
+const ready = new Uint32Array(1024);
+
+function dispatch(): void {
+	let count: number;
+	do {
+		count = poller?.take(ready) ?? 0;
+		for (let index = 0; index < count; index += 2) {
+			const watch = watches.get(ready[index]!);
+			if (watch === undefined) continue;
+			if (watch.once) watch.expire();
+			try {
+				watch.onReady(ready[index + 1]!);
+			} catch (error) {
+				// One watch's error must not cost the others of this batch their event.
+				reportError(error);
+			}
+			if (watch.open) poller?.modify(watch.fd, watch.interest, watch.token);
 		}
-		if (watch.open) poller?.modify(watch.fd, watch.interest, watch.token);
-	}
+	} while (count === ready.length);
 }
 
-/** Rethrows where the process's own handlers (or its end) take over. */
-function reportError(error: unknown): void {
+/** Rethrows where the process's own handlers (or its end) take over, without cutting the caller's work short. */
+export function reportError(error: unknown): void {
 	queueMicrotask(() => {
 		throw error;
 	});

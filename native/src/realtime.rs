@@ -46,6 +46,12 @@ impl Record {
     const EXPIRED: u8 = 2;
     const LAPSED: u8 = 3;
 
+    /// The length of the record at the beginning of `bytes`.
+    fn size(bytes: &[u8]) -> Option<usize> {
+        let size: [u8; 4] = bytes.get(..4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(size) as usize)
+    }
+
     fn push(events: &mut Vec<u8>, kind: u8, flag: bool, id: u32, word: u32, at: u64, frame: Option<&Frame>) {
         let data = frame.map_or(&[][..], |frame| frame.data);
         let start = events.len();
@@ -212,6 +218,8 @@ pub struct State {
     lease_timer: Timer,
     /// Events for JavaScript, and how many were ever queued, taken and judged.
     events: Vec<u8>,
+    /// What of `events` is taken already.
+    read: usize,
     queued: u64,
     taken: u64,
     settled: u64,
@@ -237,6 +245,7 @@ impl State {
             lease_until: 0,
             lease_timer: Timer::default(),
             events: Vec::new(),
+            read: 0,
             queued: 0,
             taken: 0,
             settled: 0,
@@ -408,12 +417,26 @@ impl State {
         }
     }
 
-    /// The queued events; the frames among them wait to be judged until `settle`.
-    pub fn take(&mut self) -> Vec<u8> {
-        self.notified = false;
-        self.taken = self.queued;
-        self.takes += 1;
-        std::mem::take(&mut self.events)
+    /// Copies whole queued records into `into` and returns their length; 0 when the queue is empty. The frames among
+    /// them wait to be judged until `settle`.
+    pub fn take(&mut self, into: &mut [u8]) -> usize {
+        let mut length = 0;
+        while let Some(size) = self.events.get(self.read..).and_then(Record::size) {
+            if length + size > into.len() {
+                break;
+            }
+            into[length..length + size].copy_from_slice(&self.events[self.read..self.read + size]);
+            length += size;
+            self.read += size;
+            self.taken += 1;
+        }
+        if self.read == self.events.len() {
+            self.events.clear();
+            self.read = 0;
+            self.notified = false;
+            self.takes += 1;
+        }
+        length
     }
 
     pub fn settle(&mut self) {
@@ -752,10 +775,10 @@ impl Shared {
         value
     }
 
-    pub fn take(&self) -> Vec<u8> {
+    pub fn take(&self, into: &mut [u8]) -> usize {
         let mut state = self.state.lock();
         clear(self.event_fd);
-        state.take()
+        state.take(into)
     }
 
     pub fn stop(&self) {

@@ -73,8 +73,8 @@ impl RealTime {
     }
 
     #[napi]
-    pub fn take(&self) -> Uint8Array {
-        self.shared.take().into()
+    pub fn take(&self, mut into: Uint8Array) -> u32 {
+        self.shared.take(unsafe { into.as_mut() }) as u32
     }
 
     #[napi]
