@@ -69,6 +69,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		load: () => import("./cache/main.ts"),
 	},
 	cache: { summary: "asks the HTTP cache why it did what it did", load: () => import("./cache/command.ts") },
+	vcl: {
+		summary: "checks a VCL file, shows what it becomes, or translates it from VCL 3",
+		load: () => import("./cache/vcl-command.ts"),
+	},
 };
 
 function usage(): string {

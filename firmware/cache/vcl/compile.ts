@@ -8,6 +8,7 @@ import { check } from "./checker.ts";
 import { Compilation, type CompilationSettings, type Resolution, type SocketProblem } from "./compilation.ts";
 import { generate } from "./compiler.ts";
 import { Diagnostics, Refused, type VclError } from "./diagnostic.ts";
+import { hintFor } from "./hint.ts";
 import { type Gathering, gather, type Includer } from "./include.ts";
 import { linkProgram } from "./link.ts";
 import { parse } from "./parser.ts";
@@ -88,7 +89,17 @@ export function compileVcl(source: string | Uint8Array, options: CompileOptions 
 	});
 	if (result.ok) return { ok: true, vcl: { ...result.vcl, warnings: warnings + result.vcl.warnings } };
 	// Nothing in it speaks of an older language: a fragment, or the version line was forgotten.
-	if (notes.length === 0) return compileVersioned(text, options);
+	if (notes.length === 0) {
+		const original = compileVersioned(text, options);
+		if (original.ok || !result.error.text.startsWith("No backends")) return original;
+		return {
+			ok: false,
+			error: {
+				...original.error,
+				hint: "Without a backend this is a part of a program: include it from one that begins with `vcl 4.1;`.",
+			},
+		};
+	}
 	return {
 		ok: false,
 		error: {
@@ -149,9 +160,20 @@ function compileVersioned(source: string, options: CompileOptions): CompileResul
 		if (!(error instanceof Refused)) throw error;
 		return {
 			ok: false,
-			error: { text: diagnostics.text, place: diagnostics.place, hint: diagnostics.hint },
+			error: {
+				text: diagnostics.text,
+				place: diagnostics.place,
+				hint: diagnostics.hint ?? hintFor(lastBlock(diagnostics.text)),
+			},
 		};
 	}
+}
+
+/** The text after the warnings. */
+function lastBlock(text: string): string {
+	const end = "(That was just a warning)\n";
+	const at = text.lastIndexOf(end);
+	return at < 0 ? text : text.slice(at + end.length);
 }
 
 /**

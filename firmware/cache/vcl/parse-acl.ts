@@ -151,7 +151,7 @@ function addRule(
 		: null;
 	if (fixed !== null) {
 		if (flags.pedantic) {
-			c.diagnostics.hint = `The address has bits outside its mask: write the network (${fixed}), or the single address without a mask. \`acl NAME -pedantic {…}\` rounds by itself.`;
+			c.diagnostics.hint = `The address has bits outside its mask: write the network (${fixed}), or the single address without a mask. \`acl NAME -pedantic {...}\` rounds by itself.`;
 			c.diagnostics.fail(`Non-zero bits in masked part, (maybe use ${fixed} ?)\n`, entry.address);
 		}
 		c.diagnostics.at(`Non-zero bits in masked part, changed to ${fixed}\n`, entry.address);

@@ -38,7 +38,7 @@ export function block(c: Compilation): Block {
 
 export function inlineC(c: Compilation): never {
 	c.diagnostics.hint =
-		"Inline C cannot run here: say it in VCL or with a vmod function (std, cookie, header …).";
+		"Inline C cannot run here: say it in VCL or with a vmod function (std, cookie, header ...).";
 	return c.diagnostics.fail("Inline-C not allowed\n", c.token);
 }
 
@@ -210,7 +210,7 @@ function refuseEsi(
 	if (c.settings.esi || !/\.(do_esi|esi)$/.test(variable.name)) return;
 	if (value.kind === "boolean" && !value.value) return;
 	c.diagnostics.hint =
-		"This cache does not process ESI. Remove the line (the page is then delivered with its <esi:…> tags as they are), or put the parts together in the back end.";
+		"This cache does not process ESI. Remove the line (the page is then delivered with its <esi:...> tags as they are), or put the parts together in the back end.";
 	c.diagnostics.failBetween(
 		`ESI is not available: ${variable.name} cannot be set to true\n`,
 		c.tokens[first]!,

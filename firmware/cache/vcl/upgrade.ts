@@ -14,7 +14,7 @@ import { byteUnits, durationUnits } from "./types.ts";
 export interface UpgradeNote {
 	readonly line: number;
 	readonly position: number;
-	/** "req.request → req.method" */
+	/** "req.request -> req.method" */
 	readonly text: string;
 }
 
@@ -292,7 +292,7 @@ class Upgrader {
 		const called = this.directorName(name.text);
 		this.note(
 			this.at(index),
-			`director ${name.text} ${kind} → new ${called} = directors.${object}() in vcl_init`,
+			`director ${name.text} ${kind} -> new ${called} = directors.${object}() in vcl_init`,
 		);
 		let declared = "";
 		const added: string[] = [];
@@ -348,7 +348,7 @@ class Upgrader {
 			if (!maskBytes(bytes, length).some((byte, place) => byte !== bytes[place])) continue;
 			this.note(
 				token,
-				`${token.text}/${length} has bits outside its mask → acl ${this.at(index + 1).text} -pedantic`,
+				`${token.text}/${length} has bits outside its mask -> acl ${this.at(index + 1).text} -pedantic`,
 			);
 			edits.push({ begin: this.at(open).begin, end: this.at(open).begin, text: "-pedantic " });
 			break;
@@ -365,7 +365,7 @@ class Upgrader {
 			if (this.at(at).kind === "." && field.text === "saintmode_threshold") {
 				let end = at;
 				while (end < close && this.at(end).kind !== ";") end++;
-				this.note(field, ".saintmode_threshold → removed: probes and retries do its work");
+				this.note(field, ".saintmode_threshold -> removed: probes and retries do its work");
 				edits.push({ begin: this.at(at).begin, end: this.at(end).end, text: "" });
 				at = end;
 			} else if (
@@ -393,16 +393,16 @@ class Upgrader {
 		const begin = this.at(index).begin;
 		const end = this.at(sub.close).end;
 		if (gone.has(name)) {
-			this.note(sub.name, `${name} → removed: there is no such state any more`);
+			this.note(sub.name, `${name} -> removed: there is no such state any more`);
 			edits.push({ begin, end, text: "" });
 			return;
 		}
 		if (name === "vcl_fetch") {
-			this.note(sub.name, "vcl_fetch → vcl_backend_response");
+			this.note(sub.name, "vcl_fetch -> vcl_backend_response");
 			edits.push({ begin: sub.name.begin, end: sub.name.end, text: "vcl_backend_response" });
 		}
 		if (name === "vcl_error") {
-			this.note(sub.name, "vcl_error → vcl_synth and vcl_backend_error");
+			this.note(sub.name, "vcl_error -> vcl_synth and vcl_backend_error");
 			edits.push({ begin: sub.name.begin, end: sub.name.end, text: "vcl_synth" });
 			const copy: Edit[] = [];
 			this.body(sub, "backend-error", copy);
@@ -459,26 +459,31 @@ class Upgrader {
 		};
 		switch (token.text) {
 			case "remove":
-				this.note(token, "remove → unset");
+				this.note(token, "remove -> unset");
 				edits.push({ begin: token.begin, end: token.end, text: "unset" });
 				return index;
 			case "error": {
-				const split = this.splitError(index + 1, end);
-				const status = this.rendered(index + 1, split, place)
-					.replace(/^\((.*)$/s, "$1")
+				// `error (404, "text");` too.
+				const inside = next.kind === "(" && this.closing(index + 1) === end - 1 ? 1 : 0;
+				const split = this.splitError(index + 1 + inside, end - inside);
+				const status = this.rendered(index + 1 + inside, split, place).trim();
+				const reason = this.rendered(split, end - inside, place)
+					.replace(/^,\s*/, "")
 					.trim();
-				const reason = this.rendered(split, end, place).replace(/^,\s*/, "").trim();
 				const made = place === "fetch" || place === "backend-error" ? "error" : "synth";
 				const words = reason === "" ? status : `${status}, ${reason}`;
-				return replace(`return (${made}(${words === "" ? "503" : words}));`, `error → return (${made}(…))`);
+				return replace(
+					`return (${made}(${words === "" ? "503" : words}));`,
+					`error -> return (${made}(...))`,
+				);
 			}
 			case "purge":
 				if (next.kind === ";") {
 					this.imports.add("purge as vmod_purge");
-					return replace("vmod_purge.hard();", "purge → vmod purge's hard()");
+					return replace("vmod_purge.hard();", "purge -> vmod purge's hard()");
 				}
 				if (next.kind === "(") {
-					this.note(token, "purge(…) → ban(…)");
+					this.note(token, "purge(...) -> ban(...)");
 					edits.push({ begin: token.begin, end: token.end, text: "ban" });
 				}
 				return index;
@@ -487,31 +492,34 @@ class Upgrader {
 				const close = this.closing(index + 1);
 				return replace(
 					`ban("req.url ~ " + ${this.rendered(index + 2, close, place)});`,
-					`${token.text}(…) → ban("req.url ~ " + …)`,
+					`${token.text}(...) -> ban("req.url ~ " + ...)`,
 				);
 			}
 			case "esi":
 				if (next.kind !== ";") return index;
-				return replace("set beresp.do_esi = true;", "esi → set beresp.do_esi = true");
+				return replace("set beresp.do_esi = true;", "esi -> set beresp.do_esi = true");
 			case "log":
 				if (next.kind !== "CSTR" && next.kind !== "ID") return index;
 				this.imports.add("std");
-				return replace(`std.log(${this.rendered(index + 1, end, place)});`, "log → std.log(…)");
+				return replace(`std.log(${this.rendered(index + 1, end, place)});`, "log -> std.log(...)");
 			case "synthetic":
 				if (next.kind === "(") return index;
-				return replace(`synthetic(${this.rendered(index + 1, end, place)});`, "synthetic … → synthetic(…)");
+				return replace(
+					`synthetic(${this.rendered(index + 1, end, place)});`,
+					"synthetic ... -> synthetic(...)",
+				);
 			case "set":
 				return this.set(index, end, name, place, edits, replace);
 			case "return": {
 				const word = this.at(index + 2);
 				const action = next.kind === "(" ? this.returned(word.text, name, place) : null;
 				if (action === null) return index;
-				return replace(`return (${action});`, `return (${word.text}) → return (${action})`);
+				return replace(`return (${action});`, `return (${word.text}) -> return (${action})`);
 			}
 			default:
 				if (next.kind === ";" && plainActions.has(token.text)) {
 					const action = this.returned(token.text, name, place) ?? token.text;
-					return replace(`return (${action});`, `${token.text} → return (${action})`);
+					return replace(`return (${action});`, `${token.text} -> return (${action})`);
 				}
 				return index;
 		}
@@ -569,7 +577,7 @@ class Upgrader {
 		switch (path) {
 			case "req.hash":
 				if (operator.kind === "+=")
-					return replace(`hash_data(${value(after + 1)});`, "set req.hash += … → hash_data(…)");
+					return replace(`hash_data(${value(after + 1)});`, "set req.hash += ... -> hash_data(...)");
 				return index;
 			case "obj.ttl":
 				if (sub === "vcl_hit") {
@@ -577,22 +585,22 @@ class Upgrader {
 					const seconds = value(after + 1);
 					return replace(
 						/^0+\s*(ms|s|m|h|d|w)?$/.test(seconds) ? "vmod_purge.hard();" : `vmod_purge.soft(${seconds});`,
-						"set obj.ttl in vcl_hit → vmod purge",
+						"set obj.ttl in vcl_hit -> vmod purge",
 					);
 				}
 				return index;
 			case "beresp.saintmode":
-				return replace("", "set beresp.saintmode → removed: probes and return (retry) do its work");
+				return replace("", "set beresp.saintmode -> removed: probes and return (retry) do its work");
 			case "beresp.cacheable":
 			case "obj.cacheable": {
 				const off = this.at(after + 1).text === "false";
 				return replace(
 					off ? "set beresp.uncacheable = true;" : "",
-					`set ${path} → ${off ? "set beresp.uncacheable = true" : "removed: set a ttl instead"}`,
+					`set ${path} -> ${off ? "set beresp.uncacheable = true" : "removed: set a ttl instead"}`,
 				);
 			}
 			case "req.esi":
-				return replace("", "set req.esi → removed: ESI is chosen by beresp.do_esi");
+				return replace("", "set req.esi -> removed: ESI is chosen by beresp.do_esi");
 			case "beresp.storage":
 				if (this.at(after + 1).kind === "CSTR")
 					return replace(
@@ -605,7 +613,7 @@ class Upgrader {
 				const chosen = this.at(after + 1).text;
 				const target = place === "fetch" ? "bereq.backend" : "req.backend_hint";
 				const backend = this.directors.has(chosen) ? this.directorCall(chosen, place) : chosen;
-				return replace(`set ${target} = ${backend};`, `set ${path} → set ${target}`);
+				return replace(`set ${target} = ${backend};`, `set ${path} -> set ${target}`);
 			}
 			default:
 		}
@@ -636,12 +644,12 @@ class Upgrader {
 			const mapped = this.mapped(name.path, place, index, after);
 			if (name.path.startsWith("std.") && !this.imported.has("std")) this.imports.add("std");
 			if (mapped !== null && mapped !== name.path) {
-				this.note(token, `${name.path} → ${mapped}`);
+				this.note(token, `${name.path} -> ${mapped}`);
 				edits.push({ begin: token.begin, end: this.at(after - 1).end, text: mapped });
 			}
 		}
 		if (after < limit && this.endsOperand(after - 1) && this.startsOperand(after) && this.juxtaposed(after)) {
-			this.note(this.at(after), "strings next to each other → joined with +");
+			this.note(this.at(after), "strings next to each other -> joined with +");
 			edits.push({ begin: this.at(after - 1).end, end: this.at(after - 1).end, text: " +" });
 		}
 		return after;

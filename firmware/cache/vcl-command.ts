@@ -1,0 +1,154 @@
+/**
+ * `drover vcl check|show|upgrade FILE`: says what a policy file means before anyone relies on it.
+ * The thin edge of cache/vcl/: files, names and the terminal.
+ */
+import { lookup } from "node:dns/promises";
+import { existsSync, globSync, readFileSync, statSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
+import type { Command } from "../drover.ts";
+import { toByteString, toBytes, toText } from "./vcl/byte-string.ts";
+import { type CompileOptions, type CompileResult, compileVcl, hostNames } from "./vcl/compile.ts";
+import { formatFailure } from "./vcl/diagnostic.ts";
+import type { Includer } from "./vcl/include.ts";
+import { formatNotes, hasVersion, upgradeVcl } from "./vcl/upgrade.ts";
+
+const usage = `usage: drover vcl check FILE     compile it, and say what is wrong
+       drover vcl show FILE      print the JavaScript that it becomes
+       drover vcl upgrade FILE   print it as VCL 4.1 (comments and layout stay)
+
+  -I PATH       where relative includes are looked for (default /etc/varnish:/usr/share/varnish/vcl)
+  -n            do not look up host names
+  -u            unused declarations are warnings
+`;
+
+/** Parameter vcl_path of the stock program. */
+export const defaultVclPath = "/etc/varnish:/usr/share/varnish/vcl";
+
+/** Files for `include`, searched as the stock program does. */
+export function includeFrom(vclPath: string): Includer {
+	const find = (name: string): string | null => {
+		if (isAbsolute(name)) return existsSync(name) ? name : null;
+		for (const folder of vclPath.split(":")) {
+			const path = join(folder, name);
+			if (existsSync(path)) return path;
+		}
+		return null;
+	};
+	const read = (path: string) => ({ name: path, text: toByteString(readFileSync(path)) });
+	return ({ name, glob }) => {
+		try {
+			if (glob) {
+				const folders = isAbsolute(name) ? [""] : vclPath.split(":");
+				for (const folder of folders) {
+					const paths = globSync(folder === "" ? name : join(folder, name)).sort();
+					if (paths.length > 0) return { ok: true, files: paths.map(read) };
+				}
+				return { ok: false, error: "glob pattern matched no files.\n" };
+			}
+			const path = find(name);
+			return path === null
+				? { ok: false, error: `Cannot read file '${name}' (No such file or directory)\n` }
+				: { ok: true, files: [read(path)] };
+		} catch (error) {
+			return { ok: false, error: `Cannot read file '${name}' (${(error as Error).message})\n` };
+		}
+	};
+}
+
+/** Looks up every host name of the program, then compiles it. */
+export async function compileFile(
+	path: string,
+	text: Uint8Array,
+	options: CompileOptions & { readonly lookUp?: boolean } = {},
+): Promise<CompileResult> {
+	const settings: CompileOptions = {
+		name: path,
+		include: includeFrom(defaultVclPath),
+		checkSocket: (socket) => {
+			try {
+				return statSync(socket).isSocket() ? null : { kind: "no-socket", text: "Not a socket" };
+			} catch (error) {
+				const { code } = error as NodeJS.ErrnoException;
+				if (code === "ENOENT") return { kind: "missing", text: "No such file or directory" };
+				if (code === "EACCES") return { kind: "forbidden", text: "Permission denied" };
+				return { kind: "other", text: String(code) };
+			}
+		},
+		...options,
+	};
+	if (options.lookUp === false) return compileVcl(text, settings);
+	const known = new Map<string, readonly string[]>();
+	await Promise.all(
+		hostNames(text, settings).map(async (name) => {
+			try {
+				const found = await lookup(name, { all: true });
+				known.set(name, [...new Set(found.map(({ address }) => address))]);
+			} catch {
+				known.set(name, []);
+			}
+		}),
+	);
+	return compileVcl(text, {
+		...settings,
+		resolve: (name) => {
+			const addresses = known.get(name) ?? [];
+			return addresses.length > 0
+				? { ok: true, addresses }
+				: { ok: false, error: "Name or service not known" };
+		},
+	});
+}
+
+export const main: Command = async (words) => {
+	const [verb, ...rest] = words;
+	const files: string[] = [];
+	let vclPath = defaultVclPath;
+	let lookUp = true;
+	let unusedIsError = true;
+	for (let index = 0; index < rest.length; index++) {
+		const word = rest[index]!;
+		if (word === "-I") vclPath = rest[++index] ?? vclPath;
+		else if (word === "-n") lookUp = false;
+		else if (word === "-u") unusedIsError = false;
+		else files.push(word);
+	}
+	const [file] = files;
+	if (file === undefined || files.length > 1 || !["check", "show", "upgrade"].includes(verb ?? "")) {
+		console.error(usage);
+		return verb === "--help" ? 0 : 2;
+	}
+	let text: Uint8Array;
+	try {
+		text = readFileSync(file);
+	} catch (error) {
+		console.error(`drover vcl: cannot read ${file}: ${(error as Error).message}`);
+		return 2;
+	}
+	if (verb === "upgrade") {
+		if (hasVersion(text)) {
+			console.error(`${file}: is VCL 4 already`);
+			process.stdout.write(text);
+			return 0;
+		}
+		const upgraded = upgradeVcl(text, { name: file });
+		if (upgraded === null) {
+			console.error(`${file}: cannot be read as VCL; \`drover vcl check\` says where`);
+			return 2;
+		}
+		process.stdout.write(toBytes(upgraded.text));
+		process.stderr.write(toText(formatNotes(file, upgraded.notes)));
+		return 0;
+	}
+	const result = await compileFile(resolve(file), text, {
+		include: includeFrom(vclPath),
+		lookUp,
+		unusedIsError,
+	});
+	if (!result.ok) {
+		console.error(toText(formatFailure(result.error)));
+		return 2;
+	}
+	if (result.vcl.warnings !== "") console.error(toText(result.vcl.warnings));
+	console.log(verb === "show" ? result.vcl.code : `${file}: VCL compiled.`);
+	return 0;
+};
