@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
+import { self } from "./self.ts";
 import { openLog } from "./status/log.ts";
 
 /** keepalived(8): how long the parent waits for its children before SIGKILL. */
@@ -131,11 +132,6 @@ function printSignal(name: string): number {
 	}
 	console.log(number);
 	return 0;
-}
-
-/** The words that run this program again. */
-function self(): string[] {
-	return [process.execPath, `${import.meta.dir}/drover.ts`];
 }
 
 type Values = ReturnType<typeof parse>["values"];

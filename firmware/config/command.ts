@@ -24,8 +24,15 @@ interface Words {
 /** Runs `drover config WORDS…`; resolves with the exit status. */
 export async function main(words: readonly string[]): Promise<number> {
 	if (words.includes("--help") || words.includes("-h")) {
-		console.log(usage);
+		const { revisionHelp } = await import("./revisions/command.ts");
+		console.log(`${usage}\n\n${revisionHelp}`);
 		return 0;
+	}
+	// Loaded on demand: a check of a large file must not wait for what it does not need.
+	if (!["check", "plan", "show"].includes(words[0] ?? "")) {
+		const { revisionActions, revisionMain } = await import("./revisions/command.ts");
+		const [name = "", ...rest] = words;
+		if (Object.hasOwn(revisionActions, name)) return revisionMain(name, rest);
 	}
 	const read = readWords(words);
 	if (read === null) {

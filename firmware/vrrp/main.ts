@@ -3,6 +3,7 @@
  * one that stands by (see standby.ts). Whichever of the two is killed, the other one goes on, and soon
  * there are two again. Started while a pair is running, it joins it.
  */
+
 import { rename, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
@@ -11,6 +12,7 @@ import { type BusServer, method, serve } from "../bus/server.ts";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
+import { self } from "../self.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { type Saved, save, savedRouter } from "./adoption.ts";
 import { dataText, statsText } from "./dump.ts";
@@ -253,23 +255,12 @@ class Process {
 		setTimeout(() => {
 			if (this.#ending || this.#active === null || this.#active.hasStandby) return;
 			const flags = this.#options.realTime ? [] : ["--no-realtime"];
-			const child = Bun.spawn(
-				[
-					process.execPath,
-					`${import.meta.dir}/../drover.ts`,
-					"vrrp",
-					"--standby",
-					...flags,
-					"-f",
-					this.#options.file,
-				],
-				{
-					stdin: "ignore",
-					stdout: "inherit",
-					stderr: "inherit",
-					detached: true,
-				} as Bun.SpawnOptions.OptionsObject<"ignore", "inherit", "inherit">,
-			);
+			const child = Bun.spawn([...self(), "vrrp", "--standby", ...flags, "-f", this.#options.file], {
+				stdin: "ignore",
+				stdout: "inherit",
+				stderr: "inherit",
+				detached: true,
+			} as Bun.SpawnOptions.OptionsObject<"ignore", "inherit", "inherit">);
 			child.unref();
 		}, delayMs).unref();
 	}

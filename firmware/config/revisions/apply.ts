@@ -1,0 +1,37 @@
+/** Puts the current revision into force: the box's own addresses, then the services. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { call } from "../../bus/client.ts";
+
+const RELOAD_TIMEOUT_MS = 20_000;
+
+/** Words for each part that did not take it over; empty when all did. Services that do not run are started by their supervisor. */
+export async function applyCurrent(root: string): Promise<readonly string[]> {
+	const troubles: string[] = [];
+	if (existsSync(join(root, "current/appliance.toml")) && existsSync("/etc/drover-release")) {
+		const { main } = await import("../../appliance/network.ts");
+		if ((await main([])) !== 0) troubles.push("the box's own addresses are not all set");
+	}
+	for (const service of ["vrrp", "director"])
+		try {
+			await call(service, "reload", {}, RELOAD_TIMEOUT_MS);
+		} catch (error) {
+			const message = error instanceof Error ? error.message : String(error);
+			if (message !== `${service} is not running`) troubles.push(`${service}: ${message}`);
+			else if (existsSync(`/run/sv/${service}`)) Bun.spawnSync(["sv", "up", `/run/sv/${service}`]);
+		}
+	return troubles;
+}
+
+/** The SSH connection or terminal that a command came from. */
+export function whereFrom(): string {
+	const connection = process.env["SSH_CONNECTION"]?.split(" ")[0];
+	return connection !== undefined ? `ssh ${connection}` : (process.env["DROVER_TERMINAL"] ?? "shell");
+}
+
+/** True when the operator's own connection arrives at an address that the new settings no longer have. */
+export function cutsOwnPath(settingsPath: string): string | null {
+	const local = process.env["SSH_CONNECTION"]?.split(" ")[2];
+	if (local === undefined || !existsSync(settingsPath)) return null;
+	return readFileSync(settingsPath, "utf8").includes(local) ? null : local;
+}

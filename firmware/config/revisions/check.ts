@@ -1,0 +1,38 @@
+/** Is a folder fit to become a revision? Every file is read as its service would read it. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseSettings } from "../../appliance/settings.ts";
+import { formatDiagnostic } from "../keepalived/diagnostics.ts";
+import { loadConfig } from "../keepalived/load.ts";
+import type { DroverConfig } from "../model.ts";
+
+export interface Checked {
+	/** What keeps it from being committed, ready to print; empty when nothing does. */
+	readonly problems: readonly string[];
+	/** What the operator should know and may ignore. */
+	readonly remarks: readonly string[];
+	/** Null when there is no keepalived.conf. */
+	readonly config: DroverConfig | null;
+}
+
+export function checkFolder(folder: string): Checked {
+	const problems: string[] = [];
+	const remarks: string[] = [];
+	let config: DroverConfig | null = null;
+	const keepalived = join(folder, "keepalived.conf");
+	if (existsSync(keepalived)) {
+		const loaded = loadConfig(keepalived);
+		config = loaded.config;
+		for (const diagnostic of loaded.diagnostics)
+			(diagnostic.severity === "error" ? problems : remarks).push(formatDiagnostic(diagnostic));
+		if (loaded.acceptable) remarks.push(...problems.splice(0));
+	}
+	const settings = join(folder, "appliance.toml");
+	if (existsSync(settings))
+		try {
+			parseSettings(readFileSync(settings, "utf8"));
+		} catch (error) {
+			problems.push(`${settings}: ${error instanceof Error ? error.message : error}`);
+		}
+	return { problems, remarks, config };
+}
