@@ -19,7 +19,7 @@ const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
 const help = [
 	"status [all]          this box, its peers' view, virtual and real servers (or just Enter)",
 	"log [COUNT] [SERVICE] newest lines of the services' logs, such as: log 50 vrrp",
-	"config                the configuration in use; config check, config plan FILE",
+	"config                the configuration in use; config check says what is wrong with it",
 	"ipvs                  the kernel's own table",
 	"realserver            what the real servers need",
 	"shell                 a root shell (logged)",
@@ -99,6 +99,8 @@ async function runCommand(terminal: Terminal, name: string, words: readonly stri
 			return endMachine(terminal, name);
 		case "config":
 			if (words.length === 0) return terminal.page(configuration());
+			if (words.length === 1)
+				return terminal.page(await droverOutput(["config", words[0]!, CONFIGURATION_PATH]));
 	}
 	if (passedOn.has(name)) return terminal.page(await droverOutput([name, ...words]));
 	terminal.write(`There is no "${cut(name, 40)}". Enter shows the screen, "help" the commands.\n`);

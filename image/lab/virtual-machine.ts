@@ -88,7 +88,7 @@ export class VirtualMachine {
 		const sockets = [this.#path("qmp.sock"), this.#path("agent.sock"), this.consolePath];
 		// Those of the last power-on would be taken for QEMU's new ones.
 		for (const path of sockets) rmSync(path, { force: true });
-		const child = this.#options.fabric.spawn(["nice", "-n", "5", ...this.#command()]);
+		const child = this.#options.fabric.spawn(this.#command());
 		this.#process = child;
 		void child.exited.then(() => this.#ended(child));
 		for (let waited = 0; !sockets.every((path) => existsSync(path)); waited += 20) {
