@@ -9,7 +9,7 @@
  */
 import type { Location } from "../model.ts";
 import { limits } from "./limits.ts";
-import type { Place, Source } from "./source.ts";
+import { type Place, type Placed, placeOfRecord, type Source } from "./source.ts";
 
 /**
  * "error": something the operator wrote does not take effect; a running director refuses the file.
@@ -64,7 +64,7 @@ export class Findings {
 		this.#sources = sources;
 	}
 
-	report(place: Place, finding: Finding): void {
+	report(spot: Place | Placed, finding: Finding): void {
 		const exitStatus = finding.exitStatus ?? (finding.severity === "error" ? 5 : 0);
 		this.exitStatus = worse(this.exitStatus, exitStatus);
 		if (this.list.length >= limits.diagnostics) {
@@ -72,6 +72,7 @@ export class Findings {
 			if (finding.severity === "error") this.droppedErrors++;
 			return;
 		}
+		const place = placeOfRecord(spot);
 		const source = this.#sources[place.file];
 		this.list.push({
 			severity: finding.severity,
@@ -88,7 +89,7 @@ export class Findings {
 	}
 
 	/** Reports a finding of this code and key only the first time. */
-	reportOnce(key: string, place: Place, finding: Finding): void {
+	reportOnce(key: string, place: Place | Placed, finding: Finding): void {
 		if (this.#once.has(key)) return;
 		this.#once.add(key);
 		this.report(place, finding);

@@ -11,6 +11,35 @@ export interface Place {
 	readonly expanded?: string;
 }
 
+/**
+ * A place in one number, for records of which there are hundreds of thousands:
+ * file (12 bits), line (24 bits), column (12 bits; what lies further right is column 4095).
+ */
+export function packPlace(file: number, line: number, column: number): number {
+	return (file * 0x1000000 + line) * 0x1000 + (column < 0x1000 ? column : 0xfff);
+}
+
+export const fileOf = (packed: number): number => Math.floor(packed / 0x1000000000);
+export const lineOf = (packed: number): number => Math.floor(packed / 0x1000) % 0x1000000;
+export const columnOf = (packed: number): number => packed % 0x1000;
+
+/** Something that knows its place in packed form: a statement. */
+export interface Placed {
+	readonly at: number;
+	readonly keyword: { readonly name: string };
+}
+
+/** The place of a record; the caret stands under its keyword. */
+export function placeOfRecord(spot: Place | Placed): Place {
+	if (!("at" in spot)) return spot;
+	return {
+		file: fileOf(spot.at),
+		line: lineOf(spot.at),
+		column: columnOf(spot.at),
+		length: spot.keyword.name.length,
+	};
+}
+
 /** One file that was read. */
 export class Source {
 	readonly name: string;

@@ -10,7 +10,7 @@ import { commandWords } from "./lexer.ts";
 import { limits } from "./limits.ts";
 import { parseScaled, parseSeconds, parseWhole, secondsText } from "./numbers.ts";
 import type { LineReader } from "./preprocessor.ts";
-import type { Place } from "./source.ts";
+import { lineOf, type Place, packPlace } from "./source.ts";
 
 const NO_WORDS: readonly string[] = [];
 
@@ -33,46 +33,24 @@ export interface Statement {
 	readonly words: readonly string[];
 	/** Integer: the number. Seconds: microseconds. Boolean: 0 or 1. Otherwise NaN. */
 	readonly number: number;
-	readonly file: number;
-	readonly line: number;
-	readonly column: number;
-	/** The caret stands under the keyword. */
-	readonly length: number;
+	/** Where the keyword stands: see packPlace. */
+	readonly at: number;
 	/** Statements of a block. */
 	readonly body: readonly Statement[] | null;
 	/** Lines of a value block. */
 	readonly lines: readonly DataLine[] | null;
 }
 
-/** The block that is being read. */
+/** The block that is being read; one record per depth, used again and again. */
 class Outer {
-	readonly block: BlockName;
-	readonly #name: string;
-	readonly #words: readonly string[];
-
-	constructor(block: BlockName, name: string, words: readonly string[]) {
-		this.block = block;
-		this.#name = name;
-		this.#words = words;
-	}
+	block: BlockName = "root";
+	name = "";
+	words: readonly string[] = NO_WORDS;
 
 	/** As it is called in messages: `vrrp_instance VI_1`. */
 	get title(): string {
-		return this.#words.length === 0 ? this.#name : `${this.#name} ${this.#words.join(" ")}`;
+		return this.words.length === 0 ? this.name : `${this.name} ${this.words.join(" ")}`;
 	}
-}
-
-function makeStatement(
-	keyword: Keyword,
-	words: readonly string[],
-	number: number,
-	file: number,
-	line: number,
-	column: number,
-	body: readonly Statement[] | null,
-	lines: readonly DataLine[] | null,
-): Statement {
-	return { keyword, words, number, file, line, column, length: keyword.name.length, body, lines };
 }
 
 export class StatementReader {
@@ -81,6 +59,7 @@ export class StatementReader {
 	/** Words of the last argument that was read. */
 	#words: readonly string[] = NO_WORDS;
 	#number = Number.NaN;
+	readonly #outers: readonly Outer[] = Array.from({ length: limits.blockDepth }, () => new Outer());
 
 	constructor(reader: LineReader, findings: Findings) {
 		this.#reader = reader;
@@ -89,7 +68,7 @@ export class StatementReader {
 
 	/** The whole configuration. */
 	readRoot(): Statement[] {
-		return this.#readBody(new Outer("root", "", NO_WORDS), 0);
+		return this.#readBody(this.#outers[0]!, 0);
 	}
 
 	#readBody(outer: Outer, depth: number): Statement[] {
@@ -132,28 +111,31 @@ export class StatementReader {
 	#readStatement(keyword: Keyword, outer: Outer, depth: number): Statement | null {
 		const reader = this.#reader;
 		const lexer = reader.current;
-		const { file, line, column } = reader;
+		const at = packPlace(reader.file, reader.line, reader.column);
 		const { argument } = keyword;
 		if (keyword.old !== null || !keyword.inEffect || lexer.overflow) this.#remarks(keyword, outer);
 		if (argument.kind === "block") {
 			const words = this.#namesOf(keyword, argument.names, outer);
-			const inner = new Outer(argument.block, keyword.name, words ?? NO_WORDS);
+			const inner = this.#outers[depth + 1]!;
+			inner.block = argument.block;
+			inner.name = keyword.name;
+			inner.words = words ?? NO_WORDS;
 			if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
 			const body = this.#readBody(inner, depth + 1);
 			if (words === null) return null;
-			return makeStatement(keyword, words, Number.NaN, file, line, column, body, null);
+			return { keyword, words, number: Number.NaN, at, body, lines: null };
 		}
 		if (argument.kind === "lines") {
 			const words = this.#namesOf(keyword, argument.named === true ? "one" : "none", outer);
 			if (!lexer.opens && !this.#openBlock(keyword, keyword.name)) return null;
 			const lines = this.#readLines(keyword.name);
 			if (words === null) return null;
-			return makeStatement(keyword, words, Number.NaN, file, line, column, null, lines);
+			return { keyword, words, number: Number.NaN, at, body: null, lines };
 		}
 		const opens = lexer.opens;
 		const good = this.#readArgument(keyword, argument);
 		const statement = good
-			? makeStatement(keyword, this.#words, this.#number, file, line, column, null, null)
+			? { keyword, words: this.#words, number: this.#number, at, body: null, lines: null }
 			: null;
 		if (keyword.name === "include_check" && good) reader.setIncludePolicy(this.#words);
 		if (opens) this.#unexpectedBlock(keyword);
@@ -639,8 +621,8 @@ export class StatementReader {
 			severity: "warning",
 			code: "repeated",
 			message: firstHolds
-				? `${second.keyword.name} stands twice in ${outer.title}: the one in line ${first.line} holds, this one does not`
-				: `${second.keyword.name} stands twice in ${outer.title}: this one holds, the one in line ${first.line} does not`,
+				? `${second.keyword.name} stands twice in ${outer.title}: the one in line ${lineOf(first.at)} holds, this one does not`
+				: `${second.keyword.name} stands twice in ${outer.title}: this one holds, the one in line ${lineOf(first.at)} does not`,
 			exitStatus: firstHolds ? 5 : 0,
 		});
 	}

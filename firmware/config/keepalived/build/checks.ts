@@ -18,12 +18,13 @@ export interface CheckDefaults {
 	readonly virtualHost: string | null;
 }
 
+/** The real server that checks belong to; one record serves all of a virtual server, one after the other. */
 export interface CheckOwner {
-	readonly address: string;
-	readonly family: "inet" | "inet6";
-	readonly port: number;
-	/** `real_server 10.0.0.2 80`. */
-	readonly title: string;
+	address: string;
+	family: "inet" | "inet6";
+	port: number;
+	/** As it is written: address and port. */
+	words: readonly string[];
 	/** `delay_loop` of the virtual server. */
 	readonly serverDelayLoopMicros: number;
 	readonly trackFiles: ReadonlyMap<string, TrackFileConfig>;
@@ -33,88 +34,112 @@ export interface CheckOwner {
 const CONNECT_TIMEOUT_MICROS = 5_000_000;
 const DELAY_LOOP_MICROS = 60_000_000;
 
-/** One check block, or several (SMTP_CHECK with `host`); empty, with a finding, when it cannot run. */
+const titleOf = (owner: CheckOwner) => `real_server ${owner.words.join(" ")}`;
+
+/** Adds one check block's checks to `into`: one, or several (SMTP_CHECK with `host`), or none, with a finding. */
 export function buildChecks(
 	context: BuildContext,
 	statement: Statement,
 	owner: CheckOwner,
 	defaults: CheckDefaults,
-): CheckConfig[] {
-	const body = statement.body!;
+	into: CheckConfig[],
+): void {
+	const add = (check: CheckConfig | null) => {
+		if (check !== null) into.push(check);
+	};
 	switch (statement.keyword.name) {
 		case "TCP_CHECK":
-			return one(connecting(context, "TCP_CHECK", statement, body, owner, defaults));
+			into.push(connecting(context, "TCP_CHECK", statement, owner, defaults));
+			break;
 		case "PING_CHECK":
-			return one(connecting(context, "PING_CHECK", statement, body, owner, defaults));
+			into.push(connecting(context, "PING_CHECK", statement, owner, defaults));
+			break;
 		case "SMTP_CHECK":
-			return buildSmtp(context, statement, owner, defaults);
+			into.push(...buildSmtp(context, statement, owner, defaults));
+			break;
 		case "HTTP_GET":
 		case "SSL_GET":
-			return one(buildHttp(context, statement.keyword.name, statement, owner, defaults));
-		case "DNS_CHECK": {
-			const settings = new Settings(body);
-			const name = settings.word("name") ?? ".";
-			if (/\.\./.test(name) || (name.startsWith(".") && name.length > 1) || name.length > 255) {
-				context.error(
-					settings.last("name")!,
-					"bad-argument",
-					`DNS_CHECK: "${name}" is no domain name`,
-					"the check",
-				);
-				return [];
-			}
-			const timing = readTiming(context, body, defaults, 3, null);
-			return [
-				{
-					kind: "DNS_CHECK",
-					target: readTarget(context, body, owner, defaults),
-					type: settings.word("type") ?? "SOA",
-					name,
-					timing,
-					location: context.locate(statement),
-				},
-			];
-		}
+			add(buildHttp(context, statement.keyword.name, statement, owner, defaults));
+			break;
+		case "DNS_CHECK":
+			add(buildDns(context, statement, owner, defaults));
+			break;
 		case "UDP_CHECK":
-			return one(buildUdp(context, statement, owner, defaults));
+			add(buildUdp(context, statement, owner, defaults));
+			break;
 		case "MISC_CHECK":
-			return one(buildMisc(context, statement, owner, defaults));
+			add(buildMisc(context, statement, owner, defaults));
+			break;
 		case "FILE_CHECK":
-			return one(buildFileCheck(context, statement, owner, defaults));
-		case "BFD_CHECK": {
-			const settings = new Settings(body);
-			const name = settings.word("name");
-			if (name === null || !owner.bfd.has(name)) {
-				context.error(
-					settings.last("name") ?? statement,
-					"unknown-name",
-					name === null
-						? `${owner.title}: BFD_CHECK has no name`
-						: `${owner.title}: there is no bfd_instance ${name}`,
-					"the check",
-				);
-				return [];
-			}
-			const timing = readTiming(context, body, defaults, 0, 0);
-			return [{ kind: "BFD_CHECK", bfd: name, timing, location: context.locate(statement) }];
-		}
+			add(buildFileCheck(context, statement, owner, defaults));
+			break;
+		case "BFD_CHECK":
+			add(buildBfdCheck(context, statement, owner, defaults));
+			break;
 		default:
 			throw new Error(`${statement.keyword.name} is no check`);
 	}
 }
 
-function one(check: CheckConfig | null): CheckConfig[] {
-	return check === null ? [] : [check];
+function buildDns(
+	context: BuildContext,
+	statement: Statement,
+	owner: CheckOwner,
+	defaults: CheckDefaults,
+): CheckConfig | null {
+	const body = statement.body!;
+	const settings = new Settings(body);
+	const name = settings.word("name") ?? ".";
+	if (/\.\./.test(name) || (name.startsWith(".") && name.length > 1) || name.length > 255) {
+		context.error(
+			settings.last("name")!,
+			"bad-argument",
+			`DNS_CHECK: "${name}" is no domain name`,
+			"the check",
+		);
+		return null;
+	}
+	return {
+		kind: "DNS_CHECK",
+		target: readTarget(context, body, owner, defaults),
+		type: settings.word("type") ?? "SOA",
+		name,
+		timing: readTiming(context, body, defaults, 3, null),
+		location: context.locate(statement),
+	};
+}
+
+function buildBfdCheck(
+	context: BuildContext,
+	statement: Statement,
+	owner: CheckOwner,
+	defaults: CheckDefaults,
+): CheckConfig | null {
+	const settings = new Settings(statement.body!);
+	const name = settings.word("name");
+	if (name === null || !owner.bfd.has(name)) {
+		context.error(
+			settings.last("name") ?? statement,
+			"unknown-name",
+			name === null
+				? `${titleOf(owner)}: BFD_CHECK has no name`
+				: `${titleOf(owner)}: there is no bfd_instance ${name}`,
+			"the check",
+		);
+		return null;
+	}
+	const timing = readTiming(context, settings.body, defaults, 0, 0);
+	return { kind: "BFD_CHECK", bfd: name, timing, location: context.locate(statement) };
 }
 
 function connecting(
 	context: BuildContext,
 	kind: "TCP_CHECK" | "PING_CHECK",
 	statement: Statement,
-	body: readonly Statement[],
 	owner: CheckOwner,
 	defaults: CheckDefaults,
 ): CheckConfig {
+	const body = statement.body!;
 	return {
 		kind,
 		target: readTarget(context, body, owner, defaults),
@@ -207,7 +232,7 @@ function readTarget(
 				break;
 			case "bind_if":
 				bindInterface = statement.words[0]!;
-				context.checkInterface(bindInterface, statement, `${owner.title}: check`);
+				context.checkInterface(bindInterface, statement, `${titleOf(owner)}: check`);
 				break;
 			case "fwmark":
 				fwmark = statement.number;
@@ -221,7 +246,7 @@ function readTarget(
 			context.error(
 				bind,
 				"family",
-				`${owner.title}: bindto ${read.address} and ${address} are of different families`,
+				`${titleOf(owner)}: bindto ${read.address} and ${address} are of different families`,
 				"bindto",
 			);
 	}
@@ -277,7 +302,7 @@ function buildHttp(
 		context.error(
 			statement,
 			"incomplete",
-			`${owner.title}: ${kind} has no url`,
+			`${titleOf(owner)}: ${kind} has no url`,
 			"the check: the server counts as alive",
 			{
 				suggestion: 'write "url { path / }"',
@@ -390,7 +415,7 @@ function buildUdp(
 		context.error(
 			shortest,
 			"out-of-range",
-			`${owner.title}: min_reply_length ${shortest.number} is more than max_reply_length: the check always fails`,
+			`${titleOf(owner)}: min_reply_length ${shortest.number} is more than max_reply_length: the check always fails`,
 		);
 	return {
 		kind: "UDP_CHECK",
@@ -417,7 +442,7 @@ function buildMisc(
 		context.error(
 			statement,
 			"incomplete",
-			`${owner.title}: MISC_CHECK has no misc_path`,
+			`${titleOf(owner)}: MISC_CHECK has no misc_path`,
 			"the check: the server counts as alive",
 		);
 		return null;
@@ -450,8 +475,8 @@ function buildFileCheck(
 			settings.last("track_file") ?? statement,
 			"unknown-name",
 			name === null
-				? `${owner.title}: FILE_CHECK has no track_file`
-				: `${owner.title}: there is no track_file ${name}`,
+				? `${titleOf(owner)}: FILE_CHECK has no track_file`
+				: `${titleOf(owner)}: there is no track_file ${name}`,
 			"the check",
 		);
 		return null;

@@ -2,7 +2,7 @@
 import type { Location, Script } from "../../model.ts";
 import type { Finding, Findings } from "../diagnostics.ts";
 import { commandWords } from "../lexer.ts";
-import type { Place, Source } from "../source.ts";
+import { columnOf, fileOf, lineOf, type Place, type Placed, type Source } from "../source.ts";
 import type { Statement } from "../statements.ts";
 
 /** The machine as far as a configuration refers to it. Asked, never touched. */
@@ -60,7 +60,7 @@ export class BuildContext {
 	readonly sources: readonly Source[];
 	readonly globals: GlobalNotes;
 	/** A script would run as root although script security is off: reported once, as keepalived does. */
-	insecureScript: Place | null = null;
+	insecureScript: Place | Placed | null = null;
 	/** keepalived stops at a missing interface, before it looks at scripts. */
 	interfaceMissing = false;
 
@@ -71,11 +71,19 @@ export class BuildContext {
 		this.globals = globals;
 	}
 
-	locate(place: { readonly file: number; readonly line: number; readonly column: number }): Location {
-		return { file: this.sources[place.file]!.name, line: place.line, column: place.column };
+	locate(spot: Place | Placed): Location {
+		if ("at" in spot)
+			return { file: this.sources[fileOf(spot.at)]!.name, line: lineOf(spot.at), column: columnOf(spot.at) };
+		return { file: this.sources[spot.file]!.name, line: spot.line, column: spot.column };
 	}
 
-	error(place: Place, code: string, message: string, lost?: string, more: Partial<Finding> = {}): void {
+	error(
+		place: Place | Placed,
+		code: string,
+		message: string,
+		lost?: string,
+		more: Partial<Finding> = {},
+	): void {
 		this.findings.report(place, {
 			severity: "error",
 			code,
@@ -85,11 +93,11 @@ export class BuildContext {
 		});
 	}
 
-	warn(place: Place, code: string, message: string, more: Partial<Finding> = {}): void {
+	warn(place: Place | Placed, code: string, message: string, more: Partial<Finding> = {}): void {
 		this.findings.report(place, { severity: "warning", code, message, exitStatus: 5, ...more });
 	}
 
-	hint(place: Place, code: string, message: string, more: Partial<Finding> = {}): void {
+	hint(place: Place | Placed, code: string, message: string, more: Partial<Finding> = {}): void {
 		this.findings.report(place, { severity: "hint", code, message, ...more });
 	}
 
@@ -97,7 +105,7 @@ export class BuildContext {
 	 * Says so when an interface does not exist. It stays in the model: it may still appear, and what
 	 * uses it waits until then.
 	 */
-	checkInterface(name: string, place: Place, user: string): void {
+	checkInterface(name: string, place: Place | Placed, user: string): void {
 		if (this.machine.interfaces.has(name) || this.globals.dynamicInterfaces) return;
 		this.interfaceMissing = true;
 		this.findings.reportOnce(`interface ${name} ${user}`, place, {

@@ -87,20 +87,34 @@ export function buildVirtualServer(
 		smtpAlert: globals.smtpAlertChecker ?? globals.smtpAlert ?? true,
 		delayLoopMicros: defaults.delayLoopMicros ?? 60_000_000,
 		defaults,
+		owner: {
+			address: "",
+			family: "inet",
+			port: 0,
+			words: [],
+			serverDelayLoopMicros: defaults.delayLoopMicros ?? 60_000_000,
+			trackFiles: trackers.files,
+			bfd: trackers.bfd,
+		},
 	};
 	const realServers: RealServerConfig[] = [];
-	const keys = new Set<string>();
+	const addresses = new Set<string>();
 	let totalWeight = 0;
 	for (const inner of statement.body!) {
 		if (inner.body === null) continue;
-		const realServer = buildRealServer(context, inner, server, trackers);
+		const realServer = buildRealServer(context, inner, server);
 		if (realServer === null) continue;
-		const key = `${realServer.address} ${realServer.port}`;
-		if (keys.has(key)) {
-			context.error(inner, "duplicate-server", `${title}: real server ${key} stands twice`, "the second one");
+		const { address, port } = realServer;
+		if (addresses.has(address) && realServers.some((one) => one.address === address && one.port === port)) {
+			context.error(
+				inner,
+				"duplicate-server",
+				`${title}: real server ${address} ${port} stands twice`,
+				"the second one",
+			);
 			continue;
 		}
-		keys.add(key);
+		addresses.add(address);
 		totalWeight += realServer.weight;
 		realServers.push(realServer);
 	}
@@ -266,6 +280,8 @@ interface ServerSettings {
 	readonly smtpAlert: boolean;
 	readonly delayLoopMicros: number;
 	readonly defaults: CheckDefaults;
+	/** Filled in for one real server after the other. */
+	readonly owner: CheckOwner;
 }
 
 const NO_CHECKS: readonly CheckConfig[] = [];
@@ -274,7 +290,6 @@ function buildRealServer(
 	context: BuildContext,
 	statement: Statement,
 	server: ServerSettings,
-	trackers: Trackers,
 ): RealServerConfig | null {
 	const { words } = statement;
 	const address = readAddress(words[0]!);
@@ -395,31 +410,34 @@ function buildRealServer(
 	}
 	let built = NO_CHECKS;
 	if (checks > 0) {
-		const owner: CheckOwner = {
-			address: address.address,
-			family: address.family,
-			port: port === 0 ? writtenPort : port,
-			title: `real_server ${words.length > 1 ? `${words[0]} ${words[1]}` : words[0]}`,
-			serverDelayLoopMicros: server.delayLoopMicros,
-			trackFiles: trackers.files,
-			bfd: trackers.bfd,
-		};
-		const defaults: CheckDefaults = {
-			delayLoopMicros,
-			retry,
-			delayBeforeRetryMicros,
-			warmupMicros,
-			connectTimeoutMicros,
-			alpha,
-			virtualHost,
-		};
+		const { owner } = server;
+		owner.address = address.address;
+		owner.family = address.family;
+		owner.port = port === 0 ? writtenPort : port;
+		owner.words = words;
+		const { defaults } = server;
+		// Most real servers say nothing of their own; then the virtual server's defaults serve as they are.
+		const own =
+			delayLoopMicros === defaults.delayLoopMicros &&
+			retry === defaults.retry &&
+			delayBeforeRetryMicros === defaults.delayBeforeRetryMicros &&
+			warmupMicros === defaults.warmupMicros &&
+			connectTimeoutMicros === defaults.connectTimeoutMicros &&
+			alpha === defaults.alpha &&
+			virtualHost === defaults.virtualHost
+				? defaults
+				: {
+						delayLoopMicros,
+						retry,
+						delayBeforeRetryMicros,
+						warmupMicros,
+						connectTimeoutMicros,
+						alpha,
+						virtualHost,
+					};
 		const list: CheckConfig[] = [];
-		for (let index = 0; index < body.length; index++) {
-			const inner = body[index]!;
-			if (inner.body === null) continue;
-			const made = buildChecks(context, inner, owner, defaults);
-			for (let each = 0; each < made.length; each++) list.push(made[each]!);
-		}
+		for (let index = 0; index < body.length; index++)
+			if (body[index]!.body !== null) buildChecks(context, body[index]!, owner, own, list);
 		built = list;
 	}
 	if (lowerThreshold > upperThreshold && upperThreshold > 0)
