@@ -91,16 +91,48 @@ function scopeOf(target: CheckTarget, address: string): number {
 }
 
 /**
- * A TCP socket on its way to the target; it closes with RST.
- * `silent`: the handshake's last ACK is held back, so that a connection that is closed as soon as it is
- * writable ends as SYN, SYN-ACK, RST: the server's program never hears of it, and logs nothing.
+ * A TCP socket on its way to the target; give it back with `releaseStream`.
+ * `silent`: the handshake's last ACK is held back, so that a connection that is ended as soon as it is
+ * established goes as SYN, SYN-ACK, RST: the server's program never hears of it, and logs nothing.
  */
 export function openStream(target: CheckTarget, silent: boolean): Opened {
-	const { fd, detail } = boundSocket(target, SOCK_STREAM, 0);
-	if (fd < 0) return { kind: "local", detail };
-	native.setSocketOption(fd, SOL_SOCKET, SO_LINGER, lingerZero);
+	const pooled = isPlain(target) ? pools[target.family].pop() : undefined;
+	let fd = pooled ?? -1;
+	if (pooled === undefined) {
+		const made = boundSocket(target, SOCK_STREAM, 0);
+		if (made.fd < 0) return { kind: "local", detail: made.detail };
+		fd = made.fd;
+		native.setSocketOption(fd, SOL_SOCKET, SO_LINGER, lingerZero);
+	}
 	if (silent) native.setSocketOption(fd, IPPROTO_TCP, TCP_QUICKACK, zero);
 	return connected(fd, target, target.port);
+}
+
+/**
+ * Ends a stream with RST, which leaves no TIME_WAIT that would use up our ports. A socket that was connected
+ * and is nobody's special one is taken apart (connect(2) to AF_UNSPEC) and used again: making a socket costs as
+ * much as a handshake.
+ */
+export function releaseStream(fd: number, target: CheckTarget, wasConnected: boolean): void {
+	const pool = pools[target.family];
+	if (wasConnected && isPlain(target) && pool.length < POOL_LIMIT && native.connect(fd, nowhere) === 0)
+		pool.push(fd);
+	else native.close(fd);
+}
+
+/** Idle sockets kept per family. */
+const POOL_LIMIT = 256;
+const pools = { inet: [] as number[], inet6: [] as number[] };
+/** `struct sockaddr` of AF_UNSPEC. */
+const nowhere = new Uint8Array(16);
+
+function isPlain(target: CheckTarget): boolean {
+	return (
+		target.bindAddress === null &&
+		target.bindPort === null &&
+		target.bindInterface === null &&
+		target.fwmark === 0
+	);
 }
 
 /** A datagram or raw socket that hears only the target, and ICMP errors as errno. `port` 0 for ICMP. */
@@ -109,6 +141,21 @@ export function openDatagram(target: CheckTarget, kind: number, protocol: number
 	if (fd < 0) return { kind: "local", detail };
 	return connected(fd, target, port);
 }
+
+/**
+ * How a connect that is on its way has come along, asked with a second connect(2):
+ * 0 established, -EALREADY still waiting, else the -errno with which it failed.
+ */
+export function connectProgress(fd: number, target: CheckTarget): number {
+	const status = native.connect(
+		fd,
+		cachedAddress(target.address, target.port, scopeOf(target, target.address)),
+	);
+	return status === -EISCONN ? 0 : status;
+}
+
+export const EALREADY = 114;
+const EISCONN = 106;
 
 function connected(fd: number, target: CheckTarget, port: number): Opened {
 	const status = native.connect(fd, cachedAddress(target.address, port, scopeOf(target, target.address)));

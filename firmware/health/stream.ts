@@ -9,7 +9,7 @@ import { native } from "../kernel/native.ts";
 import { hasFailed, type Watch, watchReadable, watchWritable } from "../kernel/watch.ts";
 import type { ProbeEnvironment } from "./checker.ts";
 import { reasonOf, timeoutReason } from "./reason.ts";
-import { openStream } from "./socket.ts";
+import { connectProgress, EALREADY, openStream, releaseStream } from "./socket.ts";
 import type { WheelTimer } from "./wheel.ts";
 
 /**
@@ -41,13 +41,31 @@ const readBuffer = new Uint8Array(64 * 1024);
 /** Reads per wake-up: a fast sender must not keep the other probes waiting. */
 const READS_AT_ONCE = 16;
 
+/** What a stream's timer is for. */
+type Phase =
+	/** On the next tick, look whether the connection stands. */
+	| "connect-look"
+	/** On the next tick, look whether the answer is there. */
+	| "read-look"
+	/** The descriptor is watched; the timer is the deadline. */
+	| "watching"
+	| "closed";
+
+/**
+ * Most servers answer within a tick: looking then, together with all others of the tick, costs a fraction
+ * of being woken for each. Only what takes longer is watched.
+ */
 export class TcpStream implements Stream {
 	readonly #target: CheckTarget;
 	readonly #owner: StreamOwner;
 	readonly #environment: ProbeEnvironment;
-	readonly #deadline: WheelTimer;
-	#endBy = Number.POSITIVE_INFINITY;
+	readonly #timer: WheelTimer;
+	#phase: Phase = "connect-look";
 	#fd = -1;
+	#established = false;
+	/** The step at hand must be over by then. */
+	#stepBy: number;
+	readonly #endBy: number;
 	#watch: Watch | null = null;
 	#unsent: Uint8Array | null = null;
 
@@ -56,23 +74,23 @@ export class TcpStream implements Stream {
 		this.#target = target;
 		this.#owner = owner;
 		this.#environment = environment;
-		this.#deadline = environment.wheel.timer(() => this.#timedOut());
+		this.#timer = environment.wheel.timer(() => this.#tick());
+		const now = environment.nowMs();
+		this.#stepBy = now + target.connectTimeoutMs;
+		this.#endBy = now + Math.max(WHOLE_PROBE_LEAST_MS, WHOLE_PROBE_TIMEOUTS * target.connectTimeoutMs);
 		const opened = openStream(target, silent);
-		if (opened.kind !== "open") {
-			// Not before the constructor has returned.
-			queueMicrotask(() => {
-				if (this.#fd === CLOSED) return;
-				this.close();
-				if (opened.kind === "local") owner.postponed(opened.detail);
-				else owner.failed(opened.detail);
-			});
+		if (opened.kind === "open") {
+			this.#fd = opened.fd;
+			environment.wheel.set(this.#timer, 0);
 			return;
 		}
-		this.#fd = opened.fd;
-		const now = environment.nowMs();
-		this.#endBy = now + Math.max(WHOLE_PROBE_LEAST_MS, WHOLE_PROBE_TIMEOUTS * target.connectTimeoutMs);
-		environment.wheel.set(this.#deadline, now + target.connectTimeoutMs);
-		this.#watch = watchWritable(opened.fd, (events) => this.#connectEnded(events));
+		// Not before the constructor has returned.
+		queueMicrotask(() => {
+			if (this.#phase === "closed") return;
+			this.close();
+			if (opened.kind === "local") owner.postponed(opened.detail);
+			else owner.failed(opened.detail);
+		});
 	}
 
 	write(bytes: Uint8Array): void {
@@ -88,74 +106,101 @@ export class TcpStream implements Stream {
 			return;
 		}
 		this.#unsent = bytes.slice(Math.max(0, sent));
-		this.#watch?.close();
-		this.#watch = watchWritable(this.#fd, () => this.#writeRest());
+		this.#watchFor("write");
 	}
 
 	close(): void {
-		this.#environment.wheel.cancel(this.#deadline);
+		this.#environment.wheel.cancel(this.#timer);
 		this.#watch?.close();
 		this.#watch = null;
-		if (this.#fd >= 0) native.close(this.#fd);
-		this.#fd = CLOSED;
+		if (this.#fd >= 0) releaseStream(this.#fd, this.#target, this.#established);
+		this.#fd = -1;
+		this.#phase = "closed";
 	}
 
-	#connectEnded(events: number): void {
-		this.#watch = null;
-		if (hasFailed(events)) {
-			const status = native.getSocketOption(this.#fd, SOL_SOCKET, SO_ERROR);
-			if (status !== 0) {
-				this.#fail(status === ETIMEDOUT ? timeoutReason(this.#target.connectTimeoutMs) : reasonOf(status));
+	#tick(): void {
+		switch (this.#phase) {
+			case "connect-look": {
+				const status = connectProgress(this.#fd, this.#target);
+				if (status === -EALREADY) this.#watchFor("connect");
+				else this.#connectEnded(status);
 				return;
 			}
+			case "read-look":
+				if (this.#readable()) this.#watchFor("read");
+				return;
+			case "watching": {
+				const whole = this.#environment.nowMs() >= this.#endBy;
+				this.#fail(whole ? "the answer does not end" : timeoutReason(this.#target.connectTimeoutMs));
+				return;
+			}
+			case "closed":
+				return;
 		}
-		this.#rearm();
+	}
+
+	#watchFor(what: "connect" | "write" | "read"): void {
+		this.#phase = "watching";
+		this.#watch?.close();
+		switch (what) {
+			case "connect":
+				this.#watch = watchWritable(this.#fd, (events) => {
+					this.#watch = null;
+					this.#connectEnded(hasFailed(events) ? -native.getSocketOption(this.#fd, SOL_SOCKET, SO_ERROR) : 0);
+				});
+				break;
+			case "write":
+				this.#watch = watchWritable(this.#fd, () => {
+					this.#watch = null;
+					const rest = this.#unsent!;
+					this.#unsent = null;
+					this.write(rest);
+					if (this.#fd >= 0 && this.#unsent === null) this.#watchFor("read");
+				});
+				break;
+			case "read":
+				this.#watch = watchReadable(this.#fd, () => this.#readable());
+				break;
+		}
+		this.#environment.wheel.set(this.#timer, Math.min(this.#stepBy, this.#endBy));
+	}
+
+	#connectEnded(status: number): void {
+		if (status !== 0) {
+			this.#fail(-status === ETIMEDOUT ? timeoutReason(this.#target.connectTimeoutMs) : reasonOf(status));
+			return;
+		}
+		this.#established = true;
+		this.#stepBy = this.#environment.nowMs() + this.#target.connectTimeoutMs;
+		this.#phase = "read-look";
 		this.#owner.connected();
-		if (this.#fd >= 0 && this.#watch === null) this.#read();
+		if (this.#phase === "read-look") this.#environment.wheel.set(this.#timer, 0);
 	}
 
-	#writeRest(): void {
-		this.#watch = null;
-		const rest = this.#unsent!;
-		this.#unsent = null;
-		this.write(rest);
-		if (this.#fd >= 0 && this.#unsent === null) this.#read();
-	}
-
-	#read(): void {
-		this.#watch = watchReadable(this.#fd, () => this.#readable());
-	}
-
-	#readable(): void {
+	/** Reads what is there; false when the stream has come to its end. */
+	#readable(): boolean {
 		for (let reads = 0; reads < READS_AT_ONCE && this.#fd >= 0; reads++) {
 			const length = native.receiveFrom(this.#fd, readBuffer, MSG_DONTWAIT);
-			if (length === -EAGAIN) return;
+			if (length === -EAGAIN) return true;
 			if (length < 0) {
 				this.#fail(reasonOf(length));
-				return;
+				return false;
 			}
 			if (length === 0) {
-				this.#environment.wheel.cancel(this.#deadline);
+				this.#environment.wheel.cancel(this.#timer);
 				this.#watch?.close();
 				this.#watch = null;
 				this.#owner.ended();
-				return;
+				return false;
 			}
-			this.#rearm();
+			this.#stepBy = this.#environment.nowMs() + this.#target.connectTimeoutMs;
+			if (this.#phase === "watching")
+				this.#environment.wheel.set(this.#timer, Math.min(this.#stepBy, this.#endBy));
 			this.#owner.received(readBuffer.subarray(0, length));
 			// A short read has emptied the buffer: the next readiness tells of more, or of the end.
-			if (length < readBuffer.length) return;
+			if (length < readBuffer.length) break;
 		}
-	}
-
-	#rearm(): void {
-		const at = this.#environment.nowMs() + this.#target.connectTimeoutMs;
-		this.#environment.wheel.set(this.#deadline, Math.min(at, this.#endBy));
-	}
-
-	#timedOut(): void {
-		const whole = this.#environment.nowMs() >= this.#endBy;
-		this.#fail(whole ? "the answer does not end" : timeoutReason(this.#target.connectTimeoutMs));
+		return this.#fd >= 0;
 	}
 
 	#fail(detail: string): void {
@@ -163,5 +208,3 @@ export class TcpStream implements Stream {
 		this.#owner.failed(detail);
 	}
 }
-
-const CLOSED = -2;
