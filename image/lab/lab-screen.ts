@@ -40,8 +40,8 @@ const BAR_COLUMNS = 30;
 const BAR_PER_SECOND = 20;
 
 const keys = [
-	" 1 2 kill or revive a web server     m power of the master, off or on",
-	" f   freeze or thaw the master       c pull or plug the master's cable     q quit",
+	" 1 2 kill or revive a web server    m power of the master, off or on",
+	" f   freeze or thaw the master      c pull or plug the master's cable   q quit",
 ];
 
 export function labScreen(lab: LabSnapshot, rows: number): string[] {

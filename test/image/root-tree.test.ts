@@ -1,0 +1,77 @@
+/** What is in the image: built from this machine's packages, the same twice, and complete. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bundleFirmware } from "../../image/firmware-bundle.ts";
+import { initramfsTree } from "../../image/initramfs-tree.ts";
+import { findKernel } from "../../image/kernel.ts";
+import { rootTree } from "../../image/root-tree.ts";
+
+const scratchDirectory = mkdtempSync(join(tmpdir(), "drover-root-"));
+afterAll(() => rmSync(scratchDirectory, { recursive: true }));
+const kernel = findKernel();
+const firmware = await bundleFirmware();
+const make = () =>
+	rootTree({ kernel, bunPath: process.execPath, firmware, version: "0.0.0", scratchDirectory });
+
+describe("the root file system", () => {
+	const root = make();
+
+	test("two builds are the same", () => {
+		expect(make().digest()).toBe(root.digest());
+	});
+
+	test.each([
+		["usr/lib/drover/bun"],
+		["usr/lib/drover/drover.js"],
+		["usr/lib/drover/drover.node"],
+		["usr/lib/drover/node_modules/net-snmp/package.json"],
+		["usr/bin/drover"],
+		["usr/sbin/keepalived"],
+		["usr/sbin/nft"],
+		["usr/sbin/init"],
+		["usr/sbin/modprobe"],
+		["etc/sv/vrrp/run"],
+		["etc/sv/director/run"],
+		["etc/drover-release"],
+	])("%s is there", (path) => {
+		expect(root.has(path)).toBe(true);
+	});
+
+	test("every link leads to something in the image, or to what the running box makes", () => {
+		const made = /^(\/?proc|run)\//;
+		const offences = root.entries().filter((entry) => {
+			if (entry.kind !== "symlink") return false;
+			const target = entry.target.startsWith("/")
+				? entry.target.slice(1)
+				: join(entry.path, "..", entry.target);
+			return !made.test(target) && !made.test(entry.target) && target !== "run" && !root.has(target);
+		});
+		expect(offences).toEqual([]);
+	});
+
+	test("scripts are executable, and nothing is writable by others", () => {
+		const wrong = root.entries().filter((entry) => {
+			if (entry.kind !== "file") return false;
+			const script =
+				entry.content[0] === 0x23 && entry.content[1] === 0x21 && !/node_modules|drover\.js/.test(entry.path);
+			return (script && (entry.mode & 0o111) === 0) || (entry.mode & 0o022) !== 0;
+		});
+		expect(wrong.map(({ path }) => path)).toEqual([]);
+	});
+
+	test("no password and no key of anybody's is in it", () => {
+		expect(root.has("etc/shadow")).toBe(false);
+		expect(root.entries().filter(({ path }) => /\.key$|id_ed25519|private/.test(path))).toEqual([]);
+	});
+});
+
+test("the initramfs brings what mounts the root file system, and nothing of the appliance", () => {
+	const tree = initramfsTree(kernel, scratchDirectory);
+	const paths = tree.entries().map(({ path }) => path);
+	for (const module of ["virtio_blk", "squashfs", "dm-verity", "ahci", "nvme", "usb-storage", "overlay"])
+		expect(paths.some((path) => path.endsWith(`/${module}.ko`))).toBe(true);
+	expect(paths.some((path) => path.includes("drover.js") || path.endsWith("/bun"))).toBe(false);
+	expect(tree.sizeBytes()).toBeLessThan(30e6);
+});
