@@ -21,6 +21,15 @@ export function fieldKey(name: string): string {
 
 /** The value of a "Name: value" line whose name has `nameLength` characters, without the blanks around it. */
 export function lineValue(line: string, nameLength: number): string {
+	// Almost every line has one blank after the colon and none at its end.
+	const usual = nameLength + 2;
+	if (
+		line.charCodeAt(nameLength + 1) === 0x20 &&
+		line.length > usual &&
+		line.charCodeAt(usual) > 0x20 &&
+		line.charCodeAt(line.length - 1) > 0x20
+	)
+		return line.slice(usual);
 	let start = nameLength + 1;
 	let end = line.length;
 	while (start < end && isBlank(line.charCodeAt(start))) start++;
@@ -30,10 +39,17 @@ export function lineValue(line: string, nameLength: number): string {
 
 const isBlank = (code: number) => code === 0x20 || code === 0x09;
 
+/** The same text in one piece: a string built by concatenation is walked again at every use. */
+export function flat(text: string): string {
+	return Buffer.from(text, "latin1").toString("latin1");
+}
+
 export class FieldList {
 	lines: string[];
 	keys: string[];
 	#owned: boolean;
+	/** text() of the first lines, for lists that share them and only add to them. */
+	#base: { readonly text: string; readonly count: number } | undefined;
 
 	/** Shares `lines` and `keys` until the first change. */
 	constructor(lines: string[] = [], keys: string[] = []) {
@@ -55,10 +71,28 @@ export class FieldList {
 
 	/** Another message with the same fields. */
 	copy(): FieldList {
-		if (!this.#owned) return new FieldList(this.lines, this.keys);
+		if (!this.#owned) {
+			const shared = new FieldList(this.lines, this.keys);
+			shared.#base = this.#base;
+			return shared;
+		}
 		const copy = new FieldList(this.lines.slice(), this.keys.slice());
 		copy.#owned = true;
 		return copy;
+	}
+
+	/** Works text() out once for all copies that will only add fields. */
+	settle(): this {
+		this.#base = { text: flat(this.text()), count: this.lines.length };
+		return this;
+	}
+
+	/** The arrays were made anew: what was worked out for the old ones is void. */
+	#replace(lines: string[], keys: string[]): void {
+		this.lines = lines;
+		this.keys = keys;
+		this.#owned = true;
+		this.#base = undefined;
 	}
 
 	/** First value of a field, by its lower-case name; undefined when there is none. */
@@ -113,9 +147,7 @@ export class FieldList {
 				lines.push(this.lines[index]!);
 				keys.push(this.keys[index]!);
 			}
-		this.lines = lines;
-		this.keys = keys;
-		this.#owned = true;
+		this.#replace(lines, keys);
 	}
 
 	/** Keeps the fields for which `keep(key)` holds. */
@@ -128,9 +160,7 @@ export class FieldList {
 				lines.push(this.lines[index]!);
 				keys.push(this.keys[index]!);
 			}
-		this.lines = lines;
-		this.keys = keys;
-		this.#owned = true;
+		this.#replace(lines, keys);
 	}
 
 	/** Several fields of one name become one at the place of the first (Cache-Control, Vary, X-Forwarded-For). */
@@ -149,15 +179,19 @@ export class FieldList {
 				lines.push(this.lines[index]!);
 				keys.push(this.keys[index]!);
 			}
-		this.lines = lines;
-		this.keys = keys;
-		this.#owned = true;
+		this.#replace(lines, keys);
 	}
 
 	/** The fields as they go on the wire, each with its CRLF, without the empty line. */
 	text(): string {
+		const { lines } = this;
 		let text = "";
-		for (const line of this.lines) text += line + "\r\n";
+		let index = 0;
+		if (this.#base !== undefined) {
+			text = this.#base.text;
+			index = this.#base.count;
+		}
+		for (; index < lines.length; index++) text += lines[index]! + "\r\n";
 		return text;
 	}
 }

@@ -89,7 +89,7 @@ export function parseRequest(
 				? "HTTP/2 is not spoken here: use HTTP/1.1"
 				: "protocol is not HTTP/1.0 or HTTP/1.1",
 		);
-	if (!isToken(method)) return bad("method is not a token");
+	if (method !== "GET" && !isToken(method)) return bad("method is not a token");
 	if (url.length === 0 || hasControl(url) || url.includes("\t"))
 		return bad("target holds a control character");
 	let host: string | undefined;

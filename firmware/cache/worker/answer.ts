@@ -1,6 +1,6 @@
 /** What a client is to be given: a stored object, one that is still coming, or one made here. */
-import { FieldList, fieldKey } from "../http/headers.ts";
-import { records } from "../log/records.ts";
+import { FieldList, fieldKey, flat } from "../http/headers.ts";
+import { record, records } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { StoredObject } from "../store/arena.ts";
 import { Flag } from "../store/layout.ts";
@@ -17,7 +17,7 @@ export interface Answer {
 	readonly proto: string;
 	/** Never changed: takers copy it. */
 	readonly fields: FieldList;
-	/** RespHeader records of `fields`, made when first delivered. */
+	/** Records of the head (protocol to last header), made when first delivered. */
 	logText: string | undefined;
 	readonly vxid: number;
 	readonly tOrigin: number;
@@ -43,7 +43,7 @@ export function answerOf(object: StoredObject, storageNames: readonly string[]):
 		status: Number(start.slice(9, 12)),
 		reason: start.slice(13),
 		proto: start.slice(0, 8),
-		fields: new FieldList(lines, keys),
+		fields: new FieldList(lines, keys).settle(),
 		logText: undefined,
 		vxid: object.vxid,
 		tOrigin: object.tOrigin,
@@ -65,6 +65,11 @@ export function headText(answer: Pick<Answer, "status" | "reason" | "proto" | "f
 }
 
 export function answerLogText(answer: Answer): string {
-	answer.logText ??= records(Tag.RespHeader, answer.fields.lines);
+	answer.logText ??= flat(
+		record(Tag.RespProtocol, answer.proto) +
+			record(Tag.RespStatus, String(answer.status)) +
+			record(Tag.RespReason, answer.reason) +
+			records(Tag.RespHeader, answer.fields.lines),
+	);
 	return answer.logText;
 }

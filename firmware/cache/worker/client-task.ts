@@ -9,7 +9,7 @@ import { createGunzip, gunzipSync } from "node:zlib";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
 import { notModified, rangeApplies } from "../http/conditional.ts";
 import { formatHttpDate } from "../http/date.ts";
-import { FieldList } from "../http/headers.ts";
+import { FieldList, flat } from "../http/headers.ts";
 import { parseRange } from "../http/range.ts";
 import type { RequestHead, RequestFields as RequestHeaderFields } from "../http/request.ts";
 import { reasonPhrase } from "../http/status.ts";
@@ -49,6 +49,8 @@ interface Forwarded {
 	readonly lines: string[];
 	readonly keys: string[];
 	readonly logText: string;
+	/** The same with Accept-Encoding as the cache wants it, and the records of that change. */
+	readonly normalised: { readonly lines: string[]; readonly keys: string[]; readonly logText: string };
 }
 const forwarded = new WeakMap<RequestHeaderFields, Forwarded>();
 
@@ -67,7 +69,26 @@ function withForwardedFor(fields: RequestHeaderFields, ip: string): Forwarded {
 	list.append("X-Forwarded-For", value);
 	logText += record(Tag.ReqHeader, `X-Forwarded-For: ${value}`);
 	list.collect("cache-control");
-	const made = { ip, lines: list.lines, keys: list.keys, logText };
+	const changed = list.copy();
+	let changeText = "";
+	const encoding = list.get("accept-encoding");
+	if (encoding !== undefined && encoding !== "gzip") {
+		for (let index = 0; index < changed.keys.length; index++)
+			if (changed.keys[index] === "accept-encoding")
+				changeText += record(Tag.ReqUnset, changed.lines[index]!);
+		changed.unset("accept-encoding");
+		if (fields.canGzip) {
+			changed.append("Accept-Encoding", "gzip");
+			changeText += record(Tag.ReqHeader, "Accept-Encoding: gzip");
+		}
+	}
+	const made = {
+		ip,
+		lines: list.lines,
+		keys: list.keys,
+		logText: flat(logText),
+		normalised: { lines: changed.lines, keys: changed.keys, logText: flat(changeText) },
+	};
 	forwarded.set(fields, made);
 	return made;
 }
@@ -179,6 +200,14 @@ class HitObject implements CachedObject {
 	}
 }
 
+const getRecord = flat(record(Tag.ReqMethod, "GET"));
+const http11Record = flat(record(Tag.ReqProtocol, "HTTP/1.1"));
+const http10Record = flat(record(Tag.ReqProtocol, "HTTP/1.0"));
+const viaRecord = flat(record(Tag.RespHeader, `Via: ${VIA}`));
+const acceptRangesRecord = flat(record(Tag.RespHeader, "Accept-Ranges: bytes"));
+const keepAliveRecord = flat(record(Tag.RespHeader, "Connection: keep-alive"));
+const noFiltersRecord = flat(record(Tag.Filters, ""));
+
 /** How the answer came about, for Cache-Status and `cache why`. */
 export type Handling = "hit" | "miss" | "pass" | "pipe" | "synth" | "error";
 
@@ -208,6 +237,9 @@ export class ClientTask extends Task implements BodyReader {
 	#normaliseGzip = true;
 	#headOnly: boolean;
 	#baseFields: FieldList;
+	#forwarded: Forwarded | undefined;
+	#processedAt = 0;
+	#streamed = false;
 
 	constructor(
 		client: ClientSession,
@@ -231,21 +263,19 @@ export class ClientTask extends Task implements BodyReader {
 		this.#headOnly = head.method === "HEAD";
 		if (previous === undefined) {
 			log.linkParent(client.xid | Side.client, record(Tag.Link, `req ${xid} rxreq`));
-			log.addText(record(Tag.Begin, `req ${client.xid} rxreq`));
+			log.addText(client.beginRecord);
 		} else log.add(Tag.Begin, `req ${previous.xid} restart`);
 		log.timestamp("Start", now);
 		log.timestamp("Req", now);
 		log.addText(client.startRecords(vcl.name));
 		if (previous === undefined) {
 			const made = withForwardedFor(head.fields, client.connection.clientIp.text);
+			this.#forwarded = made;
 			const fields = new FieldList(made.lines, made.keys);
 			this.req = new ClientRequestFields(this, head, fields);
-			log.addText(
-				record(Tag.ReqMethod, head.method) +
-					record(Tag.ReqURL, head.url) +
-					record(Tag.ReqProtocol, head.proto) +
-					made.logText,
-			);
+			log.addText(head.method === "GET" ? getRecord : record(Tag.ReqMethod, head.method));
+			log.addText(record(Tag.ReqURL, head.url));
+			log.addText((head.proto === "HTTP/1.1" ? http11Record : http10Record) + made.logText);
 			if (head.host !== undefined) this.req.setHeader("host", "Host", head.host);
 			if (head.fields.expect !== undefined) this.req.unsetHeader("expect");
 			this.#baseFields = this.req.fields.copy();
@@ -396,6 +426,12 @@ export class ClientTask extends Task implements BodyReader {
 	#normaliseEncoding(): void {
 		const { req } = this;
 		if (!this.engine.parameters.gzipSupport) return;
+		const made = this.#forwarded;
+		if (made !== undefined && req.fields.lines === made.lines) {
+			req.fields = new FieldList(made.normalised.lines, made.normalised.keys);
+			this.vslLog.addText(made.normalised.logText);
+			return;
+		}
 		const value = req.fields.get("accept-encoding");
 		if (value === undefined || value === "gzip") return;
 		req.unsetHeader("accept-encoding");
@@ -719,15 +755,18 @@ export class ClientTask extends Task implements BodyReader {
 		this.resp = resp;
 		resp.time = this.now;
 		resp.isStreaming = answer.body.kind === "stream" && answer.body.stream.state === "open";
-		resp.logStart();
 		vslLog.addText(answerLogText(answer));
 		resp.append("X-Varnish", this.handling === "hit" ? `${this.xid} ${answer.vxid}` : String(this.xid));
 		resp.append("Age", String(Math.max(0, Math.floor(this.now - answer.tOrigin))));
 		const via = resp.fields.get("via");
-		if (via === undefined) resp.append("Via", VIA);
-		else resp.setHeader("via", "Via", `${via}, ${VIA}`);
-		if (answer.status === 200 && this.engine.parameters.rangeSupport && this.handling !== "pass")
-			resp.append("Accept-Ranges", "bytes");
+		if (via === undefined) {
+			resp.fields.append("Via", VIA);
+			vslLog.addText(viaRecord);
+		} else resp.setHeader("via", "Via", `${via}, ${VIA}`);
+		if (answer.status === 200 && this.engine.parameters.rangeSupport && this.handling !== "pass") {
+			resp.fields.append("Accept-Ranges", "bytes");
+			vslLog.addText(acceptRangesRecord);
+		}
 		if (this.engine.cacheStatus) resp.append("Cache-Status", this.#cacheStatus(answer));
 		const action = this.call("vcl_deliver");
 		switch (action.kind) {
@@ -816,7 +855,8 @@ export class ClientTask extends Task implements BodyReader {
 	#transmit(answer: Answer): void {
 		const { resp, req, engine } = this;
 		const top = req.method === "GET" || req.method === "HEAD";
-		this.vslLog.timestamp("Process", engine.now());
+		this.#processedAt = engine.now();
+		this.vslLog.timestamp("Process", this.#processedAt);
 		if (resp.status === 200 && top && this.handling !== "pass") {
 			const etag = resp.fields.get("etag");
 			const modified = resp.fields.get("last-modified");
@@ -921,7 +961,10 @@ export class ClientTask extends Task implements BodyReader {
 				status = resp.status % 1000;
 			}
 		}
-		if (source.kind === "none" || !("filtersLogged" in source)) this.vslLog.add(Tag.Filters, ranges);
+		if (source.kind === "none" || !("filtersLogged" in source)) {
+			if (ranges === "") this.vslLog.addText(noFiltersRecord);
+			else this.vslLog.add(Tag.Filters, ranges);
+		}
 		const headOnly = this.#headOnly || !mayHaveBody;
 		let chunked = false;
 		if (!mayHaveBody) {
@@ -949,7 +992,11 @@ export class ClientTask extends Task implements BodyReader {
 			if (this.body.length !== undefined && this.body.length < 1 << 20) this.body.drop();
 			else client.closeAfter("RX_BODY");
 		}
-		resp.append("Connection", client.willClose ? "close" : "keep-alive");
+		if (client.willClose) resp.append("Connection", "close");
+		else {
+			fields.append("Connection", "keep-alive");
+			this.vslLog.addText(keepAliveRecord);
+		}
 		const text = `HTTP/1.1 ${String(status).padStart(3, "0")} ${resp.reason}\r\n${fields.text()}\r\n`;
 		this.#headBytes = text.length;
 		if (headOnly || source.kind === "none") {
@@ -970,6 +1017,7 @@ export class ClientTask extends Task implements BodyReader {
 		}
 		client.emit(text, undefined);
 		this.#stream = source.stream;
+		this.#streamed = true;
 		this.#streamChunked = chunked;
 		this.#streamLeft = source.length;
 		source.stream.join(this);
@@ -1086,7 +1134,11 @@ export class ClientTask extends Task implements BodyReader {
 
 	#account(): void {
 		const { engine, head } = this;
-		const now = engine.now();
+		// A stored body leaves in the same breath: one look at the clock does for both.
+		const now =
+			this.#stream === undefined && !this.#streamed && this.#processedAt > 0
+				? this.#processedAt
+				: engine.now();
 		this.vslLog.timestamp("Resp", now);
 		const bodyIn = this.body?.bytes ?? 0;
 		const headIn = this.client.headBytes;

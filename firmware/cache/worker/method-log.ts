@@ -1,4 +1,5 @@
 /** VCL_call and VCL_return records, made once. */
+import { flat } from "../http/headers.ts";
 import { record } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { ActionKind, MethodName } from "../vcl/runtime.ts";
@@ -9,7 +10,7 @@ const returns = new Map<ActionKind, string>();
 export function callRecord(method: MethodName): string {
 	let text = calls.get(method);
 	if (text === undefined) {
-		text = record(Tag.VCL_call, method.slice(4).toUpperCase());
+		text = flat(record(Tag.VCL_call, method.slice(4).toUpperCase()));
 		calls.set(method, text);
 	}
 	return text;
@@ -18,7 +19,7 @@ export function callRecord(method: MethodName): string {
 export function returnRecord(kind: ActionKind): string {
 	let text = returns.get(kind);
 	if (text === undefined) {
-		text = record(Tag.VCL_return, kind);
+		text = flat(record(Tag.VCL_return, kind));
 		returns.set(kind, text);
 	}
 	return text;

@@ -8,6 +8,7 @@
 import type { Socket } from "bun";
 import { allocateBytes } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
+import { flat } from "../http/headers.ts";
 import { parseRequest, type RequestHead } from "../http/request.ts";
 import { formatSeconds, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
@@ -212,6 +213,7 @@ export class ClientSession {
 		this.openedAt = engine.now();
 		this.lastActiveMs = this.openedAt * 1000;
 		this.xid = engine.nextTransaction();
+		this.beginRecord = flat(record(Tag.Begin, `req ${this.xid} rxreq`));
 		const { remote, local } = addresses;
 		this.connection = new ConnectionFacts(
 			endpoint,
@@ -251,12 +253,16 @@ export class ClientSession {
 		if (this.#startVcl !== vclName) {
 			this.#startVcl = vclName;
 			const { clientIp } = this.connection;
-			this.#startRecords =
+			this.#startRecords = flat(
 				record(Tag.VCL_use, vclName) +
-				record(Tag.ReqStart, `${clientIp.text} ${clientIp.port} ${this.endpoint.name}`);
+					record(Tag.ReqStart, `${clientIp.text} ${clientIp.port} ${this.endpoint.name}`),
+			);
 		}
 		return this.#startRecords;
 	}
+
+	/** Begin of every request of the session. */
+	readonly beginRecord: string;
 
 	get willClose(): boolean {
 		return this.#closeReason !== undefined;
