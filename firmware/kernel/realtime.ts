@@ -302,7 +302,7 @@ export class Repeat {
 
 	/**
 	 * Starts, or moves the schedule of a running repeat. A `firstAtMicros` in the past means now.
-	 * Throws when the lease is over (EPERM) or the interval is below 1 ms (EINVAL).
+	 * Throws when the lease is over (EPERM) or the interval is not from 1 ms to a day (EINVAL).
 	 */
 	start(firstAtMicros: number, intervalMicros: number): void {
 		must("repeat start", this.#thread.repeatStart(this.id, firstAtMicros, intervalMicros));

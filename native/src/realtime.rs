@@ -12,6 +12,11 @@ use std::sync::Arc;
 
 /// Frames of one watch that may wait for JavaScript.
 const WAITING_PER_WATCH: u32 = 64;
+/// Receive calls before an expiry: whatever floods the socket, a silent master is found out.
+const RECEIVES_PER_DRAIN: usize = 64;
+/// Intervals of repeats, in nanoseconds: 1 ms to a day.
+const SHORTEST_INTERVAL: u64 = 1_000_000;
+const LONGEST_INTERVAL: u64 = 86_400_000_000_000;
 /// Receive calls per wake-up before timers get their turn again.
 const RECEIVES_PER_WAKE: usize = 4;
 const EPOLL_BATCH: usize = 64;
@@ -299,7 +304,7 @@ impl State {
     }
 
     pub fn start_repeat(&mut self, id: u32, first: u64, interval: u64) -> i32 {
-        if interval < 1_000_000 {
+        if !(SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&interval) {
             return -libc::EINVAL;
         }
         let now = monotonic_nanos();
@@ -615,7 +620,7 @@ impl State {
 
     /// Reads all frames that had arrived by `until`.
     fn drain(&mut self, receiver: u32, until: u64) {
-        loop {
+        for _ in 0..RECEIVES_PER_DRAIN {
             let (more, newest) = self.receive(receiver);
             if !more || newest >= until {
                 return;
@@ -688,7 +693,7 @@ impl Watch {
         self.last_frame = frame.at;
         if self.deadline != 0 && self.pin.as_ref().is_some_and(|pin| pin.equals(frame)) {
             self.matched += 1;
-            self.deadline = self.deadline.max(frame.at + self.interval);
+            self.deadline = self.deadline.max(frame.at.saturating_add(self.interval));
             return false;
         }
         if self.waiting.admit(takes) {

@@ -248,7 +248,7 @@ describe("lease", () => {
 		master.close();
 	});
 
-	test("over, or with an interval below 1 ms, a repeat does not start", () => {
+	test("over, or with an interval that is not from 1 ms to a day, a repeat does not start", () => {
 		const repeat = newRepeat();
 		realTime.renewLease(-1);
 		const errnoOf = (work: () => void) => {
@@ -261,7 +261,8 @@ describe("lease", () => {
 		};
 		expect(errnoOf(() => repeat.start(monotonicMicros(), 20_000))).toBe(EPERM);
 		realTime.renewLease(LONG_LEASE_MICROS);
-		expect(errnoOf(() => repeat.start(monotonicMicros(), 999))).toBe(EINVAL);
+		for (const interval of [999, 0, -1, Number.NaN, 86_400_000_001, Number.POSITIVE_INFINITY])
+			expect(errnoOf(() => repeat.start(monotonicMicros(), interval))).toBe(EINVAL);
 		repeat.close();
 	});
 });
@@ -273,7 +274,7 @@ describe("expiry", () => {
 		const master = side(a, "inet");
 		const backup = side(b, "inet");
 		const heardByMaster = listen(master.receiver, key, () => null);
-		const { watch, expiries, frames } = listen(backup.receiver, key, () => 150_000);
+		const { watch, expiries, frames } = listen(backup.receiver, key, () => 600_000);
 		const takeover = newRepeat();
 		takeover.set([advert(backup, "inet", key, 90)]);
 		watch.startOnExpiry(takeover, 50_000);
@@ -285,7 +286,7 @@ describe("expiry", () => {
 		await eventually("the expiry", () => expiries.length === 1);
 		const { lastFrameAtMicros } = watch.statistics();
 		expect(expiries[0]!.startedRepeat).toBe(true);
-		expect(expiries[0]!.atMicros).toBeCloseTo(lastFrameAtMicros + 150_000, 0);
+		expect(expiries[0]!.atMicros).toBeCloseTo(lastFrameAtMicros + 600_000, 0);
 		await eventually("the takeover's adverts", () => heardByMaster.frames.length > 2);
 		expect(heardByMaster.frames[0]!.payload[2]).toBe(90);
 		expect(heardByMaster.frames[0]!.atMicros).toBeGreaterThanOrEqual(expiries[0]!.atMicros);
@@ -293,11 +294,11 @@ describe("expiry", () => {
 		for (const thing of [repeat, takeover, watch, heardByMaster.watch, master, backup]) thing.close();
 	});
 
-	test("JavaScript stands still for five times the deadline: no false failover while adverts come, and takeover when they do not", async () => {
+	test("JavaScript stands still for twice the deadline: no false failover while adverts come, and takeover when they do not", async () => {
 		const key = ++nextKey;
 		const master = side(a, "inet");
 		const backup = side(b, "inet");
-		const { watch, expiries } = listen(backup.receiver, key, () => 200_000);
+		const { watch, expiries } = listen(backup.receiver, key, () => 1_000_000);
 		const takeover = newRepeat();
 		takeover.set([advert(backup, "inet", key, 90)]);
 		watch.startOnExpiry(takeover, 20_000);
@@ -305,12 +306,12 @@ describe("expiry", () => {
 		repeat.set([advert(master, "inet", key, 100)]);
 		repeat.start(monotonicMicros(), 20_000);
 		await eventually("steady state", () => watch.statistics().matched > 3);
-		standStill(1000);
+		standStill(2000);
 		await Bun.sleep(20);
 		expect(expiries).toEqual([]);
 		expect(takeover.statistics().sent).toBe(0);
 		repeat.stop();
-		standStill(1000);
+		standStill(2000);
 		// All of this happened while nothing of JavaScript ran.
 		expect(takeover.statistics().sent).toBeGreaterThan(10);
 		await eventually("the expiry", () => expiries.length === 1);
@@ -322,7 +323,7 @@ describe("expiry", () => {
 		const key = ++nextKey;
 		const master = side(a, "inet");
 		const backup = side(b, "inet");
-		const { watch, expiries, frames } = listen(backup.receiver, key, () => 100_000);
+		const { watch, expiries, frames } = listen(backup.receiver, key, () => 1_000_000);
 		const takeover = newRepeat();
 		takeover.set([advert(backup, "inet", key, 90)]);
 		watch.startOnExpiry(takeover, 20_000);
@@ -332,7 +333,7 @@ describe("expiry", () => {
 		await eventually("the first frame", () => frames.length === 1);
 		// The master changes its priority; JavaScript cannot look at it before the old deadline has passed.
 		send(101);
-		standStill(300);
+		standStill(1300);
 		expect(takeover.statistics().sent).toBe(0);
 		await eventually("the verdict", () => frames.length === 2);
 		// Judged too late all the same: the frame's own deadline has passed as well, and that is told.
@@ -430,7 +431,7 @@ test("a flood: at most 64 frames wait, the rest is counted, and JavaScript's vie
 	expect(frames).toHaveLength(delivered);
 	const counts = frames.map((frame) => frame.payload[2]!);
 	expect(counts).toEqual([...counts].sort((x, y) => x - y));
-	expect(backup.receiver.statistics().unknown).toBe(200);
+	await eventually("the unknown ones", () => backup.receiver.statistics().unknown === 200);
 	expect(unknown.length).toBeGreaterThanOrEqual(64);
 	for (const thing of [watch, master, backup]) thing.close();
 });
