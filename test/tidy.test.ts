@@ -86,6 +86,30 @@ describe("imports run one way", () => {
 		expect(offences).toEqual([]);
 	});
 
+	test("the codecs of kernel/ open no door: bytes in, values out", () => {
+		const codecs = [
+			"constants",
+			"control-message",
+			"neighbour",
+			"netlink-message",
+			"route",
+			"route-address",
+			"route-link",
+			"route-rule",
+			"route-words",
+			"sockaddr",
+		].map((name) => `firmware/kernel/${name}.ts`);
+		// route-words knows the type of route-names' look-up, and nothing else of it.
+		const allowed = [...codecs, "firmware/kernel/route-names.ts", "firmware/wire/ip.ts"];
+		const offences = sources
+			.filter(({ path }) => codecs.includes(path))
+			.flatMap(({ path, imports }) =>
+				imports.filter((name) => !allowed.includes(name)).map((name) => `${path} → ${name}`),
+			);
+		expect(offences).toEqual([]);
+		expect(codecs.filter((path) => !sources.some((source) => source.path === path))).toEqual([]);
+	});
+
 	test("only kernel/ imports the shim", () => {
 		const offences = sources.filter(
 			({ path, imports }) =>
