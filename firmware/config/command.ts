@@ -1,8 +1,8 @@
 /** `drover config`: check a keepalived.conf, say what it would change, show what it means. */
 import { statSync } from "node:fs";
 import { self } from "../self.ts";
-import { type Diagnostic, formatDiagnostic } from "./keepalived/diagnostics.ts";
-import { type LoadedConfig, type LoadOptions, loadConfig } from "./keepalived/load.ts";
+import type { Diagnostic } from "./keepalived/diagnostics.ts";
+import type { LoadedConfig, LoadOptions } from "./keepalived/load.ts";
 import type { DroverConfig } from "./model.ts";
 
 const usage = `usage: drover config check FILE [--json] [--config-id=ID]
@@ -94,17 +94,27 @@ function checkWithoutLastCompiler(words: readonly string[], file: string): numbe
 	return child.signalCode === undefined ? child.exitCode : null;
 }
 
-function check({ file, json, options }: Words): number {
+/** The reader and the printer of findings: loaded on demand, for the process that only starts another needs neither. */
+async function reader() {
+	const [{ loadConfig }, { formatDiagnostic }] = await Promise.all([
+		import("./keepalived/load.ts"),
+		import("./keepalived/diagnostics.ts"),
+	]);
+	return { loadConfig, formatDiagnostic };
+}
+
+async function check({ file, json, options }: Words): Promise<number> {
+	const { loadConfig, formatDiagnostic } = await reader();
 	const loaded = loadConfig(file, options);
 	if (json) {
 		const { config: _config, ...rest } = loaded;
 		console.log(JSON.stringify(rest, null, "\t"));
-	} else console.log(report(loaded));
+	} else console.log(report(loaded, formatDiagnostic));
 	return loaded.exitStatus;
 }
 
 /** All findings, and a last line that sums them up. */
-function report(loaded: LoadedConfig): string {
+function report(loaded: LoadedConfig, formatDiagnostic: (diagnostic: Diagnostic) => string): string {
 	const { diagnostics } = loaded;
 	const lines = diagnostics.map(formatDiagnostic);
 	if (loaded.moreDiagnostics > 0) lines.push(`… and ${loaded.moreDiagnostics} more`);
@@ -125,6 +135,7 @@ function report(loaded: LoadedConfig): string {
 }
 
 async function show({ file, json, options }: Words): Promise<number> {
+	const { loadConfig, formatDiagnostic } = await reader();
 	const loaded = loadConfig(file, options);
 	if (json) console.log(JSON.stringify(loaded.config, null, "\t"));
 	else {
@@ -137,6 +148,7 @@ async function show({ file, json, options }: Words): Promise<number> {
 }
 
 async function plan({ file, json, against, options }: Words): Promise<number> {
+	const { loadConfig, formatDiagnostic } = await reader();
 	const loaded = loadConfig(file, options);
 	const before = against === null ? await running() : loadConfig(against, options).config;
 	if (before === null) {

@@ -105,6 +105,8 @@ export class LineReader {
 	#totalSize = 0;
 	#lines = 0;
 	#held = false;
+	/** The lexer that the next line certainly comes from, as long as it has one. */
+	#plain: Lexer | null = null;
 	#stopped = false;
 
 	/** The lexer that holds the current line's words. */
@@ -215,6 +217,14 @@ export class LineReader {
 			this.#held = false;
 			return true;
 		}
+		// Nearly all lines are plain ones within a file: the shortest way to the next.
+		const plain = this.#plain;
+		if (plain !== null && plain.position < plain.stop && this.#lines < limits.logicalLines && plain.next()) {
+			this.line = plain.line;
+			this.#lines++;
+			return true;
+		}
+		this.#plain = null;
 		for (;;) {
 			const frame = this.#frames[this.#frames.length - 1];
 			if (frame === undefined || this.#stopped) return false;
@@ -258,7 +268,11 @@ export class LineReader {
 			this.file = frame.file;
 			if (lexer.next()) {
 				this.line = lexer.line;
-				if (frame.window < 0 || lexer.count === 0 || !includeWords.has(lexer.word(0))) return true;
+				if (frame.window < 0) {
+					this.#plain = lexer;
+					return true;
+				}
+				if (lexer.count === 0 || !includeWords.has(lexer.word(0))) return true;
 				this.#include(frame);
 			}
 			return false;
