@@ -31,7 +31,7 @@ describe("no version line", () => {
 	for (const source of ["", "foo", 'backend a { .host = "127.0.0.1"; }', "sub vcl_recv { }"])
 		test(JSON.stringify(source), () => {
 			const expected = stock.compile(source);
-			const result = ours(source);
+			const result = compileVcl(source, { name: "F", upgrade: false });
 			expect(result.ok).toBe(expected.ok);
 			if (!result.ok) expect(normalise(formatFailure({ ...result.error, hint: null }))).toBe(expected.text);
 		});

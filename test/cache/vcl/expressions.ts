@@ -169,6 +169,9 @@ export const expressions: Readonly<Record<string, readonly string[]>> = {
 		'regsub("aaa", "a{2}", "-")',
 		'regsub("a{2}", "a\\{2}", "-")',
 		'regsub("a{,2}", "a{,2}", "-")',
+		'regsub("aaa", "(?U)a+", "-")',
+		'regsub("axb a.b", "\\Qa.b\\E", "-")',
+		'regsub("a.bbb", "\\Qa.b\\E+", "-")',
 	],
 	"8.1 methods": [
 		"req.url.upper()",

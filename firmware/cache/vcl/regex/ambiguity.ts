@@ -23,6 +23,38 @@ export function worstDegree(pattern: Pattern): Degree {
 	}
 }
 
+/**
+ * Ways through the finite parts, as a power of two: `(a?){30}` has 30 of them without any loop. A bound, not a count.
+ */
+export function finiteChoicesLog2(node: PatternNode, counted = false): number {
+	switch (node.kind) {
+		case "sequence":
+			return node.items.reduce((sum, item) => sum + finiteChoicesLog2(item, counted), 0);
+		case "alternation":
+			return (
+				Math.max(...node.options.map((option) => finiteChoicesLog2(option, counted))) +
+				(counted ? Math.log2(node.options.length) : 0)
+			);
+		case "capture":
+		case "atomic":
+		case "look":
+			return finiteChoicesLog2(node.body, counted);
+		case "repeat": {
+			const copies = node.max === Number.POSITIVE_INFINITY ? node.min : node.max;
+			const each = finiteChoicesLog2(node.body, counted || copies > 1);
+			const lengths = node.max === Number.POSITIVE_INFINITY ? 0 : Math.log2(node.max - node.min + 1);
+			return copies * each + lengths;
+		}
+		case "set":
+		case "assertion":
+		case "backreference":
+		case "keep":
+			return 0;
+		default:
+			return node satisfies never;
+	}
+}
+
 class TooLarge extends Error {
 	readonly degree: Degree;
 

@@ -187,9 +187,13 @@ class Parser {
 				const character = this.peek();
 				if (character === "|" || character === ")") break;
 			}
+			const grouped = !this.quoting && this.peek() === "(";
 			const node = this.atom();
 			if (node === null) continue;
-			items.push(this.quoting && !this.startsQuantifierAfterQuote() ? node : this.quantified(node));
+			const repeatable = grouped || (node.kind !== "assertion" && node.kind !== "keep");
+			items.push(
+				this.quoting && !this.startsQuantifierAfterQuote() ? node : this.quantified(node, repeatable),
+			);
 		}
 		return items.length === 1 ? items[0]! : { kind: "sequence", items };
 	}
@@ -270,7 +274,7 @@ class Parser {
 		return { min, max, length: match[0].length };
 	}
 
-	private quantified(node: PatternNode): PatternNode {
+	private quantified(node: PatternNode, repeatable: boolean): PatternNode {
 		let result = node;
 		while (true) {
 			while (this.flags.extended && !this.quoting && this.skipExtended());
@@ -286,13 +290,11 @@ class Parser {
 				({ min, max } = braces);
 				this.at += braces.length - 1;
 			} else return result;
+			if (!repeatable) this.fail("quantifier does not follow a repeatable item");
 			this.at++;
 			const possessive = this.eat("+");
 			const lazy = !possessive && this.eat("?") !== this.flags.ungreedy;
-			// An assertion holds or it does not: once is enough.
-			if (result.kind === "assertion" || result.kind === "keep")
-				result = min === 0 ? { kind: "sequence", items: [] } : result;
-			else result = { kind: "repeat", body: result, min, max, lazy };
+			result = { kind: "repeat", body: result, min, max, lazy };
 			if (possessive) result = { kind: "atomic", body: result };
 			// What follows would quantify a quantifier.
 			if (/[*+?]/.test(this.peek())) this.fail("quantifier does not follow a repeatable item");
@@ -653,10 +655,8 @@ class Parser {
 				this.at++;
 				const high = this.classItem(set, false);
 				if (high === null) {
-					// "a-\d": the hyphen is a hyphen.
-					addByte(set, low);
-					addByte(set, 45);
-					continue;
+					this.at = mark;
+					this.fail("invalid range in character class");
 				}
 				if (high < low) {
 					this.at = mark;

@@ -3,7 +3,7 @@
  * answer in bounded time, and by the bounded matcher otherwise. A condition and a substitution are judged apart.
  */
 import { VclFailure } from "../runtime.ts";
-import { type Degree, worstDegree } from "./ambiguity.ts";
+import { type Degree, finiteChoicesLog2, worstDegree } from "./ambiguity.ts";
 import { MatchLimit, run } from "./backtrack.ts";
 import { PatternError, parsePattern } from "./parse.ts";
 import type { Pattern } from "./pattern.ts";
@@ -39,13 +39,17 @@ const nativeSteps = 4_000_000;
 /** With a loop that goes around in two ways over the same text, only the shortest subjects. */
 const maxExponentialBytes = 18;
 
+/** Finite choices that no subject is long enough to notice: 32 ways. */
+const harmlessChoicesLog2 = 5;
+
 /** The longest subject that cannot keep the native engine busy for longer. */
-export function nativeLimitBytes(degree: Degree): number {
-	if (degree <= 1) return Number.POSITIVE_INFINITY;
-	if (degree === Number.POSITIVE_INFINITY) return maxExponentialBytes;
+export function nativeLimitBytes(degree: Degree, choicesLog2: number): number {
+	if (degree <= 1 && choicesLog2 <= harmlessChoicesLog2) return Number.POSITIVE_INFINITY;
+	const steps = nativeSteps / 2 ** Math.max(0, choicesLog2 - harmlessChoicesLog2);
+	if (degree === Number.POSITIVE_INFINITY) return Math.min(maxExponentialBytes, Math.floor(steps));
 	let factorial = 1;
 	for (let factor = 2; factor < degree; factor++) factorial *= factor;
-	return Math.floor((nativeSteps * factorial) ** (1 / degree));
+	return Math.floor((steps * factorial) ** (1 / degree));
 }
 
 export function compileRegex(text: string): RegexResult {
@@ -69,13 +73,14 @@ export function compileRegex(text: string): RegexResult {
 	}
 	const translation = translate(pattern);
 	const degree = worstDegree(pattern);
+	const limitBytes = nativeLimitBytes(degree, finiteChoicesLog2(pattern.root));
 	const native = translation === null ? null : nativeMatcher(translation);
 	if (native === null)
 		return {
 			ok: true,
 			regex: { pattern: text, matcher: boundedMatcher(program), engine: "bounded", degree },
 		};
-	if (degree <= 1 && native.sameGroups)
+	if (limitBytes === Number.POSITIVE_INFINITY && native.sameGroups)
 		return {
 			ok: true,
 			regex: { pattern: text, matcher: nativeOnly(native, program), engine: "javascript", degree },
@@ -84,7 +89,7 @@ export function compileRegex(text: string): RegexResult {
 		ok: true,
 		regex: {
 			pattern: text,
-			matcher: mixedMatcher(native, program, nativeLimitBytes(degree)),
+			matcher: mixedMatcher(native, program, limitBytes),
 			engine: "mixed",
 			degree,
 		},

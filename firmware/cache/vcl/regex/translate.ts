@@ -36,7 +36,30 @@ function differs(node: PatternNode): boolean {
 			return node.what === "search-start";
 		case "repeat":
 			// An empty turn ends PCRE's loop, but makes JavaScript try another way.
-			return node.max > 1 && isNullable(node.body);
+			if (!isNullable(node.body) || node.max === node.min) return false;
+			return node.max > 1 || (!node.lazy && !emptyLast(node.body));
+		default:
+			return false;
+	}
+}
+
+/** The body tries to be empty only when all else has failed: then skipping it comes to the same. */
+function emptyLast(node: PatternNode): boolean {
+	if (!isNullable(node)) return true;
+	switch (node.kind) {
+		case "sequence":
+			return node.items.every(emptyLast);
+		case "alternation":
+			return node.options.every((option, index) =>
+				index === node.options.length - 1 ? emptyLast(option) : !isNullable(option),
+			);
+		case "capture":
+			return emptyLast(node.body);
+		case "repeat":
+			return !node.lazy && emptyLast(node.body);
+		case "assertion":
+		case "look":
+			return true;
 		default:
 			return false;
 	}
