@@ -345,7 +345,7 @@ export class StatementReader {
 			case "integer": {
 				if (given === 1) {
 					const plain = lexer.plainNumber(1);
-					if (plain >= argument.min && plain <= argument.max) {
+					if (plain >= 0 && plain >= argument.min && plain <= argument.max) {
 						this.#number = plain;
 						return true;
 					}
@@ -361,7 +361,7 @@ export class StatementReader {
 			case "seconds": {
 				if (given === 1) {
 					const plain = lexer.plainNumber(1);
-					if (plain >= argument.min && plain <= argument.max) {
+					if (plain >= 0 && plain >= argument.min && plain <= argument.max) {
 						this.#number = plain * 1_000_000;
 						return true;
 					}
