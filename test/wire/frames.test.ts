@@ -4,8 +4,10 @@ import fc from "fast-check";
 import { decodeArp, encodeArp } from "../../firmware/wire/arp.ts";
 import { internetChecksum, onesComplementSum, pseudoHeaderSum } from "../../firmware/wire/checksum.ts";
 import { broadcastMac, decodeEthernet, encodeEthernet } from "../../firmware/wire/ethernet.ts";
+import { gratuitousArp, unsolicitedNeighborAdvertisement } from "../../firmware/wire/gratuitous.ts";
 import { decodeIcmp, encodeEcho } from "../../firmware/wire/icmp.ts";
 import { parseAddress } from "../../firmware/wire/ip.ts";
+import { decodeIpPacket } from "../../firmware/wire/ip-packet.ts";
 import {
 	decodeNeighbourMessage,
 	encodeNeighbourMessage,
@@ -236,6 +238,37 @@ describe("RFC 792, RFC 4443 ICMP", () => {
 		});
 		bytes[6]! ^= 1;
 		expect(decodeIcmp("inet", bytes)).toBeNull();
+	});
+});
+
+describe("RFC 5227 §3, RFC 4861 §7.2.6: announcements, whole frames", () => {
+	test("gratuitous ARP", () => {
+		const frame = decodeEthernet(gratuitousArp(hex("00005e000133"), address("192.0.2.1")))!;
+		expect([frame.destination, frame.source, frame.etherType]).toEqual([
+			broadcastMac,
+			hex("00005e000133"),
+			0x0806,
+		]);
+		expect(decodeArp(frame.payload)).toMatchObject({
+			operation: "request",
+			senderAddress: address("192.0.2.1"),
+			targetAddress: address("192.0.2.1"),
+		});
+	});
+	test("unsolicited advertisement", () => {
+		const mac = hex("00005e000233");
+		const frame = decodeEthernet(unsolicitedNeighborAdvertisement(mac, address("2001:db8::1"), true))!;
+		expect([frame.destination, frame.etherType]).toEqual([hex("333300000001"), 0x86dd]);
+		const packet = decodeIpPacket(frame.payload)!;
+		expect([packet.source, packet.destination]).toEqual([address("2001:db8::1"), address("ff02::1")]);
+		expect(decodeNeighbourMessage(packet)).toEqual({
+			kind: "advertisement",
+			target: address("2001:db8::1"),
+			macAddress: mac,
+			router: true,
+			solicited: false,
+			override: true,
+		});
 	});
 });
 
