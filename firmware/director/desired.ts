@@ -106,19 +106,23 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 	const { sorryServer } = config;
 	const onSorryServer = !quorumUp && sorryServer !== null;
 	const destinations: IpvsDestination[] = [];
+	// Keys are only built where two rows might share one: a table of 20,000 rows has none of either.
 	const sorryKey = sorryServer === null ? null : destinationKeyOf(sorryServer, address);
+	const keyed = sorryKey !== null || config.forwarding.kind !== "NAT" || config.services.length > 1;
 	// Two that differ in their port alone are one where the service's port counts; the first keeps the place.
 	const taken = new Set<string>();
-	members.forEach((member, index) => {
+	for (let index = 0; index < members.length; index++) {
 		const server = config.realServers[index]!;
-		const weight = memberWeight(member, server, onSorryServer);
-		const key = destinationKeyOf(server, address);
-		if (weight === null || taken.has(key)) return;
-		// One that is also the sorry server: the sorry server's row decides while it serves.
-		if (key === sorryKey && onSorryServer) return;
-		taken.add(key);
+		const weight = memberWeight(members[index]!, server, onSorryServer);
+		if (weight === null) continue;
+		if (keyed || server.forwarding.kind !== "NAT") {
+			const key = destinationKeyOf(server, address);
+			// One that is also the sorry server: the sorry server's row decides while it serves.
+			if (taken.has(key) || (key === sorryKey && onSorryServer)) continue;
+			taken.add(key);
+		}
 		destinations.push(destinationOf(server, address, weight, server));
-	});
+	}
 	if (sorryServer !== null && !taken.has(sorryKey!) && (onSorryServer || sorryServer.inhibit))
 		destinations.push(destinationOf(sorryServer, address, onSorryServer ? SORRY_SERVER_WEIGHT : 0, null));
 	return destinations;

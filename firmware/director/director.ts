@@ -4,7 +4,8 @@
  * whatever comes in meanwhile marks what is to be looked at again.
  */
 import type { DroverConfig, VirtualServerConfig } from "../config/model.ts";
-import { type Health, type HealthChange, realServerKey, virtualServerKey } from "../health/health.ts";
+import type { Health, HealthChange } from "../health/health.ts";
+import { realServerKey, virtualServerKey } from "../health/keys.ts";
 import { EEXIST, ENOENT, ESRCH } from "../kernel/errno.ts";
 import { NoSuchFamily } from "../kernel/genetlink.ts";
 import type { IpvsClient, OperationFailure } from "../kernel/ipvs-client.ts";
@@ -24,7 +25,16 @@ import { desiredEntries, desiredTable, destinationKeyOf, serviceKeyOf } from "./
 import { describeDrift } from "./drift.ts";
 import { KernelTable } from "./kernel-table.ts";
 import { virtualServerName } from "./names.ts";
-import { closePool, type Notice, type Override, openPool, type Pool, reloadPool, stepPool } from "./pool.ts";
+import {
+	closePool,
+	initialVerdict,
+	type Notice,
+	type Override,
+	openPool,
+	type Pool,
+	reloadPool,
+	stepPool,
+} from "./pool.ts";
 import { reconcileEntry, reconcileTable } from "./reconcile.ts";
 import { type DirectorState, readState, writeState } from "./state-file.ts";
 import { virtualServerStatus } from "./status-report.ts";
@@ -46,7 +56,8 @@ const FAILURES_LOGGED = 20;
 
 export interface DirectorEdges {
 	readonly log: Log;
-	readonly health: Health;
+	/** Opens the checks. They come after the table: traffic does not wait for them. */
+	readonly openHealth: () => Promise<Health>;
 	readonly publish: (event: DirectorEvent) => void;
 	/** Opens the table of the network namespace that is to be balanced. Throws NoSuchFamily without IPVS. */
 	readonly openIpvs: () => IpvsClient;
@@ -66,6 +77,8 @@ export class Director {
 	readonly #edges: DirectorEdges;
 	readonly #startedAtMs = Date.now();
 	readonly #announcer: Announcer;
+	/** Null until the first table is in the kernel. */
+	#health: Health | null = null;
 	#config: DroverConfig;
 	#configFile: string;
 	/** By `virtualServerKey`, in the configuration's order. */
@@ -86,6 +99,7 @@ export class Director {
 	readonly #adopted = new Map<string, Set<number>>();
 	#adoptedTimer: ReturnType<typeof setInterval> | null = null;
 	#vrrpState: VrrpStateName | null = null;
+	#localAddresses: ReadonlySet<string> | null = null;
 	#reload: DirectorStatus["reload"] = null;
 	#driftRepairs = 0;
 	#lastFailures = "";
@@ -99,47 +113,46 @@ export class Director {
 		this.#owned = new Set();
 	}
 
-	/** Takes over what an earlier run left, starts the checks and programs the kernel. */
+	/** Takes over what an earlier run left and programs the kernel. */
 	async start(): Promise<void> {
-		const { health, log } = this.#edges;
+		const { log } = this.#edges;
 		const state = readState();
 		this.#owned = new Set(state.services);
 		await this.#openTable();
 		const left = await this.#readLeft();
-		health.apply(this.#config);
-		health.onChange((changes) => this.#onHealth(changes));
 		const notices: Notice[] = [];
 		for (const config of this.#config.virtualServers) {
 			const key = virtualServerKey(config);
-			const step = openPool(config, this.#verdictsOrLeft(key, config, left));
+			const step = openPool(config, this.#verdictsAtStart(key, config, left));
 			this.#pools.set(key, step.pool);
-			notices.push(...step.notices);
+			for (const notice of step.notices) notices.push(notice);
 		}
 		this.#restoreOverrides(state);
-		this.#announcer.tell(notices);
-		if (this.#adopted.size > 0) {
-			log.info(
-				{ servers: this.#adopted.size },
-				"taken over: the table that an earlier run left in the kernel",
-			);
-			this.#adoptedTimer = setInterval(() => this.#releaseAdopted(), ADOPTED_INTERVAL_MS);
-		}
+		if (this.#adopted.size > 0)
+			log.info({ services: left.size }, "taken over: the table that an earlier run left in the kernel");
 		this.#touchAll();
 		await this.#programming;
+		this.#announcer.tell(notices);
 	}
 
-	/** What runs now. */
-	get config(): DroverConfig {
-		return this.#config;
+	/** Opens the checks: after the table, because traffic does not wait for them. */
+	async startChecks(): Promise<void> {
+		const health = await this.#edges.openHealth();
+		if (this.#stopped) return health.close();
+		this.#health = health;
+		health.onChange((changes) => this.#onHealth(changes));
+		health.apply(this.#config);
+		if (this.#localAddresses !== null) this.localAddressesChanged(this.#localAddresses);
+		this.#alignVerdicts();
+		if (this.#adopted.size > 0)
+			this.#adoptedTimer = setInterval(() => this.#releaseAdopted(), ADOPTED_INTERVAL_MS);
 	}
 
 	/** Replaces the configuration: what did not change is not touched. */
 	async reload(config: DroverConfig): Promise<void> {
-		const { health } = this.#edges;
 		const hadSyncDaemon = this.#config.global.lvsSyncDaemon !== null;
 		this.#config = config;
 		this.#announcer.configure(config.global);
-		health.apply(config);
 		const before = this.#pools;
 		const notices: Notice[] = [];
 		this.#pools = new Map();
@@ -148,17 +161,27 @@ export class Director {
 			const old = before.get(key);
 			before.delete(key);
 			this.#adopted.delete(key);
-			const verdictOf = this.#verdictsOf(key, server);
-			const step = old === undefined ? openPool(server, verdictOf) : reloadPool(old, server, verdictOf);
+			const step =
+				old === undefined
+					? openPool(server, (member) => initialVerdict(server.realServers[member]!))
+					: reloadPool(old, server);
 			this.#pools.set(key, step.pool);
-			notices.push(...step.notices);
+			for (const notice of step.notices) notices.push(notice);
 		}
 		for (const gone of before.values()) notices.push(...closePool(gone, "no longer configured"));
-		this.#announcer.tell(notices);
 		this.#touchAll();
 		await this.#programming;
+		this.#announcer.tell(notices);
+		this.#health?.apply(config);
+		if (this.#localAddresses !== null) this.localAddressesChanged(this.#localAddresses);
+		this.#alignVerdicts();
 		this.#setTimeouts();
 		this.#syncDaemons(hadSyncDaemon);
+	}
+
+	/** The configuration that runs. */
+	get config(): DroverConfig {
+		return this.#config;
 	}
 
 	noteReload(ok: boolean, message: string): void {
@@ -174,9 +197,10 @@ export class Director {
 
 	/** ha_suspend: checks rest while the virtual address is not on this host. */
 	localAddressesChanged(addresses: ReadonlySet<string>): void {
+		this.#localAddresses = addresses;
 		for (const [key, { config }] of this.#pools) {
 			if (!config.haSuspend || config.name.kind !== "address") continue;
-			this.#edges.health.suspend(key, !addresses.has(config.name.address));
+			this.#health?.suspend(key, !addresses.has(config.name.address));
 		}
 	}
 
@@ -208,7 +232,7 @@ export class Director {
 
 	/** What is, with the kernel's counters as they are now. */
 	async status(): Promise<DirectorStatus> {
-		const { health } = this.#edges;
+		const health = this.#health;
 		const table = this.#table;
 		const pools = [...this.#pools];
 		const keys = pools.flatMap(([, { config }]) =>
@@ -237,7 +261,9 @@ export class Director {
 			virtualServers: pools.map(([key, pool]) =>
 				virtualServerStatus(pool, entries, (member) => {
 					const server = realServerKey(pool.config.realServers[member]!);
-					return { ...health.statusOf(key, server), reason: health.verdictOf(key, server).reason };
+					return health === null
+						? { checks: [], path: null, reason: "not checked yet" }
+						: { ...health.statusOf(key, server), reason: health.verdictOf(key, server).reason };
 				}),
 			),
 		};
@@ -248,7 +274,7 @@ export class Director {
 		this.#stopped = true;
 		for (const timer of [this.#lookTimer, this.#drainTimer, this.#adoptedTimer])
 			if (timer !== null) clearTimeout(timer);
-		this.#edges.health.close();
+		this.#health?.close();
 		await this.#programming;
 		for (const pool of this.#pools.values())
 			if (pool.config.omega) this.#announcer.tell(closePool(pool, "the director stops"));
@@ -288,16 +314,36 @@ export class Director {
 		this.#announcer.tell(notices);
 	}
 
-	#verdictsOf(key: string, config: VirtualServerConfig) {
-		return (member: number) => this.#edges.health.verdictOf(key, realServerKey(config.realServers[member]!));
+	/** Brings the pools in line with the checks after these took a configuration over. */
+	#alignVerdicts(): void {
+		const health = this.#health;
+		if (health === null) return;
+		const notices: Notice[] = [];
+		for (const [key, opened] of this.#pools) {
+			let pool = opened;
+			const adopted = this.#adopted.get(key);
+			pool.config.realServers.forEach((server, member) => {
+				if (adopted?.has(member)) return;
+				const { alive, weight, reason } = health.verdictOf(key, realServerKey(server));
+				const step = stepPool(pool, { kind: "verdict", member, alive, weight, reason });
+				if (step.pool === pool) return;
+				pool = step.pool;
+				notices.push(...step.notices);
+			});
+			if (pool === opened) continue;
+			this.#pools.set(key, pool);
+			this.#dirty?.add(key);
+		}
+		void this.#pump();
+		this.#announcer.tell(notices);
 	}
 
 	/**
 	 * After a crash a real server stands as it stood in the kernel's table until its checks have spoken: neither is
 	 * a dead one tried on clients, nor does `alpha` empty a table that serves.
 	 */
-	#verdictsOrLeft(key: string, config: VirtualServerConfig, left: IpvsTable) {
-		const verdictOf = this.#verdictsOf(key, config);
+	#verdictsAtStart(key: string, config: VirtualServerConfig, left: IpvsTable) {
+		const verdictOf = (member: number) => initialVerdict(config.realServers[member]!);
 		const serving = new Set<number>();
 		let found = false;
 		for (const address of config.services) {
@@ -314,7 +360,8 @@ export class Director {
 		if (!found) return verdictOf;
 		return (member: number) => {
 			const verdict = verdictOf(member);
-			if (verdict.known || config.realServers[member]!.weight === 0) return verdict;
+			const server = config.realServers[member]!;
+			if (server.checks.length === 0 || server.weight === 0) return verdict;
 			const alive = serving.has(member);
 			if (alive !== verdict.alive) {
 				const members = this.#adopted.get(key) ?? new Set();
@@ -325,13 +372,14 @@ export class Director {
 	}
 
 	#releaseAdopted(): void {
+		const health = this.#health;
+		if (health === null) return;
 		const notices: Notice[] = [];
 		for (const [key, members] of this.#adopted) {
 			const pool = this.#pools.get(key);
 			for (const member of members) {
 				const server = pool?.config.realServers[member];
-				const verdict =
-					server === undefined ? null : this.#edges.health.verdictOf(key, realServerKey(server));
+				const verdict = server === undefined ? null : health.verdictOf(key, realServerKey(server));
 				if (verdict !== null && !verdict.known) continue;
 				members.delete(member);
 				if (verdict === null) continue;
@@ -714,7 +762,7 @@ export class Director {
 	}
 
 	#saveState(): void {
-		const overrides: DirectorState["overrides"] = [];
+		const overrides: DirectorState["overrides"][number][] = [];
 		for (const [key, pool] of this.#pools)
 			pool.members.forEach(({ override }, member) => {
 				if (override !== null)

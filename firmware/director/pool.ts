@@ -3,7 +3,7 @@
  * operator has overridden, and whether the quorum holds. Pure: an event in, the next state and
  * the notices that follow from it out. What the kernel should hold is read off it in `desired.ts`.
  */
-import type { VirtualServerConfig } from "../config/model.ts";
+import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
 import { endpointText } from "../wire/ipvs.ts";
 import { quorumHolds, quorumReason } from "./quorum.ts";
 
@@ -73,6 +73,14 @@ export function liveWeight(pool: Pool): number {
 /** The checks' verdict on one real server, by its place in the configuration. */
 export type VerdictOf = (member: number) => { readonly alive: boolean; readonly weight: number };
 
+/** A real server's verdict before its first check: up, except with alpha (keepalived.conf(5)). */
+export function initialVerdict(server: RealServerConfig): {
+	readonly alive: boolean;
+	readonly weight: number;
+} {
+	return { alive: !server.checks.some(({ timing }) => timing.alpha), weight: server.weight };
+}
+
 /** A virtual server at start. */
 export function openPool(config: VirtualServerConfig, verdictOf: VerdictOf): PoolStep {
 	const members = config.realServers.map((_server, index) => memberOf(verdictOf(index), null));
@@ -106,27 +114,38 @@ export function stepPool(pool: Pool, event: PoolEvent): PoolStep {
 }
 
 /**
- * The same virtual server under a new configuration: overrides and the quorum are carried over;
- * a new real server is as at start; one that is gone is reported down.
+ * The same virtual server under a new configuration: verdicts, overrides and the quorum are carried over; a new real
+ * server is as at start; one that is gone is reported down. Whoever knows better than the old verdicts says so
+ * with verdict events afterwards.
  */
-export function reloadPool(old: Pool, config: VirtualServerConfig, verdictOf: VerdictOf): PoolStep {
-	const before = new Map(old.config.realServers.map((server, index) => [endpointText(server), index]));
+export function reloadPool(old: Pool, config: VirtualServerConfig): PoolStep {
 	const notices: Notice[] = [];
-	const members = config.realServers.map((server, index) => {
-		const known = before.get(endpointText(server));
-		before.delete(endpointText(server));
-		return memberOf(verdictOf(index), known === undefined ? null : old.members[known]!.override);
+	const fresh: number[] = [];
+	// Nearly always the same servers stand in the same places; names are only looked up when they do not.
+	const aligned =
+		config.realServers.length === old.config.realServers.length &&
+		config.realServers.every(({ address, port }, index) => {
+			const other = old.config.realServers[index]!;
+			return address === other.address && port === other.port;
+		});
+	const before = new Map(
+		aligned ? [] : old.config.realServers.map((server, index) => [endpointText(server), index]),
+	);
+	const members = config.realServers.map((server, index): PoolMember => {
+		const known = aligned ? index : before.get(endpointText(server));
+		if (known === undefined) {
+			fresh.push(index);
+			return memberOf(initialVerdict(server), null);
+		}
+		if (!aligned) before.delete(endpointText(server));
+		const { alive, weight, override } = old.members[known]!;
+		// A weight that a check has set stays until the check says another.
+		const configured = weight === old.config.realServers[known]!.weight;
+		return { alive, weight: configured ? server.weight : weight, override };
 	});
 	const renewed: Pool = { config, members, quorumUp: old.quorumUp };
-	const oldIndex = new Map(old.config.realServers.map((server, index) => [endpointText(server), index]));
-	config.realServers.forEach((server, index) => {
-		const known = oldIndex.get(endpointText(server));
-		const { alive } = members[index]!;
-		if (known === undefined) {
-			if (alive) notices.push(upNotice(renewed, index, "newly configured", true));
-		} else if (old.members[known]!.alive !== alive)
-			notices.push({ ...upNotice(renewed, index, "after the reload", false), up: alive });
-	});
+	for (const index of fresh)
+		if (members[index]!.alive) notices.push(upNotice(renewed, index, "newly configured", true));
 	for (const index of before.values())
 		if (old.members[index]!.alive)
 			notices.push({ ...upNotice(old, index, "no longer configured", false), up: false });

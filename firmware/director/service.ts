@@ -1,19 +1,15 @@
 /** `drover director`: health checks and the kernel's IPVS table, in the foreground. */
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { z } from "zod";
-import { BusError, call } from "../bus/client.ts";
-import { method, serve } from "../bus/server.ts";
+import type { BusServer } from "../bus/server.ts";
 import { formatDiagnostic } from "../config/keepalived/diagnostics.ts";
 import { type LoadedConfig, loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
-import { createHealth } from "../health/health.ts";
 import { IpvsClient } from "../kernel/ipvs-client.ts";
 import { enterNetworkNamespace, inNetworkNamespace } from "../kernel/network-namespace.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { Director } from "./director.ts";
-import { watchLocalAddresses } from "./local-addresses.ts";
-import { VrrpLink } from "./vrrp-link.ts";
+import type { VrrpLink } from "./vrrp-link.ts";
 
 /** Exit statuses of keepalived (lib/scheduler.h). */
 const EXIT_NO_CONFIG = 6;
@@ -72,7 +68,10 @@ const parse = (words: readonly string[]) =>
 
 async function run(file: string, configId: string | undefined, keepTable: boolean): Promise<number> {
 	const { promise: stopping, resolve: stop } = Promise.withResolvers<string>();
-	let reload: () => void = () => {};
+	let reloadAsked = false;
+	let reload: () => void = () => {
+		reloadAsked = true;
+	};
 	process.on("SIGTERM", () => stop("SIGTERM"));
 	process.on("SIGINT", () => stop("SIGINT"));
 	process.on("SIGHUP", () => reload());
@@ -86,47 +85,45 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		return EXIT_NO_CONFIG;
 	}
 	const load = () => loadConfig(file, configId === undefined ? {} : { configId });
-	let loaded = load();
-	if (!loaded.acceptable) {
-		log.error(`${file} has errors; what can be run of it is run`);
-		logDiagnostics(log, loaded);
-	}
-	const { config } = loaded;
+	let server: BusServer | null = null;
+	// The first configuration must not outlive its reload: a large one is tens of megabytes.
+	const open = (config: DroverConfig) => {
+		const { networkNamespace, ipvsNetworkNamespace } = config.global;
+		if (networkNamespace !== null) enterNetworkNamespace(namespacePath(networkNamespace));
+		return new Director(
+			{
+				log,
+				openHealth: async () => (await import("../health/health.ts")).createHealth({ log }),
+				publish: (event) => server?.publish(event),
+				openIpvs: () => openIpvs(ipvsNetworkNamespace),
+				loadModule: () => loadModule(log),
+			},
+			config,
+			file,
+		);
+	};
+	let director: Director;
 	try {
-		if (config.global.networkNamespace !== null)
-			enterNetworkNamespace(namespacePath(config.global.networkNamespace));
+		director = open(firstConfig(file, load(), log));
 	} catch (error) {
 		log.fatal(error instanceof Error ? error.message : String(error));
 		return EXIT_FATAL;
 	}
 
-	const health = createHealth({ log });
-	const director = new Director(
-		{
-			log,
-			health,
-			publish: (event) => server.publish(event),
-			openIpvs: () => openIpvs(config.global.ipvsNetworkNamespace),
-			loadModule: () => loadModule(log),
-		},
-		config,
-		file,
-	);
-
 	let reloading: Promise<string> | null = null;
 	const reloadOnce = async (): Promise<string> => {
 		const startedMs = performance.now();
 		const next = load();
-		const refusal = refusalOf(next, config);
+		const refusal = refusalOf(next, director.config);
 		if (refusal !== null) {
 			log.error(`${file} is not taken over: ${refusal}; the running configuration stays`);
 			logDiagnostics(log, next);
 			director.noteReload(false, refusal);
 			throw new Error(`not taken over: ${refusal}`);
 		}
-		loaded = next;
 		await director.reload(next.config);
 		followConfig(next.config);
+		tidyMemory();
 		const message = `taken over in ${Math.round(performance.now() - startedMs)} ms`;
 		director.noteReload(true, message);
 		log.info(`${file} ${message}`);
@@ -138,22 +135,13 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		reloading = next;
 		return next;
 	};
-	reload = () => void reloadSerially().catch(() => {});
-
-	const server = serve("director", {
-		status: method(z.object({}), () => director.status()),
-		config: method(z.object({}), () => director.config),
-		reload: method(z.object({}), () => reloadSerially()),
-		look: method(z.object({}), () => director.look()),
-		override: method(
-			z.object({
-				action: z.enum(["drain", "maintenance", "undo"]),
-				realServer: z.string().max(300),
-				virtualServer: z.string().max(300).nullable().default(null),
-			}),
-			(request) => director.override(request),
-		),
-	});
+	// The table first; what only faces and neighbours need is loaded after it.
+	await director.start();
+	const { directorMethods } = await import("./methods.ts");
+	const { serve } = await import("../bus/server.ts");
+	server = serve("director", directorMethods(director, reloadSerially));
+	const { VrrpLink: Link } = await import("./vrrp-link.ts");
+	const { watchLocalAddresses } = await import("./local-addresses.ts");
 
 	let link: { readonly instance: string; readonly vrrp: VrrpLink } | null = null;
 	let unwatchAddresses: (() => void) | null = null;
@@ -164,7 +152,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 			link =
 				instance === null
 					? null
-					: { instance, vrrp: new VrrpLink(instance, (state) => director.vrrpChanged(state)) };
+					: { instance, vrrp: new Link(instance, (state) => director.vrrpChanged(state)) };
 		}
 		unwatchAddresses?.();
 		unwatchAddresses = null;
@@ -176,8 +164,11 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		}
 	};
 
-	await director.start();
-	followConfig(config);
+	followConfig(director.config);
+	await director.startChecks();
+	tidyMemory();
+	reload = () => void reloadSerially().catch(() => {});
+	if (reloadAsked) reload();
 	const reason = await stopping;
 	log.info(`stopping: ${reason}`);
 	(link as { readonly vrrp: VrrpLink } | null)?.vrrp.close();
@@ -185,6 +176,22 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	await director.stop(keepTable);
 	server.close();
 	return 0;
+}
+
+/** At boot what can be run is run, and what cannot is said. */
+function firstConfig(file: string, loaded: LoadedConfig, log: Log): DroverConfig {
+	if (!loaded.acceptable) {
+		log.error(`${file} has errors; what can be run of it is run`);
+		logDiagnostics(log, loaded);
+	}
+	return loaded.config;
+}
+
+/** Reading a large file leaves much behind that nobody needs again; it is given back once things are quiet. */
+const TIDY_AFTER_MS = 3_000;
+
+function tidyMemory(): void {
+	setTimeout(() => Bun.gc(true), TIDY_AFTER_MS).unref();
 }
 
 /** Why a configuration cannot replace the running one; null when it can. */
@@ -234,6 +241,7 @@ async function loadModule(log: Log): Promise<void> {
 const ASK_TIMEOUT_MS = 60_000;
 
 async function ask([word, realServer, virtualServer]: readonly string[]): Promise<number> {
+	const { BusError, call } = await import("../bus/client.ts");
 	try {
 		switch (word) {
 			case "status":

@@ -4,26 +4,21 @@
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { z } from "zod";
 import { runDirectory } from "../bus/socket-path.ts";
 import type { Override } from "./pool.ts";
 
 /** A larger file is not ours. */
 const SIZE_LIMIT_BYTES = 16 * 1024 * 1024;
 
-const schema = z.object({
+export interface DirectorState {
 	/** `serviceKeyText` of each service that the director has put into the kernel. */
-	services: z.array(z.string()),
-	overrides: z.array(
-		z.object({
-			virtualServer: z.string(),
-			realServer: z.string(),
-			override: z.enum(["draining", "drained", "maintenance"]) satisfies z.ZodType<Override>,
-		}),
-	),
-});
-
-export type DirectorState = z.infer<typeof schema>;
+	readonly services: readonly string[];
+	readonly overrides: readonly {
+		readonly virtualServer: string;
+		readonly realServer: string;
+		readonly override: Override;
+	}[];
+}
 
 const emptyState: DirectorState = { services: [], overrides: [] };
 
@@ -35,10 +30,31 @@ export function stateFilePath(): string {
 export function readState(path = stateFilePath()): DirectorState {
 	try {
 		const text = readFileSync(path, "utf8");
-		return text.length > SIZE_LIMIT_BYTES ? emptyState : schema.parse(JSON.parse(text));
+		return text.length > SIZE_LIMIT_BYTES ? emptyState : stateFrom(JSON.parse(text));
 	} catch {
 		return emptyState;
 	}
+}
+
+const overrides: ReadonlySet<unknown> = new Set<Override>(["draining", "drained", "maintenance"]);
+
+/** What of `value` can be understood. */
+function stateFrom(value: unknown): DirectorState {
+	const record = (of: unknown) =>
+		(typeof of === "object" && of !== null ? of : {}) as Record<string, unknown>;
+	const list = (of: unknown) => (Array.isArray(of) ? (of as unknown[]) : []);
+	const { services, overrides: rows } = record(value);
+	return {
+		services: list(services).filter((key) => typeof key === "string"),
+		overrides: list(rows)
+			.map(record)
+			.filter(
+				(row) =>
+					typeof row["virtualServer"] === "string" &&
+					typeof row["realServer"] === "string" &&
+					overrides.has(row["override"]),
+			) as unknown as DirectorState["overrides"],
+	};
 }
 
 /** Replaces the state as a whole: whoever reads sees the old one or the new one. */

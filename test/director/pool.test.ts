@@ -165,7 +165,7 @@ describe("reload", () => {
 		let pool = openPool(config, asConfigured(config)).pool;
 		pool = stepPool(pool, { kind: "override", member: 1, override: "draining" }).pool;
 		const changed = virtualServer([realServer("10.0.0.2"), realServer("10.0.0.3")]);
-		const step = reloadPool(pool, changed, asConfigured(changed));
+		const step = reloadPool(pool, changed);
 		expect(told(step)).toEqual(["10.0.0.3 up", "10.0.0.1 down"]);
 		expect(table(step.pool)).toBe("10.0.0.2=0 10.0.0.3=1");
 	});
@@ -173,10 +173,23 @@ describe("reload", () => {
 	test("the same configuration tells nothing and changes nothing", () => {
 		const config = virtualServer([realServer("10.0.0.1"), realServer("10.0.0.2")]);
 		const pool = openPool(config, asConfigured(config)).pool;
-		const step = reloadPool(pool, config, (index) => pool.members[index]!);
+		const step = reloadPool(pool, config);
 		expect(step.notices).toEqual([]);
 		expect(step.pool).toEqual(pool);
 	});
+});
+
+test("reload: a weight from the file follows the file, one that a check has set stays", () => {
+	const config = virtualServer([
+		realServer("10.0.0.1", { weight: 3 }),
+		realServer("10.0.0.2", { weight: 3 }),
+	]);
+	const pool = stepPool(openPool(config, asConfigured(config)).pool, verdict(1, true, 9)).pool;
+	const changed = virtualServer([
+		realServer("10.0.0.1", { weight: 5 }),
+		realServer("10.0.0.2", { weight: 5 }),
+	]);
+	expect(table(reloadPool(pool, changed).pool)).toBe("10.0.0.1=5 10.0.0.2=9");
 });
 
 test("closing tells every live server and the quorum down", () => {

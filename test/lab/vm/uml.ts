@@ -44,7 +44,7 @@ export interface UmlOptions {
 	readonly limitSeconds?: number;
 	readonly environment?: Readonly<Record<string, string>>;
 	/** Put into /uml before the guest starts, by name. */
-	readonly files?: Readonly<Record<string, string>>;
+	readonly files?: Readonly<Record<string, string | Uint8Array>>;
 	/** Read from /uml after it has ended; missing ones are left out. */
 	readonly collect?: readonly string[];
 }

@@ -1,0 +1,170 @@
+/**
+ * Inside the guest: programs 1,000 services with 20 real servers each, reloads with 1 % changed, and takes the
+ * memory, for the director and for its peers in turn. Prints one JSON line.
+ *   director-bench.ts ROUNDS PROGRAM
+ * PROGRAM is the firmware's entry, as the image has it.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { IpvsClient } from "../../../../firmware/kernel/ipvs-client.ts";
+import type { IpvsServiceKey } from "../../../../firmware/wire/ipvs.ts";
+
+const rounds = Number(process.argv[2]);
+const program = process.argv[3]!;
+const SERVICES = 1_000;
+const SERVERS = 20;
+const LIMIT_MS = 60_000;
+const directory = "/tmp/director-bench";
+mkdirSync(directory, { recursive: true });
+const client = IpvsClient.open();
+
+const address = (service: number) => `10.${100 + (service >> 8)}.${service & 255}.1`;
+const key = (service: number): IpvsServiceKey => ({
+	kind: "address",
+	family: "inet",
+	protocol: "TCP",
+	address: address(service),
+	port: 80,
+});
+/** Every hundredth service has its real servers' weights changed. */
+const weightOf = (service: number, changed: boolean) => (changed && service % 100 === 99 ? 7 : 3);
+
+function configText(changed: boolean, check: string): string {
+	const lines: string[] = [];
+	for (let service = 0; service < SERVICES; service++) {
+		lines.push(
+			`virtual_server ${address(service)} 80 {`,
+			"\tdelay_loop 6",
+			"\tlb_algo wrr",
+			"\tlb_kind NAT",
+			"\tprotocol TCP",
+		);
+		for (let server = 0; server < SERVERS; server++)
+			lines.push(
+				`\treal_server 192.168.${service & 255}.${server + 1} ${8000 + (service >> 8)} {`,
+				`\t\tweight ${weightOf(service, changed)}`,
+				...(check === "" ? [] : [`\t\t${check}`]),
+				"\t}",
+			);
+		lines.push("}");
+	}
+	return `${lines.join("\n")}\n`;
+}
+
+const files = {
+	base: `${directory}/base.conf`,
+	changed: `${directory}/changed.conf`,
+	checks: `${directory}/checks.conf`,
+};
+writeFileSync(files.base, configText(false, ""));
+writeFileSync(files.changed, configText(true, ""));
+writeFileSync(
+	files.checks,
+	configText(
+		false,
+		"TCP_CHECK {\n\t\t\tconnect_timeout 3\n\t\t\tconnect_ip 127.0.0.1\n\t\t\tconnect_port 9\n\t\t}",
+	),
+);
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+	const deadline = performance.now() + LIMIT_MS;
+	while (!condition()) {
+		if (performance.now() > deadline) throw new Error(`not within ${LIMIT_MS} ms: ${what}`);
+		await Bun.sleep(10);
+	}
+}
+
+/** The last service has all its servers, with weight `weight`: everything before it is done as well. */
+const isProgrammed = (weight: number) => () => {
+	const rows = client.destinations(key(SERVICES - 1), { stats: false });
+	return rows.length === SERVERS && rows.every((row) => row.weight === weight);
+};
+
+interface Peer {
+	readonly name: string;
+	readonly command: (file: string) => string[];
+}
+const peers: readonly Peer[] = [
+	{
+		name: "drover",
+		command: (file) => [process.execPath, program, "director", "-f", file],
+	},
+	{ name: "keepalived", command: (file) => ["keepalived", "-C", "-n", "-f", file] },
+];
+
+const quiet = { stdin: "ignore", stdout: "ignore", stderr: "ignore" } as const;
+
+function start({ command }: Peer, file: string): Bun.Subprocess {
+	rmSync(`${directory}/run`, { recursive: true, force: true });
+	return Bun.spawn(command(file), {
+		...quiet,
+		env: { ...process.env, DROVER_RUN_DIR: `${directory}/run`, DROVER_LOG: `${directory}/log` },
+	});
+}
+
+async function stop(child: Bun.Subprocess): Promise<void> {
+	child.kill("SIGTERM");
+	await child.exited;
+	client.flush();
+}
+
+/** Resident memory in bytes of a process and its children, each page counted for all that share it. */
+function memoryOf(pid: number): number {
+	const status = (of: number | string) => readFileSync(`/proc/${of}/status`, "latin1");
+	let kilobytes = 0;
+	for (const name of [...new Bun.Glob("[0-9]*").scanSync({ cwd: "/proc", onlyFiles: false })])
+		try {
+			const text = status(name);
+			const field = (word: string) => Number(new RegExp(`^${word}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
+			if (Number(name) === pid || field("PPid") === pid) kilobytes += field("VmRSS");
+		} catch {
+			// It has ended meanwhile.
+		}
+	return kilobytes * 1024;
+}
+
+const samples: Record<string, number[]> = {};
+const note = (name: string, value: number) => {
+	samples[name] ??= [];
+	samples[name].push(value);
+};
+
+const saved = `${directory}/saved`;
+for (let round = 0; round < rounds; round++) {
+	for (const peer of peers) {
+		const file = `${directory}/current.conf`;
+		writeFileSync(file, readFileSync(files.base));
+		let started = performance.now();
+		const child = start(peer, file);
+		await until(`${peer.name} programs`, isProgrammed(3));
+		note(`${peer.name} program`, performance.now() - started);
+		// Until its start is over in every respect.
+		await Bun.sleep(3_000);
+		if (round === 0 && peer.name === "drover")
+			writeFileSync(saved, Bun.spawnSync(["ipvsadm", "-Sn"]).stdout.toString());
+		for (const [name, weight] of [
+			["changed", 7],
+			["base", 3],
+		] as const) {
+			writeFileSync(file, readFileSync(files[name]));
+			started = performance.now();
+			child.kill("SIGHUP");
+			await until(`${peer.name} reloads`, isProgrammed(weight));
+			note(`${peer.name} reload`, performance.now() - started);
+			await Bun.sleep(1_000);
+		}
+		await stop(child);
+	}
+	const started = performance.now();
+	const restore = Bun.spawn(["ipvsadm", "-R"], { ...quiet, stdin: Bun.file(saved) });
+	await restore.exited;
+	note("ipvsadm program", performance.now() - started);
+	client.flush();
+}
+for (const peer of peers) {
+	const child = start(peer, files.checks);
+	await until(`${peer.name} programs`, () => client.services({ stats: false }).length === SERVICES);
+	await Bun.sleep(20_000);
+	note(`${peer.name} memory`, memoryOf(child.pid));
+	await stop(child);
+}
+console.log(`samples ${JSON.stringify(samples)}`);
