@@ -259,6 +259,10 @@ pub fn get_socket_option_bytes(fd: i32, level: i32, name: i32, mut into: Uint8Ar
 #[napi]
 pub fn attach_filter(fd: i32, program: &[u8]) -> i32 {
     let instructions = program.len() / std::mem::size_of::<libc::sock_filter>();
+    // BPF_MAXINSNS
+    if instructions == 0 || instructions > 4096 {
+        return -libc::EINVAL;
+    }
     let filter = libc::sock_fprog {
         len: instructions as u16,
         filter: program.as_ptr().cast_mut().cast(),
@@ -272,6 +276,13 @@ pub fn attach_filter(fd: i32, program: &[u8]) -> i32 {
             std::mem::size_of::<libc::sock_fprog>() as u32,
         )
     })
+}
+
+/// ioctl(2) whose argument is a pointer to `argument`, which the kernel may read and write.
+#[napi]
+pub fn ioctl(fd: i32, request: u32, mut argument: Uint8Array) -> i32 {
+    let pointer = unsafe { argument.as_mut() }.as_mut_ptr();
+    result(unsafe { libc::ioctl(fd, request as libc::c_ulong, pointer) })
 }
 
 /// getsockname(2): the local `struct sockaddr` as bytes; empty on failure.
