@@ -7,8 +7,7 @@
 import { rename, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
-import { z } from "zod";
-import { type BusServer, method, serve } from "../bus/server.ts";
+import type { BusServer } from "../bus/server.ts";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
@@ -37,6 +36,9 @@ keepalived.stats into $TMPDIR or /tmp.
 const STANDBY_DELAY_MS = 500;
 /** A standby that ends at once is started again no faster than this. */
 const STANDBY_RETRY_MS = 2_000;
+/** Garbage of a start or reload, and of the election after it, is given back this long after it. */
+const TIDY_DELAYS_MS = [2_000, 8_000];
+const LOCK_DELAY_MS = 10_000;
 /** The standby looks at the heartbeat this often; an active process that hangs is killed after two looks. */
 const HEARTBEAT_PERIOD_MS = 100;
 const HANG_MIN_MICROS = 500_000;
@@ -126,7 +128,15 @@ class Process {
 		});
 	}
 
+	/** Reading a configuration leaves much behind. The real-time thread does not wait for the collection. */
+	#tidySoon(): void {
+		for (const delayMs of TIDY_DELAYS_MS) setTimeout(() => Bun.gc(true), delayMs).unref();
+		// Locked pages cannot be given back, so this comes last.
+		setTimeout(() => this.#service.lockMemory(), LOCK_DELAY_MS).unref();
+	}
+
 	async run(): Promise<number> {
+		this.#tidySoon();
 		this.#link = await attach(!this.#options.standby, {
 			onMessage: (message) => this.#onActive(message),
 			onGone: () => this.#onActiveGone(),
@@ -237,17 +247,18 @@ class Process {
 				if (pid === null && !this.#ending) this.#startStandbySoon(STANDBY_RETRY_MS);
 			},
 		});
-		const names = z.object({ instances: z.array(z.string()).nullable().default(null) });
-		this.#bus = serve("vrrp", {
-			status: method(z.object({}), () => this.#service.status()),
-			config: method(z.object({}), () => this.#service.config),
-			reload: method(z.object({}), () => this.#reload()),
-			resign: method(names, ({ instances }) => ({ instances: this.#service.command("resign", instances) })),
-			"take-over": method(names, ({ instances }) => ({
-				instances: this.#service.command("take-over", instances),
-			})),
-		});
+		void this.#openControl();
 		this.#startStandbySoon(STANDBY_DELAY_MS);
+	}
+
+	async #openControl(): Promise<void> {
+		const { openControl } = await import("./control.ts");
+		if (this.#ending) return;
+		this.#bus = openControl({
+			status: () => this.#service.status(),
+			reload: () => this.#reload(),
+			command: (kind, instances) => this.#service.command(kind, instances),
+		});
 	}
 
 	#startStandbySoon(delayMs: number): void {
@@ -273,6 +284,7 @@ class Process {
 			return { accepted: false };
 		}
 		this.#service.reload(config);
+		this.#tidySoon();
 		this.#active?.send({ kind: "reloaded" });
 		this.#log.info(`${this.#options.file} reloaded`);
 		return { accepted: true };

@@ -196,6 +196,11 @@ export class VrrpService {
 		this.#view.close();
 	}
 
+	/** No page of this process is ever waited for on a disk. */
+	lockMemory(): void {
+		if (this.#options.realTime) native.lockMemory();
+	}
+
 	/** Takes every virtual address off and does nothing more: somebody else shall have them. */
 	abandon(): void {
 		this.#removeStale();
@@ -257,9 +262,8 @@ export class VrrpService {
 	#becomeRealTime(priority: number): void {
 		if (this.#realTime.schedulerStatus < 0)
 			this.#log.warn("no real-time priority: adverts may be late on a busy box");
-		const status = native.setScheduler(SCHED_FIFO, Math.max(1, priority));
+		native.setScheduler(SCHED_FIFO, Math.max(1, priority));
 		setPollerScheduler(SCHED_FIFO, Math.min(99, priority + 1));
-		if (status === 0) native.lockMemory();
 	}
 
 	#watchProcesses(recent: RecentProcesses): { close(): void } | null {

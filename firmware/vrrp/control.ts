@@ -1,0 +1,24 @@
+/** What `drover vrrp` answers on its socket. Loaded when the process begins to serve: a standby needs none of it. */
+import { z } from "zod";
+import { type BusServer, method, serve } from "../bus/server.ts";
+import type { VrrpStatus } from "../status/vrrp.ts";
+
+export interface Controlled {
+	status(): VrrpStatus;
+	reload(): { readonly accepted: boolean };
+	/** Returns how many instances it concerned; null is all. */
+	command(kind: "resign" | "take-over", instances: readonly string[] | null): number;
+}
+
+const instances = z.object({ instances: z.array(z.string()).nullable().default(null) });
+
+export function openControl(service: Controlled): BusServer {
+	return serve("vrrp", {
+		status: method(z.object({}), () => service.status()),
+		reload: method(z.object({}), () => service.reload()),
+		resign: method(instances, (input) => ({ instances: service.command("resign", input.instances) })),
+		"take-over": method(instances, (input) => ({
+			instances: service.command("take-over", input.instances),
+		})),
+	});
+}
