@@ -190,10 +190,10 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const reason = `${checkName(check.config)}: ${result.transition?.reason ?? result.check.detail}`;
 			if (result.transition !== undefined)
 				log[result.transition.up ? "info" : "warn"](
-					{ up: result.transition.up, servers: check.serves.size },
+					{ up: result.transition.up, servers: check.serves.length },
 					reason,
 				);
-			for (const server of check.serves as Set<Server>) {
+			for (const server of check.serves as Server[]) {
 				const change = judge(server, result.check.up, reason);
 				if (result.transition !== undefined) tell({ kind: "check", ...change });
 			}
@@ -206,8 +206,8 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			environment.tlsClient = config.tlsClient;
 			environment.trackFiles = config.trackFiles;
 			const before = new Map(running.map((check) => [identityOf(check.config, config.trackFiles), check]));
-			for (const check of running) check.serves.clear();
-			const wanted = new Map<string, RunningCheck>();
+			for (const check of running) check.serves = [];
+			const wanted = new Map<number, RunningCheck>();
 			const fresh: RunningCheck[] = [];
 			const freshPaths: WatchedPath[] = [];
 			const keptPaths = new Set<WatchedPath>();
@@ -240,7 +240,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 						checksUp: false,
 						wasDown: false,
 					};
-					for (const check of checks) check.serves.add(server);
+					for (const check of checks) check.serves.push(server);
 					server.checksUp = server.checks.every(({ state }) => state.up);
 					const old = pools.get(key)?.servers.get(serverKey);
 					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
@@ -254,7 +254,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				for (const { path } of pool.servers.values())
 					if (path !== null && !keptPaths.has(path)) paths.stop(path);
 			pools = nextPools;
-			for (const check of running) if (check.serves.size === 0) scheduler.stop(check);
+			for (const check of running) if (check.serves.length === 0) scheduler.stop(check);
 			running = [...wanted.values()];
 			for (const check of running) check.suspended = allSuspended(check);
 			scheduler.start(fresh);
@@ -351,7 +351,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 
 	/** A check that serves several virtual servers rests only when all of them do. */
 	function allSuspended(check: RunningCheck): boolean {
-		for (const server of check.serves as Set<Server>)
+		for (const server of check.serves as Server[])
 			if (pools.get(server.virtualServer)?.suspended !== true) return false;
 		return true;
 	}
@@ -365,11 +365,15 @@ function virtualAddressesOf(virtualServers: readonly VirtualServerConfig[]): Set
 	return addresses;
 }
 
-/** `checkKey`, with what it refers to by name. */
-function identityOf(check: RunningCheck["config"], trackFiles: readonly TrackFileConfig[]): string {
+/**
+ * `checkKey`, with what it refers to by name, as a number of 53 bits: a text for each of tens of thousands of checks
+ * would cost more memory than the checks. (Two of 100,000 meet by chance once in a million configurations.)
+ */
+function identityOf(check: RunningCheck["config"], trackFiles: readonly TrackFileConfig[]): number {
 	const key = checkKey(check);
-	if (check.kind !== "FILE_CHECK") return key;
-	return `${key} ${trackFiles.find(({ name }) => name === check.trackFile)?.path ?? ""}`;
+	const file =
+		check.kind === "FILE_CHECK" ? trackFiles.find(({ name }) => name === check.trackFile)?.path : undefined;
+	return Number(Bun.hash(file === undefined ? key : `${key} ${file}`) & 0x1f_ffff_ffff_ffffn);
 }
 
 function verdictFrom(server: Server, reason = "no check has failed"): Verdict {

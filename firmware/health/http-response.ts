@@ -28,6 +28,12 @@ type State =
 	| { readonly kind: "trailer" }
 	| { readonly kind: "done" };
 
+const headState: State = { kind: "head" };
+const doneState: State = { kind: "done" };
+const statusLine = /^HTTP\/\d+(?:\.\d+)?[ \t]+(\d{3})(?!\d)/;
+const contentLengthField = /\ncontent-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r?\n/i;
+const chunkedField = /\ntransfer-encoding[ \t]*:[^\n]*\bchunked[ \t]*\r?\n/i;
+
 export class ResponseError extends Error {}
 
 export class HttpResponseReader {
@@ -38,7 +44,7 @@ export class HttpResponseReader {
 	chunked = false;
 	/** Body bytes on the wire so far. */
 	bodyBytes = 0;
-	#state: State = { kind: "head" };
+	#state: State = headState;
 	#head = "";
 	#line = "";
 	readonly #sink: ResponseSink;
@@ -97,15 +103,15 @@ export class HttpResponseReader {
 	}
 
 	#parseHead(head: string): void {
-		const match = /^HTTP\/\d+(?:\.\d+)?[ \t]+(\d{3})(?!\d)/.exec(head);
+		const match = statusLine.exec(head);
 		if (match === null) throw new ResponseError(`no HTTP status line: ${quote(head)}`);
 		this.status = Number(match[1]);
-		const length = /\ncontent-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r?\n/i.exec(head);
+		const length = contentLengthField.exec(head);
 		this.contentLength = length === null ? null : Number(length[1]);
-		this.chunked = /\ntransfer-encoding[ \t]*:[^\n]*\bchunked[ \t]*\r?\n/i.test(head);
-		if (this.#bodyless || this.status === 204 || this.status === 304) this.#state = { kind: "done" };
+		this.chunked = chunkedField.test(head);
+		if (this.#bodyless || this.status === 204 || this.status === 304) this.#state = doneState;
 		else if (this.chunked) this.#state = { kind: "chunk-size" };
-		else if (this.contentLength === 0) this.#state = { kind: "done" };
+		else if (this.contentLength === 0) this.#state = doneState;
 		else if (this.contentLength !== null) this.#state = { kind: "length", left: this.contentLength };
 		else this.#state = { kind: "until-close" };
 	}
@@ -120,8 +126,7 @@ export class HttpResponseReader {
 				this.#count(part);
 				this.#sink.body(part);
 				state.left -= part.length;
-				if (state.left === 0)
-					this.#state = state.kind === "length" ? { kind: "done" } : { kind: "chunk-end" };
+				if (state.left === 0) this.#state = state.kind === "length" ? doneState : { kind: "chunk-end" };
 				return part.length;
 			}
 			case "until-close":
@@ -152,7 +157,7 @@ export class HttpResponseReader {
 			if (line !== "") throw new ResponseError("a chunk does not end where it says");
 			this.#state = { kind: "chunk-size" };
 		} else if (kind === "trailer") {
-			if (line === "") this.#state = { kind: "done" };
+			if (line === "") this.#state = doneState;
 		} else {
 			const size = /^([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?$/.exec(line);
 			if (size === null) throw new ResponseError(`no chunk size: ${quote(line)}`);

@@ -6,7 +6,7 @@
 import { CryptoHasher } from "bun";
 import type { CheckTarget, UrlCheck } from "../config/model.ts";
 import { type Checker, type CheckOf, failed, type Outcome, passed, postponed } from "./checker.ts";
-import { HttpResponseReader, ResponseError } from "./http-response.ts";
+import { HttpResponseReader, ResponseError, type ResponseSink } from "./http-response.ts";
 import { compilePcre, PatternError, searchBody } from "./pcre.ts";
 import { type Stream, type StreamOwner, TcpStream } from "./stream.ts";
 
@@ -68,19 +68,14 @@ export function probeHttp(
 	const url = check.urls[urlIndex];
 	if (url === undefined) throw new RangeError(`the check has no URL ${urlIndex}`);
 	const { request, regex } = prepare(check, url);
-	const probe = new HttpProbe(check, url, regex, done);
-	probe.stream = open({
-		connected: () => probe.stream?.write(request),
-		received: (bytes) => probe.received(bytes),
-		ended: () => probe.ended(),
-		failed: (detail) => probe.finish(failed(probe.named(detail))),
-		postponed: (detail) => probe.finish(postponed(detail)),
-	});
+	const probe = new HttpProbe(check, url, request, regex, done);
+	probe.stream = open(probe);
 	return () => probe.stream?.close();
 }
 
-class HttpProbe {
+class HttpProbe implements StreamOwner, ResponseSink {
 	stream: Stream | null = null;
+	readonly #request: Uint8Array;
 	readonly #check: HttpCheck;
 	readonly #url: UrlCheck;
 	readonly #regex: RegExp | string | null;
@@ -89,33 +84,44 @@ class HttpProbe {
 	/** Of the body as it came, and without its chunk framing. */
 	readonly #rawDigest: CryptoHasher | null;
 	readonly #bodyDigest: CryptoHasher | null;
-	readonly #parts: Uint8Array[] = [];
+	#parts: Uint8Array[] | null = null;
 	#keptBytes = 0;
 
 	constructor(
 		check: HttpCheck,
 		url: UrlCheck,
+		request: Uint8Array,
 		regex: RegExp | string | null,
 		done: (outcome: Outcome) => void,
 	) {
+		this.#request = request;
 		this.#check = check;
 		this.#url = url;
 		this.#regex = regex;
 		this.#done = done;
 		this.#rawDigest = url.digest === null ? null : new CryptoHasher("md5");
 		this.#bodyDigest = url.digest === null ? null : new CryptoHasher("md5");
-		this.#reader = new HttpResponseReader({
-			raw: (bytes) => this.#rawDigest?.update(bytes),
-			body: (bytes) => this.#body(bytes),
-		});
+		this.#reader = new HttpResponseReader(this);
+	}
+
+	connected(): void {
+		this.stream?.write(this.#request);
+	}
+
+	failed(detail: string): void {
+		this.#finish(failed(this.#named(detail)));
+	}
+
+	postponed(detail: string): void {
+		this.#finish(postponed(detail));
 	}
 
 	/** With several URLs, says which. */
-	named(detail: string): string {
+	#named(detail: string): string {
 		return this.#check.urls.length > 1 ? `${this.#url.path}: ${detail}` : detail;
 	}
 
-	finish(outcome: Outcome): void {
+	#finish(outcome: Outcome): void {
 		this.stream?.close();
 		this.#done(outcome);
 	}
@@ -125,7 +131,7 @@ class HttpProbe {
 			this.#reader.push(bytes);
 		} catch (error) {
 			if (!(error instanceof ResponseError)) throw error;
-			this.finish(failed(this.named(error.message)));
+			this.#finish(failed(this.#named(error.message)));
 			return;
 		}
 		// keepalived waits for the server to close; a whole answer is an answer.
@@ -134,20 +140,25 @@ class HttpProbe {
 
 	ended(): void {
 		if (this.#reader.headRead) this.#judge();
-		else this.finish(failed(this.named("closed without an answer")));
+		else this.#finish(failed(this.#named("closed without an answer")));
 	}
 
-	#body(bytes: Uint8Array): void {
+	raw(bytes: Uint8Array): void {
+		this.#rawDigest?.update(bytes);
+	}
+
+	body(bytes: Uint8Array): void {
 		this.#bodyDigest?.update(bytes);
 		if (this.#regex === null || this.#keptBytes >= SEARCH_LIMIT_BYTES) return;
 		const part = bytes.slice(0, SEARCH_LIMIT_BYTES - this.#keptBytes);
+		this.#parts ??= [];
 		this.#parts.push(part);
 		this.#keptBytes += part.length;
 	}
 
 	#judge(): void {
 		const wrong = this.#fault();
-		this.finish(wrong === null ? passedWith(this.#reader.status) : failed(this.named(wrong)));
+		this.#finish(wrong === null ? passedWith(this.#reader.status) : failed(this.#named(wrong)));
 	}
 
 	#fault(): string | null {
@@ -162,7 +173,7 @@ class HttpProbe {
 		}
 		if (regex === null || this.#regex === null) return null;
 		if (typeof this.#regex === "string") return `regex "${regex.pattern}": ${this.#regex}`;
-		const found = searchBody(this.#regex, Buffer.concat(this.#parts), regex);
+		const found = searchBody(this.#regex, Buffer.concat(this.#parts ?? []), regex);
 		if (found === !regex.noMatch) return null;
 		return regex.noMatch ? `regex "${regex.pattern}" is there` : `regex "${regex.pattern}" is not there`;
 	}

@@ -8,7 +8,7 @@ import { watchFile } from "./file.ts";
 import type { BfdSessions } from "./health.ts";
 import { isProbed, startProbe } from "./kinds.ts";
 import { type Check, type CheckEvent, newCheck, rulesOf, type StepResult, step } from "./verdict.ts";
-import type { WheelTimer } from "./wheel.ts";
+import { WheelTimer } from "./wheel.ts";
 
 /** Probes with a socket in flight; the rest wait their turn. */
 export const CONCURRENT_PROBES_LIMIT = 8_192;
@@ -17,20 +17,34 @@ export const CONCURRENT_CHILDREN_LIMIT = 256;
 /** Checks that begin together begin at most at this rate. */
 export const FIRST_PROBES_PER_SECOND = 10_000;
 
-/** One check that runs, for however many real servers. */
-export interface RunningCheck {
+/** One check that runs, for however many real servers; its own timer. */
+export class RunningCheck extends WheelTimer {
 	readonly config: CheckConfig;
+	readonly #scheduler: Scheduler;
 	state: Check;
 	/** The owner's: whom this check serves. */
-	readonly serves: Set<unknown>;
-	readonly timer: WheelTimer;
+	serves: unknown[] = [];
 	/** Ends the probe in flight, or the watching. */
-	cancel: (() => void) | null;
-	startedAtMs: number;
-	phase: number;
-	suspended: boolean;
-	waiting: boolean;
-	closed: boolean;
+	cancel: (() => void) | null = null;
+	startedAtMs = 0;
+	phase = 0;
+	suspended = false;
+	waiting = false;
+	closed = false;
+
+	constructor(config: CheckConfig, scheduler: Scheduler) {
+		super();
+		this.config = config;
+		this.#scheduler = scheduler;
+		this.state = newCheck(rulesOf(config));
+	}
+
+	override fire(): void {
+		this.#scheduler.launch(this);
+	}
+
+	/** What a probe of this check reports to. */
+	readonly answered = (outcome: Outcome): void => this.#scheduler.probeEnded(this, outcome);
 }
 
 export interface SchedulerOptions {
@@ -89,19 +103,7 @@ export class Scheduler {
 
 	/** A check that does not run yet; `start` it. */
 	create(config: CheckConfig): RunningCheck {
-		const check: RunningCheck = {
-			config,
-			state: newCheck(rulesOf(config)),
-			serves: new Set(),
-			timer: this.#options.environment.wheel.timer(() => this.#launch(check)),
-			cancel: null,
-			startedAtMs: 0,
-			phase: 0,
-			suspended: false,
-			waiting: false,
-			closed: false,
-		};
-		return check;
+		return new RunningCheck(config, this);
 	}
 
 	/** Starts checks that begin together, evenly spread. */
@@ -140,11 +142,11 @@ export class Scheduler {
 	soon(check: RunningCheck): void {
 		if (check.closed || check.suspended || check.cancel !== null || check.waiting || !isProbed(check.config))
 			return;
-		this.#options.environment.wheel.set(check.timer, 0);
+		this.#options.environment.wheel.set(check, 0);
 	}
 
 	#rest(check: RunningCheck): void {
-		this.#options.environment.wheel.cancel(check.timer);
+		this.#options.environment.wheel.cancel(check);
 		check.waiting = false;
 		if (check.cancel === null) return;
 		const { cancel } = check;
@@ -157,7 +159,8 @@ export class Scheduler {
 		return check.config.kind === "MISC_CHECK" ? this.#children : this.#probes;
 	}
 
-	#launch(check: RunningCheck): void {
+	/** Its time has come. */
+	launch(check: RunningCheck): void {
 		const { config } = check;
 		if (check.closed || check.suspended || !isProbed(config)) return;
 		const lane = this.#laneOf(check);
@@ -168,18 +171,21 @@ export class Scheduler {
 		const { environment } = this.#options;
 		lane.inFlight++;
 		check.startedAtMs = environment.nowMs();
-		check.cancel = startProbe(config, check.state.url, environment, (outcome) => {
-			check.cancel = null;
-			this.#freed(lane);
-			if (!check.closed) this.#answered(check, outcome);
-		});
+		check.cancel = startProbe(config, check.state.url, environment, check.answered);
+	}
+
+	/** The probe in flight is over. */
+	probeEnded(check: RunningCheck, outcome: Outcome): void {
+		check.cancel = null;
+		this.#freed(this.#laneOf(check));
+		if (!check.closed) this.#answered(check, outcome);
 	}
 
 	#freed(lane: Lane): void {
 		lane.inFlight--;
 		const next = lane.next();
 		// Not from within the one that ended: a run of immediate answers must not nest.
-		if (next !== null) this.#options.environment.wheel.set(next.timer, 0);
+		if (next !== null) this.#options.environment.wheel.set(next, 0);
 	}
 
 	#answered(check: RunningCheck, outcome: Outcome): void {
@@ -216,7 +222,7 @@ export class Scheduler {
 		check.state = result.check;
 		for (const action of result.actions)
 			if (action.kind === "log") this.#options.log(check, action.level, action.text);
-			else if (!check.suspended) this.#options.environment.wheel.set(check.timer, action.atMs);
+			else if (!check.suspended) this.#options.environment.wheel.set(check, action.atMs);
 		if (result.transition !== undefined || result.effectChanged === true || before.answers === 0)
 			this.#options.changed(check, result);
 	}

@@ -35,17 +35,16 @@ const lingerZero = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 /** <linux/tcp.h> */
 const TCP_QUICKACK = 12;
 
-/** sockaddr bytes by "address port scope": a check asks for the same ones for ever. */
-const addressCache = new Map<string, Uint8Array>();
-const ADDRESS_CACHE_LIMIT = 65_536;
+/** A target's sockaddr bytes: it asks for the same ones for ever. */
+const targetAddresses = new WeakMap<CheckTarget, Uint8Array>();
 
-function cachedAddress(address: string, port: number, scopeId: number): Uint8Array {
-	const key = `${address} ${port} ${scopeId}`;
-	let bytes = addressCache.get(key);
+function addressOf(target: CheckTarget): Uint8Array {
+	let bytes = targetAddresses.get(target);
 	if (bytes === undefined) {
-		bytes = internetAddress(address, port, scopeId);
-		if (addressCache.size >= ADDRESS_CACHE_LIMIT) addressCache.clear();
-		addressCache.set(key, bytes);
+		const scopeId = scopeOf(target, target.address);
+		bytes = internetAddress(target.address, target.port, scopeId);
+		// An interface that is made anew has another index.
+		if (scopeId === 0) targetAddresses.set(target, bytes);
 	}
 	return bytes;
 }
@@ -77,7 +76,7 @@ function boundSocket(target: CheckTarget, kind: number, protocol: number): { fd:
 		native.setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, one);
 		const any = target.family === "inet" ? "0.0.0.0" : "::";
 		const address = target.bindAddress ?? any;
-		const status = native.bind(fd, cachedAddress(address, target.bindPort ?? 0, scopeOf(target, address)));
+		const status = native.bind(fd, internetAddress(address, target.bindPort ?? 0, scopeOf(target, address)));
 		if (status < 0)
 			return give(`bindto ${address}${target.bindPort === null ? "" : ` port ${target.bindPort}`}`, status);
 	}
@@ -105,7 +104,7 @@ export function openStream(target: CheckTarget, silent: boolean): Opened {
 		native.setSocketOption(fd, SOL_SOCKET, SO_LINGER, lingerZero);
 	}
 	if (silent) native.setSocketOption(fd, IPPROTO_TCP, TCP_QUICKACK, zero);
-	return connected(fd, target, target.port);
+	return connected(fd, addressOf(target));
 }
 
 /**
@@ -139,7 +138,11 @@ function isPlain(target: CheckTarget): boolean {
 export function openDatagram(target: CheckTarget, kind: number, protocol: number, port: number): Opened {
 	const { fd, detail } = boundSocket(target, kind, protocol);
 	if (fd < 0) return { kind: "local", detail };
-	return connected(fd, target, port);
+	const address =
+		port === target.port
+			? addressOf(target)
+			: internetAddress(target.address, port, scopeOf(target, target.address));
+	return connected(fd, address);
 }
 
 /**
@@ -147,18 +150,15 @@ export function openDatagram(target: CheckTarget, kind: number, protocol: number
  * 0 established, -EALREADY still waiting, else the -errno with which it failed.
  */
 export function connectProgress(fd: number, target: CheckTarget): number {
-	const status = native.connect(
-		fd,
-		cachedAddress(target.address, target.port, scopeOf(target, target.address)),
-	);
+	const status = native.connect(fd, addressOf(target));
 	return status === -EISCONN ? 0 : status;
 }
 
 export const EALREADY = 114;
 const EISCONN = 106;
 
-function connected(fd: number, target: CheckTarget, port: number): Opened {
-	const status = native.connect(fd, cachedAddress(target.address, port, scopeOf(target, target.address)));
+function connected(fd: number, address: Uint8Array): Opened {
+	const status = native.connect(fd, address);
 	if (status >= 0 || status === -EINPROGRESS) return { kind: "open", fd };
 	native.close(fd);
 	// No port left, or no memory: that says nothing about the server.

@@ -10,7 +10,7 @@ import { hasFailed, type Watch, watchReadable, watchWritable } from "../kernel/w
 import type { ProbeEnvironment } from "./checker.ts";
 import { reasonOf, timeoutReason } from "./reason.ts";
 import { connectProgress, EALREADY, openStream, releaseStream } from "./socket.ts";
-import type { WheelTimer } from "./wheel.ts";
+import { WheelTimer } from "./wheel.ts";
 
 /**
  * A server that sends a byte now and then never misses a read's deadline: the whole probe
@@ -55,11 +55,10 @@ type Phase =
  * Most servers answer within a tick: looking then, together with all others of the tick, costs a fraction
  * of being woken for each. Only what takes longer is watched.
  */
-export class TcpStream implements Stream {
+export class TcpStream extends WheelTimer implements Stream {
 	readonly #target: CheckTarget;
 	readonly #owner: StreamOwner;
 	readonly #environment: ProbeEnvironment;
-	readonly #timer: WheelTimer;
 	#phase: Phase = "connect-look";
 	#fd = -1;
 	#established = false;
@@ -71,17 +70,17 @@ export class TcpStream implements Stream {
 
 	/** `silent` as in `openStream`: for protocols in which the client speaks first. */
 	constructor(target: CheckTarget, silent: boolean, environment: ProbeEnvironment, owner: StreamOwner) {
+		super();
 		this.#target = target;
 		this.#owner = owner;
 		this.#environment = environment;
-		this.#timer = environment.wheel.timer(() => this.#tick());
 		const now = environment.nowMs();
 		this.#stepBy = now + target.connectTimeoutMs;
 		this.#endBy = now + Math.max(WHOLE_PROBE_LEAST_MS, WHOLE_PROBE_TIMEOUTS * target.connectTimeoutMs);
 		const opened = openStream(target, silent);
 		if (opened.kind === "open") {
 			this.#fd = opened.fd;
-			environment.wheel.set(this.#timer, 0);
+			environment.wheel.set(this, 0);
 			return;
 		}
 		// Not before the constructor has returned.
@@ -110,7 +109,7 @@ export class TcpStream implements Stream {
 	}
 
 	close(): void {
-		this.#environment.wheel.cancel(this.#timer);
+		this.#environment.wheel.cancel(this);
 		this.#watch?.close();
 		this.#watch = null;
 		if (this.#fd >= 0) releaseStream(this.#fd, this.#target, this.#established);
@@ -118,7 +117,7 @@ export class TcpStream implements Stream {
 		this.#phase = "closed";
 	}
 
-	#tick(): void {
+	override fire(): void {
 		switch (this.#phase) {
 			case "connect-look": {
 				const status = connectProgress(this.#fd, this.#target);
@@ -162,7 +161,7 @@ export class TcpStream implements Stream {
 				this.#watch = watchReadable(this.#fd, () => this.#readable());
 				break;
 		}
-		this.#environment.wheel.set(this.#timer, Math.min(this.#stepBy, this.#endBy));
+		this.#environment.wheel.set(this, Math.min(this.#stepBy, this.#endBy));
 	}
 
 	#connectEnded(status: number): void {
@@ -174,7 +173,7 @@ export class TcpStream implements Stream {
 		this.#stepBy = this.#environment.nowMs() + this.#target.connectTimeoutMs;
 		this.#phase = "read-look";
 		this.#owner.connected();
-		if (this.#phase === "read-look") this.#environment.wheel.set(this.#timer, 0);
+		if (this.#phase === "read-look") this.#environment.wheel.set(this, 0);
 	}
 
 	/** Reads what is there; false when the stream has come to its end. */
@@ -187,15 +186,14 @@ export class TcpStream implements Stream {
 				return false;
 			}
 			if (length === 0) {
-				this.#environment.wheel.cancel(this.#timer);
+				this.#environment.wheel.cancel(this);
 				this.#watch?.close();
 				this.#watch = null;
 				this.#owner.ended();
 				return false;
 			}
 			this.#stepBy = this.#environment.nowMs() + this.#target.connectTimeoutMs;
-			if (this.#phase === "watching")
-				this.#environment.wheel.set(this.#timer, Math.min(this.#stepBy, this.#endBy));
+			if (this.#phase === "watching") this.#environment.wheel.set(this, Math.min(this.#stepBy, this.#endBy));
 			this.#owner.received(readBuffer.subarray(0, length));
 			// A short read has emptied the buffer: the next readiness tells of more, or of the end.
 			if (length < readBuffer.length) break;

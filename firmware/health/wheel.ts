@@ -9,12 +9,24 @@ export const TICK_MS = 8;
 /** One turn is SLOTS × TICK_MS = 8.192 s; a later timer is passed over once a turn. */
 const SLOTS = 1024;
 
-export interface WheelTimer {
-	readonly fire: () => void;
-	tick: number;
-	next: WheelTimer | null;
-	previous: WheelTimer | null;
-	set: boolean;
+/** Set on a wheel it calls `fire` once. What is timed may be its own timer (extend this): one object less for each. */
+export abstract class WheelTimer {
+	tick = 0;
+	next: WheelTimer | null = null;
+	previous: WheelTimer | null = null;
+	set = false;
+	abstract fire(): void;
+}
+
+class CallbackTimer extends WheelTimer {
+	readonly #callback: () => void;
+	constructor(callback: () => void) {
+		super();
+		this.#callback = callback;
+	}
+	override fire(): void {
+		this.#callback();
+	}
 }
 
 export interface WheelDriver {
@@ -45,7 +57,7 @@ export class Wheel {
 	}
 
 	timer(fire: () => void): WheelTimer {
-		return { fire, tick: 0, next: null, previous: null, set: false };
+		return new CallbackTimer(fire);
 	}
 
 	/** Sets (or moves) `timer` to fire at `atMs`, or on the next tick when that is past. */

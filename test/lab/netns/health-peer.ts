@@ -9,6 +9,7 @@ export class KeepalivedCheckers {
 	/** "RS [10.8.0.2]:tcp:80 …" → whether its last line said UP. */
 	readonly verdicts = new Map<string, boolean>();
 	readonly #child;
+	readonly #log: string;
 
 	/** `config` is a keepalived.conf without global_defs. */
 	constructor(namespace: Namespace, config: string) {
@@ -29,13 +30,21 @@ export class KeepalivedCheckers {
 		Bun.spawnSync(["mkfifo", fifo]);
 		const reader = namespace.spawn(["cat", fifo]);
 		void this.#read(reader.stdout as ReadableStream<Uint8Array>);
+		const options = [
+			...["--check", "--dont-fork", "--log-console", "--log-detail", "--no-syslog", "--use-file", file],
+			...["--pid", join(this.folder, "pid"), "--checkers_pid", join(this.folder, "checkers-pid")],
+		];
+		this.#log = join(this.folder, "log");
+		writeFileSync(this.#log, "");
 		this.#child = namespace.spawn(
-			[
-				...["keepalived", "--check", "--dont-fork", "--log-console", "--log-detail", "--use-file", file],
-				...["--pid", join(this.folder, "pid"), "--checkers_pid", join(this.folder, "checkers-pid")],
-			],
+			["sh", "-c", `exec keepalived "$@" >${this.#log} 2>&1`, "keepalived", ...options],
 			{ env: { ...process.env, LD_PRELOAD: library }, stderr: "ignore", stdout: "ignore" },
 		);
+	}
+
+	/** How many times it has put a real server into the table: all its words, where the FIFO may lose some. */
+	additions(): number {
+		return readFileSync(this.#log, "latin1").split("Adding service ").length - 1;
 	}
 
 	/** Of the process that runs the checks. */
