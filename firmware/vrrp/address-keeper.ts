@@ -54,6 +54,11 @@ export class AddressKeeper {
 		return this.#held.get(key) ?? [];
 	}
 
+	/** Everything held, for whomever. */
+	get all(): readonly HeldAddress[] {
+		return [...this.#held.values()].flat();
+	}
+
 	/** The addresses of a router as the kernel shall have them; those whose interface is missing are left out. */
 	wanted(key: string, instance: VrrpInstanceConfig, virtualInterface: string | null): HeldAddress[] {
 		return [...instance.virtualAddresses, ...instance.excludedAddresses].flatMap((config) => {
@@ -103,8 +108,7 @@ export class AddressKeeper {
 
 	/** Looks at everything held, as after lost messages or when a link came back. */
 	verify(): void {
-		for (const held of [...this.#held.values()].flat())
-			if (!this.#view.has(held.kernel)) this.#repair(held, "somebody");
+		for (const held of this.all) if (!this.#view.has(held.kernel)) this.#repair(held, "somebody");
 	}
 
 	close(): void {

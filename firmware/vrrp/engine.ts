@@ -78,6 +78,7 @@ export type EngineEvent =
 			readonly lastAtMicros: number;
 	  }
 	| { readonly kind: "sent"; readonly key: string; readonly count: number }
+	| { readonly kind: "claimed"; readonly key: string; readonly address: string; readonly mac: string }
 	| { readonly kind: "overdue"; readonly key: string; readonly gapMicros: number }
 	/** Some wake-up time has come. */
 	| { readonly kind: "timer" }
@@ -245,6 +246,9 @@ export function step(engine: Engine, event: EngineEvent, atMicros: number): Engi
 			break;
 		case "sent":
 			run.apply(event.key, { kind: "sent", count: event.count });
+			break;
+		case "claimed":
+			run.apply(event.key, { kind: "claimed", address: event.address, mac: event.mac });
 			break;
 		case "overdue":
 			run.apply(event.key, { kind: "overdue", gapMicros: event.gapMicros });

@@ -23,7 +23,7 @@ export class RouteKeeper {
 	}
 
 	/** keepalived adds all of them again at every reload, so that drift is repaired. */
-	hold(key: string, instance: VrrpInstanceConfig): void {
+	hold(key: string, instance: Pick<VrrpInstanceConfig, "virtualRoutes" | "virtualRules">): void {
 		if (instance.virtualRoutes.length + instance.virtualRules.length === 0) {
 			this.release(key);
 			return;

@@ -119,6 +119,8 @@ export interface Router {
 	readonly lowerPriorityBurstAtMicros: number | null;
 	/** No burst on account of a refused packet before then. */
 	readonly conflictBurstNotBeforeMicros: number;
+	/** No announcement on account of another's claim before then. */
+	readonly claimDefenceNotBeforeMicros: number;
 	readonly conflict: Conflict | null;
 	/** Oddities already logged; emptied when the master or the state changes. */
 	readonly logged: readonly string[];
@@ -148,6 +150,8 @@ export type RouterEvent =
 	| { readonly kind: "overdue"; readonly gapMicros: number }
 	/** The reflexes sent this many. */
 	| { readonly kind: "sent"; readonly count: number }
+	/** Somebody else's ARP or neighbour advertisement has one of our addresses. */
+	| { readonly kind: "claimed"; readonly address: string; readonly mac: string }
 	| { readonly kind: "group-master"; readonly by: string }
 	| { readonly kind: "group-backup"; readonly by: string }
 	| { readonly kind: "resign"; readonly reason: string }
@@ -201,6 +205,8 @@ export interface Standing {
 const CONFLICT_SHOWN_INTERVALS = 5;
 /** Least time between two announcement bursts that refused packets provoke. */
 const CONFLICT_BURST_GAP_MICROS = 1_000_000;
+/** RFC 5227 §1.1: DEFEND_INTERVAL. */
+const CLAIM_DEFENCE_GAP_MICROS = 10_000_000;
 /** Different oddities remembered as logged. */
 const LOGGED_LIMIT = 16;
 
@@ -226,6 +232,7 @@ export function newRouter(config: VrrpInstanceConfig, atMicros: number): Router 
 		refreshAtMicros: null,
 		lowerPriorityBurstAtMicros: null,
 		conflictBurstNotBeforeMicros: 0,
+		claimDefenceNotBeforeMicros: 0,
 		conflict: null,
 		logged: [],
 		memory: emptyMemory,
@@ -311,6 +318,8 @@ export function step(router: Router, event: RouterEvent, atMicros: number): Step
 			return { router: count(router, "advertisementsSent", event.count), actions: [] };
 		case "overdue":
 			return onOverdue(router, event.gapMicros, atMicros);
+		case "claimed":
+			return onClaimed(router, event.address, event.mac, atMicros);
 		case "group-master":
 			if (router.state !== "BACKUP") return { router, actions: [] };
 			return becomeMaster(router, `sync group follows ${event.by}`, atMicros);
@@ -732,6 +741,21 @@ function onRefused(router: Router, verdict: Extract<Verdict, { kind: "refused" }
 		const rounds = Math.max(1, router.config.garp.lowerPriorityRepeat);
 		actions.push({ kind: "announce", rounds, reason: `a second master at ${source}` });
 		next = { ...next, conflictBurstNotBeforeMicros: atMicros + CONFLICT_BURST_GAP_MICROS };
+	}
+	return { router: next, actions };
+}
+
+/** RFC 5227 §2.4 (c): whoever must keep its address defends it, but not faster than every ten seconds. */
+function onClaimed(router: Router, address: string, mac: string, atMicros: number): Step {
+	if (router.state !== "MASTER") return { router, actions: [] };
+	const actions: Action[] = [];
+	const detail = `${mac} claims ${address}`;
+	let next = logOnce(router, actions, detail);
+	// An advert says more than an ARP: it keeps its place.
+	if (next.conflict === null) next = withConflict(next, mac, detail, atMicros);
+	if (atMicros >= next.claimDefenceNotBeforeMicros) {
+		actions.push({ kind: "announce", rounds: 1, reason: detail });
+		next = { ...next, claimDefenceNotBeforeMicros: atMicros + CLAIM_DEFENCE_GAP_MICROS };
 	}
 	return { router: next, actions };
 }

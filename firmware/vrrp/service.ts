@@ -7,12 +7,14 @@ import { SCHED_FIFO } from "../kernel/constants.ts";
 import { native } from "../kernel/native.ts";
 import { RecentProcesses, watchProcesses } from "../kernel/process-events.ts";
 import { monotonicMicros, RealTime } from "../kernel/realtime.ts";
+import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
 import type { Log } from "../status/log.ts";
 import type { VrrpEvent, VrrpInstanceStatus, VrrpStateName, VrrpStatus } from "../status/vrrp.ts";
 import { AddressKeeper, type HeldAddress, type LogLine } from "./address-keeper.ts";
 import { adopt, type Saved } from "./adoption.ts";
 import { type Announcement, Announcer } from "./announcer.ts";
+import { ClaimWatch } from "./claim-watch.ts";
 import {
 	type Engine,
 	type EngineAction,
@@ -38,6 +40,8 @@ const LEASE_MIN_MICROS = 1_000_000;
 const LEASE_MAX_MICROS = 10_000_000;
 /** SCHED_FIFO priorities: the real-time thread strictly above the poller, the poller above JavaScript. */
 const DEFAULT_PRIORITY = 10;
+const CLAIM_WATCH_DELAY_MS = 50;
+const CLAIM_JUDGED_AFTER_MS = 50;
 /** setTimeout counts in 32 bits. */
 const TIMER_LIMIT_MS = 2 ** 31 - 1;
 /** Keys of addresses that belong to no router. */
@@ -73,6 +77,9 @@ export class VrrpService {
 	readonly #routes: RouteKeeper;
 	readonly #virtualMacs: VirtualMacs;
 	readonly #trackers: Trackers;
+	readonly #claims: ClaimWatch;
+	readonly #sysctls = new SysctlChanges();
+	#claimsDue = false;
 	#notifier: Notifier | null = null;
 	readonly #line: LogLine;
 	readonly #processWatch: { close(): void } | null;
@@ -120,6 +127,9 @@ export class VrrpService {
 		);
 		this.#routes = new RouteKeeper(this.#view, line);
 		this.#virtualMacs = new VirtualMacs(this.#view, line);
+		this.#claims = new ClaimWatch((address, interfaceIndex, mac) =>
+			this.#onClaim(address, interfaceIndex, mac),
+		);
 		this.#trackers = new Trackers(
 			{
 				onScript: (name, success) => this.#feed({ kind: "script", name, success }),
@@ -182,7 +192,10 @@ export class VrrpService {
 		this.#trackers.close();
 		this.#feed({ kind: "stop" });
 		this.#stopped = true;
+		this.#routes.release(STATIC_KEY);
 		this.#addresses.release(STATIC_KEY);
+		this.#claims.close();
+		this.#sysctls.restore();
 		if (this.#leaseTimer !== null) clearInterval(this.#leaseTimer);
 		if (this.#wakeTimer !== null) clearTimeout(this.#wakeTimer);
 		await this.#notifier?.settle(STOP_SCRIPT_LIMIT_MS);
@@ -297,6 +310,10 @@ export class VrrpService {
 		const wanted: HeldAddress[] = this.#addresses.wantedStatic(STATIC_KEY, this.#config.staticAddresses);
 		if (wanted.length > 0 || this.#addresses.held(STATIC_KEY).length > 0)
 			this.#addresses.hold(STATIC_KEY, wanted);
+		this.#routes.hold(STATIC_KEY, {
+			virtualRoutes: this.#config.staticRoutes,
+			virtualRules: this.#config.staticRules,
+		});
 	}
 
 	#feed(event: EngineEvent, atMicros = monotonicMicros()): void {
@@ -391,6 +408,7 @@ export class VrrpService {
 	}
 
 	#setAddresses(key: string, present: boolean, announceNew: boolean): void {
+		this.#watchClaimsSoon();
 		const router = routerOf(this.#engine, key);
 		if (!present || router === null) {
 			this.#announcer.cancel(key);
@@ -399,12 +417,45 @@ export class VrrpService {
 			return;
 		}
 		const { config } = router;
+		if (config.promoteSecondaries && config.interface !== null)
+			this.#sysctls.set(interfaceSysctl("ipv4", config.interface, "promote_secondaries"), 1);
 		const added = this.#addresses.hold(
 			key,
 			this.#addresses.wanted(key, config, this.#virtualInterface(config)),
 		);
 		this.#routes.hold(key, config);
 		if (announceNew) this.#announceHeld(added, config.garp.repeat);
+	}
+
+	/** Once for many changes: opening sockets can wait until the takeover is done. */
+	#watchClaimsSoon(): void {
+		if (this.#claimsDue) return;
+		this.#claimsDue = true;
+		setTimeout(() => {
+			this.#claimsDue = false;
+			if (this.#stopped) return;
+			try {
+				this.#claims.watch(
+					this.#addresses.all.flatMap(({ kernel }) => {
+						const link = this.#view.linkAt(kernel.interfaceIndex);
+						return link === null ? [] : [{ address: kernel.address, link }];
+					}),
+				);
+			} catch (error) {
+				this.#log.warn(`not listening for others' claims: ${error instanceof Error ? error.message : error}`);
+			}
+		}, CLAIM_WATCH_DELAY_MS);
+	}
+
+	#onClaim(address: string, interfaceIndex: number, mac: string): void {
+		// A new master announces right after its first advert: that one must have been judged before.
+		setTimeout(() => {
+			const held = this.#addresses.all.find(
+				({ kernel }) => kernel.address === address && kernel.interfaceIndex === interfaceIndex,
+			);
+			if (held !== undefined && held.key !== STATIC_KEY)
+				this.#feed({ kind: "claimed", key: held.key, address, mac });
+		}, CLAIM_JUDGED_AFTER_MS);
 	}
 
 	#announceHeld(held: readonly HeldAddress[], rounds: number): void {

@@ -250,6 +250,17 @@ describe("RFC 9568 §6.4.3: MASTER", () => {
 		expect(winner.feed(refused(90), SECOND).announced).toBe(5);
 		expect(new Subject().elected().feed(refused(200)).announced).toBe(0);
 	});
+	test("RFC 5227 §2.4: a claim by ARP is shown and answered, every ten seconds at most", () => {
+		const claim: RouterEvent = { kind: "claimed", address: "192.0.2.200", mac: "02:00:00:00:00:09" };
+		const subject = new Subject().elected().feed(claim);
+		expect([subject.announced, subject.router.conflict?.detail]).toEqual([
+			1,
+			"02:00:00:00:00:09 claims 192.0.2.200",
+		]);
+		expect(subject.feed(claim, SECOND).announced).toBe(0);
+		expect(subject.feed(claim, 9 * SECOND).announced).toBe(1);
+		expect(new Subject().feed(claim).router.conflict).toBeNull();
+	});
 	test("a conflict ends when nothing is heard any more", () => {
 		const subject = new Subject().elected().feed(refused(90));
 		expect(standing(subject.router).wakeAtMicros).not.toBeNull();

@@ -256,6 +256,51 @@ describe.concurrent("split brain is seen and named", () => {
 		}, 60_000);
 });
 
+describe.concurrent("somebody else claims the address", () => {
+	for (const [title, address, claim] of [
+		["by ARP", "192.0.2.200/24", ["address", "add", "192.0.2.200/24", "dev", "eth0"]],
+		[
+			"by neighbour advertisement",
+			"2001:db8::200/64",
+			["address", "add", "2001:db8::200/64", "dev", "eth0", "nodad"],
+		],
+	] as const)
+		test(title, async () => {
+			using lab = new Lab("claim");
+			const ours = lab.box("ours", 1);
+			const thief = lab.box("thief", 2);
+			const addresses = address.includes(":") ? ["fe80::200/64", address] : [address];
+			ours.drover(instanceText({ priority: 100, version: 3, interval: 0.1, addresses }), "--no-standby");
+			await ours.becomes("MASTER");
+			const plain = address.split("/")[0]!;
+			await ours.holds(plain);
+			await Bun.sleep(500);
+			thief.namespace.sysctl("net.ipv4.conf.eth0.arp_notify", 1);
+			thief.namespace.sysctl("net.ipv6.conf.eth0.ndisc_notify", 1);
+			thief.namespace.ip(...claim);
+			// It says so when its link comes up.
+			thief.namespace.ip("link", "set", "eth0", "down");
+			thief.namespace.ip("link", "set", "eth0", "up");
+			if (address.includes(":")) thief.namespace.ip("address", "replace", address, "dev", "eth0", "nodad");
+			const mac = thief.namespace.macAddress("eth0");
+			const conflict = await eventually("the status names it", async () => {
+				// Whoever asks makes it answer.
+				thief.namespace.try(
+					"ping",
+					"-c",
+					"1",
+					"-W",
+					"1",
+					"-I",
+					plain,
+					address.includes(":") ? "2001:db8::1" : "192.0.2.1",
+				);
+				return (await ours.instance())?.conflict;
+			});
+			expect(conflict).toBe(`${mac} claims ${plain}`);
+		}, 60_000);
+});
+
 describe.concurrent("what else a configuration asks for", () => {
 	test("tracked script, file and interface; notify scripts and FIFO; sync group", async () => {
 		using lab = new Lab("track");
