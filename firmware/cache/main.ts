@@ -34,6 +34,7 @@ CLI and process options:
   -F (foreground)  -d (foreground, CLI on standard input, child not started)  -C (compile only)
   -i identity  -P pidfile  -p param=value  -r param[,param...]  -t TTL  -l vsl
   --metrics=addr:port (OpenMetrics)  --access-log=file (JSON lines)
+  --cache-status (adds RFC 9211's header)
 
 Documentation options:
   -?  -V  -x parameter|vsl|cli|builtin|optstring

@@ -357,7 +357,8 @@ export class Manager {
 				identity: this.identity,
 				hostname: hostname(),
 				parameters: this.parameters.values,
-				cacheStatus: process.env["DROVER_CACHE_STATUS"] === "1",
+				cacheStatus: this.options.cacheStatus,
+				accessLog: this.options.accessLog,
 			},
 			{
 				onMessage: (from, message) => this.#onMessage(from, message),

@@ -41,6 +41,8 @@ export interface Options {
 	/** Port of /metrics and /status (an extension). */
 	metrics: string | undefined;
 	accessLog: string | undefined;
+	/** Adds a Cache-Status field (RFC 9211) to every answer (an extension). */
+	cacheStatus: boolean;
 }
 
 export type Parsed =
@@ -138,6 +140,7 @@ export function parseOptions(words: readonly string[]): Parsed {
 		storages: [],
 		metrics: undefined,
 		accessLog: undefined,
+		cacheStatus: false,
 	};
 	const modes: string[] = [];
 	let index = 0;
@@ -147,6 +150,10 @@ export function parseOptions(words: readonly string[]): Parsed {
 		if (long !== null) {
 			if (long[1] === "metrics") options.metrics = long[2];
 			else options.accessLog = long[2];
+			continue;
+		}
+		if (word === "--cache-status") {
+			options.cacheStatus = true;
 			continue;
 		}
 		if (!word.startsWith("-") || word === "-") return wrong(`Too many arguments (${word}...)`);

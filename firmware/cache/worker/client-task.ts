@@ -238,6 +238,8 @@ export class ClientTask extends Task implements BodyReader {
 	#headOnly: boolean;
 	#baseFields: FieldList;
 	#forwarded: Forwarded | undefined;
+	/** `drover cache why` wants to be told; taken from local clients only. */
+	#asksWhy = false;
 	#processedAt = 0;
 	#streamed = false;
 
@@ -278,6 +280,10 @@ export class ClientTask extends Task implements BodyReader {
 			log.addText((head.proto === "HTTP/1.1" ? http11Record : http10Record) + made.logText);
 			if (head.host !== undefined) this.req.setHeader("host", "Host", head.host);
 			if (head.fields.expect !== undefined) this.req.unsetHeader("expect");
+			if (client.local && fields.has("drover-why")) {
+				this.#asksWhy = true;
+				this.req.fields.unset("drover-why");
+			}
 			this.#baseFields = this.req.fields.copy();
 		} else {
 			this.req = new ClientRequestFields(this, head, previous.req.fields.copy());
@@ -767,7 +773,7 @@ export class ClientTask extends Task implements BodyReader {
 			resp.fields.append("Accept-Ranges", "bytes");
 			vslLog.addText(acceptRangesRecord);
 		}
-		if (this.engine.cacheStatus) resp.append("Cache-Status", this.#cacheStatus(answer));
+		if (this.engine.cacheStatus || this.#asksWhy) resp.append("Cache-Status", this.#cacheStatus(answer));
 		const action = this.call("vcl_deliver");
 		switch (action.kind) {
 			case "deliver":
@@ -1133,7 +1139,7 @@ export class ClientTask extends Task implements BodyReader {
 	}
 
 	#account(): void {
-		const { engine, head } = this;
+		const { engine } = this;
 		// A stored body leaves in the same breath: one look at the clock does for both.
 		const now =
 			this.#stream === undefined && !this.#streamed && this.#processedAt > 0
@@ -1150,7 +1156,26 @@ export class ClientTask extends Task implements BodyReader {
 			Tag.ReqAcct,
 			`${headIn} ${bodyIn} ${headIn + bodyIn} ${this.#headBytes} ${this.#bodyBytes} ${this.#headBytes + this.#bodyBytes}`,
 		);
-		void head;
+		if (engine.accessLog !== undefined) this.#logAccess(now);
+	}
+
+	#logAccess(now: number): void {
+		const { req, resp } = this;
+		this.engine.accessLog?.write({
+			time: new Date(this.startedAt * 1000).toISOString(),
+			client: this.connection.clientIp.text,
+			method: this.head.method,
+			host: this.head.host ?? req.fields.get("host") ?? "",
+			url: this.head.url,
+			status: resp === undefined ? 0 : resp.status % 1000,
+			bytes: this.#bodyBytes,
+			seconds: Number((now - this.startedAt).toFixed(6)),
+			handling: this.handling,
+			why: this.handling === "hit" ? "" : this.why,
+			referer: req.fields.get("referer") ?? "",
+			userAgent: req.fields.get("user-agent") ?? "",
+			xid: this.xid,
+		});
 	}
 
 	#finish(): void {

@@ -4,6 +4,7 @@ import type { LogSink } from "../log/records.ts";
 import type { Arena } from "../store/arena.ts";
 import type { BanList, BanTest } from "../store/bans.ts";
 import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
+import type { AccessLog } from "./access-log.ts";
 import type { FetchTask } from "./fetch-task.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
@@ -53,6 +54,7 @@ export class Engine {
 	/** Answers carry a Cache-Status field (RFC 9211). */
 	cacheStatus = false;
 	sessionCount = 0;
+	accessLog: AccessLog | undefined;
 	readonly #transactions: Int32Array;
 
 	constructor(options: EngineOptions) {

@@ -8,6 +8,7 @@ import { BanList, parseBan } from "../store/bans.ts";
 import { compileVcl } from "../vcl/compile.ts";
 import { formatFailure } from "../vcl/diagnostic.ts";
 import type { Stevedore, VclHost } from "../vcl/runtime.ts";
+import { AccessLog } from "./access-log.ts";
 import { Backend } from "./backend.ts";
 import { openControlPage } from "./control.ts";
 import { type ActiveVcl, Engine } from "./engine.ts";
@@ -81,6 +82,7 @@ class Worker {
 			},
 		});
 		this.#engine.cacheStatus = setup.cacheStatus;
+		if (setup.accessLog !== undefined) this.#engine.accessLog = new AccessLog(setup.accessLog);
 		this.#listeners = new Listeners(this.#engine);
 		this.#lurker = new BanLurker(this.#engine);
 		setInterval(() => this.#sweep(), SWEEP_MS);
@@ -162,6 +164,7 @@ class Worker {
 				return undefined;
 			case "stop":
 				this.#ring.flush();
+				this.#engine.accessLog?.flush();
 				process.exit(0);
 		}
 	}

@@ -213,6 +213,10 @@ export class ClientSession {
 		this.openedAt = engine.now();
 		this.lastActiveMs = this.openedAt * 1000;
 		this.xid = engine.nextTransaction();
+		this.local =
+			addresses.remote.text.startsWith("127.") ||
+			addresses.remote.text === "::1" ||
+			addresses.remote.text === addresses.local.text;
 		this.beginRecord = flat(record(Tag.Begin, `req ${this.xid} rxreq`));
 		const { remote, local } = addresses;
 		this.connection = new ConnectionFacts(
@@ -263,6 +267,9 @@ export class ClientSession {
 
 	/** Begin of every request of the session. */
 	readonly beginRecord: string;
+
+	/** The client is on this machine. */
+	readonly local: boolean;
 
 	get willClose(): boolean {
 		return this.#closeReason !== undefined;

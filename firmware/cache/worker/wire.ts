@@ -38,6 +38,7 @@ export interface Setup {
 	readonly hostname: string;
 	readonly parameters: Parameters;
 	readonly cacheStatus: boolean;
+	readonly accessLog: string | undefined;
 }
 
 export type ToWorker =
