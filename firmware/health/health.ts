@@ -16,6 +16,7 @@ import type { RealServerStatus } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
 import { checkName } from "./checker.ts";
 import { checkKey, realServerKey, virtualServerKey } from "./keys.ts";
+import { LinkWatch } from "./link-watch.ts";
 import { PathWatch, pathTargets, type WatchedPath } from "./path-watch.ts";
 import { restorePingSockets } from "./ping.ts";
 import { type RunningCheck, Scheduler } from "./scheduler.ts";
@@ -201,6 +202,28 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 		log: (check, level, text) => log[level](`${checkName(check.config)}: ${text}`),
 	});
 
+	let links: LinkWatch | null = null;
+	const watchLinks = () => {
+		try {
+			links ??= new LinkWatch((change) => {
+				const targets = new Map<string, RunningCheck[]>();
+				for (const check of running) {
+					if (!("target" in check.config)) continue;
+					const { address } = check.config.target;
+					const same = targets.get(address);
+					if (same === undefined) targets.set(address, [check]);
+					else same.push(check);
+				}
+				for (const address of change.behind(targets.keys()))
+					for (const check of targets.get(address)!)
+						if (change.up) scheduler.soon(check);
+						else scheduler.fail(check, `${change.interface} has no link`);
+			});
+		} catch (error) {
+			log.warn(`nobody watches the links: ${error instanceof Error ? error.message : error}`);
+		}
+	};
+
 	return {
 		apply(config) {
 			environment.tlsClient = config.tlsClient;
@@ -257,6 +280,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			for (const check of running) if (check.serves.length === 0) scheduler.stop(check);
 			running = [...wanted.values()];
 			for (const check of running) check.suspended = allSuspended(check);
+			if (running.length > 0) watchLinks();
 			scheduler.start(fresh);
 			paths.start(freshPaths);
 			const direct = config.virtualServers.filter(
@@ -304,6 +328,8 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				for (const { path } of pool.servers.values()) if (path !== null) paths.stop(path);
 			paths.close();
 			claims.close();
+			links?.close();
+			links = null;
 			pools = new Map();
 			listeners.clear();
 			environment.wheel.close();

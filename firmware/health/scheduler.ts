@@ -145,6 +145,15 @@ export class Scheduler {
 		this.#options.environment.wheel.set(check, 0);
 	}
 
+	/** Calls the check failed now, whatever its retries: its server is known to be out of reach. */
+	fail(check: RunningCheck, detail: string): void {
+		if (check.closed || check.suspended || !isProbed(check.config)) return;
+		this.#rest(check);
+		const atMs = this.#options.environment.nowMs();
+		const { phase } = check;
+		this.#take(check, { kind: "failed", atMs, nowMs: this.#options.nowMs(), detail, phase, decisive: true });
+	}
+
 	#rest(check: RunningCheck): void {
 		this.#options.environment.wheel.cancel(check);
 		check.waiting = false;

@@ -76,6 +76,8 @@ export type CheckEvent =
 			readonly detail: string;
 			readonly startedAtMs?: number;
 			readonly phase: number;
+			/** No retry can change it: the interface towards the server has lost its link. */
+			readonly decisive?: boolean;
 	  }
 	/** The probe could not be made for a reason of our own (no descriptor, address not ours yet). */
 	| { readonly kind: "postponed"; readonly atMs: number; readonly nowMs: number; readonly detail: string };
@@ -181,7 +183,8 @@ function failed(check: Check, event: Extract<CheckEvent, { kind: "failed" }>): S
 		answeredAtMs: event.nowMs,
 	};
 	const base = event.startedAtMs ?? event.atMs;
-	if (check.up && !first && check.failures < timing.retry && !rules.eventDriven) {
+	const mayRetry = check.up && !first && event.decisive !== true && !rules.eventDriven;
+	if (mayRetry && check.failures < timing.retry) {
 		const next: Check = { ...check, ...seen, failures: check.failures + 1 };
 		return {
 			check: next,

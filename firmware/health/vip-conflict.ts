@@ -15,6 +15,7 @@ import {
 	encodeNeighbourMessage,
 	ICMPV6_NEIGHBOUR_ADVERTISEMENT,
 } from "../wire/ndisc.ts";
+import { inPrefix } from "./prefix.ts";
 import { ageClaims, type Claims, conflictsOf, hearClaim, noClaims, type VipConflict } from "./vip-claims.ts";
 import type { Wheel, WheelTimer } from "./wheel.ts";
 
@@ -287,18 +288,10 @@ function placeOf(vip: string, addresses: readonly InterfaceAddress[]): number | 
 		const network = parseAddress(address.address);
 		if (network === null || network.length !== bytes.length || address.prefixLength === bytes.length * 8)
 			continue;
-		if (samePrefix(network, bytes, address.prefixLength) && address.prefixLength > (best?.prefixLength ?? 0))
+		if (inPrefix(bytes, network, address.prefixLength) && address.prefixLength > (best?.prefixLength ?? 0))
 			best = address;
 	}
 	return best?.interfaceIndex ?? null;
-}
-
-function samePrefix(a: Uint8Array, b: Uint8Array, bits: number): boolean {
-	for (let bit = 0; bit < bits; bit += 8) {
-		const mask = bits - bit >= 8 ? 0xff : 0xff << (8 - (bits - bit));
-		if ((a[bit / 8]! & mask) !== (b[bit / 8]! & mask)) return false;
-	}
-	return true;
 }
 
 function macText(mac: Uint8Array): string {

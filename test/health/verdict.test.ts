@@ -181,6 +181,16 @@ describe("warm-up and rhythm", () => {
 			{ kind: "probe", atMs: 30_000, url: 0 },
 		]);
 	});
+	test("a lost link is decisive: no retries", () => {
+		const event = { atMs: 0, nowMs: 0, phase: 1 } as const;
+		const up = step(newCheck(rules()), { ...event, kind: "passed", detail: "", effect: null }).check;
+		const lost = { ...event, kind: "failed", detail: "eth1 has no link" } as const;
+		expect(step(up, lost).transition).toBeUndefined();
+		expect(step(up, { ...lost, decisive: true }).transition).toEqual({
+			up: false,
+			reason: "eth1 has no link",
+		});
+	});
 	test("a probe that could not be made leaves the verdict alone", () => {
 		const { check, transition, actions } = step(newCheck(rules()), {
 			kind: "postponed",

@@ -207,6 +207,30 @@ describe("path check", () => {
 	}, 20_000);
 });
 
+describe("links", () => {
+	test("when the director's cable is pulled its servers are out at once, and back when it is plugged in", async () => {
+		const lan = network.segment("cable");
+		const [box, server] = [network.namespace("box"), network.namespace("far")];
+		const cable = lan.plug(box, "eth1", "10.6.0.1/24");
+		lan.plug(server, "eth0", "10.6.0.2/24");
+		web(server);
+		const agent = new Agent(box);
+		const to = target(80, { address: "10.6.0.2", connectTimeoutMs: 5_000 });
+		const slow = { ...timing, alpha: true, delayLoopMs: 60_000, retry: 5, delayBeforeRetryMs: 10_000 };
+		const tcp = check("TCP_CHECK", { target: to, timing: slow });
+		agent.apply([virtualServer("10.6.0.100", 80, [realServer("10.6.0.2", 80, [tcp])])]);
+		await agent.until("10.6.0.2", "alive", ({ alive }) => alive);
+		const pulledAt = Date.now();
+		cable.unplug();
+		await agent.until("10.6.0.2", "out", ({ alive }) => !alive, 5_000);
+		const change = agent.changes.find(({ kind, up }) => kind === "alive" && !up)!;
+		console.log(`out ${change.atMs - pulledAt} ms after the cable was pulled: ${change.reason}`);
+		expect(change.reason).toBe("TCP_CHECK [10.6.0.2]:80: eth1 has no link");
+		cable.plugIn();
+		await agent.until("10.6.0.2", "back", ({ alive }) => alive, 5_000);
+	}, 30_000);
+});
+
 describe("who else claims the VIP", () => {
 	test("a real server that answers ARP for it is named, and still serves", async () => {
 		const agent = new Agent(director);
