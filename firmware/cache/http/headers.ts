@@ -126,9 +126,14 @@ export class FieldList {
 
 	/** Adds a field at the end. */
 	append(name: string, value: string): void {
+		this.appendLine(`${name}: ${value}`, fieldKey(name));
+	}
+
+	/** The same with the whole line and its lower-case name at hand. */
+	appendLine(line: string, key: string): void {
 		this.#own();
-		this.lines.push(`${name}: ${value}`);
-		this.keys.push(fieldKey(name));
+		this.lines.push(line);
+		this.keys.push(key);
 	}
 
 	/** Replaces all fields of that name by one at the end, as VCL's `set` does. */

@@ -44,9 +44,12 @@ export function records(tag: number, lines: readonly string[]): string {
 const threeDigits = Array.from({ length: 1000 }, (_, index) => String(index).padStart(3, "0"));
 let lastWhole = -1;
 let lastWholeText = "";
+let lastSeconds = Number.NaN;
+let lastText = "";
 
 /** A number of seconds with six decimals, as "%.6f" prints it. */
 export function formatSeconds(seconds: number): string {
+	if (seconds === lastSeconds) return lastText;
 	if (!(seconds >= 0)) return seconds.toFixed(6);
 	const micros = Math.round(seconds * 1e6);
 	const whole = Math.floor(micros / 1e6);
@@ -56,8 +59,29 @@ export function formatSeconds(seconds: number): string {
 		lastWhole = whole;
 		lastWholeText = String(whole);
 	}
-	return `${lastWholeText}.${threeDigits[high]}${threeDigits[part - high * 1000]}`;
+	const text = `${lastWholeText}.${threeDigits[high]}${threeDigits[part - high * 1000]}`;
+	// Times of day come in pairs; durations differ every time.
+	if (whole > 1e9) {
+		lastSeconds = seconds;
+		lastText = text;
+	}
+	return text;
 }
+
+/** Start and Req time stamps around their (17-character) times. */
+const startParts = (() => {
+	const time = "1".repeat(17);
+	const text =
+		record(Tag.Timestamp, `Start: ${time} 0.000000 0.000000`) +
+		record(Tag.Timestamp, `Req: ${time} 0.000000 0.000000`);
+	return text.split(time).map((part) => Buffer.from(part, "latin1").toString("latin1")) as [
+		string,
+		string,
+		string,
+	];
+})();
+
+const endRecord = Buffer.from(record(Tag.End, ""), "latin1").toString("latin1");
 
 /** Which side of the cache a transaction is on; the bit its id carries. */
 export const Side = { none: 0, client: 0x40000000, backend: 0x80000000 } as const;
@@ -79,6 +103,7 @@ export class TransactionLog {
 	#last: number;
 	#parent = 0;
 	#before = "";
+	#held = "";
 
 	/** `start` is the Unix time of its beginning, seconds. */
 	constructor(sink: LogSink, id: number, start: number) {
@@ -89,14 +114,49 @@ export class TransactionLog {
 	}
 
 	add(tag: number, payload: string): void {
+		if (this.#held !== "") this.#settle();
 		this.#text += record(tag, payload);
 		if (this.#sink.immediate) this.flush();
 	}
 
+	/** Adds `text` as soon as anything else is added: it may be replaced until then. */
+	hold(text: string): void {
+		this.#settle();
+		this.#held = text;
+	}
+
+	get holding(): boolean {
+		return this.#held !== "";
+	}
+
+	/** Adds `text` instead of what is held. */
+	replaceHeld(text: string): void {
+		this.#held = "";
+		this.addText(text);
+	}
+
+	#settle(): void {
+		if (this.#held === "") return;
+		this.#text += this.#held;
+		this.#held = "";
+	}
+
 	/** Adds records made with record() or records(). */
 	addText(text: string): void {
+		if (this.#held !== "") this.#settle();
 		this.#text += text;
 		if (this.#sink.immediate) this.flush();
+	}
+
+	/** The time stamps Start and Req of a client's request. */
+	begin(now: number): void {
+		const text = formatSeconds(now);
+		if (text.length === 17 && shownTags[Tag.Timestamp] === 1)
+			this.addText(startParts[0] + text + startParts[1] + text + startParts[2]);
+		else {
+			this.timestamp("Start", now);
+			this.timestamp("Req", now);
+		}
 	}
 
 	/** "Label: absolute since-start since-last" */
@@ -117,6 +177,7 @@ export class TransactionLog {
 	}
 
 	flush(): void {
+		this.#settle();
 		if (this.#text === "" && this.#before === "") return;
 		this.#sink.write(this.id, this.#text, this.#parent, this.#before);
 		this.#text = "";
@@ -124,7 +185,8 @@ export class TransactionLog {
 	}
 
 	end(): void {
-		this.#text += record(Tag.End, "");
+		this.#settle();
+		this.#text += endRecord;
 		this.flush();
 	}
 }

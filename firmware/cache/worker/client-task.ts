@@ -38,6 +38,7 @@ import type { ClientSession } from "./session.ts";
 import { hashOf, Task } from "./task.ts";
 
 const VIA = "1.1 varnish (Varnish/7.1)";
+const VIA_LINE = `Via: ${VIA}`;
 /** Stored bodies up to this size are copied next to their head and sent in one write. */
 const COPY_BYTES = 96 * 1024;
 /** A stored gzip body up to this size is unpacked at once for a client that does not take gzip. */
@@ -267,8 +268,7 @@ export class ClientTask extends Task implements BodyReader {
 			log.linkParent(client.xid | Side.client, record(Tag.Link, `req ${xid} rxreq`));
 			log.addText(client.beginRecord);
 		} else log.add(Tag.Begin, `req ${previous.xid} restart`);
-		log.timestamp("Start", now);
-		log.timestamp("Req", now);
+		log.begin(now);
 		log.addText(client.startRecords(vcl.name));
 		if (previous === undefined) {
 			const made = withForwardedFor(head.fields, client.connection.clientIp.text);
@@ -762,15 +762,19 @@ export class ClientTask extends Task implements BodyReader {
 		resp.time = this.now;
 		resp.isStreaming = answer.body.kind === "stream" && answer.body.stream.state === "open";
 		vslLog.addText(answerLogText(answer));
-		resp.append("X-Varnish", this.handling === "hit" ? `${this.xid} ${answer.vxid}` : String(this.xid));
-		resp.append("Age", String(Math.max(0, Math.floor(this.now - answer.tOrigin))));
+		resp.appendHeader(
+			"x-varnish",
+			"X-Varnish",
+			this.handling === "hit" ? `${this.xid} ${answer.vxid}` : String(this.xid),
+		);
+		resp.appendHeader("age", "Age", String(Math.max(0, Math.floor(this.now - answer.tOrigin))));
 		const via = resp.fields.get("via");
 		if (via === undefined) {
-			resp.fields.append("Via", VIA);
+			resp.fields.appendLine(VIA_LINE, "via");
 			vslLog.addText(viaRecord);
 		} else resp.setHeader("via", "Via", `${via}, ${VIA}`);
 		if (answer.status === 200 && this.engine.parameters.rangeSupport && this.handling !== "pass") {
-			resp.fields.append("Accept-Ranges", "bytes");
+			resp.fields.appendLine("Accept-Ranges: bytes", "accept-ranges");
 			vslLog.addText(acceptRangesRecord);
 		}
 		if (this.engine.cacheStatus || this.#asksWhy) resp.append("Cache-Status", this.#cacheStatus(answer));
@@ -1000,7 +1004,7 @@ export class ClientTask extends Task implements BodyReader {
 		}
 		if (client.willClose) resp.append("Connection", "close");
 		else {
-			fields.append("Connection", "keep-alive");
+			fields.appendLine("Connection: keep-alive", "connection");
 			this.vslLog.addText(keepAliveRecord);
 		}
 		const text = `HTTP/1.1 ${String(status).padStart(3, "0")} ${resp.reason}\r\n${fields.text()}\r\n`;

@@ -34,6 +34,8 @@ export interface EngineOptions {
 
 /** Largest body that is held while it is fetched, in order to be stored; a larger one passes through. */
 const HELD_SHARE = 4;
+/** The wall clock may be so far from ours before we follow it. */
+const CLOCK_SLACK_MS = 2;
 
 export class Engine {
 	readonly arena: Arena;
@@ -84,8 +86,16 @@ export class Engine {
 
 	/** Unix seconds with microseconds. */
 	now(): number {
-		return (performance.timeOrigin + performance.now()) / 1000;
+		return (this.#originMs + performance.now()) / 1000;
 	}
+
+	/** Follows the wall clock; called now and then. */
+	adjustClock(): void {
+		const origin = Date.now() - performance.now();
+		if (Math.abs(origin - this.#originMs) > CLOCK_SLACK_MS) this.#originMs = origin;
+	}
+
+	#originMs = performance.timeOrigin;
 
 	count(counter: number, by = 1): void {
 		this.counters[counter]! += by;

@@ -91,6 +91,7 @@ class Worker {
 	}
 
 	#sweep(): void {
+		this.#engine.adjustClock();
 		const now = this.#engine.now();
 		this.#listeners.checkTimes(now * 1000);
 		for (const backends of this.#backends.values())

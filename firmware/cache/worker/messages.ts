@@ -1,6 +1,6 @@
 /** The messages that VCL reads and writes. Every change is logged with the tags of its side. */
 import type { FieldList } from "../http/headers.ts";
-import { lineValue } from "../http/headers.ts";
+import { fieldKey, lineValue } from "../http/headers.ts";
 import { reasonPhrase } from "../http/status.ts";
 import type { TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
@@ -49,13 +49,13 @@ abstract class Message {
 
 	setHeader(lowerName: string, name: string, value: string): void {
 		this.unsetHeader(lowerName);
-		this.fields.append(name, value);
-		this.log.add(this.tags.header, `${name}: ${value}`);
+		this.appendHeader(lowerName, name, value);
 	}
 
-	appendHeader(_lowerName: string, name: string, value: string): void {
-		this.fields.append(name, value);
-		this.log.add(this.tags.header, `${name}: ${value}`);
+	appendHeader(lowerName: string, name: string, value: string): void {
+		const line = `${name}: ${value}`;
+		this.fields.appendLine(line, lowerName);
+		this.log.add(this.tags.header, line);
 	}
 
 	unsetHeader(lowerName: string): void {
@@ -187,8 +187,7 @@ export class ResponseFields extends Message implements ResponseMessage {
 
 	/** Adds a field and logs it. */
 	append(name: string, value: string): void {
-		this.fields.append(name, value);
-		this.log.add(this.tags.header, `${name}: ${value}`);
+		this.appendHeader(fieldKey(name), name, value);
 	}
 
 	logStart(): void {

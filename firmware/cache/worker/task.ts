@@ -21,7 +21,7 @@ import {
 	type WaitRequest,
 } from "../vcl/runtime.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
-import { callRecord, returnRecord } from "./method-log.ts";
+import { callAndReturnRecord, callRecord, returnRecord } from "./method-log.ts";
 
 /** A member that the running side does not have; the compiler lets no program reach it. */
 const absent = undefined as never;
@@ -60,7 +60,8 @@ export abstract class Task implements VclContext {
 	/** Runs one sub of the VCL. A VCL failure comes back as "fail". */
 	protected call(method: keyof Subs): Action {
 		this.method = method;
-		this.vslLog.addText(callRecord(method));
+		const log = this.vslLog;
+		log.hold(callRecord(method));
 		let action: Action;
 		try {
 			action = this.vcl.loaded.subs[method](this);
@@ -72,10 +73,12 @@ export abstract class Task implements VclContext {
 			action = { kind: "fail", message };
 		}
 		if (action.kind === "fail") {
-			if (action.message !== "") this.vslLog.add(Tag.VCL_Error, action.message);
+			if (action.message !== "") log.add(Tag.VCL_Error, action.message);
 			this.engine.count(Main.vcl_fail);
 		}
-		this.vslLog.addText(returnRecord(action.kind));
+		// Most subs log nothing: call and return are one piece then.
+		if (log.holding) log.replaceHeld(callAndReturnRecord(method, action.kind));
+		else log.addText(returnRecord(action.kind));
 		return action;
 	}
 
