@@ -33,7 +33,7 @@ function checkReferences(c: Compilation): void {
 			else if (defined !== null && referenced === null) {
 				if (c.settings.unusedIsError)
 					c.diagnostics.hint =
-						"Use it, delete it, or allow unused declarations with the parameter vcc_feature=-err_unref.";
+						"Use it, delete it, or allow unused declarations with the parameter vcc_err_unref=off.";
 				c.diagnostics.at(`Unused ${symbol.kind} ${defined.text}, defined:\n`, defined);
 				if (c.settings.unusedIsError) throw new Refused();
 				c.diagnostics.warned();
@@ -43,7 +43,7 @@ function checkReferences(c: Compilation): void {
 
 function checkActions(c: Compilation, sub: Sub): void {
 	const method = methodByName.get(sub.name);
-	if (!illegalAction(c, sub, method, [])) return;
+	if (!illegalAction(c, sub, method, new Set(), new Set())) return;
 	if (method !== undefined) {
 		c.diagnostics.append(`\n...which is the "${method.name}" subroutine\n`);
 		c.diagnostics.append(`Legal returns are:${method.returns.map((action) => ` "${action}"`).join("")}\n`);
@@ -56,9 +56,12 @@ function illegalAction(
 	c: Compilation,
 	sub: Sub,
 	method: Method | undefined,
-	active: readonly Sub[],
+	active: Set<Sub>,
+	/** Subs that were found legal for this method: many may call them. */
+	legal: Set<Sub>,
 ): boolean {
-	if (active.includes(sub)) {
+	if (legal.has(sub)) return false;
+	if (active.has(sub)) {
 		c.diagnostics.at("Subroutine recurses on\n", sub.defined!);
 		return true;
 	}
@@ -70,17 +73,20 @@ function illegalAction(
 		c.diagnostics.at(`\n...in subroutine "${sub.defined!.text}"\n`, sub.defined!);
 		return true;
 	}
+	active.add(sub);
 	for (const call of sub.calls) {
 		const callee = c.sub(call.sub);
 		if (callee.defined === null) {
 			c.diagnostics.at(`Subroutine ${call.sub} does not exist\n`, call.token);
 			return true;
 		}
-		if (illegalAction(c, callee, method, [...active, sub])) {
+		if (illegalAction(c, callee, method, active, legal)) {
 			c.diagnostics.at(`\n...called from "${sub.defined!.text}"\n`, call.token);
 			return true;
 		}
 	}
+	active.delete(sub);
+	legal.add(sub);
 	return false;
 }
 
@@ -115,15 +121,17 @@ function checkUses(c: Compilation, sub: Sub): void {
 		c.diagnostics.append(`${own.complaint} in subroutine '${sub.defined!.text}'.\n`);
 		throw new Refused();
 	}
+	const legal = new Set<Sub>();
 	for (const call of sub.calls)
-		if (illegalBelow(c, c.sub(call.sub), method)) {
+		if (illegalBelow(c, c.sub(call.sub), method, legal)) {
 			c.diagnostics.at(`\n...called from "${sub.defined!.text}"\n`, call.token);
 			c.diagnostics.append(`\n...which is the "${method.name}" subroutine\n`);
 			throw new Refused();
 		}
 }
 
-function illegalBelow(c: Compilation, sub: Sub, method: Method): boolean {
+function illegalBelow(c: Compilation, sub: Sub, method: Method, legal: Set<Sub>): boolean {
+	if (legal.has(sub)) return false;
 	const found = illegalUse(c, sub, method);
 	if (found !== null) {
 		c.diagnostics.between("", found.use.first, found.use.after);
@@ -132,10 +140,11 @@ function illegalBelow(c: Compilation, sub: Sub, method: Method): boolean {
 		return true;
 	}
 	for (const call of sub.calls)
-		if (illegalBelow(c, c.sub(call.sub), method)) {
+		if (illegalBelow(c, c.sub(call.sub), method, legal)) {
 			c.diagnostics.at(`\n...called from "${sub.defined!.text}"\n`, call.token);
 			return true;
 		}
+	legal.add(sub);
 	return false;
 }
 

@@ -3,8 +3,11 @@
  * expressions, ACLs, backends, vmod functions and objects live in side tables (`Tables`).
  *
  * The code is plain on purpose: engines compile straight-line member accesses and `===` on constants best.
- * Names in it: `c` the context, `r` a callee's action, `K*` actions, `R*` matchers, `T*` replacement templates,
- * `A*` ACLs, `B*` backends, `F*` vmod functions, `O` objects, `S` support, `H` the host.
+ * Names in it: `c` the context, `r` a callee's action, `x` a subject, `K*` actions, `R*` matchers, `N*` expressions, `T*` replacement templates,
+ * `A*` ACLs, `B*` backends, `F*` vmod functions, `O` objects, `S` support, `H` the host, `h*` header fields read before.
+ *
+ * A header field that has been read on every way to a place is not looked up again: its value stays in a local until
+ * something may have changed it. Looking fields up is most of what a policy does.
  */
 import { type CompiledAcl, compileAcl } from "./acl.ts";
 import { methods } from "./methods.ts";
@@ -23,6 +26,7 @@ import type { Implementation, MethodImplementation, Value, VmodFunction } from "
 export interface Tables {
 	readonly actions: readonly Action[];
 	readonly regexes: readonly Matcher[];
+	readonly natives: readonly (RegExp | null)[];
 	readonly templates: readonly Template[];
 	readonly acls: readonly CompiledAcl[];
 	readonly addresses: readonly IpAddress[];
@@ -42,6 +46,7 @@ export interface Generated {
 	readonly code: string;
 	readonly actions: readonly Action[];
 	readonly regexes: readonly Matcher[];
+	readonly natives: readonly (RegExp | null)[];
 	readonly templates: readonly Template[];
 	readonly acls: readonly CompiledAcl[];
 	readonly addresses: readonly IpAddress[];
@@ -62,6 +67,10 @@ class Generator {
 	private readonly addresses: IpAddress[] = [];
 	private readonly functions: VmodFunction[] = [];
 	private readonly acls: readonly CompiledAcl[];
+	/** Locals of the sub at hand, by "message.field". */
+	private locals = new Map<string, string>();
+	/** Fields whose local is current at this place. */
+	private known = new Set<string>();
 
 	private readonly program: Program;
 
@@ -80,6 +89,7 @@ class Generator {
 		};
 		bind("K", "actions", this.actions.length);
 		bind("R", "regexes", this.program.regexes.length);
+		bind("N", "natives", this.program.regexes.length);
 		bind("T", "templates", this.templates.length);
 		bind("A", "acls", this.acls.length);
 		bind("I", "addresses", this.addresses.length);
@@ -92,6 +102,7 @@ class Generator {
 			code: `${head.join("\n")}\n${bodies.join("\n")}\nreturn { ${exported} };\n`,
 			actions: this.actions,
 			regexes: this.program.regexes.map(({ matcher }) => matcher),
+			natives: this.program.regexes.map(({ native }) => native),
 			templates: this.templates,
 			acls: this.acls,
 			addresses: this.addresses,
@@ -100,9 +111,42 @@ class Generator {
 	}
 
 	private sub(sub: Sub): string {
+		this.locals = new Map();
+		this.known = new Set();
 		const lines = sub.bodies.flatMap((body) => this.block(body, 1));
-		if (lines.some((line) => line.includes("(r = "))) lines.unshift("\tlet r;");
+		const locals = [...this.locals.values()];
+		if (lines.some((line) => line.includes("(r = "))) locals.unshift("r");
+		if (lines.some((line) => line.includes("((x = "))) locals.unshift("x");
+		if (locals.length > 0) lines.unshift(`\tlet ${locals.join(", ")};`);
 		return `function ${functionName(sub.name)}(c) {\n${lines.join("\n")}\n}`;
+	}
+
+	// ── header fields in locals ──
+
+	private local(name: HeaderName): string {
+		const key = `${name.message}.${name.lower}`;
+		let local = this.locals.get(key);
+		if (local === undefined) {
+			local = `h${this.locals.size}`;
+			this.locals.set(key, local);
+		}
+		return local;
+	}
+
+	private readHeader(name: HeaderName): string {
+		const key = `${name.message}.${name.lower}`;
+		const local = this.local(name);
+		if (this.known.has(key)) return local;
+		this.known.add(key);
+		return `(${local} = c.${name.message}.header(${json(name.lower)}))`;
+	}
+
+	/** Runs `work` for code that may be left out: what it reads is not known afterwards. */
+	private aside<T>(work: () => T): T {
+		const before = new Set(this.known);
+		const result = work();
+		this.known = before;
+		return result;
 	}
 
 	// ── statements ──
@@ -122,7 +166,8 @@ class Generator {
 			case "set-variable":
 				return line(this.setVariable(statement));
 			case "set-header": {
-				const { name, value } = statement;
+				const { name } = statement;
+				const { value } = statement;
 				const joined: Expression =
 					statement.operator === "="
 						? value
@@ -131,8 +176,10 @@ class Generator {
 								type: "STRINGS",
 								parts: [this.headerText(name), ...partsOf(value)],
 							};
+				const text = this.checkedHeader(name, joined);
+				this.known.add(`${name.message}.${name.lower}`);
 				return line(
-					`c.${name.message}.setHeader(${json(name.lower)}, ${json(name.written)}, ${this.checkedHeader(name, joined)});`,
+					`c.${name.message}.setHeader(${json(name.lower)}, ${json(name.written)}, ${this.local(name)} = ${text});`,
 				);
 			}
 			case "set-body": {
@@ -141,11 +188,16 @@ class Generator {
 				const method = statement.operator === "=" ? "setBody" : "addBody";
 				return line(`c.${statement.message}.${method}(${text});`);
 			}
-			case "unset-header":
-				return line(`c.${statement.name.message}.unsetHeader(${json(statement.name.lower)});`);
+			case "unset-header": {
+				const { name } = statement;
+				this.known.add(`${name.message}.${name.lower}`);
+				return line(`c.${name.message}.unsetHeader(${json(name.lower)}); ${this.local(name)} = null;`);
+			}
 			case "unset-body":
+				this.known.delete(`${statement.message}.content-length`);
 				return line(`c.${statement.message}.unsetBody();`);
 			case "call":
+				this.known.clear();
 				return line(`if ((r = ${functionName(statement.sub)}(c)) !== undefined) return r;`);
 			case "leave":
 				return line("return undefined;");
@@ -161,8 +213,17 @@ class Generator {
 				return line(`c.hashData(${this.text(statement.value)});`);
 			case "synthetic":
 				return line(`S.synthetic(c, ${this.text(statement.value)});`);
-			case "evaluate":
-				return line(`${this.value(statement.expression)};`);
+			case "evaluate": {
+				const { expression } = statement;
+				const code = this.value(expression);
+				// std.collect, std.rollback and vmod header change messages.
+				if (
+					expression.kind === "vmod-call" &&
+					expression.callee.arguments.some(({ type }) => type === "HEADER" || type === "HTTP")
+				)
+					this.known.clear();
+				return line(`${code};`);
+			}
 			default:
 				return statement satisfies never;
 		}
@@ -173,12 +234,20 @@ class Generator {
 		const asSwitch = this.switch(statement, depth);
 		if (asSwitch !== null) return asSwitch;
 		const lines: string[] = [];
+		const exits: Set<string>[] = [];
 		for (const [index, { condition, body }] of statement.branches.entries()) {
-			lines.push(`${indent}${index === 0 ? "" : "} else "}if (${this.condition(condition)}) {`);
+			const { code, whenTrue, whenFalse } = this.condition(condition);
+			lines.push(`${indent}${index === 0 ? "" : "} else "}if (${code}) {`);
+			this.known = whenTrue;
 			lines.push(...this.block(body, depth + 1));
+			if (!endsTask(body)) exits.push(this.known);
+			this.known = whenFalse;
 		}
-		if (statement.otherwise !== null)
+		if (statement.otherwise !== null) {
 			lines.push(`${indent}} else {`, ...this.block(statement.otherwise, depth + 1));
+			if (!endsTask(statement.otherwise)) exits.push(this.known);
+		} else exits.push(this.known);
+		this.known = intersection(exits);
 		lines.push(`${indent}}`);
 		return lines;
 	}
@@ -189,7 +258,7 @@ class Generator {
 	 */
 	private switch(statement: If, depth: number): string[] | null {
 		if (statement.branches.length < 3) return null;
-		let subject: string | null = null;
+		let subject: Expression | null = null;
 		const cases: { words: string[]; body: Block }[] = [];
 		const seen = new Set<string>();
 		for (const { condition, body } of statement.branches) {
@@ -199,9 +268,8 @@ class Generator {
 				: [condition]) {
 				if (operand.kind !== "text-comparison" || operand.operator !== "==") return null;
 				if (operand.right.kind !== "string" || !isPlainRead(operand.left)) return null;
-				const read = this.nullable(operand.left);
-				if (subject !== null && subject !== read) return null;
-				subject = read;
+				if (subject !== null && json(subject) !== json(operand.left)) return null;
+				subject = operand.left;
 				if (seen.has(operand.right.value)) continue;
 				seen.add(operand.right.value);
 				words.push(operand.right.value);
@@ -209,14 +277,24 @@ class Generator {
 			cases.push({ words, body });
 		}
 		const indent = "\t".repeat(depth);
-		const lines = [`${indent}switch (${subject}) {`];
+		const lines = [`${indent}switch (${this.nullable(subject!)}) {`];
+		const exits: Set<string>[] = [];
+		const branch = (body: Block): string[] => {
+			const before = new Set(this.known);
+			const code = this.block(body, depth + 2);
+			if (!endsTask(body)) exits.push(this.known);
+			this.known = before;
+			return code;
+		};
 		for (const { words, body } of cases) {
 			if (words.length === 0) continue;
 			for (const word of words) lines.push(`${indent}\tcase ${json(word)}:`);
-			lines.push(`${indent}\t{`, ...this.block(body, depth + 2), `${indent}\t}`, `${indent}\tbreak;`);
+			lines.push(`${indent}\t{`, ...branch(body), `${indent}\t}`, `${indent}\tbreak;`);
 		}
 		if (statement.otherwise !== null)
-			lines.push(`${indent}\tdefault: {`, ...this.block(statement.otherwise, depth + 2), `${indent}\t}`);
+			lines.push(`${indent}\tdefault: {`, ...branch(statement.otherwise), `${indent}\t}`);
+		else exits.push(this.known);
+		this.known = intersection(exits);
 		lines.push(`${indent}}`);
 		return lines;
 	}
@@ -340,8 +418,28 @@ class Generator {
 		return this.value(value);
 	}
 
-	condition(value: Expression): string {
-		return this.value(value);
+	/** A condition, and the fields that have been read when it held and when it did not. */
+	private condition(value: Expression): {
+		readonly code: string;
+		readonly whenTrue: Set<string>;
+		readonly whenFalse: Set<string>;
+	} {
+		if (value.kind === "not") {
+			const inner = this.condition(value.value);
+			return { code: `!(${inner.code})`, whenTrue: inner.whenFalse, whenFalse: inner.whenTrue };
+		}
+		if (value.kind === "logical") {
+			const first = this.value(value.operands[0]!);
+			const afterFirst = new Set(this.known);
+			const rest = value.operands.slice(1).map((operand) => this.value(operand));
+			const afterAll = new Set(this.known);
+			const code = [first, ...rest].join(` ${value.operator} `);
+			return value.operator === "&&"
+				? { code, whenTrue: afterAll, whenFalse: afterFirst }
+				: { code, whenTrue: afterFirst, whenFalse: afterAll };
+		}
+		const code = this.value(value);
+		return { code, whenTrue: new Set(this.known), whenFalse: new Set(this.known) };
 	}
 
 	private value(value: Expression): string {
@@ -370,7 +468,7 @@ class Generator {
 					? `H.${value.variable.member.slice("host.".length)}`
 					: `c.${value.variable.member}`;
 			case "header":
-				return `c.${value.name.message}.header(${json(value.name.lower)})`;
+				return this.readHeader(value.name);
 			case "symbol":
 				return this.symbol(value.type, value.name);
 			case "default":
@@ -384,15 +482,18 @@ class Generator {
 			case "truth":
 				return this.truth(value.value);
 			case "not":
-				return `!(${this.condition(value.value)})`;
-			case "logical":
-				return `(${value.operands.map((operand) => this.condition(operand)).join(` ${value.operator} `)})`;
+				return `!(${this.value(value.value)})`;
+			case "logical": {
+				const first = this.value(value.operands[0]!);
+				const rest = this.aside(() => value.operands.slice(1).map((operand) => this.value(operand)));
+				return `(${[first, ...rest].join(` ${value.operator} `)})`;
+			}
 			case "comparison":
 				return this.comparison(value);
 			case "text-comparison":
 				return this.textComparison(value);
 			case "regex-match":
-				return `${value.negated ? "!" : ""}R${value.regex}.test(${this.text(value.subject)})`;
+				return `${value.negated ? "!" : ""}${this.regexMatch(value.regex, this.text(value.subject))}`;
 			case "acl-match": {
 				const index = this.acls.findIndex(({ name }) => sameName(name, value.acl));
 				const address = this.value(value.address);
@@ -445,6 +546,16 @@ class Generator {
 			default:
 				return value satisfies never;
 		}
+	}
+
+	/** Plain text by string search; the native expression where the subject cannot be too long for it. */
+	private regexMatch(index: number, subject: string): string {
+		const { plain, native, limitBytes } = this.program.regexes[index]!;
+		if (plain !== null)
+			return `(${subject}).${plain.kind === "prefix" ? "startsWith" : "includes"}(${json(plain.text)})`;
+		if (native === null) return `R${index}.test(${subject})`;
+		if (limitBytes === Number.POSITIVE_INFINITY) return `N${index}.test(${subject})`;
+		return `((x = ${subject}).length <= ${limitBytes} ? N${index}.test(x) : R${index}.test(x))`;
 	}
 
 	private symbol(type: string, name: string): string {
@@ -515,7 +626,9 @@ class Generator {
 			case "STRINGS": {
 				const parts = partsOf(value);
 				if (parts.some((part) => !mayBeNull(part))) return "true";
-				return `(${parts.map((part) => `${this.nullable(part)} !== null`).join(" || ")})`;
+				const first = `${this.nullable(parts[0]!)} !== null`;
+				const rest = this.aside(() => parts.slice(1).map((part) => `${this.nullable(part)} !== null`));
+				return `(${[first, ...rest].join(" || ")})`;
 			}
 			case "DURATION":
 				return `(${this.value(value)} > 0)`;
@@ -558,6 +671,31 @@ class Generator {
 		if (equality) return `${operator === "!=" ? "!" : ""}S.sameText(${a}, ${b})`;
 		return `(S.compareText(${a}, ${b}) ${operator} 0)`;
 	}
+}
+
+/** The last statement leaves the sub, so nothing after the block is reached through it. */
+function endsTask(block: Block): boolean {
+	const last = block.statements.at(-1);
+	switch (last?.kind) {
+		case "return":
+		case "leave":
+			return true;
+		case "block":
+			return endsTask(last);
+		case "if":
+			return (
+				last.otherwise !== null &&
+				endsTask(last.otherwise) &&
+				last.branches.every(({ body }) => endsTask(body))
+			);
+		default:
+			return false;
+	}
+}
+
+function intersection(sets: readonly Set<string>[]): Set<string> {
+	const [first, ...rest] = sets;
+	return new Set([...(first ?? [])].filter((key) => rest.every((set) => set.has(key))));
 }
 
 const sameName = (left: string, right: string) => left.toLowerCase() === right.toLowerCase();

@@ -135,7 +135,8 @@ function lineEnd(token: Token, begin: number): number {
 
 function quote(token: Token, begin: number): string {
 	let out = "";
-	for (let index = begin; index < lineEnd(token, begin); index++) {
+	const end = lineEnd(token, begin);
+	for (let index = begin; index < end; index++) {
 		const character = token.source.text[index]!;
 		out += character === "\t" ? " ".repeat((out.length & ~7) + 8 - out.length) : character;
 	}
@@ -144,7 +145,8 @@ function quote(token: Token, begin: number): string {
 
 function mark(token: Token, begin: number, from: number, to: number): string {
 	let out = "";
-	for (let index = begin; index < lineEnd(token, begin); index++) {
+	const end = lineEnd(token, begin);
+	for (let index = begin; index < end; index++) {
 		const sign = index >= from && index < to ? "#" : "-";
 		out += token.source.text[index] === "\t" ? sign.repeat((out.length & ~7) + 8 - out.length) : sign;
 	}

@@ -21,6 +21,7 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 	const tables: Tables = {
 		actions: generated.actions,
 		regexes: generated.regexes,
+		natives: generated.natives,
 		templates: generated.templates,
 		acls: generated.acls,
 		addresses: generated.addresses,

@@ -229,6 +229,8 @@ function differentTypes(c: Compilation, left: Expression, operator: Token, right
 function sum(c: Compilation, want: Type): Expression {
 	const first = c.token;
 	let left = product(c, want);
+	// The text that this sum joins, while it does; a new array, so that it may grow in place.
+	let joined: Expression[] | null = null;
 	while (c.token.kind === "+" || c.token.kind === "-") {
 		const operator = c.token;
 		const sign = operator.kind as "+" | "-";
@@ -240,9 +242,11 @@ function sum(c: Compilation, want: Type): Expression {
 			(each) => each.operator === sign && each.left === left.type && each.right === right.type,
 		);
 		if (row !== undefined) left = { kind: "arithmetic", type: row.result, operator: sign, left, right };
-		else if (sign === "+" && (left.type === "STRINGS" || want === "STRINGS"))
-			left = concatenate(textOrFail(c, left, first), textOrFail(c, right, rightFirst));
-		else
+		else if (sign === "+" && (left.type === "STRINGS" || want === "STRINGS")) {
+			joined ??= [...partsOf(textOrFail(c, left, first))];
+			append(joined, textOrFail(c, right, rightFirst));
+			left = joined.length === 1 ? joined[0]! : { kind: "concatenation", type: "STRINGS", parts: joined };
+		} else
 			c.diagnostics.failBetween(
 				`${typeName(left.type)} ${operator.text} ${typeName(right.type)} not possible.\n`,
 				operator,
@@ -252,16 +256,14 @@ function sum(c: Compilation, want: Type): Expression {
 	return left;
 }
 
-/** Joins two texts; neighbouring literals become one, so that "a" + "b" stays a single element. */
-function concatenate(left: Expression, right: Expression): Expression {
-	const parts = [...partsOf(left)];
-	for (const part of partsOf(right)) {
+/** Adds a text to others; neighbouring literals become one, so that "a" + "b" stays a single element. */
+function append(parts: Expression[], text: Expression): void {
+	for (const part of partsOf(text)) {
 		const last = parts.at(-1);
 		if (last?.kind === "string" && part.kind === "string")
 			parts[parts.length - 1] = { kind: "string", type: "STRINGS", value: last.value + part.value };
 		else parts.push(part);
 	}
-	return parts.length === 1 ? parts[0]! : { kind: "concatenation", type: "STRINGS", parts };
 }
 
 /** The elements of a text; one element may be null at run time, a concatenation never is. */

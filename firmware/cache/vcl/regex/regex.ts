@@ -5,6 +5,7 @@
 import { VclFailure } from "../runtime.ts";
 import { type Degree, finiteChoicesLog2, worstDegree } from "./ambiguity.ts";
 import { MatchLimit, run } from "./backtrack.ts";
+import { members } from "./byte-set.ts";
 import { PatternError, parsePattern } from "./parse.ts";
 import type { Pattern } from "./pattern.ts";
 import { compileProgram, type Program, ProgramTooLarge } from "./program.ts";
@@ -28,6 +29,11 @@ export interface Regex {
 	/** How it is run, for `drover vcl show` and the tests. */
 	readonly engine: "javascript" | "mixed" | "bounded";
 	readonly degree: Degree;
+	/** For conditions: JavaScript's own expression, good for subjects up to `limitBytes`; null: not to be used. */
+	readonly native: RegExp | null;
+	readonly limitBytes: number;
+	/** The whole expression is plain text, perhaps at the start of the subject. */
+	readonly plain: { readonly kind: "prefix" | "inside"; readonly text: string } | null;
 }
 
 export type RegexResult =
@@ -75,25 +81,35 @@ export function compileRegex(text: string): RegexResult {
 	const degree = worstDegree(pattern);
 	const limitBytes = nativeLimitBytes(degree, finiteChoicesLog2(pattern.root));
 	const native = translation === null ? null : nativeMatcher(translation);
+	const facts = {
+		pattern: text,
+		degree,
+		limitBytes,
+		native: native?.testing ?? null,
+		plain: plainText(pattern),
+	};
 	if (native === null)
-		return {
-			ok: true,
-			regex: { pattern: text, matcher: boundedMatcher(program), engine: "bounded", degree },
-		};
+		return { ok: true, regex: { ...facts, matcher: boundedMatcher(program), engine: "bounded" } };
 	if (limitBytes === Number.POSITIVE_INFINITY && native.sameGroups)
-		return {
-			ok: true,
-			regex: { pattern: text, matcher: nativeOnly(native, program), engine: "javascript", degree },
-		};
+		return { ok: true, regex: { ...facts, matcher: nativeOnly(native, program), engine: "javascript" } };
 	return {
 		ok: true,
-		regex: {
-			pattern: text,
-			matcher: mixedMatcher(native, program, limitBytes),
-			engine: "mixed",
-			degree,
-		},
+		regex: { ...facts, matcher: mixedMatcher(native, program, limitBytes), engine: "mixed" },
 	};
+}
+
+/** `^/static/` and `foo` need no expression at all. */
+function plainText({ root }: Pattern): Regex["plain"] {
+	const items = root.kind === "sequence" ? root.items : [root];
+	const anchored = items[0]?.kind === "assertion" && items[0].what === "subject-start";
+	let text = "";
+	for (const item of anchored ? items.slice(1) : items) {
+		if (item.kind !== "set") return null;
+		const bytes = members(item.set);
+		if (bytes.length !== 1) return null;
+		text += String.fromCharCode(bytes[0]!);
+	}
+	return text === "" ? null : { kind: anchored ? "prefix" : "inside", text };
 }
 
 interface Native {
