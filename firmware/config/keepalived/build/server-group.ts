@@ -27,7 +27,9 @@ export function buildServerGroups(
 			continue;
 		}
 		const services: ServiceAddress[] = [];
-		for (const line of statement.lines!) services.push(...readMember(context, line, name));
+		// A fwmark is of the family of the addresses beside it.
+		const family = statement.lines!.some(({ words }) => words[0]!.includes(":")) ? "inet6" : "inet";
+		for (const line of statement.lines!) services.push(...readMember(context, line, name, family));
 		if (services.length === 0)
 			context.error(statement, "empty-group", `virtual_server_group ${name} is empty`, "its virtual servers");
 		groups.set(name, services);
@@ -35,7 +37,12 @@ export function buildServerGroups(
 	return groups;
 }
 
-function readMember(context: BuildContext, line: DataLine, group: string): ServiceAddress[] {
+function readMember(
+	context: BuildContext,
+	line: DataLine,
+	group: string,
+	family: AddressFamily,
+): ServiceAddress[] {
 	const [first, second, third] = line.words;
 	const bad = (why: string): ServiceAddress[] => {
 		context.error(line, "bad-member", `virtual_server_group ${group}: ${why}`, "the line");
@@ -47,7 +54,7 @@ function readMember(context: BuildContext, line: DataLine, group: string): Servi
 			return bad(`fwmark "${second ?? ""}" is not a number from 1 to 4294967295`);
 		if (third !== undefined && third !== "inet" && third !== "inet6")
 			return bad(`"${third}" is neither inet nor inet6`);
-		return [{ kind: "fwmark", fwmark, family: third ?? "inet" }];
+		return [{ kind: "fwmark", fwmark, family: third ?? family }];
 	}
 	const port = second === undefined ? 0 : parseWhole(second);
 	if (!(port >= 0 && port <= 65_535)) return bad(`"${second}" is no port`);

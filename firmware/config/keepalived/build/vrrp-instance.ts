@@ -249,7 +249,7 @@ export function buildInstance(
 		downTimerAdverts: strict ? 3 : down,
 		preempt,
 		preemptDelayMs,
-		accept: settings.has("no_accept") ? false : settings.has("accept") ? true : !strict,
+		accept: settings.has("no_accept") ? false : settings.has("accept") ? true : !strict || priority === 255,
 		strict,
 		sourceAddress: sourceAddress?.family === family ? sourceAddress.address : null,
 		trackSourceAddress: settings.has("track_src_ip"),
