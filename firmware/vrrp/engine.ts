@@ -149,13 +149,6 @@ export function instanceKey(config: VrrpInstanceConfig): string {
 	return `${config.virtualRouterId}/${config.family}/${config.interface ?? "-"}/${way}${source}${vmac}`;
 }
 
-/** The macvlan or ipvlan of an instance with `use_vmac`, else null. */
-export function vmacName(config: VrrpInstanceConfig, prefix: string): string | null {
-	if (config.vmac === null) return null;
-	const suffix = config.family === "inet6" ? "6" : "";
-	return config.vmac.name ?? `${prefix}${suffix}.${config.virtualRouterId}`;
-}
-
 /** Does a packet that came in on `interfaceName` speak to this router? */
 export function concerns(
 	config: VrrpInstanceConfig,

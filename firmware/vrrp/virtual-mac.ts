@@ -6,7 +6,6 @@ import type { VrrpInstanceConfig } from "../config/model.ts";
 import { parseMacAddress } from "../kernel/rtnetlink.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import type { LogLine } from "./address-keeper.ts";
-import { vmacName } from "./engine.ts";
 import type { KernelView } from "./kernel-view.ts";
 
 /** 00:00:5e:00:01:VRID for IPv4, 00:00:5e:00:02:VRID for IPv6. */
@@ -22,6 +21,15 @@ interface Made {
 	readonly index: number;
 }
 
+/** Names that are tried for one router: its own, or `vrrp.VRID`, then with a suffix while that is taken. */
+const NAME_ATTEMPTS = 32;
+function candidateNames(config: VrrpInstanceConfig, prefix: string): string[] {
+	if (config.vmac !== null && config.vmac.name !== null) return [config.vmac.name];
+	const name = `${prefix}.${config.virtualRouterId}`;
+	const six = config.family === "inet6" ? [`${name}.6`] : [];
+	return [name, ...six, ...Array.from({ length: NAME_ATTEMPTS }, (_, index) => `${name}.${index + 1}`)];
+}
+
 export class VirtualMacs {
 	readonly #view: KernelView;
 	readonly #log: LogLine;
@@ -35,17 +43,25 @@ export class VirtualMacs {
 
 	/** Makes the interface if it is not there; returns its name, or null when it cannot be had. */
 	ensure(key: string, config: VrrpInstanceConfig, prefix: string): string | null {
-		const name = vmacName(config, prefix);
 		const parent = this.#view.link(config.vmac?.parentInterface ?? config.interface ?? "");
-		if (name === null || parent === null) return null;
-		const known = this.#view.link(name);
-		if (known !== null && known.parentIndex === parent.index) {
-			this.#made.set(key, { name, index: known.index });
-			return name;
+		if (config.vmac === null || parent === null) return null;
+		const made = this.#made.get(key);
+		if (made !== undefined && this.#view.link(made.name)?.index === made.index) return made.name;
+		const others = new Set([...this.#made].filter(([other]) => other !== key).map(([, { name }]) => name));
+		let name: string | null = null;
+		for (const candidate of candidateNames(config, prefix)) {
+			const known = this.#view.link(candidate);
+			// What an earlier life left behind is as good as new.
+			if (known !== null && known.parentIndex === parent.index && !others.has(candidate)) {
+				this.#made.set(key, { name: candidate, index: known.index });
+				return candidate;
+			}
+			if (known === null) name ??= candidate;
 		}
+		if (name === null) return null;
 		try {
 			const { netlink } = this.#view;
-			const { ipvlan } = config.vmac!;
+			const { ipvlan } = config.vmac;
 			netlink.createLink(
 				ipvlan === null
 					? {

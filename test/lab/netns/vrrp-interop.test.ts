@@ -84,6 +84,15 @@ const cases: readonly Case[] = [
 		wire: /fe80::1 > ff02::12: .*VRRPv3, Advertisement, vrid 51, prio 100, intvl 20cs, length 24, addrs: fe80::200/,
 	},
 	{
+		title: "version 3 over IPv6, virtual MAC",
+		version: 3,
+		interval: 0.2,
+		address: "fe80::200",
+		more: () => "use_vmac",
+		wire: /fe80::1 > ff02::12: .*VRRPv3, Advertisement, vrid 51, prio 100, intvl 20cs/,
+		device: "vrrp.51",
+	},
+	{
 		title: "version 3 over IPv6, unicast",
 		version: 3,
 		interval: 0.2,
