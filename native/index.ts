@@ -57,6 +57,8 @@ export interface Native {
 	getSocketOptionBytes(fd: number, level: number, name: number, into: Uint8Array): number;
 	/** SO_ATTACH_FILTER: classic BPF, `struct sock_filter` bytes (8 each). */
 	attachFilter(fd: number, program: Uint8Array): number;
+	/** ioctl(2) whose argument is a pointer to `argument`, which the kernel may read and write. */
+	ioctl(fd: number, request: number, argument: Uint8Array): number;
 	/** getsockname(2) as `struct sockaddr` bytes; empty on failure. */
 	getSocketName(fd: number): Uint8Array;
 	/** if_nametoindex(3); 0 when there is no such interface. */
@@ -119,6 +121,8 @@ export interface RealTimeThread {
 	readonly eventFd: number;
 	/** 0, or the -errno with which SCHED_FIFO was refused (the thread then runs as SCHED_OTHER). */
 	readonly schedulerStatus: number;
+	/** How often the thread that stands by did what was overdue. */
+	readonly stoodIn: number;
 	/** Fetches whole event records; returns their bytes. Call it until it returns 0. */
 	take(into: Uint8Array): number;
 	/** All events up to the last `take` have been judged. */

@@ -44,6 +44,10 @@
  * before an expiry are delivered before it. An expiry that was overtaken by `accept`, `rearm` or `disarm` is not
  * reported, unless it started a repeat.
  *
+ * **Two CPUs.** The thread stays on one CPU; where there is another, a second thread stands by there and does what is
+ * overdue by 3 ms: no priority helps a thread whose whole CPU stands still, in a burst of interrupts or under a
+ * hypervisor. `stoodIn` counts it.
+ *
  * While frames come faster than one per 2 ms and all of them match, the thread reads them at most every millisecond:
  * their time stamps tell when they came. Deadlines, and what JavaScript asks for, are not put off by that.
  *
@@ -166,6 +170,11 @@ export class RealTime {
 	/** `priority` is SCHED_FIFO 1–99, strictly above the JavaScript thread's; null leaves the thread SCHED_OTHER. */
 	static open(options: { readonly priority: number | null }): RealTime {
 		return new RealTime(new native.RealTime(options.priority ?? 0));
+	}
+
+	/** How often the second thread did what the first one was late with: the box has a CPU that stands still at times. */
+	get stoodIn(): number {
+		return this.#thread.stoodIn;
 	}
 
 	/** From now, for `durationMicros`. Costs no system call. */

@@ -1,6 +1,9 @@
 //! The two reflexes: repeat (send this every N) and watch (nothing came for N). The semantics are
 //! stated in `firmware/kernel/realtime.ts`. One state behind one lock with priority inheritance; one
 //! thread that sleeps until the next deadline or the next frame. Times are CLOCK_MONOTONIC nanoseconds.
+//!
+//! A second thread stands by on another CPU: real-time priority does not help where a whole CPU stands still (the kernel
+//! works through a burst of interrupts, a hypervisor takes it away). Whatever is overdue by the grace, it does.
 
 use crate::datagram::{monotonic_nanos, Frame, Inbox, Outcome, Received, Round, Sender};
 use crate::lock::{Guard, Lock};
@@ -12,6 +15,8 @@ use std::sync::Arc;
 
 /// Frames of one watch that may wait for JavaScript.
 const WAITING_PER_WATCH: u32 = 64;
+/// How long a deadline may be overdue before the thread that stands by takes care of it.
+const GRACE: u64 = 3_000_000;
 /// Receive calls before an expiry: whatever floods the socket, a silent master is found out.
 const RECEIVES_PER_DRAIN: usize = 64;
 /// Intervals of repeats, in nanoseconds: 1 ms to a day.
@@ -233,8 +238,11 @@ pub struct State {
     notified: bool,
     sender: Sender,
     inbox: Inbox,
-    /// What the thread sleeps until.
+    /// What the thread sleeps until, and the one that stands by; 0: it does not sleep, or there is none.
     wait_until: u64,
+    stand_by_until: u64,
+    /// How often the one that stands by had something to do.
+    pub stood_in: u64,
     stopping: bool,
 }
 
@@ -258,7 +266,9 @@ impl State {
             notified: false,
             sender: Sender::new(),
             inbox: Inbox::new(),
-            wait_until: NEVER,
+            wait_until: 0,
+            stand_by_until: 0,
+            stood_in: 0,
             stopping: false,
         }
     }
@@ -712,6 +722,8 @@ pub struct Shared {
     epoll_fd: i32,
     /// Wakes the thread.
     control_fd: i32,
+    /// Wakes the one that stands by.
+    stand_by_fd: i32,
     /// Wakes JavaScript.
     pub event_fd: i32,
     pub scheduler_status: AtomicI32,
@@ -722,7 +734,7 @@ pub const UNTOLD: i32 = i32::MIN;
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        for fd in [self.epoll_fd, self.control_fd, self.event_fd] {
+        for fd in [self.epoll_fd, self.control_fd, self.stand_by_fd, self.event_fd] {
             unsafe { libc::close(fd) };
         }
     }
@@ -738,6 +750,50 @@ fn clear(fd: i32) {
     unsafe { libc::read(fd, (&raw mut count).cast(), 8) };
 }
 
+/// SCHED_FIFO for the calling thread, and exact timers in any case (otherwise they slip by 50 µs). Priority 0 leaves it
+/// SCHED_OTHER. Returns 0 or `-errno`.
+fn become_real_time(priority: i32) -> i32 {
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
+    let parameter = libc::sched_param { sched_priority: priority };
+    if priority > 0 {
+        result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameter) })
+    } else {
+        0
+    }
+}
+
+/// Until `deadline`, or until somebody signals `fd`.
+fn sleep_until(fd: i32, deadline: u64) {
+    let left = deadline.saturating_sub(monotonic_nanos());
+    let timeout = libc::timespec {
+        tv_sec: (left / 1_000_000_000) as i64,
+        tv_nsec: (left % 1_000_000_000) as i64,
+    };
+    let pointer = if deadline == NEVER { std::ptr::null() } else { &raw const timeout };
+    let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    unsafe { libc::ppoll(&mut wanted, 1, pointer, std::ptr::null()) };
+}
+
+/// Two different CPUs that this process may use, or None when it has only one.
+pub fn two_processors() -> Option<(usize, usize)> {
+    let mut allowed: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    if unsafe { libc::sched_getaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &mut allowed) } < 0 {
+        return None;
+    }
+    let mut usable = (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &allowed) });
+    let first = usable.next()?;
+    Some((usable.next_back()?, first))
+}
+
+/// Keeps the calling thread on one CPU.
+pub fn stay_on(processor: usize) {
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    unsafe {
+        libc::CPU_SET(processor, &mut set);
+        libc::sched_setaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &set);
+    }
+}
+
 impl Shared {
     pub fn new() -> Result<Self, i32> {
         let shared = unsafe {
@@ -745,11 +801,12 @@ impl Shared {
                 state: Lock::new(State::new()),
                 epoll_fd: libc::epoll_create1(libc::EPOLL_CLOEXEC),
                 control_fd: libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),
+                stand_by_fd: libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),
                 event_fd: libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),
                 scheduler_status: AtomicI32::new(UNTOLD),
             }
         };
-        if shared.epoll_fd < 0 || shared.control_fd < 0 || shared.event_fd < 0 {
+        if [shared.epoll_fd, shared.control_fd, shared.stand_by_fd, shared.event_fd].iter().any(|fd| *fd < 0) {
             return Err(errno());
         }
         match shared.watch_descriptor(shared.control_fd, CONTROL_TOKEN) {
@@ -772,10 +829,15 @@ impl Shared {
     pub fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         let value = work(&mut state);
-        let wake = state.next_deadline() < state.wait_until;
+        let deadline = state.next_deadline();
+        let wake = deadline < state.wait_until;
+        let wake_other = deadline.saturating_add(GRACE) < state.stand_by_until;
         drop(state);
         if wake {
             signal(self.control_fd);
+        }
+        if wake_other {
+            signal(self.stand_by_fd);
         }
         value
     }
@@ -789,6 +851,7 @@ impl Shared {
     pub fn stop(&self) {
         self.state.lock().stopping = true;
         signal(self.control_fd);
+        signal(self.stand_by_fd);
     }
 
     /// Tells JavaScript once per filling of the queue.
@@ -830,25 +893,30 @@ impl Shared {
         }
     }
 
-    /// Waits until `until` or until JavaScript wants something, whatever frames come.
-    fn pause(&self, until: u64) {
-        let left = until.saturating_sub(monotonic_nanos()).min(RECEIVE_PAUSE);
-        let timeout = libc::timespec { tv_sec: 0, tv_nsec: left as i64 };
-        let mut control = libc::pollfd { fd: self.control_fd, events: libc::POLLIN, revents: 0 };
-        unsafe { libc::ppoll(&mut control, 1, &timeout, std::ptr::null()) };
+    /// The thread that stands by.
+    pub fn stand_by(&self, priority: i32) {
+        become_real_time(priority);
+        loop {
+            let mut state = self.state.lock();
+            if state.stopping {
+                return;
+            }
+            clear(self.stand_by_fd);
+            let now = monotonic_nanos();
+            if state.next_deadline().saturating_add(GRACE) <= now {
+                state.stood_in += 1;
+                state.run_timers(now);
+            }
+            let until = state.next_deadline().saturating_add(GRACE);
+            state.stand_by_until = until;
+            self.notify(state);
+            sleep_until(self.stand_by_fd, until);
+        }
     }
 
     /// The thread.
     pub fn run(self: &Arc<Self>, priority: i32) {
-        let parameter = libc::sched_param { sched_priority: priority };
-        let status = if priority > 0 {
-            result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameter) })
-        } else {
-            0
-        };
-        // Without SCHED_FIFO the kernel would let timers slip by 50 µs.
-        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
-        self.scheduler_status.store(status, Ordering::Release);
+        self.scheduler_status.store(become_real_time(priority), Ordering::Release);
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EPOLL_BATCH];
         let mut ready = 0;
         let mut last_frames = 0;
@@ -881,7 +949,7 @@ impl Shared {
             state.wait_until = deadline;
             self.notify(state);
             if busy {
-                self.pause(deadline);
+                sleep_until(self.control_fd, deadline.min(now + RECEIVE_PAUSE));
             }
             match self.wait(&mut events, deadline) {
                 Some(count) => ready = count,

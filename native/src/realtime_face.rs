@@ -1,7 +1,7 @@
 //! The real-time thread's face towards JavaScript: ids, microseconds and bytes in, `-errno` out.
 
 use crate::datagram::{Datagram, Round};
-use crate::realtime::{Pin, Shared, UNTOLD};
+use crate::realtime::{stay_on, two_processors, Pin, Shared, UNTOLD};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use std::collections::VecDeque;
@@ -38,6 +38,14 @@ fn round(datagrams: Vec<NativeDatagram>) -> Round {
         .collect()
 }
 
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| Error::from_reason(error.to_string()))
+}
+
 #[napi]
 pub struct RealTime {
     shared: Arc<Shared>,
@@ -45,21 +53,37 @@ pub struct RealTime {
 
 #[napi]
 impl RealTime {
-    /// Starts the thread; priority 0 leaves it SCHED_OTHER.
+    /// Starts the thread, and one that stands by on another CPU where there is one; priority 0 leaves them SCHED_OTHER.
     #[napi(constructor)]
     pub fn new(priority: i32) -> Result<Self> {
         let shared = Arc::new(
             Shared::new().map_err(|number| Error::from_reason(format!("real-time thread: errno {number}")))?,
         );
-        let thread_shared = shared.clone();
-        std::thread::Builder::new()
-            .name("real-time".into())
-            .spawn(move || thread_shared.run(priority))
-            .map_err(|error| Error::from_reason(error.to_string()))?;
+        let processors = two_processors();
+        let first = shared.clone();
+        spawn("real-time", move || {
+            if let Some((processor, _)) = processors {
+                stay_on(processor);
+            }
+            first.run(priority);
+        })?;
+        if let Some((_, processor)) = processors {
+            let second = shared.clone();
+            spawn("real-time-2", move || {
+                stay_on(processor);
+                second.stand_by(priority);
+            })?;
+        }
         while shared.scheduler_status.load(Ordering::Acquire) == UNTOLD {
             std::thread::sleep(std::time::Duration::from_micros(100));
         }
         Ok(Self { shared })
+    }
+
+    /// How often the thread that stands by did what was overdue.
+    #[napi(getter)]
+    pub fn stood_in(&self) -> f64 {
+        self.shared.change(|state| state.stood_in as f64)
     }
 
     #[napi(getter)]

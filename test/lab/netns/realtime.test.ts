@@ -1,5 +1,6 @@
 /** The real-time thread between two namespaces: repeats, leases, watches, takeover, and JavaScript that stands still. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
 import { EINVAL, EPERM, type SystemCallError } from "../../../firmware/kernel/errno.ts";
 import { RawSocket } from "../../../firmware/kernel/raw-socket.ts";
 import {
@@ -368,6 +369,38 @@ describe("expiry", () => {
 		watch.close();
 		backup.close();
 	});
+});
+
+test("one whole CPU stands still: the thread that stands by on another does what is due", async () => {
+	const key = ++nextKey;
+	const master = side(a, "inet");
+	realTime.renewLease(LONG_LEASE_MICROS);
+	const threads = readdirSync("/proc/self/task").map((id) => ({
+		name: readFileSync(`/proc/self/task/${id}/comm`, "utf8").trim(),
+		cpus: /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync(`/proc/self/task/${id}/status`, "utf8"))![1]!,
+	}));
+	const cpu = threads.find(({ name }) => name === "real-time")!.cpus;
+	expect(threads.filter(({ name }) => name === "real-time-2").map(({ cpus }) => cpus)).not.toContain(cpu);
+	const repeat = newRepeat();
+	repeat.set([advert(master, "inet", key, 100)]);
+	repeat.start(monotonicMicros(), 20_000);
+	await Bun.sleep(60);
+	const before = realTime.stoodIn;
+	const { sent } = repeat.statistics(true);
+	// Of higher priority than the thread, on its CPU, and over by itself: nothing else could stop it there.
+	const script = `
+		const { native } = await import("${import.meta.dir}/../../../firmware/kernel/native.ts");
+		if (native.setScheduler(1, 99) < 0) process.exit(1);
+		const until = performance.now() + 400;
+		while (performance.now() < until);
+	`;
+	const hog = Bun.spawn(["taskset", "-c", cpu, process.execPath, "-e", script]);
+	expect(await hog.exited).toBe(0);
+	expect(realTime.stoodIn).toBeGreaterThan(before);
+	expect(repeat.statistics().sent).toBeGreaterThan(sent + 10);
+	expect(repeat.statistics().longestGapMicros).toBeLessThan(300_000);
+	repeat.close();
+	master.close();
 });
 
 test("the sockets outlive a pulled cable", async () => {
