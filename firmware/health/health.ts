@@ -279,7 +279,10 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			pools = nextPools;
 			for (const check of running) if (check.serves.length === 0) scheduler.stop(check);
 			running = [...wanted.values()];
-			for (const check of running) check.suspended = allSuspended(check);
+			const began = new Set(fresh);
+			for (const check of running)
+				if (began.has(check)) check.suspended = allSuspended(check);
+				else scheduler.suspend(check, allSuspended(check));
 			if (running.length > 0) watchLinks();
 			scheduler.start(fresh);
 			paths.start(freshPaths);
@@ -359,6 +362,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			// A server that is just coming up waits for its path too.
 			const startsDown = server.checks.some(({ state }) => !state.up);
 			path = paths.create(identity, targets, virtualServer, startsDown);
+			path.suspended = pools.get(server.virtualServer)?.suspended ?? false;
 			fresh.push(path);
 		}
 		const watched = path;

@@ -210,6 +210,22 @@ describe("ha_suspend", () => {
 		health.suspend(keyOf(vs), false);
 		await until("down", () => !health.verdictOf(keyOf(vs), serverKey(web.port)).alive);
 	});
+	test("a resting check wakes when a reload gives it a virtual server that does not rest", async () => {
+		const web = await webServer();
+		const rs = realServer("127.0.0.1", web.port, [http(web.port)]);
+		const [a, b] = [virtualServer("192.0.2.1", 80, [rs]), virtualServer("192.0.2.2", 80, [rs])];
+		const { health } = start();
+		health.apply(configuration([a]));
+		await until("probed", () => web.requests() >= 1);
+		health.suspend(keyOf(a), true);
+		await Bun.sleep(50);
+		const before = web.requests();
+		health.apply(configuration([a]));
+		await Bun.sleep(200);
+		expect(web.requests()).toBe(before);
+		health.apply(configuration([a, b]));
+		await until("probed again", () => web.requests() > before);
+	});
 	test("a shared check rests only when all its virtual servers do", async () => {
 		const web = await webServer();
 		const rs = realServer("127.0.0.1", web.port, [http(web.port)]);
