@@ -1,0 +1,352 @@
+/** What a file means: defaults, inheritance, and what is put right, section by section of keepalived.conf(5). */
+import { describe, expect, test } from "bun:test";
+import type { CheckConfig, VirtualServerConfig, VrrpInstanceConfig } from "../../firmware/config/model.ts";
+import { brief, instance, loadText, server } from "./load-text.ts";
+
+const vrrp = (lines: string, before = ""): VrrpInstanceConfig =>
+	loadText(before + instance(lines)).config.vrrpInstances[0]!;
+const virtual = (lines: string, serverLines = "", before = ""): VirtualServerConfig =>
+	loadText(before + server(lines, serverLines)).config.virtualServers[0]!;
+const check = (text: string, lines = "", serverLines = ""): CheckConfig =>
+	virtual(lines, `${serverLines}\n${text}`).realServers[0]!.checks[0]!;
+
+describe("global_defs", () => {
+	test("defaults", () => {
+		expect(loadText("").config.global).toMatchObject({
+			routerId: "director",
+			multicastGroup4: "224.0.0.18",
+			multicastGroup6: "ff02::12",
+			vmacPrefix: "vrrp",
+			pathCheck: true,
+			lvsFlushOnStop: "none",
+			lvsTimeouts: null,
+			mail: { connectTimeoutMs: 30_000, server: null, recipients: [] },
+		});
+	});
+
+	test("mail, timeouts, sync daemon", () => {
+		const { config, diagnostics } = loadText(`global_defs {
+	notification_email {
+		a@example.org b@example.org
+		c@example.org
+	}
+	smtp_server 192.0.2.1 2525
+	smtp_connect_timeout 5
+	lvs_timeouts tcp 900 udp 30
+	lvs_sync_daemon eth0 inst VI_1 id 7 ttl 3 group 224.0.0.81
+	lvs_flush_on_stop VS
+}
+${instance()}`);
+		expect(diagnostics).toEqual([]);
+		expect(config.global).toMatchObject({
+			mail: {
+				recipients: ["a@example.org", "b@example.org", "c@example.org"],
+				server: { host: "192.0.2.1", port: 2525 },
+				connectTimeoutMs: 5000,
+			},
+			lvsTimeouts: { tcpSeconds: 900, tcpFinSeconds: 0, udpSeconds: 30 },
+			lvsSyncDaemon: {
+				interface: "eth0",
+				instance: "VI_1",
+				syncId: 7,
+				ttl: 3,
+				group: "224.0.0.81",
+				port: null,
+			},
+			lvsFlushOnStop: "own",
+		});
+	});
+
+	test("several blocks are one", () => {
+		const { config } = loadText("global_defs {\nrouter_id A\n}\nglobal_defs {\nvrrp_version 3\n}\n");
+		expect(config.global.routerId).toBe("A");
+	});
+});
+
+describe("vrrp_instance", () => {
+	test.each<[string, string, Partial<VrrpInstanceConfig>]>([
+		["priority without state", "", { priority: 100, initialState: "BACKUP" }],
+		[
+			"state MASTER without priority owns the address",
+			"\tstate MASTER",
+			{ priority: 255, initialState: "MASTER" },
+		],
+		["priority 255 starts as MASTER", "\tpriority 255", { priority: 255, initialState: "MASTER" }],
+		["VRRPv2 rounds to whole seconds", "\tadvert_int 1.6", { advertIntervalMicros: 2_000_000 }],
+		["VRRPv2 never below 1 s", "\tadvert_int 0.4", { advertIntervalMicros: 1_000_000 }],
+		["VRRPv3 rounds to 10 ms", "\tversion 3\n\tadvert_int 0.255", { advertIntervalMicros: 260_000 }],
+		["VRRPv3 up to 40.95 s", "\tversion 3\n\tadvert_int 100", { advertIntervalMicros: 40_950_000 }],
+		["nopreempt", "\tstate BACKUP\n\tnopreempt", { preempt: false }],
+		["nopreempt does not go with MASTER", "\tstate MASTER\n\tpriority 9\n\tnopreempt", { preempt: true }],
+		["preempt_delay", "\tpreempt_delay 300", { preemptDelayMs: 300_000 }],
+		["preempt_delay not with nopreempt", "\tnopreempt\n\tpreempt_delay 300", { preemptDelayMs: 0 }],
+		["strict: nothing sent to the address is accepted", "\tstrict_mode on", { strict: true, accept: false }],
+		[
+			"strict: but by an owner",
+			"\tstrict_mode on\n\tpriority 255",
+			{ accept: true, ownerIgnoreAdverts: true },
+		],
+		["strict: three adverts", "\tstrict_mode\n\tdown_timer_adverts 7", { downTimerAdverts: 3 }],
+		[
+			"unicast",
+			"\tunicast_peer {\n\t\t10.0.0.9 min_ttl 3\n\t}",
+			{ unicastPeers: [{ address: "10.0.0.9", minTtl: 3, maxTtl: null }], checkUnicastSource: true },
+		],
+		["no_accept", "\tno_accept", { accept: false }],
+	])("%s", (_title, lines, expected) => {
+		expect(vrrp(lines)).toMatchObject(expected);
+	});
+
+	test("announcements: global defaults, then its own; lower priority follows the master's", () => {
+		const before = "global_defs {\nvrrp_garp_master_delay 2\nvrrp_garp_master_repeat 3\n}\n";
+		expect(vrrp("", before).garp).toMatchObject({
+			delayMs: 2000,
+			repeat: 3,
+			lowerPriorityDelayMs: 2000,
+			lowerPriorityRepeat: 3,
+		});
+		expect(vrrp("\tgarp_master_delay 7\n\tgarp_lower_prio_repeat 1", before).garp).toMatchObject({
+			delayMs: 7000,
+			lowerPriorityDelayMs: 7000,
+			lowerPriorityRepeat: 1,
+		});
+	});
+
+	test("IPv6: the first address fixes family and version", () => {
+		const { config } = loadText(instance("", "V6", 9, "fe80::1/64\n\t\t2001:DB8:0:0::1"));
+		expect(config.vrrpInstances[0]).toMatchObject({
+			family: "inet6",
+			version: 3,
+			multicastDestination: "ff02::12",
+			virtualAddresses: [
+				{ address: "fe80::1", prefixLength: 64, preferredLifetimeSeconds: null },
+				{ address: "2001:db8::1", prefixLength: 128, preferredLifetimeSeconds: 0 },
+			],
+		});
+	});
+
+	test("an address with everything", () => {
+		const line =
+			"10.0.0.1/24 brd 10.0.0.255 dev eth1 scope link label eth1:v home -nodad noprefixroute no_track";
+		expect(loadText(instance("", "V", 9, line)).config.vrrpInstances[0]!.virtualAddresses[0]).toMatchObject({
+			address: "10.0.0.1",
+			prefixLength: 24,
+			broadcast: "10.0.0.255",
+			interface: "eth1",
+			scope: 253,
+			label: "eth1:v",
+			home: true,
+			duplicateAddressDetection: true,
+			noPrefixRoute: true,
+			noTrack: true,
+		});
+	});
+
+	test("use_vmac", () => {
+		expect(vrrp("\tuse_vmac vrrp7\n\tvmac_xmit_base").vmac).toMatchObject({
+			name: "vrrp7",
+			parentInterface: "eth0",
+			transmitOnBase: true,
+			ipvlan: null,
+		});
+	});
+
+	test("tracking: the weight of the object, unless the line has its own", () => {
+		const before =
+			"vrrp_script a {\nscript /bin/true\nweight 5\n}\nvrrp_script b {\nscript /bin/true\nweight -5 reverse\n}\n";
+		const { trackScripts } = vrrp("\ttrack_script {\n\t\ta\n\t\tb\n\t\tb weight 9\n\t}", before);
+		expect(trackScripts.map(({ name, weight, reverse }) => ({ name, weight, reverse }))).toEqual([
+			{ name: "a", weight: 5, reverse: false },
+			{ name: "b", weight: -5, reverse: true },
+		]);
+	});
+
+	test("what is defined further down is tracked all the same, and said", () => {
+		const loaded = loadText(
+			`${instance("\ttrack_script {\n\t\ta\n\t}")}vrrp_script a {\nscript /bin/true\n}\n`,
+		);
+		expect(loaded.config.vrrpInstances[0]!.trackScripts).toHaveLength(1);
+		expect(brief(loaded)[0]).toBe(
+			"warning 8:3 VI_1: vrrp_script a is defined further down; keepalived would not track it, Drover does",
+		);
+	});
+
+	test("scripts: words, user, group", () => {
+		expect(vrrp("\tnotify_master \"/bin/echo 'a b' c\" root root").notify.master).toMatchObject({
+			command: ["/bin/echo", "a b", "c"],
+			user: "root",
+			group: "root",
+		});
+	});
+});
+
+describe("virtual_server", () => {
+	test("defaults: UDP, wlc, NAT", () => {
+		const { config } = loadText("virtual_server 10.0.0.1 80 {\n\treal_server 10.0.1.2 80 {\n\t}\n}\n");
+		expect(config.virtualServers[0]).toMatchObject({
+			protocol: "UDP",
+			scheduler: "wlc",
+			forwarding: { kind: "NAT" },
+			persistenceTimeoutSeconds: null,
+			quorum: 1,
+			hysteresis: 0,
+			delayLoopMs: 60_000,
+			smtpAlert: false,
+			pathCheck: false,
+			realServers: [{ weight: 1, smtpAlert: true, inhibitOnFailure: false, checks: [] }],
+		});
+	});
+
+	test.each<[string, string, object]>([
+		["persistence_timeout without a number", "\tpersistence_timeout", { persistenceTimeoutSeconds: 360 }],
+		[
+			"persistence_granularity brings persistence",
+			"\tpersistence_granularity 255.255.255.0",
+			{ persistenceTimeoutSeconds: 360, persistenceGranularity: 24 },
+		],
+		[
+			"sorry_server",
+			"\tsorry_server 10.0.1.9 8080",
+			{ sorryServer: { address: "10.0.1.9", port: 8080, inhibit: false } },
+		],
+		[
+			"the later of two spellings holds",
+			"\tlvs_sched sh\n\tsh-port",
+			{ scheduler: "sh", schedulerFlags: { flag1: false, flag2: true, flag3: false } },
+		],
+		[
+			"tunnels",
+			"\tlvs_method TUN type gue port 6080 csum",
+			{ forwarding: { kind: "TUN", tunnel: "gue", port: 6080, checksum: "csum" }, pathCheck: true },
+		],
+		["path_check off", "\tlb_kind DR\n\tpath_check off", { pathCheck: false }],
+	])("%s", (_title, lines, expected) => {
+		expect(virtual(lines)).toMatchObject(expected);
+	});
+
+	test("path_check off for all", () => {
+		expect(virtual("\tlb_kind DR", "", "global_defs {\npath_check off\n}\n").pathCheck).toBe(false);
+		expect(virtual("\tlb_kind DR\n\tpath_check on", "", "global_defs {\npath_check off\n}\n").pathCheck).toBe(
+			true,
+		);
+	});
+
+	test("virtual_server_group: ranges, networks, fwmarks", () => {
+		const { config, diagnostics } = loadText(
+			`virtual_server_group web {\n\t10.0.0.8-10 80\n\t10.0.2.1-10.0.2.2 443\n\t10.0.3.0/31 8080\n\tfwmark 7\n}\n${server("", "", "group web")}`,
+		);
+		expect(diagnostics).toEqual([]);
+		expect(
+			config.virtualServers[0]!.services.map((one) =>
+				one.kind === "fwmark" ? `fwmark ${one.fwmark}` : `${one.address}:${one.port}`,
+			),
+		).toEqual([
+			"10.0.0.8:80",
+			"10.0.0.9:80",
+			"10.0.0.10:80",
+			"10.0.2.1:443",
+			"10.0.2.2:443",
+			"10.0.3.0:8080",
+			"10.0.3.1:8080",
+			"fwmark 7",
+		]);
+	});
+
+	test("fwmark: the family of its real servers", () => {
+		const text =
+			"virtual_server fwmark 5 {\n\tlb_algo rr\n\tlb_kind NAT\n\treal_server 2001:db8::2 80 {\n\t}\n}\n";
+		expect(loadText(text).config.virtualServers[0]!.services).toEqual([
+			{ kind: "fwmark", fwmark: 5, family: "inet6" },
+		]);
+	});
+
+	test("a DR real server has the service's port; NAT may change it", () => {
+		const text = server().replace("10.0.1.2 80", "10.0.1.2 8080");
+		expect(loadText(text).config.virtualServers[0]!.realServers[0]!.port).toBe(8080);
+		expect(loadText(text.replace("NAT", "DR")).config.virtualServers[0]!.realServers[0]!.port).toBe(80);
+	});
+});
+
+describe("checks inherit: check, real server, virtual server, kind", () => {
+	test.each<[string, string, string, string, object]>([
+		[
+			"TCP_CHECK alone",
+			"TCP_CHECK {\n}",
+			"",
+			"",
+			{ delayLoopMs: 60_000, retry: 1, delayBeforeRetryMs: 1000, warmupMs: 60_000 },
+		],
+		["HTTP_GET alone", "HTTP_GET {\nurl {\npath /\n}\n}", "", "", { retry: 1, delayBeforeRetryMs: 3000 }],
+		["DNS_CHECK alone", "DNS_CHECK {\n}", "\tdelay_loop 7", "", { retry: 3, delayBeforeRetryMs: 7000 }],
+		["MISC_CHECK alone", "MISC_CHECK {\nmisc_path /bin/true\n}", "", "", { retry: 0 }],
+		[
+			"virtual server",
+			"TCP_CHECK {\n}",
+			"\tdelay_loop 6\n\tretry 4\n\talpha",
+			"",
+			{ delayLoopMs: 6000, retry: 4, alpha: true, warmupMs: 6000 },
+		],
+		[
+			"real server over virtual server",
+			"TCP_CHECK {\n}",
+			"\tdelay_loop 6\n\tretry 4",
+			"\tretry 5\n\tdelay_loop 2.5",
+			{ delayLoopMs: 2500, retry: 5 },
+		],
+		[
+			"check over real server",
+			"TCP_CHECK {\nretry 0\nwarmup 0\n}",
+			"\tretry 4",
+			"\tretry 5",
+			{ retry: 0, warmupMs: 0 },
+		],
+		["nb_get_retry is retry", "TCP_CHECK {\nnb_get_retry 9\n}", "", "", { retry: 9 }],
+	])("%s", (_title, text, lines, serverLines, expected) => {
+		expect(check(text, lines, serverLines).timing).toMatchObject(expected);
+	});
+
+	test("target", () => {
+		expect(
+			check("TCP_CHECK {\nconnect_ip 10.9.9.9\nconnect_port 81\nbindto 10.9.9.1\n}", "\tconnect_timeout 2"),
+		).toMatchObject({
+			target: { address: "10.9.9.9", port: 81, bindAddress: "10.9.9.1", connectTimeoutMs: 2000 },
+		});
+	});
+
+	test("HTTP_GET: host, status, digest, pattern", () => {
+		const url =
+			"url {\npath /a\nstatus_code 200 301-302\n}\nurl {\npath /b\nvirtualhost two\nregex a\\\\.b\nregex_no_match\n}";
+		expect(check(`SSL_GET {\nenable_sni\n${url}\n}`, "\tvirtualhost one")).toMatchObject({
+			kind: "SSL_GET",
+			serverName: "one",
+			urls: [
+				{
+					path: "/a",
+					virtualHost: "one",
+					statusCodes: [
+						{ from: 200, to: 200 },
+						{ from: 301, to: 302 },
+					],
+					regex: null,
+				},
+				{
+					path: "/b",
+					virtualHost: "two",
+					statusCodes: [{ from: 200, to: 299 }],
+					regex: { pattern: "a\\.b", noMatch: true },
+				},
+			],
+		});
+	});
+
+	test("SMTP_CHECK with host: each is a check", () => {
+		const checks = virtual(
+			"",
+			"SMTP_CHECK {\nhelo_name me\nhost {\nconnect_port 25\n}\nhost {\nconnect_port 26\n}\n}",
+		).realServers[0]!.checks;
+		expect(checks.map((one) => one.kind === "SMTP_CHECK" && `${one.heloName} ${one.target.port}`)).toEqual([
+			"me 25",
+			"me 26",
+		]);
+	});
+});

@@ -1,0 +1,169 @@
+/** `drover config plan`: what would change, in words. */
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DroverConfig } from "../../firmware/config/model.ts";
+import { formatChange, planChanges, same } from "../../firmware/config/plan.ts";
+import { showConfig } from "../../firmware/config/show.ts";
+import { instance, loadText, server } from "./load-text.ts";
+
+const plan = (before: string, after: string) =>
+	planChanges(loadText(before).config, loadText(after).config).map(formatChange);
+
+const base = instance("\tpriority 100") + server("", "\t\tweight 3\n\t\tTCP_CHECK {\n\t\t}");
+
+describe("changes", () => {
+	test("none, wherever things are written", () => {
+		expect(plan(base, `# a comment\n\n${base}`)).toEqual([]);
+	});
+
+	test.each<[string, (text: string) => string, string[]]>([
+		[
+			"priority",
+			(text) => text.replace("priority 100", "priority 90"),
+			["~ vrrp     VI_1: priority 100 → 90\n           a peer with a higher priority takes over"],
+		],
+		[
+			"an instance leaves",
+			(text) => text.slice(text.indexOf("virtual_server")),
+			[
+				"- vrrp     VI_1: leaves: VRID 51 on eth0, priority 100\n           if it is master here, its addresses move to a peer",
+				"- address  10.0.0.1/32: from eth0\n           connections to it end",
+			],
+		],
+		[
+			"another name only",
+			(text) => text.replace("VI_1", "web"),
+			[
+				"~ vrrp     web: name VI_1 → web",
+				"~ address  10.0.0.1/32: present while VI_1 is master → while web is master",
+			],
+		],
+		[
+			"an address comes",
+			(text) => text.replace("\t\t10.0.0.1\n", "\t\t10.0.0.1\n\t\t10.0.0.7/24\n"),
+			["+ address  10.0.0.7/24: on eth0, while VI_1 is master"],
+		],
+		[
+			"scheduler",
+			(text) => text.replace("lb_algo rr", "lb_algo wlc"),
+			["~ service  TCP 10.0.0.1:80: lb_algo rr → wlc"],
+		],
+		[
+			"draining",
+			(text) => text.replace("weight 3", "weight 0"),
+			[
+				"~ server   TCP 10.0.0.1:80 → 10.0.1.2:80: weight 3 → 0\n           it gets no new connections; the old ones go on",
+			],
+		],
+		[
+			"another real server",
+			(text) => text.replace("10.0.1.2", "10.0.1.3"),
+			[
+				"- server   TCP 10.0.0.1:80 → 10.0.1.2:80: weight 3, NAT\n           its connections are cut; weight 0 would drain it first",
+				"+ server   TCP 10.0.0.1:80 → 10.0.1.3:80: weight 3, NAT, TCP_CHECK",
+			],
+		],
+		[
+			"a check's retry",
+			(text) => text.replace("TCP_CHECK {", "TCP_CHECK {\n\t\t\tretry 5"),
+			["~ check    TCP 10.0.0.1:80 → 10.0.1.2:80: TCP_CHECK: timing retry 1 → 5"],
+		],
+		[
+			"another service",
+			(text) => text + server("", "", "10.0.0.1 443"),
+			["+ service  TCP 10.0.0.1:443: rr, 1 real servers"],
+		],
+		[
+			"router_id",
+			(text) => `global_defs {\nrouter_id B\n}\n${text}`,
+			[
+				"~ global   global_defs: mail router id director → B",
+				"~ global   global_defs: router id director → B",
+			],
+		],
+	])("%s", (_title, edit, expected) => {
+		expect(plan(base, edit(base))).toEqual(expected);
+	});
+
+	test("passwords are never shown", () => {
+		const secret = (word: string) =>
+			instance(`\tauthentication {\n\t\tauth_type PASS\n\t\tauth_pass ${word}\n\t}`);
+		const text = [...plan(secret("hush1"), secret("hush2")), ...plan(secret("hush1"), instance())].join("\n");
+		expect(text).toContain("authentication");
+		expect(text).not.toContain("hush");
+	});
+});
+
+describe("the commands", () => {
+	const directory = mkdtempSync(join(tmpdir(), "drover-config-command-"));
+	const write = (name: string, text: string) => {
+		writeFileSync(join(directory, name), text);
+		return join(directory, name);
+	};
+	const drover = (...words: string[]) => {
+		const child = Bun.spawnSync(
+			[process.execPath, join(import.meta.dir, "../../firmware/drover.ts"), "config", ...words],
+			{
+				stderr: "pipe",
+			},
+		);
+		return { status: child.exitCode, text: child.stdout.toString(), errors: child.stderr.toString() };
+	};
+	const good = write("good.conf", server());
+	const bad = write("bad.conf", server("\tlb_algoo rr"));
+
+	test("check", () => {
+		expect(drover("check", good)).toMatchObject({
+			status: 0,
+			text: "0 VRRP instances, 1 virtual servers, 1 real servers; nothing wrong; accepted\n",
+		});
+		const { status, text } = drover("check", bad);
+		expect(status).toBe(5);
+		expect(text).toContain('bad.conf:8:2: error: there is no keyword "lb_algoo"');
+		expect(JSON.parse(drover("check", "--json", bad).text)).toMatchObject({
+			acceptable: false,
+			exitStatus: 5,
+		});
+		expect(drover("check", join(directory, "none.conf")).status).toBe(4);
+	}, 120_000);
+
+	test("check of a large file, in a process of its own", () => {
+		const large = write("large.conf", `${"# padding\n".repeat(120_000)}${server("\tlb_algoo rr")}`);
+		const { status, text } = drover("check", large);
+		expect(status).toBe(5);
+		expect(text).toContain('error: there is no keyword "lb_algoo"');
+	}, 120_000);
+
+	test("plan", () => {
+		expect(drover("plan", good, "--against", good)).toMatchObject({
+			status: 0,
+			text: "nothing would change\n",
+		});
+		const other = write("other.conf", server().replace("lb_algo rr", "lb_algo wrr"));
+		expect(drover("plan", other, `--against=${good}`)).toMatchObject({
+			status: 1,
+			text: "~ service  TCP 10.0.0.1:80: lb_algo rr → wrr\n",
+		});
+		expect(drover("plan", bad, `--against=${good}`).status).toBe(5);
+	}, 120_000);
+
+	test("show", () => {
+		expect(drover("show", good).text).toContain(
+			"TCP 10.0.0.1:80: rr, NAT\n  10.0.1.2:80 weight 1, never checked",
+		);
+		const shown = JSON.parse(drover("show", good, "--json").text) as DroverConfig;
+		expect(same(shown.virtualServers, loadText(server()).config.virtualServers)).toBe(true);
+		expect(showConfig(loadText(base).config)).toContain(
+			"VI_1: VRRPv2 51 on eth0, priority 100, state BACKUP",
+		);
+	}, 120_000);
+
+	test("usage", () => {
+		expect(drover().status).toBe(2);
+		expect(drover("check").status).toBe(2);
+		expect(drover("--help").status).toBe(0);
+		rmSync(directory, { recursive: true });
+	}, 120_000);
+});
