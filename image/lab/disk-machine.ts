@@ -98,9 +98,8 @@ export class DiskMachine {
 	#command(serialPath: string): string[] {
 		const { firmware, disk, stick, cache = "unsafe" } = this.#options;
 		return [
-			"nice",
-			"-n",
-			"5",
+			// A machine does not outlive the program that switched it on, however that ended.
+			...["setpriv", "--pdeathsig", "KILL", "nice", "-n", "5"],
 			"qemu-system-x86_64",
 			...[
 				"-M",

@@ -153,6 +153,10 @@ export class VirtualMachine {
 		this.#agent = null;
 	}
 
+	/**
+	 * QEMU's command line. no_timer_check: the kernel's own test of its timer counts ticks in real time,
+	 * and panics when a busy machine gives the emulator none meanwhile.
+	 */
 	#command(): string[] {
 		const { boot } = this.#options;
 		const port = (name: PortName) => [
@@ -172,7 +176,7 @@ export class VirtualMachine {
 			...["-kernel", boot.vmlinux, "-initrd", this.#path("initramfs")],
 			...[
 				"-append",
-				"console=ttyS0,115200 quiet loglevel=3 panic=10 drover.root=/dev/vda drover.data=/dev/vdb drover.slot=lab",
+				"console=ttyS0,115200 quiet loglevel=3 panic=10 no_timer_check drover.root=/dev/vda drover.data=/dev/vdb drover.slot=lab",
 			],
 			...["-drive", `if=none,id=root,format=raw,readonly=on,file=${boot.root}`],
 			...["-device", "virtio-blk-pci,drive=root"],
