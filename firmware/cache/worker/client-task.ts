@@ -5,37 +5,37 @@
  * could be saved. Everything slower (waiting for a fetch, streaming, pipe) hangs on callbacks of the tasks it
  * waits for.
  */
-import { createGunzip, gunzipSync } from "node:zlib";
+import { gunzipSync } from "node:zlib";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
-import { notModified, rangeApplies } from "../http/conditional.ts";
+import { notModified } from "../http/conditional.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList, flat } from "../http/headers.ts";
-import { parseRange } from "../http/range.ts";
-import type { RequestHead, RequestFields as RequestHeaderFields } from "../http/request.ts";
+import type { RequestHead } from "../http/request.ts";
 import { reasonPhrase } from "../http/status.ts";
-import { formatSeconds, record, records, Side, TransactionLog } from "../log/records.ts";
+import { formatSeconds, record, Side, TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { BanSubject } from "../store/bans.ts";
 import { ageAt, isUnsafe, varyMatches } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
-import type {
-	Action,
-	CachedObject,
-	ClientRequest,
-	ClientResponse,
-	Director,
-	RequestMessage,
-	Stevedore,
-} from "../vcl/runtime.ts";
+import type { Action, RequestMessage } from "../vcl/runtime.ts";
 import { type Answer, answerLogText } from "./answer.ts";
-import { type BodyReader, BodyStream } from "./body-stream.ts";
-import { type ActiveVcl, type Engine, Main } from "./engine.ts";
+import type { BodyReader, BodyStream } from "./body-stream.ts";
+import {
+	ClientRequestFields,
+	ClientResponseFields,
+	type Forwarded,
+	HitObject,
+	withForwardedFor,
+} from "./client-messages.ts";
+import { type ActiveVcl, Main } from "./engine.ts";
 import { FetchTask, linkRecord, weaken } from "./fetch-task.ts";
-import { RequestFields, ResponseFields, reqTags, respTags } from "./messages.ts";
+import { gunzipStream } from "./gunzip-stream.ts";
+import { respTags } from "./messages.ts";
 import { Pipe } from "./pipe.ts";
+import { applyRange, type Outgoing } from "./range-body.ts";
 import type { RequestBody } from "./request-body.ts";
 import type { ClientSession } from "./session.ts";
-import { hashOf, Task } from "./task.ts";
+import { Task } from "./task.ts";
 
 const VIA = "1.1 varnish (Varnish/7.1)";
 const VIA_LINE = `Via: ${VIA}`;
@@ -43,163 +43,6 @@ const VIA_LINE = `Via: ${VIA}`;
 const COPY_BYTES = 96 * 1024;
 /** A stored gzip body up to this size is unpacked at once for a client that does not take gzip. */
 const UNPACK_AT_ONCE_BYTES = 4 * 1024 * 1024;
-
-/** What a header block turns into once X-Forwarded-For is in it; the same for the next request of that client. */
-interface Forwarded {
-	readonly ip: string;
-	readonly lines: string[];
-	readonly keys: string[];
-	readonly logText: string;
-	/** The same with Accept-Encoding as the cache wants it, and the records of that change. */
-	readonly normalised: { readonly lines: string[]; readonly keys: string[]; readonly logText: string };
-}
-const forwarded = new WeakMap<RequestHeaderFields, Forwarded>();
-
-function withForwardedFor(fields: RequestHeaderFields, ip: string): Forwarded {
-	const known = forwarded.get(fields);
-	if (known !== undefined && known.ip === ip) return known;
-	const list = new FieldList(fields.lines, fields.keys);
-	let logText = records(Tag.ReqHeader, fields.lines);
-	const old = list.joined("x-forwarded-for");
-	if (old !== undefined) {
-		for (let index = 0; index < list.keys.length; index++)
-			if (list.keys[index] === "x-forwarded-for") logText += record(Tag.ReqUnset, list.lines[index]!);
-		list.unset("x-forwarded-for");
-	}
-	const value = old === undefined || old === "" ? ip : `${old}, ${ip}`;
-	list.append("X-Forwarded-For", value);
-	logText += record(Tag.ReqHeader, `X-Forwarded-For: ${value}`);
-	list.collect("cache-control");
-	const changed = list.copy();
-	let changeText = "";
-	const encoding = list.get("accept-encoding");
-	if (encoding !== undefined && encoding !== "gzip") {
-		for (let index = 0; index < changed.keys.length; index++)
-			if (changed.keys[index] === "accept-encoding")
-				changeText += record(Tag.ReqUnset, changed.lines[index]!);
-		changed.unset("accept-encoding");
-		if (fields.canGzip) {
-			changed.append("Accept-Encoding", "gzip");
-			changeText += record(Tag.ReqHeader, "Accept-Encoding: gzip");
-		}
-	}
-	const made = {
-		ip,
-		lines: list.lines,
-		keys: list.keys,
-		logText: flat(logText),
-		normalised: { lines: changed.lines, keys: changed.keys, logText: flat(changeText) },
-	};
-	forwarded.set(fields, made);
-	return made;
-}
-
-class ClientRequestFields extends RequestFields implements ClientRequest {
-	readonly #task: ClientTask;
-	backendHint: Director | null = null;
-	canGzip: boolean;
-	esi = true;
-	readonly esiLevel = 0;
-	grace = -1;
-	ttl = -1;
-	hashAlwaysMiss = false;
-	hashIgnoreBusy = false;
-	hashIgnoreVary = false;
-	isHitmiss = false;
-	isHitpass = false;
-	storage: Stevedore | null = null;
-	readonly transport = "HTTP/1";
-
-	constructor(task: ClientTask, head: RequestHead, fields: FieldList) {
-		super(head.method, head.url, head.proto, fields, task.vslLog, reqTags);
-		this.#task = task;
-		this.canGzip = head.fields.canGzip;
-	}
-	get hash(): string {
-		return hashOf(this.#task.key);
-	}
-	get restarts(): number {
-		return this.#task.restarts;
-	}
-	get time(): number {
-		return this.#task.startedAt;
-	}
-	get xid(): string {
-		return String(this.#task.xid);
-	}
-	rollBack(method: string, url: string, fields: FieldList): void {
-		this.restore(method, url, fields);
-	}
-}
-
-class ClientResponseFields extends ResponseFields implements ClientResponse {
-	#doEsi = false;
-	filters = "";
-	isStreaming = false;
-	time = 0;
-	body: string | undefined;
-
-	get doEsi(): boolean {
-		return this.#doEsi;
-	}
-	set doEsi(_wanted: boolean) {
-		this.#doEsi = false;
-	}
-	setBody(text: string): void {
-		this.body = text;
-	}
-	addBody(text: string): void {
-		this.body = (this.body ?? "") + text;
-	}
-}
-
-class HitObject implements CachedObject {
-	readonly #answer: Answer;
-	readonly #engine: Engine;
-	readonly #now: number;
-	readonly hits: number;
-	readonly canEsi = false;
-
-	constructor(answer: Answer, engine: Engine, now: number, hits: number) {
-		this.#answer = answer;
-		this.#engine = engine;
-		this.#now = now;
-		this.hits = hits;
-	}
-	header(lowerName: string): string | null {
-		return this.#answer.fields.get(lowerName) ?? null;
-	}
-	get age(): number {
-		return this.#now - this.#answer.tOrigin;
-	}
-	get grace(): number {
-		return this.#answer.grace;
-	}
-	get keep(): number {
-		return this.#answer.keep;
-	}
-	get proto(): string {
-		return this.#answer.proto;
-	}
-	get reason(): string {
-		return this.#answer.reason;
-	}
-	get status(): number {
-		return this.#answer.status;
-	}
-	get storage(): Stevedore | null {
-		return this.#engine.storages.find((storage) => storage.name === this.#answer.storage) ?? null;
-	}
-	get time(): number {
-		return this.#answer.tOrigin;
-	}
-	get ttl(): number {
-		return this.#answer.tOrigin + this.#answer.ttl - this.#now;
-	}
-	get uncacheable(): boolean {
-		return this.#answer.uncacheable;
-	}
-}
 
 const getRecord = flat(record(Tag.ReqMethod, "GET"));
 const http11Record = flat(record(Tag.ReqProtocol, "HTTP/1.1"));
@@ -964,7 +807,7 @@ export class ClientTask extends Task implements BodyReader {
 		let ranges = "";
 		const mayHaveBody = status >= 200 && status !== 204 && status !== 304;
 		if (status === 200 && this.#answer !== undefined && this.handling !== "pass" && body.kind !== "none") {
-			const ranged = this.#applyRange(body);
+			const ranged = applyRange(this, body, () => this.#dropAnswer());
 			if (ranged !== undefined) {
 				source = ranged;
 				ranges = "range";
@@ -1032,60 +875,6 @@ export class ClientTask extends Task implements BodyReader {
 		this.#streamLeft = source.length;
 		source.stream.join(this);
 		this.onBody();
-	}
-
-	/** Range and If-Range (RFC 9110 §14). Undefined leaves the answer whole. */
-	#applyRange(body: Outgoing): Outgoing | undefined {
-		const { req, resp } = this;
-		const range = req.fields.get("range");
-		if (range === undefined || req.method !== "GET" || !this.engine.parameters.rangeSupport) return undefined;
-		if (body.kind === "none" || body.length === undefined) return undefined;
-		if (!rangeApplies(req.fields, resp.fields.get("etag"), resp.fields.get("last-modified")))
-			return undefined;
-		const { length } = body;
-		const wanted = parseRange(range, length);
-		if (wanted.kind === "whole") return undefined;
-		const bytes =
-			body.kind === "bytes"
-				? body.bytes
-				: body.stream.state === "whole" && body.stream.keeping
-					? Buffer.concat(body.stream.pieces)
-					: undefined;
-		if (wanted.kind === "unsatisfiable") {
-			resp.setStatus(416);
-			resp.fields.unset("content-length");
-			resp.append("Content-Range", `bytes */${length}`);
-			if (body.kind === "bytes") body.release?.();
-			else this.#dropAnswer();
-			return { kind: "bytes", bytes: new Uint8Array(0), length: 0 };
-		}
-		if (bytes === undefined) return undefined;
-		const release = body.kind === "bytes" ? body.release : undefined;
-		if (body.kind === "stream") this.#dropAnswer();
-		resp.setStatus(206);
-		const first = wanted.ranges[0]!;
-		if (wanted.ranges.length === 1) {
-			resp.append("Content-Range", `bytes ${first.first}-${first.last}/${length}`);
-			const part = bytes.subarray(first.first, first.last + 1);
-			return {
-				kind: "bytes",
-				bytes: part,
-				length: part.length,
-				...(release === undefined ? {} : { release }),
-			};
-		}
-		const boundary = `drover-${this.xid.toString(36)}-${length.toString(36)}`;
-		const type = resp.fields.get("content-type");
-		const parts: Uint8Array[] = [];
-		for (const each of wanted.ranges) {
-			const partHead = `\r\n--${boundary}\r\n${type === undefined ? "" : `Content-Type: ${type}\r\n`}Content-Range: bytes ${each.first}-${each.last}/${length}\r\n\r\n`;
-			parts.push(Buffer.from(partHead, "latin1"), bytes.subarray(each.first, each.last + 1));
-		}
-		parts.push(Buffer.from(`\r\n--${boundary}--\r\n`, "latin1"));
-		const whole = Buffer.concat(parts);
-		release?.();
-		resp.setHeader("content-type", "Content-Type", `multipart/byteranges; boundary=${boundary}`);
-		return { kind: "bytes", bytes: whole, length: whole.length };
 	}
 
 	/** More of a streamed body. Also called by the session when the client takes bytes again. */
@@ -1196,17 +985,6 @@ export class ClientTask extends Task implements BodyReader {
 	}
 }
 
-type Outgoing =
-	| { readonly kind: "none"; readonly length: undefined }
-	| {
-			readonly kind: "bytes";
-			readonly bytes: Uint8Array;
-			readonly length: number;
-			readonly release?: () => void;
-			readonly filtersLogged?: boolean;
-	  }
-	| { readonly kind: "stream"; readonly stream: BodyStream; readonly length: number | undefined };
-
 /** Two requests select different variants under the names of a stored one. */
 function differs(specification: string, one: FieldList, other: FieldList): boolean {
 	for (const line of specification.split("\n")) {
@@ -1214,33 +992,4 @@ function differs(specification: string, one: FieldList, other: FieldList): boole
 		if (one.joined(name) !== other.joined(name)) return true;
 	}
 	return false;
-}
-
-/** The unpacked form of a gzip stream. A stream that is no gzip fails. */
-function gunzipStream(source: BodyStream): BodyStream {
-	const target = new BodyStream(false);
-	const unpack = createGunzip();
-	const reader: BodyReader = {
-		onBody() {
-			for (let piece = source.take(reader); piece !== undefined; piece = source.take(reader))
-				unpack.write(piece);
-			if (source.state === "failed") unpack.destroy(new Error("source failed"));
-			else if (source.state === "whole" && source.drained(reader)) {
-				source.leave(reader);
-				unpack.end();
-			}
-		},
-	};
-	target.pause = () => unpack.pause();
-	target.resume = () => unpack.resume();
-	target.abandoned = () => {
-		source.leave(reader);
-		unpack.destroy();
-	};
-	unpack.on("data", (bytes: Buffer) => target.push(bytes));
-	unpack.on("end", () => target.finish());
-	unpack.on("error", () => target.fail());
-	source.join(reader);
-	reader.onBody();
-	return target;
 }

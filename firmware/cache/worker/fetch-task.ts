@@ -13,23 +13,16 @@ import { record, Side, TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { ageAt, ageOf, initialLifetime, staleIfError, varySpecification } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
-import type {
-	BackendRequest,
-	BackendResponse,
-	Director,
-	IpAddress,
-	RequestMessage,
-	Stevedore,
-} from "../vcl/runtime.ts";
+import type { RequestMessage } from "../vcl/runtime.ts";
 import { type Answer, headText } from "./answer.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
+import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
 import { BodyStream } from "./body-stream.ts";
 import type { ClientTask } from "./client-task.ts";
 import { type Engine, Main } from "./engine.ts";
 import { fetchFields, passFields, privateFields, storedFields } from "./hop-by-hop.ts";
-import { bereqTags, berespTags, RequestFields, ResponseFields } from "./messages.ts";
 import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
-import { hashOf, Task } from "./task.ts";
+import { Task } from "./task.ts";
 
 /** Informational answers in a row before a backend is thought to be flooding. */
 const INFORMATIONAL_LIMIT = 16;
@@ -49,147 +42,6 @@ export interface FetchStart {
 	readonly body: RequestBody | undefined;
 	readonly hitForMiss: boolean;
 	readonly hitForPass: boolean;
-}
-
-class BackendRequestFields extends RequestFields implements BackendRequest {
-	readonly #task: FetchTask;
-	backend: Director | null = null;
-	betweenBytesTimeout: number;
-	connectTimeout: number;
-	firstByteTimeout: number;
-
-	constructor(task: FetchTask, method: string, url: string, fields: FieldList) {
-		super(method, url, "HTTP/1.1", fields, task.vslLog, bereqTags);
-		this.#task = task;
-		const { parameters } = task.engine;
-		this.betweenBytesTimeout = parameters.betweenBytesTimeout;
-		this.connectTimeout = parameters.connectTimeout;
-		this.firstByteTimeout = parameters.firstByteTimeout;
-	}
-
-	get hash(): string {
-		return hashOf(this.#task.key);
-	}
-	get isBgfetch(): boolean {
-		return this.#task.reason === "bgfetch";
-	}
-	get isHitmiss(): boolean {
-		return this.#task.start.hitForMiss;
-	}
-	get isHitpass(): boolean {
-		return this.#task.start.hitForPass;
-	}
-	get retries(): number {
-		return this.#task.retries;
-	}
-	get time(): number {
-		return this.#task.startedAt;
-	}
-	get uncacheable(): boolean {
-		return this.#task.reason === "pass";
-	}
-	get xid(): string {
-		return String(this.#task.xid);
-	}
-	unsetBody(): void {
-		this.#task.dropRequestBody();
-		this.unsetHeader("content-length");
-	}
-	rollBack(method: string, url: string, fields: FieldList): void {
-		this.restore(method, url, fields);
-	}
-}
-
-class BackendResponseFields extends ResponseFields implements BackendResponse {
-	readonly #task: FetchTask;
-	doGunzip = false;
-	doGzip = false;
-	doStream = true;
-	filters = "";
-	storage: Stevedore | null = null;
-	was304 = false;
-	tOrigin = 0;
-	body = "";
-	#ttl = 0;
-	#grace = 0;
-	#keep = 0;
-	#uncacheable = false;
-	#doEsi = false;
-
-	constructor(task: FetchTask, status: number, reason: string, proto: string, fields: FieldList) {
-		super(status, reason, proto, fields, task.vslLog, berespTags);
-		this.#task = task;
-	}
-
-	get doEsi(): boolean {
-		return this.#doEsi;
-	}
-	set doEsi(wanted: boolean) {
-		if (wanted) this.#task.vslLog.add(Tag.Error, "ESI is not implemented: beresp.do_esi has no effect");
-		this.#doEsi = false;
-	}
-	get age(): number {
-		return ageOf(this.fields);
-	}
-	get backend(): Director | null {
-		return this.#task.backend ?? null;
-	}
-	get backendIp(): IpAddress | null {
-		return null;
-	}
-	get time(): number {
-		return this.#task.now;
-	}
-	get uncacheable(): boolean {
-		return this.#uncacheable;
-	}
-	set uncacheable(wanted: boolean) {
-		if (!wanted && this.#uncacheable) {
-			this.#task.vslLog.add(Tag.VCL_Error, "Ignoring attempt to reset beresp.uncacheable");
-			return;
-		}
-		this.#uncacheable = wanted;
-	}
-	get ttl(): number {
-		return this.#ttl;
-	}
-	set ttl(seconds: number) {
-		this.#ttl = seconds;
-		this.#logLifetime();
-	}
-	get grace(): number {
-		return this.#grace;
-	}
-	set grace(seconds: number) {
-		this.#grace = seconds;
-		this.#logLifetime();
-	}
-	get keep(): number {
-		return this.#keep;
-	}
-	set keep(seconds: number) {
-		this.#keep = seconds;
-		this.#logLifetime();
-	}
-	setLifetime(tOrigin: number, ttl: number, grace: number, keep: number): void {
-		this.tOrigin = tOrigin;
-		this.#ttl = ttl;
-		this.#grace = grace;
-		this.#keep = keep;
-	}
-	#logLifetime(): void {
-		const kind = this.#uncacheable ? "uncacheable" : "cacheable";
-		this.#task.vslLog.add(
-			Tag.TTL,
-			`VCL ${this.#ttl.toFixed(0)} ${this.#grace.toFixed(0)} ${this.#keep.toFixed(0)} ${this.tOrigin.toFixed(0)} ${kind}`,
-		);
-	}
-	setBody(text: string): void {
-		this.body = text;
-	}
-	addBody(text: string): void {
-		this.body += text;
-	}
 }
 
 type Phase = "idle" | "connecting" | "head" | "body" | "done";

@@ -1,0 +1,176 @@
+/** What VCL sees of a client's request: req, resp and obj; and the header block with X-Forwarded-For in it. */
+import { FieldList, flat } from "../http/headers.ts";
+import type { RequestHead, RequestFields as RequestHeaderFields } from "../http/request.ts";
+import { record, records, type TransactionLog } from "../log/records.ts";
+import { Tag } from "../log/tags.ts";
+import type { CachedObject, ClientRequest, ClientResponse, Director, Stevedore } from "../vcl/runtime.ts";
+import type { Answer } from "./answer.ts";
+import type { Engine } from "./engine.ts";
+import { RequestFields, ResponseFields, reqTags } from "./messages.ts";
+import { hashOf } from "./task.ts";
+
+/** What req asks of the task that it belongs to. */
+interface RequestTask {
+	readonly vslLog: TransactionLog;
+	readonly key: string;
+	readonly restarts: number;
+	readonly startedAt: number;
+	readonly xid: number;
+}
+
+/** What a header block turns into once X-Forwarded-For is in it; the same for the next request of that client. */
+export interface Forwarded {
+	readonly ip: string;
+	readonly lines: string[];
+	readonly keys: string[];
+	readonly logText: string;
+	/** The same with Accept-Encoding as the cache wants it, and the records of that change. */
+	readonly normalised: { readonly lines: string[]; readonly keys: string[]; readonly logText: string };
+}
+const forwarded = new WeakMap<RequestHeaderFields, Forwarded>();
+
+export function withForwardedFor(fields: RequestHeaderFields, ip: string): Forwarded {
+	const known = forwarded.get(fields);
+	if (known !== undefined && known.ip === ip) return known;
+	const list = new FieldList(fields.lines, fields.keys);
+	let logText = records(Tag.ReqHeader, fields.lines);
+	const old = list.joined("x-forwarded-for");
+	if (old !== undefined) {
+		for (let index = 0; index < list.keys.length; index++)
+			if (list.keys[index] === "x-forwarded-for") logText += record(Tag.ReqUnset, list.lines[index]!);
+		list.unset("x-forwarded-for");
+	}
+	const value = old === undefined || old === "" ? ip : `${old}, ${ip}`;
+	list.append("X-Forwarded-For", value);
+	logText += record(Tag.ReqHeader, `X-Forwarded-For: ${value}`);
+	list.collect("cache-control");
+	const changed = list.copy();
+	let changeText = "";
+	const encoding = list.get("accept-encoding");
+	if (encoding !== undefined && encoding !== "gzip") {
+		for (let index = 0; index < changed.keys.length; index++)
+			if (changed.keys[index] === "accept-encoding")
+				changeText += record(Tag.ReqUnset, changed.lines[index]!);
+		changed.unset("accept-encoding");
+		if (fields.canGzip) {
+			changed.append("Accept-Encoding", "gzip");
+			changeText += record(Tag.ReqHeader, "Accept-Encoding: gzip");
+		}
+	}
+	const made = {
+		ip,
+		lines: list.lines,
+		keys: list.keys,
+		logText: flat(logText),
+		normalised: { lines: changed.lines, keys: changed.keys, logText: flat(changeText) },
+	};
+	forwarded.set(fields, made);
+	return made;
+}
+
+export class ClientRequestFields extends RequestFields implements ClientRequest {
+	readonly #task: RequestTask;
+	backendHint: Director | null = null;
+	canGzip: boolean;
+	esi = true;
+	readonly esiLevel = 0;
+	grace = -1;
+	ttl = -1;
+	hashAlwaysMiss = false;
+	hashIgnoreBusy = false;
+	hashIgnoreVary = false;
+	isHitmiss = false;
+	isHitpass = false;
+	storage: Stevedore | null = null;
+	readonly transport = "HTTP/1";
+
+	constructor(task: RequestTask, head: RequestHead, fields: FieldList) {
+		super(head.method, head.url, head.proto, fields, task.vslLog, reqTags);
+		this.#task = task;
+		this.canGzip = head.fields.canGzip;
+	}
+	get hash(): string {
+		return hashOf(this.#task.key);
+	}
+	get restarts(): number {
+		return this.#task.restarts;
+	}
+	get time(): number {
+		return this.#task.startedAt;
+	}
+	get xid(): string {
+		return String(this.#task.xid);
+	}
+	rollBack(method: string, url: string, fields: FieldList): void {
+		this.restore(method, url, fields);
+	}
+}
+
+export class ClientResponseFields extends ResponseFields implements ClientResponse {
+	#doEsi = false;
+	filters = "";
+	isStreaming = false;
+	time = 0;
+	body: string | undefined;
+
+	get doEsi(): boolean {
+		return this.#doEsi;
+	}
+	set doEsi(_wanted: boolean) {
+		this.#doEsi = false;
+	}
+	setBody(text: string): void {
+		this.body = text;
+	}
+	addBody(text: string): void {
+		this.body = (this.body ?? "") + text;
+	}
+}
+
+export class HitObject implements CachedObject {
+	readonly #answer: Answer;
+	readonly #engine: Engine;
+	readonly #now: number;
+	readonly hits: number;
+	readonly canEsi = false;
+
+	constructor(answer: Answer, engine: Engine, now: number, hits: number) {
+		this.#answer = answer;
+		this.#engine = engine;
+		this.#now = now;
+		this.hits = hits;
+	}
+	header(lowerName: string): string | null {
+		return this.#answer.fields.get(lowerName) ?? null;
+	}
+	get age(): number {
+		return this.#now - this.#answer.tOrigin;
+	}
+	get grace(): number {
+		return this.#answer.grace;
+	}
+	get keep(): number {
+		return this.#answer.keep;
+	}
+	get proto(): string {
+		return this.#answer.proto;
+	}
+	get reason(): string {
+		return this.#answer.reason;
+	}
+	get status(): number {
+		return this.#answer.status;
+	}
+	get storage(): Stevedore | null {
+		return this.#engine.storages.find((storage) => storage.name === this.#answer.storage) ?? null;
+	}
+	get time(): number {
+		return this.#answer.tOrigin;
+	}
+	get ttl(): number {
+		return this.#answer.tOrigin + this.#answer.ttl - this.#now;
+	}
+	get uncacheable(): boolean {
+		return this.#answer.uncacheable;
+	}
+}
