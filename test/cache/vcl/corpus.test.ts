@@ -1,9 +1,11 @@
 /** 60 files as people wrote them, read in place: the stock verdict, ours, and the way out. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { toText } from "../../../firmware/cache/vcl/byte-string.ts";
 import { compileVcl } from "../../../firmware/cache/vcl/compile.ts";
+
+setDefaultTimeout(60_000);
 
 const corpus = join(import.meta.dir, "../../../../shared/corpus");
 const files = readdirSync(join(corpus, "vcl")).sort();

@@ -1,9 +1,11 @@
 /** What compiled programs do: actions, states appended to each other, calls, side effects. By manual section. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { compileVcl } from "../../../firmware/cache/vcl/compile.ts";
 import type { Action, Subs, VclContext } from "../../../firmware/cache/vcl/runtime.ts";
 import { VclFailure } from "../../../firmware/cache/vcl/runtime.ts";
 import { context, evaluate, head, load, type Message, type Request } from "./mini-runtime.ts";
+
+setDefaultTimeout(60_000);
 
 function act(sub: keyof Subs, body: string, request: Request = { headers: { Host: "a" } }): Action {
 	return load(`${head}${body}`, request).run(sub).action;

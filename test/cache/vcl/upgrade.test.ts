@@ -1,8 +1,10 @@
 /** VCL 3 as the old tutorials have it: translated, and doing what the tutorial says. Reference §9. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { compileVcl } from "../../../firmware/cache/vcl/compile.ts";
 import { upgradeVcl } from "../../../firmware/cache/vcl/upgrade.ts";
 import { context, ip, load, type Message } from "./mini-runtime.ts";
+
+setDefaultTimeout(60_000);
 
 const backend = 'backend default { .host = "127.0.0.1"; .port = "8080"; }\n';
 
