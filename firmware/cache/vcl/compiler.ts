@@ -463,10 +463,16 @@ class Generator {
 			case "absent":
 				return "undefined";
 			case "variable":
-				return value.variable.name.startsWith("server.hostname") ||
-					value.variable.name.startsWith("server.identity")
-					? `H.${value.variable.member.slice("host.".length)}`
-					: `c.${value.variable.member}`;
+				switch (value.variable.name) {
+					case "server.hostname":
+					case "server.identity":
+						return `H.${value.variable.member.slice("host.".length)}`;
+					case "req.backend_hint":
+					case "bereq.backend":
+						return `(c.${value.variable.member} ?? t.defaultBackend)`;
+					default:
+						return `c.${value.variable.member}`;
+				}
 			case "header":
 				return this.readHeader(value.name);
 			case "symbol":

@@ -77,6 +77,7 @@ export interface ResponseMessage extends HeaderFields {
 
 /** `req` (and `req_top`, which has the same shape and is read only). */
 export interface ClientRequest extends RequestMessage {
+	/** Null: not chosen yet, which means the default backend; compiled code reads it as that. */
 	backendHint: Director | null;
 	/** The request's Accept-Encoding admits gzip. */
 	readonly canGzip: boolean;
@@ -103,6 +104,7 @@ export interface ClientRequest extends RequestMessage {
 }
 
 export interface BackendRequest extends RequestMessage {
+	/** Null as `backendHint`. */
 	backend: Director | null;
 	betweenBytesTimeout: number;
 	connectTimeout: number;
