@@ -17,7 +17,7 @@ const passedOn = new Set(["config", "ipvs", "realserver"]);
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
 
 const help = [
-	"status [all]          this box, its peers' view, virtual and real servers (or just Enter)",
+	"status [all]          ports, high availability, virtual servers (or just Enter)",
 	"log [COUNT] [SERVICE] newest lines of the services' logs, such as: log 50 vrrp",
 	"config                the configuration in use; config check says what is wrong with it",
 	"ipvs                  the kernel's own table",

@@ -2,7 +2,8 @@
  * The lab's client, run as a program of its own inside its namespace:
  *
  *   client.ts steady ADDRESS PORT PER_SECOND   one JSON line for each request, at a steady pace, for ever
- *   client.ts count ADDRESS PORT COUNT [FROM]  COUNT requests one after another, then who answered how often
+ *   client.ts count ADDRESS PORT COUNT [FROM FIRST-PORT]
+ *                                              COUNT requests one after another, then who answered how often
  *   client.ts kept ADDRESS PORT SECONDS        one connection that carries a line every 100 ms, then its count
  */
 import { connect } from "node:net";
@@ -11,7 +12,7 @@ import { request } from "./request.ts";
 const STEADY_TIMEOUT_MS = 1_000;
 const COUNT_TIMEOUT_MS = 10_000;
 
-const [mode, address = "", port = "80", amount = "1", from] = process.argv.slice(2);
+const [mode, address = "", port = "80", amount = "1", from, firstPort] = process.argv.slice(2);
 const target = { address, port: Number(port), ...(from === undefined ? {} : { localAddress: from }) };
 
 switch (mode) {
@@ -41,7 +42,9 @@ async function count(requests: number): Promise<void> {
 	const answers: Record<string, number> = {};
 	const failures: Record<string, number> = {};
 	for (let index = 0; index < requests; index++) {
-		const outcome = await request({ ...target, timeoutMs: COUNT_TIMEOUT_MS });
+		// Ports in a row: a port that comes again meets its old IPVS entry, which no scheduler is asked about.
+		const local = firstPort === undefined ? {} : { localPort: Number(firstPort) + index };
+		const outcome = await request({ ...target, ...local, timeoutMs: COUNT_TIMEOUT_MS });
 		if (outcome.kind === "answer") answers[outcome.server] = (answers[outcome.server] ?? 0) + 1;
 		else failures[outcome.reason] = (failures[outcome.reason] ?? 0) + 1;
 	}

@@ -10,6 +10,7 @@ export interface RequestTarget {
 	readonly port: number;
 	/** The client's own address, where it has several. */
 	readonly localAddress?: string;
+	readonly localPort?: number;
 	readonly timeoutMs: number;
 }
 
@@ -24,6 +25,7 @@ export function request(target: RequestTarget): Promise<RequestOutcome> {
 			host: target.address,
 			port: target.port,
 			...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
+			...(target.localPort === undefined ? {} : { localPort: target.localPort }),
 		});
 		const finish = (outcome: { kind: "answer"; server: string } | { kind: "failure"; reason: string }) => {
 			clearTimeout(timer);
