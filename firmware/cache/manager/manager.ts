@@ -2,9 +2,9 @@
  * The manager: it owns the configuration, the store file, the shared memory that tools read, and the workers.
  * It never touches a client's bytes. A worker that dies is replaced at once, with the same VCLs and sockets.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { ParameterSet } from "../cli/parameters.ts";
 import {
 	backendCounters,
@@ -295,7 +295,6 @@ export class Manager {
 		this.#child = child;
 		createControlPage(this.#controlPath);
 		this.#control = openControlPage(this.#controlPath);
-		this.#control.transactions[0] = Math.floor(now) & 0x3ff ? 0 : 0;
 		const logBytes = Math.ceil(this.parameters.number("vsl_space") / 8) * 8;
 		const log = child.create("Log", logBytes);
 		formatRing(log.map.subarray(0, logBytes));
@@ -335,6 +334,7 @@ export class Manager {
 		this.#storePath =
 			backed?.path ?? join("/dev/shm", `drover-store-${process.pid}-${Math.floor(this.startedAt)}`);
 		const persistent = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeBytes);
+		if (!persistent) this.#checkSpace(dirname(this.#storePath));
 		if (!persistent) Arena.create(this.#storePath, this.#storeBytes, now);
 		this.#arena = Arena.open(this.#storePath, this.#storeBytes, WORKER_LIMIT - 1);
 		if (persistent) {
@@ -342,6 +342,16 @@ export class Manager {
 			this.#restoreBans();
 			this.#log(`Info: ${found} objects found in ${this.#storePath}`);
 		}
+	}
+
+	/** A mapped page that the file system cannot give is a SIGBUS in a worker: better no start than that. */
+	#checkSpace(place: string): void {
+		const { bavail, bsize } = statfsSync(place);
+		const old = existsSync(this.#storePath) ? statSync(this.#storePath).blocks * 512 : 0;
+		if (bavail * bsize + old < this.#storeBytes)
+			throw new Error(
+				`(-s) ${Math.round(this.#storeBytes / 1048576)} MB are asked for, ${place} has ${Math.floor((bavail * bsize) / 1048576)} MB left`,
+			);
 	}
 
 	#spawn(index: number): WorkerProcess {

@@ -374,6 +374,36 @@ describe("listeners", () => {
 	}, 60_000);
 });
 
+describe("telling why", () => {
+	test("drover cache why, Cache-Status, the access log and /metrics", async () => {
+		const log = join(directory, "access.log");
+		const metrics = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+		const metricsPort = metrics.port;
+		metrics.stop(true);
+		const instance = await start(
+			`--access-log=${log}`,
+			`--metrics=127.0.0.1:${metricsPort}`,
+			"--cache-status",
+		);
+		const port = await instance.port();
+		const why = (...words: string[]) =>
+			run([process.execPath, join(root, "firmware/drover.ts"), "cache", "why", ...words]);
+		const url = `http://127.0.0.1:${port}/why`;
+		expect(await why(url)).toContain("nothing is stored for it yet");
+		expect(await why(url)).toContain("hit: fresh for another");
+		expect(await why(url, "Cookie: a=b")).toContain("the request carries a Cookie");
+		expect(await why(`http://127.0.0.1:${port}/private`)).toContain("Cache-Control: no-store");
+		expect((await get(port, "/why")).headers.get("cache-status")).toMatch(/^"Drover"; hit; ttl=\d+$/);
+		await until(() => existsSync(log) && readFileSync(log, "utf8").trim().split("\n").length >= 5);
+		const first = JSON.parse(readFileSync(log, "utf8").split("\n")[0]!) as Record<string, unknown>;
+		expect(first).toMatchObject({ method: "GET", url: "/why", status: 200, handling: "miss" });
+		const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+		expect(text).toMatch(/varnish_main_cache_hit_total [1-9]/);
+		expect(text).toContain('varnish_backend_up{vcl="boot",backend="default"} 1');
+		expect(text.endsWith("# EOF\n")).toBe(true);
+	}, 60_000);
+});
+
 describe("a clean end", () => {
 	test("SIGTERM leaves nothing behind", async () => {
 		const instance = await start();
