@@ -91,12 +91,17 @@ describe("the tables", () => {
 		expect(left.sort()).toEqual([
 			"HTTP_GET/url regex_stack",
 			"SSL_GET/url regex_stack",
+			"real_server BFD_CHECK",
+			"vrrp_instance auth_hmac",
 			"vrrp_instance garp_extra_if",
 			"vrrp_instance kernel_rx_buf_size",
 			"vrrp_instance linkbeat_use_polling",
 			"vrrp_instance thread_timer_expired",
 			"vrrp_instance timer_expired_backup",
+			"vrrp_instance track_bfd",
+			"vrrp_instance use_vmac_addr",
 			"vrrp_instance vmac_garp_intvl",
+			"vrrp_sync_group track_bfd",
 		]);
 	});
 

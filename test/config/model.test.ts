@@ -171,6 +171,19 @@ describe("vrrp_instance", () => {
 		);
 	});
 
+	test("scripts: script_user runs those that name nobody; without it root does", () => {
+		const before = (lines: string) => `global_defs {\n${lines}\n}\n`;
+		expect(vrrp("\tnotify /bin/true", before("script_user daemon bin")).notify.generic).toMatchObject({
+			user: "daemon",
+			group: "bin",
+		});
+		expect(vrrp("\tnotify /bin/true root", before("script_user daemon bin")).notify.generic).toMatchObject({
+			user: "root",
+			group: null,
+		});
+		expect(vrrp("\tnotify /bin/true", before("script_user nobody_here")).notify.generic).toBeNull();
+	});
+
 	test("scripts: words, user, group", () => {
 		expect(vrrp("\tnotify_master \"/bin/echo 'a b' c\" root root").notify.master).toMatchObject({
 			command: ["/bin/echo", "a b", "c"],

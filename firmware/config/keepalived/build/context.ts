@@ -25,7 +25,11 @@ export interface Machine {
 export interface GlobalNotes {
 	dynamicInterfaces: boolean;
 	scriptSecurity: boolean;
+	/** Who runs a script that names nobody; null is root. */
 	scriptUser: string | null;
+	scriptGroup: string | null;
+	/** Why nobody does: scripts without a user of their own are dropped. */
+	noScriptUser: string | null;
 	smtpAlert: boolean | null;
 	smtpAlertVrrp: boolean | null;
 	smtpAlertChecker: boolean | null;
@@ -166,6 +170,16 @@ export class BuildContext {
 			);
 			return null;
 		}
+		if (user === null && this.globals.noScriptUser !== null) {
+			this.error(
+				statement,
+				"no-user",
+				`${title}: nobody to run it: ${this.globals.noScriptUser}`,
+				`${title}: the script never runs`,
+				{ suggestion: 'write "script_user NAME" into global_defs, with a user that exists' },
+			);
+			return null;
+		}
 		const found = this.machine.program(program);
 		if (found.kind === "missing")
 			this.error(statement, "no-script", `${title}: ${program} does not exist`, "what the script would do", {
@@ -190,7 +204,12 @@ export class BuildContext {
 					{ exitStatus: 6 },
 				);
 		}
-		return { command: [...command], user, group, location: this.locate(statement) };
+		return {
+			command: [...command],
+			user: user ?? this.globals.scriptUser,
+			group: user === null ? this.globals.scriptGroup : group,
+			location: this.locate(statement),
+		};
 	}
 }
 

@@ -9,6 +9,8 @@ export const defaultNotes = (): GlobalNotes => ({
 	dynamicInterfaces: false,
 	scriptSecurity: false,
 	scriptUser: null,
+	scriptGroup: null,
+	noScriptUser: null,
 	smtpAlert: null,
 	smtpAlertVrrp: null,
 	smtpAlertChecker: null,
@@ -89,9 +91,16 @@ export function buildGlobals(
 	if (group4 !== null) notes.multicast4 = readAddress(group4)!.address;
 	if (group6 !== null) notes.multicast6 = readAddress(group6)!.address;
 
-	const scriptUser = readScriptUser(context, last("script_user"));
+	const scriptUserStatement = last("script_user");
+	const scriptUser = readScriptUser(context, scriptUserStatement);
+	const hasAccount = context.machine.hasUser("keepalived_script");
 	notes.scriptUser =
-		scriptUser?.user ?? (context.machine.hasUser("keepalived_script") ? "keepalived_script" : null);
+		scriptUser?.user ?? (hasAccount && scriptUserStatement === undefined ? "keepalived_script" : null);
+	notes.scriptGroup = scriptUser?.group ?? null;
+	if (scriptUserStatement !== undefined && scriptUser === null)
+		notes.noScriptUser = `script_user ${scriptUserStatement.words.join(" ")} does not exist`;
+	else if (notes.scriptSecurity && notes.scriptUser === null)
+		notes.noScriptUser = "with enable_script_security it is keepalived_script, and there is no such user";
 
 	const routerId = word("router_id") ?? word("lvs_id") ?? context.machine.hostName;
 	const script = (name: string): Script | null => {
@@ -215,7 +224,7 @@ function readScriptUser(
 			statement,
 			"no-user",
 			`script_user: there is no user ${user}`,
-			"script_user; scripts run as root",
+			"every script that names no user of its own",
 		);
 		return null;
 	}
@@ -224,7 +233,7 @@ function readScriptUser(
 			statement,
 			"no-group",
 			`script_user: there is no group ${group}`,
-			"script_user; scripts run as root",
+			"every script that names no user of its own",
 		);
 		return null;
 	}

@@ -74,12 +74,18 @@ export const globalDefs = grammar(
 		keyword("smtp_alert_vrrp", boolean, "unset", "default smtp_alert of VRRP"),
 		keyword("smtp_alert_checker", boolean, "unset", "default smtp_alert of virtual and real servers"),
 		keyword("no_email_faults", flag, "off", "no mail for FAULT"),
-		keyword("no_checker_emails", boolean, "off", "mail only when the real server's state changes"),
+		keyword("no_checker_emails", boolean, "off", "mail only when the real server's state changes", {
+			notYet: true,
+		}),
 		keyword("checker_log_all_failures", boolean, "off", "logs every failed probe"),
-		keyword("startup_script", notify, "none", "runs before the services start"),
-		keyword("startup_script_timeout", wholeSeconds(1, 1000), "10", "limit of startup_script"),
-		keyword("shutdown_script", notify, "none", "runs after the services stopped"),
-		keyword("shutdown_script_timeout", wholeSeconds(1, 1000), "10", "limit of shutdown_script"),
+		keyword("startup_script", notify, "none", "runs before the services start", { notYet: true }),
+		keyword("startup_script_timeout", wholeSeconds(1, 1000), "10", "limit of startup_script", {
+			notYet: true,
+		}),
+		keyword("shutdown_script", notify, "none", "runs after the services stopped", { notYet: true }),
+		keyword("shutdown_script_timeout", wholeSeconds(1, 1000), "10", "limit of shutdown_script", {
+			notYet: true,
+		}),
 		keyword(
 			"max_auto_priority",
 			integer(-1, 99, { bare: 99 }),
@@ -96,7 +102,7 @@ export const globalDefs = grammar(
 		),
 		keyword("dynamic_interfaces", words("[allow_if_changes]", 0, 1), "off", "interfaces may appear later"),
 		keyword("default_interface", netInterface, "eth0", "interface of static addresses without dev"),
-		keyword("disable_local_igmp", flag, "off", "no IGMP reports for 224.0.0.0/24"),
+		keyword("disable_local_igmp", flag, "off", "no IGMP reports for 224.0.0.0/24", { notYet: true }),
 		keyword("v3_checksum_as_v2", flag, "off", "VRRPv3 over IPv4 without pseudo header", { since: "2.2.8" }),
 		keyword("lvs_timeouts", words("[tcp N] [tcpfin N] [udp N]", 2, 6), "kernel", "IPVS connection timeouts"),
 		keyword("lvs_flush", flag, "off", "empties the IPVS table at start"),
@@ -186,7 +192,7 @@ export const globalDefs = grammar(
 		}),
 		keyword("checker_priority", nice, "0", "nice value of the checker", notYet),
 		keyword("checker_no_swap", flag, "off", "locks the checker in memory", notYet),
-		keyword("checker_rt_priority", realTime, "off", "real-time priority of the checker"),
+		keyword("checker_rt_priority", realTime, "off", "real-time priority of the checker", { notYet: true }),
 		keyword("checker_cpu_affinity", cpus, "", "processors of the checker", notYet),
 		keyword("checker_rlimit_rttime", microseconds, "", "real-time limit of the checker", notYet),
 		keyword("checker_rlimit_rtime", microseconds, "", "real-time limit of the checker", {

@@ -29,7 +29,9 @@ export const root = grammar([
 	keyword("static_ipaddress", lines("address"), "", "addresses that are always there"),
 	keyword("static_routes", lines("route"), "", "routes that are always there"),
 	keyword("static_rules", lines("rule"), "", "policy rules that are always there"),
-	keyword("track_group", block("track_group", "one"), "", "instances that govern static items"),
+	keyword("track_group", block("track_group", "one"), "", "instances that govern static items", {
+		notYet: true,
+	}),
 	keyword("vrrp_sync_group", block("vrrp_sync_group", "one"), "", "instances that change state together"),
 	keyword("garp_group", block("garp_group"), "", "paces announcements"),
 	keyword("vrrp_instance", block("vrrp_instance", "one"), "", "a virtual router"),
@@ -38,7 +40,7 @@ export const root = grammar([
 	keyword("track_file", block("track_file", "one"), "", "a tracked file"),
 	keyword("vrrp_track_file", block("track_file", "one"), "", "a tracked file", { replacedBy: "track_file" }),
 	keyword("interface_up_down_delays", lines("IF DOWN [UP]"), "", "debounces the link state"),
-	keyword("bfd_instance", block("bfd_instance", "one"), "", "a BFD session"),
+	keyword("bfd_instance", block("bfd_instance", "one"), "", "a BFD session", { notYet: true }),
 	keyword(
 		"virtual_server_group",
 		{ kind: "lines", grammar: "service", named: true },

@@ -27,7 +27,7 @@ const trackers = [
 	keyword("track_script", lines("tracker"), "none", "scripts that must succeed"),
 	keyword("track_file", lines("tracker"), "none", "files that move the priority"),
 	keyword("track_process", lines("tracker"), "none", "processes that must run"),
-	keyword("track_bfd", lines("tracker"), "none", "BFD sessions that must be up"),
+	keyword("track_bfd", lines("tracker"), "none", "BFD sessions that must be up", { notYet: true }),
 ];
 
 const notifications = [
@@ -68,7 +68,7 @@ export const vrrpInstance = grammar(
 			"off",
 			"virtual MAC address",
 		),
-		keyword("use_vmac_addr", flag, "off", "virtual MAC for addresses elsewhere"),
+		keyword("use_vmac_addr", flag, "off", "virtual MAC for addresses elsewhere", { notYet: true }),
 		keyword("vmac_xmit_base", flag, "off", "adverts leave by the parent interface"),
 		keyword(
 			"use_ipvlan",
@@ -174,7 +174,7 @@ export const vrrpInstance = grammar(
 		}),
 		keyword("kernel_rx_buf_size", unsigned(0), "", "size of the receive buffer", notYet),
 		keyword("authentication", block("authentication"), "none", "VRRPv2 authentication"),
-		keyword("auth_hmac", block("auth_hmac"), "none", "HMAC trailer", { since: "2.4.0" }),
+		keyword("auth_hmac", block("auth_hmac"), "none", "HMAC trailer", { notYet: true, since: "2.4.0" }),
 	],
 	"garp_extra_if kernel_rx_buf_size vmac_garp_intvl",
 );
