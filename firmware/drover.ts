@@ -60,6 +60,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "slots and firmware: status, install, confirm, rollback",
 		load: () => import("./update/command.ts"),
 	},
+	monitor: {
+		summary: "feeds the watchdog while the box is well",
+		load: () => import("./appliance/monitor.ts"),
+	},
 	snmp: {
 		summary: "the SNMP agent",
 		load: () => import("./status/snmp/service.ts"),

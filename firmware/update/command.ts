@@ -74,6 +74,7 @@ async function status(): Promise<number> {
 		const words = [
 			`slot ${slot}: ${version || "empty"}`,
 			state === "trial" ? `on trial, ${left} more starts` : state,
+			...(state === "good" && left < STARTS ? [`${left} more hangs until the other slot is started`] : []),
 			...(slot === running.slot ? [`running (${running.reason})`] : []),
 			...(slot === slots.preferred ? ["started next"] : []),
 		];

@@ -145,7 +145,7 @@ function readFirmware(): FirmwareFacts {
 		existsSync(path) ? readFileSync(path, "utf8").trim() : otherwise;
 	const commandLine = text("/proc/cmdline", "");
 	return {
-		version: text("/etc/drover-version", "unreleased"),
+		version: /^VERSION=(.*)$/m.exec(text("/etc/drover-release", ""))?.[1] ?? "unreleased",
 		slot: /\bdrover\.slot=(\S+)/.exec(commandLine)?.[1] ?? "none",
 		slotState: /\bdrover\.reason=(\S+)/.exec(commandLine)?.[1] ?? "none",
 		lastUpdate: text("/run/drover/last-update", ""),

@@ -1,6 +1,5 @@
 /**
- * DROVER-MIB: what no other MIB has: slots, updates, revisions, watchdog. The MIB file
- * stands beside this one. The branch is under net-snmp's playground for local experiments
+ * DROVER-MIB (mib/DROVER-MIB.txt): what no other MIB has: slots, updates, revisions, watchdog. The branch is under net-snmp's playground for local experiments
  * until the project has an enterprise number of its own.
  */
 import type { Facts } from "../facts.ts";

@@ -1,0 +1,87 @@
+/** `drover monitor`: feeds the watchdog while the box is well, and restarts a service that hangs. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { call } from "../bus/client.ts";
+import { Watchdog } from "../kernel/watchdog.ts";
+import { openLog } from "../status/log.ts";
+import { diagnose, type ServiceSign } from "./vital-signs.ts";
+
+const INTERVAL_MS = 2_000;
+/** With the monitor's own interval and a start of the program: within 15 s of a hang. */
+const WATCHDOG_SECONDS = 10;
+const SERVICES = ["vrrp", "director"];
+const ANSWER_TIMEOUT_MS = 5_000;
+const supervised = (name: string) => `/run/sv/${name}/supervise/pid`;
+
+export async function main(words: readonly string[]): Promise<number> {
+	if (words.length > 0) {
+		console.log(
+			"usage: drover monitor\n\nFeeds the hardware watchdog while the box is well, and restarts services that hang.",
+		);
+		return words.includes("--help") ? 0 : 2;
+	}
+	const log = openLog("monitor");
+	const watchdog = openWatchdog(log.warn.bind(log));
+	if (watchdog !== null) {
+		writeFileSync("/run/drover/watchdog", `${watchdog.timeoutSeconds}\n`);
+		log.info({ timeoutSeconds: watchdog.timeoutSeconds }, "the watchdog is armed");
+	}
+	let programAtMs = performance.now();
+	const answeredAtMs = new Map<string, number>();
+	const runs = new Map<string, { readonly pid: string; readonly sinceMs: number }>();
+	for (;;) {
+		void startsProgram().then((well) => {
+			if (well) programAtMs = performance.now();
+		});
+		for (const name of SERVICES)
+			call(name, "status", {}, ANSWER_TIMEOUT_MS).then(
+				() => answeredAtMs.set(name, performance.now()),
+				() => {},
+			);
+		await Bun.sleep(INTERVAL_MS);
+		const nowMs = performance.now();
+		const services = SERVICES.map((name): ServiceSign => {
+			const pid = runningPid(name);
+			if (pid === null) runs.delete(name);
+			else if (runs.get(name)?.pid !== pid) runs.set(name, { pid, sinceMs: nowMs });
+			return {
+				name,
+				runsSinceMs: runs.get(name)?.sinceMs ?? null,
+				answeredAtMs: answeredAtMs.get(name) ?? null,
+			};
+		});
+		const { feed, hanging } = diagnose({ nowMs, programAtMs, services });
+		if (feed) watchdog?.feed();
+		else log.error("no program can be started: the watchdog is not fed any more");
+		for (const name of hanging) {
+			log.error({ service: name }, "runs but does not answer: it is restarted");
+			Bun.spawn(["sv", "kill", `/run/sv/${name}`], { stdio: ["ignore", "ignore", "ignore"] });
+			runs.delete(name);
+		}
+	}
+}
+
+function openWatchdog(warn: (text: string) => void): Watchdog | null {
+	try {
+		const watchdog = Watchdog.open(WATCHDOG_SECONDS);
+		if (watchdog === null) warn("this box has no watchdog");
+		return watchdog;
+	} catch (error) {
+		warn(`the watchdog cannot be used: ${error instanceof Error ? error.message : error}`);
+		return null;
+	}
+}
+
+/** A program of the root file system, from fork to exit. */
+async function startsProgram(): Promise<boolean> {
+	try {
+		return (await Bun.spawn(["/usr/bin/true"], { stdio: ["ignore", "ignore", "ignore"] }).exited) === 0;
+	} catch {
+		return false;
+	}
+}
+
+function runningPid(name: string): string | null {
+	if (!existsSync(supervised(name))) return null;
+	const pid = readFileSync(supervised(name), "utf8").trim();
+	return pid === "" ? null : pid;
+}
