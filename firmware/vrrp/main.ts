@@ -41,8 +41,10 @@ const TIDY_DELAYS_MS = [2_000, 8_000];
 const LOCK_DELAY_MS = 10_000;
 /** The standby looks at the heartbeat this often; an active process that hangs is killed after two looks. */
 const HEARTBEAT_PERIOD_MS = 100;
-const HANG_MIN_MICROS = 500_000;
-const HANG_MAX_MICROS = 2_000_000;
+/** Shorter than the real-time thread's lease: a successor is better than its farewell. */
+const HANG_LIMIT_MICROS = 1_500_000;
+/** A beat not older than this was the last before the end. */
+const RECENT_BEAT_MICROS = 500_000;
 
 interface Options {
 	readonly file: string;
@@ -141,6 +143,7 @@ class Process {
 			onMessage: (message) => this.#onActive(message),
 			onGone: () => this.#onActiveGone(),
 		});
+		this.#service.becomeRealTime();
 		if (this.#link === null) {
 			const saved = readStateFile(this.#options.file);
 			this.#activate(saved === null ? null : { saved, aliveAtMicros: this.#heartbeat.lastMicros });
@@ -194,7 +197,7 @@ class Process {
 		// It died this moment, or hung since its last beat.
 		const now = monotonicMicros();
 		const beat = this.#heartbeat.lastMicros;
-		const aliveAtMicros = now - beat < HANG_MIN_MICROS ? now : beat;
+		const aliveAtMicros = now - beat < RECENT_BEAT_MICROS ? now : beat;
 		this.#log.warn(`the active process ${this.#activePid} is gone, going on in its place`);
 		this.#activate({ saved: this.#saved, aliveAtMicros });
 	}
@@ -204,7 +207,7 @@ class Process {
 		let suspicious = 0;
 		this.#hangTimer = setInterval(() => {
 			const beat = this.#heartbeat.lastMicros;
-			const hung = beat > 0 && this.#activePid > 0 && monotonicMicros() - beat > this.#hangLimitMicros();
+			const hung = beat > 0 && this.#activePid > 0 && monotonicMicros() - beat > HANG_LIMIT_MICROS;
 			suspicious = hung ? suspicious + 1 : 0;
 			if (suspicious < 2) return;
 			this.#log.error(`the active process ${this.#activePid} hangs, it is killed`);
@@ -215,14 +218,6 @@ class Process {
 			}
 			suspicious = 0;
 		}, HEARTBEAT_PERIOD_MS);
-	}
-
-	/** Half of the shortest lease that it holds. */
-	#hangLimitMicros(): number {
-		const leases = this.#service.engine.config.vrrpInstances.map(
-			({ advertIntervalMicros, downTimerAdverts }) => (advertIntervalMicros * downTimerAdverts) / 2,
-		);
-		return Math.min(HANG_MAX_MICROS, Math.max(HANG_MIN_MICROS, ...[Math.min(...leases, HANG_MAX_MICROS)]));
 	}
 
 	// ── serving ──

@@ -36,7 +36,7 @@ import { VirtualMacs } from "./virtual-mac.ts";
 
 /** The lease is renewed this often, and is worth at least this much. */
 const LEASE_PERIOD_MS = 100;
-const LEASE_MIN_MICROS = 1_000_000;
+const LEASE_MIN_MICROS = 2_000_000;
 const LEASE_MAX_MICROS = 10_000_000;
 /** SCHED_FIFO priorities: the real-time thread strictly above the poller, the poller above JavaScript. */
 const DEFAULT_PRIORITY = 10;
@@ -87,6 +87,8 @@ export class VrrpService {
 	/** What the real-time thread would send by itself, to avoid telling it the same twice. */
 	readonly #takeovers = new Map<string, string>();
 	readonly #startedAtMs: number;
+	/** SCHED_FIFO, or null for none. */
+	readonly #priority: number | null;
 	#engine: Engine;
 	#config: DroverConfig;
 	#lastMicros = 0;
@@ -105,7 +107,7 @@ export class VrrpService {
 		this.#line = line;
 		const priority = options.realTime ? (options.config.global.vrrpRtPriority ?? DEFAULT_PRIORITY) : null;
 		this.#realTime = RealTime.open({ priority: priority === null ? null : Math.min(99, priority + 2) });
-		if (priority !== null) this.#becomeRealTime(priority);
+		this.#priority = priority;
 		this.#view = new KernelView({
 			onInterface: (reading) => this.#feed({ kind: "interface", reading }),
 			onInterfaceGone: (name) => this.#feed({ kind: "interface-gone", name }),
@@ -138,8 +140,17 @@ export class VrrpService {
 			},
 			line,
 		);
-		this.#leaseMicros = leaseOf(options.config);
+		this.#leaseMicros = leaseMicros(options.config);
 		this.#engine = newEngine(options.config, monotonicMicros());
+	}
+
+	/** Real-time priority for this thread: after the heavy work of starting, which must not hold up others. */
+	becomeRealTime(): void {
+		if (this.#priority === null) return;
+		if (this.#realTime.schedulerStatus < 0)
+			this.#log.warn("no real-time priority: adverts may be late on a busy box");
+		native.setScheduler(SCHED_FIFO, Math.max(1, this.#priority));
+		setPollerScheduler(SCHED_FIFO, Math.min(99, this.#priority + 1));
 	}
 
 	/** Begins: from nothing, or where another process was interrupted. Until then it only looks and learns. */
@@ -177,7 +188,7 @@ export class VrrpService {
 			return;
 		}
 		this.#notifier?.configure(config);
-		this.#leaseMicros = leaseOf(config);
+		this.#leaseMicros = leaseMicros(config);
 		this.#holdStatic();
 		this.#feed({ kind: "reload", config });
 		this.#trackers.configure(config, true);
@@ -270,13 +281,6 @@ export class VrrpService {
 			conflict: conflict?.detail ?? null,
 			counters: { ...router.counters },
 		};
-	}
-
-	#becomeRealTime(priority: number): void {
-		if (this.#realTime.schedulerStatus < 0)
-			this.#log.warn("no real-time priority: adverts may be late on a busy box");
-		native.setScheduler(SCHED_FIFO, Math.max(1, priority));
-		setPollerScheduler(SCHED_FIFO, Math.min(99, priority + 1));
 	}
 
 	#watchProcesses(recent: RecentProcesses): { close(): void } | null {
@@ -612,7 +616,8 @@ export class VrrpService {
 	}
 }
 
-function leaseOf(config: DroverConfig): number {
+/** How long the real-time thread goes on without hearing from this one. */
+function leaseMicros(config: DroverConfig): number {
 	const longest = Math.max(
 		0,
 		...config.vrrpInstances.map(({ advertIntervalMicros }) => advertIntervalMicros),

@@ -85,18 +85,15 @@ describe.concurrent("survival", () => {
 	test("a process that hangs is replaced while its lease lasts", async () => {
 		using lab = new Lab("hang");
 		const ours = lab.box("ours", 1);
-		const theirs = lab.box("theirs", 2);
-		const drover = ours.drover(instanceText({ priority: 100 }));
+		const drover = ours.drover(instanceText({ priority: 100, interval: 3, state: "MASTER" }));
 		await ours.becomes("MASTER");
-		const keepalived = theirs.keepalived(instanceText({ priority: 90 }));
-		const { active } = await pair(ours, drover);
-		await Bun.sleep(4500);
-		const masteries = transitions(keepalived.log()).length;
+		const { active, standby } = await pair(ours, drover);
+		await Bun.sleep(1000);
 		process.kill(active, "SIGSTOP");
 		await eventually("the hung process is gone", () => !ours.droverPids().includes(active));
 		await ours.becomes("MASTER");
-		await Bun.sleep(3000);
-		expect(transitions(keepalived.log()).length).toBe(masteries);
+		expect(ours.droverPids()).toContain(standby);
+		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
 		expect(ours.has("192.0.2.200")).toBe(true);
 	}, 90_000);
 
@@ -188,12 +185,12 @@ describe.concurrent("survival", () => {
 		const ours = lab.box("ours", 1);
 		const theirs = lab.box("theirs", 2);
 		const text = (addresses: readonly string[]) =>
-			instanceText({ priority: 100, version: 3, interval: 0.1, addresses });
+			instanceText({ priority: 100, version: 3, interval: 0.5, addresses });
 		const drover = ours.drover(text(["192.0.2.200/24", "192.0.2.201/24"]));
 		await ours.becomes("MASTER");
 		await pair(ours, drover);
 		const capture = watchAdverts(theirs.namespace);
-		await Bun.sleep(700);
+		await Bun.sleep(1500);
 		ours.write(text(["192.0.2.200/24", "192.0.2.202/24"]));
 		drover.process.kill("SIGHUP");
 		await ours.holds("192.0.2.202");
@@ -204,12 +201,12 @@ describe.concurrent("survival", () => {
 		await eventually("it says that it keeps what it has", () =>
 			drover.log().includes("the running configuration stays"),
 		);
-		await Bun.sleep(500);
+		await Bun.sleep(1500);
 		await capture.close();
 		expect(ours.has("192.0.2.202")).toBe(true);
 		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
-		// 3 × 100 ms would be a failover.
-		expect(longestGapMs(capture.text(), "192.0.2.1")).toBeLessThan(300);
+		// Three intervals would be a failover.
+		expect(longestGapMs(capture.text(), "192.0.2.1")).toBeLessThan(1500);
 	}, 60_000);
 });
 
@@ -283,20 +280,24 @@ describe.concurrent("somebody else claims the address", () => {
 			thief.namespace.ip("link", "set", "eth0", "up");
 			if (address.includes(":")) thief.namespace.ip("address", "replace", address, "dev", "eth0", "nodad");
 			const mac = thief.namespace.macAddress("eth0");
-			const conflict = await eventually("the status names it", async () => {
-				// Whoever asks makes it answer.
-				thief.namespace.try(
-					"ping",
-					"-c",
-					"1",
-					"-W",
-					"1",
-					"-I",
-					plain,
-					address.includes(":") ? "2001:db8::1" : "192.0.2.1",
-				);
-				return (await ours.instance())?.conflict;
-			});
+			const conflict = await eventually(
+				"the status names it",
+				async () => {
+					// Whoever asks makes it answer.
+					thief.namespace.try(
+						"ping",
+						"-c",
+						"1",
+						"-W",
+						"1",
+						"-I",
+						plain,
+						address.includes(":") ? "2001:db8::1" : "192.0.2.1",
+					);
+					return (await ours.instance())?.conflict;
+				},
+				30_000,
+			);
 			expect(conflict).toBe(`${mac} claims ${plain}`);
 		}, 60_000);
 });
