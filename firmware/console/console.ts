@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { collectFacts } from "./collect-facts.ts";
+import { help } from "./help.ts";
 import { logLines, parseLogQuery } from "./log.ts";
 import { logShell, shellCommand, shellGreeting } from "./shell.ts";
 import { statusScreen } from "./status-screen.ts";
@@ -15,18 +16,6 @@ const CONFIGURATION_PATH = "/data/config/current/keepalived.conf";
 const passedOn = new Set(["config", "ipvs", "realserver"]);
 /** Output of such a command that is shown; a table of 20,000 real servers fits. */
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
-
-const help = [
-	"status [all]          ports, high availability, virtual servers (or just Enter)",
-	"log [COUNT] [SERVICE] newest lines of the services' logs, such as: log 50 vrrp",
-	"config                the configuration in use; config check says what is wrong with it",
-	"ipvs                  the kernel's own table",
-	"realserver            what the real servers need",
-	"shell                 a root shell (logged)",
-	"reboot, poweroff",
-	"",
-	"^C gives up a line, ^L shows the screen again.",
-];
 
 export async function main(words: readonly string[]): Promise<number> {
 	if (words.length > 0) {
