@@ -735,11 +735,14 @@ export class Arena {
 		let anySequence = Number.POSITIVE_INFINITY;
 		for (let segment = 0; segment < this.layout.segmentCount; segment++) {
 			const at = segment * SEGMENT_WORDS;
-			if (this.#segments[at + Segment.state] !== SegmentState.sealed || this.#pinned(segment)) continue;
+			if (this.#segments[at + Segment.state] !== SegmentState.sealed) continue;
 			const sequence = this.#segments[at + Segment.sequence]!;
-			const own = this.#segments[at + Segment.queue]!;
 			// Large objects age with the main queue.
-			if ((own === Queue.small) === (queue === Queue.small) && sequence < bestSequence) {
+			const wanted = (this.#segments[at + Segment.queue] === Queue.small) === (queue === Queue.small);
+			if (sequence >= anySequence && !(wanted && sequence < bestSequence)) continue;
+			// Looking for pins costs most: only when the segment would be taken.
+			if (this.#pinned(segment)) continue;
+			if (wanted && sequence < bestSequence) {
 				best = segment;
 				bestSequence = sequence;
 			}
