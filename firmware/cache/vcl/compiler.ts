@@ -141,6 +141,12 @@ class Generator {
 		return `(${local} = c.${name.message}.header(${json(name.lower)}))`;
 	}
 
+	/** The field's local holds the new value. Without ESI req_top is req itself. */
+	private changed(name: HeaderName): void {
+		this.known.add(`${name.message}.${name.lower}`);
+		if (name.message === "req") this.known.delete(`reqTop.${name.lower}`);
+	}
+
 	/** Runs `work` for code that may be left out: what it reads is not known afterwards. */
 	private aside<T>(work: () => T): T {
 		const before = new Set(this.known);
@@ -177,7 +183,7 @@ class Generator {
 								parts: [this.headerText(name), ...partsOf(value)],
 							};
 				const text = this.checkedHeader(name, joined);
-				this.known.add(`${name.message}.${name.lower}`);
+				this.changed(name);
 				return line(
 					`c.${name.message}.setHeader(${json(name.lower)}, ${json(name.written)}, ${this.local(name)} = ${text});`,
 				);

@@ -178,6 +178,12 @@ describe("2 several bodies, calls and returns", () => {
 					.context.req.header("x"),
 			).toBe(expected);
 	});
+	test("req_top sees what was set on req", () => {
+		const { req } = load(
+			`${head}sub vcl_recv { if (req_top.http.a) { return (pipe); } set req.http.a = "1"; set req.http.r = req_top.http.a; return (pass); }`,
+		).run("vcl_recv").context;
+		expect(req.header("r")).toBe("1");
+	});
 	test("a field read before is read again after it may have changed", () => {
 		const body = `sub change { set req.http.a = "2"; }
 sub vcl_recv {
