@@ -196,7 +196,7 @@ class Generator {
 			}
 			case "unset-header": {
 				const { name } = statement;
-				this.known.add(`${name.message}.${name.lower}`);
+				this.changed(name);
 				return line(`c.${name.message}.unsetHeader(${json(name.lower)}); ${this.local(name)} = null;`);
 			}
 			case "unset-body":
