@@ -298,12 +298,13 @@ export async function crowd(kind: Kind, seconds: number): Promise<Crowd> {
 	await Bun.sleep(seconds * 1000);
 	const elapsed = (performance.now() - startedAt) / 1000;
 	const used = cpuMs(pids) - before;
-	const memoryMb = memory(pids);
 	const packets = await seen.stop();
+	const memoryMb = memory(pids);
+	const adverts = packets.filter(({ kind: what }) => what === "advert");
+	const spanSeconds = ((adverts.at(-1)?.atMicros ?? 0) - (adverts[0]?.atMicros ?? 0)) / 1e6;
 	const lastAt = new Map<number, number>();
 	const jitter: number[] = [];
-	for (const { kind: what, virtualRouterId, atMicros } of packets) {
-		if (what !== "advert") continue;
+	for (const { virtualRouterId, atMicros } of adverts) {
 		const last = lastAt.get(virtualRouterId);
 		if (last !== undefined) jitter.push(Math.abs(atMicros - last - 100_000) / 1e3);
 		lastAt.set(virtualRouterId, atMicros);
@@ -312,7 +313,7 @@ export async function crowd(kind: Kind, seconds: number): Promise<Crowd> {
 		cpuMsPerSecond: used / elapsed,
 		jitterMs: quantile(jitter, 0.99),
 		memoryMb,
-		perSecond: jitter.length / elapsed,
+		perSecond: adverts.length / spanSeconds,
 	};
 }
 
