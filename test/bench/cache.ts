@@ -133,11 +133,11 @@ function contestant(
 	};
 }
 
-async function startAll(directory: string, origin: number): Promise<Contestant[]> {
+/** Starts everybody into `list`, so that whoever is up can be stopped when another one fails. */
+async function startAll(directory: string, origin: number, list: Contestant[]): Promise<void> {
 	const vclFile = join(directory, "bench.vcl");
 	writeFileSync(vclFile, vcl(origin));
 	const ports = Array.from({ length: 4 }, freePort) as [number, number, number, number];
-	const list: Contestant[] = [];
 	list.push(
 		contestant(
 			"drover",
@@ -222,7 +222,6 @@ backend o
 	);
 	list.push(contestant("haproxy", ports[3], spawn(["haproxy", "-db", "-f", haproxy], SERVER_CORE), true));
 	for (const { name, port } of list) await answers(name, port);
-	return list;
 }
 
 async function measure(target: Contestant, path: string, script: string, seconds: number): Promise<Measure> {
@@ -308,10 +307,10 @@ export async function bench(seconds = 1, rounds = 3): Promise<readonly BenchResu
 	writeFileSync(scripts.browser, browserScript);
 	writeFileSync(scripts.miss, missScript);
 	const rows: BenchResult[] = [];
-	let contestants: Contestant[] = [];
+	const contestants: Contestant[] = [];
 	try {
 		await answers("the origin", origin);
-		contestants = await startAll(directory, origin);
+		await startAll(directory, origin, contestants);
 		// Compiled code is what is measured: everybody gets the same time to warm up.
 		for (const each of contestants) await measure(each, "/1k", scripts.browser, Math.max(4, seconds));
 		for (const { name, path, script, bars } of comparisons) {
