@@ -1,3 +1,3 @@
 import { guestSuite } from "./uml.ts";
 
-await guestSuite("./test/lab/vm/guest/director.guest.ts", { limitSeconds: 300 });
+await guestSuite("./test/lab/vm/guest/director.guest.ts", { limitSeconds: 600 });

@@ -173,7 +173,7 @@ export async function guestSuite(file: string, options: UmlOptions = {}): Promis
 			file,
 			"--reporter=junit",
 			"--reporter-outfile=/uml/junit.xml",
-			"--timeout=60000",
+			"--timeout=180000",
 		],
 		{ ...options, collect: [...(options.collect ?? []), "junit.xml"] },
 	);

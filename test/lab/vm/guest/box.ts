@@ -23,7 +23,7 @@ export const saved = () =>
 		.filter((line) => line !== "");
 
 /** Waits until `condition` holds; throws with its last value, or error, after `limitMs`. */
-export async function until<T>(what: string, condition: () => T | Promise<T>, limitMs = 20_000): Promise<T> {
+export async function until<T>(what: string, condition: () => T | Promise<T>, limitMs = 60_000): Promise<T> {
 	const deadline = performance.now() + limitMs;
 	for (;;) {
 		let seen: unknown;

@@ -80,8 +80,11 @@ describe("files as people wrote them: the kernel's table is the one that keepali
 	});
 	for (const name of files)
 		test(name, async () => {
-			const theirs = await keepalivedTable(`${corpus}/${name}`);
 			const ours = ourTable(`${corpus}/${name}`);
+			let theirs = await keepalivedTable(`${corpus}/${name}`);
+			// On a busy machine keepalived's first checks may have failed before its table was read.
+			for (let attempt = 1; attempt < 4 && theirs?.join() !== ours.join() && theirs !== null; attempt++)
+				theirs = await keepalivedTable(`${corpus}/${name}`);
 			if (theirs === null) expect(gaveUp.push(name)).toBeLessThanOrEqual(3);
 			else expect(ours).toEqual(theirs);
 		});
@@ -245,7 +248,9 @@ test("scripts and FIFO lines, in keepalived's words", async () => {
 	const listener = Bun.listen({ hostname: "127.0.0.1", port: 8099, socket: { data() {} } });
 	await until("up again", () => existsSync("/tmp/notify-up"));
 	await until("in the table", () => saved().length === 2);
-	expect(lines).toEndWith("RS [127.0.0.1]:tcp:8099 [10.0.0.1]:tcp:80 UP\nVS [10.0.0.1]:tcp:80 UP\n");
+	await until("the lines of both", () =>
+		lines.endsWith("RS [127.0.0.1]:tcp:8099 [10.0.0.1]:tcp:80 UP\nVS [10.0.0.1]:tcp:80 UP\n"),
+	);
 	listener.stop(true);
 	reader.kill();
 });
@@ -295,7 +300,7 @@ ${oneServer()}`);
 test("timeouts from the file; lvs_flush removes what others left, at the start only", async () => {
 	ipvsadm("-A", "-t", "10.77.0.1:80", "-s", "rr");
 	director.start(oneServer("global_defs {\n lvs_timeouts tcp 700 tcpfin 70 udp 77\n lvs_flush\n}"));
-	await until("the table", () => saved().join() === "-A -t 10.0.0.1:80 -s wlc", 30_000);
+	await until("the table", () => saved().join() === "-A -t 10.0.0.1:80 -s wlc");
 	await until("timeouts", () => ipvsadm("-Ln", "--timeout").includes("700 70 77"));
 	ipvsadm("-A", "-t", "10.77.0.1:80", "-s", "rr");
 	director.ask("look");
