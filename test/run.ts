@@ -54,7 +54,7 @@ const suites: readonly Suite[] = [
 		name: "unit",
 		what: "the specification, area by area",
 		command: bunTest(...unitTests),
-		limitSeconds: 420,
+		limitSeconds: 600,
 		kind: "bun",
 	},
 	{
@@ -75,7 +75,7 @@ const suites: readonly Suite[] = [
 		name: "lab",
 		what: "the booted image: directors, web servers, a client",
 		command: bunTest("lab/vm"),
-		limitSeconds: 900,
+		limitSeconds: 1500,
 		kind: "bun",
 	},
 ];

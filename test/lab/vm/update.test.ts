@@ -158,4 +158,20 @@ describe("an update", () => {
 		},
 		BOOT_LIMIT_MS,
 	);
+
+	test(
+		"hung user space is reset by the watchdog, counted, and back in service",
+		async () => {
+			await shell();
+			await run("until [ -s /run/drover/watchdog ]; do sleep 1; done");
+			machine.type("kill -STOP $(cat /run/sv/monitor/supervise/pid)\r");
+			await machine.shows(/Slot A: preferred/, BOOT_LIMIT_MS);
+			await shell();
+			expect(await run("cat /run/drover/reset-by-watchdog")).toContain("hang");
+			expect(await run("drover update status")).toContain(
+				"slot A: 0.1.0, good, 2 more hangs until the other slot is started, running",
+			);
+		},
+		3 * BOOT_LIMIT_MS,
+	);
 });
