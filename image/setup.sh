@@ -49,7 +49,8 @@ command -v npm >/dev/null || install_missing npm
 stamp=node_modules/.package-lock.json
 if [ ! -e $stamp ] || [ package-lock.json -nt $stamp ]; then
 	echo "Installing npm packages"
-	npm ci --no-progress --loglevel=error
+	# Not "npm ci": it wants other platforms' optional packages in the lock file, which npm itself leaves out.
+	npm install --no-save --no-progress --loglevel=error
 	touch $stamp
 fi
 
