@@ -5,7 +5,6 @@
 import { lookup } from "node:dns/promises";
 import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
-import type { Command } from "../drover.ts";
 import { toByteString, toBytes, toText } from "./vcl/byte-string.ts";
 import { type CompileOptions, type CompileResult, compileVcl, hostNames } from "./vcl/compile.ts";
 import { formatFailure } from "./vcl/diagnostic.ts";
@@ -99,7 +98,7 @@ export async function compileFile(
 	});
 }
 
-export const main: Command = async (words) => {
+export const main = async (words: readonly string[]): Promise<number> => {
 	const [verb, ...rest] = words;
 	const files: string[] = [];
 	let vclPath = defaultVclPath;

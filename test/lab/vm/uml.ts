@@ -118,6 +118,8 @@ export async function runInUml(command: readonly string[], options: UmlOptions =
 }
 
 function initScript(shared: string, environment: string, command: readonly string[]): string {
+	// Empty at first, unless the project itself lies there; what is written goes to memory either way.
+	const volatile = ["tmp", "run", "dev/shm"].filter((place) => !root.startsWith(`/${place}/`)).join(" ");
 	// Modules are loaded up front: the kernel's own request for one would look in the boot root, without MODULES.
 	return `#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
@@ -132,7 +134,7 @@ mount -t proc proc /mnt/root/proc
 mount -t sysfs sys /mnt/root/sys
 mount -t devtmpfs dev /mnt/root/dev
 mkdir -p /mnt/root/dev/shm /mnt/root/dev/pts
-for place in tmp run dev/shm; do mount -t tmpfs tmpfs /mnt/root/$place; done
+for place in ${volatile}; do mount -t tmpfs tmpfs /mnt/root/$place; done
 mount -t devpts devpts /mnt/root/dev/pts
 mkdir -p /mnt/root/uml /mnt/root/run/netns
 mount -t hostfs none /mnt/root/uml -o ${shared}
