@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { isAbsolute, join } from "node:path";
+import { self } from "../self.ts";
 import { commandNames, runCommand } from "./cli/commands.ts";
 import { ParameterSet } from "./cli/parameters.ts";
 import { splitWords } from "./cli/protocol.ts";
@@ -129,11 +130,8 @@ function runningPid(path: string): number | undefined {
 
 /** Without -F or -d the parent leaves when the cache is up. */
 async function daemonise(words: readonly string[], directory: string): Promise<number> {
-	const program = /^\/\$bunfs|^\/~BUN/.test(Bun.main)
-		? [process.execPath]
-		: [process.execPath, join(import.meta.dir, "../drover.ts")];
 	rmSync(join(directory, "_.vsm_child"), { recursive: true, force: true });
-	const child = Bun.spawn([...program, "varnishd", "-F", ...words], {
+	const child = Bun.spawn([...self(), "varnishd", "-F", ...words], {
 		stdin: "ignore",
 		stdout: "ignore",
 		stderr: "inherit",

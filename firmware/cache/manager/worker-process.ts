@@ -1,6 +1,6 @@
 /** One worker process, seen from the manager: its channel, the calls that wait for an answer, its end. */
-import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { self } from "../../self.ts";
 import type { FromWorker, Setup, ToWorker } from "../worker/wire.ts";
 
 /** Seconds that a worker may take for a call before it counts as stuck. */
@@ -37,7 +37,7 @@ export class WorkerProcess {
 			this.#isReady = resolve;
 		});
 		this.#child = Bun.spawn({
-			cmd: workerCommand(),
+			cmd: [...self(), "cache", "worker"],
 			stdin: "ignore",
 			stdout: "inherit",
 			stderr: "inherit",
@@ -102,13 +102,4 @@ export class WorkerProcess {
 		await this.#child.exited;
 		clearTimeout(timer);
 	}
-}
-
-/** This very program, asked to be a worker. */
-function workerCommand(): string[] {
-	const program = Bun.main;
-	const words = ["cache", "worker"];
-	return /\$bunfs|^\/~BUN/.test(program)
-		? [process.execPath, ...words]
-		: [process.execPath, join(import.meta.dir, "../../drover.ts"), ...words];
 }
