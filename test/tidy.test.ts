@@ -23,6 +23,8 @@ const sources: readonly Source[] = [...new Glob("firmware/**/*.ts").scanSync(roo
 
 /** Files and folders that decide: no socket, clock, file or process. */
 const pure = [
+	"firmware/appliance/lockout.ts",
+	"firmware/appliance/password.ts",
 	"firmware/wire/",
 	"firmware/config/model.ts",
 	"firmware/config/plan.ts",
