@@ -143,6 +143,26 @@ describe("imports run one way", () => {
 		expect(offences).toEqual([]);
 	});
 
+	test("no file of the cache is reached by its own imports", () => {
+		const byPath = new Map(sources.map((source) => [source.path, source]));
+		const reached = (from: string): ReadonlySet<string> => {
+			const seen = new Set<string>();
+			const visit = (path: string) => {
+				for (const target of byPath.get(path)?.imports ?? [])
+					if (!seen.has(target)) {
+						seen.add(target);
+						visit(target);
+					}
+			};
+			visit(from);
+			return seen;
+		};
+		const circles = sources.filter(
+			({ path }) => path.startsWith("firmware/cache/") && reached(path).has(path),
+		);
+		expect(circles.map(({ path }) => path)).toEqual([]);
+	});
+
 	test("the sources were found", () => {
 		expect(sources.length).toBeGreaterThan(10);
 	});

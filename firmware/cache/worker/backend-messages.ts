@@ -6,7 +6,7 @@ import { ageOf } from "../store/freshness.ts";
 import type { BackendRequest, BackendResponse, Director, IpAddress, Stevedore } from "../vcl/runtime.ts";
 import type { Backend } from "./backend.ts";
 import type { Engine } from "./engine.ts";
-import type { FetchReason } from "./fetch-task.ts";
+import type { FetchReason } from "./inflight.ts";
 import { bereqTags, berespTags, RequestFields, ResponseFields } from "./messages.ts";
 import { hashOf } from "./task.ts";
 

@@ -5,113 +5,51 @@
  * could be saved. Everything slower (waiting for a fetch, streaming, pipe) hangs on callbacks of the tasks it
  * waits for.
  */
-import { gunzipSync } from "node:zlib";
-import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
-import { notModified } from "../http/conditional.ts";
-import { formatHttpDate } from "../http/date.ts";
 import { FieldList, flat } from "../http/headers.ts";
 import type { RequestHead } from "../http/request.ts";
-import { reasonPhrase } from "../http/status.ts";
-import { formatSeconds, record, Side, TransactionLog } from "../log/records.ts";
+import { formatSeconds, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { BanSubject } from "../store/bans.ts";
 import { ageAt, isUnsafe, varyMatches } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
 import type { Action, RequestMessage } from "../vcl/runtime.ts";
-import { type Answer, answerLogText } from "./answer.ts";
-import type { BodyReader, BodyStream } from "./body-stream.ts";
-import {
-	ClientRequestFields,
-	ClientResponseFields,
-	type Forwarded,
-	HitObject,
-	withForwardedFor,
-} from "./client-messages.ts";
+import type { Answer } from "./answer.ts";
+import { ClientRequestFields, type Forwarded, HitObject, withForwardedFor } from "./client-messages.ts";
+import type { ClientPort } from "./client-port.ts";
+import { Delivery } from "./delivery.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
-import { FetchTask, linkRecord, weaken } from "./fetch-task.ts";
-import { gunzipStream } from "./gunzip-stream.ts";
-import { respTags } from "./messages.ts";
-import { Pipe } from "./pipe.ts";
-import { applyRange, type Outgoing } from "./range-body.ts";
+import { type FetchClient, FetchTask, linkRecord } from "./fetch-task.ts";
+import type { Waiter } from "./inflight.ts";
+import { Pipe, type PipedRequest } from "./pipe.ts";
 import type { RequestBody } from "./request-body.ts";
-import type { ClientSession } from "./session.ts";
-import { Task } from "./task.ts";
-
-const VIA = "1.1 varnish (Varnish/7.1)";
-const VIA_LINE = `Via: ${VIA}`;
-/** Stored bodies up to this size are copied next to their head and sent in one write. */
-const COPY_BYTES = 96 * 1024;
-/** A stored gzip body up to this size is unpacked at once for a client that does not take gzip. */
-const UNPACK_AT_ONCE_BYTES = 4 * 1024 * 1024;
 
 const getRecord = flat(record(Tag.ReqMethod, "GET"));
 const http11Record = flat(record(Tag.ReqProtocol, "HTTP/1.1"));
 const http10Record = flat(record(Tag.ReqProtocol, "HTTP/1.0"));
-const viaRecord = flat(record(Tag.RespHeader, `Via: ${VIA}`));
-const acceptRangesRecord = flat(record(Tag.RespHeader, "Accept-Ranges: bytes"));
-const keepAliveRecord = flat(record(Tag.RespHeader, "Connection: keep-alive"));
-const noFiltersRecord = flat(record(Tag.Filters, ""));
 
-/** How the answer came about, for Cache-Status and `cache why`. */
-export type Handling = "hit" | "miss" | "pass" | "pipe" | "synth" | "error";
-
-export class ClientTask extends Task implements BodyReader {
-	readonly client: ClientSession;
-	readonly head: RequestHead;
-	readonly body: RequestBody | undefined;
-	readonly startedAt: number;
-	readonly restarts: number;
-	override readonly req: ClientRequestFields;
-	override resp: ClientResponseFields = undefined as never;
-	key = "";
-	handling: Handling = "error";
-	/** Why, in the operator's words. */
-	why = "";
+export class ClientTask extends Delivery implements FetchClient, PipedRequest, Waiter {
 	#fetch: FetchTask | undefined;
-	#answer: Answer | undefined;
-	#stream: BodyStream | undefined;
-	#streamChunked = false;
-	#streamLeft: number | undefined;
-	#headBytes = 0;
-	#bodyBytes = 0;
 	#waiting = false;
-	#done = false;
 	#late100 = false;
 	#sent100 = false;
 	#normaliseGzip = true;
-	#headOnly: boolean;
 	#baseFields: FieldList;
 	#forwarded: Forwarded | undefined;
-	/** `drover cache why` wants to be told; taken from local clients only. */
-	#asksWhy = false;
-	#processedAt = 0;
-	#streamed = false;
 
 	constructor(
-		client: ClientSession,
+		client: ClientPort,
 		vcl: ActiveVcl,
 		head: RequestHead,
 		body: RequestBody | undefined,
 		previous?: ClientTask,
 	) {
-		const { engine } = client;
-		const now = engine.now();
-		const xid = engine.nextTransaction();
-		const log = new TransactionLog(engine.log, xid | Side.client, now);
-		super(engine, vcl, xid, log, previous?.startedAt ?? now);
-		this.client = client;
-		this.head = head;
-		this.body = body;
-		this.startedAt = previous?.startedAt ?? now;
-		this.restarts = previous === undefined ? 0 : previous.restarts + 1;
-		this.connection = client.connection;
-		this.session = client.settings;
-		this.#headOnly = head.method === "HEAD";
+		super(client, vcl, head, body, previous);
+		const { xid, vslLog: log } = this;
 		if (previous === undefined) {
 			log.linkParent(client.xid | Side.client, record(Tag.Link, `req ${xid} rxreq`));
 			log.addText(client.beginRecord);
 		} else log.add(Tag.Begin, `req ${previous.xid} restart`);
-		log.begin(now);
+		log.begin(previous === undefined ? this.startedAt : this.engine.now());
 		log.addText(client.startRecords(vcl.name));
 		if (previous === undefined) {
 			const made = withForwardedFor(head.fields, client.connection.clientIp.text);
@@ -124,7 +62,7 @@ export class ClientTask extends Task implements BodyReader {
 			if (head.host !== undefined) this.req.setHeader("host", "Host", head.host);
 			if (head.fields.expect !== undefined) this.req.unsetHeader("expect");
 			if (client.local && fields.has("drover-why")) {
-				this.#asksWhy = true;
+				this.asksWhy = true;
 				this.req.fields.unset("drover-why");
 			}
 			this.#baseFields = this.req.fields.copy();
@@ -176,7 +114,7 @@ export class ClientTask extends Task implements BodyReader {
 		const { head } = this;
 		if (this.restarts > this.engine.parameters.maxRestarts) {
 			this.vslLog.add(Tag.VCL_Error, "Too many restarts");
-			this.#synth(503, null);
+			this.synth(503, null);
 			return;
 		}
 		const action = this.call("vcl_recv");
@@ -191,7 +129,7 @@ export class ClientTask extends Task implements BodyReader {
 			this.key = "";
 			const hashed = this.call("vcl_hash");
 			if (hashed.kind === "fail") {
-				this.#fail();
+				this.fail();
 				return;
 			}
 		}
@@ -201,7 +139,7 @@ export class ClientTask extends Task implements BodyReader {
 				return;
 			case "pass":
 				this.why = this.#whyPass();
-				this.#pass(false);
+				this.#pass();
 				return;
 			case "pipe":
 				this.#pipe();
@@ -231,43 +169,43 @@ export class ClientTask extends Task implements BodyReader {
 	#common(action: Action): void {
 		switch (action.kind) {
 			case "synth":
-				this.#synth(action.status, action.reason);
+				this.synth(action.status, action.reason);
 				return;
 			case "restart":
-				this.#restart();
+				this.restart();
 				return;
 			default:
-				this.#fail();
+				this.fail();
 		}
 	}
 
-	#fail(): void {
+	protected override fail(): void {
 		this.rollback(this.req);
 		this.client.closeAfter("VCL_FAILURE");
-		this.#synth(503, "VCL failed");
+		this.synth(503, "VCL failed");
 	}
 
 	#switchVcl(label: string): void {
 		const target = this.engine.labels.get(label);
 		if (target === undefined || this.restarts > 0 || this.vcl !== this.engine.active) {
 			this.vslLog.add(Tag.VCL_Error, "Illegal return(vcl): Not after restarts or from labels");
-			this.#synth(503, null);
+			this.synth(503, null);
 			return;
 		}
 		const next = new ClientTask(this.client, target, this.head, this.body, this);
 		this.client.replaceTask(next);
 		this.vslLog.add(Tag.Link, `req ${next.xid} restart`);
-		this.#close();
+		this.close();
 		next.run();
 	}
 
-	#restart(): void {
+	protected override restart(): void {
 		this.#fetch?.clientGone();
 		this.vslLog.timestamp("Restart", this.engine.now());
 		const next = new ClientTask(this.client, this.vcl, this.head, this.body, this);
 		this.vslLog.add(Tag.Link, `req ${next.xid} restart`);
 		this.client.replaceTask(next);
-		this.#close();
+		this.close();
 		next.run();
 	}
 
@@ -368,7 +306,7 @@ export class ClientTask extends Task implements BodyReader {
 				this.vslLog.add(Tag.HitPass, `${answer.vxid} ${remaining}`);
 				this.req.isHitpass = true;
 				this.why = "hit-for-pass: an earlier answer must not be cached";
-				this.#pass(false);
+				this.#pass();
 			} else {
 				this.engine.count(Main.cache_hitmiss);
 				this.vslLog.add(Tag.HitMiss, `${answer.vxid} ${remaining}`);
@@ -414,7 +352,7 @@ export class ClientTask extends Task implements BodyReader {
 
 	/** The fetch this request waited for has its answer, or has none: look again. */
 	wake(): void {
-		if (!this.#waiting || this.#done) return;
+		if (!this.#waiting || this.done) return;
 		this.#waiting = false;
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Waitinglist", this.now);
@@ -437,11 +375,11 @@ export class ClientTask extends Task implements BodyReader {
 		switch (action.kind) {
 			case "deliver":
 				if (refresh) this.#refresh(answer);
-				this.#deliver(answer);
+				this.deliver(answer);
 				return;
 			case "pass":
 				this.why = "the VCL said return (pass) in vcl_hit";
-				this.#pass(false);
+				this.#pass();
 				return;
 			default:
 				this.#common(action);
@@ -475,14 +413,14 @@ export class ClientTask extends Task implements BodyReader {
 				return;
 			case "pass":
 				this.why = "the VCL said return (pass) in vcl_miss";
-				this.#pass(false);
+				this.#pass();
 				return;
 			default:
 				this.#common(action);
 		}
 	}
 
-	#pass(_fromHit: boolean): void {
+	#pass(): void {
 		const action = this.call("vcl_pass");
 		if (action.kind === "fetch") {
 			this.handling = "pass";
@@ -509,29 +447,35 @@ export class ClientTask extends Task implements BodyReader {
 		fetch.run();
 	}
 
+	protected override forsake(): void {
+		const fetch = this.#fetch;
+		this.#fetch = undefined;
+		fetch?.clientGone();
+	}
+
 	fetchReplaced(fetch: FetchTask): void {
 		this.#fetch = fetch;
 	}
 
 	onAnswer(answer: Answer, _fetch: FetchTask): void {
 		this.#fetch = undefined;
-		if (this.#done) return;
+		if (this.done) return;
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Fetch", this.now);
 		if (this.handling === "pass" && isUnsafe(this.req.method) && answer.status >= 200 && answer.status < 400)
 			this.#invalidate();
 		this.client.cork(() => {
 			this.obj = new HitObject(answer, this.engine, this.now, 0);
-			this.#deliver(answer);
+			this.deliver(answer);
 		});
 	}
 
 	onFetchFailed(): void {
 		this.#fetch = undefined;
-		if (this.#done) return;
+		if (this.done) return;
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Fetch", this.now);
-		this.client.cork(() => this.#synth(503, "Service Unavailable"));
+		this.client.cork(() => this.synth(503, "Service Unavailable"));
 	}
 
 	/** RFC 9111 §4.4: an unsafe request that went well makes what is stored for its target useless. */
@@ -585,403 +529,7 @@ export class ClientTask extends Task implements BodyReader {
 	pipeDone(account: string): void {
 		this.vslLog.timestamp("PipeSess", this.engine.now());
 		this.vslLog.add(Tag.PipeAcct, account);
-		this.#close();
-	}
-
-	// ── delivery ────────────────────────────────────────────────────────────────────────────
-
-	#deliver(answer: Answer): void {
-		this.#answer = answer;
-		const { vslLog } = this;
-		const resp = new ClientResponseFields(
-			answer.status,
-			answer.reason,
-			answer.proto,
-			answer.fields.copy(),
-			vslLog,
-			respTags,
-		);
-		this.resp = resp;
-		resp.time = this.now;
-		resp.isStreaming = answer.body.kind === "stream" && answer.body.stream.state === "open";
-		vslLog.addText(answerLogText(answer));
-		resp.appendHeader(
-			"x-varnish",
-			"X-Varnish",
-			this.handling === "hit" ? `${this.xid} ${answer.vxid}` : String(this.xid),
-		);
-		resp.appendHeader("age", "Age", String(Math.max(0, Math.floor(this.now - answer.tOrigin))));
-		const via = resp.fields.get("via");
-		if (via === undefined) {
-			resp.fields.appendLine(VIA_LINE, "via");
-			vslLog.addText(viaRecord);
-		} else resp.setHeader("via", "Via", `${via}, ${VIA}`);
-		if (answer.status === 200 && this.engine.parameters.rangeSupport && this.handling !== "pass") {
-			resp.fields.appendLine("Accept-Ranges: bytes", "accept-ranges");
-			vslLog.addText(acceptRangesRecord);
-		}
-		if (this.engine.cacheStatus || this.#asksWhy) resp.append("Cache-Status", this.#cacheStatus(answer));
-		const action = this.call("vcl_deliver");
-		switch (action.kind) {
-			case "deliver":
-				break;
-			case "restart":
-				this.#dropAnswer();
-				this.#restart();
-				return;
-			case "synth":
-				this.#dropAnswer();
-				this.#synth(action.status, action.reason);
-				return;
-			default:
-				this.#dropAnswer();
-				this.#fail();
-				return;
-		}
-		this.#transmit(answer);
-	}
-
-	/** An answer that will not be sent: a private stream has to be let go. */
-	#dropAnswer(): void {
-		const body = this.#answer?.body;
-		if (body?.kind === "stream") {
-			body.stream.join(this);
-			body.stream.leave(this);
-		}
-	}
-
-	/** RFC 9211. */
-	#cacheStatus(answer: Answer): string {
-		const ttl = Math.floor(answer.tOrigin + answer.ttl - this.now);
-		switch (this.handling) {
-			case "hit":
-				return `"Drover"; hit; ttl=${ttl}`;
-			case "miss":
-				return `"Drover"; fwd=${this.req.isHitmiss ? "bypass" : this.why.includes("lifetime") ? "stale" : this.why.includes("Vary") ? "vary-miss" : "uri-miss"}; fwd-status=${answer.status}${answer.uncacheable ? "" : "; stored"}; detail="${this.why.replace(/["\\]/g, "")}"`;
-			default:
-				return `"Drover"; fwd=${isUnsafe(this.req.method) ? "method" : "bypass"}; fwd-status=${answer.status}; detail="${this.why.replace(/["\\]/g, "")}"`;
-		}
-	}
-
-	#synth(status: number, reason: string | null): void {
-		const { engine, vslLog } = this;
-		engine.count(Main.s_synth);
-		if (this.handling !== "hit") this.handling = "synth";
-		this.now = engine.now();
-		this.vslLog.timestamp("Process", this.now);
-		const resp = new ClientResponseFields(
-			status,
-			reason ?? reasonPhrase(status),
-			"HTTP/1.1",
-			new FieldList(),
-			vslLog,
-			respTags,
-		);
-		this.resp = resp;
-		resp.time = this.now;
-		resp.logStart();
-		resp.append("Date", formatHttpDate(this.now));
-		resp.append("Server", "Varnish");
-		resp.append("X-Varnish", String(this.xid));
-		const action = this.call("vcl_synth");
-		switch (action.kind) {
-			case "deliver":
-				break;
-			case "restart":
-				if (this.restarts < engine.parameters.maxRestarts) {
-					this.#restart();
-					return;
-				}
-				break;
-			default:
-				engine.count(Main.client_resp_500);
-				this.client.closeAfter("VCL_FAILURE");
-				this.client.emit("HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n", undefined);
-				this.#finish();
-				return;
-		}
-		const bytes = Buffer.from(resp.body ?? "", "latin1");
-		resp.fields.unset("content-length");
-		this.#send({ kind: "bytes", bytes, length: bytes.length });
-	}
-
-	#transmit(answer: Answer): void {
-		const { resp, req, engine } = this;
-		const top = req.method === "GET" || req.method === "HEAD";
-		this.#processedAt = engine.now();
-		this.vslLog.timestamp("Process", this.#processedAt);
-		if (resp.status === 200 && top && this.handling !== "pass") {
-			const etag = resp.fields.get("etag");
-			const modified = resp.fields.get("last-modified");
-			if (notModified(req.fields, etag, modified)) {
-				resp.setStatus(304);
-				resp.fields.unset("content-length");
-				this.vslLog.add(Tag.Filters, "");
-				this.#dropAnswer();
-				this.#send({ kind: "none", length: undefined });
-				return;
-			}
-		}
-		const gunzip =
-			answer.gzip &&
-			!req.canGzip &&
-			engine.parameters.gzipSupport &&
-			!this.#headOnly &&
-			this.handling !== "pass";
-		if (answer.gzip && !req.canGzip && engine.parameters.gzipSupport && this.handling !== "pass") {
-			resp.unsetHeader("content-encoding");
-			resp.fields.unset("content-length");
-			weaken(resp.fields);
-			if (gunzip) engine.count(Main.n_gunzip);
-		}
-		if (resp.body !== undefined) {
-			this.#dropAnswer();
-			const bytes = Buffer.from(resp.body, "latin1");
-			this.#send({ kind: "bytes", bytes, length: bytes.length });
-			return;
-		}
-		const { body } = answer;
-		switch (body.kind) {
-			case "bytes":
-				this.#send({ kind: "bytes", bytes: body.bytes, length: body.bytes.length });
-				return;
-			case "stored":
-				this.#sendStored(answer, gunzip);
-				return;
-			case "stream": {
-				const { stream } = body;
-				const length = stream.state === "whole" ? stream.bytes : body.length;
-				if (gunzip) this.#send({ kind: "stream", stream: gunzipStream(stream), length: undefined });
-				else if (this.#headOnly && stream.state === "whole" && !stream.keeping)
-					this.#send({ kind: "stream", stream, length: undefined });
-				else this.#send({ kind: "stream", stream, length });
-				return;
-			}
-		}
-	}
-
-	#sendStored(answer: Answer, gunzip: boolean): void {
-		const { engine } = this;
-		if (answer.body.kind !== "stored") return;
-		let { object } = answer.body;
-		if (!engine.arena.pin(object)) {
-			// Something in its shard changed since the look-up: find it again.
-			const again = engine.objects.find(this.key).answers.find((each) => each.vxid === answer.vxid);
-			if (again?.body.kind !== "stored" || !engine.arena.pin(again.body.object)) {
-				this.#restart();
-				return;
-			}
-			object = again.body.object;
-		}
-		if (gunzip) {
-			const packed = Uint8Array.from(object.body);
-			engine.arena.unpin(object);
-			this.vslLog.add(Tag.Filters, "gunzip");
-			try {
-				const plain = gunzipSync(packed, { maxOutputLength: UNPACK_AT_ONCE_BYTES * 64 });
-				this.#send({ kind: "bytes", bytes: plain, length: plain.length, filtersLogged: true });
-			} catch {
-				this.client.closeAfter("TX_ERROR");
-				this.#synth(503, "Stored object cannot be unpacked");
-			}
-			return;
-		}
-		const { body } = object;
-		if (body.length <= COPY_BYTES) {
-			this.#send({ kind: "bytes", bytes: body, length: body.length });
-			engine.arena.unpin(object);
-		} else
-			this.#send({
-				kind: "bytes",
-				bytes: body,
-				length: body.length,
-				release: () => engine.arena.unpin(object),
-			});
-	}
-
-	#send(body: Outgoing): void {
-		const { resp, client, head } = this;
-		const { fields } = resp;
-		let status = resp.status % 1000;
-		let source = body;
-		let ranges = "";
-		const mayHaveBody = status >= 200 && status !== 204 && status !== 304;
-		if (status === 200 && this.#answer !== undefined && this.handling !== "pass" && body.kind !== "none") {
-			const ranged = applyRange(this, body, () => this.#dropAnswer());
-			if (ranged !== undefined) {
-				source = ranged;
-				ranges = "range";
-				status = resp.status % 1000;
-			}
-		}
-		if (source.kind === "none" || !("filtersLogged" in source)) {
-			if (ranges === "") this.vslLog.addText(noFiltersRecord);
-			else this.vslLog.add(Tag.Filters, ranges);
-		}
-		const headOnly = this.#headOnly || !mayHaveBody;
-		let chunked = false;
-		if (!mayHaveBody) {
-			if (status !== 304) fields.unset("content-length");
-		} else if (source.length !== undefined && !(this.#headOnly && fields.has("content-length"))) {
-			const text = String(source.length);
-			if (fields.get("content-length") !== text) {
-				fields.unset("content-length");
-				resp.append("Content-Length", text);
-			}
-		} else if (source.length === undefined && !this.#headOnly) {
-			fields.unset("content-length");
-			if (head.proto === "HTTP/1.1") {
-				chunked = true;
-				resp.append("Transfer-Encoding", "chunked");
-			} else client.closeAfter("TX_EOF");
-		}
-		const wanted = fields.get("connection");
-		if (wanted !== undefined) {
-			if (/(?:^|,)\s*close\s*(?:$|,)/i.test(wanted)) client.closeAfter("RESP_CLOSE");
-			fields.unset("connection");
-		}
-		if (this.body !== undefined && !this.body.ended && !client.willClose) {
-			// The rest of a body that nobody wants: read it if it is short, else close.
-			if (this.body.length !== undefined && this.body.length < 1 << 20) this.body.drop();
-			else client.closeAfter("RX_BODY");
-		}
-		if (client.willClose) resp.append("Connection", "close");
-		else {
-			fields.appendLine("Connection: keep-alive", "connection");
-			this.vslLog.addText(keepAliveRecord);
-		}
-		const text = `HTTP/1.1 ${String(status).padStart(3, "0")} ${resp.reason}\r\n${fields.text()}\r\n`;
-		this.#headBytes = text.length;
-		if (headOnly || source.kind === "none") {
-			client.emit(text, undefined);
-			if (source.kind === "bytes") source.release?.();
-			if (source.kind === "stream") {
-				source.stream.join(this);
-				source.stream.leave(this);
-			}
-			this.#finish();
-			return;
-		}
-		if (source.kind === "bytes") {
-			this.#bodyBytes = source.bytes.length;
-			client.emit(text, source.bytes, source.release);
-			this.#finish();
-			return;
-		}
-		client.emit(text, undefined);
-		this.#stream = source.stream;
-		this.#streamed = true;
-		this.#streamChunked = chunked;
-		this.#streamLeft = source.length;
-		source.stream.join(this);
-		this.onBody();
-	}
-
-	/** More of a streamed body. Also called by the session when the client takes bytes again. */
-	onBody(): void {
-		const stream = this.#stream;
-		if (stream === undefined || this.#done) return;
-		this.client.cork(() => {
-			while (!this.client.blocked) {
-				const piece = stream.take(this);
-				if (piece === undefined) break;
-				this.#bodyBytes += piece.length;
-				if (this.#streamChunked) {
-					const size = chunkHead(piece.length);
-					this.#bodyBytes += size.length + 2;
-					this.client.emit(size, piece);
-					this.client.emit("\r\n", undefined);
-				} else {
-					if (this.#streamLeft !== undefined) this.#streamLeft -= piece.length;
-					this.client.emit("", piece);
-				}
-			}
-			if (stream.state === "failed") {
-				// What the client has is not whole: the connection must show it.
-				stream.leave(this);
-				this.#stream = undefined;
-				this.client.abort("TX_ERROR");
-				return;
-			}
-			if (stream.state === "whole" && stream.drained(this)) {
-				stream.leave(this);
-				this.#stream = undefined;
-				if (this.#streamChunked) {
-					this.client.emit(LAST_CHUNK, undefined);
-					this.#bodyBytes += LAST_CHUNK.length;
-				} else if (this.#streamLeft !== undefined && this.#streamLeft !== 0) {
-					this.client.abort("TX_ERROR");
-					return;
-				}
-				this.#finish();
-			}
-		});
-	}
-
-	/** The client has gone. */
-	abandon(): void {
-		if (this.#done) return;
-		const stream = this.#stream;
-		this.#stream = undefined;
-		stream?.leave(this);
-		const fetch = this.#fetch;
-		this.#fetch = undefined;
-		fetch?.clientGone();
-		this.#account();
-		this.#close();
-	}
-
-	#account(): void {
-		const { engine } = this;
-		// A stored body leaves in the same breath: one look at the clock does for both.
-		const now =
-			this.#stream === undefined && !this.#streamed && this.#processedAt > 0
-				? this.#processedAt
-				: engine.now();
-		this.vslLog.timestamp("Resp", now);
-		const bodyIn = this.body?.bytes ?? 0;
-		const headIn = this.client.headBytes;
-		engine.count(Main.s_req_hdrbytes, headIn);
-		engine.count(Main.s_req_bodybytes, bodyIn);
-		engine.count(Main.s_resp_hdrbytes, this.#headBytes);
-		engine.count(Main.s_resp_bodybytes, this.#bodyBytes);
-		this.vslLog.add(
-			Tag.ReqAcct,
-			`${headIn} ${bodyIn} ${headIn + bodyIn} ${this.#headBytes} ${this.#bodyBytes} ${this.#headBytes + this.#bodyBytes}`,
-		);
-		if (engine.accessLog !== undefined) this.#logAccess(now);
-	}
-
-	#logAccess(now: number): void {
-		const { req, resp } = this;
-		this.engine.accessLog?.write({
-			time: new Date(this.startedAt * 1000).toISOString(),
-			client: this.connection.clientIp.text,
-			method: this.head.method,
-			host: this.head.host ?? req.fields.get("host") ?? "",
-			url: this.head.url,
-			status: resp === undefined ? 0 : resp.status % 1000,
-			bytes: this.#bodyBytes,
-			seconds: Number((now - this.startedAt).toFixed(6)),
-			handling: this.handling,
-			why: this.handling === "hit" ? "" : this.why,
-			referer: req.fields.get("referer") ?? "",
-			userAgent: req.fields.get("user-agent") ?? "",
-			xid: this.xid,
-		});
-	}
-
-	#finish(): void {
-		this.#account();
-		this.#close();
-		this.client.taskDone(this);
-	}
-
-	#close(): void {
-		if (this.#done) return;
-		this.#done = true;
-		this.vcl.busy--;
-		this.vslLog.end();
+		this.close();
 	}
 }
 

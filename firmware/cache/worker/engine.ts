@@ -5,7 +5,7 @@ import type { Arena } from "../store/arena.ts";
 import type { BanList, BanTest } from "../store/bans.ts";
 import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
 import type { AccessLog } from "./access-log.ts";
-import type { FetchTask } from "./fetch-task.ts";
+import type { Inflight } from "./inflight.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
 
@@ -49,7 +49,7 @@ export class Engine {
 	readonly storages: readonly Stevedore[];
 	readonly publishBan: EngineOptions["publishBan"];
 	/** Fetches under way whose answer others may wait for, by key. */
-	readonly inflight = new Map<string, FetchTask[]>();
+	readonly inflight = new Map<string, Inflight[]>();
 	active: ActiveVcl | undefined;
 	readonly labels = new Map<string, ActiveVcl>();
 	readonly heldLimitBytes: number;

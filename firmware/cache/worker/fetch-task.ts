@@ -13,14 +13,15 @@ import { record, Side, TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { ageAt, ageOf, initialLifetime, staleIfError, varySpecification } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
-import type { RequestMessage } from "../vcl/runtime.ts";
+import type { Connection, RequestMessage, Session } from "../vcl/runtime.ts";
 import { type Answer, headText } from "./answer.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
 import { BodyStream } from "./body-stream.ts";
-import type { ClientTask } from "./client-task.ts";
-import { type Engine, Main } from "./engine.ts";
-import { fetchFields, passFields, privateFields, storedFields } from "./hop-by-hop.ts";
+import type { ClientRequestFields } from "./client-messages.ts";
+import { type ActiveVcl, type Engine, Main } from "./engine.ts";
+import { fetchFields, passFields, privateFields, storedFields, weaken } from "./hop-by-hop.ts";
+import type { FetchReason, Inflight, Waiter } from "./inflight.ts";
 import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
 import { Task } from "./task.ts";
 
@@ -31,12 +32,25 @@ const BACKEND_BACKLOG_BYTES = 512 * 1024;
 /** A gzip body that unpacks to more is not checked or unpacked here. */
 const UNPACK_LIMIT_BYTES = 256 * 1024 * 1024;
 
-export type FetchReason = "fetch" | "pass" | "bgfetch";
+/** The request that a fetch is for. */
+export interface FetchClient {
+	readonly vcl: ActiveVcl;
+	readonly key: string;
+	readonly xid: number;
+	readonly connection: Connection;
+	readonly session: Session;
+	readonly req: ClientRequestFields;
+	/** Here is what to deliver. */
+	onAnswer(answer: Answer, fetch: FetchTask): void;
+	onFetchFailed(): void;
+	/** A retry goes on in a task of its own. */
+	fetchReplaced(fetch: FetchTask): void;
+}
 
 export interface FetchStart {
 	readonly reason: FetchReason;
 	/** Request that it is for: its number and what it asked. */
-	readonly client: ClientTask;
+	readonly client: FetchClient;
 	/** Stale object to revalidate. */
 	readonly stale: Answer | undefined;
 	readonly body: RequestBody | undefined;
@@ -46,13 +60,13 @@ export interface FetchStart {
 
 type Phase = "idle" | "connecting" | "head" | "body" | "done";
 
-export class FetchTask extends Task implements BackendUser, RequestBodyTaker {
+export class FetchTask extends Task implements BackendUser, RequestBodyTaker, Inflight {
 	readonly start: FetchStart;
 	readonly reason: FetchReason;
 	readonly key: string;
 	readonly startedAt: number;
 	/** Clients that wait for this fetch to say what it is. */
-	readonly waiters: ClientTask[] = [];
+	readonly waiters: Waiter[] = [];
 	override readonly bereq: BackendRequestFields;
 	override beresp: BackendResponseFields = undefined as never;
 	backend: Backend | undefined;
@@ -60,7 +74,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker {
 	/** Set when it may be delivered; `joinable` while others may share it. */
 	answer: Answer | undefined;
 	joinable = false;
-	#client: ClientTask | undefined;
+	#client: FetchClient | undefined;
 	#phase: Phase = "idle";
 	#connection: BackendConnection | undefined;
 	#reused = false;
@@ -154,7 +168,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker {
 		else inflight.set(this.key, list);
 	}
 
-	get client(): ClientTask | undefined {
+	get client(): FetchClient | undefined {
 		return this.#client;
 	}
 
@@ -987,12 +1001,6 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker {
 		this.vcl.busy--;
 		this.vslLog.end();
 	}
-}
-
-/** A strong validator no longer holds for a body that was recoded (RFC 9110 §8.8.1). */
-export function weaken(fields: FieldList): void {
-	const etag = fields.get("etag");
-	if (etag !== undefined && !etag.startsWith("W/")) fields.set("ETag", `W/${etag}`);
 }
 
 export const linkRecord = (xid: number, reason: FetchReason) => record(Tag.Link, `bereq ${xid} ${reason}`);

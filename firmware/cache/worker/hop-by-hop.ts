@@ -49,3 +49,9 @@ export const passFields = (fields: FieldList) => filtered(fields, towardsBackend
 export const fetchFields = (fields: FieldList) => filtered(fields, towardsBackendForCache);
 export const privateFields = (fields: FieldList) => filtered(fields, towardsPrivate);
 export const storedFields = (fields: FieldList) => filtered(fields, towardsStore);
+
+/** A strong validator no longer holds for a body that was recoded (RFC 9110 §8.8.1). */
+export function weaken(fields: FieldList): void {
+	const etag = fields.get("etag");
+	if (etag !== undefined && !etag.startsWith("W/")) fields.set("ETag", `W/${etag}`);
+}

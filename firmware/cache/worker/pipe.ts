@@ -1,16 +1,32 @@
 /** return (pipe): the bytes of both sides are passed on as they are until one of them ends. */
 import { FieldList } from "../http/headers.ts";
 import { Tag } from "../log/tags.ts";
-import type { BackendRequest, Director } from "../vcl/runtime.ts";
+import type { Action, BackendRequest, Director } from "../vcl/runtime.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
-import type { ClientTask } from "./client-task.ts";
+import type { ClientRequestFields } from "./client-messages.ts";
+import type { ClientPort } from "./client-port.ts";
 import { Main } from "./engine.ts";
 import { bereqTags, RequestFields } from "./messages.ts";
-import type { RequestBodyTaker } from "./request-body.ts";
-import { hashOf } from "./task.ts";
+import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
+import { hashOf, type Task } from "./task.ts";
 
 /** Bytes that may wait for the slower side before the other is paused. */
 const BACKLOG_BYTES = 512 * 1024;
+
+/** The client's request, as far as its pipe is concerned. */
+export interface PipedRequest extends Task {
+	readonly client: ClientPort;
+	readonly body: RequestBody | undefined;
+	readonly key: string;
+	readonly startedAt: number;
+	readonly req: ClientRequestFields;
+	/** Runs vcl_pipe. */
+	runPipe(): Action;
+	/** Pipe gave up before it began: synth and friends. */
+	afterPipe(action: Action): void;
+	/** The pipe is over; the session ends with it. */
+	pipeDone(account: string): void;
+}
 
 class PipeRequest extends RequestFields implements BackendRequest {
 	backend: Director | null = null;
@@ -24,9 +40,9 @@ class PipeRequest extends RequestFields implements BackendRequest {
 	readonly uncacheable = true;
 	readonly time: number;
 	readonly xid: string;
-	readonly #task: ClientTask;
+	readonly #task: PipedRequest;
 
-	constructor(task: ClientTask, fields: FieldList, xid: number) {
+	constructor(task: PipedRequest, fields: FieldList, xid: number) {
 		super(task.req.method, task.req.url, "HTTP/1.1", fields, task.vslLog, bereqTags);
 		this.#task = task;
 		this.time = task.startedAt;
@@ -40,7 +56,7 @@ class PipeRequest extends RequestFields implements BackendRequest {
 }
 
 export class Pipe implements BackendUser, RequestBodyTaker {
-	readonly #task: ClientTask;
+	readonly #task: PipedRequest;
 	readonly #request: PipeRequest;
 	#connection: BackendConnection | undefined;
 	#backend: Backend | undefined;
@@ -49,7 +65,7 @@ export class Pipe implements BackendUser, RequestBodyTaker {
 	#headBytes = 0;
 	#over = false;
 
-	constructor(task: ClientTask) {
+	constructor(task: PipedRequest) {
 		this.#task = task;
 		const fields = new FieldList(task.req.fields.lines, task.req.fields.keys);
 		fields.set("Connection", "close");

@@ -13,6 +13,7 @@ import { parseRequest, type RequestHead } from "../http/request.ts";
 import { formatSeconds, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { Connection, IpAddress, ProxyAttributes, Session } from "../vcl/runtime.ts";
+import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
 import { ClientTask } from "./client-task.ts";
 import { type Engine, Main } from "./engine.ts";
 import { RequestBody } from "./request-body.ts";
@@ -23,26 +24,6 @@ const gather = allocateBytes(GATHER_BYTES);
 let gathered = 0;
 /** Received bytes that may wait behind the request that is being answered. */
 const PIPELINE_BYTES = 256 * 1024;
-
-/** Why a session ended, as SessClose says it; each has a counter. */
-export type CloseReason =
-	| "REM_CLOSE"
-	| "REQ_CLOSE"
-	| "REQ_HTTP10"
-	| "RX_BAD"
-	| "RX_BODY"
-	| "RX_JUNK"
-	| "RX_OVERFLOW"
-	| "RX_TIMEOUT"
-	| "RX_CLOSE_IDLE"
-	| "TX_PIPE"
-	| "TX_ERROR"
-	| "TX_EOF"
-	| "RESP_CLOSE"
-	| "OVERLOAD"
-	| "PIPE_OVERFLOW"
-	| "RANGE_SHORT"
-	| "VCL_FAILURE";
 
 const closeCounters: Readonly<Record<CloseReason, number>> = {
 	REM_CLOSE: Main.sc_rem_close,
@@ -165,7 +146,7 @@ class ConnectionFacts implements Connection {
 /** What a session keeps in its socket. */
 export type ClientSocket = Socket<ClientSession>;
 
-export class ClientSession {
+export class ClientSession implements ClientPort {
 	readonly engine: Engine;
 	readonly socket: ClientSocket;
 	readonly xid: number;
@@ -179,7 +160,7 @@ export class ClientSession {
 	lastActiveMs: number;
 	#startRecords = "";
 	#startVcl = "";
-	#task: ClientTask | undefined;
+	#task: Answering | undefined;
 	#pending: Buffer | undefined;
 	#body: RequestBody | undefined;
 	#bodyLeft = 0;
@@ -454,12 +435,12 @@ export class ClientSession {
 	}
 
 	/** The task in charge changes (restart). */
-	replaceTask(task: ClientTask): void {
+	replaceTask(task: Answering): void {
 		this.#task = task;
 	}
 
 	/** A request has been answered in full. */
-	taskDone(task: ClientTask): void {
+	taskDone(task: Answering): void {
 		if (this.#task !== task) return;
 		this.#task = undefined;
 		if (this.#body?.ended) this.#body = undefined;

@@ -1,0 +1,70 @@
+/** What a request needs of the connection that it came on. */
+import type { Socket } from "bun";
+import type { Connection, Session } from "../vcl/runtime.ts";
+import type { Engine } from "./engine.ts";
+
+/** Why a session ended, as SessClose says it; each has a counter. */
+export type CloseReason =
+	| "REM_CLOSE"
+	| "REQ_CLOSE"
+	| "REQ_HTTP10"
+	| "RX_BAD"
+	| "RX_BODY"
+	| "RX_JUNK"
+	| "RX_OVERFLOW"
+	| "RX_TIMEOUT"
+	| "RX_CLOSE_IDLE"
+	| "TX_PIPE"
+	| "TX_ERROR"
+	| "TX_EOF"
+	| "RESP_CLOSE"
+	| "OVERLOAD"
+	| "PIPE_OVERFLOW"
+	| "RANGE_SHORT"
+	| "VCL_FAILURE";
+
+/** A request while it is being answered, as the session sees it. */
+export interface Answering {
+	/** The client takes bytes again. */
+	onBody(): void;
+	/** The client has gone. */
+	abandon(): void;
+}
+
+export interface ClientPort {
+	readonly engine: Engine;
+	readonly xid: number;
+	readonly connection: Connection;
+	readonly settings: Session;
+	/** Bytes of the head that is being answered. */
+	readonly headBytes: number;
+	/** Begin of every request of the session. */
+	readonly beginRecord: string;
+	/** VCL_use and ReqStart, the same for every request of the session. */
+	startRecords(vclName: string): string;
+	/** The client is on this machine. */
+	readonly local: boolean;
+	readonly willClose: boolean;
+	/** Nothing more can be sent just now. */
+	readonly blocked: boolean;
+	/** Of a pipe, which pauses and resumes it. */
+	readonly socket: Pick<Socket, "pause" | "resume">;
+	/** Set by a pipe: the client has gone. */
+	onPipeEnd: (() => void) | undefined;
+	/** The session ends after the response that is being made. The first reason stands. */
+	closeAfter(reason: CloseReason): void;
+	/** Runs `work` and sends what it emitted in one go. */
+	cork(work: () => void): void;
+	/** Sends a head (one character per byte) and a body; `release` is called when its bytes are no longer needed. */
+	emit(head: string, body: Uint8Array | undefined, release?: () => void): void;
+	/** The task in charge changes (restart). */
+	replaceTask(task: Answering): void;
+	/** A request has been answered in full. */
+	taskDone(task: Answering): void;
+	/** From here on the session's bytes go to `onData` as they are. */
+	takeOver(onData: (bytes: Buffer) => void, onDrain: () => void): void;
+	/** Ends at once; what was to be sent is not. */
+	abort(reason: CloseReason): void;
+	/** Ends in order, after what has been written (pipe). */
+	finish(reason: CloseReason): void;
+}

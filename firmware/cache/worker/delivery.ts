@@ -1,0 +1,472 @@
+/**
+ * The answer's way to the client: vcl_deliver and vcl_synth, the head, the body from the store, from memory or
+ * from a fetch that is still running, and the account of it. What is to be answered is decided in client-task.ts.
+ */
+import { gunzipSync } from "node:zlib";
+import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
+import { notModified } from "../http/conditional.ts";
+import { formatHttpDate } from "../http/date.ts";
+import { FieldList, flat } from "../http/headers.ts";
+import type { RequestHead } from "../http/request.ts";
+import { reasonPhrase } from "../http/status.ts";
+import { record, Side, TransactionLog } from "../log/records.ts";
+import { Tag } from "../log/tags.ts";
+import { type Answer, answerLogText } from "./answer.ts";
+import type { BodyReader, BodyStream } from "./body-stream.ts";
+import { cacheStatus, type Handling } from "./cache-status.ts";
+import { type ClientRequestFields, ClientResponseFields } from "./client-messages.ts";
+import type { ClientPort } from "./client-port.ts";
+import { type ActiveVcl, Main } from "./engine.ts";
+import { gunzipStream } from "./gunzip-stream.ts";
+import { weaken } from "./hop-by-hop.ts";
+import { respTags } from "./messages.ts";
+import { applyRange, type Outgoing } from "./range-body.ts";
+import type { RequestBody } from "./request-body.ts";
+import { Task } from "./task.ts";
+
+const VIA = "1.1 varnish (Varnish/7.1)";
+const VIA_LINE = `Via: ${VIA}`;
+/** Stored bodies up to this size are copied next to their head and sent in one write. */
+const COPY_BYTES = 96 * 1024;
+/** A stored gzip body up to this size is unpacked at once for a client that does not take gzip. */
+const UNPACK_AT_ONCE_BYTES = 4 * 1024 * 1024;
+
+const viaRecord = flat(record(Tag.RespHeader, `Via: ${VIA}`));
+const acceptRangesRecord = flat(record(Tag.RespHeader, "Accept-Ranges: bytes"));
+const keepAliveRecord = flat(record(Tag.RespHeader, "Connection: keep-alive"));
+const noFiltersRecord = flat(record(Tag.Filters, ""));
+
+export abstract class Delivery extends Task implements BodyReader {
+	readonly client: ClientPort;
+	readonly head: RequestHead;
+	readonly body: RequestBody | undefined;
+	readonly startedAt: number;
+	readonly restarts: number;
+	override req: ClientRequestFields = undefined as never;
+	override resp: ClientResponseFields = undefined as never;
+	key = "";
+	handling: Handling = "error";
+	/** Why, in the operator's words. */
+	why = "";
+	/** `drover cache why` wants to be told; taken from local clients only. */
+	protected asksWhy = false;
+	/** Nothing is owed to the client any more. */
+	protected done = false;
+	protected readonly headOnly: boolean;
+	#answer: Answer | undefined;
+	#stream: BodyStream | undefined;
+	#streamChunked = false;
+	#streamLeft: number | undefined;
+	#headBytes = 0;
+	#bodyBytes = 0;
+	#processedAt = 0;
+	#streamed = false;
+
+	constructor(
+		client: ClientPort,
+		vcl: ActiveVcl,
+		head: RequestHead,
+		body: RequestBody | undefined,
+		previous: Delivery | undefined,
+	) {
+		const { engine } = client;
+		const now = engine.now();
+		const xid = engine.nextTransaction();
+		const startedAt = previous?.startedAt ?? now;
+		super(engine, vcl, xid, new TransactionLog(engine.log, xid | Side.client, now), startedAt);
+		this.client = client;
+		this.head = head;
+		this.body = body;
+		this.startedAt = startedAt;
+		this.restarts = previous === undefined ? 0 : previous.restarts + 1;
+		this.connection = client.connection;
+		this.session = client.settings;
+		this.headOnly = head.method === "HEAD";
+	}
+
+	/** Answers 503 because the VCL failed. */
+	protected abstract fail(): void;
+	/** Begins again at vcl_recv, in a task of its own. */
+	protected abstract restart(): void;
+	/** The client has gone: nobody wants what was asked for on its behalf. */
+	protected abstract forsake(): void;
+
+	protected deliver(answer: Answer): void {
+		this.#answer = answer;
+		const { vslLog } = this;
+		const resp = new ClientResponseFields(
+			answer.status,
+			answer.reason,
+			answer.proto,
+			answer.fields.copy(),
+			vslLog,
+			respTags,
+		);
+		this.resp = resp;
+		resp.time = this.now;
+		resp.isStreaming = answer.body.kind === "stream" && answer.body.stream.state === "open";
+		vslLog.addText(answerLogText(answer));
+		resp.appendHeader(
+			"x-varnish",
+			"X-Varnish",
+			this.handling === "hit" ? `${this.xid} ${answer.vxid}` : String(this.xid),
+		);
+		resp.appendHeader("age", "Age", String(Math.max(0, Math.floor(this.now - answer.tOrigin))));
+		const via = resp.fields.get("via");
+		if (via === undefined) {
+			resp.fields.appendLine(VIA_LINE, "via");
+			vslLog.addText(viaRecord);
+		} else resp.setHeader("via", "Via", `${via}, ${VIA}`);
+		if (answer.status === 200 && this.engine.parameters.rangeSupport && this.handling !== "pass") {
+			resp.fields.appendLine("Accept-Ranges: bytes", "accept-ranges");
+			vslLog.addText(acceptRangesRecord);
+		}
+		if (this.engine.cacheStatus || this.asksWhy) resp.append("Cache-Status", cacheStatus(this, answer));
+		const action = this.call("vcl_deliver");
+		switch (action.kind) {
+			case "deliver":
+				break;
+			case "restart":
+				this.dropAnswer();
+				this.restart();
+				return;
+			case "synth":
+				this.dropAnswer();
+				this.synth(action.status, action.reason);
+				return;
+			default:
+				this.dropAnswer();
+				this.fail();
+				return;
+		}
+		this.#transmit(answer);
+	}
+
+	/** An answer that will not be sent: a private stream has to be let go. */
+	protected dropAnswer(): void {
+		const body = this.#answer?.body;
+		if (body?.kind === "stream") {
+			body.stream.join(this);
+			body.stream.leave(this);
+		}
+	}
+
+	protected synth(status: number, reason: string | null): void {
+		const { engine, vslLog } = this;
+		engine.count(Main.s_synth);
+		if (this.handling !== "hit") this.handling = "synth";
+		this.now = engine.now();
+		this.vslLog.timestamp("Process", this.now);
+		const resp = new ClientResponseFields(
+			status,
+			reason ?? reasonPhrase(status),
+			"HTTP/1.1",
+			new FieldList(),
+			vslLog,
+			respTags,
+		);
+		this.resp = resp;
+		resp.time = this.now;
+		resp.logStart();
+		resp.append("Date", formatHttpDate(this.now));
+		resp.append("Server", "Varnish");
+		resp.append("X-Varnish", String(this.xid));
+		const action = this.call("vcl_synth");
+		switch (action.kind) {
+			case "deliver":
+				break;
+			case "restart":
+				if (this.restarts < engine.parameters.maxRestarts) {
+					this.restart();
+					return;
+				}
+				break;
+			default:
+				engine.count(Main.client_resp_500);
+				this.client.closeAfter("VCL_FAILURE");
+				this.client.emit("HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n", undefined);
+				this.#finish();
+				return;
+		}
+		const bytes = Buffer.from(resp.body ?? "", "latin1");
+		resp.fields.unset("content-length");
+		this.#send({ kind: "bytes", bytes, length: bytes.length });
+	}
+
+	#transmit(answer: Answer): void {
+		const { resp, req, engine } = this;
+		const top = req.method === "GET" || req.method === "HEAD";
+		this.#processedAt = engine.now();
+		this.vslLog.timestamp("Process", this.#processedAt);
+		if (resp.status === 200 && top && this.handling !== "pass") {
+			const etag = resp.fields.get("etag");
+			const modified = resp.fields.get("last-modified");
+			if (notModified(req.fields, etag, modified)) {
+				resp.setStatus(304);
+				resp.fields.unset("content-length");
+				this.vslLog.add(Tag.Filters, "");
+				this.dropAnswer();
+				this.#send({ kind: "none", length: undefined });
+				return;
+			}
+		}
+		const gunzip =
+			answer.gzip &&
+			!req.canGzip &&
+			engine.parameters.gzipSupport &&
+			!this.headOnly &&
+			this.handling !== "pass";
+		if (answer.gzip && !req.canGzip && engine.parameters.gzipSupport && this.handling !== "pass") {
+			resp.unsetHeader("content-encoding");
+			resp.fields.unset("content-length");
+			weaken(resp.fields);
+			if (gunzip) engine.count(Main.n_gunzip);
+		}
+		if (resp.body !== undefined) {
+			this.dropAnswer();
+			const bytes = Buffer.from(resp.body, "latin1");
+			this.#send({ kind: "bytes", bytes, length: bytes.length });
+			return;
+		}
+		const { body } = answer;
+		switch (body.kind) {
+			case "bytes":
+				this.#send({ kind: "bytes", bytes: body.bytes, length: body.bytes.length });
+				return;
+			case "stored":
+				this.#sendStored(answer, gunzip);
+				return;
+			case "stream": {
+				const { stream } = body;
+				const length = stream.state === "whole" ? stream.bytes : body.length;
+				if (gunzip) this.#send({ kind: "stream", stream: gunzipStream(stream), length: undefined });
+				else if (this.headOnly && stream.state === "whole" && !stream.keeping)
+					this.#send({ kind: "stream", stream, length: undefined });
+				else this.#send({ kind: "stream", stream, length });
+				return;
+			}
+		}
+	}
+
+	#sendStored(answer: Answer, gunzip: boolean): void {
+		const { engine } = this;
+		if (answer.body.kind !== "stored") return;
+		let { object } = answer.body;
+		if (!engine.arena.pin(object)) {
+			// Something in its shard changed since the look-up: find it again.
+			const again = engine.objects.find(this.key).answers.find((each) => each.vxid === answer.vxid);
+			if (again?.body.kind !== "stored" || !engine.arena.pin(again.body.object)) {
+				this.restart();
+				return;
+			}
+			object = again.body.object;
+		}
+		if (gunzip) {
+			const packed = Uint8Array.from(object.body);
+			engine.arena.unpin(object);
+			this.vslLog.add(Tag.Filters, "gunzip");
+			try {
+				const plain = gunzipSync(packed, { maxOutputLength: UNPACK_AT_ONCE_BYTES * 64 });
+				this.#send({ kind: "bytes", bytes: plain, length: plain.length, filtersLogged: true });
+			} catch {
+				this.client.closeAfter("TX_ERROR");
+				this.synth(503, "Stored object cannot be unpacked");
+			}
+			return;
+		}
+		const { body } = object;
+		if (body.length <= COPY_BYTES) {
+			this.#send({ kind: "bytes", bytes: body, length: body.length });
+			engine.arena.unpin(object);
+		} else
+			this.#send({
+				kind: "bytes",
+				bytes: body,
+				length: body.length,
+				release: () => engine.arena.unpin(object),
+			});
+	}
+
+	#send(body: Outgoing): void {
+		const { resp, client, head } = this;
+		const { fields } = resp;
+		let status = resp.status % 1000;
+		let source = body;
+		let ranges = "";
+		const mayHaveBody = status >= 200 && status !== 204 && status !== 304;
+		if (status === 200 && this.#answer !== undefined && this.handling !== "pass" && body.kind !== "none") {
+			const ranged = applyRange(this, body, () => this.dropAnswer());
+			if (ranged !== undefined) {
+				source = ranged;
+				ranges = "range";
+				status = resp.status % 1000;
+			}
+		}
+		if (source.kind === "none" || !("filtersLogged" in source)) {
+			if (ranges === "") this.vslLog.addText(noFiltersRecord);
+			else this.vslLog.add(Tag.Filters, ranges);
+		}
+		const headOnly = this.headOnly || !mayHaveBody;
+		let chunked = false;
+		if (!mayHaveBody) {
+			if (status !== 304) fields.unset("content-length");
+		} else if (source.length !== undefined && !(this.headOnly && fields.has("content-length"))) {
+			const text = String(source.length);
+			if (fields.get("content-length") !== text) {
+				fields.unset("content-length");
+				resp.append("Content-Length", text);
+			}
+		} else if (source.length === undefined && !this.headOnly) {
+			fields.unset("content-length");
+			if (head.proto === "HTTP/1.1") {
+				chunked = true;
+				resp.append("Transfer-Encoding", "chunked");
+			} else client.closeAfter("TX_EOF");
+		}
+		const wanted = fields.get("connection");
+		if (wanted !== undefined) {
+			if (/(?:^|,)\s*close\s*(?:$|,)/i.test(wanted)) client.closeAfter("RESP_CLOSE");
+			fields.unset("connection");
+		}
+		if (this.body !== undefined && !this.body.ended && !client.willClose) {
+			// The rest of a body that nobody wants: read it if it is short, else close.
+			if (this.body.length !== undefined && this.body.length < 1 << 20) this.body.drop();
+			else client.closeAfter("RX_BODY");
+		}
+		if (client.willClose) resp.append("Connection", "close");
+		else {
+			fields.appendLine("Connection: keep-alive", "connection");
+			this.vslLog.addText(keepAliveRecord);
+		}
+		const text = `HTTP/1.1 ${String(status).padStart(3, "0")} ${resp.reason}\r\n${fields.text()}\r\n`;
+		this.#headBytes = text.length;
+		if (headOnly || source.kind === "none") {
+			client.emit(text, undefined);
+			if (source.kind === "bytes") source.release?.();
+			if (source.kind === "stream") {
+				source.stream.join(this);
+				source.stream.leave(this);
+			}
+			this.#finish();
+			return;
+		}
+		if (source.kind === "bytes") {
+			this.#bodyBytes = source.bytes.length;
+			client.emit(text, source.bytes, source.release);
+			this.#finish();
+			return;
+		}
+		client.emit(text, undefined);
+		this.#stream = source.stream;
+		this.#streamed = true;
+		this.#streamChunked = chunked;
+		this.#streamLeft = source.length;
+		source.stream.join(this);
+		this.onBody();
+	}
+
+	/** More of a streamed body. Also called by the session when the client takes bytes again. */
+	onBody(): void {
+		const stream = this.#stream;
+		if (stream === undefined || this.done) return;
+		this.client.cork(() => {
+			while (!this.client.blocked) {
+				const piece = stream.take(this);
+				if (piece === undefined) break;
+				this.#bodyBytes += piece.length;
+				if (this.#streamChunked) {
+					const size = chunkHead(piece.length);
+					this.#bodyBytes += size.length + 2;
+					this.client.emit(size, piece);
+					this.client.emit("\r\n", undefined);
+				} else {
+					if (this.#streamLeft !== undefined) this.#streamLeft -= piece.length;
+					this.client.emit("", piece);
+				}
+			}
+			if (stream.state === "failed") {
+				// What the client has is not whole: the connection must show it.
+				stream.leave(this);
+				this.#stream = undefined;
+				this.client.abort("TX_ERROR");
+				return;
+			}
+			if (stream.state === "whole" && stream.drained(this)) {
+				stream.leave(this);
+				this.#stream = undefined;
+				if (this.#streamChunked) {
+					this.client.emit(LAST_CHUNK, undefined);
+					this.#bodyBytes += LAST_CHUNK.length;
+				} else if (this.#streamLeft !== undefined && this.#streamLeft !== 0) {
+					this.client.abort("TX_ERROR");
+					return;
+				}
+				this.#finish();
+			}
+		});
+	}
+
+	/** The client has gone. */
+	abandon(): void {
+		if (this.done) return;
+		const stream = this.#stream;
+		this.#stream = undefined;
+		stream?.leave(this);
+		this.forsake();
+		this.#account();
+		this.close();
+	}
+
+	#account(): void {
+		const { engine } = this;
+		// A stored body leaves in the same breath: one look at the clock does for both.
+		const now =
+			this.#stream === undefined && !this.#streamed && this.#processedAt > 0
+				? this.#processedAt
+				: engine.now();
+		this.vslLog.timestamp("Resp", now);
+		const bodyIn = this.body?.bytes ?? 0;
+		const headIn = this.client.headBytes;
+		engine.count(Main.s_req_hdrbytes, headIn);
+		engine.count(Main.s_req_bodybytes, bodyIn);
+		engine.count(Main.s_resp_hdrbytes, this.#headBytes);
+		engine.count(Main.s_resp_bodybytes, this.#bodyBytes);
+		this.vslLog.add(
+			Tag.ReqAcct,
+			`${headIn} ${bodyIn} ${headIn + bodyIn} ${this.#headBytes} ${this.#bodyBytes} ${this.#headBytes + this.#bodyBytes}`,
+		);
+		if (engine.accessLog !== undefined) this.#logAccess(now);
+	}
+
+	#logAccess(now: number): void {
+		const { req, resp } = this;
+		this.engine.accessLog?.write({
+			time: new Date(this.startedAt * 1000).toISOString(),
+			client: this.connection.clientIp.text,
+			method: this.head.method,
+			host: this.head.host ?? req.fields.get("host") ?? "",
+			url: this.head.url,
+			status: resp === undefined ? 0 : resp.status % 1000,
+			bytes: this.#bodyBytes,
+			seconds: Number((now - this.startedAt).toFixed(6)),
+			handling: this.handling,
+			why: this.handling === "hit" ? "" : this.why,
+			referer: req.fields.get("referer") ?? "",
+			userAgent: req.fields.get("user-agent") ?? "",
+			xid: this.xid,
+		});
+	}
+
+	#finish(): void {
+		this.#account();
+		this.close();
+		this.client.taskDone(this);
+	}
+
+	protected close(): void {
+		if (this.done) return;
+		this.done = true;
+		this.vcl.busy--;
+		this.vslLog.end();
+	}
+}
