@@ -17,10 +17,10 @@ export async function main(words: readonly string[]): Promise<number> {
 	const path = words[1] ?? SETTINGS_PATH;
 	let settings: ApplianceSettings;
 	try {
-		settings = existsSync(path) ? parseSettings(readFileSync(path, "utf8")) : withoutFile();
+		settings = existsSync(path) ? parseSettings(readFileSync(path, "utf8"), path) : withoutFile();
 	} catch (error) {
 		// A box that cannot be reached at all is worse than one whose ports are merely up.
-		console.error(`drover: ${path}: ${error instanceof Error ? error.message : String(error)}`);
+		console.error(`drover: ${error instanceof Error ? error.message : String(error)}`);
 		settings = withoutFile();
 	}
 	return apply(settings);
@@ -31,10 +31,16 @@ function withoutFile(): ApplianceSettings {
 	return applianceSchema.parse({ port: physicalPorts().map((name) => ({ name, role: "outside" })) });
 }
 
+/** resolv.conf(5). */
+const resolverLines = ({ dns, search }: ApplianceSettings) =>
+	[
+		...(search.length > 0 ? [`search ${search.join(" ")}\n`] : []),
+		...dns.map((server) => `nameserver ${server}\n`),
+	].join("");
+
 async function apply(settings: ApplianceSettings): Promise<number> {
 	writeFileSync("/proc/sys/kernel/hostname", settings.hostname);
-	if (existsSync("/run/drover"))
-		writeFileSync("/run/drover/resolv.conf", settings.dns.map((server) => `nameserver ${server}\n`).join(""));
+	if (existsSync("/run/drover")) writeFileSync("/run/drover/resolv.conf", resolverLines(settings));
 	const lines = networkPlan(settings);
 	// -force: one port that is missing must not cost the others.
 	const child = Bun.spawn(["ip", "-force", "-batch", "-"], {

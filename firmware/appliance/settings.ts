@@ -14,62 +14,128 @@
  * [[route]]
  * to = "10.1.0.0/16"
  * via = "10.80.0.1"
+ *
+ * [snmp]
+ * enabled = true
+ * communities = ["watch"]
+ * sources = ["10.80.0.0/24"]
  * ```
+ *
+ * `docs/appliance.schema.json` is made from this schema (`drover config schema`).
  */
 import { z } from "zod";
+import { type Diagnostic, formatDiagnostic } from "../config/keepalived/diagnostics.ts";
 import { snmpSchema } from "../status/snmp/settings.ts";
-import { parseAddress } from "../wire/ip.ts";
+import { consoleSchema, sshSchema, userSchema } from "./settings/access.ts";
+import { contradictions } from "./settings/contradictions.ts";
+import { issueFindings, type SettingsFinding } from "./settings/findings.ts";
+import { portSchema, routeSchema } from "./settings/network.ts";
+import { cacheSchema, metricsSchema, ntpSchema, syslogSchema } from "./settings/services.ts";
+import { address, domain, hostLabel } from "./settings/words.ts";
+import { parseToml, type TomlDocument, TomlError, type TomlPlace } from "./toml.ts";
 
 /** Everything in a revision together stays far below this. */
 export const SETTINGS_LIMIT_BYTES = 256 * 1024;
-
-const address = z.string().refine((text) => parseAddress(text) !== null, "not an IP address");
-
-const prefix = z.string().refine((text) => {
-	const [host = "", length = "", ...rest] = text.split("/");
-	const bytes = parseAddress(host);
-	if (bytes === null || rest.length > 0 || !/^\d{1,3}$/.test(length)) return false;
-	return Number(length) <= bytes.length * 8;
-}, "not an address with a prefix length, such as 192.168.80.100/24");
-
-const hostname = z
-	.string()
-	.max(63)
-	.regex(/^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$/, "letters, digits and hyphens (RFC 1123 §2.1)");
-
-/** IFNAMSIZ is 16 with the closing zero. */
-const portName = z.string().regex(/^[^\s/:]{1,15}$/, "not an interface name");
-
-const port = z.strictObject({
-	name: portName,
-	role: z.enum(["outside", "inside"]),
-	addresses: z.array(prefix).max(64).default([]),
-	gateways: z.array(address).max(2).default([]),
-	mtu: z.int().min(576).max(9216).optional(),
-});
-
-const route = z.strictObject({ to: prefix, via: address });
+/** More findings than these help nobody. */
+export const FINDINGS_LIMIT = 50;
 
 export const applianceSchema = z.strictObject({
-	hostname: hostname.default("drover"),
-	dns: z.array(address).max(3).default([]),
-	port: z.array(port).max(64).default([]),
-	route: z.array(route).max(1024).default([]),
+	hostname: hostLabel.default("drover"),
+	dns: z.array(address).max(3).default([]).describe("name servers"),
+	search: z.array(domain).max(6).default([]).describe("domains that short names are looked for in"),
+	port: z.array(portSchema).max(64).default([]),
+	route: z.array(routeSchema).max(1024).default([]),
+	ntp: ntpSchema.prefault({}),
+	syslog: syslogSchema.prefault({}),
 	snmp: snmpSchema.prefault({}),
+	metrics: metricsSchema.prefault({}),
+	user: z.array(userSchema).max(16).default([]),
+	ssh: sshSchema.prefault({}),
+	console: consoleSchema.prefault({}),
+	cache: cacheSchema.prefault({}),
 });
 
 export type ApplianceSettings = z.output<typeof applianceSchema>;
 
-/** Throws an Error in the operator's words: what is wrong, and where in the file. */
-export function parseSettings(text: string): ApplianceSettings {
-	if (text.length > SETTINGS_LIMIT_BYTES) throw new Error(`longer than ${SETTINGS_LIMIT_BYTES} bytes`);
-	let document: unknown;
+/** The JSON schema (draft 2020-12) of the file, as editors understand it. */
+export function settingsJsonSchema(): object {
+	const { $schema, ...rest } = z.toJSONSchema(applianceSchema, { io: "input" });
+	return { $schema, title: "Drover appliance.toml", ...rest };
+}
+
+export interface ReadSettings {
+	/** Null when the file cannot be used. */
+	readonly settings: ApplianceSettings | null;
+	/** In the order of the file. An "error" keeps the file from being used. */
+	readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Reads the file's text; `file` is its name in what is found. Never throws. */
+export function readSettings(text: string, file = "appliance.toml"): ReadSettings {
+	if (text.length > SETTINGS_LIMIT_BYTES)
+		return {
+			settings: null,
+			diagnostics: [
+				diagnostic(file, "", null, {
+					severity: "error",
+					code: "too-long",
+					message: `longer than ${SETTINGS_LIMIT_BYTES} bytes`,
+				}),
+			],
+		};
+	let document: TomlDocument;
 	try {
-		document = Bun.TOML.parse(text);
+		document = parseToml(text);
 	} catch (error) {
-		throw new Error(`not TOML: ${error instanceof Error ? error.message : String(error)}`);
+		if (!(error instanceof TomlError)) throw error;
+		const finding = { severity: "error", code: "not-toml", message: `not TOML: ${error.message}` } as const;
+		return { settings: null, diagnostics: [diagnostic(file, text, error.place, finding)] };
 	}
-	const result = applianceSchema.safeParse(document);
-	if (!result.success) throw new Error(z.prettifyError(result.error));
-	return result.data;
+	const result = applianceSchema.safeParse(document.value);
+	const findings = result.success
+		? contradictions(result.data)
+		: issueFindings(applianceSchema, document.value, result.error);
+	const diagnostics = findings
+		.slice(0, FINDINGS_LIMIT)
+		.map((finding) => diagnostic(file, text, placeOf(document, finding), finding))
+		.sort((a, b) => a.location.line - b.location.line || a.location.column - b.location.column);
+	const acceptable = result.success && diagnostics.every(({ severity }) => severity !== "error");
+	return { settings: acceptable ? result.data : null, diagnostics };
+}
+
+/** The settings. Throws an Error in the operator's words: where in the file, what is wrong, what to do. */
+export function parseSettings(text: string, file = "appliance.toml"): ApplianceSettings {
+	const { settings, diagnostics } = readSettings(text, file);
+	if (settings === null) throw new Error(diagnostics.map(formatDiagnostic).join("\n"));
+	return settings;
+}
+
+/** The place of the value or key; for what is not there, of the nearest thing around it. */
+function placeOf(document: TomlDocument, { path, at }: SettingsFinding): TomlPlace | null {
+	const own = at === "key" ? document.keyPlace(path) : document.valuePlace(path);
+	for (let length = path.length; length > 0; length--) {
+		const found = length === path.length ? own : document.keyPlace(path.slice(0, length));
+		if (found !== null) return found;
+	}
+	return null;
+}
+
+function diagnostic(
+	file: string,
+	text: string,
+	place: TomlPlace | null,
+	finding: Pick<SettingsFinding, "severity" | "code" | "message"> & { readonly suggestion?: string },
+): Diagnostic {
+	return {
+		severity: finding.severity,
+		code: finding.code,
+		message: finding.message,
+		lost: null,
+		suggestion: finding.suggestion ?? null,
+		location: { file, line: place?.line ?? 0, column: place?.column ?? 0 },
+		length: place?.length ?? 1,
+		sourceLine: place === null ? "" : (text.split("\n", place.line)[place.line - 1] ?? "").replace(/\r$/, ""),
+		expandedLine: null,
+		exitStatus: finding.severity === "error" ? 5 : 0,
+	};
 }

@@ -1,5 +1,5 @@
 /** `drover config`: check a keepalived.conf, say what it would change, show what it means. */
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { self } from "../self.ts";
 import type { Diagnostic } from "./keepalived/diagnostics.ts";
 import type { LoadedConfig, LoadOptions } from "./keepalived/load.ts";
@@ -8,12 +8,15 @@ import type { DroverConfig } from "./model.ts";
 const usage = `usage: drover config check FILE [--json] [--config-id=ID]
        drover config plan FILE [--against=FILE] [--json] [--config-id=ID]
        drover config show FILE [--json] [--config-id=ID]
+       drover config schema
 
 check  says everything that is wrong or doubtful; its exit status is that of keepalived -t:
        0 nothing found, 2 a word is missing, 4 unreadable, 5 errors or warnings, 6 script security
 plan   says what FILE would change in the election, the addresses and the kernel's IPVS table,
        against another file or against what runs now; exit status 0 nothing, 1 changes, 5 errors
-show   prints what Drover would run, with every default filled in`;
+       (an appliance.toml is checked too)
+show   prints what Drover would run, with every default filled in
+schema prints the JSON schema of appliance.toml`;
 
 interface Words {
 	readonly action: string;
@@ -35,6 +38,11 @@ export async function main(words: readonly string[]): Promise<number> {
 		const { revisionActions, revisionMain } = await import("./revisions/command.ts");
 		const [name = "", ...rest] = words;
 		if (Object.hasOwn(revisionActions, name)) return revisionMain(name, rest);
+	}
+	if (words.length === 1 && words[0] === "schema") {
+		const { settingsJsonSchema } = await import("../appliance/settings.ts");
+		console.log(JSON.stringify(settingsJsonSchema(), null, "\t"));
+		return 0;
 	}
 	const read = readWords(words);
 	if (read === null) {
@@ -104,6 +112,7 @@ async function reader() {
 }
 
 async function check({ file, json, options }: Words): Promise<number> {
+	if (file.endsWith(".toml")) return checkSettings(file, json);
 	const { loadConfig, formatDiagnostic } = await reader();
 	const loaded = loadConfig(file, options);
 	if (json) {
@@ -111,6 +120,25 @@ async function check({ file, json, options }: Words): Promise<number> {
 		console.log(JSON.stringify(rest, null, "\t"));
 	} else console.log(report(loaded, formatDiagnostic));
 	return loaded.exitStatus;
+}
+
+async function checkSettings(file: string, json: boolean): Promise<number> {
+	const { readSettings } = await import("../appliance/settings.ts");
+	const { formatDiagnostic } = await reader();
+	let text: string;
+	try {
+		text = readFileSync(file, "utf8");
+	} catch (error) {
+		console.error(`drover config: ${error instanceof Error ? error.message : error}`);
+		return 4;
+	}
+	const { settings, diagnostics } = readSettings(text, file);
+	if (json) console.log(JSON.stringify({ acceptable: settings !== null, diagnostics }, null, "\t"));
+	else {
+		for (const diagnostic of diagnostics) console.log(formatDiagnostic(diagnostic));
+		if (diagnostics.length === 0) console.log("nothing wrong");
+	}
+	return diagnostics.length === 0 ? 0 : 5;
 }
 
 /** All findings, and a last line that sums them up. */

@@ -1,8 +1,16 @@
 /** appliance.toml, and the addresses and routes that it comes to. */
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { networkPlan } from "../../firmware/appliance/network-plan.ts";
-import { parseSettings, SETTINGS_LIMIT_BYTES } from "../../firmware/appliance/settings.ts";
+import {
+	parseSettings,
+	readSettings,
+	SETTINGS_LIMIT_BYTES,
+	settingsJsonSchema,
+} from "../../firmware/appliance/settings.ts";
+import { formatDiagnostic } from "../../firmware/config/keepalived/diagnostics.ts";
 
 const director = `
 hostname = "director-a"
@@ -17,6 +25,7 @@ gateways = ["192.168.80.1"]
 [[port]]
 name = "eth1"
 role = "inside"
+addresses = ["10.80.0.100/24"]
 mtu = 9000
 
 [[route]]
@@ -32,6 +41,7 @@ describe("appliance.toml", () => {
 			"address replace fd00:80::100/64 dev eth0",
 			"route replace default via 192.168.80.1 dev eth0",
 			"link set dev eth1 mtu 9000 up",
+			"address replace 10.80.0.100/24 dev eth1",
 			"route replace 10.1.0.0/16 via 10.80.0.1",
 		]);
 	});
@@ -75,4 +85,96 @@ describe("appliance.toml", () => {
 			{ numRuns: 300 },
 		);
 	});
+});
+
+describe("what is found: where, what, what to do", () => {
+	test.each<[title: string, text: string, found: string]>([
+		[
+			"an unknown key at the top",
+			'hostnam = "a"',
+			'appliance.toml:1:1: error: there is no setting "hostnam"\n    hostnam = "a"\n    ^^^^^^^\n    did you mean "hostname"?',
+		],
+		[
+			"an unknown key of an entry",
+			'[[snmp.users]]\nname = "nms"\nauth_pasword = "correct horse"\nprivacy_password = "battery staple"\nauth_password = "correct horse"',
+			'appliance.toml:3:1: error: there is no setting "auth_pasword" in snmp.users[1]\n    auth_pasword = "correct horse"\n    ^^^^^^^^^^^^\n    did you mean "auth_password"?',
+		],
+		[
+			"an unknown key like no other",
+			"[ntp]\nquux = 1",
+			'appliance.toml:2:1: error: there is no setting "quux" in ntp\n    quux = 1\n    ^^^^\n    there are: servers',
+		],
+		[
+			"a choice",
+			'[[port]]\nname = "eth0"\nrole = "outsid"',
+			'appliance.toml:3:8: error: port[1].role must be "outside" or "inside"\n    role = "outsid"\n           ^^^^^^^^\n    did you mean "outside"?',
+		],
+		[
+			"what is missing",
+			'[[port]]\nrole = "inside"',
+			"appliance.toml:1:1: error: port[1].name is missing\n    [[port]]\n    ^^^^^^^^\n    it is a text in quotes",
+		],
+		[
+			"the wrong kind",
+			'[snmp]\nport = "161"',
+			'appliance.toml:2:8: error: snmp.port must be a number\n    port = "161"\n           ^^^^^',
+		],
+		[
+			"out of range",
+			"[console]\nidle_minutes = 9999",
+			"appliance.toml:2:16: error: console.idle_minutes must be at most 1440\n    idle_minutes = 9999\n                   ^^^^",
+		],
+		[
+			"a word that is not what it should be",
+			'[syslog]\nreceivers = [{ host = "log host" }]',
+			'appliance.toml:2:23: error: syslog.receivers[1].host is neither an IP address nor a host name\n    receivers = [{ host = "log host" }]\n                          ^^^^^^^^^^',
+		],
+		[
+			"a form that does not exist",
+			'[[snmp.receivers]]\naddress = "10.0.0.7"\nversion = "v1"',
+			'appliance.toml:3:11: error: snmp.receivers[1].version must be "v2c" or "v3"\n    version = "v1"\n              ^^^^\n    did you mean "v3"?',
+		],
+		[
+			"a gateway that no port reaches",
+			'[[port]]\nname = "eth0"\nrole = "outside"\naddresses = ["10.0.0.1/24"]\ngateways = ["10.0.1.254"]',
+			'appliance.toml:5:13: error: 10.0.1.254 lies in no network of eth0\'s addresses\n    gateways = ["10.0.1.254"]\n                ^^^^^^^^^^^^',
+		],
+		[
+			"an address twice, differently written",
+			'[[port]]\nname = "eth0"\nrole = "outside"\naddresses = ["fd00::1/64"]\n[[port]]\nname = "eth1"\nrole = "inside"\naddresses = ["FD00:0::1/64"]',
+			'appliance.toml:8:14: error: "fd00::1" is here twice: it is also port[1].addresses[1]\n    addresses = ["FD00:0::1/64"]\n                 ^^^^^^^^^^^^^^',
+		],
+		[
+			"a receiver's user who does not exist",
+			'[[snmp.receivers]]\naddress = "10.0.0.7"\nversion = "v3"\nuser = "nms"',
+			'appliance.toml:4:8: error: there is no user "nms" in snmp.users\n    user = "nms"\n           ^^^^^\n    add it as [[snmp.users]] with its passwords',
+		],
+		[
+			"metrics without an inside",
+			"[metrics]\nenabled = true",
+			'appliance.toml:2:11: error: metrics are answered on inside ports only, and none has an address\n    enabled = true\n              ^^^^\n    give one port role = "inside" and an address',
+		],
+		[
+			"a first community that everybody tries",
+			'[snmp]\nenabled = true\nsources = ["10.0.0.0/8"]\ncommunities = ["public"]',
+			'appliance.toml:4:16: warning: "public" is the first community that anyone tries\n    communities = ["public"]\n                   ^^^^^^^^',
+		],
+		[
+			"a cache with nothing behind it",
+			"[cache]\nenabled = true",
+			'appliance.toml:1:1: error: the cache needs a policy or a web server\n    [cache]\n    ^^^^^^^\n    set vcl = "default.vcl" or backend = "HOST:PORT"',
+		],
+	])("%s", (_title, text, found) => {
+		expect(readSettings(text).diagnostics.map(formatDiagnostic).join("\n")).toBe(found);
+	});
+
+	test("all at once, in the order of the file", () => {
+		const text = 'hostname = 7\n[[port]]\nname = "e 0"\nrole = "left"\n[snmp]\nx = 1\n';
+		expect(readSettings(text).diagnostics.map(({ location }) => location.line)).toEqual([1, 3, 4, 6]);
+	});
+});
+
+test("docs/appliance.schema.json is what `drover config schema` prints", () => {
+	const path = join(import.meta.dir, "../../docs/appliance.schema.json");
+	expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(JSON.parse(JSON.stringify(settingsJsonSchema())));
 });

@@ -1,7 +1,6 @@
 /** The view: GET and GETNEXT by RFC 3416 §4.2, numbers by RFC 2578 §7.1, indices by RFC 2863 §3.1.5. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { inNetwork } from "../../firmware/status/snmp/agent.ts";
 import { assignIndices } from "../../firmware/status/snmp/interface-index.ts";
 import { dateAndTime } from "../../firmware/status/snmp/tree/host.ts";
 import {
@@ -13,6 +12,7 @@ import {
 	ticks,
 	View,
 } from "../../firmware/status/snmp/view.ts";
+import { inNetwork } from "../../firmware/wire/ip-network.ts";
 
 const oids = fc.uniqueArray(fc.array(fc.integer({ min: 0, max: 300 }), { minLength: 1, maxLength: 6 }), {
 	selector: (oid) => oid.join("."),

@@ -1,7 +1,7 @@
 /** Is a folder fit to become a revision? Every file is read as its service would read it. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseSettings } from "../../appliance/settings.ts";
+import { readSettings } from "../../appliance/settings.ts";
 import { formatDiagnostic } from "../keepalived/diagnostics.ts";
 import { loadConfig } from "../keepalived/load.ts";
 import type { DroverConfig } from "../model.ts";
@@ -29,10 +29,7 @@ export function checkFolder(folder: string): Checked {
 	}
 	const settings = join(folder, "appliance.toml");
 	if (existsSync(settings))
-		try {
-			parseSettings(readFileSync(settings, "utf8"));
-		} catch (error) {
-			problems.push(`${settings}: ${error instanceof Error ? error.message : error}`);
-		}
+		for (const diagnostic of readSettings(readFileSync(settings, "utf8"), settings).diagnostics)
+			(diagnostic.severity === "error" ? problems : remarks).push(formatDiagnostic(diagnostic));
 	return { problems, remarks, config };
 }

@@ -5,7 +5,7 @@
  */
 import type { EventEmitter } from "node:events";
 import snmp from "net-snmp";
-import { parseAddress } from "../../wire/ip.ts";
+import { inNetwork } from "../../wire/ip-network.ts";
 import { type Instance, type Oid, parseOid, type Value, type View } from "./view.ts";
 
 /** GETBULK answers stay below this, so that they fit one unfragmented datagram. */
@@ -66,20 +66,6 @@ interface LibraryAgent {
 /** SNMPv2 error-status (RFC 3416 §3). */
 const TOO_BIG = 1;
 const NOT_WRITABLE = 17;
-
-/** True when `address` lies in `network`. */
-export function inNetwork(address: string, network: string): boolean {
-	const [base, length] = network.split("/");
-	const a = parseAddress(address.replace(/^::ffff:(?=\d+\.)/, ""));
-	const b = parseAddress(base!);
-	if (a === null || b === null || a.length !== b.length) return false;
-	let bits = length === undefined ? a.length * 8 : Number(length);
-	for (let index = 0; index < a.length && bits > 0; index++, bits -= 8) {
-		const mask = bits >= 8 ? 0xff : (0xff << (8 - bits)) & 0xff;
-		if ((a[index]! & mask) !== (b[index]! & mask)) return false;
-	}
-	return true;
-}
 
 /** Starts the agent. The returned function stops it. */
 export function startAgent(options: AgentOptions): () => void {

@@ -54,9 +54,12 @@ export async function main(words: readonly string[]): Promise<number> {
 	const log = openLog("snmp");
 	let snmp: SnmpSettings;
 	try {
-		snmp = parseSettings(existsSync(values.config) ? readFileSync(values.config, "utf8") : "").snmp;
+		snmp = parseSettings(
+			existsSync(values.config) ? readFileSync(values.config, "utf8") : "",
+			values.config,
+		).snmp;
 	} catch (error) {
-		console.error(`${values.config}: ${error instanceof Error ? error.message : error}`);
+		console.error(error instanceof Error ? error.message : error);
 		return 1;
 	}
 	if (!snmp.enabled) {

@@ -1,36 +1,50 @@
-/** The `[snmp]` section of appliance.toml. Off until it is set; nobody may ask until sources are named. */
+/** The `[snmp]` section of appliance.toml. Off until it is set; nobody may ask until sources are named. Pure. */
 import { z } from "zod";
-import { parseAddress } from "../../wire/ip.ts";
+import { address, line, network, portNumber } from "../../appliance/settings/words.ts";
 
-const address = z.string().refine((text) => parseAddress(text) !== null, "not an IP address");
-
-const network = z.string().refine((text) => {
-	const [base = "", length, ...rest] = text.split("/");
-	const bytes = parseAddress(base);
-	if (bytes === null || rest.length > 0) return false;
-	return length === undefined || (/^\d{1,3}$/.test(length) && Number(length) <= bytes.length * 8);
-}, "not an address or network, such as 192.168.80.0/24");
+/** RFC 3414 §11.2: at least eight characters. */
+const password = z.string().min(8).max(255);
 
 const user = z.strictObject({
 	name: z.string().min(1).max(32),
 	auth: z.enum(["sha256", "sha"]).default("sha256"),
-	/** RFC 3414 §11.2: at least eight characters. */
-	auth_password: z.string().min(8).max(255),
+	auth_password: password,
 	privacy: z.enum(["aes", "aes256"]).default("aes"),
-	privacy_password: z.string().min(8).max(255),
+	privacy_password: password,
 });
+
+const receiver = z.discriminatedUnion("version", [
+	z.strictObject({
+		version: z.literal("v2c"),
+		address: address,
+		port: portNumber.default(162),
+		kind: z.enum(["trap", "inform"]).default("inform").describe("informs are acknowledged and repeated"),
+		community: z.string().min(1).max(64),
+	}),
+	z.strictObject({
+		version: z.literal("v3"),
+		address: address,
+		port: portNumber.default(162),
+		kind: z.enum(["trap", "inform"]).default("inform").describe("informs are acknowledged and repeated"),
+		user: z.string().min(1).max(32).describe("the name of one of snmp.users"),
+	}),
+]);
 
 export const snmpSchema = z.strictObject({
 	enabled: z.boolean().default(false),
-	location: z.string().max(255).default(""),
-	contact: z.string().max(255).default(""),
-	/** Where the agent listens: the box's own address, never a virtual one. */
-	listen: address.default("0.0.0.0"),
-	port: z.int().min(1).max(65535).default(161),
-	communities: z.array(z.string().min(1).max(64)).max(8).default([]),
-	sources: z.array(network).max(64).default([]),
-	users: z.array(user).max(16).default([]),
-	/** Receivers of notifications, with the first community. */
-	traps: z.array(address).max(8).default([]),
+	location: line.default("").describe("sysLocation"),
+	contact: line.default("").describe("sysContact"),
+	listen: address.default("0.0.0.0").describe("the box's own address, never a virtual one"),
+	port: portNumber.default(161),
+	communities: z.array(z.string().min(1).max(64)).max(8).default([]).describe("SNMP v2c, read only"),
+	sources: z.array(network).max(64).default([]).describe("who may ask; empty: nobody"),
+	users: z.array(user).max(16).default([]).describe("SNMP v3, authPriv, read only"),
+	receivers: z.array(receiver).max(8).default([]).describe("whom to notify"),
+	source: address.optional().describe("the box's own address that notifications come from"),
+	authentication_traps: z
+		.boolean()
+		.default(true)
+		.describe("authenticationFailure when a question is refused"),
 });
 export type SnmpSettings = z.output<typeof snmpSchema>;
+export type SnmpReceiver = SnmpSettings["receivers"][number];
