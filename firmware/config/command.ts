@@ -152,15 +152,26 @@ function report(loaded: LoadedConfig, formatDiagnostic: (diagnostic: Diagnostic)
 	const servers = config.virtualServers.reduce((sum, server) => sum + server.realServers.length, 0);
 	lines.push(
 		[
-			`${config.vrrpInstances.length} VRRP instances, ${config.virtualServers.length} virtual servers, ${servers} real servers`,
+			[
+				counted(config.vrrpInstances.length, "VRRP instance"),
+				counted(config.virtualServers.length, "virtual server"),
+				counted(servers, "real server"),
+			].join(", "),
 			diagnostics.length === 0
 				? "nothing wrong"
-				: `${count("error")} errors, ${count("warning")} warnings, ${count("hint")} hints`,
+				: [
+						counted(count("error"), "error"),
+						counted(count("warning"), "warning"),
+						counted(count("hint"), "hint"),
+					].join(", "),
 			loaded.acceptable ? "accepted" : "a running director would refuse it",
 		].join("; "),
 	);
 	return lines.join("\n");
 }
+
+/** "0 errors", "1 error", "2 errors". */
+const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 async function show({ file, json, options }: Words): Promise<number> {
 	const { loadConfig, formatDiagnostic } = await reader();
@@ -180,7 +191,9 @@ async function plan({ file, json, against, options }: Words): Promise<number> {
 	const loaded = loadConfig(file, options);
 	const before = against === null ? await running() : loadConfig(against, options).config;
 	if (before === null) {
-		console.error("no service answers; name a file to compare with: --against=FILE");
+		console.error(
+			"drover config plan: nothing runs here to compare with; name what runs now: --against=FILE (an empty file shows everything)",
+		);
 		return 4;
 	}
 	const { formatChange, planChanges } = await import("./plan.ts");

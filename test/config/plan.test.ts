@@ -117,7 +117,7 @@ describe("the commands", () => {
 	test("check", () => {
 		expect(drover("check", good)).toMatchObject({
 			status: 0,
-			text: "0 VRRP instances, 1 virtual servers, 1 real servers; nothing wrong; accepted\n",
+			text: "0 VRRP instances, 1 virtual server, 1 real server; nothing wrong; accepted\n",
 		});
 		const { status, text } = drover("check", bad);
 		expect(status).toBe(5);
