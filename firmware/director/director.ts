@@ -11,6 +11,7 @@ import { NoSuchFamily } from "../kernel/genetlink.ts";
 import type { IpvsClient, OperationFailure } from "../kernel/ipvs-client.ts";
 import type { DirectorEvent, DirectorStatus } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
+import { TIMELINE_LIMIT, Timeline, type TimelineEntry } from "../status/timeline.ts";
 import type { VrrpStateName } from "../status/vrrp.ts";
 import {
 	destinationKeyText,
@@ -23,6 +24,7 @@ import {
 import { Announcer } from "./announcer.ts";
 import { desiredEntries, desiredTable, destinationKeyOf, serviceKeyOf } from "./desired.ts";
 import { describeDrift } from "./drift.ts";
+import { concernsServer, explainHealth, explainNotice, explainOverride, WHOLE_DIRECTOR } from "./explain.ts";
 import { KernelTable } from "./kernel-table.ts";
 import { virtualServerName } from "./names.ts";
 import {
@@ -102,6 +104,7 @@ export class Director {
 	#localAddresses: ReadonlySet<string> | null = null;
 	#reload: DirectorStatus["reload"] = null;
 	#driftRepairs = 0;
+	readonly #timeline = new Timeline();
 	#lastFailures = "";
 	#stopped = false;
 
@@ -132,7 +135,7 @@ export class Director {
 			log.info({ services: left.size }, "taken over: the table that an earlier run left in the kernel");
 		this.#touchAll();
 		await this.#programming;
-		this.#announcer.tell(notices);
+		this.#tell(notices);
 	}
 
 	/** Opens the checks: after the table, because traffic does not wait for them. */
@@ -171,7 +174,7 @@ export class Director {
 		for (const gone of before.values()) notices.push(...closePool(gone, "no longer configured"));
 		this.#touchAll();
 		await this.#programming;
-		this.#announcer.tell(notices);
+		this.#tell(notices);
 		this.#health?.apply(config);
 		if (this.#localAddresses !== null) this.localAddressesChanged(this.#localAddresses);
 		this.#alignVerdicts();
@@ -186,6 +189,23 @@ export class Director {
 
 	noteReload(ok: boolean, message: string): void {
 		this.#reload = { atMs: Date.now(), ok, message };
+		const text = ok ? "the configuration was read again" : `a new configuration was refused: ${message}`;
+		this.#timeline.note([{ subject: WHOLE_DIRECTOR, text, from: "operator", rule: null }], Date.now());
+	}
+
+	/** The newest `count` sightings about a real server and what holds it, or about everything; oldest first. */
+	timeline(realServer: string | null, virtualServer: string | null, count: number): readonly TimelineEntry[] {
+		return this.#timeline.newest(
+			count,
+			(subject) => realServer === null || concernsServer(subject, realServer, virtualServer),
+		);
+	}
+
+	/** Scripts, mails, log and subscribers hear of it, and it is remembered. */
+	#tell(notices: readonly Notice[]): void {
+		const sightings = notices.map(explainNotice).filter((sighting) => sighting !== null);
+		this.#timeline.note(sightings, Date.now());
+		this.#announcer.tell(notices);
 	}
 
 	/** The state of the VRRP instance that decides on the synchronisation daemon. */
@@ -277,7 +297,7 @@ export class Director {
 		this.#health?.close();
 		await this.#programming;
 		for (const pool of this.#pools.values())
-			if (pool.config.omega) this.#announcer.tell(closePool(pool, "the director stops"));
+			if (pool.config.omega) this.#tell(closePool(pool, "the director stops"));
 		if (!keepTable) await this.#removeOwn();
 		this.#table?.client.close();
 		await this.#announcer.close();
@@ -293,14 +313,13 @@ export class Director {
 
 	#onHealth(changes: readonly HealthChange[]): void {
 		const notices: Notice[] = [];
+		this.#remember(changes);
 		for (const change of changes) {
 			if (change.kind !== "alive" && change.kind !== "weight") continue;
 			const pool = this.#pools.get(change.virtualServer);
 			if (pool === undefined) continue;
-			const member = pool.config.realServers.findIndex(
-				(server) => realServerKey(server) === change.realServer,
-			);
-			if (member < 0) continue;
+			const member = placeOf(pool.config, change.realServer);
+			if (member === undefined) continue;
 			this.#adopted.get(change.virtualServer)?.delete(member);
 			const { alive, weight, reason } = change.verdict;
 			const step = stepPool(pool, { kind: "verdict", member, alive, weight, reason });
@@ -311,7 +330,19 @@ export class Director {
 		}
 		void this.#pump();
 		// The table first: whoever is told may look at it.
-		this.#announcer.tell(notices);
+		this.#tell(notices);
+	}
+
+	/** What a check said comes before what it did to its server. */
+	#remember(changes: readonly HealthChange[]): void {
+		const causes = changes.filter(({ kind }) => kind === "check" || kind === "path");
+		const effects = changes.filter(({ kind }) => kind === "alive" || kind === "weight");
+		for (const change of [...causes, ...effects].slice(-TIMELINE_LIMIT)) {
+			const config = this.#pools.get(change.virtualServer)?.config;
+			const place = config === undefined ? undefined : placeOf(config, change.realServer);
+			if (config === undefined || place === undefined) continue;
+			this.#timeline.note([explainHealth(change, config.realServers[place]!, config)], change.atMs);
+		}
 	}
 
 	/** Brings the pools in line with the checks after these took a configuration over. */
@@ -335,7 +366,7 @@ export class Director {
 			this.#dirty?.add(key);
 		}
 		void this.#pump();
-		this.#announcer.tell(notices);
+		this.#tell(notices);
 	}
 
 	/**
@@ -395,7 +426,7 @@ export class Director {
 			this.#adoptedTimer = null;
 		}
 		void this.#pump();
-		this.#announcer.tell(notices);
+		this.#tell(notices);
 	}
 
 	// ── overrides ───────────────────────────────────────────────────────────
@@ -413,10 +444,13 @@ export class Director {
 	}
 
 	#setOverride(key: string, member: number, override: Override | null): void {
+		const { config } = this.#pools.get(key)!;
+		const from = override === "drained" ? null : "operator";
+		this.#timeline.note([explainOverride(override, from, config.realServers[member]!, config)], Date.now());
 		const step = stepPool(this.#pools.get(key)!, { kind: "override", member, override });
 		this.#pools.set(key, step.pool);
 		this.#dirty?.add(key);
-		this.#announcer.tell(step.notices);
+		this.#tell(step.notices);
 	}
 
 	#restoreOverrides({ overrides }: DirectorState): void {
@@ -610,6 +644,17 @@ export class Director {
 		for (const { service, destination, reason } of found) {
 			const virtualServer = names.get(service) ?? service;
 			this.#edges.log.warn({ virtualServer }, `somebody changed the IPVS table: ${reason}`);
+			this.#timeline.note(
+				[
+					{
+						subject: destination === null ? virtualServer : `${destination} of ${virtualServer}`,
+						text: `somebody changed the kernel's table: ${reason}`,
+						from: "kernel",
+						rule: "the kernel's table is held at what configuration and checks say",
+					},
+				],
+				Date.now(),
+			);
 			this.#edges.publish({
 				kind: "drift",
 				atMs: Date.now(),
@@ -780,4 +825,16 @@ export class Director {
 			);
 		}
 	}
+}
+
+const placesByConfig = new WeakMap<VirtualServerConfig, ReadonlyMap<string, number>>();
+
+/** Where the real server with this key stands in its virtual server's configuration. */
+function placeOf(config: VirtualServerConfig, key: string): number | undefined {
+	let places = placesByConfig.get(config);
+	if (places === undefined) {
+		places = new Map(config.realServers.map((server, index) => [realServerKey(server), index]));
+		placesByConfig.set(config, places);
+	}
+	return places.get(key);
 }

@@ -28,6 +28,12 @@ export interface VrrpInstanceStatus {
 	readonly virtualAddresses: readonly string[];
 	/** Set while a second master is heard: what is wrong, such as "10.0.0.2 sends interval 2 s, ours is 1 s". */
 	readonly conflict: string | null;
+	/** Empty when adverts go to the multicast group. */
+	readonly unicastPeers?: readonly string[];
+	readonly preempt?: boolean;
+	/** The operator told it to give up: it preempts nobody until it is told to take over, or restarted. */
+	readonly resigned?: boolean;
+	readonly syncGroup?: string | null;
 	/** The counters of keepalived's stats dump. */
 	readonly counters: Readonly<Record<string, number>>;
 }

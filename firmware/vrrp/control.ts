@@ -1,10 +1,12 @@
 /** What `drover vrrp` answers on its socket. Loaded when the process begins to serve: a standby needs none of it. */
 import { z } from "zod";
 import { type BusServer, method, serve } from "../bus/server.ts";
+import { TIMELINE_LIMIT, type TimelineEntry } from "../status/timeline.ts";
 import type { VrrpStatus } from "../status/vrrp.ts";
 
 export interface Controlled {
 	status(): VrrpStatus;
+	timeline(instance: string | null, count: number): readonly TimelineEntry[];
 	reload(): { readonly accepted: boolean };
 	/** Returns how many instances it concerned; null is all. */
 	command(kind: "resign" | "take-over", instances: readonly string[] | null): number;
@@ -15,6 +17,13 @@ const instances = z.object({ instances: z.array(z.string()).nullable().default(n
 export function openControl(service: Controlled): BusServer {
 	return serve("vrrp", {
 		status: method(z.object({}), () => service.status()),
+		timeline: method(
+			z.object({
+				instance: z.string().max(300).nullable().default(null),
+				count: z.int().min(1).max(TIMELINE_LIMIT).default(TIMELINE_LIMIT),
+			}),
+			(input) => service.timeline(input.instance, input.count),
+		),
 		reload: method(z.object({}), () => service.reload()),
 		resign: method(instances, (input) => ({ instances: service.command("resign", input.instances) })),
 		"take-over": method(instances, (input) => ({

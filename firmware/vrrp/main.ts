@@ -251,6 +251,7 @@ class Process {
 		if (this.#ending) return;
 		this.#bus = openControl({
 			status: () => this.#service.status(),
+			timeline: (instance, count) => this.#service.timeline(instance, count),
 			reload: () => this.#reload(),
 			command: (kind, instances) => this.#service.command(kind, instances),
 		});

@@ -210,6 +210,9 @@ const CLAIM_DEFENCE_GAP_MICROS = 10_000_000;
 /** Different oddities remembered as logged. */
 const LOGGED_LIMIT = 16;
 
+/** How the reason begins when another member of the sync group decided. */
+export const FOLLOWS_GROUP = "sync group follows ";
+
 export function newRouter(config: VrrpInstanceConfig, atMicros: number): Router {
 	return {
 		config,
@@ -322,10 +325,10 @@ export function step(router: Router, event: RouterEvent, atMicros: number): Step
 			return onClaimed(router, event.address, event.mac, atMicros);
 		case "group-master":
 			if (router.state !== "BACKUP") return { router, actions: [] };
-			return becomeMaster(router, `sync group follows ${event.by}`, atMicros);
+			return becomeMaster(router, FOLLOWS_GROUP + event.by, atMicros);
 		case "group-backup":
 			if (router.state !== "MASTER") return { router: { ...router, wantsMaster: false }, actions: [] };
-			return becomeBackup(router, `sync group follows ${event.by}`, atMicros);
+			return becomeBackup(router, FOLLOWS_GROUP + event.by, atMicros);
 		case "resign": {
 			if (router.state !== "MASTER") return { router: { ...router, resigned: true }, actions: [] };
 			const goodbye = sendZero(router);
@@ -532,13 +535,19 @@ function onTimer(router: Router, mayBecomeMaster: boolean, atMicros: number): St
 			next = { ...next, wantsMaster: true, masterDownAtMicros: atMicros + masterDownInterval(next) };
 			return { router: next, actions };
 		}
-		const reason =
-			next.master === null
-				? "no master was heard"
-				: `no advert from ${next.master.address} for ${seconds(masterDownInterval(next))}`;
-		return prepend(actions, becomeMaster(next, reason, atMicros));
+		return prepend(actions, becomeMaster(next, silence(next), atMicros));
 	}
 	return { router: next, actions };
+}
+
+/** Why the wait for a master is over. */
+function silence(router: Router): string {
+	const { master, lastAdvertisement } = router;
+	if (master === null) return "no master was heard";
+	if (master.priority === 0) return `${master.address} gave it up (priority 0)`;
+	if (lastAdvertisement === null && master.priority < router.priority)
+		return `${master.address} has only priority ${master.priority}, ours is ${router.priority}`;
+	return `no advert from ${master.address} for ${seconds(masterDownInterval(router))}`;
 }
 
 function onHeardAgain(router: Router, times: number, lastAtMicros: number): Step {
@@ -616,8 +625,10 @@ function backupHears(router: Router, verdict: Accepted, atMicros: number): Step 
 			],
 		};
 	}
-	if (!obeys(router, advertisement.priority, atMicros))
-		return { router: { ...router, lastAdvertisement: null }, actions: [] };
+	if (!obeys(router, advertisement.priority, atMicros)) {
+		const master = { address: source, priority: advertisement.priority };
+		return { router: { ...router, master, lastAdvertisement: null }, actions: [] };
+	}
 	const actions: Action[] = [];
 	let preemptAtMicros = router.preemptAtMicros;
 	if (config.preemptDelayMs > 0 && !router.resigned) {

@@ -10,6 +10,7 @@ import { monotonicMicros, RealTime } from "../kernel/realtime.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
 import type { Log } from "../status/log.ts";
+import { Timeline, type TimelineEntry } from "../status/timeline.ts";
 import type { VrrpEvent, VrrpInstanceStatus, VrrpStateName, VrrpStatus } from "../status/vrrp.ts";
 import { AddressKeeper, type HeldAddress, type LogLine } from "./address-keeper.ts";
 import { adopt, type Saved } from "./adoption.ts";
@@ -26,6 +27,7 @@ import {
 	step,
 	wakeAtMicros,
 } from "./engine.ts";
+import { explain, WHOLE_SERVICE } from "./explain.ts";
 import { KernelView } from "./kernel-view.ts";
 import { Notifier, type NotifyState, STOP_SCRIPT_LIMIT_MS } from "./notify.ts";
 import { RouteKeeper } from "./route-keeper.ts";
@@ -86,6 +88,7 @@ export class VrrpService {
 	readonly #ports = new Map<string, Port>();
 	/** What the real-time thread would send by itself, to avoid telling it the same twice. */
 	readonly #takeovers = new Map<string, string>();
+	readonly #timeline = new Timeline();
 	readonly #startedAtMs: number;
 	/** SCHED_FIFO, or null for none. */
 	readonly #priority: number | null;
@@ -163,11 +166,22 @@ export class VrrpService {
 		if (predecessor === null) {
 			this.#engine = this.#withInterfaces(newEngine(this.#config, now), now);
 			this.#removeStale();
-			this.#apply(step(this.#engine, { kind: "start" }, now));
+			this.#applyExplained({ kind: "start" }, now);
 		} else {
 			const { saved, aliveAtMicros } = predecessor;
 			const result = adopt(this.#config, saved, aliveAtMicros, now, (engine) =>
 				this.#withInterfaces(engine, now),
+			);
+			this.#timeline.note(
+				[
+					{
+						subject: WHOLE_SERVICE,
+						text: "this process goes on where another one ended",
+						from: null,
+						rule: null,
+					},
+				],
+				Date.now(),
 			);
 			this.#apply(result);
 			this.#removeStale();
@@ -259,6 +273,13 @@ export class VrrpService {
 		};
 	}
 
+	/** The newest `count` sightings about an instance (and what concerns all), or about everything; oldest first. */
+	timeline(instance: string | null, count: number): readonly TimelineEntry[] {
+		const groups = this.#config.syncGroups.filter(({ members }) => members.includes(instance ?? ""));
+		const subjects = new Set([WHOLE_SERVICE, instance, ...groups.map(({ name }) => name)]);
+		return this.#timeline.newest(count, (subject) => instance === null || subjects.has(subject));
+	}
+
 	#instanceStatus(router: Router): VrrpInstanceStatus {
 		const { config, master, conflict } = router;
 		const isMaster = router.state === "MASTER";
@@ -279,6 +300,10 @@ export class VrrpService {
 				({ address, prefixLength }) => `${address}/${prefixLength}`,
 			),
 			conflict: conflict?.detail ?? null,
+			unicastPeers: config.unicastPeers.map(({ address }) => address),
+			preempt: config.preempt,
+			resigned: router.resigned,
+			syncGroup: this.#config.syncGroups.find(({ members }) => members.includes(config.name))?.name ?? null,
 			counters: { ...router.counters },
 		};
 	}
@@ -325,7 +350,15 @@ export class VrrpService {
 		if ("key" in event) this.#hear(event.key);
 		else this.#hearAll();
 		this.#lastMicros = Math.max(this.#lastMicros, atMicros);
-		this.#apply(step(this.#engine, event, this.#lastMicros));
+		this.#applyExplained(event, this.#lastMicros);
+	}
+
+	#applyExplained(event: EngineEvent, atMicros: number): void {
+		const before = this.#engine;
+		const result = step(before, event, atMicros);
+		this.#apply(result);
+		// Deciding and acting come first.
+		this.#timeline.note(explain(before, event, result), Date.now());
 	}
 
 	#apply({ engine, actions }: EngineStep): void {
