@@ -17,8 +17,6 @@ const debianPackages = [
 	"iproute2",
 	"nftables",
 	"runit",
-	"dmsetup",
-	"libdevmapper1.02.1",
 	"libselinux1",
 	"libudev1",
 	"libpcre2-8-0",

@@ -1,7 +1,7 @@
 /** What lies in the initramfs: just enough to find the root file system and mount it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { addProgram, findProgram } from "./elf-files.ts";
+import { runTool } from "./disk/tool.ts";
 import type { Kernel } from "./kernel.ts";
 import { addModules, initramfsModules } from "./modules.ts";
 import { addBusybox } from "./root-tree.ts";
@@ -15,8 +15,19 @@ export function initramfsTree(kernel: Kernel, scratchDirectory: string): Tree {
 	// The kernel asks /sbin/modprobe for what a module needs at run time, such as crc32c.
 	tree.symlink("sbin", "bin");
 	addBusybox(tree, "bin");
-	addProgram(tree, "bin/dmsetup", findProgram("dmsetup", "/usr/sbin/dmsetup", "/sbin/dmsetup"));
+	tree.copy("bin/verity", compileVerity(scratchDirectory), 0o755);
 	addModules(tree, kernel, initramfsModules, scratchDirectory);
 	tree.file("init", readFileSync(join(import.meta.dir, "initramfs/init")), 0o755);
 	return tree;
+}
+
+/** A few system calls in C, without any library: the same compiler gives the same bytes. */
+function compileVerity(scratchDirectory: string): string {
+	const program = join(scratchDirectory, "verity");
+	runTool("gcc", [
+		...["-Os", "-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector"],
+		...["-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-s", "-Wl,--build-id=none"],
+		...["-o", program, join(import.meta.dir, "initramfs/verity.c")],
+	]);
+	return program;
 }

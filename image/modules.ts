@@ -6,6 +6,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Glob } from "bun";
+import { runTool } from "./disk/tool.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Tree } from "./tree.ts";
 
@@ -132,6 +133,13 @@ export function addModules(
 		writeFileSync(join(scratchModules, path), content);
 	};
 	for (const path of chosen) put(path, readFileSync(`${kernel.modulesDirectory}/${path}`));
+	// Type descriptions for tracers are a fifth of every module, and nothing here reads them.
+	runTool("strip", [
+		"--strip-debug",
+		"--remove-section=.BTF",
+		...chosen.map((path) => join(scratchModules, path)),
+	]);
+	for (const path of chosen) tree.copy(`${inImage}/${path}`, join(scratchModules, path));
 	for (const name of ["modules.builtin", "modules.builtin.modinfo", "modules.order"])
 		put(name, readFileSync(`${kernel.modulesDirectory}/${name}`));
 	const depmod = Bun.spawnSync(["/sbin/depmod", "-b", scratch, kernel.release], { stderr: "pipe" });
