@@ -53,7 +53,9 @@ describe("the table", () => {
 	test("written and read again it is the same, and sfdisk agrees", () => {
 		expect(parseGpt(formatGpt(gpt, diskSectors, original).primary)).toEqual(gpt);
 		const dump = sfdiskDump(gpt, diskSectors);
-		expect([...dump.matchAll(/name="[^"]*"/g)].map(String)).toEqual(layout.map(({ name }) => `name="${name}"`));
+		expect([...dump.matchAll(/name="[^"]*"/g)].map(String)).toEqual(
+			layout.map(({ name }) => `name="${name}"`),
+		);
 	});
 
 	test("on a larger disk the data partition grows to the end, and nothing else moves", () => {
