@@ -24,7 +24,10 @@ flash: ## write the image to a disk: make flash DISK=/dev/sdX
 bench: ## measure Drover beside its peers, as ratios
 	@image/setup.sh test && $(bun) test/bench/run.ts $(ARGS)
 
+conformance: ## run the public HTTP cache suite against Drover and Varnish (ARGS=--verbose)
+	@image/setup.sh test && $(bun) test/conformance/run.ts $(ARGS)
+
 format: ## put every file into the house style
 	@$(bun) x biome check --write
 
-.PHONY: help run test image firmware flash bench format
+.PHONY: help run test image firmware flash bench conformance format

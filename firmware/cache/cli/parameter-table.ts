@@ -1,4 +1,4 @@
-/** Every varnishd 7.1 parameter: type, default, bounds. `effect`: acts here, acts on something similar, or is only kept. */
+/** Every varnishd 7.1 parameter, and one of our own (rfc9111): type, default, bounds. `effect`: acts here, acts on something similar, or is only kept. */
 
 export type ParameterKind = "duration" | "bytes" | "integer" | "real" | "bool" | "bits" | "string" | "pool";
 export type Effect = "acts" | "similar" | "kept";
@@ -288,6 +288,17 @@ export const parameterTable: readonly ParameterEntry[] = [
 	entry("pool_sess", "pool", "", "10,100,10", "", "", "", "kept", ""),
 	entry("pool_vbo", "pool", "", "10,100,10", "", "", "", "kept", ""),
 	entry("prefer_ipv6", "bool", "bool", "off", "", "", "", "acts", ""),
+	entry(
+		"rfc9111",
+		"bool",
+		"bool",
+		"on",
+		"",
+		"",
+		"",
+		"acts",
+		"Drover's own: RFC 9111 decides what the built-in VCL leaves open",
+	),
 	entry(
 		"rush_exponent",
 		"integer",

@@ -26,3 +26,13 @@ export function deltaSeconds(directives: Directives, name: string): number | und
 	if (!/^\d+/.test(text)) return 0;
 	return Math.min(Number.parseInt(text, 10), 2 ** 31);
 }
+
+/**
+ * Surrogate-Control (Edge Architecture Specification): directives may be meant for one device, ";NAME" after them;
+ * those are not for us. "max-age=60+30" has the time to serve it stale behind the plus.
+ */
+export function surrogateDirectives(value: string | undefined): Directives {
+	if (value === undefined) return none;
+	const untargeted = value.split(",").filter((member) => !/;(?=(?:[^"]*"[^"]*")*[^"]*$)/.test(member));
+	return parseDirectives(untargeted.join(",").replace(/(\d)\+\d+/g, "$1"));
+}

@@ -56,3 +56,6 @@ const phrases: Readonly<Record<number, string>> = {
 
 /** The standard phrase; VCL statuses over 999 count modulo 1000. */
 export const reasonPhrase = (status: number) => phrases[status % 1000] ?? "Unknown HTTP Status";
+
+/** A status that this cache knows the meaning of (RFC 9111 §5.2.2.3). */
+export const isRegisteredStatus = (status: number) => phrases[status] !== undefined;

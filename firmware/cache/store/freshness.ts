@@ -2,9 +2,15 @@
  * How long an answer may be used (RFC 9111 §4.2, with Varnish's grace and keep on top).
  * Pure: times are Unix seconds (fractions allowed) and come in as arguments; durations are seconds.
  */
-import { deltaSeconds, parseDirectives } from "../http/cache-control.ts";
+import {
+	type Directives,
+	deltaSeconds,
+	parseDirectives,
+	surrogateDirectives,
+} from "../http/cache-control.ts";
 import { parseHttpDate } from "../http/date.ts";
 import type { FieldList } from "../http/headers.ts";
+import { isRegisteredStatus } from "../http/status.ts";
 
 export interface FreshnessParameters {
 	/** default_ttl, default_grace, default_keep, clock_skew: seconds. */
@@ -12,7 +18,12 @@ export interface FreshnessParameters {
 	readonly defaultGrace: number;
 	readonly defaultKeep: number;
 	readonly clockSkew: number;
+	/** The parameter of that name: RFC 9111 decides what the built-in VCL leaves open. */
+	readonly rfc9111: boolean;
 }
+
+/** default_grace as it comes. Another value is an operator's word that stale answers are welcome. */
+export const STOCK_GRACE_SECONDS = 10;
 
 export interface Lifetime {
 	/** When the origin made the answer: the receipt less its Age. */
@@ -23,14 +34,20 @@ export interface Lifetime {
 	readonly grace: number;
 	/** After that kept for so long only to be revalidated. */
 	readonly keep: number;
+	/** The answer itself says for how long it is fresh, and nothing about being used afterwards. */
+	readonly explicit: boolean;
 	/** What decided, in the operator's words, such as "Cache-Control: max-age=60". */
 	readonly source: string;
 }
 
-/** RFC 9110 §15.1: statuses that may be given a default lifetime, as Varnish 7.1 has them. */
+/** Statuses that varnishd gives a default lifetime. */
 const cacheableByDefault = new Set([200, 203, 204, 300, 301, 304, 404, 410, 414]);
-/** Cacheable only when the answer says for how long. */
+/** Those that RFC 9110 §15.1 adds; they get one only by their Last-Modified. */
+const cacheableByHeuristic = new Set([308, 405, 501]);
+/** Cacheable only when the answer says for how long, as varnishd has it. */
 const cacheableWhenSaid = new Set([302, 307]);
+/** Parts of an answer, and answers to questions of our own: never an object by themselves. */
+const neverStored = new Set([206, 304]);
 
 /** The Age field as a number; junk is 0. The first of several members counts (RFC 9111 §5.1). */
 export function ageOf(headers: FieldList): number {
@@ -40,6 +57,32 @@ export function ageOf(headers: FieldList): number {
 	return match === null ? 0 : Math.min(Number(match[1]), 2 ** 31);
 }
 
+/**
+ * Age is absent or one number. Anything else comes from a chain that miscounts: how old the answer is cannot be
+ * known, so it counts as stale, where RFC 9111 §5.1 would let us guess.
+ */
+const ageIsKnown = (headers: FieldList) => {
+	const text = headers.joined("age");
+	return text === undefined || /^\d+$/.test(text);
+};
+
+interface Control {
+	/** Field that the directives come from, for the operator. */
+	readonly field: string;
+	readonly directives: Directives;
+}
+
+/** The directives that count: those meant for caches like this one go before Cache-Control (RFC 9213 §2.2). */
+function controlOf(headers: FieldList, rfc9111: boolean): Control {
+	if (rfc9111) {
+		const targeted = parseDirectives(headers.joined("cdn-cache-control"));
+		if (targeted.size > 0) return { field: "CDN-Cache-Control", directives: targeted };
+		const surrogate = surrogateDirectives(headers.joined("surrogate-control"));
+		if (surrogate.has("max-age")) return { field: "Surrogate-Control", directives: surrogate };
+	}
+	return { field: "Cache-Control", directives: parseDirectives(headers.joined("cache-control")) };
+}
+
 /** Lifetime of a fetched answer before vcl_backend_response sees it; `now` is when its head was complete. */
 export function initialLifetime(
 	status: number,
@@ -47,34 +90,79 @@ export function initialLifetime(
 	now: number,
 	parameters: FreshnessParameters,
 ): Lifetime {
-	const tOrigin = now - ageOf(headers);
-	const { defaultGrace, defaultKeep } = parameters;
-	let grace = defaultGrace;
-	const keep = defaultKeep;
-	if (!cacheableByDefault.has(status) && !cacheableWhenSaid.has(status))
-		return { tOrigin, ttl: -1, grace, keep, source: `status ${status} is not cacheable` };
-	const directives = parseDirectives(headers.joined("cache-control"));
-	let ttl = cacheableWhenSaid.has(status) ? -1 : parameters.defaultTtl;
-	let source = cacheableWhenSaid.has(status)
-		? `status ${status} without an explicit lifetime`
-		: `no lifetime given, default_ttl=${parameters.defaultTtl}`;
+	const { rfc9111, defaultTtl, clockSkew } = parameters;
+	const { field, directives } = controlOf(headers, rfc9111);
 	const shared = deltaSeconds(directives, "s-maxage");
 	const own = shared ?? deltaSeconds(directives, "max-age");
+	const expiresText = field === "Cache-Control" ? headers.get("expires") : undefined;
+	let tOrigin = now - ageOf(headers);
+	let grace = parameters.defaultGrace;
+	let keep = parameters.defaultKeep;
+	const refuse = (source: string): Lifetime => ({ tOrigin, ttl: -1, grace, keep, explicit: false, source });
+
+	if (rfc9111 && directives.has("must-understand") && !isRegisteredStatus(status))
+		return refuse(`must-understand, and status ${status} is not known`);
+	const explicit = own !== undefined || expiresText !== undefined;
+	let ttl: number;
+	let source: string;
+	if (cacheableByDefault.has(status)) {
+		ttl = defaultTtl;
+		source = `no lifetime given, default_ttl=${defaultTtl}`;
+	} else if (explicit && (cacheableWhenSaid.has(status) || (rfc9111 && !neverStored.has(status)))) {
+		ttl = -1;
+		source = "";
+	} else if (rfc9111 && !explicit && (cacheableByHeuristic.has(status) || directives.has("public"))) {
+		ttl = neverStored.has(status) ? -1 : heuristicLifetime(headers, now, defaultTtl);
+		if (ttl <= 0) return refuse(`status ${status} without an explicit lifetime`);
+		source = `Last-Modified, at most default_ttl=${defaultTtl}`;
+	} else if (cacheableWhenSaid.has(status)) return refuse(`status ${status} without an explicit lifetime`);
+	else return refuse(`status ${status} is not cacheable`);
+
 	if (own !== undefined) {
 		ttl = own;
-		source = `Cache-Control: ${shared === undefined ? "max-age" : "s-maxage"}=${own}`;
-	} else {
-		const expiresText = headers.get("expires");
-		if (expiresText !== undefined) {
-			ttl = expiresLifetime(expiresText, headers.get("date"), now, parameters.clockSkew);
-			source = `Expires: ${expiresText}`;
-		}
+		source = `${field}: ${shared === undefined ? "max-age" : "s-maxage"}=${own}`;
+	} else if (expiresText !== undefined) {
+		ttl = expiresLifetime(expiresText, headers.get("date"), now, rfc9111 ? 0 : clockSkew);
+		source = `Expires: ${expiresText}`;
+	}
+	if (rfc9111 && !ageIsKnown(headers)) {
+		tOrigin = now;
+		ttl = Math.min(ttl, 0);
+		source = `Age: ${headers.joined("age")} is not one number`;
 	}
 	const revalidate = deltaSeconds(directives, "stale-while-revalidate");
 	if (revalidate !== undefined && ttl >= 0) grace = revalidate;
 	// RFC 9111 §5.2.2.2 and §5.2.2.8: these forbid stale answers, so there is no grace.
-	if (forbidsStale(headers)) grace = 0;
-	return { tOrigin, ttl, grace, keep, source };
+	if (forbidsStale(directives, rfc9111)) {
+		// It is still good to be revalidated for as long.
+		if (rfc9111) keep += grace;
+		grace = 0;
+	} else if (rfc9111 && ttl >= 0)
+		keep = Math.max(keep, (deltaSeconds(directives, "stale-if-error") ?? 0) - grace);
+	return { tOrigin, ttl, grace, keep, explicit: explicit && revalidate === undefined, source };
+}
+
+/** RFC 9111 §4.2.2: a tenth of the time since the last change, at most default_ttl. */
+function heuristicLifetime(headers: FieldList, now: number, defaultTtl: number): number {
+	const modified = parseHttpDate(headers.get("last-modified") ?? "");
+	if (modified === undefined) return 0;
+	const date = parseHttpDate(headers.get("date") ?? "") ?? now;
+	return Math.min(defaultTtl, Math.max(0, (date - modified) / 10));
+}
+
+/**
+ * What is left of an answer's grace when nobody has asked for it: neither the origin, nor the VCL, nor an operator
+ * who changed default_grace. RFC 9111 §4.2.4 lets a cache serve an answer past the lifetime that its origin gave
+ * only when told so; the time is used to revalidate instead. \`decided\`: the VCL set ttl or grace.
+ */
+export function permittedGrace(
+	lifetime: Pick<Lifetime, "grace" | "keep" | "explicit">,
+	decided: boolean,
+	parameters: FreshnessParameters,
+): { readonly grace: number; readonly keep: number } {
+	const { grace, keep, explicit } = lifetime;
+	const asked = decided || !explicit || parameters.defaultGrace !== STOCK_GRACE_SECONDS;
+	return !parameters.rfc9111 || asked ? { grace, keep } : { grace: 0, keep: keep + grace };
 }
 
 function expiresLifetime(
@@ -92,18 +180,51 @@ function expiresLifetime(
 	return Math.trunc(expires - date);
 }
 
-/** The answer may never be served stale: must-revalidate, proxy-revalidate, s-maxage (RFC 9111 §5.2.2). */
-export function forbidsStale(headers: FieldList): boolean {
-	const value = headers.joined("cache-control");
-	if (value === undefined) return false;
-	const directives = parseDirectives(value);
-	return directives.has("must-revalidate") || directives.has("proxy-revalidate");
+/**
+ * The answer may never be served stale: must-revalidate, proxy-revalidate, no-cache; s-maxage too, unless the origin
+ * says itself what stale answers may be used for (RFC 9111 §5.2.2, RFC 5861).
+ */
+function forbidsStale(directives: Directives, rfc9111: boolean): boolean {
+	if (directives.has("must-revalidate") || directives.has("proxy-revalidate")) return true;
+	if (!rfc9111) return false;
+	if (directives.has("no-cache") && !directives.get("no-cache")) return true;
+	return (
+		directives.has("s-maxage") &&
+		!directives.has("stale-while-revalidate") &&
+		!directives.has("stale-if-error")
+	);
 }
 
-/** RFC 5861 §4: for how many seconds past its freshness the answer may replace an error. */
-export function staleIfError(headers: FieldList): number {
-	if (forbidsStale(headers)) return 0;
-	return deltaSeconds(parseDirectives(headers.joined("cache-control")), "stale-if-error") ?? 0;
+/**
+ * For how many seconds past its freshness a stored answer may replace an error: stale-if-error (RFC 5861 §4). With
+ * \`disconnected\`, when the origin cannot be reached at all, default_grace too (RFC 9111 §4.2.4).
+ */
+export function staleIfError(
+	headers: FieldList,
+	disconnected: boolean,
+	parameters: Pick<FreshnessParameters, "rfc9111" | "defaultGrace">,
+): number {
+	const { rfc9111, defaultGrace } = parameters;
+	const { directives } = controlOf(headers, rfc9111);
+	if (forbidsStale(directives, rfc9111)) return 0;
+	const said = deltaSeconds(directives, "stale-if-error") ?? 0;
+	return disconnected && rfc9111 ? Math.max(said, defaultGrace) : said;
+}
+
+/**
+ * An answer that may not be reused unasked, but whose origin lets us keep it to ask (RFC 9111 §5.2.2.4): plain
+ * no-cache with a validator, nothing that makes it one user's own.
+ */
+export function keptForRevalidation(status: number, headers: FieldList): boolean {
+	if (status !== 200 || !(headers.has("etag") || headers.has("last-modified"))) return false;
+	if (headers.has("set-cookie")) return false;
+	const { directives } = controlOf(headers, true);
+	return (
+		directives.has("no-cache") &&
+		!directives.get("no-cache") &&
+		!directives.has("private") &&
+		!directives.has("no-store")
+	);
 }
 
 export interface Stored {
@@ -140,51 +261,3 @@ export function ageAt(stored: Stored, now: number, ttlCap = -1, graceCap = -1): 
 /** RFC 9111 §4.4: methods that are not known to be safe invalidate what is stored for the target. */
 export const isUnsafe = (method: string) =>
 	method !== "GET" && method !== "HEAD" && method !== "OPTIONS" && method !== "TRACE";
-
-/**
- * What a Vary field asks to be equal: "name\x01value" lines over the named request fields, sorted; undefined
- * for a malformed field; "" when nothing varies.
- */
-export function varySpecification(vary: string | undefined, request: FieldList): string | undefined {
-	if (vary === undefined) return "";
-	const names: string[] = [];
-	for (const part of vary.split(",")) {
-		const name = part.trim().toLowerCase();
-		if (name === "") continue;
-		if (name === "*") return undefined;
-		if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name)) return undefined;
-		if (!names.includes(name)) names.push(name);
-	}
-	return names
-		.sort()
-		.map((name) => `${name}\x01${varyValue(name, request)}`)
-		.join("\n");
-}
-
-const varyValue = (name: string, request: FieldList) => normalise(name, request.joined(name));
-
-/** A field absent is not the same as a field empty. Blanks around list members do not matter (RFC 9111 §4.1). */
-function normalise(name: string, value: string | undefined): string {
-	if (value === undefined) return "\x02";
-	if (name === "accept-encoding" || name === "accept-language" || name === "accept") {
-		const members = value.split(",").map((member) =>
-			member
-				.trim()
-				.toLowerCase()
-				.replace(/\s*;\s*/g, ";"),
-		);
-		return members.join(",");
-	}
-	return value;
-}
-
-/** Whether a request selects the variant stored under `specification`. */
-export function varyMatches(specification: string, request: FieldList): boolean {
-	if (specification === "") return true;
-	for (const line of specification.split("\n")) {
-		const mark = line.indexOf("\x01");
-		const name = line.slice(0, mark);
-		if (varyValue(name, request) !== line.slice(mark + 1)) return false;
-	}
-	return true;
-}

@@ -103,6 +103,8 @@ export const Flag = {
 	/** Checked against its checksum since the file was opened. */
 	verified: 32,
 	large: 64,
+	/** A hit-for-miss that has the answer with it, to ask the origin whether it still holds. */
+	remembered: 128,
 } as const;
 
 export const SEGMENT_WORDS = 8;

@@ -88,6 +88,8 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	#grace = 0;
 	#keep = 0;
 	#uncacheable = false;
+	/** The VCL has set ttl or grace. */
+	lifetimeDecided = false;
 	#doEsi = false;
 
 	constructor(task: FetchSide, status: number, reason: string, proto: string, fields: FieldList) {
@@ -129,6 +131,7 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	}
 	set ttl(seconds: number) {
 		this.#ttl = seconds;
+		this.lifetimeDecided = true;
 		this.#logLifetime();
 	}
 	get grace(): number {
@@ -136,6 +139,7 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	}
 	set grace(seconds: number) {
 		this.#grace = seconds;
+		this.lifetimeDecided = true;
 		this.#logLifetime();
 	}
 	get keep(): number {

@@ -7,11 +7,13 @@
  */
 import { FieldList, flat } from "../http/headers.ts";
 import type { RequestHead } from "../http/request.ts";
+import { sameOriginTarget } from "../http/target.ts";
 import { formatSeconds, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { BanSubject } from "../store/bans.ts";
-import { ageAt, isUnsafe, varyMatches } from "../store/freshness.ts";
+import { ageAt, isUnsafe } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
+import { varyMatches } from "../store/vary.ts";
 import type { Action, RequestMessage } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
 import { ClientRequestFields, type Forwarded, HitObject, withForwardedFor } from "./client-messages.ts";
@@ -312,7 +314,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.vslLog.add(Tag.HitMiss, `${answer.vxid} ${remaining}`);
 				this.req.isHitmiss = true;
 				this.why = "hit-for-miss: an earlier answer was not cacheable";
-				this.#miss(undefined);
+				this.#miss((object.flags & Flag.remembered) !== 0 ? answer : undefined);
 			}
 			return;
 		}
@@ -462,8 +464,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (this.done) return;
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Fetch", this.now);
-		if (this.handling === "pass" && isUnsafe(this.req.method) && answer.status >= 200 && answer.status < 400)
-			this.#invalidate();
+		if (this.handling === "pass") this.#invalidate(answer);
 		this.client.cork(() => {
 			this.obj = new HitObject(answer, this.engine, this.now, 0);
 			this.deliver(answer);
@@ -478,10 +479,43 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.client.cork(() => this.synth(503, "Service Unavailable"));
 	}
 
-	/** RFC 9111 §4.4: an unsafe request that went well makes what is stored for its target useless. */
-	#invalidate(): void {
-		const { arena } = this.engine;
+	/**
+	 * RFC 9111 §4.4: an unsafe request that went well makes what is stored for its target useless, and what is
+	 * stored for the places that its answer names, when they are of the same origin.
+	 */
+	#invalidate(answer: { readonly status: number; readonly fields: FieldList }): void {
+		const { arena, parameters } = this.engine;
+		const { req } = this;
+		if (!isUnsafe(req.method) || answer.status < 200 || answer.status >= 400) return;
 		for (const object of arena.lookup(this.key)) arena.remove(object);
+		if (!parameters.rfc9111) return;
+		const host = req.fields.get("host");
+		for (const name of ["location", "content-location"]) {
+			const value = answer.fields.get(name);
+			const target = value === undefined ? undefined : sameOriginTarget(value, req.url, host);
+			if (target === undefined || target === req.url) continue;
+			const key = this.#keyOf(target);
+			if (key !== undefined) for (const object of arena.lookup(key)) arena.remove(object);
+		}
+	}
+
+	/** The key that this request would have for another target, by the VCL's own vcl_hash. */
+	#keyOf(target: string): string | undefined {
+		const { key, method, req } = this;
+		const { url, fields } = req;
+		this.key = "";
+		req.rollBack(req.method, target, fields);
+		const failed = this.call("vcl_hash").kind === "fail";
+		req.rollBack(req.method, url, fields);
+		const made = this.key;
+		this.key = key;
+		this.method = method;
+		return failed || made === "" ? undefined : made;
+	}
+
+	/** A pipe's answer began like this; its bytes go on to the client as they are. */
+	pipeAnswered(answer: { readonly status: number; readonly fields: FieldList }): void {
+		this.#invalidate(answer);
 	}
 
 	#purgeRequest(): void {

@@ -251,15 +251,10 @@ export abstract class Delivery extends Task implements BodyReader {
 	#sendStored(answer: Answer, gunzip: boolean): void {
 		const { engine } = this;
 		if (answer.body.kind !== "stored") return;
-		let { object } = answer.body;
-		if (!engine.arena.pin(object)) {
-			// Something in its shard changed since the look-up: find it again.
-			const again = engine.objects.find(this.key).answers.find((each) => each.vxid === answer.vxid);
-			if (again?.body.kind !== "stored" || !engine.arena.pin(again.body.object)) {
-				this.restart();
-				return;
-			}
-			object = again.body.object;
+		const object = engine.pin(this.key, answer.body.object);
+		if (object === undefined) {
+			this.restart();
+			return;
 		}
 		if (gunzip) {
 			const packed = Uint8Array.from(object.body);

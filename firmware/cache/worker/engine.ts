@@ -1,7 +1,7 @@
 /** What the sessions and tasks of one worker share. */
 import { mainCounter } from "../log/counters.ts";
 import type { LogSink } from "../log/records.ts";
-import type { Arena } from "../store/arena.ts";
+import type { Arena, StoredObject } from "../store/arena.ts";
 import type { BanList, BanTest } from "../store/bans.ts";
 import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
 import type { AccessLog } from "./access-log.ts";
@@ -76,6 +76,16 @@ export class Engine {
 		);
 		const { segmentBytes, segmentCount } = options.arena.layout;
 		this.heldLimitBytes = Math.max(segmentBytes, (segmentBytes * segmentCount) / HELD_SHARE);
+	}
+
+	/**
+	 * Pins a stored object, found anew when its shard has changed since it was looked up; undefined when it is gone.
+	 * Whoever pins an object unpins what this returned.
+	 */
+	pin(key: string, object: StoredObject): StoredObject | undefined {
+		if (this.arena.pin(object)) return object;
+		const again = this.arena.lookup(key).find(({ vxid }) => vxid === object.vxid);
+		return again !== undefined && this.arena.pin(again) ? again : undefined;
 	}
 
 	/** Next transaction number: 30 bits, shared by all workers. */

@@ -11,8 +11,18 @@ import { parseResponse, type ResponseHead } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
 import { record, Side, TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
-import { ageAt, ageOf, initialLifetime, staleIfError, varySpecification } from "../store/freshness.ts";
+import type { StoredObject } from "../store/arena.ts";
+import {
+	ageAt,
+	ageOf,
+	initialLifetime,
+	keptForRevalidation,
+	type Lifetime,
+	permittedGrace,
+	staleIfError,
+} from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
+import { varySpecification } from "../store/vary.ts";
 import type { Connection, RequestMessage, Session } from "../vcl/runtime.ts";
 import { type Answer, headText } from "./answer.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
@@ -23,6 +33,7 @@ import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { fetchFields, passFields, privateFields, storedFields, weaken } from "./hop-by-hop.ts";
 import type { FetchReason, Inflight, Waiter } from "./inflight.ts";
 import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
+import { updatedFields } from "./revalidation.ts";
 import { Task } from "./task.ts";
 
 /** Informational answers in a row before a backend is thought to be flooding. */
@@ -92,6 +103,13 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	#requestBody: RequestBody | undefined;
 	#bodySent = false;
 	#cacheable = false;
+	/** Not for hits, but its body is kept to be asked about (no-cache with a validator). */
+	#remembered = false;
+	/** What stands in the store for an answer that is no object for hits. */
+	#marker: StoredObject | undefined;
+	#lifetime: Lifetime | undefined;
+	/** Of the stored answer that a 304 has confirmed. */
+	#staleBody: Uint8Array | undefined;
 	#hitForPassSeconds = -1;
 	#requestBytes = { header: 0, body: 0 };
 	#responseBytes = { header: 0, body: 0 };
@@ -378,15 +396,26 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				);
 				break;
 		}
-		if (head.status === 304 && this.reason !== "pass" && !this.#revalidated()) {
-			this.#fetchError("304 response but not conditional fetch");
-			return;
-		}
+		if (head.status === 304 && this.reason !== "pass")
+			switch (this.#revalidate()) {
+				case "updated":
+					break;
+				case "gone":
+					this.#letGo();
+					this.bereq.unsetHeader("if-none-match");
+					this.bereq.unsetHeader("if-modified-since");
+					this.#connect(false);
+					return;
+				case "unasked":
+					this.#fetchError("304 response but not conditional fetch");
+					return;
+			}
 		if (this.reason === "pass") {
 			beresp.setLifetime(this.now - ageOf(fields), -1, 0, 0);
 			beresp.uncacheable = true;
 		} else {
-			const lifetime = initialLifetime(beresp.status, fields, this.now, this.engine.parameters);
+			const lifetime = initialLifetime(beresp.status, beresp.fields, this.now, this.engine.parameters);
+			this.#lifetime = lifetime;
 			beresp.setLifetime(lifetime.tOrigin, lifetime.ttl, lifetime.grace, lifetime.keep);
 			this.vslLog.add(
 				Tag.TTL,
@@ -400,34 +429,33 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.#afterResponse(this.call("vcl_backend_response"), rest);
 	}
 
-	/** RFC 9111 §4.3.4: a 304 to our question freshens the stored answer. */
-	#revalidated(): boolean {
+	/**
+	 * RFC 9111 §4.3.4: a 304 to our question freshens the stored answer. "gone": it was evicted meanwhile, and has to
+	 * be asked for in full.
+	 */
+	#revalidate(): "updated" | "gone" | "unasked" {
 		const { stale } = this.start;
-		if (stale === undefined || stale.status !== 200 || stale.body.kind !== "stored") return false;
-		if (!this.bereq.fields.has("if-none-match") && !this.bereq.fields.has("if-modified-since")) return false;
+		if (stale === undefined || stale.status !== 200 || stale.body.kind !== "stored") return "unasked";
+		if (!this.bereq.fields.has("if-none-match") && !this.bereq.fields.has("if-modified-since"))
+			return "unasked";
+		const object = this.engine.pin(this.key, stale.body.object);
+		if (object === undefined) return "gone";
+		this.#staleBody = Uint8Array.from(object.body);
+		this.engine.arena.unpin(object);
 		const { beresp } = this;
-		const fresh = beresp.fields.copy();
-		fresh.unset("content-encoding");
-		fresh.unset("content-length");
-		const merged = stale.fields.copy();
-		for (const key of new Set(fresh.keys)) merged.unset(key);
-		for (let index = 0; index < fresh.keys.length; index++) {
-			const key = fresh.keys[index]!;
-			merged.append(fresh.lines[index]!.slice(0, key.length), fresh.get(key)!);
-		}
-		beresp.fields = merged;
+		beresp.fields = updatedFields(stale.fields, beresp.fields);
 		beresp.was304 = true;
 		beresp.setStatus(200);
 		beresp.reason = stale.reason;
-		return true;
+		return "updated";
 	}
 
 	/** RFC 5861 §4: an error answer while a stale one may still be used (stale-if-error). */
 	#serveStaleInstead(status: number): boolean {
 		const { stale } = this.start;
 		if (status < 500 || stale === undefined) return false;
-		const allowed = staleIfError(stale.fields);
-		if (allowed <= 0 || stale.tOrigin + stale.ttl + allowed < this.now) return false;
+		const allowed = staleIfError(stale.fields, false, this.engine.parameters);
+		if (allowed <= 0 || stale.uncacheable || stale.tOrigin + stale.ttl + allowed < this.now) return false;
 		this.vslLog.add(Tag.Error, `stale-if-error=${allowed}: the stored answer is used instead of ${status}`);
 		this.#giveStale(stale);
 		return true;
@@ -477,11 +505,27 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		const vary = varySpecification(
 			beresp.fields.joined("vary"),
 			this.#client?.req.fields ?? this.start.client.req.fields,
+			parameters.rfc9111 ? beresp.fields.joined("content-language") : undefined,
 		);
 		if (vary === undefined && this.reason !== "pass") beresp.uncacheable = true;
 		this.#cacheable = !beresp.uncacheable && this.reason !== "pass" && vary !== undefined;
+		this.#remembered =
+			parameters.rfc9111 &&
+			beresp.uncacheable &&
+			this.reason !== "pass" &&
+			this.#hitForPassSeconds < 0 &&
+			vary !== undefined &&
+			keptForRevalidation(beresp.status, beresp.fields);
+		const { grace, keep } =
+			this.#lifetime === undefined
+				? beresp
+				: permittedGrace(
+						{ grace: beresp.grace, keep: beresp.keep, explicit: this.#lifetime.explicit },
+						beresp.lifetimeDecided,
+						parameters,
+					);
 		const fields =
-			this.reason === "pass" || beresp.uncacheable
+			this.reason === "pass" || (beresp.uncacheable && !this.#remembered)
 				? privateFields(beresp.fields)
 				: storedFields(beresp.fields);
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
@@ -505,13 +549,13 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
 		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
 		const { framing } = this.#head!;
-		const lifetime = beresp.ttl + beresp.grace + beresp.keep;
+		const lifetime = beresp.ttl + grace + keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
 		if (beresp.uncacheable && this.reason !== "pass") engine.count(Main.beresp_uncacheable);
 		else if (transient && this.#cacheable) engine.count(Main.beresp_shortlived);
 		const storage = transient ? "Transient" : (beresp.storage?.name ?? engine.storages[0]?.name ?? "s0");
 		this.vslLog.add(Tag.Storage, `malloc ${storage}`);
-		this.#stream = new BodyStream(this.#cacheable || !beresp.doStream);
+		this.#stream = new BodyStream(this.#cacheable || this.#remembered || !beresp.doStream);
 		this.#wireStream();
 		let length = framing.kind === "length" && !gunzip && !gzip ? framing.bytes : undefined;
 		if (framing.kind === "none") length = 0;
@@ -525,8 +569,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			vxid: this.xid,
 			tOrigin: beresp.tOrigin,
 			ttl: beresp.ttl,
-			grace: beresp.grace,
-			keep: beresp.keep,
+			grace,
+			keep,
 			insertedAt: this.now,
 			uncacheable: beresp.uncacheable,
 			gzip: gzip || (gzipped && !gunzip),
@@ -538,16 +582,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.#phase = "body";
 		const mode = { chunked: "2 chunked", length: "3 length", eof: "4 eof", none: "0 none" }[framing.kind];
 		this.vslLog.add(Tag.Fetch_Body, `${mode} ${beresp.doStream ? "stream" : "-"}`);
-		if (beresp.was304) {
-			const { stale } = this.start;
-			if (stale?.body.kind === "stored") {
-				const { object } = stale.body;
-				if (engine.arena.pin(object)) {
-					this.#stream.push(Uint8Array.from(object.body));
-					engine.arena.unpin(object);
-				} else this.#fetchError("the stale object went away while it was revalidated");
-			}
-		}
+		if (this.#staleBody !== undefined) this.#stream.push(this.#staleBody);
 		if (framing.kind !== "none")
 			this.#arm(
 				this.backend?.definition.betweenBytesTimeoutSeconds ?? this.bereq.betweenBytesTimeout,
@@ -574,8 +609,9 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 
 	/** The object cannot be held: it is passed on, never stored, never cut. */
 	#tooLarge(): void {
-		if (!this.#cacheable) return;
+		if (!this.#cacheable && !this.#remembered) return;
 		this.#cacheable = false;
+		this.#remembered = false;
 		this.joinable = false;
 		this.vslLog.add(Tag.Error, "object is larger than the store can hold: passed, not stored");
 		this.#unregister();
@@ -587,7 +623,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		const seconds = this.#hitForPassSeconds >= 0 ? this.#hitForPassSeconds : beresp.ttl;
 		if (seconds <= 0) return;
 		const vary = varySpecification(beresp.fields.joined("vary"), this.start.client.req.fields) ?? "";
-		engine.arena.insert(
+		this.#marker = engine.arena.insert(
 			{
 				key: this.key,
 				vary,
@@ -648,7 +684,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	#push(bytes: Uint8Array): void {
 		if (bytes.length === 0) return;
 		this.#stream.push(bytes);
-		if (this.#cacheable && this.#stream.bytes > this.engine.heldLimitBytes) this.#tooLarge();
+		if (this.#stream.bytes > this.engine.heldLimitBytes) this.#tooLarge();
 	}
 
 	/** More came than was announced: the answer stands, the connection is not trusted any further. */
@@ -702,8 +738,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.engine.count(Main.fetch_failed);
 		this.#closeConnection(reason);
 		const { stale } = this.start;
-		if (stale !== undefined && stale.body.kind === "stored") {
-			const allowed = staleIfError(stale.fields);
+		if (stale !== undefined && stale.body.kind === "stored" && !stale.uncacheable) {
+			const allowed = staleIfError(stale.fields, true, this.engine.parameters);
 			if (allowed > 0 && stale.tOrigin + stale.ttl + allowed > this.engine.now()) {
 				this.#giveStale(stale);
 				return;
@@ -815,7 +851,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (!this.#applyTransform()) return;
 		this.vslLog.timestamp("BerespBody", this.engine.now());
 		this.vslLog.add(Tag.Length, String(this.#stream.bytes));
-		if (this.#cacheable) this.#store(this.#stream.pieces);
+		if (this.#cacheable || this.#remembered) this.#store(this.#stream.pieces);
 		const announced = this.#announced;
 		this.#phase = "done";
 		this.#stream.finish();
@@ -905,7 +941,10 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				grace: answer.grace,
 				keep: answer.keep,
 				insertedAt: answer.insertedAt,
-				flags: (answer.gzip ? Flag.gzip : 0) | (transient ? Flag.transient : 0),
+				flags:
+					(answer.gzip ? Flag.gzip : 0) |
+					(transient ? Flag.transient : 0) |
+					(this.#remembered ? Flag.hitForMiss | Flag.remembered : 0),
 				vxid: this.xid,
 				ban: this.#banAtStart,
 				storage: Math.max(
@@ -919,6 +958,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			this.vslLog.add(Tag.Error, "Could not get storage");
 			return;
 		}
+		if (this.#marker !== undefined) engine.arena.remove(this.#marker);
 		// What this one replaces would never be looked at again.
 		for (const other of engine.arena.lookup(this.key))
 			if (other.vxid !== this.xid && other.vary === answer.vary && other.insertedAt <= answer.insertedAt)

@@ -29,7 +29,6 @@ const towardsPrivate = new Set([...hop, "age"]);
 const towardsStore = new Set([
 	...towardsPrivate,
 	"accept-ranges",
-	"content-range",
 	"proxy-authenticate",
 	"proxy-authorization",
 	"range",

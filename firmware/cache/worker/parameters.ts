@@ -8,6 +8,7 @@ export interface WorkerParameters {
 	defaultGrace: number;
 	defaultKeep: number;
 	clockSkew: number;
+	rfc9111: boolean;
 	shortlived: number;
 	connectTimeout: number;
 	firstByteTimeout: number;
@@ -47,6 +48,7 @@ export function workerParameters(all: Parameters): WorkerParameters {
 		defaultGrace: number("default_grace"),
 		defaultKeep: number("default_keep"),
 		clockSkew: number("clock_skew"),
+		rfc9111: flag("rfc9111"),
 		shortlived: number("shortlived"),
 		connectTimeout: number("connect_timeout"),
 		firstByteTimeout: number("first_byte_timeout"),

@@ -1,5 +1,6 @@
 /** return (pipe): the bytes of both sides are passed on as they are until one of them ends. */
 import { FieldList } from "../http/headers.ts";
+import { parseResponse } from "../http/response.ts";
 import { Tag } from "../log/tags.ts";
 import type { Action, BackendRequest, Director } from "../vcl/runtime.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
@@ -24,6 +25,8 @@ export interface PipedRequest extends Task {
 	runPipe(): Action;
 	/** Pipe gave up before it began: synth and friends. */
 	afterPipe(action: Action): void;
+	/** The backend's answer began like this. */
+	pipeAnswered(answer: { readonly status: number; readonly fields: FieldList }): void;
 	/** The pipe is over; the session ends with it. */
 	pipeDone(account: string): void;
 }
@@ -64,6 +67,8 @@ export class Pipe implements BackendUser, RequestBodyTaker {
 	#toClient = 0;
 	#headBytes = 0;
 	#over = false;
+	/** Start of the backend's answer, until its head has been read. */
+	#answerText: string | undefined = "";
 
 	constructor(task: PipedRequest) {
 		this.#task = task;
@@ -138,9 +143,34 @@ export class Pipe implements BackendUser, RequestBodyTaker {
 
 	onData(bytes: Uint8Array): void {
 		this.#toClient += bytes.length;
+		if (this.#answerText !== undefined) this.#readAnswer(bytes);
 		const { client } = this.#task;
 		client.emit("", bytes);
 		if (client.blocked) this.#connection?.socket?.pause();
+	}
+
+	/** Looks at the head of the first answer, while it is short enough, for what it says about stored objects. */
+	#readAnswer(bytes: Uint8Array): void {
+		const text = this.#answerText + Buffer.from(bytes).toString("latin1");
+		let at = 0;
+		for (;;) {
+			const head = parseResponse(text, at, this.#request.method, this.#task.engine.parameters.response);
+			if (head.kind === "more") {
+				this.#answerText = text;
+				return;
+			}
+			if (head.kind === "response" && head.status >= 100 && head.status < 200 && head.status !== 101) {
+				at = head.end;
+				continue;
+			}
+			this.#answerText = undefined;
+			if (head.kind === "response")
+				this.#task.pipeAnswered({
+					status: head.status,
+					fields: new FieldList(head.lines, head.keys),
+				});
+			return;
+		}
 	}
 
 	onDrain(): void {

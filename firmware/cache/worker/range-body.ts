@@ -42,6 +42,8 @@ export function applyRange(task: RangedTask, body: Outgoing, letGo: () => void):
 			: body.stream.state === "whole" && body.stream.keeping
 				? Buffer.concat(body.stream.pieces)
 				: undefined;
+	// A whole answer may have carried one, with no meaning there.
+	resp.fields.unset("content-range");
 	if (wanted.kind === "unsatisfiable") {
 		resp.setStatus(416);
 		resp.fields.unset("content-length");

@@ -3,16 +3,21 @@ import { describe, expect, test } from "bun:test";
 import { parseDirectives } from "../../../firmware/cache/http/cache-control.ts";
 import { formatHttpDate, parseHttpDate } from "../../../firmware/cache/http/date.ts";
 import { FieldList, fieldKey } from "../../../firmware/cache/http/headers.ts";
+import { sameOriginTarget } from "../../../firmware/cache/http/target.ts";
 import {
 	ageAt,
 	initialLifetime,
+	keptForRevalidation,
+	permittedGrace,
 	staleIfError,
-	varyMatches,
-	varySpecification,
 } from "../../../firmware/cache/store/freshness.ts";
+import { varyMatches, varySpecification } from "../../../firmware/cache/store/vary.ts";
+import { updatedFields } from "../../../firmware/cache/worker/revalidation.ts";
 
 const NOW = 1_700_000_000;
-const parameters = { defaultTtl: 120, defaultGrace: 10, defaultKeep: 0, clockSkew: 10 };
+/** varnishd's own rules, and those of RFC 9111 on top. */
+const parameters = { defaultTtl: 120, defaultGrace: 10, defaultKeep: 0, clockSkew: 10, rfc9111: false };
+const strict = { ...parameters, rfc9111: true };
 const fields = (...lines: string[]) =>
 	new FieldList(
 		lines,
@@ -66,8 +71,83 @@ describe("lifetime (RFC 9111 §4.2.1)", () => {
 			initialLifetime(200, fields("Cache-Control: max-age=1, must-revalidate"), NOW, parameters).grace,
 		).toBe(0));
 	test("stale-if-error, unless must-revalidate", () => {
-		expect(staleIfError(fields("Cache-Control: max-age=1, stale-if-error=60"))).toBe(60);
-		expect(staleIfError(fields("Cache-Control: stale-if-error=60, must-revalidate"))).toBe(0);
+		expect(staleIfError(fields("Cache-Control: max-age=1, stale-if-error=60"), false, strict)).toBe(60);
+		expect(staleIfError(fields("Cache-Control: stale-if-error=60, must-revalidate"), true, strict)).toBe(0);
+	});
+});
+
+describe("parameter rfc9111: what varnishd's rules leave open", () => {
+	const cases: readonly (readonly [title: string, status: number, lines: readonly string[], ttl: number])[] =
+		[
+			["nothing said: default_ttl still", 200, [], 120],
+			["§3: any final status with a lifetime", 299, ["Cache-Control: max-age=60"], 60],
+			["an error too", 500, ["Cache-Control: max-age=60"], 60],
+			["but not a part", 206, ["Cache-Control: max-age=60"], -1],
+			["an error without one", 500, [`Last-Modified: ${date(-1000)}`], -1],
+			["§4.2.2: 405 by its Last-Modified", 405, [`Last-Modified: ${date(-1000)}`, `Date: ${date(0)}`], 100],
+			["at most default_ttl", 501, [`Last-Modified: ${date(-9999)}`, `Date: ${date(0)}`], 120],
+			["405 without one", 405, [], -1],
+			["public makes any status so", 599, ["Cache-Control: public", `Last-Modified: ${date(-1000)}`], 100],
+			["§5.2.2.3: must-understand, known", 404, ["Cache-Control: max-age=9, must-understand"], 9],
+			["must-understand, unknown", 599, ["Cache-Control: max-age=9, must-understand"], -1],
+			["§4.2.1: Expires less Date, however near", 200, [`Expires: ${date(10)}`, `Date: ${date(-10)}`], 20],
+			["Age is not a number", 200, ["Age: abc", "Cache-Control: max-age=60"], 0],
+			["Age is negative", 200, ["Age: -5", "Cache-Control: max-age=60"], 0],
+			["Age comes twice", 200, ["Age: 0", "Age: 0", "Cache-Control: max-age=60"], 0],
+			[
+				"RFC 9213: CDN-Cache-Control goes first",
+				200,
+				["CDN-Cache-Control: max-age=7", "Cache-Control: s-maxage=60", `Expires: ${date(900)}`],
+				7,
+			],
+			["an empty one does not", 200, ["CDN-Cache-Control: ", "Cache-Control: max-age=60"], 60],
+			["Surrogate-Control goes first", 200, ["Surrogate-Control: max-age=0", "Cache-Control: max-age=60"], 0],
+			["with its stale time behind a plus", 200, ["Surrogate-Control: max-age=30+600"], 30],
+			["meant for another", 200, ["Surrogate-Control: max-age=30;other", "Cache-Control: max-age=60"], 60],
+		];
+	for (const [title, status, lines, ttl] of cases)
+		test(title, () => expect(initialLifetime(status, fields(...lines), NOW, strict).ttl).toBe(ttl));
+
+	const graceOf = (...lines: string[]) => {
+		const lifetime = initialLifetime(200, fields(...lines), NOW, strict);
+		return permittedGrace(lifetime, false, strict);
+	};
+	test("§4.2.4: nobody asked for stale answers: the time is for revalidation", () => {
+		expect(graceOf("Cache-Control: max-age=60")).toEqual({ grace: 0, keep: 10 });
+		expect(graceOf(`Expires: ${date(60)}`, `Date: ${date(0)}`)).toEqual({ grace: 0, keep: 10 });
+	});
+	test("no lifetime said: varnishd's grace stands", () => expect(graceOf()).toEqual({ grace: 10, keep: 0 }));
+	test("RFC 5861 §3: the origin asked", () =>
+		expect(graceOf("Cache-Control: max-age=60, stale-while-revalidate=30")).toEqual({ grace: 30, keep: 0 }));
+	test("s-maxage forbids, unless it comes with such a permission", () => {
+		expect(graceOf("Cache-Control: s-maxage=60").grace).toBe(0);
+		expect(graceOf("Cache-Control: s-maxage=60, stale-while-revalidate=30").grace).toBe(30);
+		expect(graceOf("Cache-Control: s-maxage=60, stale-while-revalidate=30, must-revalidate").grace).toBe(0);
+	});
+	test("the VCL decided, or the operator, or the parameter is off", () => {
+		const lifetime = { grace: 10, keep: 0, explicit: true };
+		expect(permittedGrace(lifetime, true, strict).grace).toBe(10);
+		expect(permittedGrace(lifetime, false, { ...strict, defaultGrace: 20 }).grace).toBe(10);
+		expect(permittedGrace(lifetime, false, parameters).grace).toBe(10);
+	});
+	test("§4.2.4: the origin cannot be reached", () => {
+		expect(staleIfError(fields("Cache-Control: max-age=1"), true, strict)).toBe(10);
+		expect(staleIfError(fields("Cache-Control: max-age=1"), false, strict)).toBe(0);
+		for (const word of ["no-cache", "must-revalidate", "proxy-revalidate", "s-maxage=2"])
+			expect(staleIfError(fields(`Cache-Control: max-age=2, ${word}`), true, strict)).toBe(0);
+	});
+	test("it is kept as long as stale-if-error needs it", () =>
+		expect(
+			initialLifetime(200, fields("Cache-Control: max-age=1, stale-if-error=60"), NOW, strict).keep,
+		).toBe(50));
+	test("§5.2.2.4: no-cache with a validator is kept to be asked about", () => {
+		const kept = (...lines: string[]) => keptForRevalidation(200, fields(...lines));
+		expect(kept("Cache-Control: no-cache", 'ETag: "a"')).toBe(true);
+		expect(kept("Cache-Control: no-cache")).toBe(false);
+		expect(kept("Cache-Control: private, no-cache", 'ETag: "a"')).toBe(false);
+		expect(kept("Cache-Control: no-cache, no-store", 'ETag: "a"')).toBe(false);
+		expect(kept('Cache-Control: no-cache="x"', 'ETag: "a"')).toBe(false);
+		expect(kept("Cache-Control: no-cache", "Set-Cookie: a=b", 'ETag: "a"')).toBe(false);
 	});
 });
 
@@ -137,4 +217,52 @@ test("directives keep commas inside quotes", () => {
 		["max-age", "1"],
 		["no-store", undefined],
 	]);
+});
+
+describe("what selects the same variant (RFC 9111 §4.1)", () => {
+	test("the order of weights means nothing, the weights do (RFC 9110 §12.4.2)", () => {
+		const specification = varySpecification("Accept-Language", fields("Accept-Language: de, en;q=0.5"))!;
+		expect(varyMatches(specification, fields("Accept-Language: EN;q=0.50 ,DE"))).toBe(true);
+		expect(varyMatches(specification, fields("Accept-Language: de;q=0.5, en"))).toBe(false);
+	});
+	test("the stored answer is in the language that the request puts first", () => {
+		const specification = varySpecification("Accept-Language", fields("Accept-Language: en, de"), "de")!;
+		expect(varyMatches(specification, fields("Accept-Language: fr;q=0.5, de"))).toBe(true);
+		expect(varyMatches(specification, fields("Accept-Language: fr, de"))).toBe(false);
+		expect(varyMatches(specification, fields("Accept-Language: fr, de;q=0.5"))).toBe(false);
+		expect(varyMatches(specification, fields("Accept-Language: de, en"))).toBe(true);
+	});
+	test("blanks around commas, but not inside quotes", () => {
+		const specification = varySpecification("X", fields("X: 1,2"))!;
+		expect(varyMatches(specification, fields("X: 1 , 2"))).toBe(true);
+		const quoted = varySpecification("X", fields('X: "1,2"'))!;
+		expect(varyMatches(quoted, fields('X: "1, 2"'))).toBe(false);
+	});
+});
+
+describe("304 (RFC 9111 §3.2)", () => {
+	test("fields of the 304 replace the stored ones, all lines of them, but for those about the bytes", () => {
+		const stored = fields("A: 1", 'ETag: "x"', "Content-Length: 5", "Set-Cookie: a", "B: 2");
+		const answer = fields("A: 2", 'ETag: "y"', "Content-Length: 9", "Set-Cookie: b", "Set-Cookie: c");
+		expect(updatedFields(stored, answer).lines.toSorted()).toEqual(
+			["A: 2", "B: 2", "Content-Length: 5", 'ETag: "x"', "Set-Cookie: b", "Set-Cookie: c"].toSorted(),
+		);
+	});
+});
+
+describe("targets that an answer names (RFC 9111 §4.4)", () => {
+	const cases: readonly (readonly [string, string | undefined])[] = [
+		["/a?b", "/a?b"],
+		["c", "/x/c"],
+		["", "/x/y?z"],
+		["http://h/a", "/a"],
+		["https://H/a", "/a"],
+		["http://other/a", undefined],
+		["//other/a", undefined],
+		["mailto:a@b", undefined],
+		["http://[", undefined],
+	];
+	for (const [reference, target] of cases)
+		test(`"${reference}" from /x/y?z at h`, () =>
+			expect(sameOriginTarget(reference, "/x/y?z", "h")).toBe(target));
 });

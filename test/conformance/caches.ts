@@ -1,0 +1,78 @@
+/** The caches under test, each as it comes: no policy but the address of its backend. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface RunningCache {
+	readonly port: number;
+	stop(): Promise<void>;
+}
+
+/** A port of the loopback that nobody listens on just now. */
+export function freePort(): Promise<number> {
+	return new Promise((resolve, reject) => {
+		const server = createServer();
+		server.on("error", reject);
+		server.listen(0, "127.0.0.1", () => {
+			const address = server.address();
+			server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+		});
+	});
+}
+
+const answers = (port: number) =>
+	new Promise<boolean>((resolve) => {
+		const socket = connect(port, "127.0.0.1");
+		socket.on("connect", () => {
+			socket.destroy();
+			resolve(true);
+		});
+		socket.on("error", () => resolve(false));
+	});
+
+const START_LIMIT_MS = 30_000;
+
+/** Starts `command` with varnishd's own arguments: a listener, a backend, and `more`. */
+export async function startCache(
+	command: readonly string[],
+	backendPort: number,
+	more: readonly string[] = [],
+): Promise<RunningCache> {
+	const port = await freePort();
+	const directory = mkdtempSync(join(tmpdir(), "drover-conformance-"));
+	const child = Bun.spawn(
+		[
+			...command,
+			"-F",
+			"-n",
+			join(directory, "n"),
+			"-a",
+			`127.0.0.1:${port}`,
+			"-b",
+			`127.0.0.1:${backendPort}`,
+			...more,
+		],
+		{ stdout: "ignore", stderr: "pipe" },
+	);
+	const errors = new Response(child.stderr).text();
+	const until = Date.now() + START_LIMIT_MS;
+	while (!(await answers(port))) {
+		if (child.exitCode !== null || Date.now() > until) {
+			child.kill();
+			throw new Error(`${command.join(" ")} did not start: ${await errors}`);
+		}
+		await Bun.sleep(50);
+	}
+	return {
+		port,
+		async stop() {
+			child.kill();
+			await child.exited;
+			rmSync(directory, { recursive: true, force: true });
+		},
+	};
+}
+
+export const drover = [process.execPath, join(import.meta.dir, "../../firmware/drover.ts"), "varnishd"];
+export const stock = ["/usr/sbin/varnishd"];

@@ -1,0 +1,77 @@
+/**
+ * `make conformance`: the public HTTP cache suite against Drover as it comes and against Debian's varnishd, in
+ * the same run. Prints both scores and every required and optimal test that Drover missed, with the reason.
+ *
+ *   bun test/conformance/run.ts [--verbose]     also what the peer missed, and the suite's questions ("check")
+ */
+import { drover, freePort, type RunningCache, startCache, stock } from "./caches.ts";
+import { knownMisses } from "./known-misses.ts";
+import { misses, score, scoreWithDependencies } from "./score.ts";
+import { ensureSuite, runSuite, type SuiteRun, startOrigin } from "./suite.ts";
+
+/** As the suite's own driver has it. */
+const TOGETHER = 100;
+
+/** How the suite's author runs Varnish: what says nothing about its lifetime is not reused. */
+const noDefaults = ["-p", "default_ttl=0", "-p", "default_grace=0", "-p", "default_keep=3600"];
+
+const verbose = process.argv.includes("--verbose");
+await ensureSuite();
+const originPort = await freePort();
+const origin = await startOrigin(originPort);
+const peers: readonly (readonly [name: string, command: readonly string[], options: readonly string[]])[] = [
+	["drover", drover, []],
+	["varnish", stock, []],
+	[
+		"varnish ttl=0 grace=0",
+		stock,
+		["-p", "default_ttl=0", "-p", "default_grace=0", "-p", "default_keep=3600"],
+	],
+];
+const runs = new Map<string, SuiteRun>();
+try {
+	for (const [name, command, options] of peers) {
+		let cache: RunningCache | undefined;
+		try {
+			cache = await startCache(command, originPort, options);
+			runs.set(name, await runSuite(`http://127.0.0.1:${cache.port}`, TOGETHER));
+		} finally {
+			await cache?.stop();
+		}
+	}
+} finally {
+	await origin.stop();
+}
+
+console.log(
+	`${"".padEnd(26)}required    optimal     check       the same, less passes whose premises failed`,
+);
+for (const [name, run] of runs) {
+	const kinds = ["required", "optimal", "check"] as const;
+	const cells = [score, scoreWithDependencies].flatMap((count) =>
+		kinds.map((kind) => {
+			const { passed, of } = count(run, kind);
+			return `${passed}/${of}`.padEnd(12);
+		}),
+	);
+	console.log(`${name.padEnd(26)}${cells.join("")}`);
+}
+for (const [name, run] of runs) {
+	if (name !== "drover" && !verbose) continue;
+	for (const kind of verbose
+		? (["required", "optimal", "check"] as const)
+		: (["required", "optimal"] as const)) {
+		const missed = misses(run, kind);
+		if (missed.length === 0) continue;
+		console.log(`\n${name}, ${kind}, missed:`);
+		for (const { test, reason } of missed) {
+			const known = name === "drover" ? knownMisses.get(test.id) : undefined;
+			console.log(`  ${test.id}: ${reason}${known === undefined ? "" : `\n      ${known}`}`);
+		}
+	}
+}
+const unexpected = [
+	...misses(runs.get("drover")!, "required"),
+	...misses(runs.get("drover")!, "optimal"),
+].filter(({ test }) => !knownMisses.has(test.id));
+process.exitCode = unexpected.length === 0 ? 0 : 1;
