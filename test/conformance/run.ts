@@ -22,11 +22,8 @@ const origin = await startOrigin(originPort);
 const peers: readonly (readonly [name: string, command: readonly string[], options: readonly string[]])[] = [
 	["drover", drover, []],
 	["varnish", stock, []],
-	[
-		"varnish ttl=0 grace=0",
-		stock,
-		["-p", "default_ttl=0", "-p", "default_grace=0", "-p", "default_keep=3600"],
-	],
+	["drover, default_ttl 0", drover, noDefaults],
+	["varnish, default_ttl 0", stock, noDefaults],
 ];
 const runs = new Map<string, SuiteRun>();
 try {
