@@ -34,10 +34,31 @@ export type Trial = z.infer<typeof trialSchema>;
 const entrySchema = z.object({ atMs: z.number(), what: z.string(), detail: z.string() });
 export type HistoryEntry = z.infer<typeof entrySchema>;
 
+/** What happened, newest first; a torn last line is passed over. */
+export function readUpdateHistory(directory = updateDirectory()): readonly HistoryEntry[] {
+	const path = join(directory, "history.jsonl");
+	if (!existsSync(path)) return [];
+	return readFileSync(path, "utf8")
+		.split("\n")
+		.flatMap((line) => {
+			try {
+				return [entrySchema.parse(JSON.parse(line))];
+			} catch {
+				return [];
+			}
+		})
+		.reverse();
+}
+
+/** Where updates leave their records; DROVER_UPDATE_DIR names another place. */
+export function updateDirectory(): string {
+	return process.env["DROVER_UPDATE_DIR"] ?? "/data/update";
+}
+
 export class UpdateRecords {
 	readonly #directory: string;
 
-	constructor(directory = "/data/update") {
+	constructor(directory = updateDirectory()) {
 		this.#directory = directory;
 		mkdirSync(directory, { recursive: true, mode: 0o700 });
 	}
@@ -63,20 +84,8 @@ export class UpdateRecords {
 		renameSync(`${path}.new`, path);
 	}
 
-	/** Newest first; a torn last line is passed over. */
 	history(): readonly HistoryEntry[] {
-		const path = join(this.#directory, "history.jsonl");
-		if (!existsSync(path)) return [];
-		return readFileSync(path, "utf8")
-			.split("\n")
-			.flatMap((line) => {
-				try {
-					return [entrySchema.parse(JSON.parse(line))];
-				} catch {
-					return [];
-				}
-			})
-			.reverse();
+		return readUpdateHistory(this.#directory);
 	}
 
 	note(what: string, detail: string): void {

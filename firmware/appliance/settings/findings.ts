@@ -56,7 +56,12 @@ function describe(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue): S
 		}
 		case "invalid_union": {
 			const options = "options" in issue ? (issue.options as unknown[]) : [];
-			return wrongChoice(options.map(String));
+			if (options.length > 0) return wrongChoice(options.map(String));
+			const wanted = issue.errors.flat().flatMap((inner) => ("expected" in inner ? [inner.expected] : []));
+			return finding(
+				"wrong-kind",
+				`${name} must be ${wanted.map((kind) => kinds[kind] ?? kind).join(" or ")}`,
+			);
 		}
 		case "too_big":
 		case "too_small":

@@ -34,7 +34,7 @@ export interface AgentOptions {
 	/** The view to answer from, refreshed by the caller. */
 	readonly view: () => Promise<View>;
 	/** Wrong community, user or password: for authenticationFailure. */
-	readonly onRefused: (from: string) => void;
+	readonly onRefused: (from: string, why: string) => void;
 }
 
 /** What the library hands to a request handler; its own types do not cover it. */
@@ -53,7 +53,13 @@ interface Sender {
 }
 interface LibraryAgent {
 	readonly engine: { engineBoots: number; engineID: Buffer };
-	readonly listener: { readonly sockets: Readonly<Record<string, EventEmitter>> };
+	readonly listener: {
+		readonly sockets: Readonly<Record<string, EventEmitter>>;
+		send(
+			message: { readonly pdu: { readonly type: number; readonly varbinds: { oid: string }[] } },
+			...rest: unknown[]
+		): void;
+	};
 	getRequest(socket: unknown, request: Request, from: Sender): void;
 	getNextRequest(socket: unknown, request: Request, from: Sender): void;
 	getBulkRequest(socket: unknown, request: Request, from: Sender): void;
@@ -67,8 +73,16 @@ interface LibraryAgent {
 const TOO_BIG = 1;
 const NOT_WRITABLE = 17;
 
+/** usmStats (RFC 3414 §5) of reports that mean a refusal; the others are how an engine is discovered. */
+const REFUSALS: Readonly<Record<string, string>> = {
+	"1.3.6.1.6.3.15.1.1.3.0": "an unknown user",
+	"1.3.6.1.6.3.15.1.1.5.0": "a wrong password",
+};
+
 /** Starts the agent. The returned function stops it. */
 export function startAgent(options: AgentOptions): () => void {
+	/** Whose message is being looked at. */
+	let asking: string | null = null;
 	const agent = snmp.createAgent(
 		{
 			port: options.port,
@@ -78,7 +92,15 @@ export function startAgent(options: AgentOptions): () => void {
 			disableAuthorization: false,
 			accessControlModelType: 0,
 		} as never,
-		() => {},
+		(error: Error | null) => {
+			// Garbage is no attempt to get in.
+			if (
+				error !== null &&
+				asking !== null &&
+				["RequestFailedError", "ResponseInvalidError"].includes(error.name)
+			)
+				options.onRefused(asking, "a wrong community or password");
+		},
 	) as unknown as LibraryAgent;
 	agent.engine.engineBoots = options.engineBoots;
 	const authorizer = agent.getAuthorizer();
@@ -105,10 +127,21 @@ export function startAgent(options: AgentOptions): () => void {
 		socket.removeAllListeners("message");
 		socket.on("message", (message: Buffer, from: Sender) => {
 			if (!options.sources.some((network) => inNetwork(from.address, network)))
-				options.onRefused(from.address);
-			else for (const handle of handlers) handle(message, from);
+				options.onRefused(from.address, "this source is not allowed");
+			else {
+				asking = from.address;
+				for (const handle of handlers) handle(message, from);
+				asking = null;
+			}
 		});
 	}
+	const send = agent.listener.send;
+	agent.listener.send = (message, ...rest) => {
+		const why =
+			message.pdu.type === snmp.PduType.Report ? REFUSALS[message.pdu.varbinds[0]?.oid ?? ""] : undefined;
+		if (why !== undefined && asking !== null) options.onRefused(asking, why);
+		send.call(agent.listener, message, ...rest);
+	};
 	agent.getRequest = (socket, request, from) =>
 		answer(socket, request, from, (view) =>
 			request.pdu.varbinds.map(({ oid }) => {
@@ -132,7 +165,8 @@ export function startAgent(options: AgentOptions): () => void {
 	return () => agent.close(() => {});
 }
 
-function libraryUser(user: AgentUser): object {
+/** As the library takes it, for the agent and for notifications. */
+export function libraryUser(user: AgentUser): object {
 	return {
 		name: user.name,
 		level: snmp.SecurityLevel.authPriv,

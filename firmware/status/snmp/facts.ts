@@ -53,7 +53,11 @@ export interface HostFacts {
 export interface FirmwareFacts {
 	readonly version: string;
 	readonly slot: string;
-	readonly slotState: string;
+	/** The loader's word: preferred, trial, fallback, spent, menu; "none" without a loader. */
+	readonly slotReason: string;
+	/** A new firmware that has not proved itself yet. */
+	readonly onTrial: boolean;
+	/** When, what and which; empty when there was none. */
 	readonly lastUpdate: string;
 	readonly reverted: boolean;
 	/** Seconds until an unconfirmed commit is taken back; 0 when none waits. */
@@ -68,6 +72,8 @@ export interface Facts {
 	readonly host: HostFacts;
 	readonly interfaces: readonly InterfaceFacts[];
 	readonly firmware: FirmwareFacts;
+	/** Notifications that no receiver got, since the agent's start. */
+	readonly notificationsLost: number;
 	/** Null when the configuration could not be read. */
 	readonly config: DroverConfig | null;
 	/** Null when the service does not answer. */

@@ -8,6 +8,7 @@ import type { DirectorStatus } from "../director.ts";
 import type { VrrpStatus } from "../vrrp.ts";
 import type { Facts, FirmwareFacts, HostFacts, InterfaceFacts } from "./facts.ts";
 import { assignIndices, type IndexTable } from "./interface-index.ts";
+import { readFirmware } from "./read-firmware.ts";
 
 const SERVICE_TIMEOUT_MS = 500;
 
@@ -44,13 +45,18 @@ export interface Identity {
 	readonly engineBoots: number;
 	readonly contact: string;
 	readonly location: string;
-	readonly firmware: FirmwareFacts;
 	/** performance.now() at the agent's start. */
 	readonly startedAt: number;
 }
 
-export async function readFacts(identity: Identity, memory: Memory): Promise<Facts> {
+/** `notificationsLost`: dropped or given up since the start. */
+export async function readFacts(
+	identity: Identity,
+	memory: Memory,
+	notificationsLost: number,
+): Promise<Facts> {
 	const upMs = performance.now() - identity.startedAt;
+	const firmware = readFirmware(Date.now());
 	const service = <T>(name: string, method: string) =>
 		call<T>(name, method, {}, SERVICE_TIMEOUT_MS).catch(() => null);
 	const [vrrp, director, vrrpConfig, directorConfig] = await Promise.all([
@@ -62,16 +68,22 @@ export async function readFacts(identity: Identity, memory: Memory): Promise<Fac
 	return {
 		engineId: identity.engineId,
 		engineBoots: identity.engineBoots,
-		host: readHost(identity, memory, upMs),
+		host: readHost(identity, firmware, memory, upMs),
 		interfaces: readInterfaces(memory, upMs),
-		firmware: identity.firmware,
+		firmware,
+		notificationsLost,
 		config: directorConfig ?? vrrpConfig,
 		vrrp,
 		director,
 	};
 }
 
-function readHost({ contact, location, firmware }: Identity, memory: Memory, agentUpMs: number): HostFacts {
+function readHost(
+	{ contact, location }: Identity,
+	firmware: FirmwareFacts,
+	memory: Memory,
+	agentUpMs: number,
+): HostFacts {
 	const meminfo = [...(read("/proc/meminfo") ?? "").matchAll(/^(\w+):\s+(\d+)/gm)];
 	const loads = (read("/proc/loadavg") ?? "0 0 0").split(" ").slice(0, 3).map(Number);
 	return {

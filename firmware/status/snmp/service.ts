@@ -9,22 +9,33 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { parseSettings } from "../../appliance/settings.ts";
+import { type ApplianceSettings, parseSettings } from "../../appliance/settings.ts";
+import { runDirectory } from "../../bus/socket-path.ts";
 import { openLog } from "../log.ts";
 import { type AgentUser, startAgent } from "./agent.ts";
-import type { FirmwareFacts } from "./facts.ts";
-import { type Identity, newMemory, readFacts } from "./read-facts.ts";
+import type { Facts } from "./facts.ts";
+import { type BoxEvent, notificationsOf } from "./notification/notification.ts";
+import { Notifier } from "./notification/notifier.ts";
+import { ownAddress } from "./notification/own-address.ts";
+import { watchBox } from "./notification/watcher.ts";
+import { type Identity, type Memory, newMemory, readFacts } from "./read-facts.ts";
 import type { SnmpSettings } from "./settings.ts";
 import { boxView } from "./tree/box.ts";
 import type { View } from "./view.ts";
 
 /** One look at the box serves every question within this time. */
 const VIEW_LIFETIME_MS = 1_000;
+/** Events this close together are told from one look: a whole pool may change at once. */
+const GATHER_MS = 50;
+/** authenticationFailure at most this often: whoever tries passwords must not fill the receivers. */
+const AUTHENTICATION_TRAP_INTERVAL_MS = 1_000;
 
 const stateSchema = z.object({
 	engineId: z.string().regex(/^[0-9a-f]{10,64}$/),
 	engineBoots: z.number().int().nonnegative(),
 	interfaceIndices: z.record(z.string(), z.number()),
+	/** Unix milliseconds of the newest update that the receivers were told of. */
+	toldUntilMs: z.number().default(0),
 });
 type State = z.infer<typeof stateSchema>;
 
@@ -33,7 +44,7 @@ const newEngineId = () => `80001f8880${randomBytes(8).toString("hex")}`;
 
 const help = `usage: drover snmp [--config FILE] [--state DIRECTORY]
 
-Answers SNMP v2c and v3 as the [snmp] section of appliance.toml says.
+Answers SNMP v2c and v3 and notifies receivers as the [snmp] section of appliance.toml says.
 
   --config FILE       the appliance's settings (/data/config/current/appliance.toml)
   --state DIRECTORY   where engine ID, engine boots and interface numbers are kept (/data/snmp)`;
@@ -51,65 +62,154 @@ export async function main(words: readonly string[]): Promise<number> {
 		console.log(help);
 		return 0;
 	}
-	const log = openLog("snmp");
-	let snmp: SnmpSettings;
+	let settings: ApplianceSettings;
 	try {
-		snmp = parseSettings(
-			existsSync(values.config) ? readFileSync(values.config, "utf8") : "",
-			values.config,
-		).snmp;
+		const text = existsSync(values.config) ? readFileSync(values.config, "utf8") : "";
+		settings = parseSettings(text, values.config);
 	} catch (error) {
 		console.error(error instanceof Error ? error.message : error);
 		return 1;
 	}
-	if (!snmp.enabled) {
+	if (!settings.snmp.enabled) {
 		console.error('drover snmp: not enabled: set "enabled = true" in the [snmp] section of appliance.toml');
 		return 0;
 	}
-	const state = loadState(values.state);
-	const identity: Identity = {
-		engineId: Buffer.from(state.engineId, "hex"),
-		engineBoots: state.engineBoots,
-		contact: snmp.contact,
-		location: snmp.location,
-		firmware: readFirmware(),
-		startedAt: performance.now(),
-	};
-	const memory = newMemory(state.interfaceIndices);
-	let cached: { readonly view: Promise<View>; readonly at: number } | null = null;
-	const view = () => {
-		const now = performance.now();
-		if (cached === null || now - cached.at > VIEW_LIFETIME_MS)
-			cached = {
-				at: now,
-				view: readFacts(identity, memory).then((facts) => {
-					if (JSON.stringify(memory.indices) !== JSON.stringify(state.interfaceIndices)) {
-						state.interfaceIndices = { ...memory.indices };
-						saveState(values.state, state);
-					}
-					return boxView(facts);
-				}),
-			};
-		return cached.view;
-	};
-	const stop = startAgent({
-		address: snmp.listen,
-		port: snmp.port,
-		engineId: identity.engineId,
-		engineBoots: state.engineBoots,
-		communities: snmp.communities,
-		users: snmp.users.map(agentUser),
-		sources: snmp.sources,
-		view,
-		onRefused: (from) => log.warn({ from }, "a question from a source that is not allowed"),
-	});
-	log.info({ port: snmp.port, engineBoots: state.engineBoots }, "answering");
+	const service = new SnmpService(settings, values.state);
+	service.start();
 	await new Promise<void>((resolve) => {
 		process.on("SIGTERM", resolve);
 		process.on("SIGINT", resolve);
 	});
-	stop();
+	service.stop();
 	return 0;
+}
+
+interface Look {
+	readonly facts: Facts;
+	readonly view: View;
+}
+
+class SnmpService {
+	readonly #log = openLog("snmp");
+	readonly #settings: ApplianceSettings;
+	readonly #stateDirectory: string;
+	readonly #state: State;
+	readonly #identity: Identity;
+	readonly #memory: Memory;
+	readonly #notifier: Notifier;
+	#cached: { readonly look: Promise<Look>; readonly at: number } | null = null;
+	#gathered: BoxEvent[] = [];
+	#authenticationToldAt = Number.NEGATIVE_INFINITY;
+	#stop: () => void = () => {};
+
+	constructor(settings: ApplianceSettings, stateDirectory: string) {
+		const { snmp, port } = settings;
+		this.#settings = settings;
+		this.#stateDirectory = stateDirectory;
+		this.#state = loadState(stateDirectory);
+		this.#identity = {
+			engineId: Buffer.from(this.#state.engineId, "hex"),
+			engineBoots: this.#state.engineBoots,
+			contact: snmp.contact,
+			location: snmp.location,
+			startedAt: performance.now(),
+		};
+		this.#memory = newMemory(this.#state.interfaceIndices);
+		this.#notifier = new Notifier({
+			receivers: snmp.receivers,
+			users: snmp.users.map(agentUser),
+			engineId: this.#identity.engineId,
+			engineBoots: this.#state.engineBoots,
+			engineSeconds: () => Math.floor((performance.now() - this.#identity.startedAt) / 1000),
+			sourceFor: (receiver) => snmp.source ?? ownAddress(receiver, port),
+			onTrouble: (receiver, words) => this.#log.warn({ receiver }, `a notification: ${words}`),
+		});
+	}
+
+	start(): void {
+		const { snmp } = this.#settings;
+		const stopAgent = startAgent({
+			address: snmp.listen,
+			port: snmp.port,
+			engineId: this.#identity.engineId,
+			engineBoots: this.#state.engineBoots,
+			communities: snmp.communities,
+			users: snmp.users.map(agentUser),
+			sources: snmp.sources,
+			view: async () => (await this.#look(VIEW_LIFETIME_MS)).view,
+			onRefused: (from, why) => this.#onRefused(from, why),
+		});
+		// Nobody listens: nothing needs to be watched.
+		const stopWatching =
+			snmp.receivers.length === 0
+				? () => {}
+				: watchBox({
+						onEvent: (event) => this.#tell(event),
+						toldUntilMs: this.#state.toldUntilMs,
+						onTold: (untilMs) => {
+							this.#state.toldUntilMs = untilMs;
+							saveState(this.#stateDirectory, this.#state);
+						},
+					});
+		this.#stop = () => {
+			stopAgent();
+			stopWatching();
+			this.#notifier.close();
+		};
+		this.#tell({ kind: "start", warm: !isFirstStart() });
+		this.#log.info({ port: snmp.port, engineBoots: this.#state.engineBoots }, "answering");
+	}
+
+	stop(): void {
+		this.#stop();
+	}
+
+	/** What the box is like, not longer ago than `lifetimeMs`. */
+	#look(lifetimeMs: number): Promise<Look> {
+		const now = performance.now();
+		if (this.#cached === null || now - this.#cached.at > lifetimeMs)
+			this.#cached = { at: now, look: this.#lookAnew() };
+		return this.#cached.look;
+	}
+
+	async #lookAnew(): Promise<Look> {
+		const facts = await readFacts(this.#identity, this.#memory, this.#notifier.lost);
+		if (JSON.stringify(this.#memory.indices) !== JSON.stringify(this.#state.interfaceIndices)) {
+			this.#state.interfaceIndices = { ...this.#memory.indices };
+			saveState(this.#stateDirectory, this.#state);
+		}
+		return { facts, view: boxView(facts) };
+	}
+
+	#onRefused(from: string, why: string): void {
+		const now = performance.now();
+		if (now - this.#authenticationToldAt < AUTHENTICATION_TRAP_INTERVAL_MS) return;
+		this.#authenticationToldAt = now;
+		this.#log.warn({ from }, `a question was refused: ${why}`);
+		if (this.#settings.snmp.authentication_traps) this.#tell({ kind: "authentication-failure" });
+	}
+
+	#tell(event: BoxEvent): void {
+		if (this.#settings.snmp.receivers.length === 0) return;
+		this.#gathered.push(event);
+		if (this.#gathered.length > 1) return;
+		setTimeout(async () => {
+			const events = this.#gathered;
+			this.#gathered = [];
+			const { facts, view } = await this.#look(0);
+			for (const each of events)
+				for (const notification of notificationsOf(each, facts, view)) this.#notifier.send(notification);
+		}, GATHER_MS);
+	}
+}
+
+/** The first start of the agent since the box started; a mark in /run says so to the next one. */
+function isFirstStart(): boolean {
+	const mark = join(runDirectory(), "snmp-started");
+	if (existsSync(mark)) return false;
+	mkdirSync(runDirectory(), { recursive: true });
+	writeFileSync(mark, "");
+	return true;
 }
 
 function agentUser(user: SnmpSettings["users"][number]): AgentUser {
@@ -126,7 +226,7 @@ function agentUser(user: SnmpSettings["users"][number]): AgentUser {
 function loadState(directory: string): State {
 	mkdirSync(directory, { recursive: true, mode: 0o700 });
 	const path = join(directory, "state.json");
-	let state: State = { engineId: newEngineId(), engineBoots: 0, interfaceIndices: {} };
+	let state: State = { engineId: newEngineId(), engineBoots: 0, interfaceIndices: {}, toldUntilMs: 0 };
 	if (existsSync(path)) {
 		const parsed = stateSchema.safeParse(JSON.parse(readFileSync(path, "utf8")));
 		if (parsed.success) state = parsed.data;
@@ -140,21 +240,4 @@ function saveState(directory: string, state: State): void {
 	const path = join(directory, "state.json");
 	writeFileSync(`${path}.new`, JSON.stringify(state), { mode: 0o600, flush: true });
 	renameSync(`${path}.new`, path);
-}
-
-/** What the loader and the updater left for everyone to read. */
-function readFirmware(): FirmwareFacts {
-	const text = (path: string, otherwise: string) =>
-		existsSync(path) ? readFileSync(path, "utf8").trim() : otherwise;
-	const commandLine = text("/proc/cmdline", "");
-	return {
-		version: /^VERSION=(.*)$/m.exec(text("/etc/drover-release", ""))?.[1] ?? "unreleased",
-		slot: /\bdrover\.slot=(\S+)/.exec(commandLine)?.[1] ?? "none",
-		slotState: /\bdrover\.reason=(\S+)/.exec(commandLine)?.[1] ?? "none",
-		lastUpdate: text("/run/drover/last-update", ""),
-		reverted: existsSync("/run/drover/reverted"),
-		commitTimerSeconds: 0,
-		watchdogArmed: existsSync("/run/drover/watchdog"),
-		configRevision: Number(text("/run/drover/revision", "0")) || 0,
-	};
 }

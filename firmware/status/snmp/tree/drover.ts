@@ -1,17 +1,18 @@
 /**
- * DROVER-MIB (mib/DROVER-MIB.txt): what no other MIB has: slots, updates, revisions, watchdog. The branch is under net-snmp's playground for local experiments
- * until the project has an enterprise number of its own.
+ * DROVER-MIB (mib/DROVER-MIB.txt): what no other MIB has: slots, updates, revisions,
+ * watchdog, cache. The branch is under net-snmp's playground for local experiments until the project
+ * has an enterprise number of its own.
  */
 import type { Facts } from "../facts.ts";
-import { gauge, type Instance, integer, scalar, text, truth } from "../view.ts";
+import { counter32, gauge, type Instance, integer, scalar, text, truth } from "../view.ts";
 
 export const DROVER_OID = "1.3.6.1.4.1.8072.9999.9999.7068";
 
-export function droverTree({ firmware, vrrp, director }: Facts): Instance[] {
+export function droverTree({ firmware, notificationsLost, vrrp, director }: Facts): Instance[] {
 	return [
 		scalar(`${DROVER_OID}.1.1`, text(firmware.version)),
 		scalar(`${DROVER_OID}.1.2`, text(firmware.slot)),
-		scalar(`${DROVER_OID}.1.3`, text(firmware.slotState)),
+		scalar(`${DROVER_OID}.1.3`, text(firmware.slotReason)),
 		scalar(`${DROVER_OID}.1.4`, text(firmware.lastUpdate)),
 		scalar(`${DROVER_OID}.1.5`, truth(firmware.reverted)),
 		scalar(`${DROVER_OID}.1.6`, integer(firmware.configRevision)),
@@ -19,5 +20,7 @@ export function droverTree({ firmware, vrrp, director }: Facts): Instance[] {
 		scalar(`${DROVER_OID}.1.8`, truth(firmware.watchdogArmed)),
 		scalar(`${DROVER_OID}.1.9`, truth(vrrp !== null)),
 		scalar(`${DROVER_OID}.1.10`, truth(director !== null)),
+		scalar(`${DROVER_OID}.1.11`, truth(firmware.onTrial)),
+		scalar(`${DROVER_OID}.1.12`, counter32(notificationsLost)),
 	];
 }

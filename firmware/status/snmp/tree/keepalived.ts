@@ -36,7 +36,12 @@ const CHECK = `${KEEPALIVED_OID}.3`;
 const COMPATIBLE_VERSION = "Keepalived v2.2.7 (Drover)";
 
 /** VrrpState of the MIB. */
-const stateNumbers: Readonly<Record<VrrpStateName, number>> = { INIT: 0, BACKUP: 1, MASTER: 2, FAULT: 3 };
+export const stateNumbers: Readonly<Record<VrrpStateName, number>> = {
+	INIT: 0,
+	BACKUP: 1,
+	MASTER: 2,
+	FAULT: 3,
+};
 const schedulers = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
 const protocols = { TCP: 1, UDP: 2, SCTP: 3 };
 const forwardings = { NAT: 1, DR: 2, TUN: 3 };

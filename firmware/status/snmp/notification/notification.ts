@@ -1,0 +1,200 @@
+/** What happened on the box, and the notifications (RFC 3416 §4.2.6) that tell of it. Pure. */
+import { realServerName, virtualServerName } from "../../../director/names.ts";
+import type { DirectorEvent } from "../../director.ts";
+import type { VrrpEvent, VrrpStateName } from "../../vrrp.ts";
+import type { Facts, InterfaceFacts } from "../facts.ts";
+import { DROVER_OID } from "../tree/drover.ts";
+import { KEEPALIVED_OID, stateNumbers } from "../tree/keepalived.ts";
+import { VRRPV3_OID } from "../tree/vrrpv3.ts";
+import { type Instance, integer, type Oid, parseOid, scalar, text, type Value, type View } from "../view.ts";
+
+/** What the agent tells without being asked. */
+export type BoxEvent =
+	/** "warm": the agent alone was started anew. */
+	| { readonly kind: "start"; readonly warm: boolean }
+	| { readonly kind: "link"; readonly name: string; readonly up: boolean }
+	| { readonly kind: "authentication-failure" }
+	| { readonly kind: "vrrp"; readonly event: VrrpEvent }
+	| { readonly kind: "sync-group"; readonly name: string; readonly state: VrrpStateName }
+	| { readonly kind: "director"; readonly event: DirectorEvent }
+	| { readonly kind: "update"; readonly what: UpdateStep; readonly detail: string }
+	| { readonly kind: "commit"; readonly what: CommitStep; readonly revision: number }
+	| { readonly kind: "crash-loop"; readonly service: string };
+
+export type UpdateStep = "installed" | "confirmed" | "reverted";
+export type CommitStep = "waits" | "confirmed" | "taken-back" | "changed";
+
+export interface Notification {
+	/** The value of snmpTrapOID.0. */
+	readonly oid: Oid;
+	/** What follows sysUpTime.0 and snmpTrapOID.0. */
+	readonly varbinds: readonly Instance[];
+	/** sysUpTime when it happened, milliseconds. */
+	readonly upMs: number;
+}
+
+/** SNMPv2-MIB and IF-MIB (RFC 3418 §2, RFC 2863 §6): snmpTraps. */
+const SNMP_TRAPS = "1.3.6.1.6.3.1.1.5";
+const IF_ENTRY = "1.3.6.1.2.1.2.2.1";
+const VRRP = `${KEEPALIVED_OID}.2`;
+const CHECK = `${KEEPALIVED_OID}.3`;
+const ROUTER_ID = `${KEEPALIVED_OID}.1.2`;
+/** KEEPALIVED-MIB: vrrpTraps, checkTraps. */
+const VRRP_TRAPS = `${VRRP}.10.0`;
+const CHECK_TRAPS = `${CHECK}.5.0`;
+const VRRPV3_NEW_MASTER = `${VRRPV3_OID}.0.1`;
+const DROVER_TRAPS = `${DROVER_OID}.0`;
+
+const updateTraps: Readonly<Record<UpdateStep, number>> = { installed: 1, confirmed: 2, reverted: 3 };
+const commitTraps: Readonly<Record<CommitStep, number>> = {
+	waits: 4,
+	confirmed: 5,
+	"taken-back": 6,
+	changed: 7,
+};
+const CRASH_LOOP_TRAP = 8;
+const DRIFT_TRAP = 9;
+
+/** `facts` and `view` are of one look, taken after the event. */
+export function notificationsOf(event: BoxEvent, facts: Facts, view: View): Notification[] {
+	const make = (oid: string, varbinds: readonly (Instance | null)[]): Notification => ({
+		oid: parseOid(oid),
+		varbinds: varbinds.filter((varbind) => varbind !== null),
+		upMs: facts.host.agentUpMs,
+	});
+	const found = (oid: string, ...index: number[]) => view.get([...parseOid(oid), ...index]);
+	switch (event.kind) {
+		case "start":
+			return [make(`${SNMP_TRAPS}.${event.warm ? 2 : 1}`, [])];
+		case "authentication-failure":
+			return [make(`${SNMP_TRAPS}.5`, [])];
+		case "link": {
+			const port = facts.interfaces.find(({ name }) => name === event.name);
+			return port === undefined
+				? []
+				: [make(`${SNMP_TRAPS}.${event.up ? 4 : 3}`, link(port, event.up, found))];
+		}
+		case "vrrp":
+			return vrrp(event.event, facts, found, make);
+		case "sync-group": {
+			const row = rowOf(facts.config?.syncGroups, ({ name }) => name === event.name);
+			if (row === null) return [];
+			const state = cell(`${VRRP}.1.1`, 3, [row], integer(stateNumbers[event.state]));
+			return [make(`${VRRP_TRAPS}.1`, [found(`${VRRP}.1.1.2`, row), state, found(ROUTER_ID, 0)])];
+		}
+		case "director":
+			return director(event.event, facts, found, make);
+		case "update":
+			return [
+				make(`${DROVER_TRAPS}.${updateTraps[event.what]}`, [
+					found(`${DROVER_OID}.1.2`, 0),
+					scalar(`${DROVER_OID}.1.4`, text(event.detail)),
+				]),
+			];
+		case "commit":
+			return [
+				make(`${DROVER_TRAPS}.${commitTraps[event.what]}`, [
+					scalar(`${DROVER_OID}.1.6`, integer(event.revision)),
+					found(`${DROVER_OID}.1.7`, 0),
+				]),
+			];
+		case "crash-loop":
+			return [make(`${DROVER_TRAPS}.${CRASH_LOOP_TRAP}`, [reason(event.service)])];
+	}
+}
+
+type Found = (oid: string, ...index: number[]) => Instance | null;
+type Make = (oid: string, varbinds: readonly (Instance | null)[]) => Notification;
+
+const cell = (entry: string, column: number, index: Oid, value: Value): Instance => ({
+	oid: [...parseOid(entry), column, ...index],
+	value,
+});
+/** droverReason: accessible for notifications alone. */
+const reason = (words: string) => scalar(`${DROVER_OID}.1.100`, text(words));
+
+/** A table's row, counted from one; null when there is none. */
+function rowOf<T>(rows: readonly T[] | undefined, wanted: (row: T) => boolean): number | null {
+	const index = rows?.findIndex(wanted) ?? -1;
+	return index < 0 ? null : index + 1;
+}
+
+/** RFC 2863 §6: ifIndex, ifAdminStatus, ifOperStatus; and the name, since an index tells nobody anything. */
+function link({ index }: InterfaceFacts, up: boolean, found: Found): (Instance | null)[] {
+	return [
+		found(`${IF_ENTRY}.1`, index),
+		found(`${IF_ENTRY}.7`, index),
+		cell(IF_ENTRY, 8, [index], integer(up ? 1 : 2)),
+		found(`${IF_ENTRY}.2`, index),
+	];
+}
+
+function vrrp(
+	{ instance, to }: VrrpEvent,
+	{ config, interfaces }: Facts,
+	found: Found,
+	make: Make,
+): Notification[] {
+	const row = rowOf(config?.vrrpInstances, ({ name }) => name === instance);
+	if (row === null) return [];
+	const entry = `${VRRP}.3.1`;
+	const changed = make(`${VRRP_TRAPS}.2`, [
+		found(`${entry}.2`, row),
+		cell(entry, 4, [row], integer(stateNumbers[to])),
+		found(`${entry}.5`, row),
+		found(ROUTER_ID, 0),
+	]);
+	if (to !== "MASTER") return [changed];
+	const { interface: name, virtualRouterId, family } = config!.vrrpInstances[row - 1]!;
+	const port = interfaces.find((each) => each.name === name);
+	if (port === undefined) return [changed];
+	// RFC 6527 §7: the master's address, and why it is the new one.
+	const index = [port.index, virtualRouterId, family === "inet" ? 1 : 2];
+	const newMaster = [found(`${VRRPV3_OID}.1.1.1.1.3`, ...index), found(`${VRRPV3_OID}.1.2.5.1.2`, ...index)];
+	return [changed, make(VRRPV3_NEW_MASTER, newMaster)];
+}
+
+function director(event: DirectorEvent, { config }: Facts, found: Found, make: Make): Notification[] {
+	if (event.kind === "drift")
+		return [make(`${DROVER_TRAPS}.${DRIFT_TRAP}`, [reason(`${event.virtualServer}: ${event.reason}`)])];
+	const row = rowOf(config?.virtualServers, (server) => virtualServerName(server) === event.virtualServer);
+	if (row === null) return [];
+	const server = config!.virtualServers[row - 1]!;
+	const virtual = (column: number) => found(`${CHECK}.3.1.${column}`, row);
+	// The MIB: group name, firewall mark, or address, as the type says.
+	const which = [3, 4, 5, 6, 7].map(virtual);
+	const state = integer(event.up ? 1 : 2);
+	if (event.kind === "quorum")
+		return [
+			make(`${CHECK_TRAPS}.2`, [
+				virtual(2),
+				virtual(8),
+				cell(`${CHECK}.3.1`, 23, [row], state),
+				virtual(22),
+				virtual(21),
+				virtual(20),
+				found(ROUTER_ID, 0),
+				...which,
+			]),
+		];
+	const member = rowOf(
+		server.realServers,
+		(each) => realServerName(each, server.protocol) === event.realServer,
+	);
+	if (member === null) return [];
+	const real = (column: number) => found(`${CHECK}.4.1.${column}`, row, member);
+	return [
+		make(`${CHECK_TRAPS}.1`, [
+			real(3),
+			real(4),
+			real(5),
+			cell(`${CHECK}.4.1`, 6, [row, member], state),
+			virtual(2),
+			virtual(8),
+			virtual(21),
+			virtual(20),
+			found(ROUTER_ID, 0),
+			...which,
+		]),
+	];
+}
