@@ -90,6 +90,8 @@ export const Side = { none: 0, client: 0x40000000, backend: 0x80000000 } as cons
 export interface LogSink {
 	/** `before`: records of the parent that are written ahead, under `parentId`; either may be empty. */
 	write(id: number, text: string, parentId: number, before: string): void;
+	/** Records that are whole already: ids in their places, the batch with its head. */
+	append(block: Uint8Array, records: number): void;
 	/** Every record is written as it is made (debug=+syncvsl). */
 	readonly immediate: boolean;
 }
@@ -184,11 +186,14 @@ export class TransactionLog {
 		this.#before = "";
 	}
 
-	end(): void {
+	/** Returns the records that were still here: all of them, unless the sink wants each at once. */
+	end(): string {
 		this.#settle();
 		this.#text += endRecord;
+		const text = this.#text;
 		this.flush();
+		return text;
 	}
 }
 
-export const discardingSink: LogSink = { write() {}, immediate: false };
+export const discardingSink: LogSink = { write() {}, append() {}, immediate: false };

@@ -15,7 +15,7 @@ const HEAD_BYTES = 88;
 const SEGMENTS = 8;
 const END_MARK = 0xfe454545 | 0;
 const WRAP_MARK = 0xfe575757 | 0;
-const BATCH_TAG = 255 << 24;
+export const BATCH_TAG = 255 << 24;
 /** Bytes gathered before they go to the ring, unless the timer comes first. */
 const GATHER_BYTES = 64 * 1024;
 /** Longest one batch of a transaction. */
@@ -82,8 +82,18 @@ export class Ring implements LogSink {
 			rest = rest.slice(cut);
 		}
 		if (this.immediate || this.#gathered >= GATHER_BYTES) this.flush();
-		else this.#timer ??= setTimeout(() => this.flush(), FLUSH_INTERVAL_MS);
+		else this.#timer ??= setTimeout(this.#flushLater, FLUSH_INTERVAL_MS);
 	}
+
+	append(block: Uint8Array, records: number): void {
+		this.#gather.set(block, this.#gathered);
+		this.#gathered += block.length;
+		this.#gatheredRecords += records;
+		if (this.#gathered >= GATHER_BYTES) this.flush();
+		else this.#timer ??= setTimeout(this.#flushLater, FLUSH_INTERVAL_MS);
+	}
+
+	readonly #flushLater = () => this.flush();
 
 	#append(text: string, id: number, batch: boolean): void {
 		let word = this.#gathered >> 2;

@@ -91,6 +91,9 @@ const RECLAIM_LIMIT = 64;
 const MANAGER = WORKER_LIMIT + 1;
 /** Turned into the checksum of a record that is no more, so that nobody takes it for a live one. */
 const DEAD = 0x55aa55aa;
+/** Hits are counted up to here. */
+const HITS_LIMIT = 0x7fffff00;
+const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (sum >>> 15);
 const ALIGN = 8;
 const round8 = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
 
@@ -287,10 +290,53 @@ export class Arena {
 		return Atomics.load(this.#shards, object.shard) === object.version;
 	}
 
+	/**
+	 * A number that stands for everything stored under `key`: which objects, where they are and how long they are
+	 * good for. While it stays, lookup() finds what it found before.
+	 */
+	kin(key: string): number {
+		const shard = this.shardOf(key);
+		const low = this.#low;
+		const high = this.#high;
+		let kin = shard;
+		let slot = this.#buckets[low & (this.layout.bucketCount - 1)]! - 1;
+		let steps = 0;
+		while (slot >= 0 && slot < this.layout.slotCount && steps++ < this.layout.slotCount) {
+			const at = slot * SLOT_WORDS;
+			if (
+				this.#slots[at + Slot.hashLow] === low &&
+				this.#slots[at + Slot.hashHigh] === high &&
+				(this.#slots[at + Slot.flags]! & Flag.live) !== 0
+			) {
+				const record = this.#recordOf(slot);
+				if (record !== undefined) {
+					const { words, base } = record;
+					kin = mix(kin, slot);
+					kin = mix(kin, base);
+					kin = mix(kin, this.#slots[at + Slot.segment]!);
+					kin = mix(kin, words[(base + Record.vxid) >> 2]!);
+					for (let each = Record.tOrigin; each < Record.insertedAt; each += 4)
+						kin = mix(kin, words[(base + each) >> 2]!);
+				}
+			}
+			slot = this.#slots[at + Slot.next]! - 1;
+		}
+		return kin;
+	}
+
+	/** `object` as it is now, when everything under its key is as it was when kin() gave `kin`; else undefined. */
+	again(object: StoredObject, key: string, kin: number): StoredObject | undefined {
+		const version = this.version(object.shard);
+		if (this.kin(key) !== kin || this.version(object.shard) !== version) return undefined;
+		return { ...object, version };
+	}
+
 	/** Counts a use, for obj.hits and for eviction; returns how many there were before. */
 	use(object: StoredObject): number {
 		const at = object.slot * SLOT_WORDS;
 		if (this.#slots[at + Slot.frequency]! < 3) this.#slots[at + Slot.frequency]!++;
+		// It stays at its largest: a negative number of hits would look like a miss.
+		if (this.#slots[at + Slot.hits]! >= HITS_LIMIT) return HITS_LIMIT;
 		return Atomics.add(this.#slots, at + Slot.hits, 1);
 	}
 

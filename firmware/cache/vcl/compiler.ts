@@ -15,6 +15,7 @@ import { partsOf } from "./parse-expression.ts";
 import type { Matcher } from "./regex/regex.ts";
 import { parseTemplate, type Template } from "./regsub.ts";
 import type { Action, Director, IpAddress, Stevedore, VclHost } from "./runtime.ts";
+import { isSteadyCall, isSteadyHeader, isSteadyRead, isSteadyWrite } from "./steady.ts";
 import { isHeaderSafe, type Support } from "./support.ts";
 import type { Expression, HeaderName } from "./syntax/expression.ts";
 import type { Program, Sub } from "./syntax/program.ts";
@@ -138,7 +139,8 @@ class Generator {
 		const local = this.local(name);
 		if (this.known.has(key)) return local;
 		this.known.add(key);
-		return `(${local} = c.${name.message}.header(${json(name.lower)}))`;
+		const read = `${local} = c.${name.message}.header(${json(name.lower)})`;
+		return isSteadyHeader(name) ? `(${read})` : `(c.varied = true, ${read})`;
 	}
 
 	/** The field's local holds the new value. Without ESI req_top is req itself. */
@@ -185,7 +187,7 @@ class Generator {
 				const text = this.checkedHeader(name, joined);
 				this.changed(name);
 				return line(
-					`c.${name.message}.setHeader(${json(name.lower)}, ${json(name.written)}, ${this.local(name)} = ${text});`,
+					`${isSteadyHeader(name) ? "" : "c.varied = true; "}c.${name.message}.setHeader(${json(name.lower)}, ${json(name.written)}, ${this.local(name)} = ${text});`,
 				);
 			}
 			case "set-body": {
@@ -214,7 +216,7 @@ class Generator {
 					`O[${json(statement.name)}] = ${this.function(statement.callee)}(${["H", json(statement.name), ...this.arguments(statement.callee, statement.arguments)].join(", ")});`,
 				);
 			case "ban":
-				return line(`S.ban(c, ${this.text(statement.expression)});`);
+				return line(`c.varied = true; S.ban(c, ${this.text(statement.expression)});`);
 			case "hash-data":
 				return line(`c.hashData(${this.text(statement.value)});`);
 			case "synthetic":
@@ -330,6 +332,7 @@ class Generator {
 			}
 		}
 		if (variable.clamped) value = `Math.max(0, ${value})`;
+		if (!isSteadyWrite(variable)) value = `(c.varied = true, ${value})`;
 		if (variable.setter !== null) {
 			const dot = target.lastIndexOf(".");
 			return `${target.slice(0, dot)}.${variable.setter}(S.status(${value}));`;
@@ -477,7 +480,9 @@ class Generator {
 					case "bereq.backend":
 						return `(c.${value.variable.member} ?? t.defaultBackend)`;
 					default:
-						return `c.${value.variable.member}`;
+						return isSteadyRead(value.variable)
+							? `c.${value.variable.member}`
+							: `(c.varied = true, c.${value.variable.member})`;
 				}
 			case "header":
 				return this.readHeader(value.name);
@@ -539,11 +544,11 @@ class Generator {
 					case "lower":
 						return `S.lowerCase(${this.text(value.value)})`;
 					case "resolve":
-						return `(${this.value(value.value)}?.resolve(c) ?? null)`;
+						return `(c.varied = true, ${this.value(value.value)}?.resolve(c) ?? null)`;
 					case "free_space":
-						return `(${this.value(value.value)}?.freeSpaceBytes ?? 0)`;
+						return `(c.varied = true, ${this.value(value.value)}?.freeSpaceBytes ?? 0)`;
 					case "used_space":
-						return `(${this.value(value.value)}?.usedSpaceBytes ?? 0)`;
+						return `(c.varied = true, ${this.value(value.value)}?.usedSpaceBytes ?? 0)`;
 					case "happy":
 						return `(${this.value(value.value)}?.happy ?? false)`;
 					default:
@@ -551,9 +556,12 @@ class Generator {
 				}
 			case "vmod-call": {
 				const words = this.arguments(value.callee, value.arguments);
-				if (value.instance !== null)
-					return `${this.function(value.callee)}(${[`O[${json(value.instance)}]`, "c", ...words].join(", ")})`;
-				return `${this.function(value.callee)}(${["c", "H", ...words].join(", ")})`;
+				const self = value.instance === null ? ["c", "H"] : [`O[${json(value.instance)}]`, "c"];
+				const code = `${this.function(value.callee)}(${[...self, ...words].join(", ")})`;
+				const settled =
+					isSteadyCall(value.callee) &&
+					value.arguments.every((each) => each.kind !== "header" || isSteadyHeader(each.name));
+				return settled ? code : `(c.varied = true, ${code})`;
 			}
 			default:
 				return value satisfies never;
@@ -645,13 +653,15 @@ class Generator {
 			case "DURATION":
 				return `(${this.value(value)} > 0)`;
 			case "INT":
-				return `(${this.value(value)} !== 0)`;
+				return isHits(value) ? `(${boundBy(0)}, c.obj.hits !== 0)` : `(${this.value(value)} !== 0)`;
 			default:
 				return `(${this.value(value)} !== null)`;
 		}
 	}
 
 	private comparison(value: Extract<Expression, { kind: "comparison" }>): string {
+		const hits = hitsAgainst(value);
+		if (hits !== null) return hits;
 		const left = this.value(value.left);
 		const right = this.value(value.right);
 		const equality = value.operator === "==" ? "===" : value.operator === "!=" ? "!==" : value.operator;
@@ -711,6 +721,17 @@ function intersection(sets: readonly Set<string>[]): Set<string> {
 }
 
 const sameName = (left: string, right: string) => left.toLowerCase() === right.toLowerCase();
+
+const isHits = (value: Expression) => value.kind === "variable" && value.variable.name === "obj.hits";
+/** Every number of hits above `limit` compares alike. */
+const boundBy = (limit: number) => `c.hitsBound = Math.max(c.hitsBound, ${limit})`;
+
+/** obj.hits beside a constant; null for any other comparison. */
+function hitsAgainst({ left, right, operator }: Extract<Expression, { kind: "comparison" }>): string | null {
+	if (!isHits(left) || right.kind !== "number") return null;
+	const sign = operator === "==" ? "===" : operator === "!=" ? "!==" : operator;
+	return `(${boundBy(right.value)}, c.obj.hits ${sign} ${right.value})`;
+}
 
 /** A read that changes nothing and gives the same answer twice. */
 function isPlainRead(value: Expression): boolean {

@@ -258,6 +258,10 @@ export interface VclContext {
 	readonly now: number;
 	/** The running sub's method, for vmods that may run in some only. The engine sets it before each method. */
 	readonly method: MethodName;
+	/** Set by compiled code that used something which differs from one run to the next (steady.ts). */
+	varied: boolean;
+	/** Raised by compiled code that compared obj.hits with constants: any larger number of hits compares alike. */
+	hitsBound: number;
 	/** Restrictions of the active VCL: state of vmods for the length of the task (PRIV_TASK), keyed by vmod or object. */
 	readonly taskState: Map<object, unknown>;
 	/** VCL_Log, VCL_Error, VCL_acl, Timestamp, Debug …; the text is a byte string. */

@@ -2,6 +2,7 @@
 import type { Socket } from "bun";
 import type { Connection, Session } from "../vcl/runtime.ts";
 import type { Engine } from "./engine.ts";
+import type { Outcome } from "./replay.ts";
 
 /** Why a session ended, as SessClose says it; each has a counter. */
 export type CloseReason =
@@ -42,6 +43,9 @@ export interface ClientPort {
 	readonly beginRecord: string;
 	/** VCL_use and ReqStart, the same for every request of the session. */
 	startRecords(vclName: string): string;
+	/** The outcome of the request at hand is wanted (replay.ts). */
+	readonly learning: boolean;
+	learn(outcome: Outcome): void;
 	/** The client is on this machine. */
 	readonly local: boolean;
 	readonly willClose: boolean;

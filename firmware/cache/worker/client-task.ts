@@ -273,6 +273,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				if (answer.ttl + answer.grace + answer.keep <= 0) continue;
 				const age = ageAt(answer, now, req.ttl, req.grace);
 				if (age.kind === "fresh") {
+					this.freshUntil = answer.tOrigin + (req.ttl >= 0 ? Math.min(req.ttl, answer.ttl) : answer.ttl);
 					this.#fresh(answer);
 					return;
 				}

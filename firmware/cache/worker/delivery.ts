@@ -31,6 +31,8 @@ const COPY_BYTES = 96 * 1024;
 /** A stored gzip body up to this size is unpacked at once for a client that does not take gzip. */
 const UNPACK_AT_ONCE_BYTES = 4 * 1024 * 1024;
 
+const nothing = new Uint8Array(0);
+
 const viaRecord = flat(record(Tag.RespHeader, `Via: ${VIA}`));
 const acceptRangesRecord = flat(record(Tag.RespHeader, "Accept-Ranges: bytes"));
 const keepAliveRecord = flat(record(Tag.RespHeader, "Connection: keep-alive"));
@@ -53,6 +55,8 @@ export abstract class Delivery extends Task implements BodyReader {
 	/** Nothing is owed to the client any more. */
 	protected done = false;
 	protected readonly headOnly: boolean;
+	/** Until when the request takes the stored object as fresh; 0: the answer is not a fresh stored one. */
+	protected freshUntil = 0;
 	#answer: Answer | undefined;
 	#stream: BodyStream | undefined;
 	#streamChunked = false;
@@ -61,6 +65,8 @@ export abstract class Delivery extends Task implements BodyReader {
 	#bodyBytes = 0;
 	#processedAt = 0;
 	#streamed = false;
+	/** Kept while the outcome is to be learnt. */
+	#sent: { readonly head: string; readonly body: Uint8Array } | undefined;
 
 	constructor(
 		client: ClientPort,
@@ -154,6 +160,7 @@ export abstract class Delivery extends Task implements BodyReader {
 	protected synth(status: number, reason: string | null): void {
 		const { engine, vslLog } = this;
 		engine.count(Main.s_synth);
+		this.freshUntil = 0;
 		if (this.handling !== "hit") this.handling = "synth";
 		this.now = engine.now();
 		this.vslLog.timestamp("Process", this.now);
@@ -337,6 +344,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.#headBytes = text.length;
 		if (headOnly || source.kind === "none") {
 			client.emit(text, undefined);
+			if (client.learning && source.kind !== "stream") this.#sent = { head: text, body: nothing };
 			if (source.kind === "bytes") source.release?.();
 			if (source.kind === "stream") {
 				source.stream.join(this);
@@ -347,6 +355,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		}
 		if (source.kind === "bytes") {
 			this.#bodyBytes = source.bytes.length;
+			if (client.learning && !("filtersLogged" in source)) this.#sent = { head: text, body: source.bytes };
 			client.emit(text, source.bytes, source.release);
 			this.#finish();
 			return;
@@ -454,14 +463,37 @@ export abstract class Delivery extends Task implements BodyReader {
 
 	#finish(): void {
 		this.#account();
-		this.close();
+		const log = this.close();
+		if (this.#sent !== undefined) this.#teach(log);
 		this.client.taskDone(this);
 	}
 
-	protected close(): void {
-		if (this.done) return;
+	/** Hands the outcome over if it would be the same again: a fresh hit that depends on nothing that varies. */
+	#teach(log: string): void {
+		const { client, resp, obj } = this;
+		const answer = this.#answer;
+		const sent = this.#sent;
+		if (sent === undefined || answer?.body.kind !== "stored" || this.handling !== "hit") return;
+		if (this.varied || this.asksWhy || this.restarts > 0 || this.body !== undefined || client.willClose)
+			return;
+		if (obj.hits <= this.hitsBound || this.freshUntil <= this.startedAt || resp.body !== undefined) return;
+		client.learn({
+			...sent,
+			log,
+			object: answer.body.object,
+			key: this.key,
+			transaction: this.xid,
+			age: Math.max(0, Math.floor(this.now - answer.tOrigin)),
+			freshUntil: this.freshUntil,
+			hitsBound: this.hitsBound,
+		});
+	}
+
+	/** The end of the transaction; returns its log. */
+	protected close(): string {
+		if (this.done) return "";
 		this.done = true;
 		this.vcl.busy--;
-		this.vslLog.end();
+		return this.vslLog.end();
 	}
 }

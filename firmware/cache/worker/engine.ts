@@ -1,5 +1,4 @@
 /** What the sessions and tasks of one worker share. */
-import { mainCounter } from "../log/counters.ts";
 import type { LogSink } from "../log/records.ts";
 import type { Arena, StoredObject } from "../store/arena.ts";
 import type { BanList, BanTest } from "../store/bans.ts";
@@ -8,6 +7,9 @@ import type { AccessLog } from "./access-log.ts";
 import type { Inflight } from "./inflight.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
+import { Replays } from "./replay.ts";
+
+export { Main } from "./main-counters.ts";
 
 export interface ActiveVcl {
 	readonly name: string;
@@ -40,6 +42,7 @@ const CLOCK_SLACK_MS = 2;
 export class Engine {
 	readonly arena: Arena;
 	readonly objects: Objects;
+	readonly replays: Replays;
 	readonly bans: BanList;
 	readonly log: LogSink;
 	readonly counters: Float64Array;
@@ -74,6 +77,7 @@ export class Engine {
 			options.arena,
 			options.storages.map((storage) => storage.name),
 		);
+		this.replays = new Replays(this);
 		const { segmentBytes, segmentCount } = options.arena.layout;
 		this.heldLimitBytes = Math.max(segmentBytes, (segmentBytes * segmentCount) / HELD_SHARE);
 	}
@@ -111,88 +115,3 @@ export class Engine {
 		this.counters[counter]! += by;
 	}
 }
-
-const names = [
-	"sess_conn",
-	"client_req_400",
-	"client_req_417",
-	"client_req",
-	"cache_hit",
-	"cache_hit_grace",
-	"cache_hitpass",
-	"cache_hitmiss",
-	"cache_miss",
-	"beresp_uncacheable",
-	"beresp_shortlived",
-	"backend_conn",
-	"backend_unhealthy",
-	"backend_busy",
-	"backend_fail",
-	"backend_reuse",
-	"backend_recycle",
-	"backend_retry",
-	"backend_req",
-	"fetch_head",
-	"fetch_length",
-	"fetch_chunked",
-	"fetch_eof",
-	"fetch_bad",
-	"fetch_none",
-	"fetch_1xx",
-	"fetch_204",
-	"fetch_304",
-	"fetch_failed",
-	"busy_sleep",
-	"busy_wakeup",
-	"s_sess",
-	"n_pipe",
-	"s_pipe",
-	"s_pass",
-	"s_fetch",
-	"s_bgfetch",
-	"s_synth",
-	"s_req_hdrbytes",
-	"s_req_bodybytes",
-	"s_resp_hdrbytes",
-	"s_resp_bodybytes",
-	"s_pipe_hdrbytes",
-	"s_pipe_in",
-	"s_pipe_out",
-	"sess_closed",
-	"sess_closed_err",
-	"sess_readahead",
-	"sc_rem_close",
-	"sc_req_close",
-	"sc_req_http10",
-	"sc_rx_bad",
-	"sc_rx_body",
-	"sc_rx_junk",
-	"sc_rx_overflow",
-	"sc_rx_timeout",
-	"sc_rx_close_idle",
-	"sc_tx_pipe",
-	"sc_tx_error",
-	"sc_tx_eof",
-	"sc_resp_close",
-	"sc_overload",
-	"sc_pipe_overflow",
-	"sc_range_short",
-	"sc_vcl_failure",
-	"vcl_fail",
-	"n_purges",
-	"n_obj_purged",
-	"n_gzip",
-	"n_gunzip",
-	"pipe_limited",
-	"bans_obj_killed",
-	"bans_lurker_obj_killed",
-	"bans_lurker_tested",
-	"bans_lurker_tests_tested",
-	"n_test_gunzip",
-	"client_resp_500",
-] as const;
-
-/** Places of the counters that the tasks raise. */
-export const Main = Object.fromEntries(names.map((name) => [name, mainCounter(name)])) as {
-	readonly [Name in (typeof names)[number]]: number;
-};

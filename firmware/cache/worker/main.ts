@@ -21,6 +21,8 @@ import type { BanMessage, FromWorker, Setup, ToWorker, VclText } from "./wire.ts
 const SWEEP_MS = 250;
 const REPORT_MS = 100;
 
+const changesOutcomes: ReadonlySet<ToWorker["kind"]> = new Set(["parameters", "use", "label", "discard"]);
+
 const send = (message: FromWorker) => {
 	if (process.connected) process.send!(message);
 };
@@ -120,6 +122,8 @@ class Worker {
 	}
 
 	async handle(message: Exclude<ToWorker, { kind: "setup" }>): Promise<unknown> {
+		// What was learnt holds for the program and the parameters of its time.
+		if (changesOutcomes.has(message.kind)) this.#engine.replays.forget();
 		switch (message.kind) {
 			case "parameters":
 				this.#engine.parameters = workerParameters(message.parameters);

@@ -16,6 +16,7 @@ import type { Connection, IpAddress, ProxyAttributes, Session } from "../vcl/run
 import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
 import { ClientTask } from "./client-task.ts";
 import { type Engine, Main } from "./engine.ts";
+import type { Outcome, Replay, ReplaySession } from "./replay.ts";
 import { RequestBody } from "./request-body.ts";
 
 /** The gathering buffer of the worker. A response that does not fit leaves in pieces. */
@@ -146,7 +147,7 @@ class ConnectionFacts implements Connection {
 /** What a session keeps in its socket. */
 export type ClientSocket = Socket<ClientSession>;
 
-export class ClientSession implements ClientPort {
+export class ClientSession implements ClientPort, ReplaySession {
 	readonly engine: Engine;
 	readonly socket: ClientSocket;
 	readonly xid: number;
@@ -173,6 +174,10 @@ export class ClientSession implements ClientPort {
 	#raw: ((bytes: Buffer) => void) | undefined;
 	#rawDrain: (() => void) | undefined;
 	requests = 0;
+	learning = false;
+	#outcome: Outcome | undefined;
+	lastReplay: Replay | undefined;
+	readonly addressSum: number;
 	/** Set by a pipe: the client has gone. */
 	onPipeEnd: (() => void) | undefined;
 
@@ -208,6 +213,7 @@ export class ClientSession implements ClientPort {
 			addresses.server ?? local,
 			addresses.proxy ?? null,
 		);
+		this.addressSum = Bun.hash.crc32(this.connection.clientIp.text) | 0;
 		const { parameters } = engine;
 		this.settings = {
 			idleSendTimeout: parameters.idleSendTimeout,
@@ -278,11 +284,68 @@ export class ClientSession implements ClientPort {
 
 	onData(bytes: Buffer): void {
 		this.lastActiveMs = Date.now();
+		if (this.#resting) {
+			const { replays } = this.engine;
+			if (replays.answer(this, bytes)) {
+				this.requests++;
+				return;
+			}
+			if (replays.wanted) {
+				this.#watch(bytes);
+				return;
+			}
+		}
 		if (this.#raw !== undefined) {
 			this.#raw(bytes);
 			return;
 		}
 		if (this.#ended) return;
+		this.#receive(bytes);
+	}
+
+	/** Nothing is under way: what comes in next is the start of a request. */
+	get #resting(): boolean {
+		return (
+			this.#task === undefined &&
+			this.#pending === undefined &&
+			this.#body === undefined &&
+			this.#closeReason === undefined &&
+			this.#raw === undefined &&
+			this.#corked === 0 &&
+			this.#backlog.length === 0 &&
+			!this.#ended
+		);
+	}
+
+	/** The usual way, with an eye on the outcome. */
+	#watch(bytes: Buffer): void {
+		this.learning = true;
+		this.#outcome = undefined;
+		const { active } = this.engine;
+		this.#receive(bytes);
+		this.learning = false;
+		const outcome = this.#outcome as Outcome | undefined;
+		this.#outcome = undefined;
+		// Only when the bytes were that one request.
+		if (outcome !== undefined && active !== undefined && this.headBytes === bytes.length)
+			this.engine.replays.learn(this, bytes, active, outcome);
+	}
+
+	learn(outcome: Outcome): void {
+		this.#outcome = outcome;
+	}
+
+	get clientIp(): IpAddress {
+		return this.connection.clientIp;
+	}
+
+	sendWhole(bytes: Uint8Array): void {
+		const written = Math.max(0, this.socket.write(bytes));
+		if (written < bytes.length)
+			this.#backlog.push({ bytes: Uint8Array.from(bytes.subarray(written)), release: undefined });
+	}
+
+	#receive(bytes: Buffer): void {
 		this.#corked++;
 		let rest: Buffer | undefined = bytes;
 		if (this.#pending !== undefined) {

@@ -42,6 +42,8 @@ export abstract class Task implements VclContext {
 	session: Session = absent;
 	now: number;
 	method: MethodName = "vcl_recv";
+	varied = false;
+	hitsBound = -1;
 	#taskState: Map<object, unknown> | undefined;
 
 	constructor(engine: Engine, vcl: ActiveVcl, xid: number, log: TransactionLog, now: number) {

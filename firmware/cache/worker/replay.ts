@@ -1,0 +1,288 @@
+/**
+ * Hits that were answered before, answered again without parsing anything or running the VCL.
+ *
+ * The outcome of a request is learnt when the VCL used nothing on its way that differs from run to run
+ * (vcl/steady.ts): then the same bytes, from the same address, through the same listener and program, over the same
+ * object, have the same outcome. What does differ is put in anew: numbers, times, the age (replay-form.ts); counters,
+ * uses and the log are those of a hit.
+ *
+ * What is learnt is void when the program, a label or a parameter changes (`forget`), and is looked at again
+ * whenever the object's shard has changed. A request is learnt at its second appearance, so that one-off requests
+ * cost a checksum and nothing else.
+ */
+import type { LogSink } from "../log/records.ts";
+import type { Arena, StoredObject } from "../store/arena.ts";
+import { Main } from "./main-counters.ts";
+import { Form, type Run, shapeOf, type Template, takeApart } from "./replay-form.ts";
+
+/** Different requests that are remembered; a power of two. */
+const REPLAY_SLOTS = 4096;
+const SEEN_SLOTS = 16384;
+/** All requests, answers and records together. */
+const REPLAY_TOTAL_BYTES = 48 << 20;
+const REQUEST_BYTES = 8192;
+/** Bodies up to this size are kept beside their head; larger ones take the long way. */
+const BODY_BYTES = 16384;
+/** Forms of one request: sessions whose numbers have different widths. */
+const FORM_LIMIT = 6;
+
+/** How one request was answered, as the delivery saw it. */
+export interface Outcome {
+	readonly object: StoredObject;
+	readonly key: string;
+	/** Head and body as they were sent; the body is copied. */
+	readonly head: string;
+	readonly body: Uint8Array;
+	/** All records of the transaction. */
+	readonly log: string;
+	readonly transaction: number;
+	readonly age: number;
+	/** Unix seconds until which the request takes the object as fresh. */
+	readonly freshUntil: number;
+	readonly hitsBound: number;
+}
+
+/** What replays need of the worker. */
+interface ReplayEngine {
+	readonly arena: Arena;
+	readonly bans: { readonly newest: number };
+	readonly log: LogSink;
+	readonly counters: Float64Array;
+	/** The program in use, by its identity. */
+	readonly active: object | undefined;
+	readonly accessLog: object | undefined;
+	readonly cacheStatus: boolean;
+	now(): number;
+	nextTransaction(): number;
+}
+
+/** What a replay needs to know of the connection. */
+export interface ReplaySession {
+	readonly xid: number;
+	readonly endpoint: object;
+	readonly clientIp: { readonly text: string; readonly port: number };
+	/** A checksum of the client's address: its requests are its own. */
+	readonly addressSum: number;
+	/** What answered last here: most connections ask the same again. */
+	lastReplay: Replay | undefined;
+	/** Sends all of `bytes`; what the kernel does not take now goes later. */
+	sendWhole(bytes: Uint8Array): void;
+}
+
+export class Replay {
+	readonly request: Uint8Array;
+	readonly checksum: number;
+	readonly generation: number;
+	readonly address: string;
+	readonly endpoint: object;
+	readonly vcl: object;
+	readonly outcome: Outcome;
+	readonly template: Template;
+	object: StoredObject;
+	/** What was stored under the key (Arena.kin). */
+	readonly kin: number;
+	#form: Form | undefined;
+	#shape = -1;
+	readonly #forms = new Map<number, Form>();
+
+	constructor(
+		request: Uint8Array,
+		checksum: number,
+		generation: number,
+		session: ReplaySession,
+		vcl: object,
+		outcome: Outcome,
+		template: Template,
+		kin: number,
+	) {
+		this.kin = kin;
+		this.request = request;
+		this.checksum = checksum;
+		this.generation = generation;
+		this.address = session.clientIp.text;
+		this.endpoint = session.endpoint;
+		this.vcl = vcl;
+		this.outcome = outcome;
+		this.template = template;
+		this.object = outcome.object;
+	}
+
+	/** Bytes of memory, about. */
+	get bytes(): number {
+		const { head, body, log } = this.outcome;
+		return this.request.length + 2 * (head.length + log.length) + body.length + 1024;
+	}
+
+	form(run: Run): Form {
+		const shape = shapeOf(run);
+		if (shape === this.#shape) return this.#form!;
+		let form = this.#forms.get(shape);
+		if (form === undefined) {
+			if (this.#forms.size >= FORM_LIMIT) this.#forms.clear();
+			form = new Form(this.template, run);
+			this.#forms.set(shape, form);
+		}
+		this.#form = form;
+		this.#shape = shape;
+		return form;
+	}
+}
+
+export class Replays {
+	readonly #engine: ReplayEngine;
+	#slots: (Replay | undefined)[] = new Array(REPLAY_SLOTS).fill(undefined);
+	readonly #seen = new Int32Array(SEEN_SLOTS);
+	#generation = 1;
+	#bytes = 0;
+	/** Checksum of the request that answer() did not know. */
+	#checksum = 0;
+	readonly #run: { -readonly [Name in keyof Run]: Run[Name] } = {
+		transaction: 0,
+		session: 0,
+		port: 0,
+		age: 0,
+		remainingMicros: 0,
+	};
+	/** answer() did not know the request, and saw it before: its outcome is worth learning. */
+	wanted = false;
+	/** Requests answered so. */
+	count = 0;
+
+	constructor(engine: ReplayEngine) {
+		this.#engine = engine;
+	}
+
+	/** What was learnt is void. */
+	forget(): void {
+		this.#generation++;
+		this.#slots.fill(undefined);
+		this.#bytes = 0;
+	}
+
+	/** Answers the request that `bytes` are, if it is one request and its outcome is known. */
+	answer(session: ReplaySession, bytes: Buffer): boolean {
+		this.wanted = false;
+		const { length } = bytes;
+		if (length > REQUEST_BYTES) return false;
+		let replay = session.lastReplay;
+		if (
+			replay === undefined ||
+			replay.request.length !== length ||
+			replay.generation !== this.#generation ||
+			!bytes.equals(replay.request)
+		) {
+			replay = this.#find(session, bytes);
+			if (replay === undefined) return false;
+			session.lastReplay = replay;
+		}
+		return this.#repeat(session, replay);
+	}
+
+	#find(session: ReplaySession, bytes: Buffer): Replay | undefined {
+		const checksum = (Bun.hash.crc32(bytes) ^ session.addressSum) | 0;
+		const replay = this.#slots[checksum & (REPLAY_SLOTS - 1)];
+		if (
+			replay !== undefined &&
+			replay.checksum === checksum &&
+			replay.address === session.clientIp.text &&
+			replay.endpoint === session.endpoint &&
+			bytes.equals(replay.request)
+		)
+			return replay;
+		this.#checksum = checksum;
+		const at = checksum & (SEEN_SLOTS - 1);
+		const { log, accessLog, cacheStatus } = this.#engine;
+		this.wanted = this.#seen[at] === checksum && !log.immediate && accessLog === undefined && !cacheStatus;
+		this.#seen[at] = checksum;
+		return undefined;
+	}
+
+	#repeat(session: ReplaySession, replay: Replay): boolean {
+		const engine = this.#engine;
+		const { arena } = engine;
+		const { outcome } = replay;
+		let { object } = replay;
+		const nowMicros = Math.round(engine.now() * 1e6);
+		const now = nowMicros / 1e6;
+		if (outcome.freshUntil <= now || object.ban < engine.bans.newest || replay.vcl !== engine.active)
+			return false;
+		if (!arena.holds(object)) {
+			const again = arena.again(object, outcome.key, replay.kin);
+			if (again === undefined) {
+				this.#drop(replay);
+				session.lastReplay = undefined;
+				return false;
+			}
+			replay.object = again;
+			object = again;
+		}
+		if (arena.use(object) < outcome.hitsBound) {
+			// The index was built anew and with it the number of hits.
+			this.#drop(replay);
+			session.lastReplay = undefined;
+			return false;
+		}
+		const transaction = engine.nextTransaction();
+		const run = this.#run;
+		run.transaction = transaction;
+		run.session = session.xid;
+		run.port = session.clientIp.port;
+		run.age = Math.max(0, Math.floor(now - object.tOrigin));
+		run.remainingMicros = Math.max(0, Math.round((object.tOrigin + object.ttl) * 1e6) - nowMicros);
+		const form = replay.form(run);
+		form.fill(run, nowMicros);
+		session.sendWhole(form.answer);
+		form.finish(Math.round(engine.now() * 1e6), nowMicros);
+		engine.log.append(form.log, form.recordCount);
+		const { counters } = engine;
+		counters[Main.client_req]!++;
+		counters[Main.cache_hit]!++;
+		counters[Main.s_req_hdrbytes]! += replay.request.length;
+		counters[Main.s_resp_hdrbytes]! += form.headBytes;
+		counters[Main.s_resp_bodybytes]! += outcome.body.length;
+		this.count++;
+		return true;
+	}
+
+	#drop(replay: Replay): void {
+		const at = replay.checksum & (REPLAY_SLOTS - 1);
+		if (this.#slots[at] !== replay) return;
+		this.#slots[at] = undefined;
+		this.#bytes -= replay.bytes;
+	}
+
+	/** Keeps how the request was answered that answer() did not know. */
+	learn(session: ReplaySession, bytes: Uint8Array, vcl: object, outcome: Outcome): void {
+		const { transaction, age, object, head, body, log } = outcome;
+		if (body.length > BODY_BYTES || object.ttl > 2e9) return;
+		const facts = {
+			transaction,
+			session: session.xid,
+			port: session.clientIp.port,
+			age,
+			objectTransaction: object.vxid,
+		};
+		const records = takeApart(log, facts);
+		if (records === undefined) return;
+		const { arena } = this.#engine;
+		const kin = arena.kin(outcome.key);
+		if (!arena.holds(object)) return;
+		const kept = { ...outcome, body: Uint8Array.from(body) };
+		const replay = new Replay(
+			Uint8Array.from(bytes),
+			this.#checksum,
+			this.#generation,
+			session,
+			vcl,
+			kept,
+			{ records, head, facts, body: kept.body },
+			kin,
+		);
+		const at = this.#checksum & (REPLAY_SLOTS - 1);
+		const old = this.#slots[at];
+		if (old !== undefined) this.#bytes -= old.bytes;
+		this.#slots[at] = replay;
+		this.#bytes += replay.bytes;
+		if (this.#bytes > REPLAY_TOTAL_BYTES) this.forget();
+	}
+}
