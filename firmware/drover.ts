@@ -53,8 +53,24 @@ const commands: Readonly<Record<string, Entry>> = {
 	},
 	shell: { summary: "a root shell, which is logged", load: () => import("./console/shell.ts") },
 	network: {
-		summary: "gives the box its name, addresses and routes",
-		load: () => import("./appliance/network.ts"),
+		summary: "the box's own name, ports, addresses and routes",
+		load: () => import("./console/network.ts"),
+	},
+	ha: {
+		summary: "VRRP instances: state, peers, failover, and why",
+		load: () => import("./console/ha.ts"),
+	},
+	vs: {
+		summary: "virtual servers: list, add, change, drain, maintenance, remove",
+		load: () => import("./console/vs.ts"),
+	},
+	rs: {
+		summary: "real servers: the same, and why one is in or out",
+		load: () => import("./console/rs.ts"),
+	},
+	tools: {
+		summary: "ping, traceroute, address conflicts, real-server check, packet capture",
+		load: () => import("./console/tools.ts"),
 	},
 	update: {
 		summary: "slots and firmware: status, install, confirm, rollback",

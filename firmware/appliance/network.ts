@@ -1,5 +1,5 @@
 /**
- * `drover network [-f FILE]`: gives the box its name, addresses and routes from appliance.toml.
+ * `drover network apply [-f FILE]`: gives the box its name, addresses and routes from appliance.toml.
  * Without the file every port comes up without an address, so that the console can say so.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ export const SETTINGS_PATH = "/data/config/current/appliance.toml";
 
 export async function main(words: readonly string[]): Promise<number> {
 	if (words.includes("--help") || words.length === 1 || (words.length === 2 && words[0] !== "-f")) {
-		console.log(`usage: drover network [-f FILE]\n\nApplies FILE (${SETTINGS_PATH}).`);
+		console.log(`usage: drover network apply [-f FILE]\n\nApplies FILE (${SETTINGS_PATH}).`);
 		return words.includes("--help") ? 0 : 2;
 	}
 	const path = words[1] ?? SETTINGS_PATH;

@@ -1,19 +1,9 @@
 /** The box's network ports as the kernel shows them below /sys/class/net. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import type { Port } from "../status/port.ts";
 
-export interface Port {
-	readonly name: string;
-	readonly macAddress: string;
-	/** Set up by the administrator (IFF_UP). */
-	readonly enabled: boolean;
-	/** The cable carries a signal. */
-	readonly carrier: boolean;
-	/** Null when the driver does not know. */
-	readonly speedMegabits: number | null;
-	/** With prefix length; the box's own and the virtual ones that it holds now. Link-local ones are left out. */
-	readonly addresses: readonly string[];
-}
+export type { Port };
 
 const classDirectory = "/sys/class/net";
 

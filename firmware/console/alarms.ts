@@ -1,8 +1,17 @@
 /** What needs a person's attention, most urgent first. Pure. */
 import type { ConsoleFacts } from "./facts.ts";
+import { duration } from "./quantity.ts";
 
 export function alarms(facts: ConsoleFacts): string[] {
 	const found: string[] = [];
+	if (facts.slotState === "trial")
+		found.push("The firmware is on trial: it goes back by itself unless it does what the old one did");
+	if (facts.reverted !== null) found.push(facts.reverted);
+	const { pending } = facts.revision;
+	if (pending !== null) {
+		const left = duration(Math.max(0, pending.deadlineMs - facts.nowMs) / 1000);
+		found.push(`Revision ${pending.revision} is taken back in ${left} unless confirmed (6 Configuration)`);
+	}
 	if (facts.vrrp.kind === "silent") found.push(`High availability does not run: ${facts.vrrp.reason}`);
 	else
 		for (const instance of facts.vrrp.status.instances) {
@@ -24,6 +33,8 @@ export function alarms(facts: ConsoleFacts): string[] {
 					found.push(`${server.name}: ${real.address} ${real.path.detail}`);
 		}
 	}
+	if (facts.cache?.kind === "silent") found.push(`The cache does not answer: ${facts.cache.reason}`);
+	if (facts.password === "none") found.push("No password is set: whoever is at this line is in (10 Access)");
 	for (const port of facts.ports) if (port.enabled && !port.carrier) found.push(`${port.name} has no link`);
 	return found;
 }

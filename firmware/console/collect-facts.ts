@@ -1,26 +1,43 @@
-/** Asks the kernel and the services for what the status screen shows. */
-import { readFileSync } from "node:fs";
+/** Asks the kernel, the disk and the services for what the screens show. */
+import { existsSync, readFileSync } from "node:fs";
 import { hostname, uptime } from "node:os";
+import { readPasswordHash } from "../appliance/password-file.ts";
 import { readPorts } from "../appliance/ports.ts";
 import { call } from "../bus/client.ts";
+import { socketPath } from "../bus/socket-path.ts";
+import { fileDisk } from "../config/revisions/disk.ts";
+import { Revisions } from "../config/revisions/revisions.ts";
+import { configDirectory } from "../config/revisions/workspace.ts";
 import type { DirectorStatus } from "../status/director.ts";
 import type { VrrpStatus } from "../status/vrrp.ts";
-import type { ConsoleFacts, ServiceFacts } from "./facts.ts";
+import type { CacheGlance, ConsoleFacts, ServiceFacts } from "./facts.ts";
 
 /** A screen that waits longer for a service than this is no screen. */
 const SERVICE_TIMEOUT_MS = 2_000;
 
 export async function collectFacts(): Promise<ConsoleFacts> {
-	const [vrrp, director] = await Promise.all([ask<VrrpStatus>("vrrp"), ask<DirectorStatus>("director")]);
+	const [vrrp, director, cache, slotState] = await Promise.all([
+		ask<VrrpStatus>("vrrp"),
+		ask<DirectorStatus>("director"),
+		existsSync(socketPath("cache")) ? ask<CacheGlance>("cache") : null,
+		readSlotState(),
+	]);
+	const slot = firstLine("/run/drover/slot") ?? "none";
 	return {
 		nowMs: Date.now(),
 		hostname: hostname(),
 		version: releaseField("VERSION") ?? "(development)",
-		slot: firstLine("/run/drover/slot") ?? "none",
+		slot,
+		slotState,
+		bootReason: /\bdrover\.reason=(\w+)/.exec(firstLine("/proc/cmdline") ?? "")?.[1] ?? null,
 		uptimeSeconds: Math.floor(uptime()),
 		ports: readPorts(),
 		vrrp,
 		director,
+		cache,
+		revision: revision(),
+		reverted: firstLine("/run/drover/reverted"),
+		password: readPasswordHash() === null ? "none" : "set",
 	};
 }
 
@@ -29,6 +46,26 @@ async function ask<Status>(service: string): Promise<ServiceFacts<Status>> {
 		return { kind: "running", status: await call<Status>(service, "status", {}, SERVICE_TIMEOUT_MS) };
 	} catch (error) {
 		return { kind: "silent", reason: error instanceof Error ? error.message : String(error) };
+	}
+}
+
+/** A damaged store of revisions must not take the console with it. */
+function revision(): ConsoleFacts["revision"] {
+	try {
+		const revisions = new Revisions(fileDisk(configDirectory()));
+		return { current: revisions.currentNumber(), pending: revisions.pending() };
+	} catch {
+		return { current: null, pending: null };
+	}
+}
+
+async function readSlotState(): Promise<ConsoleFacts["slotState"]> {
+	if (!/\bdrover\.slot=[AB]\b/.test(firstLine("/proc/cmdline") ?? "")) return null;
+	try {
+		const { LoaderSlots, readRunning } = await import("../update/box.ts");
+		return new LoaderSlots().read()[readRunning().slot].state;
+	} catch {
+		return null;
 	}
 }
 

@@ -2,12 +2,14 @@
  * The status screen: facts in, lines out. Pure. Plain ASCII, at most 79 columns, no cursor
  * addressing, so that it reads the same on a 9600 baud line and in a log.
  */
-import type { Port } from "../appliance/ports.ts";
+
 import type { RealServerStatus, VirtualServerStatus } from "../status/director.ts";
+import type { Port } from "../status/port.ts";
 import type { VrrpInstanceStatus } from "../status/vrrp.ts";
 import { alarms } from "./alarms.ts";
 import type { ConsoleFacts } from "./facts.ts";
 import { byteRate, clock, duration, rate } from "./quantity.ts";
+import { realServerState, troubleLines } from "./servers/screen.ts";
 import { cut, printable, WIDTH_COLUMNS, wrap } from "./wrap.ts";
 
 /** More of them are counted, not listed: `status all` lists them. */
@@ -151,27 +153,6 @@ function realServerLines(real: RealServerStatus): string[] {
 	const state = realServerState(real);
 	const connections = `${real.activeConnections} active, ${real.inactiveConnections} closing`;
 	const head = `    ${cut(place, 27).padEnd(27)} ${state.padEnd(5)} weight ${String(real.weight).padEnd(4)}`;
-	const lines = [
-		`${head} ${connections.padEnd(22)} ${rate(real.connectionsPerSecond)}`.slice(0, WIDTH_COLUMNS),
-	];
-	if (!real.override && !real.alive && real.checks.length === 0)
-		lines.push(...wrap(real.reason ?? "", " ".repeat(8)));
-	const failing = real.checks.filter((check) => !check.up);
-	for (const check of failing) lines.push(...wrap(`${check.kind}: ${check.detail}`, " ".repeat(8)));
-	if (real.path !== null && !real.path.ok) lines.push(...wrap(`path: ${real.path.detail}`, " ".repeat(8)));
-	return lines;
-}
-
-/** Five columns at most. The operator's own word comes before what the checks say. */
-function realServerState(real: RealServerStatus): string {
-	switch (real.override) {
-		case "maintenance":
-			return "maint";
-		case "draining":
-		case "drained":
-			return "drain";
-		case null:
-		case undefined:
-			return !real.alive ? "DOWN" : real.weight === 0 ? "drain" : "up";
-	}
+	const line = `${head} ${connections.padEnd(22)} ${rate(real.connectionsPerSecond)}`;
+	return [line.slice(0, WIDTH_COLUMNS), ...troubleLines(real)];
 }

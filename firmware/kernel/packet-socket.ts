@@ -23,6 +23,8 @@ export interface PacketSocketOptions {
 	readonly interfaceIndex: number;
 	/** ETH_P_*; ETH_P_ALL receives everything; 0 receives nothing (a socket that only sends). */
 	readonly etherType: number;
+	/** With ETH_P_ALL: what this box sends, too. */
+	readonly outgoing?: boolean;
 	/** Classic BPF program over the frame, such as `arpFilter`; what it refuses never wakes the process. */
 	readonly filter?: readonly BpfInstruction[];
 }
@@ -108,7 +110,7 @@ export class PacketSocket {
 			check("packet socket filter", native.attachFilter(fd, encodeFilter(options.filter)));
 		const one = new Uint8Array(new Int32Array([1]).buffer);
 		const control = new Uint8Array(new Int32Array([7]).buffer);
-		if (options.etherType === ETH_P_ALL)
+		if (options.etherType === ETH_P_ALL && options.outgoing !== true)
 			check("PACKET_IGNORE_OUTGOING", native.setSocketOption(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, one));
 		check("SO_PRIORITY", native.setSocketOption(fd, SOL_SOCKET, SO_PRIORITY, control));
 		const address = packetAddress(options.interfaceIndex, options.etherType);

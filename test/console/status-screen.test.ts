@@ -70,6 +70,12 @@ function facts(change: { instance?: object; virtualServer?: object; top?: object
 		hostname: "director-b",
 		version: "0.1.0+7df1c122",
 		slot: "A",
+		slotState: null,
+		bootReason: "preferred",
+		cache: null,
+		revision: { current: 7, pending: null },
+		reverted: null,
+		password: "set",
 		uptimeSeconds: 3723,
 		ports: [
 			{

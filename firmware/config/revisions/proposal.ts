@@ -1,0 +1,85 @@
+/** A change to the running configuration that a command makes: shown as a plan, then committed. */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Document, parseDocument, print } from "../keepalived/document.ts";
+import { type Change, planChanges } from "../plan.ts";
+import { applyCurrent, whereFrom } from "./apply.ts";
+import { checkFolder } from "./check.ts";
+import { type Files, RevisionError, type RevisionInfo } from "./revisions.ts";
+import { readFiles, type Workspace } from "./workspace.ts";
+
+export interface Proposal {
+	readonly files: Files;
+	/** What keeps it from being committed, ready to print; empty when nothing does. */
+	readonly problems: readonly string[];
+	readonly changes: readonly Change[];
+}
+
+/**
+ * The current revision with an edited keepalived.conf, checked as the services would read it.
+ * Throws a RevisionError while a working copy or a commit waits: nothing of it may be lost.
+ */
+export function propose(workspace: Workspace, edit: (document: Document) => Document): Proposal {
+	const { revisions } = workspace;
+	const waiting = revisions.pending();
+	if (waiting !== null)
+		throw new RevisionError(
+			`revision ${waiting.revision} still waits for its confirmation: "drover config confirm" keeps it, "drover config rollback ${waiting.previous}" takes it back`,
+		);
+	const number = revisions.currentNumber();
+	const files = new Map(number === null ? [] : revisions.files(number));
+	if (existsSync(workspace.candidate) && !sameFiles(readFiles(workspace.candidate), files))
+		throw new RevisionError(
+			'the working copy has changes of its own: "drover config commit" or "drover config discard" it first',
+		);
+	const before = new TextDecoder().decode(files.get("keepalived.conf") ?? new Uint8Array());
+	files.set("keepalived.conf", new TextEncoder().encode(print(edit(parseDocument(before)))));
+	const scratch = mkdtempSync(join(tmpdir(), "drover-proposal-"));
+	try {
+		for (const [name, bytes] of files) writeFileSync(join(scratch, name), bytes);
+		const { problems, config } = checkFolder(scratch);
+		const running = existsSync(join(workspace.root, "current"))
+			? checkFolder(join(workspace.root, "current")).config
+			: null;
+		const changes = config === null || running === null ? [] : planChanges(running, config);
+		return { files, problems: problems.map((text) => text.replaceAll(`${scratch}/`, "")), changes };
+	} finally {
+		rmSync(scratch, { recursive: true });
+	}
+}
+
+export interface Committed {
+	readonly info: RevisionInfo;
+	/** Words for each part that did not take it over. */
+	readonly troubles: readonly string[];
+}
+
+/** Puts a proposal into force; `confirmWithinMs` null is final. The caller starts the guard. */
+export async function commitProposal(
+	workspace: Workspace,
+	{ files }: Proposal,
+	why: string,
+	confirmWithinMs: number | null,
+): Promise<Committed> {
+	const info = workspace.revisions.commit({
+		files,
+		who: process.env["USER"] ?? "root",
+		from: whereFrom(),
+		why,
+		nowMs: Date.now(),
+		confirmWithinMs,
+	});
+	// What stood in the working copy was the revision before: the next edit begins with this one.
+	workspace.discardCandidate();
+	return { info, troubles: await applyCurrent(workspace.root) };
+}
+
+function sameFiles(a: Files, b: Files): boolean {
+	if (a.size !== b.size) return false;
+	for (const [name, bytes] of a) {
+		const other = b.get(name);
+		if (other === undefined || Buffer.compare(bytes, other) !== 0) return false;
+	}
+	return true;
+}

@@ -1,0 +1,46 @@
+/** What the commands of the console share: help, mistakes, and services that do not answer, in plain words. */
+import { BusError } from "../bus/client.ts";
+import { EditError } from "../config/keepalived/edit.ts";
+import { RevisionError } from "../config/revisions/revisions.ts";
+import { type CommandHelp, formatHelp } from "./command-help.ts";
+import { NameError } from "./servers/name.ts";
+import { UsageError } from "./usage-error.ts";
+
+/**
+ * Runs a command: `--help` prints its help, a mistake prints what is wrong and exits with 2, what cannot
+ * be done prints why and exits with 1.
+ */
+export async function runCommand(
+	name: string,
+	help: CommandHelp,
+	words: readonly string[],
+	run: () => Promise<number>,
+): Promise<number> {
+	if (words.includes("--help") || words.includes("-h") || words[0] === "help") {
+		console.log(formatHelp(help));
+		return 0;
+	}
+	try {
+		return await run();
+	} catch (error) {
+		if (error instanceof UsageError || (error instanceof TypeError && isParseArgsError(error))) {
+			console.error(`drover ${name}: ${error.message}`);
+			console.error(`"drover ${name} --help" shows how it is called.`);
+			return 2;
+		}
+		const expected = [BusError, EditError, RevisionError, NameError].some((kind) => error instanceof kind);
+		if (!expected) throw error;
+		console.error(`drover ${name}: ${(error as Error).message}`);
+		return 1;
+	}
+}
+
+/** node:util's parseArgs throws TypeErrors with these codes. */
+function isParseArgsError(error: TypeError & { code?: string }): boolean {
+	return error.code?.startsWith("ERR_PARSE_ARGS") ?? false;
+}
+
+/** JSON for programs, or lines for people. */
+export function print(json: boolean, value: unknown, lines: () => readonly string[]): void {
+	console.log(json ? JSON.stringify(value, null, 2) : lines().join("\n"));
+}

@@ -1,0 +1,105 @@
+/** The answers to "why": what is so now, and the story that led to it, oldest first. Pure. */
+import type { RealServerStatus } from "../status/director.ts";
+import type { TimelineEntry } from "../status/timeline.ts";
+import type { VrrpInstanceStatus } from "../status/vrrp.ts";
+import { duration } from "./quantity.ts";
+import { endpointText, shortName } from "./servers/name.ts";
+import { realServerState } from "./servers/screen.ts";
+import { WIDTH_COLUMNS, wrap } from "./wrap.ts";
+
+const DAY_MS = 86_400_000;
+
+/** One entry: when, what, from whom, and the rule below it. */
+export function timelineLines(entries: readonly TimelineEntry[], nowMs: number): string[] {
+	if (entries.length === 0) return ["  Nothing has happened since the service started."];
+	return entries.flatMap(({ atMs, text, from, rule, times }) => {
+		const head = `${moment(atMs, nowMs)}  `;
+		const indent = " ".repeat(head.length);
+		const repeated = times > 1 ? ` (${times} times)` : "";
+		const source = from === null || text.includes(from) ? "" : ` [${from}]`;
+		return [
+			...wrap(`${text}${source}${repeated}`, head, indent, WIDTH_COLUMNS),
+			...(rule === null ? [] : wrap(`rule: ${rule}`, indent, `${indent}      `, WIDTH_COLUMNS)),
+		];
+	});
+}
+
+/** "07:31:04.120"; with the date when that is another day. UTC. */
+function moment(atMs: number, nowMs: number): string {
+	const text = new Date(atMs).toISOString();
+	const sameDay = Math.floor(atMs / DAY_MS) === Math.floor(nowMs / DAY_MS);
+	return sameDay ? text.slice(11, 23) : `${text.slice(5, 10)} ${text.slice(11, 23)}`;
+}
+
+export function whyInstance(
+	instance: VrrpInstanceStatus,
+	timeline: readonly TimelineEntry[],
+	nowMs: number,
+): string[] {
+	const since = duration((nowMs - instance.sinceMs) / 1000);
+	const priority =
+		instance.effectivePriority === instance.basePriority
+			? `${instance.basePriority}`
+			: `${instance.effectivePriority} (configured ${instance.basePriority})`;
+	return [
+		...wrap(
+			`${instance.name} is ${instance.state} for ${since}: ${instance.reason || "it was configured so"}.`,
+			"",
+			"  ",
+		),
+		...wrap(
+			`Its priority is ${priority}; ${
+				instance.state === "MASTER"
+					? "it is the master."
+					: instance.masterAddress === null
+						? "no master is heard."
+						: `the master is ${instance.masterAddress}${instance.masterPriority === null ? "" : `, priority ${instance.masterPriority}`}.`
+			}`,
+			"  ",
+		),
+		...(instance.resigned ? wrap('It was told to give up: "drover ha take-over" undoes that.', "  ") : []),
+		...(instance.conflict === null ? [] : wrap(`! second master: ${instance.conflict}`, "  ")),
+		"",
+		...timelineLines(timeline, nowMs),
+	];
+}
+
+export interface RealServerStory {
+	readonly virtualServer: string;
+	readonly realServer: RealServerStatus;
+	readonly timeline: readonly TimelineEntry[];
+}
+
+export function whyRealServer(
+	{ virtualServer, realServer, timeline }: RealServerStory,
+	nowMs: number,
+): string[] {
+	const state = { up: "in", DOWN: "out", drain: "drained", maint: "in maintenance" }[
+		realServerState(realServer)
+	];
+	const reason = realServer.override ? "the operator's word" : (realServer.reason ?? "");
+	return [
+		...wrap(
+			`${endpointText(realServer)} of ${shortName(virtualServer)} is ${state}${reason === "" ? "" : `: ${reason}`}.`,
+			"",
+			"  ",
+		),
+		...wrap(
+			`weight ${realServer.weight} in the kernel, ${realServer.effectiveWeight ?? realServer.weight} configured and checked; ${realServer.activeConnections} active connections`,
+			"  ",
+		),
+		...realServer.checks.flatMap(({ kind, up, detail, atMs }) =>
+			wrap(
+				`${up ? "up  " : "DOWN"} ${kind}: ${detail}${atMs > 0 ? `, ${duration((nowMs - atMs) / 1000)} ago` : ""}`,
+				"  ",
+				"       ",
+			),
+		),
+		...(realServer.path === null
+			? []
+			: wrap(`${realServer.path.ok ? "up  " : "DOWN"} path: ${realServer.path.detail}`, "  ", "       ")),
+		"",
+		...timelineLines(timeline, nowMs),
+		"",
+	];
+}

@@ -1,0 +1,136 @@
+/**
+ * Dialogues with the operator as pure functions: a generator yields what it wants done (say these lines, ask
+ * this, run that command) and is handed what came of it. It touches nothing itself; the driver does, and ends it
+ * when the operator presses ^C.
+ *
+ *   function* greet(): Dialogue { const name = yield* ask("Name: "); yield* say([`Hello ${name}.`]); }
+ */
+
+import type { ConsoleFacts } from "../facts.ts";
+import { UsageError } from "../usage-error.ts";
+import { wrap } from "../wrap.ts";
+
+export type Step =
+	| { readonly kind: "say"; readonly lines: readonly string[] }
+	/** Answered with a line; with `tickSeconds` also with a tick when nothing was typed for so long. */
+	| {
+			readonly kind: "ask";
+			readonly prompt: string;
+			readonly secret: boolean;
+			readonly tickSeconds: number | null;
+	  }
+	| { readonly kind: "facts" }
+	/** `drover WORDS…`, its output shown page by page; answered with its exit status. */
+	| { readonly kind: "run"; readonly words: readonly string[] }
+	/** A program that gets the whole terminal. */
+	| { readonly kind: "lend"; readonly program: "shell" | { readonly editFile: string } }
+	| { readonly kind: "act"; readonly act: Act };
+
+/** What only the console itself does. Answered with null, or with what went wrong. */
+export type Act =
+	| { readonly kind: "set-password"; readonly password: string }
+	| { readonly kind: "check-password"; readonly password: string }
+	| { readonly kind: "end-machine"; readonly how: "reboot" | "poweroff" }
+	| { readonly kind: "log-out" };
+
+export type Reply =
+	| { readonly kind: "line"; readonly text: string }
+	| { readonly kind: "tick" }
+	| { readonly kind: "facts"; readonly facts: ConsoleFacts }
+	| { readonly kind: "status"; readonly status: number }
+	| { readonly kind: "acted"; readonly trouble: string | null }
+	| { readonly kind: "done" };
+
+export type Dialogue<Result = void> = Generator<Step, Result, Reply>;
+
+export function* say(lines: readonly string[]): Dialogue {
+	yield { kind: "say", lines };
+}
+
+/** The typed line, without blanks around it. */
+export function* ask(prompt: string): Dialogue<string> {
+	const reply = yield { kind: "ask", prompt, secret: false, tickSeconds: null };
+	return reply.kind === "line" ? reply.text : "";
+}
+
+export function* askSecret(prompt: string): Dialogue<string> {
+	const reply = yield { kind: "ask", prompt, secret: true, tickSeconds: null };
+	return reply.kind === "line" ? reply.text : "";
+}
+
+/** The line, or null when nothing was typed for `tickSeconds`. */
+export function* askOrTick(prompt: string, tickSeconds: number): Dialogue<string | null> {
+	const reply = yield { kind: "ask", prompt, secret: false, tickSeconds };
+	return reply.kind === "line" ? reply.text : null;
+}
+
+export function* facts(): Dialogue<ConsoleFacts> {
+	const reply = yield { kind: "facts" };
+	if (reply.kind !== "facts") throw new Error("the driver owes facts");
+	return reply.facts;
+}
+
+export function* run(words: readonly string[]): Dialogue<number> {
+	const reply = yield { kind: "run", words };
+	return reply.kind === "status" ? reply.status : 1;
+}
+
+/** Null when it was done, else what went wrong. */
+export function* act(what: Act): Dialogue<string | null> {
+	const reply = yield { kind: "act", act: what };
+	return reply.kind === "acted" ? reply.trouble : null;
+}
+
+/** True for "y" and "yes"; everything else is no. */
+export function* agree(question: string): Dialogue<boolean> {
+	return /^y(es)?$/i.test(yield* ask(`${question} [y/N] `));
+}
+
+/**
+ * Asks until `read` takes the answer; what it throws as UsageError is shown. An empty line gives `otherwise`
+ * (shown in brackets when it has a text), or null: the operator changed his mind.
+ */
+export function* askFor<T>(
+	prompt: string,
+	read: (text: string) => T,
+	otherwise: string | null = null,
+): Dialogue<T | null> {
+	const shown = otherwise === null ? `${prompt}: ` : `${prompt} [${otherwise}]: `;
+	for (;;) {
+		const typed = yield* ask(shown);
+		const text = typed === "" ? otherwise : typed;
+		if (text === null) return null;
+		try {
+			return read(text);
+		} catch (error) {
+			if (!(error instanceof UsageError)) throw error;
+			yield* say(wrap(sentence(error.message), ""));
+		}
+	}
+}
+
+/** One of a numbered list, by its number; null goes back. */
+export function* choose<T>(what: string, things: readonly T[]): Dialogue<T | null> {
+	if (things.length === 0) return null;
+	if (things.length === 1) return things[0]!;
+	return yield* askFor(`${what}, 1 to ${things.length} (Enter goes back)`, (text) => {
+		const chosen = /^\d{1,6}$/.test(text) ? things[Number(text) - 1] : undefined;
+		if (chosen === undefined) throw new UsageError(`"${text}" is not one of them`);
+		return chosen;
+	});
+}
+
+/** Destructive acts ask for the host name: no habit types that. */
+export function* hostNameTyped(consequences: readonly string[]): Dialogue<boolean> {
+	const { hostname } = yield* facts();
+	yield* say(consequences.flatMap((text) => wrap(text, "! ", "  ")));
+	const typed = yield* ask("Type this box's name to go on: ");
+	if (typed === hostname) return true;
+	yield* say([`That is not "${hostname}". Nothing was done.`]);
+	return false;
+}
+
+function sentence(text: string): string {
+	const capital = text.charAt(0).toUpperCase() + text.slice(1);
+	return /[.?!]$/.test(capital) ? capital : `${capital}.`;
+}

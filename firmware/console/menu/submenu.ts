@@ -1,0 +1,81 @@
+/** A numbered menu: its text, and what a typed line means. Pure. */
+import { cut, printable } from "../wrap.ts";
+import { ask, type Dialogue, run, say } from "./dialogue.ts";
+
+export const ITEMS_LIMIT = 12;
+
+export interface Item {
+	readonly label: string;
+	/** The command that does the same, without "drover". */
+	readonly command: string;
+	readonly dialogue: () => Dialogue;
+}
+
+const LABEL_COLUMNS = 34;
+
+export function menuLines(title: string, items: readonly Item[]): string[] {
+	return [
+		title,
+		...items.map(({ label, command }, index) =>
+			`${String(index + 1).padStart(2)} ${label.padEnd(LABEL_COLUMNS)}${command}`.trimEnd(),
+		),
+		" 0 Back",
+	];
+}
+
+/** Shows the menu and does what is chosen until the operator goes back. An empty line shows it again. */
+export function* submenu(name: string, title: string, items: readonly Item[]): Dialogue {
+	yield* say(["", ...menuLines(title, items)]);
+	for (;;) {
+		const line = yield* ask(`${name}> `);
+		if (line === "0" || /^(q|quit|back|exit)$/i.test(line)) return;
+		if (line === "") {
+			yield* say(menuLines(title, items));
+			continue;
+		}
+		const item = items[Number(line) - 1];
+		if (/^\d+$/.test(line)) {
+			if (item === undefined) yield* say([notThere(line, items.length)]);
+			else yield* item.dialogue();
+		} else yield* runLine(line);
+	}
+}
+
+export function notThere(line: string, count: number): string {
+	return `There is no ${cut(line, 20)} here: 1 to ${count}, 0 goes back.`;
+}
+
+/** Commands that are the console itself, or that would never end on it. */
+const notHere = new Set(["console", "vrrp", "director", "keepalived", "varnishd", "monitor", "snmp"]);
+
+/** Any command, typed at a prompt, with or without "drover" before it. */
+export function* runLine(line: string): Dialogue {
+	const words = splitWords(line);
+	if (words === null) return yield* say(["A quotation mark is not closed."]);
+	if (words[0] === "drover") words.shift();
+	const [name = ""] = words;
+	if (name === "") return;
+	if (notHere.has(name) && words.length === 1)
+		return yield* say([`"${printable(name)}" runs as a service; "${name} --help" says more.`]);
+	yield* run(words);
+}
+
+/** Words between blanks; "…" and '…' keep blanks. Null when a quotation mark is not closed. */
+export function splitWords(line: string): string[] | null {
+	const words: string[] = [];
+	const form = /\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))/y;
+	let at = 0;
+	let joined = false;
+	while (at < line.length) {
+		form.lastIndex = at;
+		const match = form.exec(line);
+		if (match === null) return line.slice(at).trim() === "" ? words : null;
+		const blank = /^\s/.test(match[0]) || at === 0;
+		const word = match[1] ?? match[2] ?? match[3]!;
+		joined = !blank && words.length > 0;
+		if (joined) words[words.length - 1] += word;
+		else words.push(word);
+		at = form.lastIndex;
+	}
+	return words;
+}
