@@ -134,6 +134,8 @@ export interface RealTimeThread {
 		rounds: readonly (readonly NativeDatagram[])[],
 		final: readonly NativeDatagram[],
 	): number;
+	/** Sent once, in order, by a thread of its own, after the first turn of a run that a watch starts; empty is nothing. */
+	repeatSetOpening(id: number, opening: readonly NativeDatagram[]): number;
 	repeatStart(id: number, firstAtMicros: number, intervalMicros: number): number;
 	repeatStop(id: number, sendFinal: boolean): number;
 	repeatDelete(id: number): number;

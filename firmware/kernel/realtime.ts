@@ -310,6 +310,14 @@ export class Repeat {
 	}
 
 	/**
+	 * What follows the first turn of a run that a watch starts: sent once, in order, by a thread of its own with the same
+	 * priority, so that what has to wait for a lock of the kernel holds up no repeat. Not told whether it worked.
+	 */
+	setOpening(datagrams: readonly Datagram[]): void {
+		must("repeat opening", this.#thread.repeatSetOpening(this.id, datagrams));
+	}
+
+	/**
 	 * Starts, or moves the schedule of a running repeat. A `firstAtMicros` in the past means now.
 	 * Throws when the lease is over (EPERM) or the interval is not from 1 ms to a day (EINVAL).
 	 */

@@ -27,6 +27,7 @@ import {
 	type NetlinkError,
 	type NetlinkMessage,
 	NetlinkSocket,
+	NLM_F_REQUEST,
 } from "./netlink.ts";
 import {
 	addRoute,
@@ -158,6 +159,16 @@ export class RouteNetlink {
 
 	deleteAddresses(addresses: readonly InterfaceAddress[]): ChangeResult[] {
 		return this.#all(addresses, deleteAddress, "deleting addresses", ABSENT);
+	}
+
+	/**
+	 * The same as bytes, for whoever sends them later to `kernelAddress` from a netlink socket of its own: the kernel answers
+	 * only for what it refuses.
+	 */
+	static addAddressesRequest(addresses: readonly InterfaceAddress[]): Uint8Array {
+		return Buffer.concat(
+			addresses.map((address, index) => addAddress(address).finish(index + 1, NLM_F_REQUEST)),
+		);
 	}
 
 	// ── routes and rules ──

@@ -95,6 +95,11 @@ export class AddressKeeper {
 		this.#delete(before);
 	}
 
+	/** Takes off what somebody else added for a router that does not hold it. */
+	retract(wanted: readonly HeldAddress[]): void {
+		this.#delete(wanted.filter(({ kernel }) => !this.#isHeld(kernel)));
+	}
+
 	/** Removes addresses that nobody holds: what an earlier life left behind. */
 	removeStale(candidates: readonly HeldAddress[]): void {
 		this.#delete(candidates.filter(({ kernel }) => this.#view.has(kernel) && !this.#isHeld(kernel)));

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { AF_PACKET, SOCK_NONBLOCK, SOCK_RAW } from "../kernel/constants.ts";
 import { native } from "../kernel/native.ts";
+import type { Datagram } from "../kernel/realtime.ts";
 import { ARPHRD_ETHER, IFF_NOARP, type Link } from "../kernel/route-link.ts";
 import { packetAddress } from "../kernel/sockaddr.ts";
 import { gratuitousArp, unsolicitedNeighborAdvertisement } from "../wire/gratuitous.ts";
@@ -43,13 +44,19 @@ export class Announcer {
 		for (let round = 0; round < rounds; round++)
 			for (const announcement of announcements) {
 				const { link, gapMicros } = announcement;
-				if (link.macAddress === null || link.hardwareType !== ARPHRD_ETHER || (link.flags & IFF_NOARP) !== 0)
-					continue;
+				if (!hears(link)) continue;
 				const lane = this.#lane(link.index);
 				if (gapMicros === 0 && lane.queue.length === 0 && round === 0) this.#send(announcement);
 				else if (lane.queue.length < QUEUE_LIMIT) lane.queue.push(announcement);
 			}
 		for (const lane of this.#lanes.values()) this.#run(lane);
+	}
+
+	/** One round as datagrams, for whoever sends it. */
+	datagrams(announcements: readonly Announcement[]): Datagram[] {
+		return announcements
+			.filter(({ link }) => hears(link))
+			.map((announcement) => this.#datagram(announcement));
 	}
 
 	/** What still waits for this router is not true any more. */
@@ -96,15 +103,23 @@ export class Announcer {
 		);
 	}
 
-	#send({ address, link }: Announcement): void {
+	#send(announcement: Announcement): void {
+		const { fd, data, address } = this.#datagram(announcement);
+		if (native.sendTo(fd, data, address) < 0) this.failed++;
+		else this.sent++;
+	}
+
+	#datagram({ address, link }: Announcement): Datagram {
 		const bytes = parseAddress(address)!;
 		const frame =
 			bytes.length === 4
 				? gratuitousArp(link.macAddress!, bytes)
 				: unsolicitedNeighborAdvertisement(link.macAddress!, bytes, this.#forwards(link.name));
-		const status = native.sendTo(this.#fd, frame, packetAddress(link.index, (frame[12]! << 8) | frame[13]!));
-		if (status < 0) this.failed++;
-		else this.sent++;
+		return {
+			fd: this.#fd,
+			data: frame,
+			address: packetAddress(link.index, (frame[12]! << 8) | frame[13]!),
+		};
 	}
 
 	/** RFC 4861 §4.4: the router flag is the interface's forwarding switch; looked up once a second at most. */
@@ -121,4 +136,9 @@ export class Announcer {
 		this.#forwarding.set(name, { value, untilMicros: now + 1_000_000 });
 		return value;
 	}
+}
+
+/** Is there anybody to tell? */
+function hears({ macAddress, hardwareType, flags }: Link): boolean {
+	return macAddress !== null && hardwareType === ARPHRD_ETHER && (flags & IFF_NOARP) === 0;
 }

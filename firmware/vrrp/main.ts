@@ -143,7 +143,7 @@ class Process {
 			onMessage: (message) => this.#onActive(message),
 			onGone: () => this.#onActiveGone(),
 		});
-		this.#service.becomeRealTime();
+		this.#service.becomeUrgent();
 		if (this.#link === null) {
 			const saved = readStateFile(this.#options.file);
 			this.#activate(saved === null ? null : { saved, aliveAtMicros: this.#heartbeat.lastMicros });

@@ -2,11 +2,12 @@
  * `drover vrrp`: drives the engine with this box's sockets, clocks, addresses and scripts.
  * Every decision is the engine's; here is only how it is told and how it is carried out.
  */
+import { setPriority } from "node:os";
 import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
-import { SCHED_FIFO } from "../kernel/constants.ts";
+import { SCHED_FIFO, SCHED_OTHER } from "../kernel/constants.ts";
 import { native } from "../kernel/native.ts";
 import { RecentProcesses, watchProcesses } from "../kernel/process-events.ts";
-import { monotonicMicros, RealTime } from "../kernel/realtime.ts";
+import { type Expiry, monotonicMicros, RealTime } from "../kernel/realtime.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
 import type { Log } from "../status/log.ts";
@@ -32,6 +33,7 @@ import { KernelView } from "./kernel-view.ts";
 import { Notifier, type NotifyState, STOP_SCRIPT_LIMIT_MS } from "./notify.ts";
 import { RouteKeeper } from "./route-keeper.ts";
 import { masterDownInterval, type Router, standing } from "./router.ts";
+import { Takeovers } from "./takeover.ts";
 import { Trackers } from "./trackers.ts";
 import { type Port, type PortPlace, Transport } from "./transport.ts";
 import { VirtualMacs } from "./virtual-mac.ts";
@@ -40,8 +42,10 @@ import { VirtualMacs } from "./virtual-mac.ts";
 const LEASE_PERIOD_MS = 100;
 const LEASE_MIN_MICROS = 2_000_000;
 const LEASE_MAX_MICROS = 10_000_000;
-/** SCHED_FIFO priorities: the real-time thread strictly above the poller, the poller above JavaScript. */
+/** SCHED_FIFO: the real-time thread strictly above the poller. */
 const DEFAULT_PRIORITY = 10;
+const URGENT_NICENESS = -20;
+const RETRACT_AGAIN_MS = 100;
 const CLAIM_WATCH_DELAY_MS = 50;
 const CLAIM_JUDGED_AFTER_MS = 50;
 /** setTimeout counts in 32 bits. */
@@ -86,8 +90,7 @@ export class VrrpService {
 	readonly #line: LogLine;
 	readonly #processWatch: { close(): void } | null;
 	readonly #ports = new Map<string, Port>();
-	/** What the real-time thread would send by itself, to avoid telling it the same twice. */
-	readonly #takeovers = new Map<string, string>();
+	readonly #takeovers: Takeovers;
 	readonly #timeline = new Timeline();
 	readonly #startedAtMs: number;
 	/** SCHED_FIFO, or null for none. */
@@ -112,7 +115,10 @@ export class VrrpService {
 		this.#realTime = RealTime.open({ priority: priority === null ? null : Math.min(99, priority + 2) });
 		this.#priority = priority;
 		this.#view = new KernelView({
-			onInterface: (reading) => this.#feed({ kind: "interface", reading }),
+			onInterface: (reading) => {
+				this.#feed({ kind: "interface", reading });
+				for (const [key, port] of this.#ports) this.#prepareTakeover(key, port);
+			},
 			onInterfaceGone: (name) => this.#feed({ kind: "interface-gone", name }),
 			onAddressRemoved: (address, portId) => this.#addresses.onAddressRemoved(address, portId),
 		});
@@ -132,6 +138,14 @@ export class VrrpService {
 		);
 		this.#routes = new RouteKeeper(this.#view, line);
 		this.#virtualMacs = new VirtualMacs(this.#view, line);
+		this.#takeovers = new Takeovers(this.#view, {
+			wanted: (router) => this.#wanted(router),
+			// Paced ones wait for their turn in the announcer.
+			announcements: (router, wanted) =>
+				this.#announcer.datagrams(
+					this.#announcements(router, wanted).filter(({ gapMicros }) => gapMicros === 0),
+				),
+		});
 		this.#claims = new ClaimWatch((address, interfaceIndex, mac) =>
 			this.#onClaim(address, interfaceIndex, mac),
 		);
@@ -147,12 +161,22 @@ export class VrrpService {
 		this.#engine = newEngine(options.config, monotonicMicros());
 	}
 
-	/** Real-time priority for this thread: after the heavy work of starting, which must not hold up others. */
-	becomeRealTime(): void {
+	/**
+	 * First in line for this thread, but no real-time priority: what cannot wait the other thread does, and a real-time
+	 * thread that computes for milliseconds keeps the kernel from handling the packets of its CPU.
+	 * After the heavy work of starting, which must not hold up others.
+	 */
+	becomeUrgent(): void {
 		if (this.#priority === null) return;
 		if (this.#realTime.schedulerStatus < 0)
 			this.#log.warn("no real-time priority: adverts may be late on a busy box");
-		native.setScheduler(SCHED_FIFO, Math.max(1, this.#priority));
+		// It is not handed down to scripts: the shim sets SCHED_RESET_ON_FORK.
+		native.setScheduler(SCHED_OTHER, 0);
+		try {
+			setPriority(0, URGENT_NICENESS);
+		} catch {
+			// Without privilege it stays as it is, as the real-time thread does.
+		}
 		setPollerScheduler(SCHED_FIFO, Math.min(99, this.#priority + 1));
 	}
 
@@ -227,6 +251,7 @@ export class VrrpService {
 		this.#notifier?.close();
 		this.#virtualMacs.close();
 		this.#addresses.close();
+		this.#takeovers.close();
 		this.#announcer.close();
 		this.#processWatch?.close();
 		this.#transport.close();
@@ -329,9 +354,7 @@ export class VrrpService {
 
 	/** What an earlier life left on the interfaces and nobody holds now. */
 	#removeStale(): void {
-		const candidates = this.#config.vrrpInstances.flatMap((config) =>
-			this.#addresses.wanted(instanceKey(config), config, this.#virtualInterface(config)),
-		);
+		const candidates = this.#engine.routers.flatMap((router) => this.#wanted(router));
 		this.#addresses.removeStale(candidates);
 	}
 
@@ -454,14 +477,13 @@ export class VrrpService {
 			return;
 		}
 		const { config } = router;
-		if (config.promoteSecondaries && config.interface !== null)
-			this.#sysctls.set(interfaceSysctl("ipv4", config.interface, "promote_secondaries"), 1);
-		const added = this.#addresses.hold(
-			key,
-			this.#addresses.wanted(key, config, this.#virtualInterface(config)),
-		);
+		const added = this.#addresses.hold(key, this.#wanted(router));
 		this.#routes.hold(key, config);
 		if (announceNew) this.#announceHeld(added, config.garp.repeat);
+	}
+
+	#wanted({ config }: Router): HeldAddress[] {
+		return this.#addresses.wanted(instanceKey(config), config, this.#virtualInterface(config));
 	}
 
 	/** Once for many changes: opening sockets can wait until the takeover is done. */
@@ -496,15 +518,19 @@ export class VrrpService {
 	}
 
 	#announceHeld(held: readonly HeldAddress[], rounds: number): void {
-		const announcements: Announcement[] = [];
-		for (const { key, kernel } of held) {
-			const link = this.#view.linkAt(kernel.interfaceIndex);
-			const garp = routerOf(this.#engine, key)?.config.garp;
-			if (link === null) continue;
-			const gapMicros = (kernel.family === "inet" ? garp?.garpIntervalMicros : garp?.gnaIntervalMicros) ?? 0;
-			announcements.push({ address: kernel.address, link, gapMicros, key });
-		}
+		const announcements = held.flatMap((one) => this.#announcements(routerOf(this.#engine, one.key), [one]));
 		this.#announcer.announce(announcements, rounds);
+	}
+
+	/** A router of null has no pacing of its own. */
+	#announcements(router: Router | null, held: readonly HeldAddress[]): Announcement[] {
+		const garp = router?.config.garp;
+		return held.flatMap(({ key, kernel }) => {
+			const link = this.#view.linkAt(kernel.interfaceIndex);
+			if (link === null) return [];
+			const gapMicros = (kernel.family === "inet" ? garp?.garpIntervalMicros : garp?.gnaIntervalMicros) ?? 0;
+			return [{ address: kernel.address, link, gapMicros, key }];
+		});
 	}
 
 	#announceSource(key: string): void {
@@ -552,14 +578,12 @@ export class VrrpService {
 		if (open !== undefined) this.#closePort(key);
 		const port = this.#transport.open(router.config, place, {
 			onPacket: (packet, atMicros) => this.#feed({ kind: "packet", key, packet }, atMicros),
-			onExpired: ({ atMicros, startedRepeat }) =>
-				this.#feed(
-					{ kind: "expired", key, advertSent: startedRepeat },
-					startedRepeat ? atMicros : monotonicMicros(),
-				),
+			onExpired: (expiry) => this.#onExpired(key, expiry),
 			onLapse: () => this.#onLapse(key),
 		});
 		this.#ports.set(key, port);
+		if (router.config.promoteSecondaries && router.config.interface !== null)
+			this.#sysctls.set(interfaceSysctl("ipv4", router.config.interface, "promote_secondaries"), 1);
 		const { advert, watch } = standing(router);
 		if (advert !== null) port.setAdvert(advert);
 		if (watch !== null) port.setWatch(watch);
@@ -568,26 +592,42 @@ export class VrrpService {
 	}
 
 	#closePort(key: string): void {
-		this.#ports.get(key)?.close();
+		const port = this.#ports.get(key);
+		if (port?.tookOver) this.#retractUnlessMaster(key);
+		port?.close();
 		this.#ports.delete(key);
-		this.#takeovers.delete(key);
+		this.#takeovers.forget(key);
+	}
+
+	#onExpired(key: string, { atMicros, startedRepeat }: Expiry): void {
+		this.#feed(
+			{ kind: "expired", key, advertSent: startedRepeat },
+			startedRepeat ? atMicros : monotonicMicros(),
+		);
+		if (startedRepeat) this.#retractUnlessMaster(key);
+	}
+
+	/** The thread may have taken over in the very moment in which it was decided otherwise. */
+	#retractUnlessMaster(key: string): void {
+		if (routerOf(this.#engine, key)?.state === "MASTER") return;
+		this.#ports.get(key)?.retract();
+		this.#takeovers.forget(key);
+		const retract = () => {
+			const router = routerOf(this.#engine, key);
+			if (!this.#stopped && router !== null && router.state !== "MASTER")
+				this.#addresses.retract(this.#wanted(router));
+		};
+		retract();
+		// What it had prepared may have been waiting for the kernel.
+		setTimeout(retract, RETRACT_AGAIN_MS);
 	}
 
 	/** Lets the real-time thread answer the expiry by itself, where nobody else has a say. */
 	#prepareTakeover(key: string, port: Port): void {
 		const router = routerOf(this.#engine, key);
-		if (router === null || router.state !== "BACKUP") {
-			this.#takeovers.delete(key);
-			return;
-		}
-		const { config } = router;
-		const alone = !this.#config.syncGroups.some(({ members }) => members.includes(config.name));
-		const text = alone ? `${router.priority}/${config.advertIntervalMicros}` : "";
-		if (this.#takeovers.get(key) === text) return;
-		this.#takeovers.set(key, text);
-		port.setTakeover(
-			alone ? { priority: router.priority, intervalMicros: config.advertIntervalMicros } : null,
-		);
+		if (router === null) return;
+		const alone = !this.#config.syncGroups.some(({ members }) => members.includes(router.config.name));
+		this.#takeovers.prepare(key, port, router, alone);
 	}
 
 	/** What the thread saw and sent meanwhile, for this router. */

@@ -132,6 +132,14 @@ export class Transport {
 	}
 }
 
+/** What the real-time thread may do without asking when the master has gone silent. */
+export interface Takeover {
+	readonly priority: number;
+	readonly intervalMicros: number;
+	/** After the first advert. */
+	readonly opening: readonly Datagram[];
+}
+
 /** The interfaces as they are now. */
 export interface PortPlace {
 	/**
@@ -233,15 +241,26 @@ export class Port {
 		this.#repeat.start(advert.anchorMicros, advert.intervalMicros);
 	}
 
-	/** Sets up the round that the thread starts by itself when the watch expires. */
-	setTakeover(advert: { readonly priority: number; readonly intervalMicros: number } | null): void {
+	/** Sets up what the thread does by itself when the watch expires: adverts, and the opening after the first one. */
+	setTakeover(takeover: Takeover | null): void {
 		if (this.#advert !== null) return;
-		if (advert === null) {
+		if (takeover === null) {
 			this.#watch.startOnExpiry(null);
 			return;
 		}
-		this.#repeat.set(this.#round(advert.priority), []);
-		this.#watch.startOnExpiry(this.#repeat, advert.intervalMicros);
+		this.#repeat.set(this.#round(takeover.priority), this.#round(0));
+		this.#repeat.setOpening(takeover.opening);
+		this.#watch.startOnExpiry(this.#repeat, takeover.intervalMicros);
+	}
+
+	/** The thread has taken over, and nobody has said yet that it shall go on. */
+	get tookOver(): boolean {
+		return this.#advert === null && this.#repeat.statistics().running;
+	}
+
+	/** The thread took over when it was not meant to any more. */
+	retract(): void {
+		if (this.#advert === null) this.#repeat.stop(true);
 	}
 
 	setWatch(watch: Standing["watch"]): void {

@@ -30,6 +30,18 @@ fn clock_nanos(clock: libc::clockid_t) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Sends a round one by one, in its order across descriptors; what fails is left out.
+pub fn send_in_order(round: &[Datagram]) {
+    for Datagram { fd, address, data } in round {
+        let (name, length) = match address.len() {
+            0 => (std::ptr::null(), 0),
+            length => (address.as_ptr().cast(), length as u32),
+        };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        unsafe { libc::sendto(*fd, data.as_ptr().cast(), data.len(), flags, name, length) };
+    }
+}
+
 /// Collects rounds and sends them with as few system calls as their descriptors allow.
 pub struct Sender {
     /// (descriptor, owner, round, index in it)

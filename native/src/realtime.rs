@@ -4,13 +4,17 @@
 //!
 //! A second thread stands by on another CPU: real-time priority does not help where a whole CPU stands still (the kernel
 //! works through a burst of interrupts, a hypervisor takes it away). Whatever is overdue by the grace, it does.
+//!
+//! A third thread sends the openings: what has to wait for a lock of the kernel (an address for the one of all its network
+//! interfaces) must not keep the adverts waiting.
 
-use crate::datagram::{monotonic_nanos, Frame, Inbox, Outcome, Received, Round, Sender};
+use crate::datagram::{monotonic_nanos, send_in_order, Frame, Inbox, Outcome, Received, Round, Sender};
 use crate::lock::{Guard, Lock};
 use crate::syscalls::{errno, result};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc;
 use std::sync::Arc;
 
 /// Frames of one watch that may wait for JavaScript.
@@ -139,6 +143,8 @@ struct Timer {
 pub struct Repeat {
     rounds: VecDeque<Round>,
     last_round: Option<Round>,
+    /// What follows the first turn of a run that a watch starts.
+    opening: Option<Round>,
     timer: Timer,
     pub running: bool,
     pub next: u64,
@@ -237,6 +243,8 @@ pub struct State {
     /// JavaScript was told that the queue holds something.
     notified: bool,
     sender: Sender,
+    /// Openings that the third thread has to send.
+    openings: Vec<Round>,
     inbox: Inbox,
     /// What the thread sleeps until, and the one that stands by; 0: it does not sleep, or there is none.
     wait_until: u64,
@@ -265,6 +273,7 @@ impl State {
             takes: 0,
             notified: false,
             sender: Sender::new(),
+            openings: Vec::new(),
             inbox: Inbox::new(),
             wait_until: 0,
             stand_by_until: 0,
@@ -307,6 +316,16 @@ impl State {
             Some(repeat) => {
                 repeat.rounds = rounds;
                 repeat.last_round = last_round;
+                0
+            }
+            None => -libc::ENOENT,
+        }
+    }
+
+    pub fn set_opening(&mut self, id: u32, opening: Option<Round>) -> i32 {
+        match self.repeats.get_mut(&id) {
+            Some(repeat) => {
+                repeat.opening = opening;
                 0
             }
             None => -libc::ENOENT,
@@ -605,6 +624,9 @@ impl State {
         let judged = watch.last_delivered <= self.settled;
         watch.deadline = 0;
         let started = repeat != 0 && judged && self.start_repeat(repeat, now, interval) == 0;
+        if let (true, Some(repeat)) = (started, self.repeats.get(&repeat)) {
+            self.openings.extend(repeat.opening.clone());
+        }
         self.queued += 1;
         Record::push(&mut self.events, Record::EXPIRED, started, id, generation, at, None);
     }
@@ -726,6 +748,8 @@ pub struct Shared {
     stand_by_fd: i32,
     /// Wakes JavaScript.
     pub event_fd: i32,
+    /// To the thread that sends them.
+    openings: mpsc::Sender<Round>,
     pub scheduler_status: AtomicI32,
 }
 
@@ -795,7 +819,9 @@ pub fn stay_on(processor: usize) {
 }
 
 impl Shared {
-    pub fn new() -> Result<Self, i32> {
+    /// With the end of the queue that `send_openings` wants.
+    pub fn new() -> Result<(Self, mpsc::Receiver<Round>), i32> {
+        let (openings, queue) = mpsc::channel();
         let shared = unsafe {
             Self {
                 state: Lock::new(State::new()),
@@ -803,6 +829,7 @@ impl Shared {
                 control_fd: libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),
                 stand_by_fd: libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),
                 event_fd: libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),
+                openings,
                 scheduler_status: AtomicI32::new(UNTOLD),
             }
         };
@@ -810,7 +837,7 @@ impl Shared {
             return Err(errno());
         }
         match shared.watch_descriptor(shared.control_fd, CONTROL_TOKEN) {
-            0 => Ok(shared),
+            0 => Ok((shared, queue)),
             status => Err(-status),
         }
     }
@@ -854,8 +881,12 @@ impl Shared {
         signal(self.stand_by_fd);
     }
 
-    /// Tells JavaScript once per filling of the queue.
+    /// Hands the openings on, and tells JavaScript once per filling of the queue.
     fn notify(&self, mut state: Guard<'_, State>) {
+        for opening in state.openings.drain(..) {
+            // Nobody receives: the process ends.
+            let _ = self.openings.send(opening);
+        }
         let tell = !state.events.is_empty() && !state.notified;
         if tell {
             state.notified = true;
@@ -890,6 +921,14 @@ impl Shared {
             0.. => Some(count as usize),
             _ if errno() == libc::EINTR => Some(0),
             _ => None,
+        }
+    }
+
+    /// The thread that sends openings, until the last `Shared` is gone.
+    pub fn send_openings(queue: mpsc::Receiver<Round>, priority: i32) {
+        become_real_time(priority);
+        for opening in queue {
+            send_in_order(&opening);
         }
     }
 

@@ -53,12 +53,13 @@ pub struct RealTime {
 
 #[napi]
 impl RealTime {
-    /// Starts the thread, and one that stands by on another CPU where there is one; priority 0 leaves them SCHED_OTHER.
+    /// Starts the thread, one that stands by on another CPU where there is one, and the one for openings; priority 0
+    /// leaves them SCHED_OTHER.
     #[napi(constructor)]
     pub fn new(priority: i32) -> Result<Self> {
-        let shared = Arc::new(
-            Shared::new().map_err(|number| Error::from_reason(format!("real-time thread: errno {number}")))?,
-        );
+        let (shared, openings) =
+            Shared::new().map_err(|number| Error::from_reason(format!("real-time thread: errno {number}")))?;
+        let shared = Arc::new(shared);
         let processors = two_processors();
         let first = shared.clone();
         spawn("real-time", move || {
@@ -74,6 +75,7 @@ impl RealTime {
                 second.stand_by(priority);
             })?;
         }
+        spawn("real-time-3", move || Shared::send_openings(openings, priority))?;
         while shared.scheduler_status.load(Ordering::Acquire) == UNTOLD {
             std::thread::sleep(std::time::Duration::from_micros(100));
         }
@@ -124,6 +126,12 @@ impl RealTime {
         let rounds: VecDeque<Round> = rounds.into_iter().map(round).collect();
         let last_round = (!last_round.is_empty()).then(|| round(last_round));
         self.shared.change(|state| state.set_repeat(id, rounds, last_round))
+    }
+
+    #[napi]
+    pub fn repeat_set_opening(&self, id: u32, opening: Vec<NativeDatagram>) -> i32 {
+        let opening = (!opening.is_empty()).then(|| round(opening));
+        self.shared.change(|state| state.set_opening(id, opening))
     }
 
     #[napi]
