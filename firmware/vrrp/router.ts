@@ -207,6 +207,8 @@ const CONFLICT_SHOWN_INTERVALS = 5;
 const CONFLICT_BURST_GAP_MICROS = 1_000_000;
 /** RFC 5227 §1.1: DEFEND_INTERVAL. */
 const CLAIM_DEFENCE_GAP_MICROS = 10_000_000;
+/** The reflexes count in whole nanoseconds: what they call expired may lack a rounding error here. */
+const DEADLINE_ROUNDING_MICROS = 1;
 /** Different oddities remembered as logged. */
 const LOGGED_LIMIT = 16;
 
@@ -530,7 +532,7 @@ function onTimer(router: Router, mayBecomeMaster: boolean, atMicros: number): St
 			next = { ...next, refreshAtMicros: atMicros + garp.refreshMs * 1000 };
 		}
 	}
-	if (next.state === "BACKUP" && atMicros >= next.masterDownAtMicros!) {
+	if (next.state === "BACKUP" && atMicros + DEADLINE_ROUNDING_MICROS >= next.masterDownAtMicros!) {
 		if (!mayBecomeMaster) {
 			next = { ...next, wantsMaster: true, masterDownAtMicros: atMicros + masterDownInterval(next) };
 			return { router: next, actions };

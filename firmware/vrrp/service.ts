@@ -605,6 +605,9 @@ export class VrrpService {
 			startedRepeat ? atMicros : monotonicMicros(),
 		);
 		if (startedRepeat) this.#retractUnlessMaster(key);
+		// The watch is spent: whoever still waits needs it again.
+		const router = routerOf(this.#engine, key);
+		if (router?.state === "BACKUP") this.#ports.get(key)?.setWatch(standing(router).watch);
 	}
 
 	/** The thread may have taken over in the very moment in which it was decided otherwise. */

@@ -20,7 +20,7 @@ pub struct NativeDatagram {
 
 fn nanos(micros: f64) -> u64 {
     // A float outside of the range saturates; NaN is 0.
-    (micros * 1e3) as u64
+    (micros * 1e3).round() as u64
 }
 
 fn micros(nanos: u64) -> f64 {

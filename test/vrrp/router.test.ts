@@ -189,6 +189,11 @@ describe("RFC 9568 §6.4.2: BACKUP", () => {
 	test("the timer before its time does nothing", () => {
 		expect(new Subject().feed(timer, SECOND).router.state).toBe("BACKUP");
 	});
+	test("an expiry counted in whole nanoseconds is not too early for a deadline in broken microseconds", () => {
+		const subject = new Subject();
+		subject.feed(timer, subject.waitMicros - 0.001);
+		expect(subject.router.state).toBe("MASTER");
+	});
 	test("becoming master: advert first, then addresses, then the burst", () => {
 		const subject = new Subject().elected();
 		expect(subject.actions.map(({ kind }) => kind)).toEqual(["send", "transition", "announce"]);

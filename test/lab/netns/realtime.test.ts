@@ -278,6 +278,7 @@ describe("expiry", () => {
 		const { watch, expiries, frames } = listen(backup.receiver, key, () => 600_000);
 		const takeover = newRepeat();
 		takeover.set([advert(backup, "inet", key, 90)]);
+		takeover.setOpening([advert(backup, "inet", key, 77)]);
 		watch.startOnExpiry(takeover, 50_000);
 		const repeat = newRepeat();
 		repeat.set([advert(master, "inet", key, 100)]);
@@ -288,8 +289,11 @@ describe("expiry", () => {
 		const { lastFrameAtMicros } = watch.statistics();
 		expect(expiries[0]!.startedRepeat).toBe(true);
 		expect(expiries[0]!.atMicros).toBeCloseTo(lastFrameAtMicros + 600_000, 0);
-		await eventually("the takeover's adverts", () => heardByMaster.frames.length > 2);
-		expect(heardByMaster.frames[0]!.payload[2]).toBe(90);
+		await eventually("the takeover's adverts", () => heardByMaster.frames.length > 3);
+		// The opening comes once, after the first advert.
+		const priorities = heardByMaster.frames.map(({ payload }) => payload[2]!);
+		expect(priorities[0]).toBe(90);
+		expect(priorities.filter((priority) => priority === 77).length).toBe(1);
 		expect(heardByMaster.frames[0]!.atMicros).toBeGreaterThanOrEqual(expiries[0]!.atMicros);
 		expect(frames.length).toBeLessThan(4);
 		for (const thing of [repeat, takeover, watch, heardByMaster.watch, master, backup]) thing.close();
