@@ -21,7 +21,8 @@ export function freePort(): Promise<number> {
 	});
 }
 
-const answers = (port: number) =>
+/** Somebody listens on that port of the loopback. */
+export const portAnswers = (port: number) =>
 	new Promise<boolean>((resolve) => {
 		const socket = connect(port, "127.0.0.1");
 		socket.on("connect", () => {
@@ -57,7 +58,7 @@ export async function startCache(
 	);
 	const errors = new Response(child.stderr).text();
 	const until = Date.now() + START_LIMIT_MS;
-	while (!(await answers(port))) {
+	while (!(await portAnswers(port))) {
 		if (child.exitCode !== null || Date.now() > until) {
 			child.kill();
 			throw new Error(`${command.join(" ")} did not start: ${await errors}`);

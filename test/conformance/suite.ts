@@ -89,10 +89,22 @@ export async function startOrigin(port: number): Promise<{ stop(): Promise<void>
 	};
 }
 
-/** Runs all tests against the cache at `base` ("http://host:port"), `together` at a time. */
-export async function runSuite(base: string, together: number): Promise<SuiteRun> {
+/** Runs all tests, or those with the given `ids`, against the cache at `base` ("http://host:port"), `together` at a time. */
+export async function runSuite(
+	base: string,
+	together: number,
+	ids: readonly string[] = [],
+): Promise<SuiteRun> {
 	const child = Bun.spawn(
-		["node", "--no-warnings", join(import.meta.dir, "drive.mjs"), suiteDirectory, base, String(together)],
+		[
+			"node",
+			"--no-warnings",
+			join(import.meta.dir, "drive.mjs"),
+			suiteDirectory,
+			base,
+			String(together),
+			...(ids.length === 0 ? [] : [ids.join(",")]),
+		],
 		{ stdout: "pipe", stderr: "inherit" },
 	);
 	const text = await new Response(child.stdout).text();

@@ -147,6 +147,9 @@ function checkFraming(method: string, proto: string, fields: RequestFields): Mal
 	return undefined;
 }
 
+/** What frames or routes a message cannot be meant for one hop only (RFC 9110 §7.6.1). */
+const endToEnd: ReadonlySet<string> = new Set(["content-length", "transfer-encoding", "host"]);
+
 /** RFC 9112 §6.3: exactly one way to tell the body's length, or the request is refused. */
 function readFields(lines: string[], keys: string[]): RequestFields | Malformed {
 	let framing = noBody;
@@ -185,6 +188,9 @@ function readFields(lines: string[], keys: string[]): RequestFields | Malformed 
 				break;
 		}
 	}
+	// Named as hop-by-hop they would be taken off on the way, and the body or its destination with them.
+	const unframed = connection.find((name) => endToEnd.has(name));
+	if (unframed !== undefined) return bad(`Connection names ${unframed}`);
 	if (hostCount > 1) return bad("more than one Host");
 	if (hostCount === 1) {
 		const host = lineValue(lines[keys.indexOf(fieldKey("Host"))]!, 4);

@@ -505,6 +505,9 @@ export class Arena {
 			if (lifetime.ttl !== undefined) floats[(base + Record.ttl) >> 3] = lifetime.ttl;
 			if (lifetime.grace !== undefined) floats[(base + Record.grace) >> 3] = lifetime.grace;
 			if (lifetime.keep !== undefined) floats[(base + Record.keep) >> 3] = lifetime.keep;
+			// Whoever sets these by hand wants stale answers served as they say.
+			record.words[(base + Record.flags) >> 2]! &= ~Flag.strict;
+			this.#slots[object.slot * SLOT_WORDS + Slot.flags]! &= ~Flag.strict;
 			this.#sealHead(record);
 			this.#wheelRemove(object.slot);
 			const deadline =

@@ -151,18 +151,18 @@ function heuristicLifetime(headers: FieldList, now: number, defaultTtl: number):
 }
 
 /**
- * What is left of an answer's grace when nobody has asked for it: neither the origin, nor the VCL, nor an operator
- * who changed default_grace. RFC 9111 §4.2.4 lets a cache serve an answer past the lifetime that its origin gave
- * only when told so; the time is used to revalidate instead. \`decided\`: the VCL set ttl or grace.
+ * Whether an answer's grace is only for its revalidation, because nobody asked for stale answers: neither the origin,
+ * nor the VCL, nor an operator who changed default_grace. RFC 9111 §4.2.4 lets a cache serve an answer past the
+ * lifetime that its origin gave only when told so. `decided`: the VCL set ttl or grace.
  */
-export function permittedGrace(
-	lifetime: Pick<Lifetime, "grace" | "keep" | "explicit">,
+export function isStrict(
+	lifetime: Pick<Lifetime, "explicit">,
 	decided: boolean,
 	parameters: FreshnessParameters,
-): { readonly grace: number; readonly keep: number } {
-	const { grace, keep, explicit } = lifetime;
-	const asked = decided || !explicit || parameters.defaultGrace !== STOCK_GRACE_SECONDS;
-	return !parameters.rfc9111 || asked ? { grace, keep } : { grace: 0, keep: keep + grace };
+): boolean {
+	return (
+		parameters.rfc9111 && lifetime.explicit && !decided && parameters.defaultGrace === STOCK_GRACE_SECONDS
+	);
 }
 
 function expiresLifetime(
@@ -232,6 +232,8 @@ export interface Stored {
 	readonly ttl: number;
 	readonly grace: number;
 	readonly keep: number;
+	/** isStrict(): its grace is only for revalidation. */
+	readonly strict: boolean;
 }
 
 export type Age =
@@ -252,6 +254,7 @@ export function ageAt(stored: Stored, now: number, ttlCap = -1, graceCap = -1): 
 	const ttl = ttlCap >= 0 && ttlCap < stored.ttl ? ttlCap : stored.ttl;
 	const freshUntil = stored.tOrigin + ttl;
 	if (freshUntil > now) return fresh;
+	if (stored.strict) return freshUntil + stored.grace + stored.keep > now ? keep : expired;
 	const graceSeconds = graceCap >= 0 && graceCap < stored.grace ? graceCap : stored.grace;
 	if (freshUntil + graceSeconds > now) return grace;
 	if (stored.tOrigin + stored.ttl + stored.grace + stored.keep > now) return keep;

@@ -105,6 +105,8 @@ export const Flag = {
 	large: 64,
 	/** A hit-for-miss that has the answer with it, to ask the origin whether it still holds. */
 	remembered: 128,
+	/** Its grace is only for revalidation (RFC 9111 §4.2.4). */
+	strict: 256,
 } as const;
 
 export const SEGMENT_WORDS = 8;

@@ -24,6 +24,8 @@ export interface Answer {
 	readonly ttl: number;
 	readonly grace: number;
 	readonly keep: number;
+	/** Its grace is only for revalidation. */
+	readonly strict: boolean;
 	readonly insertedAt: number;
 	readonly uncacheable: boolean;
 	readonly gzip: boolean;
@@ -50,6 +52,7 @@ export function answerOf(object: StoredObject, storageNames: readonly string[]):
 		ttl: object.ttl,
 		grace: object.grace,
 		keep: object.keep,
+		strict: (object.flags & Flag.strict) !== 0,
 		insertedAt: object.insertedAt,
 		uncacheable: (object.flags & (Flag.hitForMiss | Flag.hitForPass)) !== 0,
 		gzip: (object.flags & Flag.gzip) !== 0,

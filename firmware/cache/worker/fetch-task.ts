@@ -16,9 +16,9 @@ import {
 	ageAt,
 	ageOf,
 	initialLifetime,
+	isStrict,
 	keptForRevalidation,
 	type Lifetime,
-	permittedGrace,
 	staleIfError,
 } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
@@ -276,10 +276,16 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (!this.bereq.fields.has("host")) this.bereq.setHeader("host", "Host", backend.definition.hostHeader);
 		const body = this.#requestBody;
 		const { fields } = this.bereq;
-		if (body !== undefined && body.length === undefined) {
+		// The framing is ours, whatever the VCL or the client made of these fields.
+		fields.unset("transfer-encoding");
+		if (body === undefined) {
+			const said = fields.get("content-length");
+			if (said !== undefined && said !== "0") fields.unset("content-length");
+		} else if (body.length === undefined) {
 			fields.unset("content-length");
-			fields.set("Transfer-Encoding", "chunked");
-		} else if (body === undefined && fields.has("transfer-encoding")) fields.unset("transfer-encoding");
+			fields.append("Transfer-Encoding", "chunked");
+		} else if (fields.joined("content-length") !== String(body.length))
+			fields.set("Content-Length", String(body.length));
 		const head = `${this.bereq.method} ${this.bereq.url} HTTP/1.1\r\n${fields.text()}\r\n`;
 		this.#requestBytes.header = head.length;
 		connection.write(Buffer.from(head, "latin1"));
@@ -516,14 +522,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			this.#hitForPassSeconds < 0 &&
 			vary !== undefined &&
 			keptForRevalidation(beresp.status, beresp.fields);
-		const { grace, keep } =
-			this.#lifetime === undefined
-				? beresp
-				: permittedGrace(
-						{ grace: beresp.grace, keep: beresp.keep, explicit: this.#lifetime.explicit },
-						beresp.lifetimeDecided,
-						parameters,
-					);
+		const strict =
+			this.#lifetime !== undefined && isStrict(this.#lifetime, beresp.lifetimeDecided, parameters);
 		const fields =
 			this.reason === "pass" || (beresp.uncacheable && !this.#remembered)
 				? privateFields(beresp.fields)
@@ -549,7 +549,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
 		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
 		const { framing } = this.#head!;
-		const lifetime = beresp.ttl + grace + keep;
+		const lifetime = beresp.ttl + beresp.grace + beresp.keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
 		if (beresp.uncacheable && this.reason !== "pass") engine.count(Main.beresp_uncacheable);
 		else if (transient && this.#cacheable) engine.count(Main.beresp_shortlived);
@@ -569,8 +569,9 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			vxid: this.xid,
 			tOrigin: beresp.tOrigin,
 			ttl: beresp.ttl,
-			grace,
-			keep,
+			grace: beresp.grace,
+			keep: beresp.keep,
+			strict,
 			insertedAt: this.now,
 			uncacheable: beresp.uncacheable,
 			gzip: gzip || (gzipped && !gunzip),
@@ -793,6 +794,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			ttl: beresp.ttl,
 			grace: beresp.grace,
 			keep: beresp.keep,
+			strict: false,
 			insertedAt: this.now,
 			uncacheable: beresp.uncacheable,
 			gzip: false,
@@ -944,6 +946,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				flags:
 					(answer.gzip ? Flag.gzip : 0) |
 					(transient ? Flag.transient : 0) |
+					(answer.strict ? Flag.strict : 0) |
 					(this.#remembered ? Flag.hitForMiss | Flag.remembered : 0),
 				vxid: this.xid,
 				ban: this.#banAtStart,

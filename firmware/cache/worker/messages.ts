@@ -2,9 +2,10 @@
 import type { FieldList } from "../http/headers.ts";
 import { fieldKey, lineValue } from "../http/headers.ts";
 import { reasonPhrase } from "../http/status.ts";
+import { hasControl } from "../http/syntax.ts";
 import type { TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
-import type { RequestMessage, ResponseMessage } from "../vcl/runtime.ts";
+import { type RequestMessage, type ResponseMessage, VclFailure } from "../vcl/runtime.ts";
 
 /** Log tags of one kind of message: req, bereq, beresp or resp. */
 export interface MessageTags {
@@ -47,7 +48,9 @@ abstract class Message {
 		return this.fields.get(lowerName) ?? null;
 	}
 
+	/** Fails the VCL when `value` would end the line: what follows would be a header, or a message, of its own. */
 	setHeader(lowerName: string, name: string, value: string): void {
+		if (hasControl(value)) throw new VclFailure(`Bad header ${name}: ${value}`);
 		this.unsetHeader(lowerName);
 		this.appendHeader(lowerName, name, value);
 	}

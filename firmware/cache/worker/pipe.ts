@@ -8,7 +8,7 @@ import type { ClientRequestFields } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { Main } from "./engine.ts";
 import { bereqTags, RequestFields } from "./messages.ts";
-import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
+import type { RequestBody } from "./request-body.ts";
 import { hashOf, type Task } from "./task.ts";
 
 /** Bytes that may wait for the slower side before the other is paused. */
@@ -58,7 +58,7 @@ class PipeRequest extends RequestFields implements BackendRequest {
 	unsetBody(): void {}
 }
 
-export class Pipe implements BackendUser, RequestBodyTaker {
+export class Pipe implements BackendUser {
 	readonly #task: PipedRequest;
 	readonly #request: PipeRequest;
 	#connection: BackendConnection | undefined;
@@ -67,6 +67,9 @@ export class Pipe implements BackendUser, RequestBodyTaker {
 	#toClient = 0;
 	#headBytes = 0;
 	#over = false;
+	#cancel: () => void = () => {};
+	/** The client's bytes until the backend is there. */
+	readonly #waiting: Uint8Array[] = [];
 	/** Start of the backend's answer, until its head has been read. */
 	#answerText: string | undefined = "";
 
@@ -102,16 +105,55 @@ export class Pipe implements BackendUser, RequestBodyTaker {
 			task.afterPipe({ kind: "synth", status: 503, reason: null });
 			return;
 		}
+		if (task.body !== undefined && task.body.bytes > 0) {
+			// Part of the body has been taken out of its framing: there is no passing it on as it was.
+			task.client.closeAfter("TX_PIPE");
+			task.afterPipe({ kind: "synth", status: 503, reason: null });
+			return;
+		}
 		this.#backend = backend;
 		engine.count(Main.s_pipe);
-		backend.connect(this, backend.definition.connectTimeoutSeconds ?? this.#request.connectTimeout, 0, true);
+		// Whatever the body's framing is: from here on bytes are bytes.
+		task.client.takeOver(
+			(bytes) => this.#onClientData(bytes),
+			() => this.#connection?.socket?.resume(),
+		);
+		task.client.onPipeEnd = () => this.#end("REM_CLOSE");
+		this.#cancel = backend.connect(
+			this,
+			backend.definition.connectTimeoutSeconds ?? this.#request.connectTimeout,
+			0,
+			true,
+		);
 	}
 
 	onFail(_reason: string): void {
+		if (this.#over) return;
+		this.#over = true;
+		this.#waiting.length = 0;
+		this.#task.client.onPipeEnd = undefined;
+		this.#task.client.closeAfter("TX_PIPE");
 		this.#task.afterPipe({ kind: "synth", status: 503, reason: null });
 	}
 
+	#onClientData(bytes: Buffer): void {
+		const { client } = this.#task;
+		this.#fromClient += bytes.length;
+		if (this.#connection === undefined) {
+			// The backend is being connected to; the client may not run ahead for long.
+			this.#waiting.push(Uint8Array.from(bytes));
+			if (this.#fromClient > BACKLOG_BYTES) client.socket.pause();
+			return;
+		}
+		this.#connection.write(Uint8Array.from(bytes));
+		if (this.#connection.waitingBytes > BACKLOG_BYTES) client.socket.pause();
+	}
+
 	onOpen(connection: BackendConnection): void {
+		if (this.#over) {
+			connection.backend.discard(connection);
+			return;
+		}
 		this.#connection = connection;
 		const task = this.#task;
 		const { client, engine } = task;
@@ -120,26 +162,9 @@ export class Pipe implements BackendUser, RequestBodyTaker {
 		this.#headBytes = head.length;
 		connection.write(Buffer.from(head, "latin1"));
 		task.vslLog.timestamp("Pipe", engine.now());
-		// Whatever the body's framing was: from here on bytes are bytes. The part already decoded goes first.
-		task.body?.take(this);
-		client.takeOver(
-			(bytes) => {
-				this.#fromClient += bytes.length;
-				connection.write(bytes);
-				if (connection.waitingBytes > BACKLOG_BYTES) client.socket.pause();
-			},
-			() => connection.socket?.resume(),
-		);
-		client.onPipeEnd = () => this.#end("REM_CLOSE");
+		for (const bytes of this.#waiting.splice(0)) connection.write(bytes);
+		client.socket.resume();
 	}
-
-	onRequestBody(piece: Uint8Array): boolean {
-		this.#fromClient += piece.length;
-		this.#connection?.write(piece);
-		return false;
-	}
-
-	onRequestBodyEnd(): void {}
 
 	onData(bytes: Uint8Array): void {
 		this.#toClient += bytes.length;
@@ -186,7 +211,8 @@ export class Pipe implements BackendUser, RequestBodyTaker {
 		this.#over = true;
 		const task = this.#task;
 		const { engine, client } = task;
-		engine.count(Main.n_pipe, -1);
+		if (this.#connection === undefined) this.#cancel();
+		else engine.count(Main.n_pipe, -1);
 		engine.count(Main.s_pipe_hdrbytes, client.headBytes);
 		engine.count(Main.s_pipe_in, this.#fromClient);
 		engine.count(Main.s_pipe_out, this.#toClient);

@@ -6,7 +6,6 @@
  * asked for and no more).
  */
 import type { Socket } from "bun";
-import { sendAhead } from "../../kernel/send-ahead.ts";
 import { allocateBytes } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
 import { flat } from "../http/headers.ts";
@@ -108,7 +107,6 @@ export interface Endpoint {
 	/** Text of the -a argument. */
 	readonly text: string;
 	readonly transport: "HTTP/1" | "PROXY";
-	readonly encrypted: boolean;
 }
 
 class ConnectionFacts implements Connection {
@@ -254,11 +252,6 @@ export class ClientSession implements ClientPort, ReplaySession {
 		return this.#startRecords;
 	}
 
-	/** Where the kernel takes this connection's bytes as they are; negative when they are encrypted first. */
-	get #descriptor(): number {
-		return this.endpoint.encrypted ? -1 : ((this.socket as unknown as { fd?: number }).fd ?? -1);
-	}
-
 	/** Begin of every request of the session. */
 	readonly beginRecord: string;
 
@@ -366,6 +359,10 @@ export class ClientSession implements ClientPort, ReplaySession {
 	#work(bytes: Buffer): void {
 		let rest = bytes;
 		while (rest.length > 0 && !this.#ended) {
+			if (this.#raw !== undefined) {
+				this.#raw(rest);
+				return;
+			}
 			if (this.#body !== undefined && !this.#body.ended) {
 				const used = this.#bodyBytes(rest);
 				if (used < 0) return;
@@ -593,7 +590,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 				gather.set(body, gathered);
 				gathered += bodyBytes;
 			} else {
-				this.#flush(true);
+				this.#flush();
 				this.#write(body, release);
 			}
 		}
@@ -607,8 +604,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 		this.#flush();
 	}
 
-	/** Sends what was gathered. `ahead`: a body follows at once, in the same packets. */
-	#flush(ahead = false): void {
+	#flush(): void {
 		if (gatherOwner !== this) return;
 		gatherOwner = undefined;
 		if (gathered === 0) return;
@@ -619,8 +615,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 			this.#backlog.push({ bytes: Uint8Array.from(gather.subarray(0, length)), release: undefined });
 			return;
 		}
-		let written = ahead ? sendAhead(this.#descriptor, gather.subarray(0, length)) : 0;
-		if (written < length) written += Math.max(0, this.socket.write(gather, written, length - written));
+		const written = Math.max(0, this.socket.write(gather, 0, length));
 		if (written < length)
 			this.#backlog.push({ bytes: Uint8Array.from(gather.subarray(written, length)), release: undefined });
 	}
@@ -662,6 +657,8 @@ export class ClientSession implements ClientPort, ReplaySession {
 	takeOver(onData: (bytes: Buffer) => void, onDrain: () => void): void {
 		this.#raw = onData;
 		this.#rawDrain = onDrain;
+		this.#body = undefined;
+		this.#decoder = undefined;
 		const rest = this.#pending;
 		this.#pending = undefined;
 		if (rest !== undefined) onData(rest);

@@ -7,8 +7,8 @@ import { sameOriginTarget } from "../../../firmware/cache/http/target.ts";
 import {
 	ageAt,
 	initialLifetime,
+	isStrict,
 	keptForRevalidation,
-	permittedGrace,
 	staleIfError,
 } from "../../../firmware/cache/store/freshness.ts";
 import { varyMatches, varySpecification } from "../../../firmware/cache/store/vary.ts";
@@ -108,27 +108,28 @@ describe("parameter rfc9111: what varnishd's rules leave open", () => {
 	for (const [title, status, lines, ttl] of cases)
 		test(title, () => expect(initialLifetime(status, fields(...lines), NOW, strict).ttl).toBe(ttl));
 
-	const graceOf = (...lines: string[]) => {
-		const lifetime = initialLifetime(200, fields(...lines), NOW, strict);
-		return permittedGrace(lifetime, false, strict);
-	};
-	test("§4.2.4: nobody asked for stale answers: the time is for revalidation", () => {
-		expect(graceOf("Cache-Control: max-age=60")).toEqual({ grace: 0, keep: 10 });
-		expect(graceOf(`Expires: ${date(60)}`, `Date: ${date(0)}`)).toEqual({ grace: 0, keep: 10 });
+	const lifetimeOf = (...lines: string[]) => initialLifetime(200, fields(...lines), NOW, strict);
+	const strictOf = (...lines: string[]) => isStrict(lifetimeOf(...lines), false, strict);
+	test("§4.2.4: nobody asked for stale answers: grace is for revalidation", () => {
+		expect(strictOf("Cache-Control: max-age=60")).toBe(true);
+		expect(strictOf(`Expires: ${date(60)}`, `Date: ${date(0)}`)).toBe(true);
+		expect(ageAt({ tOrigin: NOW, ttl: 10, grace: 5, keep: 5, strict: true }, NOW + 11).kind).toBe("keep");
+		expect(ageAt({ tOrigin: NOW, ttl: 10, grace: 5, keep: 5, strict: true }, NOW + 20).kind).toBe("expired");
 	});
-	test("no lifetime said: varnishd's grace stands", () => expect(graceOf()).toEqual({ grace: 10, keep: 0 }));
+	test("no lifetime said: varnishd's grace stands", () => expect(strictOf()).toBe(false));
 	test("RFC 5861 §3: the origin asked", () =>
-		expect(graceOf("Cache-Control: max-age=60, stale-while-revalidate=30")).toEqual({ grace: 30, keep: 0 }));
+		expect(strictOf("Cache-Control: max-age=60, stale-while-revalidate=30")).toBe(false));
 	test("s-maxage forbids, unless it comes with such a permission", () => {
-		expect(graceOf("Cache-Control: s-maxage=60").grace).toBe(0);
-		expect(graceOf("Cache-Control: s-maxage=60, stale-while-revalidate=30").grace).toBe(30);
-		expect(graceOf("Cache-Control: s-maxage=60, stale-while-revalidate=30, must-revalidate").grace).toBe(0);
+		expect(lifetimeOf("Cache-Control: s-maxage=60").grace).toBe(0);
+		expect(lifetimeOf("Cache-Control: s-maxage=60, stale-while-revalidate=30").grace).toBe(30);
+		expect(lifetimeOf("Cache-Control: s-maxage=60, stale-while-revalidate=30, must-revalidate").grace).toBe(
+			0,
+		);
 	});
 	test("the VCL decided, or the operator, or the parameter is off", () => {
-		const lifetime = { grace: 10, keep: 0, explicit: true };
-		expect(permittedGrace(lifetime, true, strict).grace).toBe(10);
-		expect(permittedGrace(lifetime, false, { ...strict, defaultGrace: 20 }).grace).toBe(10);
-		expect(permittedGrace(lifetime, false, parameters).grace).toBe(10);
+		expect(isStrict({ explicit: true }, true, strict)).toBe(false);
+		expect(isStrict({ explicit: true }, false, { ...strict, defaultGrace: 20 })).toBe(false);
+		expect(isStrict({ explicit: true }, false, parameters)).toBe(false);
 	});
 	test("§4.2.4: the origin cannot be reached", () => {
 		expect(staleIfError(fields("Cache-Control: max-age=1"), true, strict)).toBe(10);
@@ -152,7 +153,7 @@ describe("parameter rfc9111: what varnishd's rules leave open", () => {
 });
 
 describe("age", () => {
-	const stored = { tOrigin: NOW, ttl: 10, grace: 5, keep: 5 };
+	const stored = { tOrigin: NOW, ttl: 10, grace: 5, keep: 5, strict: false };
 	const cases: readonly (readonly [after: number, kind: string])[] = [
 		[0, "fresh"],
 		[9.9, "fresh"],
