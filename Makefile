@@ -27,6 +27,9 @@ bench: ## measure Drover beside its peers, as ratios
 conformance: ## run the public HTTP cache suite against Drover and Varnish (ARGS=--verbose)
 	@image/setup.sh test && $(bun) test/conformance/run.ts $(ARGS)
 
+bench-cache: ## the cache beside Varnish, nginx and HAProxy (ARGS="hits latency" for some rows)
+	@image/setup.sh test && $(bun) test/bench/cache.ts $(ARGS)
+
 format: ## put every file into the house style
 	@$(bun) x biome check --write
 

@@ -71,7 +71,12 @@ export class Listeners {
 
 	#handlers(option: ListenerOption): SocketHandler<ClientSession> {
 		const engine = this.#engine;
-		const endpoint = { name: option.name, text: option.text, transport: option.transport };
+		const endpoint = {
+			name: option.name,
+			text: option.text,
+			transport: option.transport,
+			encrypted: option.tls !== undefined,
+		};
 		const unix = option.path !== undefined;
 		const begin = (socket: ClientSocket, proxy?: ProxyHeader) => {
 			const remote = unix

@@ -22,7 +22,7 @@ const SEEN_SLOTS = 16384;
 const REPLAY_TOTAL_BYTES = 48 << 20;
 const REQUEST_BYTES = 8192;
 /** Bodies up to this size are kept beside their head; larger ones take the long way. */
-const BODY_BYTES = 16384;
+const BODY_BYTES = 64 * 1024;
 /** Forms of one request: sessions whose numbers have different widths. */
 const FORM_LIMIT = 6;
 

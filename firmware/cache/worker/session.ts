@@ -6,6 +6,7 @@
  * asked for and no more).
  */
 import type { Socket } from "bun";
+import { sendAhead } from "../../kernel/send-ahead.ts";
 import { allocateBytes } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
 import { flat } from "../http/headers.ts";
@@ -107,6 +108,7 @@ export interface Endpoint {
 	/** Text of the -a argument. */
 	readonly text: string;
 	readonly transport: "HTTP/1" | "PROXY";
+	readonly encrypted: boolean;
 }
 
 class ConnectionFacts implements Connection {
@@ -250,6 +252,11 @@ export class ClientSession implements ClientPort, ReplaySession {
 			);
 		}
 		return this.#startRecords;
+	}
+
+	/** Where the kernel takes this connection's bytes as they are; negative when they are encrypted first. */
+	get #descriptor(): number {
+		return this.endpoint.encrypted ? -1 : ((this.socket as unknown as { fd?: number }).fd ?? -1);
 	}
 
 	/** Begin of every request of the session. */
@@ -590,7 +597,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 				gather.set(body, gathered);
 				gathered += bodyBytes;
 			} else {
-				this.#flush();
+				this.#flush(true);
 				this.#write(body, release);
 			}
 		}
@@ -604,7 +611,8 @@ export class ClientSession implements ClientPort, ReplaySession {
 		this.#flush();
 	}
 
-	#flush(): void {
+	/** Sends what was gathered. `ahead`: a body follows at once, in the same packets. */
+	#flush(ahead = false): void {
 		if (gatherOwner !== this) return;
 		gatherOwner = undefined;
 		if (gathered === 0) return;
@@ -615,7 +623,8 @@ export class ClientSession implements ClientPort, ReplaySession {
 			this.#backlog.push({ bytes: Uint8Array.from(gather.subarray(0, length)), release: undefined });
 			return;
 		}
-		const written = Math.max(0, this.socket.write(gather, 0, length));
+		let written = ahead ? sendAhead(this.#descriptor, gather.subarray(0, length)) : 0;
+		if (written < length) written += Math.max(0, this.socket.write(gather, written, length - written));
 		if (written < length)
 			this.#backlog.push({ bytes: Uint8Array.from(gather.subarray(written, length)), release: undefined });
 	}
