@@ -132,7 +132,9 @@ export interface Template {
 	/** The head of the answer around X-Varnish's first number and Age's: as sent, with the facts' numbers in it. */
 	readonly head: string;
 	readonly facts: Facts;
+	/** What follows the head; empty when the body leaves from the store. */
 	readonly body: Uint8Array;
+	readonly bodyBytes: number;
 }
 
 const ZERO = 0x30;
@@ -169,7 +171,7 @@ interface Places {
 }
 
 export class Form {
-	/** Head and body. */
+	/** Head, and the body if it is kept here. */
 	readonly answer: Uint8Array;
 	readonly headBytes: number;
 	/** Records as they go into the ring, the session's Link ahead of the transaction's batch. */
@@ -283,7 +285,7 @@ export class Form {
 					break;
 				case "account": {
 					const { requestBytes } = part;
-					const { length } = template.body;
+					const length = template.bodyBytes;
 					add(
 						Tag.ReqAcct,
 						`${requestBytes} 0 ${requestBytes} ${this.headBytes} ${length} ${this.headBytes + length}`,

@@ -21,8 +21,16 @@ const SEEN_SLOTS = 16384;
 /** All requests, answers and records together. */
 const REPLAY_TOTAL_BYTES = 48 << 20;
 const REQUEST_BYTES = 8192;
-/** Bodies up to this size are kept beside their head; larger ones take the long way. */
+/** Bodies up to this size are kept beside their head; larger ones leave from the store, pinned meanwhile. */
 const BODY_BYTES = 64 * 1024;
+/**
+ * Learning costs as much as a few answers. It is paid from what repeating has saved: where requests do not come
+ * again, learning soon stops but for a trickle.
+ */
+const CREDIT_LIMIT = 8192;
+const LEARNING_PRICE = 4;
+/** One request in so many that are not known earns a credit. */
+const TRICKLE = 64;
 /** Forms of one request: sessions whose numbers have different widths. */
 const FORM_LIMIT = 6;
 
@@ -67,7 +75,11 @@ export interface ReplaySession {
 	lastReplay: Replay | undefined;
 	/** Sends all of `bytes`; what the kernel does not take now goes later. */
 	sendWhole(bytes: Uint8Array): void;
+	/** Sends a head and a body in the store; `release` is called when the body's bytes are no longer needed. */
+	sendLarge(head: Uint8Array, body: Uint8Array, release: () => void): void;
 }
+
+const nothing = new Uint8Array(0);
 
 export class Replay {
 	readonly request: Uint8Array;
@@ -76,11 +88,13 @@ export class Replay {
 	readonly address: string;
 	readonly endpoint: object;
 	readonly vcl: object;
-	readonly outcome: Outcome;
+	readonly outcome: Omit<Outcome, "body"> & { readonly bodyBytes: number };
 	readonly template: Template;
 	object: StoredObject;
 	/** What was stored under the key (Arena.kin). */
 	readonly kin: number;
+	/** Where a large body begins in the object's; negative: the body is kept here. */
+	readonly largeFrom: number;
 	#form: Form | undefined;
 	#shape = -1;
 	readonly #forms = new Map<number, Form>();
@@ -91,11 +105,13 @@ export class Replay {
 		generation: number,
 		session: ReplaySession,
 		vcl: object,
-		outcome: Outcome,
+		outcome: Replay["outcome"],
 		template: Template,
 		kin: number,
+		largeFrom: number,
 	) {
 		this.kin = kin;
+		this.largeFrom = largeFrom;
 		this.request = request;
 		this.checksum = checksum;
 		this.generation = generation;
@@ -109,8 +125,8 @@ export class Replay {
 
 	/** Bytes of memory, about. */
 	get bytes(): number {
-		const { head, body, log } = this.outcome;
-		return this.request.length + 2 * (head.length + log.length) + body.length + 1024;
+		const { head, log } = this.outcome;
+		return this.request.length + 2 * (head.length + log.length) + this.template.body.length + 1024;
 	}
 
 	form(run: Run): Form {
@@ -145,8 +161,8 @@ export class Replays {
 	};
 	/** answer() did not know the request, and saw it before: its outcome is worth learning. */
 	wanted = false;
-	/** Requests answered so. */
-	count = 0;
+	#credit = CREDIT_LIMIT;
+	#strangers = 0;
 
 	constructor(engine: ReplayEngine) {
 		this.#engine = engine;
@@ -190,6 +206,7 @@ export class Replays {
 		)
 			return replay;
 		this.#checksum = checksum;
+		if (++this.#strangers % TRICKLE === 0 && this.#credit < CREDIT_LIMIT) this.#credit++;
 		const at = checksum & (SEEN_SLOTS - 1);
 		const { log, accessLog, cacheStatus } = this.#engine;
 		this.wanted = this.#seen[at] === checksum && !log.immediate && accessLog === undefined && !cacheStatus;
@@ -216,8 +233,10 @@ export class Replays {
 			replay.object = again;
 			object = again;
 		}
+		if (replay.largeFrom >= 0 && !arena.pin(object)) return false;
 		if (arena.use(object) < outcome.hitsBound) {
 			// The index was built anew and with it the number of hits.
+			if (replay.largeFrom >= 0) arena.unpin(object);
 			this.#drop(replay);
 			session.lastReplay = undefined;
 			return false;
@@ -231,7 +250,13 @@ export class Replays {
 		run.remainingMicros = Math.max(0, Math.round((object.tOrigin + object.ttl) * 1e6) - nowMicros);
 		const form = replay.form(run);
 		form.fill(run, nowMicros);
-		session.sendWhole(form.answer);
+		if (replay.largeFrom < 0) session.sendWhole(form.answer);
+		else {
+			const from = replay.largeFrom;
+			session.sendLarge(form.answer, object.body.subarray(from, from + outcome.bodyBytes), () =>
+				arena.unpin(object),
+			);
+		}
 		form.finish(Math.round(engine.now() * 1e6), nowMicros);
 		engine.log.append(form.log, form.recordCount);
 		const { counters } = engine;
@@ -239,8 +264,8 @@ export class Replays {
 		counters[Main.cache_hit]!++;
 		counters[Main.s_req_hdrbytes]! += replay.request.length;
 		counters[Main.s_resp_hdrbytes]! += form.headBytes;
-		counters[Main.s_resp_bodybytes]! += outcome.body.length;
-		this.count++;
+		counters[Main.s_resp_bodybytes]! += outcome.bodyBytes;
+		if (this.#credit < CREDIT_LIMIT) this.#credit++;
 		return true;
 	}
 
@@ -254,7 +279,11 @@ export class Replays {
 	/** Keeps how the request was answered that answer() did not know. */
 	learn(session: ReplaySession, bytes: Uint8Array, vcl: object, outcome: Outcome): void {
 		const { transaction, age, object, head, body, log } = outcome;
-		if (body.length > BODY_BYTES || object.ttl > 2e9) return;
+		if (object.ttl > 2e9) return;
+		this.#credit -= LEARNING_PRICE;
+		const large = body.length > BODY_BYTES;
+		// A body that was made for this answer is not in the store.
+		if (large && body.buffer !== object.body.buffer) return;
 		const facts = {
 			transaction,
 			session: session.xid,
@@ -267,7 +296,8 @@ export class Replays {
 		const { arena } = this.#engine;
 		const kin = arena.kin(outcome.key);
 		if (!arena.holds(object)) return;
-		const kept = { ...outcome, body: Uint8Array.from(body) };
+		const { body: _body, ...rest } = outcome;
+		const kept = { ...rest, bodyBytes: body.length };
 		const replay = new Replay(
 			Uint8Array.from(bytes),
 			this.#checksum,
@@ -275,8 +305,15 @@ export class Replays {
 			session,
 			vcl,
 			kept,
-			{ records, head, facts, body: kept.body },
+			{
+				records,
+				head,
+				facts,
+				body: large ? nothing : Uint8Array.from(body),
+				bodyBytes: body.length,
+			},
 			kin,
+			large ? body.byteOffset - object.body.byteOffset : -1,
 		);
 		const at = this.#checksum & (REPLAY_SLOTS - 1);
 		const old = this.#slots[at];

@@ -352,6 +352,12 @@ export class ClientSession implements ClientPort, ReplaySession {
 			this.#backlog.push({ bytes: Uint8Array.from(bytes.subarray(written)), release: undefined });
 	}
 
+	sendLarge(head: Uint8Array, body: Uint8Array, release: () => void): void {
+		const ahead = sendAhead(this.#descriptor, head);
+		if (ahead < head.length) this.sendWhole(head.subarray(ahead));
+		this.#write(body, release);
+	}
+
 	#receive(bytes: Buffer): void {
 		this.#corked++;
 		let rest: Buffer | undefined = bytes;
