@@ -30,7 +30,10 @@ conformance: ## run the public HTTP cache suite against Drover and Varnish (ARGS
 bench-cache: ## the cache beside Varnish, nginx and HAProxy (ARGS="hits latency" for some rows)
 	@image/setup.sh test && $(bun) test/bench/cache.ts $(ARGS)
 
+fuzz: ## throw bad bytes at every parser of the cache (ARGS="SECONDS TARGET")
+	@image/setup.sh test && $(bun) test/fuzz/run.ts $(ARGS)
+
 format: ## put every file into the house style
 	@$(bun) x biome check --write
 
-.PHONY: help run test image firmware flash bench conformance format
+.PHONY: help run test image firmware flash bench conformance fuzz format

@@ -92,9 +92,13 @@ export type Input =
 	/** More than the limit without an end: the connection is closed. */
 	| { readonly kind: "overflow" };
 
+const lineEnd = /[\n\r]/g;
+
 /** Cuts a byte stream into commands. */
 export class CommandReader {
 	#buffer = "";
+	/** What is before this place in the buffer has been read. */
+	#at = 0;
 	#here: { readonly words: string[]; readonly end: string } | undefined;
 	/** Here-documents are read only from those who have authenticated. */
 	authenticated = false;
@@ -103,45 +107,53 @@ export class CommandReader {
 		this.#buffer += text;
 		const inputs: Input[] = [];
 		for (;;) {
-			const input = this.#next();
+			const input = this.#here === undefined ? this.#line() : this.#hereDocument();
 			if (input === undefined) break;
 			inputs.push(input);
 			if (input.kind === "overflow") break;
 		}
+		this.#buffer = this.#buffer.slice(this.#at);
+		this.#at = 0;
 		return inputs;
 	}
 
-	#next(): Input | undefined {
-		if (this.#here !== undefined) return this.#hereDocument();
-		const end = this.#buffer.search(/[\n\r]/);
+	get #waiting(): number {
+		return this.#buffer.length - this.#at;
+	}
+
+	#line(): Input | undefined {
 		const limit = this.authenticated ? COMMAND_BYTES : UNAUTHENTICATED_LINE_BYTES;
-		if (end < 0) return this.#buffer.length > limit ? { kind: "overflow" } : undefined;
-		if (end > limit) return { kind: "overflow" };
-		const line = this.#buffer.slice(0, end);
-		this.#buffer = this.#buffer.slice(end + 1);
-		const split = splitWords(line.replace(/^\s*-?/, ""));
-		if (!split.ok) return { kind: "syntax", message: split.message };
-		const { words } = split;
-		// A blank line is no command.
-		if (words.length === 0) return this.#next();
-		if (this.authenticated && words.length >= 3 && words.at(-2) === "<<") {
-			this.#here = { words: words.slice(0, -2), end: words.at(-1)! };
-			return this.#hereDocument();
+		for (;;) {
+			lineEnd.lastIndex = this.#at;
+			const end = lineEnd.test(this.#buffer) ? lineEnd.lastIndex - 1 : -1;
+			if (end < 0) return this.#waiting > limit ? { kind: "overflow" } : undefined;
+			if (end - this.#at > limit) return { kind: "overflow" };
+			const line = this.#buffer.slice(this.#at, end);
+			this.#at = end + 1;
+			const split = splitWords(line.replace(/^\s*-?/, ""));
+			if (!split.ok) return { kind: "syntax", message: split.message };
+			const { words } = split;
+			// A blank line is no command.
+			if (words.length === 0) continue;
+			if (this.authenticated && words.length >= 3 && words.at(-2) === "<<") {
+				this.#here = { words: words.slice(0, -2), end: words.at(-1)! };
+				return this.#hereDocument();
+			}
+			return { kind: "command", words };
 		}
-		return { kind: "command", words };
 	}
 
 	#hereDocument(): Input | undefined {
 		const { words, end } = this.#here!;
-		let from = 0;
+		let from = this.#at;
 		for (;;) {
 			const at = this.#buffer.indexOf(end, from);
-			if (at < 0) return this.#buffer.length > COMMAND_BYTES ? { kind: "overflow" } : undefined;
+			if (at < 0) return this.#waiting > COMMAND_BYTES ? { kind: "overflow" } : undefined;
 			const after = this.#buffer[at + end.length];
 			if (after === undefined) return undefined;
 			if (after === "\n" || after === "\r") {
-				const text = this.#buffer.slice(0, at);
-				this.#buffer = this.#buffer.slice(at + end.length + 1);
+				const text = this.#buffer.slice(this.#at, at);
+				this.#at = at + end.length + 1;
 				this.#here = undefined;
 				return { kind: "command", words: [...words, text] };
 			}

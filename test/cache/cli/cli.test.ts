@@ -104,9 +104,9 @@ describe("commands from a stream", () => {
 });
 
 describe("parameters", () => {
-	test("all 109, with Varnish's defaults", () => {
+	test("all 109 of Varnish with its defaults, and rfc9111", () => {
 		const parameters = new ParameterSet();
-		expect(Object.keys(parameters.values)).toHaveLength(109);
+		expect(Object.keys(parameters.values)).toHaveLength(110);
 		expect(parameters.text("default_ttl")).toBe("120.000");
 		expect(parameters.text("vsl_space")).toBe("80M");
 		expect(parameters.text("workspace_client")).toBe("96k");
