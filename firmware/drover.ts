@@ -84,6 +84,14 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "the SNMP agent",
 		load: () => import("./status/snmp/service.ts"),
 	},
+	metrics: {
+		summary: "/metrics and /healthz on the inside ports",
+		load: () => import("./status/metrics/service.ts"),
+	},
+	syslog: {
+		summary: "sends the logs to other machines",
+		load: () => import("./status/syslog/service.ts"),
+	},
 	varnishd: {
 		summary: "the HTTP cache, with varnishd's command line",
 		load: () => import("./cache/main.ts"),

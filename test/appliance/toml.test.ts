@@ -104,7 +104,7 @@ def read(text):
     try: return json.loads(json.dumps(tomllib.loads(text), default=lambda value: "a date"))
     except (tomllib.TOMLDecodeError, RecursionError): return None
 print(json.dumps([read(text) for text in json.load(sys.stdin)]))`;
-	const { stdout, exitCode, stderr } = Bun.spawnSync(["python3", "-c", program], {
+	const { stdout, exitCode, stderr } = Bun.spawnSync(["/usr/bin/python3", "-c", program], {
 		stdin: Buffer.from(JSON.stringify(texts)),
 	});
 	if (exitCode !== 0) throw new Error(stderr.toString());

@@ -1,7 +1,7 @@
 /** The view: GET and GETNEXT by RFC 3416 §4.2, numbers by RFC 2578 §7.1, indices by RFC 2863 §3.1.5. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { assignIndices } from "../../firmware/status/snmp/interface-index.ts";
+import { assignIndices } from "../../firmware/status/box/interface-index.ts";
 import { dateAndTime } from "../../firmware/status/snmp/tree/host.ts";
 import {
 	compareOids,

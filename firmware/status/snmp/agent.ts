@@ -31,6 +31,8 @@ export interface AgentOptions {
 	readonly users: readonly AgentUser[];
 	/** Networks that may ask, as "192.0.2.0/24" or an address; empty is nobody. */
 	readonly sources: readonly string[];
+	/** snmpEngineTime: seconds since the engine's start. */
+	readonly engineSeconds: () => number;
 	/** The view to answer from, refreshed by the caller. */
 	readonly view: () => Promise<View>;
 	/** Wrong community, user or password: for authenticationFailure. */
@@ -40,6 +42,13 @@ export interface AgentOptions {
 /** What the library hands to a request handler; its own types do not cover it. */
 interface Request {
 	readonly version: number;
+	readonly user: { readonly name: string };
+	readonly msgSecurityParameters?: {
+		readonly msgAuthoritativeEngineID: Uint8Array;
+		readonly msgAuthoritativeEngineBoots: number;
+		readonly msgAuthoritativeEngineTime: number;
+	};
+	createReportResponseMessage(engine: object, context: string, errorType: number): Report;
 	readonly pdu: {
 		varbinds: { oid: string }[];
 		readonly nonRepeaters: number;
@@ -47,18 +56,22 @@ interface Request {
 		getResponsePduForRequest(): { varbinds: unknown[]; errorStatus: number; errorIndex: number };
 	};
 }
+/** A message of the library's with a report in it. */
+interface Report {
+	user: object;
+	readonly pdu: { readonly type: number; readonly varbinds: { oid: string }[] };
+	readonly msgGlobalData: { msgFlags: number };
+	readonly msgSecurityParameters: { msgUserName: string };
+}
 interface Sender {
 	readonly address: string;
 	readonly port: number;
 }
 interface LibraryAgent {
-	readonly engine: { engineBoots: number; engineID: Buffer };
+	readonly engine: { engineBoots: number; engineTime: number; engineID: Buffer };
 	readonly listener: {
 		readonly sockets: Readonly<Record<string, EventEmitter>>;
-		send(
-			message: { readonly pdu: { readonly type: number; readonly varbinds: { oid: string }[] } },
-			...rest: unknown[]
-		): void;
+		send(message: Report, ...rest: unknown[]): void;
 	};
 	getRequest(socket: unknown, request: Request, from: Sender): void;
 	getNextRequest(socket: unknown, request: Request, from: Sender): void;
@@ -78,6 +91,13 @@ const REFUSALS: Readonly<Record<string, string>> = {
 	"1.3.6.1.6.3.15.1.1.3.0": "an unknown user",
 	"1.3.6.1.6.3.15.1.1.5.0": "a wrong password",
 };
+
+/** RFC 3414 §3.2 step 7: seconds that a message's time may be off. */
+export const TIME_WINDOW_SECONDS = 150;
+const NOT_IN_TIME_WINDOW = 2;
+const UNKNOWN_ENGINE_ID = 4;
+/** RFC 3412 §6.4: msgFlags of authNoPriv. */
+const AUTHENTICATED = 1;
 
 /** Starts the agent. The returned function stops it. */
 export function startAgent(options: AgentOptions): () => void {
@@ -103,9 +123,39 @@ export function startAgent(options: AgentOptions): () => void {
 		},
 	) as unknown as LibraryAgent;
 	agent.engine.engineBoots = options.engineBoots;
+	// The library's own clock stands still.
+	Object.defineProperty(agent.engine, "engineTime", { get: options.engineSeconds });
 	const authorizer = agent.getAuthorizer();
 	for (const community of options.communities) authorizer.addCommunity(community);
 	for (const user of options.users) authorizer.addUser(libraryUser(user));
+
+	/**
+	 * RFC 3414 §3.2 steps 3 and 7, which the library leaves out: a recorded question, or one that was meant for
+	 * another engine, is answered with a report alone.
+	 */
+	const isTimely = (socket: unknown, request: Request, from: Sender): boolean => {
+		const said = request.msgSecurityParameters;
+		if (said === undefined) return true;
+		const { engineID, engineBoots, engineTime } = agent.engine;
+		const isMine = Buffer.compare(said.msgAuthoritativeEngineID, engineID) === 0;
+		const isNow =
+			said.msgAuthoritativeEngineBoots === engineBoots &&
+			Math.abs(said.msgAuthoritativeEngineTime - engineTime) <= TIME_WINDOW_SECONDS;
+		if (isMine && isNow) return true;
+		const report = request.createReportResponseMessage(
+			agent.engine,
+			"",
+			isMine ? NOT_IN_TIME_WINDOW : UNKNOWN_ENGINE_ID,
+		);
+		// Only an authenticated report may set the other side's clock.
+		if (isMine) {
+			report.user = { ...request.user, level: snmp.SecurityLevel.authNoPriv };
+			report.msgGlobalData.msgFlags = AUTHENTICATED;
+			report.msgSecurityParameters.msgUserName = request.user.name;
+		}
+		agent.listener.send(report, from, socket);
+		return false;
+	};
 
 	const answer = (
 		socket: unknown,
@@ -113,6 +163,7 @@ export function startAgent(options: AgentOptions): () => void {
 		from: Sender,
 		read: (view: View) => unknown[] | null,
 	) => {
+		if (!isTimely(socket, request, from)) return;
 		void options.view().then((view) => {
 			const response = request.pdu.getResponsePduForRequest();
 			const varbinds = request.pdu.varbinds.length > VARBINDS_LIMIT ? null : read(view);
@@ -156,6 +207,7 @@ export function startAgent(options: AgentOptions): () => void {
 	agent.getBulkRequest = (socket, request, from) =>
 		answer(socket, request, from, (view) => bulk(view, request.pdu));
 	agent.setRequest = (socket, request, from) => {
+		if (!isTimely(socket, request, from)) return;
 		const response = request.pdu.getResponsePduForRequest();
 		response.varbinds = request.pdu.varbinds;
 		response.errorStatus = NOT_WRITABLE;

@@ -11,14 +11,14 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { type ApplianceSettings, parseSettings } from "../../appliance/settings.ts";
 import { runDirectory } from "../../bus/socket-path.ts";
+import type { Facts } from "../box/facts.ts";
+import { type Memory, newMemory, readBox } from "../box/read-facts.ts";
 import { openLog } from "../log.ts";
 import { type AgentUser, startAgent } from "./agent.ts";
-import type { Facts } from "./facts.ts";
 import { type BoxEvent, notificationsOf } from "./notification/notification.ts";
 import { Notifier } from "./notification/notifier.ts";
 import { ownAddress } from "./notification/own-address.ts";
 import { watchBox } from "./notification/watcher.ts";
-import { type Identity, type Memory, newMemory, readFacts } from "./read-facts.ts";
 import type { SnmpSettings } from "./settings.ts";
 import { boxView } from "./tree/box.ts";
 import type { View } from "./view.ts";
@@ -94,7 +94,7 @@ class SnmpService {
 	readonly #settings: ApplianceSettings;
 	readonly #stateDirectory: string;
 	readonly #state: State;
-	readonly #identity: Identity;
+	readonly #engineId: Uint8Array;
 	readonly #memory: Memory;
 	readonly #notifier: Notifier;
 	#cached: { readonly look: Promise<Look>; readonly at: number } | null = null;
@@ -107,20 +107,14 @@ class SnmpService {
 		this.#settings = settings;
 		this.#stateDirectory = stateDirectory;
 		this.#state = loadState(stateDirectory);
-		this.#identity = {
-			engineId: Buffer.from(this.#state.engineId, "hex"),
-			engineBoots: this.#state.engineBoots,
-			contact: snmp.contact,
-			location: snmp.location,
-			startedAt: performance.now(),
-		};
+		this.#engineId = Buffer.from(this.#state.engineId, "hex");
 		this.#memory = newMemory(this.#state.interfaceIndices);
 		this.#notifier = new Notifier({
 			receivers: snmp.receivers,
 			users: snmp.users.map(agentUser),
-			engineId: this.#identity.engineId,
+			engineId: this.#engineId,
 			engineBoots: this.#state.engineBoots,
-			engineSeconds: () => Math.floor((performance.now() - this.#identity.startedAt) / 1000),
+			engineSeconds: () => Math.floor(this.#upMs() / 1000),
 			sourceFor: (receiver) => snmp.source ?? ownAddress(receiver, port),
 			onTrouble: (receiver, words) => this.#log.warn({ receiver }, `a notification: ${words}`),
 		});
@@ -131,8 +125,9 @@ class SnmpService {
 		const stopAgent = startAgent({
 			address: snmp.listen,
 			port: snmp.port,
-			engineId: this.#identity.engineId,
+			engineId: this.#engineId,
 			engineBoots: this.#state.engineBoots,
+			engineSeconds: () => Math.floor(this.#upMs() / 1000),
 			communities: snmp.communities,
 			users: snmp.users.map(agentUser),
 			sources: snmp.sources,
@@ -173,12 +168,29 @@ class SnmpService {
 	}
 
 	async #lookAnew(): Promise<Look> {
-		const facts = await readFacts(this.#identity, this.#memory, this.#notifier.lost);
+		const upMs = this.#upMs();
+		const box = await readBox(this.#memory);
+		const { contact, location } = this.#settings.snmp;
+		const facts: Facts = {
+			...box,
+			agent: {
+				engineId: this.#engineId,
+				engineBoots: this.#state.engineBoots,
+				upMs,
+				contact,
+				location,
+				notificationsLost: this.#notifier.lost,
+			},
+		};
 		if (JSON.stringify(this.#memory.indices) !== JSON.stringify(this.#state.interfaceIndices)) {
 			this.#state.interfaceIndices = { ...this.#memory.indices };
 			saveState(this.#stateDirectory, this.#state);
 		}
 		return { facts, view: boxView(facts) };
+	}
+
+	#upMs(): number {
+		return performance.now() - this.#memory.startedAt;
 	}
 
 	#onRefused(from: string, why: string): void {

@@ -1,6 +1,6 @@
 /**
- * The agent against net-snmp's tools, in a namespace with the real services behind it: what
- * is answered is what the services and the kernel say.
+ * The agent against net-snmp's tools, and the metrics against Prometheus's own parser, in a namespace
+ * with the real services behind them: what is answered is what the services and the kernel say.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -37,6 +37,12 @@ ${Array.from({ length: REAL_SERVERS }, (_, index) => `    real_server ${realServ
 }`;
 
 const settings = `
+[[port]]
+name = "eth0"
+role = "inside"
+addresses = ["10.9.0.1/24"]
+[metrics]
+enabled = true
 [snmp]
 enabled = true
 location = "rack 7"
@@ -64,6 +70,7 @@ beforeAll(async () => {
 	for (const service of ["vrrp", "director"])
 		box.spawn([...drover, service, "-f", join(directory, "keepalived.conf")], { env });
 	agent = startAgent();
+	box.spawn([...drover, "metrics", "--config", join(directory, "appliance.toml")], { env });
 	await until("VI_1 is master", () => column(`${KEEPALIVED}.2.3.1.4`)[0] === "2");
 }, 2 * LIMIT_MS);
 
@@ -144,6 +151,26 @@ describe("versions and security", () => {
 		const { stderr, stdout } = box.try("snmpset", ...v2c, "127.0.0.1", "1.3.6.1.2.1.1.6.0", "s", "elsewhere");
 		expect(stderr + stdout).toContain("notWritable");
 	});
+	test("RFC 3414 §3.2 step 7: a question that was recorded before a restart gets a report and no value", async () => {
+		// Between snmpget and the agent: keeps what passes towards the agent, and can say it again.
+		const relay = box.spawn([process.execPath, join(import.meta.dir, "snmp-relay.ts"), "1161", "161"], {
+			stdin: "pipe",
+		});
+		const reader = relay.stdout.getReader();
+		await reader.read();
+		const get = ["-r1", "-t2", "127.0.0.1:1161", "1.3.6.1.2.1.1.6.0"];
+		expect(box.try("snmpget", ...v3("nms", "AES"), ...get).stdout).toContain("rack 7");
+		agent.kill("SIGKILL");
+		await agent.exited;
+		agent = startAgent();
+		await until("the agent is back", () => column("1.3.6.1.6.3.10.2.1.2.0", "snmpget")[0] !== "");
+		(relay.stdin as unknown as { write(text: string): void; flush(): void }).write("again\n");
+		(relay.stdin as unknown as { flush(): void }).flush();
+		const answer = new TextDecoder().decode((await reader.read()).value);
+		// usmStatsNotInTimeWindows in an authenticated report, in clear.
+		expect(answer).toContain("2b060106030f01010200");
+		expect(answer).not.toContain(Buffer.from("rack 7").toString("hex"));
+	});
 	test("engine boots grow with every start, and are stored before anything is answered", async () => {
 		const boots = () => Number(column("1.3.6.1.6.3.10.2.1.2.0", "snmpget")[0]);
 		const before = boots();
@@ -221,5 +248,78 @@ describe("VRRPV3-MIB", () => {
 			["200"],
 			["100"],
 		]);
+	});
+});
+
+describe("OpenMetrics", () => {
+	interface Sample {
+		readonly name: string;
+		readonly labels: Readonly<Record<string, string>>;
+		readonly value: number;
+	}
+	/** Status, content type and body; null when nobody answers. */
+	function get(url: string, method = "GET"): { status: number; type: string; body: string } | null {
+		const program = `const answer = await fetch("${url}", { method: "${method}" });
+console.log(JSON.stringify({ status: answer.status, type: answer.headers.get("content-type"), body: await answer.text() }))`;
+		const { status, stdout } = box.try(process.execPath, "-e", program);
+		return status === 0 ? JSON.parse(stdout) : null;
+	}
+	/** What Prometheus's parser makes of the text. */
+	function parse(text: string): readonly Sample[] {
+		const program = `import json, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+print(json.dumps([dict(name=s.name, labels=s.labels, value=s.value)
+    for family in text_string_to_metric_families(sys.stdin.read()) for s in family.samples]))`;
+		const { stdout, stderr, exitCode } = Bun.spawnSync(["/usr/bin/python3", "-c", program], {
+			stdin: Buffer.from(text),
+		});
+		if (exitCode !== 0) throw new Error(stderr.toString());
+		return JSON.parse(stdout.toString());
+	}
+	const wanted = (samples: readonly Sample[], name: string, labels: Sample["labels"]) =>
+		samples.filter(
+			(sample) =>
+				sample.name === name && Object.entries(labels).every(([key, value]) => sample.labels[key] === value),
+		);
+
+	test("/metrics is read by Prometheus's parser, and says what SNMP says", async () => {
+		await until("the metrics are there", () => get("http://10.9.0.1:9100/metrics") !== null);
+		const { type, body } = get("http://10.9.0.1:9100/metrics")!;
+		expect(type).toBe("application/openmetrics-text; version=1.0.0; charset=utf-8");
+		const samples = parse(body);
+		const value = (name: string, labels: Sample["labels"]) =>
+			wanted(samples, name, labels).map((each) => each.value);
+		const states = wanted(samples, "drover_vrrp_state", { instance: "VI_1" });
+		expect(
+			states.filter((each) => each.value === 1).map(({ labels }) => labels["drover_vrrp_state"]),
+		).toEqual(["MASTER"]);
+		expect(value("drover_vrrp_effective_priority", { instance: "VI_1" })).toEqual(
+			column(`${KEEPALIVED}.2.3.1.8`).map(Number),
+		);
+		expect(value("drover_virtual_server_real_servers", {})).toEqual(
+			column(`${KEEPALIVED}.3.3.1.20`).map(Number),
+		);
+		expect(value("drover_virtual_server_real_servers_alive", {})).toEqual(
+			column(`${KEEPALIVED}.3.3.1.21`).map(Number),
+		);
+		const weights = wanted(samples, "drover_real_server_weight", {});
+		expect(weights).toHaveLength(REAL_SERVERS);
+		expect(weights.map((each) => String(each.value))).toEqual(column(`${KEEPALIVED}.3.4.1.7`));
+		expect(value("drover_memory_total_bytes", {})).toEqual(
+			column("1.3.6.1.4.1.2021.4.5").map((kib) => Number(kib.split(" ")[0]) * 1024),
+		);
+		expect(value("drover_interface_up", { interface: "eth0" })).toEqual([1]);
+		expect(value("drover_vrrp_advertisements_sent_total", { instance: "VI_1" })[0]).toBeGreaterThan(0);
+	});
+	test("/healthz says what is wrong: this kernel has no IPVS", () => {
+		const { status, body } = get("http://10.9.0.1:9100/healthz")!;
+		expect(status).toBe(503);
+		expect(body).toContain("IPVS does not answer");
+	});
+	test("only the inside port's address answers; what else is asked is refused", () => {
+		expect(get("http://127.0.0.1:9100/metrics")).toBeNull();
+		expect(get("http://10.9.0.100:9100/metrics")).toBeNull();
+		expect(get("http://10.9.0.1:9100/etc/passwd")?.status).toBe(404);
+		expect(get("http://10.9.0.1:9100/metrics", "POST")?.status).toBe(405);
 	});
 });

@@ -1,8 +1,8 @@
 /** What happened on the box, and the notifications (RFC 3416 §4.2.6) that tell of it. Pure. */
 import { realServerName, virtualServerName } from "../../../director/names.ts";
+import type { Facts, InterfaceFacts } from "../../box/facts.ts";
 import type { DirectorEvent } from "../../director.ts";
 import type { VrrpEvent, VrrpStateName } from "../../vrrp.ts";
-import type { Facts, InterfaceFacts } from "../facts.ts";
 import { DROVER_OID } from "../tree/drover.ts";
 import { KEEPALIVED_OID, stateNumbers } from "../tree/keepalived.ts";
 import { VRRPV3_OID } from "../tree/vrrpv3.ts";
@@ -60,7 +60,7 @@ export function notificationsOf(event: BoxEvent, facts: Facts, view: View): Noti
 	const make = (oid: string, varbinds: readonly (Instance | null)[]): Notification => ({
 		oid: parseOid(oid),
 		varbinds: varbinds.filter((varbind) => varbind !== null),
-		upMs: facts.host.agentUpMs,
+		upMs: facts.agent.upMs,
 	});
 	const found = (oid: string, ...index: number[]) => view.get([...parseOid(oid), ...index]);
 	switch (event.kind) {

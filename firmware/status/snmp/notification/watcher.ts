@@ -4,9 +4,9 @@
  */
 import { call, subscribe } from "../../../bus/client.ts";
 import { IFF_LOOPBACK, type Link, RouteMonitor, RouteNetlink } from "../../../kernel/rtnetlink.ts";
+import { readBoxRecords, readServicePids } from "../../box/read-firmware.ts";
 import type { DirectorEvent } from "../../director.ts";
 import type { VrrpEvent, VrrpStateName, VrrpStatus } from "../../vrrp.ts";
-import { readBoxRecords, readServicePids } from "../read-firmware.ts";
 import { type BoxRecords, boxChanges } from "./box-changes.ts";
 import { type CrashHistory, crashLoops } from "./crash-loop.ts";
 import type { BoxEvent } from "./notification.ts";

@@ -1,5 +1,5 @@
 /** All trees together: the whole of what this box can be asked. */
-import type { Facts } from "../facts.ts";
+import type { Facts } from "../../box/facts.ts";
 import { View } from "../view.ts";
 import { droverTree } from "./drover.ts";
 import { hostTree } from "./host.ts";

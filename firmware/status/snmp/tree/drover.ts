@@ -3,12 +3,12 @@
  * watchdog, cache. The branch is under net-snmp's playground for local experiments until the project
  * has an enterprise number of its own.
  */
-import type { Facts } from "../facts.ts";
-import { counter32, gauge, type Instance, integer, scalar, text, truth } from "../view.ts";
+import type { Facts } from "../../box/facts.ts";
+import { counter32, counter64, gauge, type Instance, integer, scalar, text, truth } from "../view.ts";
 
 export const DROVER_OID = "1.3.6.1.4.1.8072.9999.9999.7068";
 
-export function droverTree({ firmware, notificationsLost, vrrp, director }: Facts): Instance[] {
+export function droverTree({ firmware, agent, vrrp, director, cache }: Facts): Instance[] {
 	return [
 		scalar(`${DROVER_OID}.1.1`, text(firmware.version)),
 		scalar(`${DROVER_OID}.1.2`, text(firmware.slot)),
@@ -21,6 +21,11 @@ export function droverTree({ firmware, notificationsLost, vrrp, director }: Fact
 		scalar(`${DROVER_OID}.1.9`, truth(vrrp !== null)),
 		scalar(`${DROVER_OID}.1.10`, truth(director !== null)),
 		scalar(`${DROVER_OID}.1.11`, truth(firmware.onTrial)),
-		scalar(`${DROVER_OID}.1.12`, counter32(notificationsLost)),
+		scalar(`${DROVER_OID}.1.12`, counter32(agent.notificationsLost)),
+		scalar(`${DROVER_OID}.1.13`, truth(cache !== null)),
+		scalar(`${DROVER_OID}.1.14`, counter64(cache?.requests ?? 0)),
+		scalar(`${DROVER_OID}.1.15`, counter64(cache?.hits ?? 0)),
+		scalar(`${DROVER_OID}.1.16`, counter64(cache?.misses ?? 0)),
+		scalar(`${DROVER_OID}.1.17`, gauge((cache?.recentHitRatio ?? 0) * 10_000)),
 	];
 }

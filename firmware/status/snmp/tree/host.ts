@@ -1,5 +1,5 @@
 /** HOST-RESOURCES-MIB (RFC 2790) and the load and memory groups of UCD-SNMP-MIB. */
-import type { Facts } from "../facts.ts";
+import type { Facts } from "../../box/facts.ts";
 import {
 	bytes,
 	gauge,

@@ -1,6 +1,6 @@
 /** IF-MIB ifTable and ifXTable (RFC 2863), and IP-MIB ipAddressTable (RFC 4293). */
 
-import type { Facts, InterfaceFacts } from "../facts.ts";
+import type { Facts, InterfaceFacts } from "../../box/facts.ts";
 import { addressIndex } from "../inet-address.ts";
 import {
 	bytes,

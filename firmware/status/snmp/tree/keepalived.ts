@@ -11,9 +11,9 @@ import type {
 	VirtualServerConfig,
 	VrrpInstanceConfig,
 } from "../../../config/model.ts";
+import type { Facts } from "../../box/facts.ts";
 import type { RealServerStatus, VirtualServerStatus } from "../../director.ts";
 import type { VrrpInstanceStatus, VrrpStateName } from "../../vrrp.ts";
-import type { Facts } from "../facts.ts";
 import { addressOctets, addressType } from "../inet-address.ts";
 import {
 	type Column,

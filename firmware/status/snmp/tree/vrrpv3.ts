@@ -3,8 +3,8 @@
  * since monitoring looks for all of them in one place.
  */
 import type { VrrpInstanceConfig } from "../../../config/model.ts";
+import type { Facts } from "../../box/facts.ts";
 import type { VrrpInstanceStatus } from "../../vrrp.ts";
-import type { Facts } from "../facts.ts";
 import { addressIndex, addressOctets } from "../inet-address.ts";
 import {
 	bytes,

@@ -1,4 +1,4 @@
-/** Everything the agent answers from: one consistent look at the box. Plain data; no edge. */
+/** Everything that SNMP and metrics answer from: one consistent look at the box. Plain data; no edge. */
 import type { DroverConfig } from "../../config/model.ts";
 import type { DirectorStatus } from "../director.ts";
 import type { VrrpStatus } from "../vrrp.ts";
@@ -16,7 +16,7 @@ export interface InterfaceFacts {
 	readonly macAddress: Uint8Array;
 	readonly adminUp: boolean;
 	readonly operUp: boolean;
-	/** sysUpTime when it entered its state, milliseconds. */
+	/** When it entered its state, milliseconds since the looking began; sysUpTime for the agent. */
 	readonly lastChangeMs: number;
 	/** /sys/class/net/NAME/statistics, by file name. */
 	readonly statistics: Readonly<Record<string, bigint>>;
@@ -28,10 +28,6 @@ export interface HostFacts {
 	readonly hostName: string;
 	/** `uname -a`-like: what the box is and which version runs. */
 	readonly description: string;
-	readonly contact: string;
-	readonly location: string;
-	/** Since the agent started, milliseconds. */
-	readonly agentUpMs: number;
 	/** Since the box started, milliseconds. */
 	readonly hostUpMs: number;
 	readonly dateMs: number;
@@ -66,17 +62,38 @@ export interface FirmwareFacts {
 	readonly configRevision: number;
 }
 
-export interface Facts {
-	readonly engineId: Uint8Array;
-	readonly engineBoots: number;
+/** What the HTTP cache says of itself. */
+export interface CacheFacts {
+	readonly requests: number;
+	readonly hits: number;
+	readonly misses: number;
+	/** Hits among hits and misses of the last seconds, 0 to 1; null when there was neither. */
+	readonly recentHitRatio: number | null;
+}
+
+export interface BoxFacts {
 	readonly host: HostFacts;
 	readonly interfaces: readonly InterfaceFacts[];
 	readonly firmware: FirmwareFacts;
-	/** Notifications that no receiver got, since the agent's start. */
-	readonly notificationsLost: number;
 	/** Null when the configuration could not be read. */
 	readonly config: DroverConfig | null;
 	/** Null when the service does not answer. */
 	readonly vrrp: VrrpStatus | null;
 	readonly director: DirectorStatus | null;
+	/** Null when there is none, or it does not answer. */
+	readonly cache: CacheFacts | null;
+}
+
+/** What the SNMP agent knows of itself besides. */
+export interface Facts extends BoxFacts {
+	readonly agent: {
+		readonly engineId: Uint8Array;
+		readonly engineBoots: number;
+		/** sysUpTime, milliseconds. */
+		readonly upMs: number;
+		readonly contact: string;
+		readonly location: string;
+		/** Notifications that no receiver got, since the agent's start. */
+		readonly notificationsLost: number;
+	};
 }

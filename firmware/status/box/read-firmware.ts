@@ -6,8 +6,8 @@ import { fileDisk } from "../../config/revisions/disk.ts";
 import { Revisions } from "../../config/revisions/revisions.ts";
 import { configDirectory } from "../../config/revisions/workspace.ts";
 import { readUpdateHistory, updateDirectory } from "../../update/records.ts";
+import type { BoxRecords } from "../snmp/notification/box-changes.ts";
 import type { FirmwareFacts } from "./facts.ts";
-import type { BoxRecords } from "./notification/box-changes.ts";
 
 const text = (path: string, otherwise: string) =>
 	existsSync(path) ? readFileSync(path, "utf8").trim() : otherwise;

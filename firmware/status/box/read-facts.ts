@@ -1,12 +1,13 @@
-/** Looks at the box: /proc, /sys, the services' sockets. The agent's only edge but its UDP socket. */
+/** Looks at the box: /proc, /sys, the services' sockets. */
 import { readdirSync, readFileSync, statfsSync } from "node:fs";
 import { hostname, networkInterfaces, release, version } from "node:os";
+import { z } from "zod";
 import { call } from "../../bus/client.ts";
 import type { DroverConfig } from "../../config/model.ts";
 import { canonicalAddress } from "../../wire/ip.ts";
 import type { DirectorStatus } from "../director.ts";
 import type { VrrpStatus } from "../vrrp.ts";
-import type { Facts, FirmwareFacts, HostFacts, InterfaceFacts } from "./facts.ts";
+import type { BoxFacts, CacheFacts, FirmwareFacts, HostFacts, InterfaceFacts } from "./facts.ts";
 import { assignIndices, type IndexTable } from "./interface-index.ts";
 import { readFirmware } from "./read-firmware.ts";
 
@@ -30,68 +31,57 @@ const list = (path: string): readonly string[] => {
 /** What changes between two looks and has to be remembered. */
 export interface Memory {
 	indices: IndexTable;
-	/** When each interface entered its state; since the agent's start, milliseconds. */
+	/** performance.now() when the looking began. */
+	readonly startedAt: number;
+	/** When each interface entered its state; since the looking began, milliseconds. */
 	readonly linkChanges: Map<string, { operUp: boolean; atMs: number }>;
 	/** /proc/stat's busy and total ticks per processor at the last look. */
 	processorTicks: readonly { readonly busy: number; readonly total: number }[];
 }
 
 export function newMemory(indices: IndexTable): Memory {
-	return { indices, linkChanges: new Map(), processorTicks: [] };
+	return { indices, startedAt: performance.now(), linkChanges: new Map(), processorTicks: [] };
 }
 
-export interface Identity {
-	readonly engineId: Uint8Array;
-	readonly engineBoots: number;
-	readonly contact: string;
-	readonly location: string;
-	/** performance.now() at the agent's start. */
-	readonly startedAt: number;
-}
-
-/** `notificationsLost`: dropped or given up since the start. */
-export async function readFacts(
-	identity: Identity,
-	memory: Memory,
-	notificationsLost: number,
-): Promise<Facts> {
-	const upMs = performance.now() - identity.startedAt;
+export async function readBox(memory: Memory): Promise<BoxFacts> {
+	const upMs = performance.now() - memory.startedAt;
 	const firmware = readFirmware(Date.now());
 	const service = <T>(name: string, method: string) =>
 		call<T>(name, method, {}, SERVICE_TIMEOUT_MS).catch(() => null);
-	const [vrrp, director, vrrpConfig, directorConfig] = await Promise.all([
+	const [vrrp, director, vrrpConfig, directorConfig, cache] = await Promise.all([
 		service<VrrpStatus>("vrrp", "status"),
 		service<DirectorStatus>("director", "status"),
 		service<DroverConfig>("vrrp", "config"),
 		service<DroverConfig>("director", "config"),
+		service<unknown>("cache", "status"),
 	]);
 	return {
-		engineId: identity.engineId,
-		engineBoots: identity.engineBoots,
-		host: readHost(identity, firmware, memory, upMs),
+		host: readHost(firmware, memory),
 		interfaces: readInterfaces(memory, upMs),
 		firmware,
-		notificationsLost,
 		config: directorConfig ?? vrrpConfig,
 		vrrp,
 		director,
+		cache: readCache(cache),
 	};
 }
 
-function readHost(
-	{ contact, location }: Identity,
-	firmware: FirmwareFacts,
-	memory: Memory,
-	agentUpMs: number,
-): HostFacts {
+const cacheSchema = z.object({
+	total: z.object({ requests: z.number(), hits: z.number(), misses: z.number() }),
+	recent: z.object({ hitRatio: z.number().nullable() }),
+});
+
+function readCache(status: unknown): CacheFacts | null {
+	const parsed = cacheSchema.safeParse(status);
+	return parsed.success ? { ...parsed.data.total, recentHitRatio: parsed.data.recent.hitRatio } : null;
+}
+
+function readHost(firmware: FirmwareFacts, memory: Memory): HostFacts {
 	const meminfo = [...(read("/proc/meminfo") ?? "").matchAll(/^(\w+):\s+(\d+)/gm)];
 	const loads = (read("/proc/loadavg") ?? "0 0 0").split(" ").slice(0, 3).map(Number);
 	return {
 		hostName: hostname(),
 		description: `Drover ${firmware.version}, slot ${firmware.slot}, Linux ${release()} ${version()}`,
-		contact,
-		location,
-		agentUpMs,
 		hostUpMs: Number((read("/proc/uptime") ?? "0").split(" ")[0]) * 1000,
 		dateMs: Date.now(),
 		processes: list("/proc").filter((name) => /^\d+$/.test(name)).length,
