@@ -19,7 +19,7 @@ const syslogReceiver = z.strictObject({
 });
 
 export const syslogSchema = z.strictObject({
-	receivers: z.array(syslogReceiver).max(4).default([]).describe("none: nothing is sent"),
+	receivers: z.array(syslogReceiver).max(8).default([]).describe("none: nothing is sent"),
 	level: z.enum(SEVERITIES).default("info").describe("the least that is sent"),
 	facility: z
 		.enum(["daemon", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"])

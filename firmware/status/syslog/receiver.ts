@@ -184,8 +184,8 @@ class StreamTransport {
 						// RFC 5425 §5.2: whoever is not who the certificate says gets nothing.
 						if (trouble === null) ready(socket);
 						else {
-							socket.terminate();
 							ended(`the receiver's certificate: ${trouble.message}`);
+							socket.terminate();
 						}
 					},
 					data: () => {},
