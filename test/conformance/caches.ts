@@ -6,6 +6,8 @@ import { join } from "node:path";
 
 export interface RunningCache {
 	readonly port: number;
+	/** Its log so far, as varnishlog prints it. */
+	log(): Promise<string>;
 	stop(): Promise<void>;
 }
 
@@ -67,6 +69,13 @@ export async function startCache(
 	}
 	return {
 		port,
+		async log() {
+			const reader = Bun.spawn(["varnishlog", "-n", join(directory, "n"), "-d", "-g", "raw"], {
+				stdout: "pipe",
+				stderr: "ignore",
+			});
+			return new Response(reader.stdout).text();
+		},
 		async stop() {
 			child.kill();
 			await child.exited;

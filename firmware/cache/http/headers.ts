@@ -14,8 +14,11 @@ const knownNames = new Map<string, string>();
 export function fieldKey(name: string): string {
 	const known = knownNames.get(name);
 	if (known !== undefined) return known;
-	const key = name.toLowerCase();
-	if (knownNames.size < KNOWN_NAMES_LIMIT && name.length <= 64) knownNames.set(name, key);
+	if (knownNames.size >= KNOWN_NAMES_LIMIT || name.length > 64) return name.toLowerCase();
+	// A copy: a slice would keep the whole message that it came with alive.
+	const own = flat(name);
+	const key = own.toLowerCase();
+	knownNames.set(own, key);
 	return key;
 }
 

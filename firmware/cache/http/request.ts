@@ -3,7 +3,7 @@
  * disagree about where a request ends.
  */
 import { type Malformed, type More, more, parseHeaders } from "./head.ts";
-import { fieldKey, lineValue, listMembers } from "./headers.ts";
+import { fieldKey, flat, lineValue, listMembers } from "./headers.ts";
 import { DEFAULT_LIMITS, type HeadLimits, hasControl, isToken, parseLength } from "./syntax.ts";
 
 export type RequestFraming =
@@ -120,15 +120,16 @@ export function parseRequest(
 		}
 	}
 	if (fields === undefined) {
-		const section = parseHeaders(text, headersAt, at, limits);
+		// A block to be remembered is read from a copy of its own: slices of `text` would keep all of it alive.
+		const own = slot >= 0 ? flat(block) : text;
+		const from = slot >= 0 ? headersAt : 0;
+		const section = parseHeaders(own, headersAt - from, at - from, limits);
 		if (section.kind !== "headers") return section;
 		const read = readFields(section.lines, section.keys);
 		if ("reason" in read) return read;
 		fields = read;
-		end = section.end;
-		// A copy of the block: a slice would keep the whole received text alive.
-		if (slot >= 0 && end === headersAt + block.length)
-			memo[slot] = { block: Buffer.from(block, "latin1").toString("latin1"), limits, fields };
+		end = section.end + from;
+		if (slot >= 0 && section.end === own.length) memo[slot] = { block: own, limits, fields };
 	}
 	const framing = checkFraming(method, proto, fields);
 	if (framing !== undefined) return framing;

@@ -651,7 +651,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				const take = Math.min(this.#left, bytes.length);
 				this.#left -= take;
 				this.#push(bytes.subarray(0, take));
-				if (take < bytes.length) this.#tooLong();
+				if (take < bytes.length && this.#tooLong(bytes.subarray(take))) return;
 				if (this.#left === 0) this.#bodyWhole();
 				break;
 			}
@@ -662,7 +662,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 					return;
 				}
 				if (this.#decoder!.done) {
-					if (end < bytes.length) this.#tooLong();
+					if (end < bytes.length && this.#tooLong(bytes.subarray(end))) return;
 					this.#bodyWhole();
 				}
 				break;
@@ -671,7 +671,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				this.#push(bytes);
 				break;
 			case "none":
-				this.#tooLong();
+				// No body was announced, so none is missing; where the next answer begins is another matter.
+				this.#junk = true;
 				this.#bodyWhole();
 				break;
 		}
@@ -688,10 +689,15 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (this.#stream.bytes > this.engine.heldLimitBytes) this.#tooLarge();
 	}
 
-	/** More came than was announced: the answer stands, the connection is not trusted any further. */
-	#tooLong(): void {
+	/**
+	 * More came than was announced. One of the two is a lie: nothing of it is used. A stray line end is only untidy,
+	 * and costs the connection. True when the fetch is over.
+	 */
+	#tooLong(rest: Uint8Array): boolean {
 		this.#junk = true;
-		this.vslLog.add(Tag.Error, "backend sent more than the announced body");
+		if (rest.every((byte) => byte === 0x0d || byte === 0x0a)) return false;
+		this.#broken("backend sent more than the announced body");
+		return true;
 	}
 
 	onClose(): void {
