@@ -48,8 +48,16 @@ const commands: Readonly<Record<string, Entry>> = {
 	},
 	log: { summary: "the newest lines of the services' logs", load: () => import("./console/log.ts") },
 	console: {
-		summary: "the screen and prompt of the serial line",
+		summary: "the menu of the serial line, on this terminal",
 		load: () => import("./console/console.ts"),
+	},
+	password: {
+		summary: "sets the password of the console",
+		load: () => import("./console/password.ts"),
+	},
+	access: {
+		summary: "what is set for the password, SSH, SNMP, syslog and NTP",
+		load: () => import("./console/access.ts"),
 	},
 	shell: { summary: "a root shell, which is logged", load: () => import("./console/shell.ts") },
 	network: {
@@ -103,10 +111,19 @@ const commands: Readonly<Record<string, Entry>> = {
 	},
 };
 
+/** Every name that `drover` knows. */
+export const commandNames: readonly string[] = Object.keys(commands);
+
 function usage(): string {
 	const width = Math.max(...Object.keys(commands).map((name) => name.length));
 	const lines = Object.entries(commands).map(([name, entry]) => `  ${name.padEnd(width)}  ${entry.summary}`);
-	return ["usage: drover COMMAND …", "", ...lines, "", "drover COMMAND --help says more."].join("\n");
+	return [
+		"usage: drover COMMAND …",
+		"",
+		...lines,
+		"",
+		"drover COMMAND --help says more; drover completion prints what bash needs to complete them.",
+	].join("\n");
 }
 
 async function run(argv: readonly string[]): Promise<number> {
@@ -117,9 +134,14 @@ async function run(argv: readonly string[]): Promise<number> {
 		console.log(usage());
 		return name === undefined ? 2 : 0;
 	}
+	if (name === "completion") {
+		const { bashCompletion } = await import("./console/completion.ts");
+		console.log(bashCompletion(commandNames));
+		return 0;
+	}
 	const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
 	if (entry === undefined) {
-		console.error(`drover: there is no command "${name}"\n\n${usage()}`);
+		console.error(`drover: there is no command "${name.slice(0, 40)}"; "drover help" lists them all`);
 		return 2;
 	}
 	const { main } = await entry.load();

@@ -2,6 +2,8 @@
 import { lstatSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
+import { bashCompletion } from "../firmware/console/completion.ts";
+import { commandNames } from "../firmware/drover.ts";
 import { addMergedUsr, addProgram, findProgram } from "./elf-files.ts";
 import type { FirmwareBundle } from "./firmware-bundle.ts";
 import type { Kernel } from "./kernel.ts";
@@ -53,6 +55,7 @@ export function rootTree(input: RootInput): Tree {
 		tree.copy(`usr/lib/terminfo/${name}`, findProgram("ncurses-base", `/lib/terminfo/${name}`));
 	addFirmware(tree, input.firmware);
 	tree.symlink("usr/sbin/keepalived", "../bin/drover");
+	tree.file("usr/share/drover/completion.bash", bashCompletion(commandNames));
 	addModules(tree, input.kernel, rootModules, input.scratchDirectory);
 	addLaidOver(tree, join(project, "rootfs"));
 	tree.file("etc/drover-release", `NAME=Drover\nVERSION=${input.version}\nKERNEL=${input.kernel.release}\n`);

@@ -1,124 +1,245 @@
 /**
- * `drover console`: the status screen and a prompt, on a serial line or any other terminal.
- * Line-oriented; nothing is refreshed by itself; an empty line shows the screen again.
+ * `drover console`: the menu on a serial line or any other terminal, and as the login shell over SSH.
+ * Line-oriented; nothing is refreshed by itself. What is said and asked is decided by the dialogues in
+ * `menu/`; here is only how it is carried out.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { SETTINGS_PATH } from "../appliance/network.ts";
+import { readSettings } from "../appliance/settings.ts";
+import { Workspace } from "../config/revisions/workspace.ts";
+import { self } from "../self.ts";
+import { openLog } from "../status/log.ts";
 import { collectFacts } from "./collect-facts.ts";
-import { help } from "./help.ts";
-import { logLines, parseLogQuery } from "./log.ts";
-import { logShell, shellCommand, shellGreeting } from "./shell.ts";
-import { statusScreen } from "./status-screen.ts";
-import { Terminal } from "./terminal.ts";
-import { cut } from "./wrap.ts";
+import { Door } from "./door.ts";
+import type { Act, Dialogue, Reply, Step } from "./menu/dialogue.ts";
+import { session } from "./menu/main-menu.ts";
+import { login } from "./menu/password.ts";
+import { logShell, shellCommand, shellEnvironment, shellGreeting } from "./shell.ts";
+import { SessionEnd, Terminal } from "./terminal.ts";
+import { fold } from "./wrap.ts";
 
-const CONFIGURATION_PATH = "/data/config/current/keepalived.conf";
-/** Drover's own commands that make sense at the prompt; they run as `drover NAME …`. */
-const passedOn = new Set(["config", "ipvs", "realserver"]);
-/** Output of such a command that is shown; a table of 20,000 real servers fits. */
-const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
+const MINUTE_MS = 60_000;
+/** Without a file that says otherwise. */
+const IDLE_MINUTES = 10;
+/** A command that does not end upon ^C within this is killed. */
+const INTERRUPT_LIMIT_MS = 3_000;
+/** A line of a command's output is cut here. */
+const LINE_LIMIT_CHARACTERS = 4_096;
 
 export async function main(words: readonly string[]): Promise<number> {
 	if (words.length > 0) {
-		console.log("usage: drover console");
+		console.log(
+			"usage: drover console\n\nThe menu on this terminal, as on the serial line and over SSH.\n\nexample:\n  drover console",
+		);
 		return words.includes("--help") ? 0 : 2;
 	}
-	const terminal = new Terminal();
-	await showStatus(terminal, false);
-	for (;;) {
-		const event = await terminal.next(`\n${promptName()}> `);
-		switch (event.kind) {
-			case "line":
-				await run(terminal, event.text);
-				break;
-			case "redraw":
-				await showStatus(terminal, false);
-				break;
-			case "interrupt":
-				break;
-			case "end":
-				terminal.close();
-				return 0;
+	keepLogOffTheScreen();
+	return new Console().run();
+}
+
+/** Where init starts the console it says where the log goes; over SSH nobody does. */
+function keepLogOffTheScreen(): void {
+	if (process.env["DROVER_LOG"] !== undefined || process.stderr.isTTY !== true) return;
+	const onBox = existsSync("/etc/drover-release");
+	if (onBox) mkdirSync("/run/log/console", { recursive: true });
+	process.env["DROVER_LOG"] = onBox ? "/run/log/console/current" : "/dev/null";
+}
+
+/** Over SSH the end of a session is the end of the connection. */
+const overNetwork = () => process.env["SSH_CONNECTION"] !== undefined;
+
+class Console {
+	readonly #terminal = new Terminal();
+	readonly #log = openLog("console");
+	readonly #door = new Door(overNetwork() ? "network" : "console");
+	/** The last screen, for ^L. */
+	#screen: readonly string[] = [];
+
+	async run(): Promise<number> {
+		try {
+			for (;;) {
+				try {
+					// sshd has asked for the password or the key already.
+					if (this.#door.hasPassword && !overNetwork()) {
+						this.#terminal.idleLimitMs = null;
+						await this.#carryOut(login);
+						this.#note("logged in");
+					}
+					this.#terminal.idleLimitMs = idleLimitMs();
+					await this.#carryOut(session);
+				} catch (error) {
+					if (!(error instanceof SessionEnd)) throw error;
+					if (error.why === "gone") return 0;
+					if (!this.#door.hasPassword && !overNetwork()) continue;
+					this.#note("logged out: nothing was typed for too long");
+					this.#terminal.write("\nLogged out: nothing was typed for too long.\n");
+				}
+				if (overNetwork()) return 0;
+			}
+		} finally {
+			this.#terminal.close();
 		}
 	}
-}
 
-function promptName(): string {
-	try {
-		return readFileSync("/proc/sys/kernel/hostname", "utf8").trim();
-	} catch {
-		return "drover";
-	}
-}
-
-async function showStatus(terminal: Terminal, all: boolean): Promise<void> {
-	await terminal.page(["", ...statusScreen(await collectFacts(), { all })]);
-}
-
-async function run(terminal: Terminal, line: string): Promise<void> {
-	const [name = "", ...words] = line.split(/\s+/);
-	try {
-		await runCommand(terminal, name, words);
-	} catch (error) {
-		// The console outlives whatever one command meets.
-		terminal.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);
-	}
-}
-
-async function runCommand(terminal: Terminal, name: string, words: readonly string[]): Promise<void> {
-	switch (name) {
-		case "":
-			return showStatus(terminal, false);
-		case "status":
-			return showStatus(terminal, words[0] === "all");
-		case "help":
-		case "?":
-			return terminal.page(help);
-		case "log": {
-			const query = parseLogQuery(words);
-			return terminal.page(query === null ? ["log [COUNT] [SERVICE]"] : logLines(query));
+	/** Runs a dialogue to its end. ^C begins it again. */
+	async #carryOut(begin: (again: boolean) => Dialogue): Promise<void> {
+		for (let again = false; ; again = true) {
+			const dialogue = begin(again);
+			let reply: Reply = { kind: "done" };
+			let interrupted = false;
+			while (!interrupted) {
+				let step: IteratorResult<Step, void>;
+				try {
+					step = dialogue.next(reply);
+				} catch (error) {
+					// The console outlives whatever one dialogue meets.
+					this.#failed(error);
+					interrupted = true;
+					break;
+				}
+				if (step.done) return;
+				const next = await this.#perform(step.value);
+				if (next === "log-out") return;
+				if (next === "interrupt") interrupted = true;
+				else reply = next;
+			}
+			dialogue.return();
 		}
-		case "shell":
+	}
+
+	async #perform(step: Step): Promise<Reply | "interrupt" | "log-out"> {
+		switch (step.kind) {
+			case "say":
+				this.#screen = step.lines;
+				await this.#terminal.page(step.lines);
+				return { kind: "done" };
+			case "ask":
+				return this.#ask(step);
+			case "facts":
+				return { kind: "facts", facts: await collectFacts() };
+			case "run":
+				return this.#run(step.words);
+			case "lend":
+				this.#lend(step.program);
+				return { kind: "done" };
+			case "pause":
+				await this.#terminal.pause(this.#door.shutForMs());
+				return { kind: "done" };
+			case "act":
+				if (step.act.kind === "log-out") return "log-out";
+				return { kind: "acted", trouble: await this.#act(step.act) };
+		}
+	}
+
+	async #ask(step: Extract<Step, { kind: "ask" }>): Promise<Reply | "interrupt" | "log-out"> {
+		const tickMs = step.tickSeconds === null ? null : step.tickSeconds * 1_000;
+		for (;;) {
+			const event = await this.#terminal.next(step.prompt, { secret: step.secret, tickMs });
+			switch (event.kind) {
+				case "line":
+				case "tick":
+					return event;
+				case "interrupt":
+					return "interrupt";
+				case "end":
+					// ^D at a prompt leaves it, as it leaves a shell; the serial line itself is never left.
+					return overNetwork() ? "log-out" : "interrupt";
+				case "redraw":
+					await this.#terminal.page(this.#screen);
+			}
+		}
+	}
+
+	/** `drover WORDS…` with its output on the terminal; ^C ends it. */
+	async #run(words: readonly string[]): Promise<Reply | "interrupt"> {
+		this.#note(`ran: ${words.join(" ")}`);
+		const child = Bun.spawn(["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", ...self(), ...words], {
+			stdin: "ignore",
+			stdout: "pipe",
+			stderr: "ignore",
+			// A group of its own: ^C ends what the command started too.
+			detached: true,
+		});
+		const end = (signal: NodeJS.Signals) => {
+			try {
+				process.kill(-child.pid, signal);
+			} catch {
+				// It has ended meanwhile.
+			}
+		};
+		let interrupted = false;
+		const stop = this.#terminal.onInterrupt(() => {
+			interrupted = true;
+			end("SIGINT");
+			setTimeout(() => end("SIGKILL"), INTERRUPT_LIMIT_MS).unref();
+		});
+		try {
+			const seenAll = await this.#terminal.pageStream(lines(child.stdout));
+			if (!seenAll) end("SIGTERM");
+			const status = await child.exited;
+			return interrupted ? "interrupt" : { kind: "status", status };
+		} finally {
+			stop();
+		}
+	}
+
+	#lend(program: Extract<Step, { kind: "lend" }>["program"]): void {
+		if (program === "shell") {
 			logShell("opened");
-			terminal.write(`${shellGreeting()}\n`);
-			terminal.lend(shellCommand);
+			this.#terminal.write(`${shellGreeting()}\n`);
+			this.#terminal.lend(shellCommand, shellEnvironment());
 			logShell("closed");
 			return;
-		case "reboot":
-		case "poweroff":
-			return endMachine(terminal, name);
-		case "config":
-			if (words.length === 0) return terminal.page(configuration());
-			if (words.length === 1)
-				return terminal.page(await droverOutput(["config", words[0]!, CONFIGURATION_PATH]));
+		}
+		const path = join(new Workspace().openCandidate(), program.editFile);
+		this.#note(`edited ${path}`);
+		this.#terminal.lend(["vi", path]);
 	}
-	if (passedOn.has(name)) return terminal.page(await droverOutput([name, ...words]));
-	terminal.write(`There is no "${cut(name, 40)}". Enter shows the screen, "help" the commands.\n`);
+
+	async #act(act: Exclude<Act, { kind: "log-out" }>): Promise<string | null> {
+		switch (act.kind) {
+			case "check-password":
+				return this.#door.check(act.password, this.#log);
+			case "set-password":
+				return this.#door.setPassword(act.password, this.#log);
+			case "end-machine": {
+				this.#note(act.how);
+				Bun.spawnSync([`/sbin/${act.how}`], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+				return null;
+			}
+		}
+	}
+
+	#failed(error: unknown): void {
+		const text = error instanceof Error ? error.message : String(error);
+		this.#log.error({ stack: error instanceof Error ? error.stack : undefined }, text);
+		this.#terminal.write(`That did not work: ${text}\n`);
+	}
+
+	/** Who did what from where is in the log. */
+	#note(what: string): void {
+		const from = process.env["SSH_CONNECTION"]?.split(" ")[0] ?? process.env["DROVER_TERMINAL"] ?? "unknown";
+		this.#log.info({ from }, what);
+	}
 }
 
-function configuration(): string[] {
-	if (!existsSync(CONFIGURATION_PATH)) return [`There is no ${CONFIGURATION_PATH} yet.`];
-	return readFileSync(CONFIGURATION_PATH, "utf8").replaceAll("\t", "    ").trimEnd().split("\n");
+function idleLimitMs(): number | null {
+	const minutes = existsSync(SETTINGS_PATH)
+		? (readSettings(readFileSync(SETTINGS_PATH, "utf8")).settings?.console.idle_minutes ?? IDLE_MINUTES)
+		: IDLE_MINUTES;
+	return minutes === 0 ? null : minutes * MINUTE_MS;
 }
 
-async function endMachine(terminal: Terminal, name: "reboot" | "poweroff"): Promise<void> {
-	const question = name === "reboot" ? "Restart this box?" : "Switch this box off?";
-	if (!(await terminal.confirm(`${question} Its virtual addresses move to the peer.`))) return;
-	terminal.write("Stopping the services.\n");
-	Bun.spawnSync([`/sbin/${name}`], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
-}
-
-async function droverOutput(words: readonly string[]): Promise<string[]> {
-	const child = Bun.spawn([process.execPath, process.argv[1]!, ...words], {
-		stdin: "ignore",
-		stdout: "pipe",
-		stderr: "pipe",
-		maxBuffer: OUTPUT_LIMIT_BYTES,
-	});
-	const [output, errors] = await Promise.all([
-		new Response(child.stdout).text(),
-		new Response(child.stderr).text(),
-	]);
-	await child.exited;
-	const lines = `${output}${errors}`.replaceAll("\t", "    ").trimEnd().split("\n");
-	return lines.map((text) => text.trimEnd());
+/** A command's output line by line, as it comes. */
+async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+	const decoder = new TextDecoder();
+	let rest = "";
+	const tidy = (text: string) => text.slice(0, LINE_LIMIT_CHARACTERS).replaceAll("\t", "    ").trimEnd();
+	for await (const chunk of stream) {
+		const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+		rest = parts.pop()!.slice(0, LINE_LIMIT_CHARACTERS);
+		for (const part of parts) yield* fold(tidy(part));
+	}
+	if (rest !== "") yield* fold(tidy(rest));
 }

@@ -32,7 +32,7 @@ export const help: CommandHelp = {
 		"rs remove REAL VIRTUAL",
 	],
 	about:
-		"Real servers. REAL is ADDRESS:PORT, or an address alone for all its ports; without VIRTUAL it is\nmeant wherever it stands. add, change and remove show their plan, ask, and are taken back by\nthemselves unless confirmed.",
+		"Real servers. REAL is ADDRESS:PORT, or an address alone for all its ports; without VIRTUAL it is meant wherever it stands. add, change and remove show their plan, ask, and are taken back by themselves unless confirmed.",
 	words: [
 		["--weight N", `0 to ${WEIGHT_LIMIT} (1)`],
 		["--check C", "tcp (default), http:/PATH or none"],

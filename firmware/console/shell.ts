@@ -5,9 +5,14 @@ import { openLog } from "../status/log.ts";
 /** The command line of the shell. */
 export const shellCommand: readonly string[] = ["/bin/bash", "-l"];
 
+/** Every command of the shell goes into its log: /etc/profile does that where this is set. */
+export function shellEnvironment(): Record<string, string> {
+	return { DROVER_SHELL_LOG: "/run/log/shell/current" };
+}
+
 /** What is said to whoever opens it. */
 export function shellGreeting(): string {
-	return `A root shell on ${hostname()}. The file system is read-only but for /data, /run and /tmp.\n"exit" returns to the console.`;
+	return `A root shell on ${hostname()}. What is typed is logged. The file system is read-only but for\n/data, /run and /tmp. "exit" returns to the console.`;
 }
 
 export async function main(words: readonly string[]): Promise<number> {
@@ -21,6 +26,7 @@ export async function main(words: readonly string[]): Promise<number> {
 		stdin: "inherit",
 		stdout: "inherit",
 		stderr: "inherit",
+		env: { ...process.env, ...shellEnvironment() },
 	});
 	logShell("closed");
 	return exitCode;

@@ -13,58 +13,145 @@ const COOKED = ["sane"];
 // Output processing stays on: a line feed becomes CR LF in the driver.
 const BYTEWISE = ["-icanon", "-echo", "-isig", "-icrnl", "-inlcr", "-ixon", "min", "1", "time", "0"];
 
+/** The operator is not there any more: silent for too long, or the line is gone. */
+export class SessionEnd extends Error {
+	readonly why: "idle" | "gone";
+	constructor(why: "idle" | "gone") {
+		super(why === "idle" ? "nothing was typed for too long" : "the line is gone");
+		this.why = why;
+	}
+}
+
+export type TerminalEvent = EditorEvent | { readonly kind: "tick" };
+
+export interface NextOptions {
+	/** What is typed is not shown. */
+	readonly secret?: boolean;
+	/** A tick comes when nothing was typed for so long. */
+	readonly tickMs?: number | null;
+}
+
+type Waiting = EditorEvent | { readonly kind: "gone" };
+
 export class Terminal {
+	/** Nothing typed for so long ends the session; null is never. */
+	idleLimitMs: number | null = null;
 	readonly #editor = new LineEditor();
-	readonly #waiting: EditorEvent[] = [];
+	#waiting: Waiting[] = [];
 	readonly #isTerminal = process.stdin.isTTY === true;
+	/** Only a terminal that says so gets more than ASCII. */
+	readonly #utf8 = /utf-?8/i.test(
+		process.env["LC_ALL"] || process.env["LC_CTYPE"] || process.env["LANG"] || "",
+	);
 	#wake: (() => void) | null = null;
+	#secret = false;
+	#asking = false;
+	#onInterrupt: (() => void) | null = null;
+	/** Lines since the operator last answered: a page is what he has not seen yet. */
+	#linesShown = 0;
 
 	constructor() {
 		this.#stty(BYTEWISE);
 		process.stdin.on("data", (chunk: Uint8Array) => this.#push(chunk));
 		// A terminal that goes away ends the console; init starts a new one.
-		process.stdin.on("end", () => this.#deliver({ kind: "end" }));
-		process.stdin.on("error", () => this.#deliver({ kind: "end" }));
+		process.stdin.on("end", () => this.#deliver({ kind: "gone" }));
+		process.stdin.on("error", () => this.#deliver({ kind: "gone" }));
 	}
 
 	write(text: string): void {
-		process.stdout.write(text);
+		process.stdout.write(this.#utf8 ? text : ascii(text));
 	}
 
-	/** The next line (or interrupt, redraw, end), with `prompt` shown before it. */
-	async next(prompt: string): Promise<EditorEvent> {
-		this.write(prompt + this.#editor.text);
-		while (this.#waiting.length === 0)
-			await new Promise<void>((resolve) => {
-				this.#wake = resolve;
-			});
-		return this.#waiting.shift()!;
-	}
-
-	/** Shows `lines` page by page; q or ^C stops. */
-	async page(lines: readonly string[]): Promise<void> {
-		for (let start = 0; start < lines.length; start += PAGE_LINES) {
-			this.write(`${lines.slice(start, start + PAGE_LINES).join("\n")}\n`);
-			const left = lines.length - start - PAGE_LINES;
-			if (left <= 0 || !this.#isTerminal) continue;
-			const event = await this.next(`-- ${left} more lines: Enter goes on, q stops -- `);
-			if (event.kind === "interrupt" || event.kind === "end") return;
-			if (event.kind === "line" && /^q/i.test(event.text)) return;
+	/**
+	 * The next line (or interrupt, redraw, end, tick), with `prompt` shown before it. What was typed ahead counts.
+	 * Throws a SessionEnd.
+	 */
+	async next(prompt: string, { secret = false, tickMs = null }: NextOptions = {}): Promise<TerminalEvent> {
+		this.#secret = secret;
+		this.#asking = true;
+		this.write(prompt + (secret ? "" : this.#editor.text));
+		this.#linesShown = 0;
+		const startedAt = performance.now();
+		try {
+			for (;;) {
+				const event = this.#waiting.shift();
+				if (event?.kind === "gone") throw new SessionEnd("gone");
+				if (event !== undefined) return event;
+				const left = (limitMs: number | null) =>
+					limitMs === null ? Number.POSITIVE_INFINITY : startedAt + limitMs - performance.now();
+				const [tickLeft, idleLeft] = [left(tickMs), left(this.idleLimitMs)];
+				if (tickLeft <= 0) {
+					this.write("\n");
+					return { kind: "tick" };
+				}
+				if (idleLeft <= 0) throw new SessionEnd("idle");
+				await this.#somethingOr(Math.min(tickLeft, idleLeft));
+			}
+		} finally {
+			this.#secret = false;
+			this.#asking = false;
 		}
 	}
 
-	/** Asks a question that only "y" or "yes" answers with true. */
-	async confirm(question: string): Promise<boolean> {
-		const event = await this.next(`${question} [y/N] `);
-		return event.kind === "line" && /^y(es)?$/i.test(event.text);
+	/** Shows `lines` page by page. False when the operator has seen enough (q or ^C). */
+	async page(lines: readonly string[]): Promise<boolean> {
+		for (const [index, line] of lines.entries()) {
+			if (!(await this.#room(lines.length - index))) return false;
+			this.write(`${line}\n`);
+			this.#linesShown++;
+		}
+		return true;
+	}
+
+	/** The same for lines that come one by one. */
+	async pageStream(lines: AsyncIterable<string>): Promise<boolean> {
+		for await (const line of lines) {
+			if (!(await this.#room(null))) return false;
+			this.write(`${line}\n`);
+			this.#linesShown++;
+		}
+		return true;
+	}
+
+	/** Stops before the line that would push the page's first one off the screen. `left` null: nobody knows. */
+	async #room(left: number | null): Promise<boolean> {
+		if (this.#linesShown < PAGE_LINES || !this.#isTerminal) return true;
+		const count = left === null ? "more" : `${left} more ${left === 1 ? "line" : "lines"}`;
+		const event = await this.next(`-- ${count}: Enter goes on, q stops -- `);
+		if (event.kind === "interrupt" || event.kind === "end") return false;
+		return !(event.kind === "line" && /^q/i.test(event.text));
+	}
+
+	/** Until the returned function is called, ^C calls `handler`; an event it is only where something is asked. */
+	onInterrupt(handler: () => void): () => void {
+		this.#onInterrupt = handler;
+		return () => {
+			this.#onInterrupt = null;
+		};
+	}
+
+	/** What was typed ahead is forgotten; that the line is gone is not. */
+	forget(): void {
+		this.#waiting = this.#waiting.filter(({ kind }) => kind === "gone");
+	}
+
+	/** Waits; what is typed meanwhile is forgotten. */
+	async pause(ms: number): Promise<void> {
+		await Bun.sleep(ms);
+		this.forget();
 	}
 
 	/** Gives the terminal to a program until it ends; returns its exit status. */
-	lend(command: readonly string[]): number {
+	lend(command: readonly string[], environment: Readonly<Record<string, string>> = {}): number {
 		this.#stty(COOKED);
 		process.stdin.pause();
 		// Synchronous on purpose: nothing here may read the terminal while the program does.
-		const result = Bun.spawnSync([...command], { stdin: "inherit", stdout: "inherit", stderr: "inherit" });
+		const result = Bun.spawnSync([...command], {
+			stdin: "inherit",
+			stdout: "inherit",
+			stderr: "inherit",
+			env: { ...process.env, ...environment },
+		});
 		process.stdin.resume();
 		this.#stty(BYTEWISE);
 		return result.exitCode;
@@ -82,16 +169,52 @@ export class Terminal {
 
 	#push(chunk: Uint8Array): void {
 		const { echo, events } = this.#editor.push(chunk);
-		if (this.#isTerminal && echo !== "") this.write(echo.replaceAll("\r\n", "\n"));
+		// A secret shows nothing, not even its length; its line end shows.
+		const given = events.some(({ kind }) => kind === "interrupt") ? "^C" : "";
+		const shown = this.#secret ? given + echo.replace(/[^\r\n]/g, "") : echo;
+		if (this.#isTerminal && shown !== "") this.write(shown.replaceAll("\r\n", "\n"));
 		for (const event of events) this.#deliver(event);
 	}
 
-	#deliver(event: EditorEvent): void {
+	#deliver(event: Waiting): void {
+		if (event.kind === "interrupt" && this.#onInterrupt !== null) {
+			this.forget();
+			this.#onInterrupt();
+			// A page that waits for its answer is given up with the command that made it.
+			if (!this.#asking) return;
+		}
 		// The end must arrive even when nobody listens to the rest any more.
-		if (this.#waiting.length >= WAITING_EVENTS_LIMIT && event.kind !== "end") return;
+		if (this.#waiting.length >= WAITING_EVENTS_LIMIT && event.kind !== "gone") return;
+		// Whoever presses ^C does not want what he typed before it.
+		if (event.kind === "interrupt") this.forget();
 		this.#waiting.push(event);
 		const wake = this.#wake;
 		this.#wake = null;
 		wake?.();
 	}
+
+	#somethingOr(limitMs: number): Promise<void> {
+		return new Promise((resolve) => {
+			const timer = Number.isFinite(limitMs) ? setTimeout(resolve, Math.max(0, limitMs)) : null;
+			this.#wake = () => {
+				if (timer !== null) clearTimeout(timer);
+				resolve();
+			};
+		});
+	}
+}
+
+/** Signs that texts of ours use, as a terminal without UTF-8 shows them. */
+const spelled: Readonly<Record<string, string>> = {
+	"…": "...",
+	"→": "->",
+	"–": "-",
+	"—": "-",
+	"−": "-",
+	"×": "x",
+	"·": "-",
+};
+
+function ascii(text: string): string {
+	return text.replace(/[^\x00-\x7f]/gu, (sign) => spelled[sign] ?? "?");
 }

@@ -28,7 +28,7 @@ export const help: CommandHelp = {
 		"vs remove VIRTUAL",
 	],
 	about:
-		"Virtual servers. VIRTUAL is ADDRESS:PORT, a group's name, or fwmN. add, change and remove show\ntheir plan, ask, and are taken back by themselves unless confirmed.",
+		"Virtual servers. VIRTUAL is ADDRESS:PORT, a group's name, or fwmN. add, change and remove show their plan, ask, and are taken back by themselves unless confirmed.",
 	words: [
 		["--protocol P", "tcp (default), udp or sctp"],
 		["--scheduler S", "rr, wrr, lc, wlc (default), sh, mh, ..."],

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { logLines, parseLogQuery } from "../../firmware/console/log.ts";
+import { parseLogQuery, readLog } from "../../firmware/console/log.ts";
 import { formatLogLine, mergeLogs, parseLogLine } from "../../firmware/console/log-text.ts";
 import { WIDTH_COLUMNS } from "../../firmware/console/wrap.ts";
 
@@ -56,12 +56,13 @@ describe("all services together", () => {
 
 describe("drover log", () => {
 	test.each<[string, ReturnType<typeof parseLogQuery>]>([
-		["", { count: 20, service: null }],
-		["50", { count: 50, service: null }],
-		["50 vrrp", { count: 50, service: "vrrp" }],
-		["vrrp 50", { count: 50, service: "vrrp" }],
-		["0", { count: 1, service: null }],
-		["999999", { count: 10_000, service: null }],
+		["", { count: 20, service: null, warningsOnly: false }],
+		["50", { count: 50, service: null, warningsOnly: false }],
+		["50 vrrp", { count: 50, service: "vrrp", warningsOnly: false }],
+		["vrrp 50", { count: 50, service: "vrrp", warningsOnly: false }],
+		["0", { count: 1, service: null, warningsOnly: false }],
+		["999999", { count: 10_000, service: null, warningsOnly: false }],
+		["50 warn", { count: 50, service: null, warningsOnly: true }],
 		["../etc", null],
 		["a b", null],
 		["--help", null],
@@ -72,13 +73,21 @@ describe("drover log", () => {
 	test("svlogd's rotated files come first", () => {
 		const directory = mkdtempSync(join(tmpdir(), "drover-log-"));
 		try {
+			const warning = JSON.stringify({ level: "warn", time: "2026-01-01T00:00:04Z", msg: "late" });
 			mkdirSync(join(directory, "vrrp"));
 			writeFileSync(join(directory, "vrrp/@4000000000000001.s"), `${entry("2026-01-01T00:00:01Z", "one")}\n`);
 			writeFileSync(join(directory, "vrrp/@4000000000000002.s"), `${entry("2026-01-01T00:00:02Z", "two")}\n`);
 			writeFileSync(join(directory, "vrrp/current"), `${entry("2026-01-01T00:00:03Z", "three")}\n`);
-			const texts = logLines({ count: 2, service: null }, directory).map((line) => line.split(" ").at(-1));
-			expect(texts).toEqual(["two", "three"]);
-			expect(logLines({ count: 9, service: "no" }, directory)).toEqual(['no log of "no": there are vrrp']);
+			writeFileSync(join(directory, "vrrp/current"), `${warning}\n`, { flag: "a" });
+			const texts = (count: number, warningsOnly: boolean) => {
+				const found = readLog({ count, service: null, warningsOnly }, directory);
+				return typeof found === "string" ? found : found.map(({ text }) => text);
+			};
+			expect(texts(3, false)).toEqual(["two", "three", "late"]);
+			expect(texts(3, true)).toEqual(["late"]);
+			expect(readLog({ count: 9, service: "no", warningsOnly: false }, directory)).toBe(
+				'there is no log of "no": there are vrrp',
+			);
 		} finally {
 			rmSync(directory, { recursive: true });
 		}

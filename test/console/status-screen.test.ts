@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { alarms } from "../../firmware/console/alarms.ts";
 import type { ConsoleFacts } from "../../firmware/console/facts.ts";
-import { help } from "../../firmware/console/help.ts";
+import { help } from "../../firmware/console/menu/main-menu.ts";
 import { byteRate, duration, rate } from "../../firmware/console/quantity.ts";
 import { statusScreen } from "../../firmware/console/status-screen.ts";
 import { WIDTH_COLUMNS, wrap } from "../../firmware/console/wrap.ts";

@@ -24,7 +24,9 @@ export type Step =
 	| { readonly kind: "run"; readonly words: readonly string[] }
 	/** A program that gets the whole terminal. */
 	| { readonly kind: "lend"; readonly program: "shell" | { readonly editFile: string } }
-	| { readonly kind: "act"; readonly act: Act };
+	| { readonly kind: "act"; readonly act: Act }
+	/** Nothing is taken from the line until the wait after a wrong password is over. */
+	| { readonly kind: "pause" };
 
 /** What only the console itself does. Answered with null, or with what went wrong. */
 export type Act =

@@ -1,6 +1,10 @@
 /** A numbered menu: its text, and what a typed line means. Pure. */
 import { cut, printable } from "../wrap.ts";
+import { changeByCommand } from "./change.ts";
 import { ask, type Dialogue, run, say } from "./dialogue.ts";
+import { password } from "./password.ts";
+import { powerMenu } from "./power.ts";
+import { shell } from "./shell.ts";
 
 export const ITEMS_LIMIT = 12;
 
@@ -53,10 +57,24 @@ export function* runLine(line: string): Dialogue {
 	const words = splitWords(line);
 	if (words === null) return yield* say(["A quotation mark is not closed."]);
 	if (words[0] === "drover") words.shift();
-	const [name = ""] = words;
+	const [name = "", action = ""] = words;
 	if (name === "") return;
+	// These want the terminal themselves.
+	if (words.length === 1)
+		switch (name) {
+			case "shell":
+				return yield* shell();
+			case "reboot":
+			case "poweroff":
+				return yield* powerMenu(name);
+			case "password":
+				return yield* password();
+		}
 	if (notHere.has(name) && words.length === 1)
 		return yield* say([`"${printable(name)}" runs as a service; "${name} --help" says more.`]);
+	const asks = (name === "vs" || name === "rs") && ["add", "change", "remove"].includes(action);
+	if (asks && !["--yes", "-y", "--plan", "--help", "-h"].some((option) => words.includes(option)))
+		return yield* changeByCommand(words);
 	yield* run(words);
 }
 

@@ -34,7 +34,7 @@ export interface CommitChoice {
 	readonly final?: boolean | undefined;
 }
 
-/** Exit status: 0 in force (or shown), 1 nothing done, 5 the result would be refused. */
+/** Exit status: 0 in force (or shown), 1 nothing done or to do, 5 the result would be refused. */
 export async function changeConfiguration(
 	why: string,
 	choice: CommitChoice,
@@ -52,7 +52,7 @@ export async function changeConfiguration(
 	}
 	if (proposal.changes.length === 0) {
 		console.log("Nothing would change.");
-		return choice.plan ? 0 : 1;
+		return 1;
 	}
 	console.log(proposal.changes.map(formatChange).join("\n"));
 	if (choice.plan) return 0;

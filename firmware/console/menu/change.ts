@@ -1,0 +1,32 @@
+/** A change of the configuration from the menu: plan shown, put into force for minutes, then confirmed. Pure. */
+import { agree, ask, type Dialogue, facts, run, say } from "./dialogue.ts";
+
+/** `words` is a command that takes --plan and --yes, such as `vs remove 10.0.0.1:80`. */
+export function* changeByCommand(words: readonly string[]): Dialogue {
+	if ((yield* run([...words, "--plan"])) !== 0) return;
+	if (!(yield* agree("Put this into force, to be taken back in 5 minutes unless confirmed?")))
+		return yield* say(["Nothing was changed."]);
+	if ((yield* run([...words, "--yes"])) !== 0) return;
+	yield* confirmWaiting();
+}
+
+/** Asks whether the commit that waits shall stay. */
+export function* confirmWaiting(): Dialogue {
+	const { revision } = yield* facts();
+	if (revision.pending === null) return;
+	const { previous } = revision.pending;
+	for (;;) {
+		const answer = yield* ask("Does everything work? y keeps it, n takes it back now, Enter: later ");
+		if (/^y(es)?$/i.test(answer)) {
+			yield* run(["config", "confirm"]);
+			return;
+		}
+		if (/^no?$/i.test(answer)) {
+			yield* run(["config", "rollback", String(previous)]);
+			return;
+		}
+		if (answer === "")
+			return yield* say(["It waits: 6 Configuration confirms it. Without that it is taken back by itself."]);
+		yield* say(["y, n or Enter."]);
+	}
+}

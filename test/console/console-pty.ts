@@ -1,0 +1,110 @@
+/** `drover console` on a real pseudo-terminal, as a person sits before it; the line may be slow. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+
+const SHOWN_LIMIT_MS = 20_000;
+const program = [process.execPath, join(import.meta.dir, "../../firmware/drover.ts")];
+
+export interface ConsoleOptions {
+	/** Characters a second that the line carries towards the person; Infinity for a fast one. */
+	readonly charactersPerSecond?: number;
+	readonly environment?: Readonly<Record<string, string>>;
+	readonly command?: readonly string[];
+}
+
+export class ConsolePty {
+	/** Sockets, password, revisions of this one box. */
+	readonly directory: string;
+	readonly #terminal: Bun.Terminal;
+	readonly #process: Subprocess;
+	readonly #charactersPerSecond: number;
+	#arrived = "";
+	/** Where what was already waited for ends. */
+	#seen = 0;
+	/** When the slow line has carried all that has come so far. */
+	#carriedAtMs = 0;
+
+	constructor(directory: string, options: ConsoleOptions = {}) {
+		this.directory = directory;
+		this.#charactersPerSecond = options.charactersPerSecond ?? Number.POSITIVE_INFINITY;
+		this.#terminal = new Bun.Terminal({
+			cols: 80,
+			rows: 24,
+			data: (_terminal: unknown, bytes: Uint8Array) => this.#come(Buffer.from(bytes).toString("latin1")),
+		});
+		this.#process = Bun.spawn([...program, ...(options.command ?? ["console"])], {
+			terminal: this.#terminal,
+			env: { ...process.env, ...consoleEnvironment(directory), ...options.environment },
+		});
+	}
+
+	#come(text: string): void {
+		this.#arrived += text;
+		const now = performance.now();
+		const transferMs = (text.length * 1_000) / this.#charactersPerSecond;
+		this.#carriedAtMs = Math.max(now, this.#carriedAtMs) + transferMs;
+	}
+
+	type(text: string): void {
+		this.#terminal.write(text);
+	}
+
+	/** Types a line and gives what was shown until `awaited`, which it ends with. */
+	async answer(line: string, awaited: string | RegExp): Promise<string> {
+		this.type(line.endsWith("\x03") || line.endsWith("\x0c") ? line : `${line}\r`);
+		return this.shows(awaited);
+	}
+
+	/** What came since the last wait, up to and with `awaited`. Throws with the screen when it does not come. */
+	async shows(awaited: string | RegExp): Promise<string> {
+		const deadline = performance.now() + SHOWN_LIMIT_MS;
+		for (;;) {
+			const text = this.#arrived.slice(this.#seen);
+			const found = typeof awaited === "string" ? text.indexOf(awaited) : text.search(awaited);
+			if (found >= 0) {
+				const length = typeof awaited === "string" ? awaited.length : awaited.exec(text)![0].length;
+				this.#seen += found + length;
+				await Bun.sleep(Math.max(0, this.#carriedAtMs - performance.now()));
+				return text.slice(0, found + length);
+			}
+			if (performance.now() > deadline)
+				throw new Error(`${awaited} was not shown; the screen:\n${this.#arrived.slice(-2_000)}`);
+			await Bun.sleep(10);
+		}
+	}
+
+	get exited(): Promise<number> {
+		return this.#process.exited;
+	}
+
+	/** The person hangs up. */
+	async close(): Promise<void> {
+		this.#terminal.close();
+		this.#process.kill();
+		await this.#process.exited;
+	}
+}
+
+export function consoleEnvironment(directory: string): Record<string, string> {
+	return {
+		TERM: "dumb",
+		LANG: "C",
+		LC_ALL: "C",
+		DROVER_RUN_DIR: join(directory, "run"),
+		DROVER_CONFIG_DIR: join(directory, "config"),
+		DROVER_SHADOW_FILE: join(directory, "access/shadow"),
+		DROVER_LOG: join(directory, "log"),
+		DROVER_TERMINAL: "/dev/pts/test",
+	};
+}
+
+export async function withDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
+	const directory = mkdtempSync(join(tmpdir(), "drover-console-"));
+	try {
+		return await use(directory);
+	} finally {
+		rmSync(directory, { recursive: true, force: true });
+	}
+}

@@ -1,0 +1,414 @@
+/** The menu's dialogues, driven without a terminal: facts and typed lines in, texts and steps out. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { ConsoleFacts } from "../../firmware/console/facts.ts";
+import { banner } from "../../firmware/console/menu/banner.ts";
+import type { Dialogue, Reply, Step } from "../../firmware/console/menu/dialogue.ts";
+import { help, mainMenu, session } from "../../firmware/console/menu/main-menu.ts";
+import { login } from "../../firmware/console/menu/password.ts";
+import { splitWords } from "../../firmware/console/menu/submenu.ts";
+import { WIDTH_COLUMNS } from "../../firmware/console/wrap.ts";
+import { consoleFacts, directorStatus, instanceStatus, virtualServerStatus, vrrpStatus } from "./samples.ts";
+
+interface Played {
+	/** All that was shown: texts and prompts. */
+	readonly shown: readonly string[];
+	readonly commands: readonly string[];
+	readonly steps: readonly Step[];
+}
+
+interface World {
+	readonly facts?: ConsoleFacts;
+	/** Exit status of a command. */
+	readonly status?: (command: string) => number;
+	/** Null is done. */
+	readonly act?: (step: Extract<Step, { kind: "act" }>["act"]) => string | null;
+}
+
+/** Types these lines one after the other; what is asked after the last one is not answered. */
+function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): Played {
+	const shown: string[] = [];
+	const commands: string[] = [];
+	const steps: Step[] = [];
+	const left = [...typed];
+	let reply: Reply = { kind: "done" };
+	for (let count = 0; count < 10_000; count++) {
+		const step = dialogue.next(reply);
+		if (step.done) return { shown, commands, steps };
+		steps.push(step.value);
+		switch (step.value.kind) {
+			case "say":
+				shown.push(...step.value.lines);
+				reply = { kind: "done" };
+				break;
+			case "ask": {
+				const line = left.shift();
+				shown.push(step.value.prompt);
+				if (line === undefined) return { shown, commands, steps };
+				reply = line === "(tick)" ? { kind: "tick" } : { kind: "line", text: line };
+				break;
+			}
+			case "facts":
+				reply = { kind: "facts", facts: world.facts ?? consoleFacts() };
+				break;
+			case "run": {
+				const command = step.value.words.join(" ");
+				commands.push(command);
+				reply = { kind: "status", status: world.status?.(command) ?? 0 };
+				break;
+			}
+			case "act":
+				reply = { kind: "acted", trouble: world.act?.(step.value.act) ?? null };
+				break;
+			case "lend":
+			case "pause":
+				reply = { kind: "done" };
+		}
+	}
+	throw new Error("the dialogue does not come to an end");
+}
+
+const menu = (...typed: readonly string[]) => play(session(false), typed);
+const menuIn = (world: World, ...typed: readonly string[]) => play(session(false), typed, world);
+
+describe("the first screen", () => {
+	test("banner and menu of an ordinary box: at 9600 baud under 0.8 s", () => {
+		const ports = consoleFacts().ports;
+		const facts = consoleFacts({
+			ports: [...ports, { ...ports[0]!, name: "eth1", addresses: ["10.80.0.101/24"] }],
+			director: {
+				kind: "running",
+				status: directorStatus({ virtualServers: [virtualServerStatus(), virtualServerStatus()] }),
+			},
+		});
+		const text = play(session(false), [], { facts }).shown.join("\r\n");
+		expect(text).toBe(
+			[
+				"director-b  Drover 0.1.0+7df1c122  slot A good  up 1 h 02 min  00:01:01 UTC",
+				"VI_1 MASTER holds 192.168.80.200",
+				"eth0 1000 Mb/s 192.168.80.101/24; eth1 1000 Mb/s 10.80.0.101/24",
+				"2 virtual servers, 4 of 4 real servers in",
+				"",
+				" 1 Status                 5 Cache                  9 Firmware",
+				" 2 Network                6 Configuration         10 Access",
+				" 3 Virtual servers        7 Logs and events       11 Shell",
+				" 4 High availability      8 Tools                 12 Restart or power off",
+				" 0 Log out   ? Help",
+				"\ndirector-b> ",
+			].join("\r\n"),
+		);
+		expect(text.length).toBeLessThan(0.8 * 960);
+		expect(mainMenu("set").join("\r\n").length).toBeLessThan(700);
+	});
+
+	test("alarms come first", () => {
+		const lines = banner(
+			consoleFacts({
+				slotState: "trial",
+				reverted: "1.2.0 did not prove itself; the box went back to 1.1.0 in slot A",
+				password: "none",
+				revision: { current: 8, pending: { revision: 8, previous: 7, deadlineMs: 61_000 + 240_000 } },
+				director: { kind: "silent", reason: "director is not running" },
+			}),
+		);
+		expect(lines.slice(0, 8)).toEqual([
+			"director-b  Drover 0.1.0+7df1c122  slot A ON TRIAL  up 1 h 02 min  00:01:01 UTC",
+			"! The firmware is on trial: it goes back by itself unless it does what the old",
+			"  one did",
+			"! 1.2.0 did not prove itself; the box went back to 1.1.0 in slot A",
+			"! Revision 8 is taken back in 4 min 00 s unless confirmed (6 Configuration)",
+			"! Balancing does not run: director is not running",
+			"! No password is set: whoever is at this line is in (10 Access)",
+			"VI_1 MASTER holds 192.168.80.200",
+		]);
+	});
+
+	test("no line of any menu is wider than 79 columns, none has over 12 items or 700 bytes", () => {
+		for (let item = 1; item <= 12; item++) {
+			const { shown } = menu(String(item));
+			const own = shown.slice(shown.indexOf("\ndirector-b> ") + 1);
+			for (const line of own) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
+			if (item === 1) continue;
+			expect(own.join("\r\n").length).toBeLessThan(700);
+			expect(own.filter((line) => /^ ?\d+ /.test(line)).length).toBeLessThanOrEqual(13);
+		}
+		for (const line of help) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
+	});
+
+	test("an empty line shows the banner again; what is not there is said", () => {
+		const { shown } = menu("", "13", "help");
+		expect(shown.filter((line) => line.startsWith("director-b  Drover"))).toHaveLength(2);
+		expect(shown).toContain("There is no 13 here: 1 to 12.");
+		expect(shown).toContain("A number opens an item, Enter shows the banner again, 0 goes back.");
+	});
+});
+
+describe("every item has its command", () => {
+	test.each([
+		[["2", "1"], "network"],
+		[["3", "5", "192.168.80.200"], "vs drain 192.168.80.200:80"],
+		[["3", "6", "y"], "vs maintenance 192.168.80.200:80"],
+		[["3", "7"], "vs undo 192.168.80.200:80"],
+		[["3", "2", "2", "1"], "rs why 192.168.80.102:80 192.168.80.200:80"],
+		[["3", "2", "5", "2"], "rs drain 192.168.80.103:80 192.168.80.200:80"],
+		[["4", "2"], "ha why VI_1"],
+		[["4", "3", "director-b"], "ha failover"],
+		[["4", "4"], "ha take-over"],
+		[["5", "1"], "cache status"],
+		[["5", "2"], "cache top"],
+		[["5", "3", "www.example.org/"], "cache why www.example.org/"],
+		[["5", "4", "www.example.org/"], "cache purge www.example.org/"],
+		[["5", "5", "req.url ~ ^/news/", "y"], "cache ban req.url ~ ^/news/"],
+		[["6", "1"], "config history"],
+		[["6", "3", ""], "config compare 7"],
+		[["6", "5"], "config confirm"],
+		[["6", "6", "y"], "config discard"],
+		[["6", "7", "3", "y"], "config rollback 3"],
+		[["6", "8", "3"], "config rescue 3"],
+		[["6", "9", "/data/backup.tar"], "config backup /data/backup.tar"],
+		[["6", "10", "", "director-b"], "config restore usb"],
+		[["7", "1", ""], "log events 20"],
+		[["7", "2", "50"], "log 50"],
+		[["7", "3", "vrrp"], "log 40 vrrp"],
+		[["7", "4"], "log 40 warn"],
+		[["8", "1", "10.0.0.4"], "tools ping 10.0.0.4"],
+		[["8", "2", "10.0.0.4"], "tools traceroute 10.0.0.4"],
+		[["8", "3"], "tools conflicts"],
+		[["8", "4"], "tools verify"],
+		[["8", "5", "vrrp", "5"], "tools capture eth0 --seconds 5 --filter vrrp"],
+		[["8", "6", "", ""], "tools capture eth0 --seconds 20 --usb"],
+		[["8", "7"], "ipvs"],
+		[["9", "1"], "update status"],
+		[["9", "2"], "update history"],
+		[["9", "3", "https://example.org/a.fw", "director-b"], "update install https://example.org/a.fw"],
+		[["9", "4", "y"], "update confirm"],
+		[["9", "5", "director-b"], "update rollback"],
+		[["10", "2"], "access"],
+		[["drover ha"], "ha"],
+		[["tools ping 10.0.0.4"], "tools ping 10.0.0.4"],
+		[['cache ban "req.url ~ /a b"'], "cache ban req.url ~ /a b"],
+	] as const)("%p runs %p", (typed, command) => {
+		expect(menu(...typed).commands).toContain(command);
+	});
+
+	test("shell, editor, restart", () => {
+		expect(menu("11").steps).toContainEqual({ kind: "lend", program: "shell" });
+		expect(menu("6", "2", "", "y").steps).toContainEqual({
+			kind: "lend",
+			program: { editFile: "keepalived.conf" },
+		});
+		const restart: Step = { kind: "act", act: { kind: "end-machine", how: "reboot" } };
+		expect(menu("12", "reboot", "director-b").steps).toContainEqual(restart);
+		expect(menu("reboot", "director-b").steps).toContainEqual(restart);
+	});
+});
+
+describe("nothing destructive without the box's name", () => {
+	test.each([
+		[["3", "8"], "vs remove"],
+		[["3", "2", "8", "1"], "rs remove"],
+		[["4", "3"], "ha failover"],
+		[["6", "10", "/data/x"], "config restore"],
+		[["9", "3", "/data/x.fw"], "update install"],
+		[["9", "5"], "update rollback"],
+	] as const)("%p", (typed, command) => {
+		for (const wrong of ["", "y", "yes", "director-a", "DIRECTOR-B"]) {
+			const { commands, shown } = menu(...typed, wrong);
+			expect(commands.filter((each) => each.startsWith(command))).toEqual([]);
+			expect(shown).toContain('That is not "director-b". Nothing was done.');
+		}
+	});
+	test("restart and power off", () => {
+		for (const how of ["reboot", "poweroff"])
+			expect(menu("12", how, "yes").steps.some(({ kind }) => kind === "act")).toBe(false);
+	});
+});
+
+describe("changes go through the plan and a commit that waits", () => {
+	const waiting = consoleFacts({
+		revision: { current: 8, pending: { revision: 8, previous: 7, deadlineMs: 361_000 } },
+	});
+	const asked = ["3", "2", "4", "1", "5"];
+	const change = "rs change 192.168.80.102:80 192.168.80.200:80 --weight 5";
+
+	test("seen, put into force, kept", () => {
+		expect(menuIn({ facts: waiting }, ...asked, "y", "y").commands).toEqual([
+			`${change} --plan`,
+			`${change} --yes`,
+			"config confirm",
+		]);
+	});
+	test("taken back at once, or left to the clock", () => {
+		expect(menuIn({ facts: waiting }, ...asked, "y", "n").commands.at(-1)).toBe("config rollback 7");
+		expect(menuIn({ facts: waiting }, ...asked, "y", "").commands.at(-1)).toBe(`${change} --yes`);
+	});
+	test("a plan that is refused or says nothing ends it", () => {
+		for (const status of [1, 5])
+			expect(menuIn({ status: () => status }, ...asked).commands).toEqual([`${change} --plan`]);
+	});
+	test("seen and not wanted", () => {
+		const { commands, shown } = menu(...asked, "");
+		expect(commands).toEqual([`${change} --plan`]);
+		expect(shown).toContain("Nothing was changed.");
+	});
+	test("a change that is typed as a command goes the same way", () => {
+		expect(menuIn({ facts: waiting }, "vs remove 192.168.80.200:80", "y", "y").commands).toEqual([
+			"vs remove 192.168.80.200:80 --plan",
+			"vs remove 192.168.80.200:80 --yes",
+			"config confirm",
+		]);
+	});
+
+	test("a virtual server, question by question, with wrong answers in between", () => {
+		const { commands, shown } = menuIn(
+			{ facts: waiting },
+			...["3", "3"],
+			...["192.168.80.300:80", "192.168.80.201:443"],
+			...["http", "tcp"],
+			...["lan", "dr"],
+			...["best", ""],
+			...["icmp", "http:/health"],
+			...["192.168.80.102", "192.168.80.103:8443=3", "web3", ""],
+			"n",
+		);
+		expect(commands).toEqual([
+			"vs add 192.168.80.201:443 --protocol tcp --forward dr --scheduler wlc --check http:/health --real 192.168.80.102:443 --real 192.168.80.103:8443=3 --plan",
+		]);
+		for (const mistake of [
+			'"192.168.80.300:80" is not ADDRESS:PORT, such as 10.0.0.4:80.',
+			'There is no protocol "http": TCP, UDP or SCTP.',
+			'There is no forwarding "lan": NAT, DR or TUN.',
+			'"icmp" is no check: tcp, none, or http:/PATH.',
+			'"web3" is not ADDRESS:PORT, such as 10.0.0.4:80.',
+		])
+			expect(shown).toContain(mistake);
+	});
+
+	test("only what was answered is changed", () => {
+		const { commands } = menu("3", "4", "wrr", "", "", "off", "", "10.0.0.9:80", "n");
+		expect(commands).toEqual([
+			"vs change 192.168.80.200:80 --scheduler wrr --persistence off --sorry 10.0.0.9:80 --plan",
+		]);
+		expect(menu("3", "4", "", "", "", "", "", "").commands).toEqual([]);
+	});
+});
+
+describe("status", () => {
+	const screens = ({ shown }: Played) => shown.filter((line) => line === "High availability").length;
+	test("again on r, every few seconds on request, until a key", () => {
+		expect(screens(menu("1", "r", "r"))).toBe(3);
+		const live = menu("1", "5", "(tick)", "(tick)", "", "");
+		expect(screens(live)).toBe(4);
+		expect(live.steps).toContainEqual(expect.objectContaining({ kind: "ask", tickSeconds: 5 }));
+		expect(live.shown.at(-1)).toBe("\ndirector-b> ");
+	});
+	test("no faster than the line", () => {
+		expect(menu("1", "1").shown).toContain("Every 3 to 3600 seconds.");
+		expect(menu("1", "x").shown).toContain('"x" is nothing here.');
+	});
+});
+
+describe("services that do not answer", () => {
+	const facts = consoleFacts({
+		vrrp: { kind: "silent", reason: "vrrp is not running" },
+		director: { kind: "silent", reason: "director did not answer within 2000 ms" },
+		ports: [],
+	});
+	test("every item says so and goes on", () => {
+		for (const typed of [
+			["3", "1"],
+			["3", "2"],
+			["3", "4"],
+			["4", "1"],
+			["4", "2"],
+			["4", "3"],
+		]) {
+			const { shown } = menuIn({ facts }, ...typed);
+			expect(shown.at(-2)).toMatch(/^(Balancing|High availability) does not run: /);
+		}
+		expect(menuIn({ facts }, "8", "5").shown).toContain("No network port was found.");
+	});
+	test("a box that is master of nothing has nothing to give up", () => {
+		const backup = consoleFacts({
+			vrrp: { kind: "running", status: vrrpStatus({ instances: [instanceStatus({ state: "BACKUP" })] }) },
+		});
+		expect(menuIn({ facts: backup }, "4", "3").shown).toContain(
+			"This box is master of nothing: there is nothing to give up.",
+		);
+	});
+});
+
+describe("the password", () => {
+	const secret = (word: string) => (act: { kind: string; password?: string }) =>
+		act.kind === "check-password" && act.password !== word
+			? "Wrong password. The next try is possible in 1 s."
+			: null;
+
+	test("log-in: wrong ones are told and followed by a pause, the right one opens", () => {
+		const { shown, steps } = play(login(false), ["guess", "", "right"], { act: secret("right") });
+		expect(shown).toContain("Wrong password. The next try is possible in 1 s.");
+		expect(steps.filter(({ kind }) => kind === "pause")).toHaveLength(1);
+		expect(steps.at(-1)?.kind).toBe("act");
+		for (const step of steps) if (step.kind === "ask") expect(step.secret).toBe(true);
+	});
+
+	test("a new one: the present one first, twice the same, and good enough", () => {
+		const set = (played: Played) =>
+			played.steps.flatMap((step) =>
+				step.kind === "act" && step.act.kind === "set-password" ? [step.act.password] : [],
+			);
+		expect(set(menuIn({ act: secret("old one") }, "10", "1", "new", "long enough"))).toEqual([]);
+		const good = menuIn(
+			{ act: secret("old one") },
+			...["10", "1", "old one", "short", "long enough", "not the same", "long enough", "long enough"],
+		);
+		expect(set(good)).toEqual(["long enough"]);
+		expect(good.shown).toContain("A password has at least 8 characters.");
+		expect(good.shown).toContain("These are not the same.");
+		const first = menuIn(
+			{ facts: consoleFacts({ password: "none" }) },
+			"10",
+			"1",
+			"long enough",
+			"long enough",
+		);
+		expect(set(first)).toEqual(["long enough"]);
+	});
+
+	test("log out", () => {
+		expect(menu("0").steps.at(-1)).toEqual({ kind: "act", act: { kind: "log-out" } });
+		const open = menuIn({ facts: consoleFacts({ password: "none" }) }, "0");
+		expect(open.shown.at(-2)).toContain("nothing to log out of");
+	});
+});
+
+describe("whatever is typed", () => {
+	const word = fc.oneof(
+		fc.constantFrom(..."0 1 2 3 4 5 6 7 8 9 10 11 12 y n q r a off usb tcp".split(" "), "", "(tick)"),
+		fc.constantFrom("192.168.80.102", "192.168.80.102:80", "director-b", "VI_1", "-1", "99999999999"),
+		fc.string({ maxLength: 60 }),
+	);
+	test("the menu says lines that fit, and asks again", () => {
+		fc.assert(
+			fc.property(fc.array(word, { maxLength: 40 }), (typed) => {
+				const { shown } = menu(...typed);
+				for (const text of shown)
+					for (const line of text.split("\n")) {
+						expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
+						expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+					}
+			}),
+			{ numRuns: 500 },
+		);
+	});
+	test.each([
+		["a b  c", ["a", "b", "c"]],
+		['ban "req.url ~ /a b" x', ["ban", "req.url ~ /a b", "x"]],
+		["it's", null],
+		['"', null],
+		["", []],
+		["a'b c'd", ["ab cd"]],
+	])("words of %p", (line, expected) => {
+		expect(splitWords(line)).toEqual(expected);
+	});
+});
