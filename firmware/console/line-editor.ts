@@ -27,12 +27,21 @@ export class LineEditor {
 	#afterCarriageReturn = false;
 	#escape: Escape = "none";
 
+	/** A password is being typed: nothing of it is echoed, and its spaces are kept. */
+	hidden = false;
+
 	/** What has been typed so far, to be shown again after a redraw. */
 	get text(): string {
-		return this.#text;
+		return this.hidden ? "" : this.#text;
 	}
 
 	push(bytes: Uint8Array): Edit {
+		const { echo, events } = this.#push(bytes);
+		// The ends of lines are shown all the same.
+		return { echo: this.hidden ? echo.replace(/[^\r\n]/g, "") : echo, events };
+	}
+
+	#push(bytes: Uint8Array): Edit {
 		let echo = "";
 		const events: EditorEvent[] = [];
 		for (const byte of bytes) {
@@ -43,7 +52,7 @@ export class LineEditor {
 				case 0x0d:
 				case 0x0a:
 					echo += "\r\n";
-					events.push({ kind: "line", text: this.#take().trim() });
+					events.push({ kind: "line", text: this.hidden ? this.#take() : this.#take().trim() });
 					break;
 				case 0x08:
 				case 0x7f:

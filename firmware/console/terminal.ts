@@ -2,6 +2,7 @@
  * The terminal below the console: bytes in as editor events, lines out. Signals from the keyboard
  * arrive as bytes, so ^C never ends the console. Works on a pipe too, for scripts.
  */
+import type { Dialogue, Reply, Step } from "./dialogue.ts";
 import { type EditorEvent, LineEditor } from "./line-editor.ts";
 
 /** Lines of one page; the rest waits for Enter. A terminal of 24 keeps the question in sight. */
@@ -44,7 +45,6 @@ export class Terminal {
 		process.env["LC_ALL"] || process.env["LC_CTYPE"] || process.env["LANG"] || "",
 	);
 	#wake: (() => void) | null = null;
-	#secret = false;
 	#asking = false;
 	#onInterrupt: (() => void) | null = null;
 	/** Lines since the operator last answered: a page is what he has not seen yet. */
@@ -67,9 +67,9 @@ export class Terminal {
 	 * Throws a SessionEnd.
 	 */
 	async next(prompt: string, { secret = false, tickMs = null }: NextOptions = {}): Promise<TerminalEvent> {
-		this.#secret = secret;
+		this.#editor.hidden = secret;
 		this.#asking = true;
-		this.write(prompt + (secret ? "" : this.#editor.text));
+		this.write(prompt + this.#editor.text);
 		this.#linesShown = 0;
 		const startedAt = performance.now();
 		try {
@@ -88,8 +88,32 @@ export class Terminal {
 				await this.#somethingOr(Math.min(tickLeft, idleLeft));
 			}
 		} finally {
-			this.#secret = false;
+			this.#editor.hidden = false;
 			this.#asking = false;
+		}
+	}
+
+	/** Holds a conversation to its end; `other` takes the steps that are not talk. Throws a SessionEnd. */
+	async converse<Result, More extends { readonly kind: string } = never>(
+		dialogue: Dialogue<Result, More>,
+		other: (step: More) => Promise<void> = async () => {},
+	): Promise<Result> {
+		let reply: Reply = "";
+		for (;;) {
+			const { done, value } = dialogue.next(reply);
+			if (done) return value;
+			reply = "";
+			if (value.kind === "say") await this.page((value as Extract<Step, { kind: "say" }>).lines);
+			else if (value.kind === "ask") reply = await this.#answer(value as Extract<Step, { kind: "ask" }>);
+			else await other(value as More);
+		}
+	}
+
+	async #answer({ prompt, secret }: Extract<Step, { kind: "ask" }>): Promise<Reply> {
+		for (;;) {
+			const event = await this.next(prompt, { secret });
+			if (event.kind === "line") return event.text;
+			if (event.kind === "interrupt") return null;
 		}
 	}
 
@@ -169,9 +193,9 @@ export class Terminal {
 
 	#push(chunk: Uint8Array): void {
 		const { echo, events } = this.#editor.push(chunk);
-		// A secret shows nothing, not even its length; its line end shows.
-		const given = events.some(({ kind }) => kind === "interrupt") ? "^C" : "";
-		const shown = this.#secret ? given + echo.replace(/[^\r\n]/g, "") : echo;
+		// What is hidden shows nothing, not even its length; that it was given up shows.
+		const given = this.#editor.hidden && events.some(({ kind }) => kind === "interrupt") ? "^C" : "";
+		const shown = given + echo;
 		if (this.#isTerminal && shown !== "") this.write(shown.replaceAll("\r\n", "\n"));
 		for (const event of events) this.#deliver(event);
 	}

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { presetConfiguration } from "../../../image/lab/lab.ts";
+import { consoleTour } from "./console-tour.ts";
 import {
 	count,
 	countUndisturbed,
@@ -18,7 +19,6 @@ import {
 	virtualServer,
 	vrrpState,
 } from "./director-lab.ts";
-import { SerialConsole } from "./serial-console.ts";
 
 const BOOT_LIMIT_MS = 400_000;
 const TEST_LIMIT_MS = 240_000;
@@ -240,34 +240,7 @@ describe("the path check", () => {
 	);
 });
 
-describe("the serial console", () => {
-	test(
-		"the screen, the prompt, and every command, as a person types them",
-		async () => {
-			const console = await SerialConsole.open(drover.lab.directors.a.consolePath, "director-a> ");
-			const screen = await console.type("");
-			expect(screen).toContain("director-a  Drover ");
-			expect(screen).toContain("slot lab");
-			expect(screen).toMatch(/VI_1 +MASTER +for .*priority 100, VRID 51 on eth0/);
-			expect(screen).toMatch(/eth0 .*52:54:00:80:01:00 .*192\.168\.80\.100\/24/);
-			expect(screen).toMatch(/\[192\.168\.80\.201\]:tcp:80 wrr DR +3 of 3/);
-			expect(await console.type("help")).toContain("poweroff");
-			expect(await console.type("log 5")).toMatch(/\d\d:\d\d:\d\d/);
-			expect(await console.type("nonsense")).toContain('There is no "nonsense"');
-			expect(await console.type("hepl\x7f\x08lp")).toContain("poweroff");
-			expect(await console.type("half a line\x03")).not.toContain("There is no");
-			expect(await console.type("ipvs")).toContain("IP Virtual Server version");
-			expect(await console.type("config")).toContain("router_id LVS_DEVEL");
-			expect(await console.type("poweroff\rn")).toContain("[y/N]");
-			const shell = await console.shell("echo $((6 * 7)); tty; hostname");
-			expect(shell).toContain("42");
-			expect(shell).toContain("/dev/ttyS0");
-			expect(await console.type("log 3 console")).toContain("shell closed");
-			console.close();
-		},
-		TEST_LIMIT_MS,
-	);
-});
+consoleTour(() => drover);
 
 describe("the master fails", () => {
 	const answersFrom = async (from: number) => {

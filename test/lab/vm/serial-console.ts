@@ -1,9 +1,10 @@
-/** A person at a serial console: types at QEMU's real serial port and reads until the prompt. */
+/** A person at a serial console: types at QEMU's real serial port and reads what it shows. */
 import { connect, type Socket } from "node:net";
 
-const PROMPT_LIMIT_MS = 40_000;
+const SHOWN_LIMIT_MS = 60_000;
 /** Narrower than a terminal of 80 columns. */
 const WIDTH_COLUMNS = 79;
+const MORE = /-- (?:more|\d+ more lines?): Enter goes on, q stops -- $/;
 
 export class SerialConsole {
 	readonly #socket: Socket;
@@ -19,7 +20,7 @@ export class SerialConsole {
 		});
 	}
 
-	/** `prompt` is what ends every answer. */
+	/** `prompt` is the menu's. */
 	static async open(path: string, prompt: string): Promise<SerialConsole> {
 		const socket = await new Promise<Socket>((resolve, reject) => {
 			const opened = connect(path, () => resolve(opened));
@@ -28,46 +29,42 @@ export class SerialConsole {
 		const console = new SerialConsole(socket, prompt);
 		// Whatever was half typed before is given up.
 		console.#socket.write("\x03");
-		await console.#read(prompt);
+		await console.#ends(prompt);
 		return console;
 	}
 
 	/**
-	 * Types a line and returns all that came until the next prompt, page after page.
+	 * Types a line and returns all that came until `awaited` ends it, page after page.
 	 * Throws when a line is wider than 79 columns or holds a control character.
 	 */
-	async type(line: string): Promise<string> {
+	async answer(line: string, awaited = this.#prompt): Promise<string> {
 		this.#text = "";
-		// ^C ends a line by itself.
-		this.#socket.write(line.endsWith("\x03") ? line : `${line}\r`);
+		// ^C and ^L are no lines.
+		this.#socket.write(/[\x03\x0c]$/.test(line) ? line : `${line}\r`);
 		let answer = "";
 		for (;;) {
-			const part = await this.#read(this.#prompt, "-- ");
+			const part = await this.#ends(awaited, MORE);
 			answer += part;
-			if (!part.endsWith("-- ")) break;
+			if (part.endsWith(awaited)) break;
 			this.#text = "";
 			this.#socket.write("\r");
 		}
-		for (const shown of answer.replaceAll("\b \b", "").split(/\r?\n/)) {
-			const over = shown.startsWith("--") ? "" : shown.replaceAll("\r", "");
-			if (over.length > WIDTH_COLUMNS) throw new Error(`wider than ${WIDTH_COLUMNS} columns: ${over}`);
-			if (/[\x00-\x08\x0b-\x1f\x7f]/.test(over))
-				throw new Error(`a control character in ${JSON.stringify(over)}`);
-		}
+		expectPlain(answer);
 		return answer;
+	}
+
+	/** Several lines, each at the prompt that is named with it; what the last one brought. */
+	async answers(...steps: readonly (readonly [line: string, awaited: string])[]): Promise<string> {
+		let text = "";
+		for (const [line, awaited] of steps) text = await this.answer(line, awaited);
+		return text;
 	}
 
 	/** Opens the shell, runs one line in it, and comes back. */
 	async shell(line: string): Promise<string> {
-		this.#text = "";
-		this.#socket.write("shell\r");
-		await this.#read("# ");
-		this.#text = "";
-		this.#socket.write(`${line}\r`);
-		const output = await this.#read("# ");
-		this.#text = "";
-		this.#socket.write("exit\r");
-		await this.#read(this.#prompt);
+		await this.answer("shell", "# ");
+		const output = await this.answer(line, "# ");
+		await this.answer("exit");
 		return output;
 	}
 
@@ -76,13 +73,26 @@ export class SerialConsole {
 	}
 
 	/** What has come, as soon as it ends with one of `ends`. */
-	async #read(...ends: readonly string[]): Promise<string> {
+	async #ends(...ends: readonly (string | RegExp)[]): Promise<string> {
 		const started = Date.now();
-		while (!ends.some((end) => this.#text.endsWith(end))) {
-			if (Date.now() - started > PROMPT_LIMIT_MS)
-				throw new Error(`no ${JSON.stringify(ends[0])} on the console, only: ${this.#text.slice(-500)}`);
+		const ended = () =>
+			ends.some((end) => (typeof end === "string" ? this.#text.endsWith(end) : end.test(this.#text)));
+		while (!ended()) {
+			if (Date.now() - started > SHOWN_LIMIT_MS)
+				throw new Error(
+					`no ${JSON.stringify(String(ends[0]))} on the console, only: ${this.#text.slice(-700)}`,
+				);
 			await Bun.sleep(20);
 		}
 		return this.#text;
+	}
+}
+
+function expectPlain(answer: string): void {
+	for (const shown of answer.replaceAll("\b \b", "").split(/\r?\n/)) {
+		const over = MORE.test(shown) || shown.startsWith("-- ") ? "" : shown.replaceAll("\r", "");
+		if (over.length > WIDTH_COLUMNS) throw new Error(`wider than ${WIDTH_COLUMNS} columns: ${over}`);
+		if (/[\x00-\x08\x0b-\x1f\x7f]/.test(over))
+			throw new Error(`a control character in ${JSON.stringify(over)}`);
 	}
 }
