@@ -80,6 +80,22 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "ping, traceroute, address conflicts, real-server check, packet capture",
 		load: () => import("./console/tools.ts"),
 	},
+	ports: {
+		summary: "the network ports; lets the light of one blink",
+		load: () => import("./appliance/ports-command.ts"),
+	},
+	install: {
+		summary: "writes this firmware from a stick to the box's own disk",
+		load: () => import("./update/install-command.ts"),
+	},
+	"factory-reset": {
+		summary: "erases all data at the next start; the firmware is kept",
+		load: () => import("./appliance/factory-reset.ts"),
+	},
+	"first-start": {
+		summary: "room, identity and preset of a new box (runs by itself)",
+		load: () => import("./appliance/first-start.ts"),
+	},
 	update: {
 		summary: "slots and firmware: status, install, confirm, rollback",
 		load: () => import("./update/command.ts"),

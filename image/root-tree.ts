@@ -21,6 +21,12 @@ const programs: readonly (readonly [string, string, ...string[]])[] = [
 	["runit", "usr/bin/chpst", "/usr/bin/chpst"],
 	["iproute2", "usr/sbin/ip", "/usr/sbin/ip", "/sbin/ip"],
 	["nftables", "usr/sbin/nft", "/usr/sbin/nft"],
+	["util-linux", "usr/bin/resizepart", "/usr/bin/resizepart"],
+	["e2fsprogs", "usr/sbin/resize2fs", "/usr/sbin/resize2fs", "/sbin/resize2fs"],
+	["e2fsprogs", "usr/sbin/e2fsck", "/usr/sbin/e2fsck", "/sbin/e2fsck"],
+	["e2fsprogs", "usr/sbin/mke2fs", "/usr/sbin/mke2fs", "/sbin/mke2fs"],
+	["openssh-server", "usr/sbin/sshd", "/usr/sbin/sshd"],
+	["openssh-client", "usr/bin/ssh-keygen", "/usr/bin/ssh-keygen"],
 	// busybox's own shell would prefer its applets to the real programs: dash for scripts, bash for people.
 	["dash", "usr/bin/dash", "/usr/bin/dash", "/bin/dash"],
 	["bash", "usr/bin/bash", "/usr/bin/bash", "/bin/bash"],
@@ -60,6 +66,9 @@ export function rootTree(input: RootInput): Tree {
 	addLaidOver(tree, join(project, "rootfs"));
 	tree.file("etc/drover-release", `NAME=Drover\nVERSION=${input.version}\nKERNEL=${input.kernel.release}\n`);
 	tree.symlink("etc/mtab", "/proc/self/mounts");
+	// sshd and the console read the same hash; the machine's identity is made at its first start.
+	tree.symlink("etc/shadow", "../data/access/shadow");
+	tree.symlink("etc/machine-id", "../data/identity/machine-id");
 	tree.symlink("etc/resolv.conf", "../run/drover/resolv.conf");
 	return tree;
 }

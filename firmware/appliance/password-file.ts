@@ -33,7 +33,12 @@ export function readPasswordHash(path = shadowPath()): string | null {
 
 /** Keeps a password. It is on the disk when this returns; power loss leaves the old file or the new one. */
 export function writePassword(password: string, path = shadowPath()): void {
-	writeShadow(`root:${hashPassword(password)}:${Math.floor(Date.now() / DAY_MS)}::::::\n`, path);
+	writePasswordHash(hashPassword(password), path);
+}
+
+/** As `writePassword`, of a password that only its hash is known of. */
+export function writePasswordHash(hash: string, path = shadowPath()): void {
+	writeShadow(`root:${hash}:${Math.floor(Date.now() / DAY_MS)}::::::\n`, path);
 }
 
 /** Back to "no password has been set". */

@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SETTINGS_PATH } from "../appliance/network.ts";
+import { setUpFirst } from "../appliance/set-up.ts";
 import { readSettings } from "../appliance/settings.ts";
 import { Workspace } from "../config/revisions/workspace.ts";
 import { self } from "../self.ts";
@@ -60,6 +61,10 @@ class Console {
 		try {
 			for (;;) {
 				try {
+					if (!overNetwork()) {
+						this.#terminal.idleLimitMs = null;
+						await setUpFirst(this.#terminal);
+					}
 					// sshd has asked for the password or the key already.
 					if (this.#door.hasPassword && !overNetwork()) {
 						this.#terminal.idleLimitMs = null;

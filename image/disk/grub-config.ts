@@ -19,7 +19,8 @@ const variables = [
 	...(["A", "B"] as const).flatMap((slot) => [`${slot}_state`, `${slot}_left`, `${slot}_version`]),
 ];
 
-const kernelWords = "ro quiet loglevel=3 panic=10 console=tty1 console=ttyS0,115200n8";
+/** "gpt": a table that a power cut tore at the disk's start is taken from the disk's end. */
+const kernelWords = "ro gpt quiet loglevel=3 panic=10 console=tty1 console=ttyS0,115200n8";
 
 const forEachSlot = (write: (slot: Slot) => string) => (["A", "B"] as const).map(write).join("\n");
 
@@ -103,9 +104,21 @@ ${forEachSlot(
 	boot_${slot}
 }`,
 )}
-menuentry "Recover: set a new password at this console" --id recover {
+# Both slots, the preferred one first, with a word for the firmware.
+function with_word {
 	set reason=menu
-	if [ "$preferred" = B ]; then boot_B drover.recover; boot_A drover.recover; else boot_A drover.recover; boot_B drover.recover; fi
+	if [ "$preferred" = B ]; then boot_B $1; boot_A $1; else boot_A $1; boot_B $1; fi
+}
+menuentry "Recover: set a new password at this console" --id recover {
+	with_word drover.recover
+}
+submenu "Factory reset: erase all data" --id reset {
+	menuentry "No, go back" {
+		configfile ($disk,gpt${partitionNumber("esp")})/grub/grub.cfg
+	}
+	menuentry "Erase configuration, passwords and history" --id erase {
+		with_word drover.reset
+	}
 }
 `;
 }

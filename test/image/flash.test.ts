@@ -1,6 +1,22 @@
-/** What `make flash` refuses to overwrite. */
-import { describe, expect, test } from "bun:test";
-import { refusal } from "../../image/flash.ts";
+/** What `make flash` and `drover install` refuse to overwrite, and a real block device that is written. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+	closeSync,
+	mkdtempSync,
+	openSync,
+	readFileSync,
+	rmSync,
+	truncateSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { refusal } from "../../firmware/update/disk-target.ts";
+import { PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "../../firmware/update/gpt.ts";
+import { diskBytes, partitionStart, sfdiskScript } from "../../image/disk/layout.ts";
+import { runTool } from "../../image/disk/tool.ts";
+import { flash } from "../../image/flash.ts";
 
 const facts = {
 	isDisk: true,
@@ -8,6 +24,7 @@ const facts = {
 	swaps: "Filename Type\n/dev/sdc1 partition\n",
 	sizeBytes: 8e9,
 	imageBytes: 6e8,
+	runningDisk: "sdq",
 };
 
 describe("refused", () => {
@@ -20,6 +37,7 @@ describe("refused", () => {
 			"/dev/nvme0n1 is in use: /dev/nvme0n1p3 is mounted on /home",
 		],
 		["a disk with swap", "/dev/sdc", {}, "/dev/sdc is in use: /dev/sdc1 is swap"],
+		["the firmware's own disk", "/dev/sdq", {}, "/dev/sdq is the disk that this system runs from"],
 		["a partition", "/dev/sdb1", { isDisk: false }, "/dev/sdb1 is not a whole disk"],
 		["a small disk", "/dev/sdb", { sizeBytes: 1e6 }, "/dev/sdb has 1000000 bytes; the image needs 600000000"],
 	])("%s", (_title, disk, change, message) => {
@@ -30,4 +48,88 @@ describe("refused", () => {
 test("a disk whose name merely begins like a used one is taken", () => {
 	expect(refusal("/dev/sd", facts)).toBeNull();
 	expect(refusal("/dev/sdb", facts)).toBeNull();
+});
+
+describe("a real block device", () => {
+	const directory = mkdtempSync(join(tmpdir(), "drover-flash-"));
+	const image = join(directory, "image");
+	const backing = join(directory, "disk");
+	let device: string;
+	beforeAll(() => {
+		for (const [path, size] of [
+			[image, diskBytes],
+			[backing, diskBytes + 50_000_000],
+		] as const) {
+			writeFileSync(path, "");
+			truncateSync(path, size);
+		}
+		runTool("sfdisk", ["--quiet", "--no-reread", "--no-tell-kernel", image], sfdiskScript());
+		const fd = openSync(image, "r+");
+		writeSync(fd, Buffer.from("the slot's root"), 0, 15, partitionStart("root-A") + 5_000_000);
+		closeSync(fd);
+		device = runTool("losetup", ["--find", "--show", "--partscan", backing]).trim();
+	});
+	afterAll(() => {
+		runTool("losetup", ["--detach", device]);
+		rmSync(directory, { recursive: true });
+	});
+
+	test("is written, read back, and has identifiers of its own", async () => {
+		const said: string[] = [];
+		const status = await flash(
+			device,
+			image,
+			async () => device.slice(5),
+			(line) => said.push(line),
+		);
+		expect(said.join("\n")).toContain("Everything on it will be lost.");
+		expect(said).toContain("100 % compared");
+		expect(status).toBe(0);
+		runTool("sync", []);
+		const written = readFileSync(backing);
+		const table = parseGpt(written.subarray(0, PRIMARY_SECTORS * SECTOR_BYTES));
+		expect(table.diskGuid).not.toStartWith("d10e5000");
+		expect(new Set(table.partitions.map(({ guid }) => guid)).size).toBe(8);
+		expect(
+			written
+				.subarray(partitionStart("root-A") + 5_000_000)
+				.subarray(0, 15)
+				.toString(),
+		).toBe("the slot's root");
+		expect(runTool("sfdisk", ["--verify", device])).toContain("No errors detected");
+	}, 60_000);
+
+	test("another name than its own leaves it alone", async () => {
+		const before = Bun.hash(readFileSync(backing).subarray(0, 1 << 20));
+		expect(
+			await flash(
+				device,
+				image,
+				async () => "sda",
+				() => {},
+			),
+		).toBe(1);
+		expect(Bun.hash(readFileSync(backing).subarray(0, 1 << 20))).toBe(before);
+	});
+
+	test("is refused while it is mounted", async () => {
+		runTool("mke2fs", ["-q", "-F", device]);
+		const place = join(directory, "mounted");
+		runTool("mkdir", [place]);
+		runTool("mount", [device, place]);
+		try {
+			const said: string[] = [];
+			expect(
+				await flash(
+					device,
+					image,
+					async () => device.slice(5),
+					(line) => said.push(line),
+				),
+			).toBe(1);
+			expect(said[0]).toContain(`${device} is mounted on ${place}`);
+		} finally {
+			runTool("umount", [place]);
+		}
+	}, 30_000);
 });

@@ -1,0 +1,114 @@
+/** `drover install`: from a stick that the box was started from to the box's own disk. */
+import { randomUUID } from "node:crypto";
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { basename } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { readRunning } from "./box.ts";
+import { EnvironmentBlock } from "./disk.ts";
+import { describeDisk, readDiskFacts, refusal } from "./disk-target.ts";
+import { PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "./gpt.ts";
+import { planInstall } from "./install-plan.ts";
+import { factorySlots, writeSlots } from "./slots.ts";
+import { writeDisk } from "./write-disk.ts";
+
+const help = `usage: drover install [DISK [--name DISK]]
+
+Writes the running firmware to another disk of this box, such as from a USB stick to the
+built-in disk. Without DISK it lists the disks. Everything on the disk is lost; its name
+has to be typed, unless --name says it.
+
+example: drover install /dev/sda`;
+
+export async function main(words: readonly string[]): Promise<number> {
+	if (words.includes("--help")) {
+		console.log(help);
+		return 0;
+	}
+	try {
+		const [place, flag, name] = words;
+		if (place === undefined) return list();
+		return await install(place, flag === "--name" ? (name ?? "") : null);
+	} catch (error) {
+		console.error(`drover install: ${error instanceof Error ? error.message : error}`);
+		return 1;
+	}
+}
+
+function list(): number {
+	const running = readDiskFacts("/dev/null", 0).runningDisk;
+	const disks = readdirSync("/sys/block").filter((name) => /^(sd|vd|hd|nvme|mmcblk|xvd)/.test(name));
+	for (const name of disks.filter((each) => each !== running))
+		console.log(describeDisk(`/dev/${name}`).join("\n"));
+	if (disks.every((each) => each === running)) console.log("There is no other disk in this box.");
+	console.log(`This system runs from /dev/${running ?? "none"}.`);
+	return 0;
+}
+
+async function install(place: string, typedName: string | null): Promise<number> {
+	const running = readRunning();
+	const facts = readDiskFacts(place.startsWith("/") ? place : `/dev/${place}`, 0);
+	const { disk, runningDisk } = facts;
+	const sourceDisk = `/dev/${runningDisk}`;
+	const start = new Uint8Array(PRIMARY_SECTORS * SECTOR_BYTES);
+	const fd = openSync(sourceDisk, "r");
+	readSync(fd, start, 0, start.length, 0);
+	closeSync(fd);
+	const reason = refusal(disk, facts);
+	if (reason !== null) throw new Error(`not written: ${reason}`);
+	const plan = planInstall(parseGpt(start), start, running.slot, facts.sizeBytes / SECTOR_BYTES, randomUUID);
+	console.log(`${describeDisk(disk).join("\n")}\nEverything on it will be lost.`);
+	const typed = typedName ?? (await askName(disk));
+	if (typed.trim() !== basename(disk)) throw new Error("not written: that was not the disk's name");
+	// The table comes last: until then the disk starts nothing.
+	writeDisk(
+		disk,
+		[
+			{ to: 0, bytes: new Uint8Array(PRIMARY_SECTORS * SECTOR_BYTES) },
+			...plan.copies.map((copy) => ({ ...copy, source: sourceDisk })),
+		],
+		console.log,
+	);
+	writeDisk(
+		disk,
+		[
+			{ to: plan.backupSector * SECTOR_BYTES, bytes: plan.backup },
+			{ to: 0, bytes: plan.primary },
+		],
+		() => {},
+	);
+	run(["blockdev", "--rereadpt", disk]);
+	const partition = (name: string) =>
+		`${disk}${/\d$/.test(disk) ? "p" : ""}${plan.gpt.partitions.find((each) => each.name === name)!.number}`;
+	await appears(partition("data"));
+	new EnvironmentBlock(partition("env")).write(writeSlots(factorySlots(running.version)));
+	run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "drover-data", "-m", "1", partition("data")]);
+	run(["sync"]);
+	console.log(
+		`${disk} holds Drover ${running.version}, read back and right. Switch off, pull the stick out, switch on.`,
+	);
+	return 0;
+}
+
+async function askName(disk: string): Promise<string> {
+	const prompt = createInterface({ input: process.stdin, output: process.stdout });
+	try {
+		return await prompt.question(`Type the disk's name (${basename(disk)}) to write it: `);
+	} finally {
+		prompt.close();
+	}
+}
+
+/** The kernel makes a partition's device a moment after it has read the table. */
+async function appears(path: string): Promise<void> {
+	const name = basename(path);
+	for (let waitedMs = 0; waitedMs < 5_000; waitedMs += 100) {
+		if (readFileSync("/proc/partitions", "utf8").includes(` ${name}\n`)) return;
+		await Bun.sleep(100);
+	}
+	throw new Error(`${path} did not appear after the table was written`);
+}
+
+function run(command: readonly string[]): void {
+	const { exitCode, stderr } = Bun.spawnSync([...command], { stdin: "ignore", stderr: "pipe" });
+	if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString().trim()}`);
+}
