@@ -92,6 +92,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "erases all data at the next start; the firmware is kept",
 		load: () => import("./appliance/factory-reset.ts"),
 	},
+	"ssh-prepare": {
+		summary: "what sshd reads, from appliance.toml (runs by itself)",
+		load: () => import("./appliance/ssh.ts"),
+	},
 	"first-start": {
 		summary: "room, identity and preset of a new box (runs by itself)",
 		load: () => import("./appliance/first-start.ts"),

@@ -66,6 +66,8 @@ export function rootTree(input: RootInput): Tree {
 	addLaidOver(tree, join(project, "rootfs"));
 	tree.file("etc/drover-release", `NAME=Drover\nVERSION=${input.version}\nKERNEL=${input.kernel.release}\n`);
 	tree.symlink("etc/mtab", "/proc/self/mounts");
+	// Users come from appliance.toml.
+	tree.symlink("etc/passwd", "../run/drover/passwd");
 	// sshd and the console read the same hash; the machine's identity is made at its first start.
 	tree.symlink("etc/shadow", "../data/access/shadow");
 	tree.symlink("etc/machine-id", "../data/identity/machine-id");

@@ -62,6 +62,7 @@ const pure = [
 	"firmware/appliance/password-dialogue.ts",
 	"firmware/appliance/preset.ts",
 	"firmware/appliance/set-up-dialogue.ts",
+	"firmware/appliance/sshd-config.ts",
 	"firmware/console/dialogue.ts",
 	"firmware/update/gpt.ts",
 	"firmware/vrrp/engine.ts",

@@ -1,6 +1,16 @@
 /** The data partition takes the whole rest of the disk: at the first start, or on a larger disk. */
 import { closeSync, fsyncSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
-import { formatGpt, growLast, PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "../update/gpt.ts";
+import {
+	BACKUP_SECTORS,
+	formatGpt,
+	type Gpt,
+	GptError,
+	growLast,
+	PRIMARY_SECTORS,
+	parseBackupGpt,
+	parseGpt,
+	SECTOR_BYTES,
+} from "../update/gpt.ts";
 
 /**
  * Grows the last partition of `disk` (such as "vda") and the file system mounted from it.
@@ -12,9 +22,13 @@ export function growData(disk: string): void {
 	const diskSectors = Number(readFileSync(`/sys/class/block/${disk}/size`, "utf8"));
 	const fd = openSync(path, "r+");
 	try {
-		const start = new Uint8Array(PRIMARY_SECTORS * SECTOR_BYTES);
-		readSync(fd, start, 0, start.length, 0);
-		const grown = growLast(parseGpt(start), diskSectors);
+		const read = (sector: number, sectors: number) => {
+			const bytes = new Uint8Array(sectors * SECTOR_BYTES);
+			readSync(fd, bytes, 0, bytes.length, sector * SECTOR_BYTES);
+			return bytes;
+		};
+		const start = read(0, PRIMARY_SECTORS);
+		const grown = growLast(readTable(start, read(diskSectors - BACKUP_SECTORS, BACKUP_SECTORS)), diskSectors);
 		const { primary, backup, backupSector } = formatGpt(grown, diskSectors, start);
 		writeAll(fd, backup, backupSector * SECTOR_BYTES);
 		fsyncSync(fd);
@@ -26,6 +40,16 @@ export function growData(disk: string): void {
 		run(["resize2fs", device]);
 	} finally {
 		closeSync(fd);
+	}
+}
+
+/** The table at the start, or after a power cut in its writing the one at the end. Throws when both are damaged. */
+function readTable(start: Uint8Array, end: Uint8Array): Gpt {
+	try {
+		return parseGpt(start);
+	} catch (error) {
+		if (error instanceof GptError) return parseBackupGpt(end);
+		throw error;
 	}
 }
 

@@ -1,5 +1,5 @@
 /** `drover monitor`: feeds the watchdog while the box is well, and restarts a service that hangs. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { call } from "../bus/client.ts";
 import { Watchdog } from "../kernel/watchdog.ts";
 import { openLog } from "../status/log.ts";
@@ -10,6 +10,11 @@ const INTERVAL_MS = 2_000;
 const WATCHDOG_SECONDS = 10;
 const SERVICES = ["vrrp", "director"];
 const ANSWER_TIMEOUT_MS = 5_000;
+/** A service that kept ending (rootfs/usr/lib/drover/finish) and has run for so long is well again. */
+const CALM_MS = 60_000;
+const ALARMS_DIRECTORY = "/run/drover/alarms";
+/** What a power cut or a reset costs of the logs. */
+const KEEP_LOG_INTERVAL_MS = 5 * 60_000;
 const supervised = (name: string) => `/run/sv/${name}/supervise/pid`;
 
 export async function main(words: readonly string[]): Promise<number> {
@@ -28,6 +33,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	let programAtMs = performance.now();
 	const answeredAtMs = new Map<string, number>();
 	const runs = new Map<string, { readonly pid: string; readonly sinceMs: number }>();
+	let logKeptAtMs = performance.now();
 	for (;;) {
 		void startsProgram().then((well) => {
 			if (well) programAtMs = performance.now();
@@ -52,12 +58,29 @@ export async function main(words: readonly string[]): Promise<number> {
 		const { feed, hanging } = diagnose({ nowMs, programAtMs, services });
 		if (feed) watchdog?.feed();
 		else log.error("no program can be started: the watchdog is not fed any more");
+		takeAlarmsBack((name) => {
+			const pid = runningPid(name);
+			if (pid !== null && runs.get(name)?.pid !== pid && !SERVICES.includes(name))
+				runs.set(name, { pid, sinceMs: nowMs });
+			const since = runs.get(name)?.sinceMs;
+			return since !== undefined && pid !== null && nowMs - since > CALM_MS;
+		});
+		if (nowMs - logKeptAtMs > KEEP_LOG_INTERVAL_MS) {
+			logKeptAtMs = nowMs;
+			Bun.spawn(["/usr/lib/drover/keep-log"], { stdio: ["ignore", "ignore", "ignore"] });
+		}
 		for (const name of hanging) {
 			log.error({ service: name }, "runs but does not answer: it is restarted");
 			Bun.spawn(["sv", "kill", `/run/sv/${name}`], { stdio: ["ignore", "ignore", "ignore"] });
 			runs.delete(name);
 		}
 	}
+}
+
+function takeAlarmsBack(isCalm: (name: string) => boolean): void {
+	if (!existsSync(ALARMS_DIRECTORY)) return;
+	for (const name of readdirSync(ALARMS_DIRECTORY))
+		if (isCalm(name)) rmSync(`${ALARMS_DIRECTORY}/${name}`, { force: true });
 }
 
 function openWatchdog(warn: (text: string) => void): Watchdog | null {

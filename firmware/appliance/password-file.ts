@@ -38,7 +38,22 @@ export function writePassword(password: string, path = shadowPath()): void {
 
 /** As `writePassword`, of a password that only its hash is known of. */
 export function writePasswordHash(hash: string, path = shadowPath()): void {
-	writeShadow(`root:${hash}:${Math.floor(Date.now() / DAY_MS)}::::::\n`, path);
+	writeShadow(`root:${hash}:${Math.floor(Date.now() / DAY_MS)}::::::\n${linesOf("others", path)}`, path);
+}
+
+/** The lines of everyone but root, as appliance.toml has them. */
+export function writeUsers(lines: string, path = shadowPath()): void {
+	if (lines === linesOf("others", path)) return;
+	writeShadow(`${linesOf("root", path)}${lines}`, path);
+}
+
+function linesOf(whose: "root" | "others", path: string): string {
+	if (!existsSync(path)) return "";
+	return readFileSync(path, "utf8")
+		.slice(0, FILE_LIMIT_BYTES)
+		.split(/(?<=\n)/)
+		.filter((line) => line.startsWith("root:") === (whose === "root"))
+		.join("");
 }
 
 /** Back to "no password has been set". */

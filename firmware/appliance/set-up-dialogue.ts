@@ -42,8 +42,14 @@ export interface NetworkChoice {
 	readonly dns: readonly string[];
 }
 
+export interface NewBox {
+	readonly version: string;
+	/** A preset has given it its network already: only the password is missing. */
+	readonly hasNetwork: boolean;
+}
+
 /** The whole first start. Null when it was given up before there was a password. */
-export function* setUp(box: { readonly version: string }): Dialogue<SetUp | null, SetUpStep> {
+export function* setUp(box: NewBox): Dialogue<SetUp | null, SetUpStep> {
 	yield say(
 		"",
 		`Drover ${box.version}: this box has not been set up yet.`,
@@ -52,6 +58,7 @@ export function* setUp(box: { readonly version: string }): Dialogue<SetUp | null
 	);
 	const password = yield* choosePassword();
 	if (password === null) return null;
+	if (box.hasNetwork) return { password, network: null };
 	yield say("", "Now the two network ports. ^C leaves that for later.", "");
 	for (;;) {
 		const network = yield* chooseNetwork();

@@ -28,7 +28,8 @@ export async function setUpFirst(terminal: Terminal): Promise<void> {
 
 async function firstStart(terminal: Terminal): Promise<void> {
 	const log = openLog("console");
-	const result = await terminal.converse(setUp({ version: version() }), atTheBox);
+	const hasNetwork = existsSync(`${configDirectory()}/current/appliance.toml`);
+	const result = await terminal.converse(setUp({ version: version(), hasNetwork }), atTheBox);
 	if (readPasswordHash() !== null) {
 		terminal.write("Somebody has just set this box up at another terminal.\n");
 		return;

@@ -10,6 +10,11 @@ import { formatLogLine, type LogLine, mergeLogs, parseLogLine } from "./log-text
 import { UsageError } from "./usage-error.ts";
 
 const LOG_DIRECTORY = "/run/log";
+/** Other logs that are kept, by the word that asks for them. */
+const keptLogs: Readonly<Record<string, string>> = {
+	last: "/data/log/last",
+	failed: "/data/log/failed-update",
+};
 const DEFAULT_COUNT = 20;
 const COUNT_LIMIT = 10_000;
 /** As many as one service keeps. */
@@ -18,9 +23,11 @@ const EVENT_LIMIT = 2_000;
 const TAIL_LIMIT_BYTES = 2 * 1024 * 1024;
 
 export const help: CommandHelp = {
-	usage: ["log [COUNT] [SERVICE] [warn] [--json]", "log events [COUNT] [--json]"],
+	usage: ["log [last|failed] [COUNT] [SERVICE] [warn] [--json]", "log events [COUNT] [--json]"],
 	about: `The newest COUNT (${DEFAULT_COUNT}) lines of all services' logs, or of one, in order of time.`,
 	words: [
+		["last", "what was kept of the boot before this one"],
+		["failed", "what was kept of an update that was taken back"],
 		["warn", "warnings and errors only"],
 		["events", "elections, real servers, quorums: what was seen and what was decided"],
 		["--json", "for programs"],
@@ -37,9 +44,10 @@ export async function main(words: readonly string[]): Promise<number> {
 		const json = words.includes("--json");
 		const rest = words.filter((word) => word !== "--json");
 		if (rest[0] === "events") return events(rest.slice(1), json);
-		const query = parseLogQuery(rest);
+		const kept = Object.hasOwn(keptLogs, rest[0] ?? "") ? keptLogs[rest[0]!] : undefined;
+		const query = parseLogQuery(kept === undefined ? rest : rest.slice(1));
 		if (query === null) throw new UsageError(`"${rest.join(" ")}" is not COUNT, SERVICE or warn`);
-		const found = readLog(query);
+		const found = readLog(query, kept);
 		if (typeof found === "string") {
 			console.error(`drover log: ${found}`);
 			return 1;

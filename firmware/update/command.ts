@@ -1,5 +1,5 @@
 /** `drover update`: the operator's words for slots and firmware, and the judge of a new one. */
-import { rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { openLog } from "../status/log.ts";
 import {
 	idleSlot,
@@ -22,6 +22,10 @@ const WATCH_INTERVAL_MS = 2_000;
 const PROVEN_AGAIN_MS = 10 * 60_000;
 /** Everyone who wants to know reads here why the box went back. */
 const REVERTED_FILE = "/run/drover/reverted";
+/** Where rootfs/usr/lib/drover/keep-log puts the logs of this boot, and the boot script those of the last. */
+const KEPT_LOG_DIRECTORY = "/data/log/this";
+const LAST_LOG_DIRECTORY = "/data/log/last";
+export const FAILED_LOG_DIRECTORY = "/data/log/failed-update";
 
 const help = `usage: drover update COMMAND
 
@@ -108,6 +112,7 @@ async function installCommand(words: readonly string[]): Promise<number> {
 			`${manifest.version} is signed by "${manifest.keyId}"; writing ${(total / 1e6).toFixed(0)} MB into slot ${idle}`,
 		);
 		const before = await lookAtWorking();
+		rmSync(FAILED_LOG_DIRECTORY, { recursive: true, force: true });
 		records.setTrial({ slot: idle, version: manifest.version, fromVersion: running.version, before });
 		await install(source.read, manifest, partitions, slotMarks(loader, idle), progressLines(total));
 		records.note("installed", `${manifest.version} into slot ${idle}`);
@@ -172,6 +177,13 @@ async function history(): Promise<number> {
 	return 0;
 }
 
+/** The logs of a firmware that failed its trial outlive it, until the next one fails. */
+function keepFailedLog(): void {
+	Bun.spawnSync(["/usr/lib/drover/keep-log"]);
+	rmSync(FAILED_LOG_DIRECTORY, { recursive: true, force: true });
+	if (existsSync(KEPT_LOG_DIRECTORY)) cpSync(KEPT_LOG_DIRECTORY, FAILED_LOG_DIRECTORY, { recursive: true });
+}
+
 /** The judge: a service that runs while the started slot is on trial, and says so when the box went back. */
 async function watch(): Promise<number> {
 	const log = openLog("update");
@@ -181,7 +193,10 @@ async function watch(): Promise<number> {
 	const trial = records.trial();
 	const state = loader.read()[running.slot].state;
 	if (trial !== null && trial.slot !== running.slot && loader.read()[trial.slot].left === 0) {
-		const words = `${trial.version} did not prove itself; the box went back to ${running.version} in slot ${running.slot}`;
+		// One that never came so far as to judge itself left what the monitor kept of it.
+		if (!existsSync(FAILED_LOG_DIRECTORY) && existsSync(LAST_LOG_DIRECTORY))
+			cpSync(LAST_LOG_DIRECTORY, FAILED_LOG_DIRECTORY, { recursive: true });
+		const words = `${trial.version} did not prove itself; the box went back to ${running.version} in slot ${running.slot}; its log: drover log failed`;
 		writeFileSync(REVERTED_FILE, `${words}\n`);
 		records.note("reverted", words);
 		records.setTrial(null);
@@ -233,6 +248,7 @@ async function watch(): Promise<number> {
 					preferred: other(running.slot),
 					[running.slot]: { ...slots[running.slot], left: 0 },
 				});
+				keepFailedLog();
 				Bun.spawnSync(["sync"]);
 				Bun.spawnSync(["reboot"]);
 				return 0;

@@ -37,24 +37,34 @@ export interface Gpt {
 /** Why a table cannot be used; in the operator's words. */
 export class GptError extends Error {}
 
+/** Reads the last BACKUP_SECTORS of a disk. Throws a GptError when they hold no sound table. */
+export function parseBackupGpt(end: Uint8Array): Gpt {
+	const entriesBytes = ENTRIES * ENTRY_BYTES;
+	if (end.length < entriesBytes + SECTOR_BYTES)
+		throw new GptError("the disk is too short for a partition table");
+	return parseTable(end.subarray(entriesBytes), end.subarray(0, entriesBytes));
+}
+
 /** Reads the first PRIMARY_SECTORS of a disk. Throws a GptError when they hold no sound table. */
 export function parseGpt(start: Uint8Array): Gpt {
 	if (start.length < PRIMARY_SECTORS * SECTOR_BYTES)
 		throw new GptError("the disk is too short for a partition table");
-	const header = new Uint8Array(start.subarray(SECTOR_BYTES, SECTOR_BYTES + HEADER_BYTES));
+	return parseTable(
+		start.subarray(SECTOR_BYTES, 2 * SECTOR_BYTES),
+		start.subarray(2 * SECTOR_BYTES, PRIMARY_SECTORS * SECTOR_BYTES),
+	);
+}
+
+function parseTable(headerSector: Uint8Array, entries: Uint8Array): Gpt {
+	const header = new Uint8Array(headerSector.subarray(0, HEADER_BYTES));
 	const view = new DataView(header.buffer);
 	if (latin1(header.subarray(0, 8)) !== SIGNATURE) throw new GptError("the disk has no GPT");
 	const expected = view.getUint32(16, true);
 	view.setUint32(16, 0, true);
 	if (view.getUint32(12, true) !== HEADER_BYTES || crc32(header) !== expected)
 		throw new GptError("the partition table's header is damaged");
-	if (
-		view.getUint32(80, true) !== ENTRIES ||
-		view.getUint32(84, true) !== ENTRY_BYTES ||
-		view.getBigUint64(72, true) !== 2n
-	)
+	if (view.getUint32(80, true) !== ENTRIES || view.getUint32(84, true) !== ENTRY_BYTES)
 		throw new GptError("the partition table has another form than Drover's");
-	const entries = start.subarray(2 * SECTOR_BYTES, PRIMARY_SECTORS * SECTOR_BYTES);
 	if (crc32(entries) !== view.getUint32(88, true))
 		throw new GptError("the partition table's entries are damaged");
 	const partitions: GptPartition[] = [];

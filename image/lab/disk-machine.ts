@@ -6,6 +6,7 @@ import { existsSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { recordedDrive } from "./write-log.ts";
 
 const UEFI_FIRMWARE = "/usr/share/OVMF/OVMF_CODE.fd";
 const MEMORY_MEGABYTES = 512;
@@ -17,8 +18,16 @@ export interface DiskMachineOptions {
 	/** The raw disk; written by the guest. */
 	readonly disk: string;
 	readonly firmware: "BIOS" | "UEFI";
+	/** How the disk is attached; "usb" is a stick that the box starts from. */
+	readonly diskBus?: "virtio" | "usb";
+	/** Every write to the disk and every flush is recorded into this file (write-log.ts). */
+	readonly record?: string;
+	/** A second, built-in disk. */
+	readonly secondDisk?: string;
 	/** A USB stick's raw image. */
 	readonly stick?: string;
+	/** More words for QEMU. */
+	readonly more?: readonly string[];
 	/** What the disk does with a write before its barrier; "unsafe" survives the machine's death, not the host's. */
 	readonly cache?: "unsafe" | "writeback";
 }
@@ -96,7 +105,16 @@ export class DiskMachine {
 	}
 
 	#command(serialPath: string): string[] {
-		const { firmware, disk, stick, cache = "unsafe" } = this.#options;
+		const {
+			record,
+			firmware,
+			disk,
+			diskBus = "virtio",
+			secondDisk,
+			stick,
+			cache = "unsafe",
+			more = [],
+		} = this.#options;
 		return [
 			// A machine does not outlive the program that switched it on, however that ended.
 			...["setpriv", "--pdeathsig", "KILL", "nice", "-n", "5"],
@@ -115,17 +133,30 @@ export class DiskMachine {
 			],
 			...["-nodefaults", "-display", "none", "-device", "virtio-rng-pci"],
 			...(firmware === "UEFI" ? ["-drive", `if=pflash,format=raw,readonly=on,file=${UEFI_FIRMWARE}`] : []),
-			...["-drive", `if=none,id=disk,format=raw,cache=${cache},file=${disk}`],
-			...["-device", "virtio-blk-pci,drive=disk,bootindex=0"],
+			...(record === undefined
+				? ["-drive", `if=none,id=disk,format=raw,cache=${cache},file=${disk}`]
+				: recordedDrive("disk", disk, record)),
+			...(diskBus === "usb" || stick !== undefined ? ["-device", "qemu-xhci"] : []),
+			...[
+				"-device",
+				diskBus === "usb" ? "usb-storage,drive=disk,bootindex=0" : "virtio-blk-pci,drive=disk,bootindex=0",
+			],
+			...(secondDisk === undefined
+				? []
+				: [
+						...["-drive", `if=none,id=second,format=raw,cache=${cache},file=${secondDisk}`],
+						...["-device", "virtio-blk-pci,drive=second"],
+					]),
 			...(stick === undefined
 				? []
 				: [
 						...["-drive", `if=none,id=stick,format=raw,cache=unsafe,file=${stick}`],
-						...["-device", "qemu-xhci", "-device", "usb-storage,drive=stick"],
+						...["-device", "usb-storage,drive=stick"],
 					]),
 			...["-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net"],
 			...["-device", "i6300esb", "-action", "watchdog=reset"],
 			...["-chardev", `socket,id=serial,path=${serialPath},server=on,wait=off`, "-serial", "chardev:serial"],
+			...more,
 		];
 	}
 }

@@ -26,7 +26,7 @@ function talk(
 	answers: readonly (string | null)[],
 	looks: readonly (readonly PortSight[])[] = [[port("eth0"), port("eth1")]],
 ): Talk {
-	const dialogue = setUp({ version: "1.2.3" });
+	const dialogue = setUp({ version: "1.2.3", hasNetwork: false });
 	const left = [...answers];
 	const shown: string[] = [];
 	const secrets: string[] = [];
@@ -142,6 +142,17 @@ describe("the first start", () => {
 		expect(shown).toContain("eth0 has blinked.");
 		expect(shown).toContain("The driver of eth1 cannot let it blink.");
 		expect(shown).toMatch(/eth0 .* no link {2}<- changed/);
+	});
+
+	test("a preset box is asked for its password only", () => {
+		const dialogue = setUp({ version: "1.2.3", hasNetwork: true });
+		dialogue.next("");
+		dialogue.next("");
+		dialogue.next("a good password");
+		expect(dialogue.next("a good password")).toEqual({
+			done: true,
+			value: { password: "a good password", network: null },
+		});
 	});
 
 	test("one leg is enough: no inside port", () => {

@@ -5,11 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import {
+	BACKUP_SECTORS,
 	formatGpt,
 	type Gpt,
 	GptError,
 	growLast,
 	PRIMARY_SECTORS,
+	parseBackupGpt,
 	parseGpt,
 	renewGuids,
 	SECTOR_BYTES,
@@ -52,6 +54,8 @@ describe("the table", () => {
 
 	test("written and read again it is the same, and sfdisk agrees", () => {
 		expect(parseGpt(formatGpt(gpt, diskSectors, original).primary)).toEqual(gpt);
+		expect(parseBackupGpt(formatGpt(gpt, diskSectors, original).backup)).toEqual(gpt);
+		expect(parseBackupGpt(original.subarray(-BACKUP_SECTORS * SECTOR_BYTES))).toEqual(gpt);
 		const dump = sfdiskDump(gpt, diskSectors);
 		expect([...dump.matchAll(/name="[^"]*"/g)].map(String)).toEqual(
 			layout.map(({ name }) => `name="${name}"`),

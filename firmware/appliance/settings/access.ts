@@ -10,7 +10,7 @@ const userName = z
 const passwordHash = z
 	.string()
 	.max(255)
-	.regex(/^\$(6|5|y)\$[^:\s]+$/, 'is no hash of a password; "drover password" sets one');
+	.regex(/^\$(7|6|5|y)\$[^:\s]+$/, 'is no hash of a password; "drover password" sets one');
 
 const publicKey = z
 	.string()

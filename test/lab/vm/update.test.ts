@@ -1,39 +1,73 @@
 /**
- * A firmware update on a real disk, as a person does it at the serial port: install from a USB
- * stick, restart on trial, proved good, rolled back; a damaged file refused.
+ * The life of a box, as a person lives it at the serial port: started from a stick, installed to the
+ * built-in disk, set up, updated, rolled back, hung, reset to the factory's state, its password
+ * recovered. In BIOS; `make soak` does the same in UEFI.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createPrivateKey } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash, createPrivateKey } from "node:crypto";
+import {
+	closeSync,
+	mkdirSync,
+	mkdtempSync,
+	openSync,
+	readFileSync,
+	readSync,
+	rmSync,
+	truncateSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { formatEnvironment } from "../../../firmware/update/environment.ts";
+import { factorySlots, markUnusable, writeSlots } from "../../../firmware/update/slots.ts";
 import { build } from "../../../image/build.ts";
 import { bundle } from "../../../image/bundle.ts";
 import { buildDisk } from "../../../image/disk/disk.ts";
+import { diskBytes, layout, partitionStart } from "../../../image/disk/layout.ts";
 import { runTool } from "../../../image/disk/tool.ts";
 import { DiskMachine } from "../../../image/lab/disk-machine.ts";
+import { readWriteLog } from "../../../image/lab/write-log.ts";
+import { cut, judge, type Moment, materialize, moments, type Recording } from "./power-cut.ts";
 
+const firmware = process.env["DROVER_FIRMWARE"] === "UEFI" ? "UEFI" : "BIOS";
 const BOOT_LIMIT_MS = 120_000;
 const STICK_BYTES = 256 * 1024 * 1024;
+const BUILT_IN_DISK_BYTES = 2_000_000_000;
 const NEW_VERSION = "9.0.0";
+const PASSWORD = "ox and cart";
+
+const presetText = `hostname = "gate-7"
+
+[[port]]
+name = "eth0"
+role = "outside"
+addresses = ["10.0.2.15/24"]
+gateways = ["10.0.2.2"]
+`;
 
 let directory: string;
 let machine: DiskMachine;
+let payloads: Recording["payloads"];
 
 beforeAll(async () => {
-	directory = mkdtempSync(join(tmpdir(), "drover-update-"));
+	directory = mkdtempSync(join(tmpdir(), "drover-life-"));
 	const files = await build({ release: false, onProgress: console.log });
 	const scratchDirectory = join(directory, "scratch");
 	mkdirSync(scratchDirectory);
-	const disk = join(directory, "disk.img");
-	const input = {
-		version: "0.1.0",
-		vmlinuz: files.vmlinuz,
-		initramfs: files.initramfs,
-		rootSquashfs: files.root,
-		scratchDirectory,
-	};
-	const slot = buildDisk(input, disk);
+	const image = join(directory, "image.img");
+	const slot = buildDisk(
+		{
+			version: "0.1.0",
+			vmlinuz: files.vmlinuz,
+			initramfs: files.initramfs,
+			rootSquashfs: files.root,
+			scratchDirectory,
+		},
+		image,
+	);
+	// The stick that it was written to is larger.
+	truncateSync(image, diskBytes + 200 * 1024 * 1024);
 	const key = createPrivateKey(readFileSync(join(import.meta.dir, "../../../image/keys/development.pem")));
 	const good = bundle({
 		slot,
@@ -42,6 +76,11 @@ beforeAll(async () => {
 		keyId: "development",
 		createdAtSeconds: 1_767_225_600,
 	});
+	const payload = (path: string) => {
+		const bytes = readFileSync(path);
+		return [{ lengthBytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") }];
+	};
+	payloads = { boot: payload(slot.boot), root: payload(slot.root) };
 	const damaged = Uint8Array.from(good);
 	damaged[good.length - 1_000_000]! ^= 1;
 	const stick = join(directory, "stick.img");
@@ -50,13 +89,14 @@ beforeAll(async () => {
 	for (const [name, bytes] of [
 		["good.fw", good],
 		["damaged.fw", damaged],
+		["drover.toml", Buffer.from(presetText)],
 	] as const) {
 		writeFileSync(join(scratchDirectory, name), bytes);
 		runTool("mcopy", ["-i", stick, join(scratchDirectory, name), `::${name}`]);
 	}
 	rmSync(scratchDirectory, { recursive: true });
-	machine = new DiskMachine({ directory, disk, firmware: "BIOS", stick });
-	await machine.powerOn();
+	writeFileSync(join(directory, "disk.img"), "");
+	truncateSync(join(directory, "disk.img"), BUILT_IN_DISK_BYTES);
 }, 300_000);
 
 afterAll(async () => {
@@ -64,14 +104,26 @@ afterAll(async () => {
 	rmSync(directory, { recursive: true, force: true });
 });
 
-/** Waits for the console and opens its shell; kernel messages may stand between. */
-async function shell(): Promise<void> {
-	await machine.shows(/drover> /, BOOT_LIMIT_MS);
+/** Answers the console until its prompt is there: a first password, or the log-in. */
+async function prompt(): Promise<string> {
+	let shown = "";
+	for (;;) {
+		const [text] = await machine.shows(
+			/[\s\S]*?(New password \(\d+ characters or more\): |The same again: |Name of this box \[drover\]: |Password: |(drover|gate-7)> )/,
+			BOOT_LIMIT_MS,
+		);
+		shown += text;
+		if (text.endsWith("> ")) return shown;
+		machine.type(text.endsWith("[drover]: ") ? "\x03" : `${PASSWORD}\r`);
+	}
+}
+
+/** Opens the console's shell; kernel messages may stand between. */
+async function shell(): Promise<string> {
+	const shown = await prompt();
 	machine.type("shell\r");
 	await machine.shows(/returns to the console/, BOOT_LIMIT_MS);
-	await run(
-		"mkdir -p /tmp/stick; modprobe -a usb-storage vfat nls_cp437 nls_ascii; sleep 3; mount -o ro /dev/sda /tmp/stick; ls /tmp/stick",
-	);
+	return shown;
 }
 
 let commands = 0;
@@ -94,19 +146,80 @@ async function statusUntil(pattern: RegExp): Promise<string> {
 	}
 }
 
-describe("an update", () => {
+describe("installed from a stick", () => {
+	beforeAll(async () => {
+		machine = new DiskMachine({
+			directory,
+			disk: join(directory, "image.img"),
+			diskBus: "usb",
+			secondDisk: join(directory, "disk.img"),
+			firmware,
+		});
+		await machine.powerOn();
+	});
+
 	test(
-		"the factory's slots are both good",
+		"first start: no password exists until one is chosen; the data partition takes the stick's rest",
 		async () => {
-			await shell();
-			const status = await run("drover update status");
-			expect(status).toContain("slot A: 0.1.0, good, running (preferred), started next");
-			expect(status).toContain("slot B: 0.1.0, good");
+			const shown = await shell();
+			expect(shown).toContain("this box has not been set up yet");
+			expect(shown).not.toContain(PASSWORD);
+			expect(await run("cat /data/access/shadow")).toMatch(/^root:\$7\$/m);
+			expect(await run("df -m /data | tail -1")).toMatch(/\s2[3-6]\d\s/);
+			expect(await run("ls /data/identity")).toContain("ssh_host_ed25519_key.pub");
 		},
-		BOOT_LIMIT_MS,
+		2 * BOOT_LIMIT_MS,
+	);
+
+	test("the factory's slots are both good", async () => {
+		const status = await run("drover update status");
+		expect(status).toContain("slot A: 0.1.0, good, running (preferred), started next");
+		expect(status).toContain("slot B: 0.1.0, good");
+	}, 60_000);
+
+	test("the disk that runs is refused, and a wrong name", async () => {
+		expect(await run("drover install sda --name sda")).toContain("is the disk that this system runs from");
+		expect(await run("drover install vda --name sda")).toContain("that was not the disk's name");
+	}, 60_000);
+
+	test("the built-in disk is written and read back", async () => {
+		const text = await run("drover install vda --name vda", 300_000);
+		expect(text).toContain("/dev/vda: ");
+		expect(text).toContain("2.0 GB");
+		expect(text).toContain("100 % compared");
+		expect(text).toContain("/dev/vda holds Drover 0.1.0, read back and right.");
+	}, 300_000);
+});
+
+describe("on its own disk", () => {
+	beforeAll(async () => {
+		await machine.powerOff();
+		emptySlotB(join(directory, "disk.img"));
+		runTool("cp", ["--sparse=always", join(directory, "disk.img"), join(directory, "before.img")]);
+		machine = new DiskMachine({
+			directory,
+			disk: join(directory, "disk.img"),
+			record: join(directory, "writes.log"),
+			firmware,
+			stick: join(directory, "stick.img"),
+		});
+		await machine.powerOn();
+	}, 60_000);
+
+	test(
+		"first start with a stick that says what the box is to be: only the password is asked for",
+		async () => {
+			const shown = await shell();
+			expect(shown).not.toContain("Name of this box");
+			expect(shown).toContain("gate-7> ");
+			expect(await run("df -m /data | tail -1")).toMatch(/\s1[23]\d\d\s/);
+			expect(await run("ip -4 -o address show eth0")).toContain("10.0.2.15/24");
+		},
+		2 * BOOT_LIMIT_MS,
 	);
 
 	test("the root is verified, nothing but /data is kept", async () => {
+		await run("mkdir -p /tmp/stick; mount -o ro /dev/sda /tmp/stick");
 		const mounts = await run("cat /proc/mounts");
 		expect(mounts).toMatch(/^\/dev\/\S+ \/ squashfs ro/m);
 		expect(mounts).toMatch(/^\/dev\/vda8 \/data ext4 rw/m);
@@ -174,4 +287,137 @@ describe("an update", () => {
 		},
 		3 * BOOT_LIMIT_MS,
 	);
+
+	test(
+		"factory reset: the name is asked for, all data goes, the firmware stays",
+		async () => {
+			expect(await run("drover factory-reset --name drover")).toContain(
+				"Nothing is erased: this box is called gate-7.",
+			);
+			const identity = await run("cat /data/identity/machine-id");
+			expect(await run("drover factory-reset --name gate-7")).toContain("All data goes at the next start.");
+			machine.type("reboot\r");
+			await machine.shows(/all data is erased/, BOOT_LIMIT_MS);
+			expect(await shell()).toContain("this box has not been set up yet");
+			expect(await run("ls /data; drover update history")).not.toContain("rollback");
+			expect(await run("cat /data/identity/machine-id")).not.toBe(identity);
+			expect(await run("drover update status")).toContain(`slot B: ${NEW_VERSION}, good`);
+		},
+		3 * BOOT_LIMIT_MS,
+	);
+
+	test(
+		"a forgotten password: the loader's entry sets a new one, and the log says so",
+		async () => {
+			machine.type("reboot\r");
+			await machine.shows(/Booting|GRUB|\x1b\[/, BOOT_LIMIT_MS);
+			await openLoaderMenu();
+			machine.type("\x1b[B\x1b[B\x1b[B\r");
+			await machine.shows(/Password recovery/, BOOT_LIMIT_MS);
+			await shell();
+			expect(await run("drover log 100 console")).toContain("a new password was set by recovery");
+		},
+		3 * BOOT_LIMIT_MS,
+	);
 });
+
+const POWER_CUTS = Number(process.env["DROVER_POWER_CUTS"] ?? 50);
+const POWER_CUT_STARTS = Number(process.env["DROVER_POWER_CUT_STARTS"] ?? 3);
+const SEED = Number(process.env["DROVER_SEED"] ?? 1);
+
+describe(`the power goes at ${POWER_CUTS} moments of that life, with torn, dropped and reordered sectors (seed ${SEED})`, () => {
+	let recording: Recording;
+	let chosen: readonly Moment[];
+	beforeAll(async () => {
+		await machine.powerOff();
+		const log = join(directory, "writes.log");
+		const entries = readWriteLog(log);
+		recording = {
+			base: join(directory, "before.img"),
+			log,
+			entries,
+			diskBytes: BUILT_IN_DISK_BYTES,
+			payloads,
+		};
+		chosen = moments(entries, POWER_CUTS, SEED);
+	});
+
+	test("each leaves a disk that starts the old firmware or the complete new one", () => {
+		const starts = new Map<string, number>();
+		for (const moment of chosen) {
+			const disk = cut(recording, moment);
+			const verdict = judge(recording, disk);
+			disk.close();
+			expect({ ...moment, faults: verdict.faults }).toEqual({ ...moment, faults: [] });
+			const word = `${verdict.starts}: ${verdict.reason}`;
+			starts.set(word, (starts.get(word) ?? 0) + 1);
+		}
+		// Both sides of the flip were looked at.
+		expect([...starts.keys()].sort()).toContain("A: preferred");
+		expect([...starts.keys()].some((word) => word.startsWith("B"))).toBe(true);
+	}, 600_000);
+
+	test("the judge finds a slot that is damaged", () => {
+		const last = recording.entries.length;
+		const bulk = recording.entries.findLastIndex(
+			({ kind, sector }) =>
+				kind === "write" && sector * 512 >= partitionStart("root-B") && sector * 512 < partitionStart("data"),
+		);
+		const disk = cut(
+			{ ...recording, entries: recording.entries.filter((_, index) => index !== bulk) },
+			{ seed: 1, cutAt: last - 1 },
+		);
+		expect(judge(recording, disk).faults.join()).toContain(
+			"slot B may be started (good), and its root is neither",
+		);
+		disk.close();
+	}, 60_000);
+
+	test(
+		`${POWER_CUT_STARTS} of them, started: the slot that was foretold comes up with its data`,
+		async () => {
+			for (let number = 0; number < POWER_CUT_STARTS; number++) {
+				const moment = chosen[Math.floor((number * chosen.length) / POWER_CUT_STARTS)]!;
+				const disk = cut(recording, moment);
+				const { starts, reason } = judge(recording, disk);
+				const path = join(directory, "cut.img");
+				materialize(recording, disk, path);
+				disk.close();
+				machine = new DiskMachine({ directory, disk: path, firmware });
+				await machine.powerOn();
+				await machine.shows(new RegExp(`Slot ${starts}: ${reason}`), BOOT_LIMIT_MS);
+				await shell();
+				expect(await run("cat /proc/mounts")).toMatch(/^\/dev\/vda8 \/data ext4 rw/m);
+				expect(await run("df -m /data | tail -1")).toMatch(/\s1[23]\d\d\s/);
+				await machine.powerOff();
+			}
+		},
+		POWER_CUT_STARTS * 2 * BOOT_LIMIT_MS,
+	);
+});
+
+/** Rubbish in slot B and no mark on it, so that only a complete update can make it look right. */
+function emptySlotB(disk: string): void {
+	const fd = openSync(disk, "r+");
+	const rubbish = Buffer.alloc(1024 * 1024, "rubbish ");
+	for (const { name, sizeBytes } of layout)
+		if (name === "boot-B" || name === "root-B")
+			for (let offset = 0; offset < sizeBytes; offset += rubbish.length)
+				writeSync(fd, rubbish, 0, rubbish.length, partitionStart(name) + offset);
+	const env = Buffer.alloc(layout.find(({ name }) => name === "env")!.sizeBytes);
+	readSync(fd, env, 0, env.length, partitionStart("env"));
+	const block = formatEnvironment(writeSlots(markUnusable(factorySlots("0.1.0"), "B")));
+	writeSync(fd, block, 0, block.length, partitionStart("env") + env.indexOf("# GRUB Environment Block"));
+	closeSync(fd);
+}
+
+/** Presses Escape until the menu is there: the loader looks for it only for a second. */
+async function openLoaderMenu(): Promise<void> {
+	const deadline = Date.now() + BOOT_LIMIT_MS;
+	for (;;) {
+		machine.type("\x1b");
+		const found = await machine.shows(/Start slot B/, 200).catch(() => null);
+		if (found !== null) return;
+		if (Date.now() > deadline) throw new Error(`the loader shows no menu:\n${machine.screen.slice(-2000)}`);
+	}
+}
