@@ -88,8 +88,11 @@ export function buildData(scratchDirectory: string): string {
 		DATA_UUID,
 		"-m",
 		"1",
+		"-b",
+		"4096",
 		"-E",
-		`hash_seed=${DATA_UUID},root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1`,
+		// Room for the descriptors of 2 TB: it grows to the disk's end while it is mounted.
+		`resize=536870912,hash_seed=${DATA_UUID},root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1`,
 		path,
 	]);
 	return path;

@@ -277,6 +277,7 @@ describe("on its own disk", () => {
 		async () => {
 			await shell();
 			await run("until [ -s /run/drover/watchdog ]; do sleep 1; done");
+			await machine.watchdogResets();
 			machine.type("kill -STOP $(cat /run/sv/monitor/supervise/pid)\r");
 			await machine.shows(/Slot A: preferred/, BOOT_LIMIT_MS);
 			await shell();
