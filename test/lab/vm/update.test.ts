@@ -31,7 +31,7 @@ import { readWriteLog } from "../../../image/lab/write-log.ts";
 import { cut, judge, type Moment, materialize, moments, type Recording } from "./power-cut.ts";
 
 const firmware = process.env["DROVER_FIRMWARE"] === "UEFI" ? "UEFI" : "BIOS";
-const BOOT_LIMIT_MS = 120_000;
+const BOOT_LIMIT_MS = 300_000;
 const STICK_BYTES = 256 * 1024 * 1024;
 const BUILT_IN_DISK_BYTES = 2_000_000_000;
 const NEW_VERSION = "9.0.0";
