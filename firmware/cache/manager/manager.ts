@@ -628,7 +628,10 @@ export class Manager {
 			"fail",
 		];
 		for (const [index, figure] of order.entries()) values[index + 1] = sum(figure);
+		values[13] = sum("failAccess");
+		values[14] = sum("failNoAddress");
 		values[15] = sum("failRefused");
+		values[16] = sum("failUnreachable");
 		values[17] = sum("failTimeout");
 		values[18] = sum("failOther");
 		values[19] = sum("helddown");

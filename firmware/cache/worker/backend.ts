@@ -6,12 +6,37 @@
  * clients no connect time out each.
  */
 import type { Socket } from "bun";
+import { EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT } from "../../kernel/errno.ts";
 import type { BackendDefinition, Director, VclContext } from "../vcl/runtime.ts";
+import { type DialTarget, dial, errnoText } from "./dial.ts";
 
 /** Idle connections kept per backend. */
 const IDLE_LIMIT = 128;
 /** Connections open at once per backend, whatever VCL says. */
 const CONNECTION_LIMIT = 10_000;
+
+const EACCES = 13;
+const EPERM = 1;
+const EMFILE = 24;
+
+/** The counter that varnishd has for that errno. */
+function failFigure(errno: number): keyof BackendFigures {
+	switch (errno) {
+		case EACCES:
+		case EPERM:
+			return "failAccess";
+		case EADDRNOTAVAIL:
+			return "failNoAddress";
+		case ECONNREFUSED:
+			return "failRefused";
+		case ENETUNREACH:
+			return "failUnreachable";
+		case ETIMEDOUT:
+			return "failTimeout";
+		default:
+			return "failOther";
+	}
+}
 
 export interface BackendUser {
 	/** Ready to be written to. `reused`: it served another request before. */
@@ -31,7 +56,10 @@ export interface BackendFigures {
 	unhealthy: number;
 	busy: number;
 	fail: number;
+	failAccess: number;
+	failNoAddress: number;
 	failRefused: number;
+	failUnreachable: number;
 	failTimeout: number;
 	failOther: number;
 	helddown: number;
@@ -51,7 +79,10 @@ const noFigures = (): BackendFigures => ({
 	unhealthy: 0,
 	busy: 0,
 	fail: 0,
+	failAccess: 0,
+	failNoAddress: 0,
 	failRefused: 0,
+	failUnreachable: 0,
 	failTimeout: 0,
 	failOther: 0,
 	helddown: 0,
@@ -215,9 +246,16 @@ export class Backend implements Director {
 			this.figures.fail++;
 			user.onFail(reason);
 		};
+		let giveUp = () => {};
+		const failWith = (errno: number) => {
+			if (settled) return;
+			if (errno !== ETIMEDOUT) this.#heldUntilMs = performance.now() + holddownSeconds * 1000;
+			this.figures[failFigure(errno)]++;
+			fail(`backend ${this.name}: fail ${errnoText(errno)}`);
+		};
 		const timer = setTimeout(() => {
-			this.figures.failTimeout++;
-			fail(`backend ${this.name}: fail errno 110 (Connection timed out)`);
+			giveUp();
+			failWith(ETIMEDOUT);
 			connection.close();
 		}, timeoutSeconds * 1000);
 		const handlers = {
@@ -259,24 +297,31 @@ export class Backend implements Director {
 				connection.close();
 			},
 			error: () => {},
-			connectError: () => {
-				this.#heldUntilMs = performance.now() + holddownSeconds * 1000;
-				this.figures.failRefused++;
-				fail(`backend ${this.name}: fail errno 111 (Connection refused)`);
-			},
 		};
-		const target =
+		const target: DialTarget =
 			endpoint.kind === "unix"
-				? { unix: endpoint.path }
-				: { hostname: endpoint.addresses[0] ?? endpoint.host, port: Number(endpoint.port) };
-		Bun.connect<BackendConnection>({ ...target, data: connection, socket: handlers } as never).catch(() => {
-			this.#heldUntilMs = performance.now() + holddownSeconds * 1000;
-			fail(`backend ${this.name}: fail errno 111 (Connection refused)`);
+				? { kind: "unix", path: endpoint.path }
+				: {
+						kind: "tcp",
+						address: endpoint.addresses[0] ?? endpoint.host,
+						port: Number(endpoint.port),
+					};
+		giveUp = dial(target, (dialled) => {
+			if (dialled.kind === "failed") {
+				failWith(dialled.errno);
+				return;
+			}
+			Bun.connect<BackendConnection>({
+				fd: dialled.fd,
+				data: connection,
+				socket: handlers,
+			} as never).catch((error: { errno?: number }) => failWith(Math.abs(error.errno ?? EMFILE)));
 		});
 		return () => {
 			if (settled) return;
 			settled = true;
 			clearTimeout(timer);
+			giveUp();
 			this.#open--;
 		};
 	}
