@@ -487,6 +487,7 @@ export class Manager {
 		this.#updateCounters();
 		this.#ring?.flush();
 		this.#ring = undefined;
+		if (this.options.storages.some((storage) => storage.kind === "persistent")) this.#arena?.layDown();
 		this.#arena = undefined;
 		this.#control = undefined;
 		this.#mainValues = undefined;

@@ -59,6 +59,7 @@ export async function restart(table: Table): Promise<BenchResult[]> {
 		const arena = openDirectly(store, STORE_BYTES);
 		fill(arena, OBJECTS, `127.0.0.1:${port}`, 1024);
 		const { objects } = arena.figures();
+		arena.layDown();
 		const times: number[] = [];
 		for (let round = 0; round < table.rounds; round++) {
 			const since = performance.now();

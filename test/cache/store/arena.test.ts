@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Arena, type ObjectMeta } from "../../../firmware/cache/store/arena.ts";
-import { planLayout } from "../../../firmware/cache/store/layout.ts";
+import { Control, planLayout } from "../../../firmware/cache/store/layout.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "drover-arena-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -153,29 +153,64 @@ describe("eviction", () => {
 });
 
 describe("restart", () => {
-	test("contents and lifetimes survive; what was removed stays away; torn objects are dropped", () => {
-		const { arena, path } = fresh(2 << 20);
-		for (let index = 0; index < 300; index++)
-			arena.insert(meta(`/${index}`, { vxid: index + 1 }), body(`body ${index}`));
-		arena.remove(arena.lookup("/7")[0]!);
-		arena.insert(meta("/large", { ttl: 1000 }), [Buffer.alloc(200_000, "L")]);
-		arena.insert(meta("/old", { ttl: 1, grace: 0 }), body("x"));
-		const bytes = readFileSync(path);
-		const torn = bytes.indexOf("body 100");
-		const file = openSync(path, "r+");
-		writeSync(file, "B", torn);
-		closeSync(file);
-		const again = Arena.open(path, 2 << 20, 0);
-		expect(Arena.fits(path, 2 << 20)).toBe(true);
-		expect(Arena.fits(path, 4 << 20)).toBe(false);
-		again.reopen(NOW + 30);
-		expect(again.lookup("/7")).toEqual([]);
-		expect(again.lookup("/old")).toEqual([]);
-		expect(again.lookup("/100")).toEqual([]);
-		expect(text(again.lookup("/299")[0]!.body)).toBe("body 299");
-		expect(again.lookup("/large")[0]!.body.length).toBe(200_000);
-		for (let index = 0; index < 5000; index++)
-			expect(again.insert(meta(`/n${index}`), [Buffer.alloc(900)])).toBeDefined();
+	test.each([
+		["after a crash", false],
+		["in order", true],
+	])(
+		"%s: contents and lifetimes survive; what was removed stays away; torn objects are dropped",
+		(_, orderly) => {
+			const { arena, path } = fresh(2 << 20);
+			for (let index = 0; index < 300; index++)
+				arena.insert(meta(`/${index}`, { vxid: index + 1 }), body(`body ${index}`));
+			arena.remove(arena.lookup("/7")[0]!);
+			arena.insert(meta("/large", { ttl: 1000 }), [Buffer.alloc(200_000, "L")]);
+			arena.insert(meta("/old", { ttl: 1, grace: 0 }), body("x"));
+			if (orderly) arena.layDown();
+			const bytes = readFileSync(path);
+			const torn = bytes.indexOf("body 100");
+			const file = openSync(path, "r+");
+			writeSync(file, "B", torn);
+			closeSync(file);
+			const again = Arena.open(path, 2 << 20, 0);
+			expect(Arena.fits(path, 2 << 20)).toBe(true);
+			expect(Arena.fits(path, 4 << 20)).toBe(false);
+			expect(again.reopen(NOW + 30)).toBe(orderly ? 301 : 300);
+			again.expire(NOW + 30);
+			expect(again.figures().objects).toBe(300);
+			expect(again.lookup("/7")).toEqual([]);
+			expect(again.lookup("/old")).toEqual([]);
+			expect(again.lookup("/100")).toEqual([]);
+			expect(text(again.lookup("/299")[0]!.body)).toBe("body 299");
+			expect(again.lookup("/large")[0]!.body.length).toBe(200_000);
+			for (let index = 0; index < 5000; index++)
+				expect(again.insert(meta(`/n${index}`), [Buffer.alloc(900)])).toBeDefined();
+		},
+	);
+
+	test("laid down once is laid down once: a crash after the next start is a crash", () => {
+		const { arena, path } = fresh(1 << 20);
+		arena.insert(meta("/kept"), body("kept"));
+		arena.layDown();
+		const second = Arena.open(path, 1 << 20, 0);
+		second.reopen(NOW);
+		second.insert(meta("/more"), body("more"));
+		// It dies here, and the index with it.
+		const book = Bun.mmap(path, { shared: true });
+		const { bucketsAt, bucketCount } = second.layout;
+		book.fill(0, bucketsAt, bucketsAt + bucketCount * 4);
+		const third = Arena.open(path, 1 << 20, 0);
+		expect(third.reopen(NOW)).toBe(2);
+		expect(text(third.lookup("/more")[0]!.body)).toBe("more");
+	});
+
+	test("a store whose lock is held is not laid down in order", () => {
+		const { arena, path } = fresh(1 << 20);
+		arena.insert(meta("/kept"), body("kept"));
+		const control = new Int32Array(Bun.mmap(path, { shared: true }).buffer, 0, 64);
+		control[Control.lock] = 2;
+		arena.layDown();
+		expect(control[Control.clean]).toBe(0);
+		expect(Arena.open(path, 1 << 20, 0).reopen(NOW)).toBe(1);
 	});
 
 	test("a worker that dies with the lock leaves a store that works", () => {

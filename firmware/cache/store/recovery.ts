@@ -1,0 +1,182 @@
+/**
+ * What the files of a store are worth to the next process that opens them.
+ *
+ * A store that was laid down in order says so, and its index is used as it is. `Control.clean` is set after everything
+ * else has reached the disk, and taken back, on the disk too, before the first change: a crash, a kill or a power
+ * cut leaves it unset. Then the index is built anew from the records: those whose head does not match its checksum
+ * are left out. Bodies are checked when they are first asked for, in either case.
+ */
+import { closeSync, fsyncSync, openSync } from "node:fs";
+import type { Book } from "./book.ts";
+import {
+	Control,
+	ControlFloat,
+	Flag,
+	Queue,
+	RECORD_BYTES,
+	RECORD_MAGIC,
+	Record,
+	SEGMENT_WORDS,
+	Segment,
+	SegmentState,
+	SHARD_COUNT,
+	SLOT_WORDS,
+	Slot,
+	WORKER_LIMIT,
+} from "./layout.ts";
+import type { Segments } from "./segments.ts";
+import type { Wheel } from "./wheel.ts";
+
+/** The parts of one mapped store. */
+export interface Store {
+	readonly book: Book;
+	readonly wheel: Wheel;
+	readonly segments: Segments;
+}
+
+function toDisk(path: string): void {
+	const file = openSync(path, "r+");
+	try {
+		fsyncSync(file);
+	} finally {
+		closeSync(file);
+	}
+}
+
+/**
+ * Lays the store down: all of it is on the disk, and it says so. Nobody changes it any more. A lock that is still
+ * held was its holder's last: then the index is not to be believed.
+ */
+export function layDown(path: string, { book }: Store): void {
+	toDisk(path);
+	if (book.control[Control.lock] !== 0) return;
+	book.control[Control.clean] = 1;
+	toDisk(path);
+}
+
+/**
+ * Takes a store up that nobody else has mapped. Under the lock. Returns the number of objects that are in it.
+ */
+export function takeUp(path: string, store: Store, nowSeconds: number): number {
+	const { control } = store.book;
+	const clean = control[Control.clean] === 1;
+	control[Control.clean] = 0;
+	toDisk(path);
+	return clean ? resume(store) : rebuild(store, nowSeconds);
+}
+
+/** The index is as it was left; only what belonged to processes that are no more is let go. */
+function resume({ book, segments }: Store): number {
+	const { control, slots, layout } = book;
+	for (let each = Control.open; each < Control.open + WORKER_LIMIT * 2; each++) {
+		const open = control[each]! - 1;
+		control[each] = 0;
+		if (open >= 0) segments.seal(open);
+	}
+	for (let slot = 0; slot < layout.slotCount; slot++)
+		slots[slot * SLOT_WORDS + Slot.flags]! &= ~Flag.verified;
+	return control[Control.liveObjects]!;
+}
+
+/** Builds the index anew from the records in the data area. Under the lock. Returns the number of objects found. */
+export function rebuild(store: Store, nowSeconds: number): number {
+	const { book, segments } = store;
+	const { layout, control, slots } = book;
+	for (let shard = 0; shard < SHARD_COUNT; shard++) book.touch(shard);
+	book.buckets.fill(0);
+	slots.fill(0);
+	book.wheel.fill(0);
+	control.fill(0, Control.open, Control.open + WORKER_LIMIT * 2);
+	for (const word of [Control.liveObjects, Control.smallSegments, Control.freeSlot]) control[word] = 0;
+	book.controlFloats.fill(0, ControlFloat.liveBytes, ControlFloat.transientObjects + 1);
+	control[Control.wheelSecond] = Math.floor(nowSeconds);
+	let nextSlot = 0;
+	for (let segment = 0; segment < layout.segmentCount; ) {
+		const at = segment * SEGMENT_WORDS;
+		const found = rebuildSegment(store, segment, nowSeconds, nextSlot);
+		book.segments[at + Segment.liveCount] = found.nextSlot - nextSlot;
+		if (found.nextSlot === nextSlot) {
+			book.segments[at + Segment.run] = 1;
+			book.segments[at + Segment.queue] = -1;
+			segments.release(segment);
+			segment++;
+		} else {
+			book.segments[at + Segment.state] = SegmentState.sealed;
+			book.segments[at + Segment.queue] = found.run > 1 ? Queue.large : Queue.main;
+			book.segments[at + Segment.run] = found.run;
+			for (let tail = 1; tail < found.run; tail++)
+				book.segments[(segment + tail) * SEGMENT_WORDS + Segment.state] = SegmentState.tail;
+			segment += found.run;
+		}
+		nextSlot = found.nextSlot;
+	}
+	for (let slot = layout.slotCount - 1; slot >= nextSlot; slot--) {
+		slots[slot * SLOT_WORDS + Slot.next] = control[Control.freeSlot]!;
+		control[Control.freeSlot] = slot + 1;
+	}
+	for (let shard = 0; shard < SHARD_COUNT; shard++) book.touch(shard);
+	return nextSlot;
+}
+
+/** Takes the records of one segment (or run) into slots from `firstSlot` on. */
+function rebuildSegment(
+	{ book, wheel }: Store,
+	segment: number,
+	now: number,
+	firstSlot: number,
+): { readonly run: number; readonly nextSlot: number } {
+	const { layout, slots } = book;
+	const map = book.maps[Math.floor(segment / layout.segmentsPerMap)]!;
+	const start = (segment % layout.segmentsPerMap) * layout.segmentBytes;
+	const { words, floats, bytes } = map;
+	let nextSlot = firstSlot;
+	let offset = 0;
+	let run = 1;
+	while (offset + RECORD_BYTES <= layout.segmentBytes) {
+		const base = start + offset;
+		const word = base >> 2;
+		if (words[word] !== RECORD_MAGIC) break;
+		const total = words[word + (Record.totalBytes >> 2)]!;
+		const headBytes =
+			words[word + (Record.keyBytes >> 2)]! +
+			words[word + (Record.varyBytes >> 2)]! +
+			words[word + (Record.headBytes >> 2)]!;
+		const bodyBytes = words[word + (Record.bodyBytes >> 2)]!;
+		if (total < RECORD_BYTES || headBytes < 0 || bodyBytes < 0 || start + offset + total > bytes.length)
+			break;
+		if (RECORD_BYTES + headBytes + bodyBytes > total) break;
+		const deadline =
+			floats[(base + Record.tOrigin) >> 3]! +
+			floats[(base + Record.ttl) >> 3]! +
+			floats[(base + Record.grace) >> 3]! +
+			floats[(base + Record.keep) >> 3]!;
+		words[word + (Record.slot >> 2)] = -1;
+		if (deadline > now) {
+			const checksum = Bun.hash.crc32(bytes.subarray(base + Record.tOrigin, base + RECORD_BYTES + headBytes));
+			if (checksum >>> 0 === words[word + (Record.headChecksum >> 2)]! >>> 0) {
+				if (nextSlot >= layout.slotCount) break;
+				const slot = nextSlot++;
+				words[word + (Record.slot >> 2)] = slot;
+				const at = slot * SLOT_WORDS;
+				const low = words[word + (Record.hashLow >> 2)]!;
+				const flags = words[word + (Record.flags >> 2)]!;
+				slots[at + Slot.hashLow] = low;
+				slots[at + Slot.hashHigh] = words[word + (Record.hashHigh >> 2)]!;
+				slots[at + Slot.segment] = segment;
+				slots[at + Slot.offset] = offset;
+				slots[at + Slot.ban] = words[word + (Record.ban >> 2)]!;
+				slots[at + Slot.flags] = flags | Flag.live;
+				book.account(flags, total, 1);
+				wheel.add(slot, Math.ceil(deadline));
+				book.link(slot, low);
+			}
+		}
+		offset += total;
+		if (total > layout.segmentBytes) {
+			run = Math.ceil(total / layout.segmentBytes);
+			break;
+		}
+	}
+	book.segments[segment * SEGMENT_WORDS + Segment.usedBytes] = offset;
+	return { run, nextSlot };
+}

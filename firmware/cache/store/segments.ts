@@ -1,0 +1,299 @@
+/**
+ * Room in the data area. Objects are written one after another into an open segment of their worker's; large ones
+ * get a run of neighbouring segments of their own. Under the store's lock.
+ *
+ * Room is made by the segment, in the manner of S3-FIFO (Yang et al., SOSP 2023): new objects go to the small
+ * queue; when one of its segments is due, objects used since are moved to the main queue and the rest is
+ * dropped, with a fingerprint left in the ghost table; a key found there goes to the main queue at once.
+ * A due segment of the main queue keeps what was used, once per use. A segment that a worker is sending from
+ * is pinned and passed over.
+ */
+import type { Book, Placed } from "./book.ts";
+import {
+	Control,
+	Flag,
+	Queue,
+	RECORD_BYTES,
+	Record,
+	SEGMENT_WORDS,
+	Segment,
+	SegmentState,
+	SHARD_COUNT,
+	SLOT_WORDS,
+	Slot,
+} from "./layout.ts";
+
+/** Segments that may be looked at to make room for one object (Varnish's nuke_limit is of the same kind). */
+export const RECLAIM_LIMIT = 64;
+/** Turned into the checksum of a record that is no more, so that nobody takes it for a live one. */
+export const DEAD = 0x55aa55aa;
+
+export class Segments {
+	readonly book: Book;
+	readonly #worker: number;
+	/** Takes an object out of the index. */
+	readonly #unlink: (slot: number) => void;
+
+	constructor(book: Book, worker: number, unlink: (slot: number) => void) {
+		this.book = book;
+		this.#worker = worker;
+		this.#unlink = unlink;
+	}
+
+	allocate(total: number, queue: number): { segment: number; offset: number } | undefined {
+		const { segmentBytes } = this.book.layout;
+		if (total > segmentBytes / 2) return this.#allocateRun(Math.ceil(total / segmentBytes), total);
+		const openAt = Control.open + this.#worker * 2 + queue;
+		for (let attempt = 0; attempt < RECLAIM_LIMIT; attempt++) {
+			const open = this.book.control[openAt]! - 1;
+			if (open >= 0) {
+				const at = open * SEGMENT_WORDS;
+				const offset = this.book.segments[at + Segment.usedBytes]!;
+				if (offset + total <= segmentBytes) {
+					this.book.segments[at + Segment.usedBytes] = offset + total;
+					return { segment: open, offset };
+				}
+				this.seal(open);
+				this.book.control[openAt] = 0;
+			}
+			const fresh = this.free();
+			if (fresh >= 0) this.open(fresh, queue);
+			else if (!this.reclaim()) return undefined;
+		}
+		return undefined;
+	}
+
+	open(segment: number, queue: number): void {
+		const at = segment * SEGMENT_WORDS;
+		this.book.segments[at + Segment.state] = SegmentState.open;
+		this.book.segments[at + Segment.queue] = queue;
+		this.book.segments[at + Segment.sequence] = ++this.book.control[Control.sequence]!;
+		this.book.segments[at + Segment.owner] = this.#worker;
+		this.book.segments[at + Segment.run] = 1;
+		this.book.control[Control.open + this.#worker * 2 + queue] = segment + 1;
+		if (queue === Queue.small) this.book.control[Control.smallSegments]!++;
+	}
+
+	seal(segment: number): void {
+		const at = segment * SEGMENT_WORDS;
+		this.book.segments[at + Segment.state] = SegmentState.sealed;
+		if (this.book.segments[at + Segment.liveCount]! <= 0 && !this.book.pinned(segment)) this.release(segment);
+	}
+
+	/** Back to the free ones. Its first word is cleared, so that a reader of the file finds it empty. */
+	release(segment: number): void {
+		const at = segment * SEGMENT_WORDS;
+		const run = Math.max(1, this.book.segments[at + Segment.run]!);
+		if (this.book.segments[at + Segment.queue] === Queue.small) this.book.control[Control.smallSegments]!--;
+		for (let index = 0; index < run; index++) {
+			const each = (segment + index) * SEGMENT_WORDS;
+			this.book.segments[each + Segment.state] = SegmentState.free;
+			this.book.segments[each + Segment.usedBytes] = 0;
+			this.book.segments[each + Segment.liveCount] = 0;
+			this.book.segments[each + Segment.run] = 0;
+			this.book.segments[each + Segment.queue] = -1;
+			const map = this.book.maps[Math.floor((segment + index) / this.book.layout.segmentsPerMap)]!;
+			map.words[
+				(((segment + index) % this.book.layout.segmentsPerMap) * this.book.layout.segmentBytes) >> 2
+			] = 0;
+		}
+	}
+
+	free(): number {
+		for (let segment = 0; segment < this.book.layout.segmentCount; segment++)
+			if (
+				this.book.segments[segment * SEGMENT_WORDS + Segment.state] === SegmentState.free &&
+				!this.book.pinned(segment)
+			)
+				return segment;
+		return -1;
+	}
+
+	/** A run of neighbouring segments for one large object: free ones, else the oldest stretch gives way. */
+	#allocateRun(run: number, total: number): { segment: number; offset: number } | undefined {
+		const { segmentCount, segmentsPerMap } = this.book.layout;
+		if (run > segmentsPerMap || run > segmentCount) return undefined;
+		let best = -1;
+		let bestCost = Number.POSITIVE_INFINITY;
+		let stretch = 0;
+		const newest = this.book.control[Control.sequence]! + 1;
+		for (let segment = 0; segment < segmentCount; segment++) {
+			if (segment % segmentsPerMap === 0) stretch = 0;
+			stretch = this.#runCost(segment, newest) < 0 ? 0 : stretch + 1;
+			if (stretch < run) continue;
+			let cost = 0;
+			for (let index = segment - run + 1; index <= segment; index++) cost += this.#runCost(index, newest);
+			if (cost < bestCost) {
+				best = segment - run + 1;
+				bestCost = cost;
+			}
+			if (cost === 0) break;
+		}
+		if (best < 0) return undefined;
+		for (let index = best; index < best + run; index++) this.#empty(this.#runStart(index));
+		const at = best * SEGMENT_WORDS;
+		for (let index = 0; index < run; index++) {
+			const each = (best + index) * SEGMENT_WORDS;
+			if (this.book.segments[each + Segment.state] !== SegmentState.free) return undefined;
+			this.book.segments[each + Segment.state] = index === 0 ? SegmentState.sealed : SegmentState.tail;
+			this.book.segments[each + Segment.queue] = Queue.large;
+		}
+		this.book.segments[at + Segment.run] = run;
+		this.book.segments[at + Segment.sequence] = ++this.book.control[Control.sequence]!;
+		this.book.segments[at + Segment.usedBytes] = total;
+		this.book.segments[at + Segment.owner] = this.#worker;
+		return { segment: best, offset: 0 };
+	}
+
+	#runStart(segment: number): number {
+		let start = segment;
+		while (start > 0 && this.book.segments[start * SEGMENT_WORDS + Segment.state] === SegmentState.tail)
+			start--;
+		return start;
+	}
+
+	/** What it costs to take a segment: 0 for a free one, more the younger it is, negative when it cannot be had. */
+	#runCost(segment: number, newest: number): number {
+		const start = this.#runStart(segment);
+		const state = this.book.segments[start * SEGMENT_WORDS + Segment.state];
+		if (state === SegmentState.open || this.book.pinned(start)) return -1;
+		if (state === SegmentState.free) return 0;
+		return 1 / (1 + newest - this.book.segments[start * SEGMENT_WORDS + Segment.sequence]!);
+	}
+
+	/** Drops everything in a segment (or run) and frees it. */
+	#empty(segment: number): void {
+		if (this.book.segments[segment * SEGMENT_WORDS + Segment.state] !== SegmentState.sealed) return;
+		for (const slot of this.#slotsIn(segment)) {
+			this.#unlink(slot);
+			this.book.control[Control.nuked]!++;
+		}
+		if (this.book.segments[segment * SEGMENT_WORDS + Segment.state] === SegmentState.sealed)
+			this.release(segment);
+	}
+
+	#slotsIn(segment: number): number[] {
+		const map = this.book.maps[Math.floor(segment / this.book.layout.segmentsPerMap)]!;
+		const start = (segment % this.book.layout.segmentsPerMap) * this.book.layout.segmentBytes;
+		const used = this.book.segments[segment * SEGMENT_WORDS + Segment.usedBytes]!;
+		const slots: number[] = [];
+		let offset = 0;
+		while (offset + RECORD_BYTES <= used) {
+			const word = (start + offset) >> 2;
+			const total = map.words[word + (Record.totalBytes >> 2)]!;
+			if (total < RECORD_BYTES) break;
+			const slot = map.words[word + (Record.slot >> 2)]!;
+			if (slot >= 0 && slot < this.book.layout.slotCount) {
+				const at = slot * SLOT_WORDS;
+				if (
+					(this.book.slots[at + Slot.flags]! & Flag.live) !== 0 &&
+					this.book.slots[at + Slot.segment] === segment &&
+					this.book.slots[at + Slot.offset] === offset
+				)
+					slots.push(slot);
+			}
+			offset += total;
+		}
+		return slots;
+	}
+
+	/** Frees at least part of one segment; false when every segment is open or pinned. */
+	reclaim(): boolean {
+		const small = this.book.control[Control.smallSegments]!;
+		const preferred = small * 10 > this.book.layout.segmentCount ? Queue.small : Queue.main;
+		const victim = this.#oldest(preferred);
+		if (victim < 0) return false;
+		const queue = this.book.segments[victim * SEGMENT_WORDS + Segment.queue]!;
+		let survivorsLeft = this.book.layout.segmentBytes / 2;
+		for (const slot of this.#slotsIn(victim)) {
+			const at = slot * SLOT_WORDS;
+			const frequency = this.book.slots[at + Slot.frequency]!;
+			const record = this.book.recordOf(slot);
+			const total = record?.words[(record.base + Record.totalBytes) >> 2] ?? 0;
+			const keep = frequency > 0 && queue !== Queue.large && record !== undefined && total <= survivorsLeft;
+			if (keep && this.#move(slot, record, total)) {
+				survivorsLeft -= total;
+				this.book.slots[at + Slot.frequency] = queue === Queue.small ? 0 : frequency - 1;
+				continue;
+			}
+			if (queue === Queue.small) this.#addGhost(this.book.slots[at + Slot.hashLow]!);
+			this.#unlink(slot);
+			this.book.control[Control.nuked]!++;
+		}
+		if (this.book.segments[victim * SEGMENT_WORDS + Segment.state] === SegmentState.sealed)
+			this.release(victim);
+		return true;
+	}
+
+	/** The segment of that queue that has been there longest; of any queue when there is none. */
+	#oldest(queue: number): number {
+		let best = -1;
+		let bestSequence = Number.POSITIVE_INFINITY;
+		let any = -1;
+		let anySequence = Number.POSITIVE_INFINITY;
+		for (let segment = 0; segment < this.book.layout.segmentCount; segment++) {
+			const at = segment * SEGMENT_WORDS;
+			if (this.book.segments[at + Segment.state] !== SegmentState.sealed) continue;
+			const sequence = this.book.segments[at + Segment.sequence]!;
+			// Large objects age with the main queue.
+			const wanted = (this.book.segments[at + Segment.queue] === Queue.small) === (queue === Queue.small);
+			if (sequence >= anySequence && !(wanted && sequence < bestSequence)) continue;
+			// Looking for pins costs most: only when the segment would be taken.
+			if (this.book.pinned(segment)) continue;
+			if (wanted && sequence < bestSequence) {
+				best = segment;
+				bestSequence = sequence;
+			}
+			if (sequence < anySequence) {
+				any = segment;
+				anySequence = sequence;
+			}
+		}
+		return best >= 0 ? best : any;
+	}
+
+	/** Copies a survivor into this worker's open main segment; false when it has no room. */
+	#move(slot: number, record: Placed, total: number): boolean {
+		const openAt = Control.open + this.#worker * 2 + Queue.main;
+		let open = this.book.control[openAt]! - 1;
+		if (
+			open >= 0 &&
+			this.book.segments[open * SEGMENT_WORDS + Segment.usedBytes]! + total > this.book.layout.segmentBytes
+		) {
+			this.seal(open);
+			this.book.control[openAt] = 0;
+			open = -1;
+		}
+		if (open < 0) {
+			open = this.free();
+			if (open < 0) return false;
+			this.open(open, Queue.main);
+		}
+		const to = open * SEGMENT_WORDS;
+		const offset = this.book.segments[to + Segment.usedBytes]!;
+		this.book.segments[to + Segment.usedBytes] = offset + total;
+		const at = slot * SLOT_WORDS;
+		this.book.touch(this.book.slots[at + Slot.hashLow]! & (SHARD_COUNT - 1));
+		const map = this.book.maps[Math.floor(open / this.book.layout.segmentsPerMap)]!;
+		const base = (open % this.book.layout.segmentsPerMap) * this.book.layout.segmentBytes + offset;
+		map.bytes.set(record.bytes.subarray(record.base, record.base + total), base);
+		record.words[(record.base + Record.slot) >> 2] = -1;
+		record.words[(record.base + Record.headChecksum) >> 2]! ^= DEAD;
+		this.book.segments[this.book.slots[at + Slot.segment]! * SEGMENT_WORDS + Segment.liveCount]!--;
+		this.book.segments[to + Segment.liveCount]!++;
+		this.book.slots[at + Slot.segment] = open;
+		this.book.slots[at + Slot.offset] = offset;
+		return true;
+	}
+
+	#addGhost(low: number): void {
+		this.book.ghosts[low & (this.book.layout.ghostCount - 1)] = low;
+	}
+
+	takeGhost(low: number): boolean {
+		const at = low & (this.book.layout.ghostCount - 1);
+		if (low === 0 || this.book.ghosts[at] !== low) return false;
+		this.book.ghosts[at] = 0;
+		return true;
+	}
+}
