@@ -16,6 +16,7 @@ import { type Log, openLog } from "../status/log.ts";
 import { type Saved, save, savedRouter } from "./adoption.ts";
 import { dataText, statsText } from "./dump.ts";
 import { instanceKey } from "./engine.ts";
+import { Guard, holdFifo } from "./guard.ts";
 import { type Predecessor, VrrpService } from "./service.ts";
 import { ActiveLink, attach, type FromActive, Heartbeat, type StandbyLink } from "./standby.ts";
 import { readStateFile, StateFile } from "./state-file.ts";
@@ -99,6 +100,7 @@ class Process {
 	#active: ActiveLink | null = null;
 	#bus: BusServer | null = null;
 	#stateFile: StateFile | null = null;
+	#guard: Guard | null = null;
 	#lastReadings: unknown = null;
 	#ending = false;
 	#hangTimer: ReturnType<typeof setInterval> | null = null;
@@ -115,6 +117,7 @@ class Process {
 			realTime: options.realTime,
 			onChange: (engine, changed) => {
 				this.#stateFile?.changed();
+				this.#guard?.changed();
 				if (this.#active === null || !this.#active.hasStandby) return;
 				const routers = Object.fromEntries(
 					changed.map((router) => [instanceKey(router.config), savedRouter(router)]),
@@ -139,6 +142,7 @@ class Process {
 
 	async run(): Promise<number> {
 		this.#tidySoon();
+		holdFifo();
 		this.#link = await attach(!this.#options.standby, {
 			onMessage: (message) => this.#onActive(message),
 			onGone: () => this.#onActiveGone(),
@@ -235,6 +239,7 @@ class Process {
 		}
 		this.#stateFile = new StateFile(this.#options.file, () => save(this.#service.engine));
 		this.#stateFile.changed();
+		this.#guard = new Guard(() => this.#service.guarded());
 		this.#active = new ActiveLink({
 			welcome: () => ({ kind: "welcome", pid: process.pid, saved: save(this.#service.engine) }),
 			onSignal: (signal) => this.#onSignal(signal as "SIGTERM"),
@@ -328,6 +333,7 @@ class Process {
 		this.#log.info("Stopping");
 		await this.#service.stop();
 		this.#stateFile?.remove();
+		this.#guard?.close();
 		this.#active?.close();
 		this.#bus?.close();
 		this.#heartbeat.beat(0);

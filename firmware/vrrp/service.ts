@@ -29,6 +29,7 @@ import {
 	wakeAtMicros,
 } from "./engine.ts";
 import { explain, WHOLE_SERVICE } from "./explain.ts";
+import type { Guarded } from "./guard.ts";
 import { KernelView } from "./kernel-view.ts";
 import { Notifier, type NotifyState, STOP_SCRIPT_LIMIT_MS } from "./notify.ts";
 import { RouteKeeper } from "./route-keeper.ts";
@@ -267,6 +268,18 @@ export class VrrpService {
 	/** Takes every virtual address off and does nothing more: somebody else shall have them. */
 	abandon(): void {
 		this.#removeStale();
+	}
+
+	/** Every address that this service may put on an interface, whoever holds it now. */
+	guarded(): Guarded[] {
+		return this.#engine.routers.flatMap((router) => {
+			const { advertIntervalMicros, downTimerAdverts } = router.config;
+			const leaseMicros = advertIntervalMicros * downTimerAdverts;
+			return this.#wanted(router).flatMap((held) => {
+				const device = this.#view.nameOf(held.kernel.interfaceIndex);
+				return device === null ? [] : [{ held, device, leaseMicros }];
+			});
+		});
 	}
 
 	/** The operator's word; names or none for all. Returns how many there were. */

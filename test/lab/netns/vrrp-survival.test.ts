@@ -82,6 +82,48 @@ describe.concurrent("survival", () => {
 		expect((await ours.becomes("BACKUP")).state).toBe("BACKUP");
 	}, 90_000);
 
+	test("both killed and nobody starts them again: the addresses are taken off when the lease is over", async () => {
+		using lab = new Lab("orphans");
+		const ours = lab.box("ours", 1);
+		const theirs = lab.box("theirs", 2);
+		const addresses = ["192.0.2.200/24", "2001:db8::200/64"];
+		const drover = ours.drover(
+			instanceText({
+				priority: 100,
+				version: 3,
+				addresses: addresses.slice(0, 1),
+				state: "MASTER",
+				more: `virtual_ipaddress_excluded {\n${addresses[1]}\n}`,
+			}),
+		);
+		await ours.becomes("MASTER");
+		const { active, standby } = await pair(ours, drover);
+		await eventually("the guard knows what to guard", () =>
+			Bun.file(join(ours.folder, "run", "vrrp.guard.pid")).exists(),
+		);
+		const killedAt = performance.now();
+		process.kill(standby, "SIGKILL");
+		process.kill(active, "SIGKILL");
+		await ours.lacks("192.0.2.200");
+		await ours.lacks("2001:db8::200");
+		// A process that came back in time would still be master.
+		expect(performance.now() - killedAt).toBeGreaterThan(2_900);
+		expect(drover.log()).toContain("no VRRP process is left: 192.0.2.200/24 is taken off eth0");
+		// And who comes back afterwards is guarded again.
+		const again = ours.drover(instanceText({ priority: 100, version: 3, interval: 0.2 }), "--no-standby");
+		await ours.becomes("MASTER");
+		await ours.holds("192.0.2.200");
+		await Bun.sleep(500);
+		process.kill(again.process.pid!, "SIGKILL");
+		await ours.lacks("192.0.2.200");
+		const last = ours.drover(instanceText({ priority: 100, version: 3, interval: 0.2 }), "--no-standby");
+		await ours.becomes("MASTER");
+		await last.stop();
+		const guards = () => Bun.spawnSync(["ip", "netns", "pids", ours.namespace.name]).stdout.toString().trim();
+		await eventually("nobody is left after an orderly end", () => guards() === "");
+		expect(theirs.has("192.0.2.200")).toBe(false);
+	}, 90_000);
+
 	test("a process that hangs is replaced while its lease lasts", async () => {
 		using lab = new Lab("hang");
 		const ours = lab.box("ours", 1);
