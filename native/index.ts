@@ -59,6 +59,8 @@ export interface Native {
 	attachFilter(fd: number, program: Uint8Array): number;
 	/** ioctl(2) whose argument is a pointer to `argument`, which the kernel may read and write. */
 	ioctl(fd: number, request: number, argument: Uint8Array): number;
+	/** ioctl(2) of an interface whose `struct ifreq` points to `data`, which the kernel may read and write (ethtool). */
+	interfaceIoctl(fd: number, request: number, name: string, data: Uint8Array): number;
 	/** getsockname(2) as `struct sockaddr` bytes; empty on failure. */
 	getSocketName(fd: number): Uint8Array;
 	/** if_nametoindex(3); 0 when there is no such interface. */
@@ -71,6 +73,10 @@ export interface Native {
 	setNetworkNamespace(path: string): number;
 	/** sched_setscheduler(2) of the calling thread with SCHED_RESET_ON_FORK: 0 other, 1 FIFO, 2 RR. */
 	setScheduler(policy: number, priority: number): number;
+	/** sched_setaffinity(2) of the calling thread and of those that it starts afterwards. */
+	setProcessors(processors: readonly number[]): number;
+	/** setrlimit(2) RLIMIT_RTTIME: a real-time thread that computes longer without waiting is ended with SIGXCPU. */
+	setRealTimeLimit(micros: number): number;
 	/** mlockall(2) with MCL_ONFAULT. */
 	lockMemory(): number;
 	/** prctl(2) with one numeric argument, such as PR_SET_PDEATHSIG. */

@@ -69,6 +69,7 @@ const pure = [
 	"firmware/vrrp/explain.ts",
 	"firmware/vrrp/receive.ts",
 	"firmware/vrrp/router.ts",
+	"firmware/vrrp/packet-filter.ts",
 	"firmware/vrrp/sync-group.ts",
 	"firmware/vrrp/timers.ts",
 	"firmware/vrrp/tracking.ts",

@@ -71,6 +71,12 @@ export interface GlobalConfig {
 	readonly dynamicInterfaces: boolean;
 	readonly disableLocalIgmp: boolean;
 	readonly vmacPrefix: string;
+	/** The same for the virtual MACs of addresses on other interfaces. */
+	readonly vmacAddressPrefix: string;
+	readonly packetFilter: PacketFilterConfig;
+	readonly vrrpProcess: VrrpProcessConfig;
+	/** File mode mask of this process and its scripts; null leaves it as it is. */
+	readonly umask: number | null;
 	readonly lvsFlush: boolean;
 	readonly lvsFlushOnStop: "none" | "all" | "own";
 	readonly lvsTimeouts: {
@@ -88,6 +94,37 @@ export interface GlobalConfig {
 	readonly ipvsNetworkNamespace: string | null;
 	/** Drover's own: the path check for DR and TUN; `path_check off` turns it off for all. */
 	readonly pathCheck: boolean;
+}
+
+/** `nftables…`: where packets to addresses that do not accept them are dropped. */
+export interface PacketFilterConfig {
+	readonly table: string;
+	/** Of the hooks; nft(8). */
+	readonly priority: number;
+	/** Rules know interfaces by index, not by name. */
+	readonly byInterfaceIndex: boolean;
+	readonly counters: boolean;
+}
+
+/** What `global_defs` says of the VRRP process itself; null leaves it to Drover. */
+export interface VrrpProcessConfig {
+	readonly name: string | null;
+	/** nice(2). */
+	readonly niceness: number | null;
+	/** Numbers of processors; empty is all. */
+	readonly processors: readonly number[];
+	/** RLIMIT_RTTIME. */
+	readonly realTimeLimitMicros: number | null;
+	readonly receiveBufferBytes: number | null;
+	readonly netlinkCommandBufferBytes: number | null;
+	readonly netlinkMonitorBufferBytes: number | null;
+}
+
+/** An interface whose link state is asked for, not told. */
+export interface LinkbeatConfig {
+	readonly interface: string;
+	/** Tried first. */
+	readonly method: "mii" | "ethtool" | "ioctl";
 }
 
 export interface LvsSyncDaemon {
@@ -210,6 +247,10 @@ export interface GarpSchedule {
 	/** Periodic while master; 0 is none. */
 	readonly refreshMs: number;
 	readonly refreshRepeat: number;
+	/** `garp_extra_if`: periodic, for addresses on other interfaces than the router's; 0 is none. */
+	readonly elsewhereMs: number;
+	/** On real interfaces, too, not only on virtual MACs. */
+	readonly elsewhereAll: boolean;
 	readonly lowerPriorityDelayMs: number;
 	readonly lowerPriorityRepeat: number;
 	/** Least gap between announcements on this interface, from global_defs or garp_group. */
@@ -273,7 +314,11 @@ export interface VrrpInstanceConfig {
 	readonly virtualRules: readonly RuleConfig[];
 	readonly promoteSecondaries: boolean;
 	readonly vmac: VmacConfig | null;
+	/** `use_vmac_addr`: a virtual MAC on each other interface of its addresses, too. */
+	readonly vmacForAddresses: boolean;
 	readonly vrf: string | null;
+	/** `kernel_rx_buf_size`: its share of the receive buffer; 0 is Drover's own choice. */
+	readonly receiveBufferBytes: number;
 	/** False with `dont_track_primary`. */
 	readonly trackPrimary: boolean;
 	readonly trackInterfaces: readonly TrackReference[];
@@ -297,7 +342,6 @@ export interface VmacConfig {
 	readonly parentInterface: string | null;
 	readonly macAddress: string | null;
 	readonly transmitOnBase: boolean;
-	readonly addressesOnOtherInterfaces: boolean;
 	readonly ipvlan: { readonly mode: "bridge" | "private" | "vepa"; readonly address: string | null } | null;
 }
 
@@ -508,6 +552,7 @@ export interface DroverConfig {
 	readonly staticRules: readonly RuleConfig[];
 	readonly trackGroups: readonly { readonly name: string; readonly instances: readonly string[] }[];
 	/** Interface debounce: `interface_up_down_delays`. */
+	readonly linkbeats: readonly LinkbeatConfig[];
 	readonly interfaceDelays: readonly {
 		readonly interface: string;
 		readonly downMs: number;

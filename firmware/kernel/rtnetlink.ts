@@ -102,6 +102,9 @@ function decodeAll<T>(messages: readonly NetlinkMessage[], decode: (payload: Uin
 	return values;
 }
 
+/** Answers to one batch of requests fit. */
+const COMMAND_BUFFER_BYTES = 1_048_576;
+
 export class RouteNetlink {
 	readonly #socket: NetlinkSocket;
 
@@ -109,9 +112,10 @@ export class RouteNetlink {
 		this.#socket = socket;
 	}
 
-	/** In the current network namespace. Throws a SystemCallError. */
-	static open(): RouteNetlink {
-		return new RouteNetlink(NetlinkSocket.open(NETLINK_ROUTE));
+	/** In the current network namespace, with a receive buffer of at least so many bytes. Throws a SystemCallError. */
+	static open(receiveBufferBytes = 0): RouteNetlink {
+		const bytes = Math.max(receiveBufferBytes, COMMAND_BUFFER_BYTES);
+		return new RouteNetlink(NetlinkSocket.open(NETLINK_ROUTE, { receiveBufferBytes: bytes }));
 	}
 
 	/** Our address: the origin of our own changes in a monitor's events. */
@@ -324,10 +328,11 @@ export class RouteMonitor {
 		kinds: readonly MonitoredKind[],
 		onEvent: (event: RouteEvent) => void,
 		onOverflow: () => void,
+		receiveBufferBytes = 0,
 	): RouteMonitor {
 		const socket = NetlinkSocket.open(NETLINK_ROUTE, {
 			groups: kinds.flatMap((kind) => groups[kind]),
-			receiveBufferBytes: MONITOR_BUFFER_BYTES,
+			receiveBufferBytes: Math.max(receiveBufferBytes, MONITOR_BUFFER_BYTES),
 		});
 		socket.listen((message) => {
 			const event = decodeEvent(message);

@@ -60,13 +60,13 @@ export class AddressKeeper {
 	}
 
 	/** The addresses of a router as the kernel shall have them; those whose interface is missing are left out. */
-	wanted(key: string, instance: VrrpInstanceConfig, virtualInterface: string | null): HeldAddress[] {
+	wanted(
+		key: string,
+		instance: VrrpInstanceConfig,
+		interfaceOf: (address: AddressConfig) => string | null,
+	): HeldAddress[] {
 		return [...instance.virtualAddresses, ...instance.excludedAddresses].flatMap((config) => {
-			const name =
-				config.interface ??
-				(virtualInterface !== null && config.family === instance.family
-					? virtualInterface
-					: instance.interface);
+			const name = interfaceOf(config);
 			const link = name === null ? null : this.#view.link(name);
 			return link === null ? [] : [{ key, config, kernel: kernelAddress(config, link.index) }];
 		});

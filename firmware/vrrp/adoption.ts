@@ -22,7 +22,7 @@ export type SavedRouter = Omit<Router, "config">;
 /** What the next process needs to know. Plain data. */
 export interface Saved {
 	readonly routers: Readonly<Record<string, SavedRouter>>;
-	readonly readings: Omit<Readings, "interfaces">;
+	readonly readings: Omit<Readings, "interfaces" | "virtualInterfaces">;
 }
 
 /** Below this interval nobody can be back in time for sure: the others are told at once instead. */
@@ -33,7 +33,7 @@ export function savedRouter({ config: _config, ...rest }: Router): SavedRouter {
 }
 
 export function save(engine: Engine): Saved {
-	const { interfaces: _interfaces, ...readings } = engine.readings;
+	const { interfaces: _interfaces, virtualInterfaces: _virtual, ...readings } = engine.readings;
 	return {
 		routers: Object.fromEntries(
 			engine.routers.map((router) => [instanceKey(router.config), savedRouter(router)]),
@@ -105,7 +105,7 @@ export function adopt(
 		...fresh,
 		routers,
 		groupStates,
-		readings: { ...saved.readings, scripts, interfaces: {} },
+		readings: { ...saved.readings, scripts, interfaces: {}, virtualInterfaces: {} },
 		startupUntilMicros: adopted.size > 0 ? atMicros : fresh.startupUntilMicros,
 	});
 	const started = step(ready, { kind: "start" }, atMicros);

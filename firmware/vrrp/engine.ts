@@ -50,6 +50,8 @@ export interface Readings {
 	readonly processes: Readonly<Record<string, Debounced>>;
 	readonly files: Readonly<Record<string, number>>;
 	readonly bfd: Readonly<Record<string, boolean>>;
+	/** Routers whose virtual interface cannot be had, by key: why. */
+	readonly virtualInterfaces: Readonly<Record<string, string>>;
 }
 
 export interface Engine {
@@ -88,6 +90,8 @@ export type EngineEvent =
 	| { readonly kind: "process"; readonly name: string; readonly count: number }
 	| { readonly kind: "file"; readonly name: string; readonly value: number }
 	| { readonly kind: "bfd"; readonly name: string; readonly up: boolean }
+	/** Whether a router's virtual interface could be made: null, or why not. */
+	| { readonly kind: "virtual-interface"; readonly key: string; readonly problem: string | null }
 	| { readonly kind: "resign"; readonly keys: readonly string[]; readonly reason: string }
 	| { readonly kind: "take-over"; readonly keys: readonly string[]; readonly reason: string }
 	| { readonly kind: "reload"; readonly config: DroverConfig }
@@ -104,6 +108,7 @@ export type EngineAction =
 	  }
 	| { readonly kind: "announce"; readonly key: string; readonly rounds: number; readonly reason: string }
 	| { readonly kind: "announce-source"; readonly key: string }
+	| { readonly kind: "announce-elsewhere"; readonly key: string }
 	/** Repeat adverts so from now on; null stops. */
 	| { readonly kind: "advert"; readonly key: string; readonly advert: Standing["advert"] }
 	| { readonly kind: "watch"; readonly key: string; readonly watch: Standing["watch"] }
@@ -181,6 +186,7 @@ export function newEngine(config: DroverConfig, atMicros: number): Engine {
 			processes: {},
 			files: {},
 			bfd: {},
+			virtualInterfaces: {},
 		},
 		groupStates: Object.fromEntries(config.syncGroups.map(({ name }) => [name, "INIT" as const])),
 		startupUntilMicros: atMicros + config.global.startupDelayMs * 1000,
@@ -277,6 +283,14 @@ export function step(engine: Engine, event: EngineEvent, atMicros: number): Engi
 			break;
 		case "bfd":
 			run.readings((readings) => ({ ...readings, bfd: { ...readings.bfd, [event.name]: event.up } }));
+			run.reconsider();
+			break;
+		case "virtual-interface":
+			run.readings((readings) => {
+				const { [event.key]: _before, ...others } = readings.virtualInterfaces;
+				const virtualInterfaces = event.problem === null ? others : { ...others, [event.key]: event.problem };
+				return { ...readings, virtualInterfaces };
+			});
 			run.reconsider();
 			break;
 		case "resign":
@@ -385,6 +399,7 @@ class Run {
 					break;
 				case "announce":
 				case "announce-source":
+				case "announce-elsewhere":
 					this.actions.push({ ...action, key });
 					break;
 			}
@@ -652,6 +667,8 @@ function conditionsOf(
 		else if (effect.kind === "fault") fault(key, what);
 		else fault(key, `${what.replace(/ (is|has) .*$/, "")} has no result yet`, true);
 	};
+	const problem = readings.virtualInterfaces[instanceKey(instance)];
+	if (problem !== undefined) fault("virtual-interface", problem);
 	if (startingUp) fault("startup-delay", "startup delay", true);
 	const isUp = (name: string): boolean | null => readings.interfaces[name]?.link.value ?? null;
 	if (instance.interface !== null && instance.trackPrimary && isUp(instance.interface) !== true)
@@ -698,6 +715,13 @@ function conditionsOf(
 			`BFD session ${name} is down`,
 			effectOf(readings.bfd[name] ?? false, weight, reverse),
 		);
+	for (const { trackGroup, interface: name, what } of trackedStatics(config))
+		if (
+			name !== null &&
+			isUp(name) !== true &&
+			config.trackGroups.some((one) => one.name === trackGroup && one.instances.includes(instance.name))
+		)
+			fault(`static ${what}`, `${what} cannot be there: ${linkDetail(name, readings)}`);
 	const sourceAddress = sourceAddressOf(instance, config, readings);
 	if (sourceAddress === null)
 		fault("source", `${instance.interface ?? "no interface"} has no ${instance.family} address to send from`);
@@ -730,6 +754,16 @@ function sourceAddressOf(
 	const fixed = own.filter((address) => !movable.has(address));
 	if (instance.family === "inet") return fixed[0] ?? null;
 	return fixed.find((address) => isLinkLocal(address)) ?? null;
+}
+
+/** `track_group`: what belongs to the box, and keeps the group's instances out while its interface is down. */
+function trackedStatics(config: DroverConfig) {
+	if (config.trackGroups.length === 0) return [];
+	return [
+		...config.staticAddresses.map((one) => ({ ...one, what: `static address ${one.address}` })),
+		...config.staticRoutes.map((one) => ({ ...one, what: `static route ${one.words[0] ?? ""}` })),
+		...config.staticRules.map((one) => ({ ...one, what: `static rule ${one.words.join(" ")}` })),
+	].filter(({ trackGroup }) => trackGroup !== null);
 }
 
 const movableByConfig = new WeakMap<DroverConfig, ReadonlySet<string>>();

@@ -20,18 +20,24 @@ export interface KernelViewHandlers {
 
 export class KernelView {
 	/** Our requests carry its port as their origin. */
-	readonly netlink = RouteNetlink.open();
+	readonly netlink: RouteNetlink;
 	readonly #monitor: RouteMonitor;
 	readonly #links = new Map<number, Link>();
 	readonly #indexes = new Map<string, number>();
 	readonly #addresses = new Map<number, InterfaceAddress[]>();
 	readonly #handlers: KernelViewHandlers;
+	readonly #polled = new Map<string, boolean>();
 	readonly #dirty = new Set<number>();
 	#flushing = false;
 	#closed = false;
 
-	constructor(handlers: KernelViewHandlers) {
+	/** Buffers below Drover's own sizes count for nothing. */
+	constructor(
+		handlers: KernelViewHandlers,
+		buffers: { readonly commandBytes: number | null; readonly monitorBytes: number | null },
+	) {
 		this.#handlers = handlers;
+		this.netlink = RouteNetlink.open(buffers.commandBytes ?? 0);
 		this.#monitor = RouteMonitor.open(
 			["link", "address"],
 			(event) => {
@@ -40,6 +46,7 @@ export class KernelView {
 					this.#onAddress(event.address, event.change === "delete", event.origin.portId);
 			},
 			() => this.#resynchronise(),
+			buffers.monitorBytes ?? 0,
 		);
 		this.#read();
 	}
@@ -62,6 +69,15 @@ export class KernelView {
 		return (this.#addresses.get(address.interfaceIndex) ?? []).some((known) => sameAddress(known, address));
 	}
 
+	/** What polling says of an interface counts more than the kernel's own opinion; null leaves it to the kernel. */
+	setPolled(name: string, up: boolean | null): void {
+		if (this.#polled.get(name) === (up ?? undefined)) return;
+		if (up === null) this.#polled.delete(name);
+		else this.#polled.set(name, up);
+		const index = this.#indexes.get(name);
+		if (index !== undefined) this.#touch(index);
+	}
+
 	/** Every interface as it is now. */
 	readings(): InterfaceReading[] {
 		return [...this.#links.values()].map((link) => this.#reading(link));
@@ -80,7 +96,8 @@ export class KernelView {
 
 	#reading(link: Link): InterfaceReading {
 		const addresses = (this.#addresses.get(link.index) ?? []).map(({ address }) => address);
-		return { name: link.name, index: link.index, up: link.running, addresses };
+		const up = this.#polled.get(link.name) ?? link.running;
+		return { name: link.name, index: link.index, up, addresses };
 	}
 
 	#read(): void {

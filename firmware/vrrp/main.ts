@@ -11,6 +11,7 @@ import type { BusServer } from "../bus/server.ts";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
+import { ScriptRunner } from "../notify/script-runner.ts";
 import { self } from "../self.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { type Saved, save, savedRouter } from "./adoption.ts";
@@ -150,6 +151,7 @@ class Process {
 		this.#service.becomeUrgent();
 		if (this.#link === null) {
 			const saved = readStateFile(this.#options.file);
+			if (saved === null) await this.#script("startup");
 			this.#activate(saved === null ? null : { saved, aliveAtMicros: this.#heartbeat.lastMicros });
 		} else this.#watchHeartbeat();
 		return this.#ended.promise;
@@ -317,6 +319,17 @@ class Process {
 		}
 	}
 
+	/** `startup_script` before the service starts, `shutdown_script` after its end. */
+	async #script(when: "startup" | "shutdown"): Promise<void> {
+		const { global } = this.#service.config;
+		const script = when === "startup" ? global.startupScript : global.shutdownScript;
+		if (script === null) return;
+		const timeoutMs = when === "startup" ? global.startupScriptTimeoutMs : global.shutdownScriptTimeoutMs;
+		const outcome = await new ScriptRunner({ limit: 1 }).run(script, { timeoutMs });
+		if (outcome.kind !== "exit" || outcome.status !== 0)
+			this.#log.warn({ outcome }, `${when}_script ${script.command[0]} did not end well`);
+	}
+
 	async #dump(name: string, text: string): Promise<void> {
 		const path = `${process.env["TMPDIR"] ?? tmpdir()}/${name}`;
 		try {
@@ -332,6 +345,7 @@ class Process {
 		this.#ending = true;
 		this.#log.info("Stopping");
 		await this.#service.stop();
+		await this.#script("shutdown");
 		this.#stateFile?.remove();
 		this.#guard?.close();
 		this.#active?.close();

@@ -49,14 +49,14 @@ export class Notifier {
 		if (state === "INIT") return;
 		this.#tell(config.notify, "INSTANCE", config.name, state, priority);
 		if (config.smtpAlert && !(state === "FAULT" && this.#config.global.mail.suppressFault))
-			this.#mail(`VRRP Instance ${config.name}`, config.name, "instance", state);
+			this.#mail(`VRRP Instance ${config.name}`, "instance", state);
 	}
 
 	group(config: SyncGroupConfig, state: NotifyState): void {
 		if (state === "INIT") return;
 		this.#tell(config.notify, "GROUP", config.name, state, 0);
 		if (config.smtpAlert && !(state === "FAULT" && this.#config.global.mail.suppressFault))
-			this.#mail(`VRRP Group ${config.name}`, config.name, "group", state);
+			this.#mail(`VRRP Group ${config.name}`, "group", state);
 	}
 
 	/** A master heard a lower priority. */
@@ -122,17 +122,13 @@ export class Notifier {
 		run.finally(() => this.#pending.delete(run));
 	}
 
-	#mail(title: string, name: string, what: "instance" | "group", state: NotifyState): void {
-		const words: Partial<Record<NotifyState, string>> = {
-			MASTER: `=> VRRP ${what === "group" ? "Group" : "Instance"} ${what === "group" ? "" : "is now owning VRRP VIPs"}`,
-			BACKUP: `=> VRRP ${what === "group" ? "Group" : "Instance"} is nolonger owning VRRP VIPs`,
-			FAULT: `=> VRRP ${what === "group" ? "Group" : "Instance"} is no longer owning VRRP VIPs`,
-			STOP: "=> VRRP is stopping",
-		};
-		this.#mailer.send({
-			subject: `${title} - Entering ${state} state`,
-			body: `${words[state] ?? ""} <=\n${name}\n`,
-		});
+	/** In keepalived's words. */
+	#mail(title: string, what: "instance" | "group", state: NotifyState): void {
+		const body =
+			what === "group"
+				? `=> All VRRP group instances are now in ${state} state <=`
+				: `=> VRRP Instance is ${state === "MASTER" ? "now" : "no longer"} owning VRRP VIPs <=`;
+		this.#mailer.send({ subject: `${title} - Entering ${state} state`, body });
 	}
 }
 

@@ -117,6 +117,8 @@ export interface Router {
 	readonly secondBurstAtMicros: number | null;
 	readonly refreshAtMicros: number | null;
 	readonly lowerPriorityBurstAtMicros: number | null;
+	/** `garp_extra_if`: the next announcement on interfaces that adverts do not pass. */
+	readonly elsewhereAtMicros: number | null;
 	/** No burst on account of a refused packet before then. */
 	readonly conflictBurstNotBeforeMicros: number;
 	/** No announcement on account of another's claim before then. */
@@ -165,6 +167,8 @@ export type Action =
 	| { readonly kind: "send"; readonly priority: number }
 	/** Gratuitous ARP or unsolicited NA for every address, `rounds` times. */
 	| { readonly kind: "announce"; readonly rounds: number; readonly reason: string }
+	/** One round for the addresses on interfaces that adverts do not pass. */
+	| { readonly kind: "announce-elsewhere" }
 	/** The same for the router's own address (unicast, back from FAULT). */
 	| { readonly kind: "announce-source" }
 	| {
@@ -236,6 +240,7 @@ export function newRouter(config: VrrpInstanceConfig, atMicros: number): Router 
 		secondBurstAtMicros: null,
 		refreshAtMicros: null,
 		lowerPriorityBurstAtMicros: null,
+		elsewhereAtMicros: null,
 		conflictBurstNotBeforeMicros: 0,
 		claimDefenceNotBeforeMicros: 0,
 		conflict: null,
@@ -258,6 +263,7 @@ export function standing(router: Router): Standing {
 		router.secondBurstAtMicros,
 		router.refreshAtMicros,
 		router.lowerPriorityBurstAtMicros,
+		router.elsewhereAtMicros,
 		router.conflict?.untilMicros ?? null,
 	].filter((at) => at !== null);
 	return {
@@ -432,6 +438,7 @@ function becomeMaster(router: Router, reason: string, atMicros: number): Step {
 			advertAnchorMicros: atMicros + advertIntervalMicros,
 			secondBurstAtMicros: garp.delayMs > 0 ? atMicros + garp.delayMs * 1000 : null,
 			refreshAtMicros: garp.refreshMs > 0 ? atMicros + (garp.delayMs + garp.refreshMs) * 1000 : null,
+			elsewhereAtMicros: garp.elsewhereMs > 0 ? atMicros + garp.elsewhereMs * 1000 : null,
 			logged: [],
 		},
 		actions,
@@ -446,6 +453,7 @@ function withoutMastership(router: Router): Router {
 		secondBurstAtMicros: null,
 		refreshAtMicros: null,
 		lowerPriorityBurstAtMicros: null,
+		elsewhereAtMicros: null,
 		masterDownAtMicros: null,
 		wantsMaster: false,
 		preemptAtMicros: null,
@@ -530,6 +538,13 @@ function onTimer(router: Router, mayBecomeMaster: boolean, atMicros: number): St
 		if (next.refreshAtMicros !== null && atMicros >= next.refreshAtMicros) {
 			actions.push({ kind: "announce", rounds: garp.refreshRepeat, reason: "refresh" });
 			next = { ...next, refreshAtMicros: atMicros + garp.refreshMs * 1000 };
+		}
+		if (next.elsewhereAtMicros !== null && atMicros >= next.elsewhereAtMicros) {
+			actions.push({ kind: "announce-elsewhere" });
+			next = {
+				...next,
+				elsewhereAtMicros: garp.elsewhereMs > 0 ? atMicros + garp.elsewhereMs * 1000 : null,
+			};
 		}
 	}
 	if (next.state === "BACKUP" && atMicros + DEADLINE_ROUNDING_MICROS >= next.masterDownAtMicros!) {
@@ -717,6 +732,13 @@ function masterHears(router: Router, verdict: Accepted, atMicros: number): Step 
 				: config.advertIntervalMicros,
 	};
 	const reason = `${source} has priority ${advertisement.priority}, ours is ${router.priority}`;
+	// RFC 9568 §6.1: 255 is for the one router that owns the addresses.
+	if (advertisement.priority === 255 && router.priority === 255)
+		first.push({
+			kind: "log",
+			level: "warn",
+			text: `${source} owns the addresses as well: one of the two must have a priority below 255; it stays, having the higher address`,
+		});
 	return prepend(first, becomeBackup(learned, reason, atMicros));
 }
 

@@ -3,7 +3,7 @@
  * Every decision is the engine's; here is only how it is told and how it is carried out.
  */
 import { setPriority } from "node:os";
-import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
+import type { AddressConfig, DroverConfig, LinkbeatConfig, VrrpInstanceConfig } from "../config/model.ts";
 import { SCHED_FIFO, SCHED_OTHER } from "../kernel/constants.ts";
 import { native } from "../kernel/native.ts";
 import { RecentProcesses, watchProcesses } from "../kernel/process-events.ts";
@@ -29,9 +29,12 @@ import {
 	wakeAtMicros,
 } from "./engine.ts";
 import { explain, WHOLE_SERVICE } from "./explain.ts";
+import { FilterKeeper } from "./filter-keeper.ts";
 import type { Guarded } from "./guard.ts";
 import { KernelView } from "./kernel-view.ts";
 import { Notifier, type NotifyState, STOP_SCRIPT_LIMIT_MS } from "./notify.ts";
+import { droppedAddresses } from "./packet-filter.ts";
+import { becomeProcess } from "./process.ts";
 import { RouteKeeper } from "./route-keeper.ts";
 import { masterDownInterval, type Router, standing } from "./router.ts";
 import { Takeovers } from "./takeover.ts";
@@ -85,6 +88,8 @@ export class VrrpService {
 	readonly #virtualMacs: VirtualMacs;
 	readonly #trackers: Trackers;
 	readonly #claims: ClaimWatch;
+	readonly #filter: FilterKeeper;
+	#linkBeat: { configure(beats: readonly LinkbeatConfig[]): void; close(): void } | null = null;
 	readonly #sysctls = new SysctlChanges();
 	#claimsDue = false;
 	#notifier: Notifier | null = null;
@@ -112,19 +117,31 @@ export class VrrpService {
 		this.#startedAtMs = Date.now();
 		const line: LogLine = (level, text) => this.#log[level](text);
 		this.#line = line;
+		becomeProcess(options.config.global, line);
 		const priority = options.realTime ? (options.config.global.vrrpRtPriority ?? DEFAULT_PRIORITY) : null;
 		this.#realTime = RealTime.open({ priority: priority === null ? null : Math.min(99, priority + 2) });
 		this.#priority = priority;
-		this.#view = new KernelView({
-			onInterface: (reading) => {
-				this.#feed({ kind: "interface", reading });
-				for (const [key, port] of this.#ports) this.#prepareTakeover(key, port);
+		const { vrrpProcess } = options.config.global;
+		this.#view = new KernelView(
+			{
+				onInterface: (reading) => {
+					this.#feed({ kind: "interface", reading });
+					for (const [key, port] of this.#ports) this.#prepareTakeover(key, port);
+				},
+				onInterfaceGone: (name) => this.#feed({ kind: "interface-gone", name }),
+				onAddressRemoved: (address, portId) => this.#addresses.onAddressRemoved(address, portId),
 			},
-			onInterfaceGone: (name) => this.#feed({ kind: "interface-gone", name }),
-			onAddressRemoved: (address, portId) => this.#addresses.onAddressRemoved(address, portId),
-		});
+			{
+				commandBytes: vrrpProcess.netlinkCommandBufferBytes,
+				monitorBytes: vrrpProcess.netlinkMonitorBufferBytes,
+			},
+		);
 		this.#transport = new Transport(
 			this.#realTime,
+			Math.max(
+				vrrpProcess.receiveBufferBytes ?? 0,
+				options.config.vrrpInstances.reduce((sum, { receiveBufferBytes }) => sum + receiveBufferBytes, 0),
+			),
 			options.config.global.logUnknownVrids
 				? (virtualRouterId) => this.#log.info(`Unknown VRID(${virtualRouterId}) received`)
 				: null,
@@ -139,6 +156,7 @@ export class VrrpService {
 		);
 		this.#routes = new RouteKeeper(this.#view, line);
 		this.#virtualMacs = new VirtualMacs(this.#view, line);
+		this.#filter = new FilterKeeper((text) => line("error", text));
 		this.#takeovers = new Takeovers(this.#view, {
 			wanted: (router) => this.#wanted(router),
 			// Paced ones wait for their turn in the announcer.
@@ -174,7 +192,7 @@ export class VrrpService {
 		// It is not handed down to scripts: the shim sets SCHED_RESET_ON_FORK.
 		native.setScheduler(SCHED_OTHER, 0);
 		try {
-			setPriority(0, URGENT_NICENESS);
+			setPriority(0, this.#config.global.vrrpProcess.niceness ?? URGENT_NICENESS);
 		} catch {
 			// Without privilege it stays as it is, as the real-time thread does.
 		}
@@ -211,6 +229,8 @@ export class VrrpService {
 			this.#apply(result);
 			this.#removeStale();
 		}
+		this.#applyFilter();
+		void this.#configureLinkBeat();
 		this.#trackers.configure(this.#config, predecessor !== null);
 	}
 
@@ -230,6 +250,8 @@ export class VrrpService {
 		this.#leaseMicros = leaseMicros(config);
 		this.#holdStatic();
 		this.#feed({ kind: "reload", config });
+		this.#applyFilter();
+		void this.#configureLinkBeat();
 		this.#trackers.configure(config, true);
 		if (config.global.fifoWriteVrrpStatesOnReload)
 			for (const router of this.#engine.routers)
@@ -245,6 +267,8 @@ export class VrrpService {
 		this.#routes.release(STATIC_KEY);
 		this.#addresses.release(STATIC_KEY);
 		this.#claims.close();
+		this.#filter.clear();
+		this.#linkBeat?.close();
 		this.#sysctls.restore();
 		if (this.#leaseTimer !== null) clearInterval(this.#leaseTimer);
 		if (this.#wakeTimer !== null) clearTimeout(this.#wakeTimer);
@@ -415,6 +439,7 @@ export class VrrpService {
 		switch (action.kind) {
 			case "open":
 				this.#ensurePort(action.key, true);
+				this.#reportVirtualInterface(action.key);
 				break;
 			case "close":
 				this.#closePort(action.key);
@@ -439,6 +464,9 @@ export class VrrpService {
 				break;
 			case "announce":
 				this.#announceHeld(this.#addresses.held(action.key), action.rounds);
+				break;
+			case "announce-elsewhere":
+				this.#announceElsewhere(action.key);
 				break;
 			case "announce-source":
 				this.#announceSource(action.key);
@@ -496,7 +524,55 @@ export class VrrpService {
 	}
 
 	#wanted({ config }: Router): HeldAddress[] {
-		return this.#addresses.wanted(instanceKey(config), config, this.#virtualInterface(config));
+		const virtual = this.#virtualInterface(config);
+		return this.#addresses.wanted(instanceKey(config), config, (address) =>
+			this.#interfaceOf(config, address, virtual),
+		);
+	}
+
+	/** Where an address of a router is put; `virtual` is the router's virtual interface. */
+	#interfaceOf(instance: VrrpInstanceConfig, address: AddressConfig, virtual: string | null): string | null {
+		const elsewhere = address.interface !== null && address.interface !== instance.interface;
+		const device = address.interface ?? instance.interface;
+		const ownMac =
+			address.useVmac ||
+			(instance.vmacForAddresses && (elsewhere || (address.family !== instance.family && virtual !== null)));
+		if (ownMac && device !== null)
+			return this.#virtualMacs.ensureFor(
+				instanceKey(instance),
+				instance,
+				address.family,
+				device,
+				this.#config.global.vmacAddressPrefix,
+			);
+		if (address.interface !== null) return address.interface;
+		return virtual !== null && address.family === instance.family ? virtual : instance.interface;
+	}
+
+	/** Drops what comes for addresses that are not to be answered for. */
+	#applyFilter(): void {
+		const { packetFilter } = this.#config.global;
+		const dropped = droppedAddresses(this.#config, (key) => {
+			const router = routerOf(this.#engine, key);
+			if (router === null) return [];
+			return this.#wanted(router).flatMap(({ kernel: { family, address, interfaceIndex } }) => {
+				const device = this.#view.nameOf(interfaceIndex);
+				return device === null ? [] : [{ family, address, device }];
+			});
+		});
+		this.#filter.apply(packetFilter, dropped);
+	}
+
+	/** Few boxes need it: what it takes is loaded there only. */
+	async #configureLinkBeat(): Promise<void> {
+		const { linkbeats } = this.#config;
+		if (this.#linkBeat === null) {
+			if (linkbeats.length === 0) return;
+			const { LinkBeat } = await import("./link-beat.ts");
+			if (this.#stopped) return;
+			this.#linkBeat = new LinkBeat((name, up) => this.#view.setPolled(name, up));
+		}
+		this.#linkBeat.configure(this.#config.linkbeats);
 	}
 
 	/** Once for many changes: opening sockets can wait until the takeover is done. */
@@ -546,6 +622,18 @@ export class VrrpService {
 		});
 	}
 
+	/** Switches there hear no adverts: they shall not forget where the addresses are. */
+	#announceElsewhere(key: string): void {
+		const router = routerOf(this.#engine, key);
+		if (router === null) return;
+		const { sendIndex } = this.#ports.get(key)?.place ?? { sendIndex: null };
+		const held = this.#addresses.held(key).filter(({ kernel: { interfaceIndex } }) => {
+			if (router.config.garp.elsewhereAll) return true;
+			return interfaceIndex !== sendIndex && this.#virtualMacs.has(interfaceIndex);
+		});
+		this.#announceHeld(held, 1);
+	}
+
 	#announceSource(key: string): void {
 		const router = routerOf(this.#engine, key);
 		const link = this.#view.link(router?.config.interface ?? "");
@@ -556,6 +644,21 @@ export class VrrpService {
 	#virtualInterface(config: VrrpInstanceConfig): string | null {
 		if (config.vmac === null) return null;
 		return this.#virtualMacs.ensure(instanceKey(config), config, this.#config.global.vmacPrefix);
+	}
+
+	/** A router that cannot have its virtual interface is out, as with keepalived. */
+	#reportVirtualInterface(key: string): void {
+		const router = routerOf(this.#engine, key);
+		if (router === null || router.config.vmac === null) return;
+		const { config } = router;
+		// Without the interface below it, that one is the fault.
+		const parent = this.#view.link(config.vmac?.parentInterface ?? config.interface ?? "");
+		const problem =
+			parent === null || this.#virtualInterface(config) !== null
+				? null
+				: `its virtual interface on ${parent.name} cannot be made`;
+		if (problem === (this.#engine.readings.virtualInterfaces[key] ?? null)) return;
+		queueMicrotask(() => this.#feed({ kind: "virtual-interface", key, problem }));
 	}
 
 	#placeOf(router: Router): PortPlace | null {
@@ -597,6 +700,8 @@ export class VrrpService {
 		this.#ports.set(key, port);
 		if (router.config.promoteSecondaries && router.config.interface !== null)
 			this.#sysctls.set(interfaceSysctl("ipv4", router.config.interface, "promote_secondaries"), 1);
+		if (this.#config.global.disableLocalIgmp)
+			this.#sysctls.set("/proc/sys/net/ipv4/igmp_link_local_mcast_reports", 0);
 		const { advert, watch } = standing(router);
 		if (advert !== null) port.setAdvert(advert);
 		if (watch !== null) port.setWatch(watch);

@@ -30,6 +30,9 @@ const VRID_OFFSET_AH = 25;
 const PREPARED_ROUNDS = 256;
 const REFILL_BELOW_ROUNDS = 64;
 
+/** Of the socket that all routers of a family share. */
+const RECEIVE_BUFFER_BYTES = 1_048_576;
+
 export interface PortHandlers {
 	onPacket(packet: IpPacket, atMicros: number): void;
 	onExpired(expiry: Expiry): void;
@@ -50,12 +53,19 @@ interface SharedSender {
 
 export class Transport {
 	readonly realTime: RealTime;
+	readonly #receiveBufferBytes: number;
 	readonly #receivers = new Map<string, SharedReceiver>();
 	readonly #senders = new Map<string, SharedSender>();
 	readonly #onUnknown: ((virtualRouterId: number, frame: Frame) => void) | null;
 
-	constructor(realTime: RealTime, onUnknown: ((virtualRouterId: number, frame: Frame) => void) | null) {
+	/** A receive buffer below Drover's own size counts for nothing. */
+	constructor(
+		realTime: RealTime,
+		receiveBufferBytes: number,
+		onUnknown: ((virtualRouterId: number, frame: Frame) => void) | null,
+	) {
 		this.realTime = realTime;
+		this.#receiveBufferBytes = Math.max(RECEIVE_BUFFER_BYTES, receiveBufferBytes);
 		this.#onUnknown = onUnknown;
 	}
 
@@ -69,7 +79,7 @@ export class Transport {
 		const name = `${family}/${protocol}`;
 		let shared = this.#receivers.get(name);
 		if (shared === undefined) {
-			const socket = RawSocket.open({ family, protocol, receiveBufferBytes: 1_048_576 });
+			const socket = RawSocket.open({ family, protocol, receiveBufferBytes: this.#receiveBufferBytes });
 			const keyOffset = protocol === PROTOCOL_AH ? VRID_OFFSET_AH : VRID_OFFSET;
 			const onUnknown = this.#onUnknown;
 			const receiver = this.realTime.receiver({

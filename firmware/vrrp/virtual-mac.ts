@@ -2,32 +2,50 @@
  * `use_vmac` and `use_ipvlan`: an interface of its own for the virtual router's MAC address
  * (RFC 9568 §7.3), with the sysctls that keep ARP on the right one of the two.
  */
-import type { VrrpInstanceConfig } from "../config/model.ts";
+import type { AddressFamily, VmacConfig, VrrpInstanceConfig } from "../config/model.ts";
 import { parseMacAddress } from "../kernel/rtnetlink.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import type { LogLine } from "./address-keeper.ts";
 import type { KernelView } from "./kernel-view.ts";
 
 /** 00:00:5e:00:01:VRID for IPv4, 00:00:5e:00:02:VRID for IPv6. */
-export function virtualMacAddress(config: VrrpInstanceConfig): Uint8Array {
-	const configured = config.vmac?.macAddress ?? null;
-	const parsed = configured === null ? null : parseMacAddress(configured);
-	if (parsed !== null) return parsed;
-	return new Uint8Array([0, 0, 0x5e, 0, config.family === "inet" ? 1 : 2, config.virtualRouterId]);
+export function virtualMacAddress(family: AddressFamily, virtualRouterId: number): Uint8Array {
+	return new Uint8Array([0, 0, 0x5e, 0, family === "inet" ? 1 : 2, virtualRouterId]);
+}
+
+/** An interface to make: for a router, or for its addresses on another interface. */
+interface Wanted {
+	readonly parent: string;
+	readonly family: AddressFamily;
+	/** The first that is free or ours. */
+	readonly names: readonly string[];
+	readonly ipvlan: VmacConfig["ipvlan"];
+	readonly macAddress: Uint8Array;
 }
 
 interface Made {
+	readonly router: string;
 	readonly name: string;
 	readonly index: number;
 }
 
-/** Names that are tried for one router: its own, or `vrrp.VRID`, then with a suffix while that is taken. */
+/** Names that are tried for one interface while they are taken. */
 const NAME_ATTEMPTS = 32;
-function candidateNames(config: VrrpInstanceConfig, prefix: string): string[] {
-	if (config.vmac !== null && config.vmac.name !== null) return [config.vmac.name];
-	const name = `${prefix}.${config.virtualRouterId}`;
-	const six = config.family === "inet6" ? [`${name}.6`] : [];
-	return [name, ...six, ...Array.from({ length: NAME_ATTEMPTS }, (_, index) => `${name}.${index + 1}`)];
+const attempts = Array.from({ length: NAME_ATTEMPTS }, (_, index) => index + 1);
+
+/** keepalived's names of a router's own interface: `vrrp.VRID`, then with a suffix. */
+function routerNames({ vmac, family, virtualRouterId }: VrrpInstanceConfig, prefix: string): string[] {
+	if (vmac !== null && vmac.name !== null) return [vmac.name];
+	const name = `${prefix}.${virtualRouterId}`;
+	const six = family === "inet6" ? [`${name}.6`] : [];
+	return [name, ...six, ...attempts.map((attempt) => `${name}.${attempt}`)];
+}
+
+/** And of those for addresses elsewhere: the number goes before the dot. */
+function addressNames(family: AddressFamily, virtualRouterId: number, prefix: string): string[] {
+	const six = family === "inet6" ? [`${prefix}6.${virtualRouterId}`] : [];
+	const numbered = attempts.map((attempt) => `${prefix}${attempt}.${virtualRouterId}`);
+	return [`${prefix}.${virtualRouterId}`, ...six, ...numbered];
 }
 
 export class VirtualMacs {
@@ -41,19 +59,56 @@ export class VirtualMacs {
 		this.#log = log;
 	}
 
-	/** Makes the interface if it is not there; returns its name, or null when it cannot be had. */
-	ensure(key: string, config: VrrpInstanceConfig, prefix: string): string | null {
-		const parent = this.#view.link(config.vmac?.parentInterface ?? config.interface ?? "");
-		if (config.vmac === null || parent === null) return null;
+	/** The router's own interface, made if it is not there; its name, or null when it cannot be had. */
+	ensure(router: string, config: VrrpInstanceConfig, prefix: string): string | null {
+		const { vmac, family, virtualRouterId } = config;
+		if (vmac === null) return null;
+		const configured = vmac.macAddress === null ? null : parseMacAddress(vmac.macAddress);
+		return this.#ensure(router, router, {
+			parent: vmac.parentInterface ?? config.interface ?? "",
+			family,
+			names: routerNames(config, prefix),
+			ipvlan: vmac.ipvlan,
+			macAddress: configured ?? virtualMacAddress(family, virtualRouterId),
+		});
+	}
+
+	/** `use_vmac_addr`: the same for addresses of `family` on the interface `parent`. */
+	ensureFor(
+		router: string,
+		config: VrrpInstanceConfig,
+		family: AddressFamily,
+		parent: string,
+		prefix: string,
+	): string | null {
+		const { virtualRouterId } = config;
+		const macAddress = virtualMacAddress(family, virtualRouterId);
+		return this.#ensure(router, `${router}@${parent}/${family}`, {
+			parent,
+			family,
+			names: addressNames(family, virtualRouterId, prefix),
+			ipvlan: null,
+			macAddress,
+		});
+	}
+
+	/** Did we make it? */
+	has(index: number): boolean {
+		return [...this.#made.values()].some((made) => made.index === index);
+	}
+
+	#ensure(router: string, key: string, wanted: Wanted): string | null {
+		const parent = this.#view.link(wanted.parent);
+		if (parent === null) return null;
 		const made = this.#made.get(key);
 		if (made !== undefined && this.#view.link(made.name)?.index === made.index) return made.name;
 		const others = new Set([...this.#made].filter(([other]) => other !== key).map(([, { name }]) => name));
 		let name: string | null = null;
-		for (const candidate of candidateNames(config, prefix)) {
+		for (const candidate of wanted.names) {
 			const known = this.#view.link(candidate);
 			// What an earlier life left behind is as good as new.
 			if (known !== null && known.parentIndex === parent.index && !others.has(candidate)) {
-				this.#made.set(key, { name: candidate, index: known.index });
+				this.#made.set(key, { router, name: candidate, index: known.index });
 				return candidate;
 			}
 			if (known === null) name ??= candidate;
@@ -61,7 +116,7 @@ export class VirtualMacs {
 		if (name === null) return null;
 		try {
 			const { netlink } = this.#view;
-			const { ipvlan } = config.vmac;
+			const { ipvlan } = wanted;
 			netlink.createLink(
 				ipvlan === null
 					? {
@@ -69,7 +124,7 @@ export class VirtualMacs {
 							name,
 							parentIndex: parent.index,
 							mode: "private",
-							macAddress: virtualMacAddress(config),
+							macAddress: wanted.macAddress,
 						}
 					: { kind: "ipvlan", name, parentIndex: parent.index, mode: ipvlan.mode },
 			);
@@ -77,10 +132,10 @@ export class VirtualMacs {
 			const link = this.#view.link(name);
 			if (link === null) return null;
 			netlink.changeLink(link.index, { linkLocalAddress: "none" });
-			this.#configure(name, parent.name, config.family);
+			this.#configure(name, parent.name, wanted.family);
 			netlink.changeLink(link.index, { up: true });
 			this.#view.refreshLinks();
-			this.#made.set(key, { name, index: link.index });
+			this.#made.set(key, { router, name, index: link.index });
 			return name;
 		} catch (error) {
 			this.#log("error", `cannot make ${name}: ${error instanceof Error ? error.message : error}`);
@@ -88,11 +143,13 @@ export class VirtualMacs {
 		}
 	}
 
-	release(key: string): void {
-		const made = this.#made.get(key);
-		if (made === undefined) return;
-		this.#made.delete(key);
-		this.#view.netlink.deleteLink(made.index);
+	/** All that was made for a router. */
+	release(router: string): void {
+		for (const [key, made] of [...this.#made]) {
+			if (made.router !== router) continue;
+			this.#made.delete(key);
+			this.#view.netlink.deleteLink(made.index);
+		}
 	}
 
 	/** Puts the parents' sysctls back. */

@@ -285,6 +285,20 @@ pub fn ioctl(fd: i32, request: u32, mut argument: Uint8Array) -> i32 {
     result(unsafe { libc::ioctl(fd, request as libc::c_ulong, pointer) })
 }
 
+/// ioctl(2) of an interface whose `struct ifreq` points to `data`, which the kernel may read and write (ethtool).
+#[napi]
+pub fn interface_ioctl(fd: i32, request: u32, name: String, mut data: Uint8Array) -> i32 {
+    let mut argument: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= argument.ifr_name.len() {
+        return -libc::ENODEV;
+    }
+    for (place, byte) in argument.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = byte as libc::c_char;
+    }
+    argument.ifr_ifru.ifru_data = unsafe { data.as_mut() }.as_mut_ptr().cast();
+    result(unsafe { libc::ioctl(fd, request as libc::c_ulong, &mut argument) })
+}
+
 /// getsockname(2): the local `struct sockaddr` as bytes; empty on failure.
 #[napi]
 pub fn get_socket_name(fd: i32) -> Buffer {
@@ -329,6 +343,26 @@ pub fn set_scheduler(policy: i32, priority: i32) -> i32 {
     result(unsafe {
         libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &parameter)
     })
+}
+
+/// sched_setaffinity(2) of the calling thread, and of the threads that it starts afterwards.
+#[napi]
+pub fn set_processors(processors: Vec<u32>) -> i32 {
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for processor in processors {
+        if processor >= libc::CPU_SETSIZE as u32 {
+            return -libc::EINVAL;
+        }
+        unsafe { libc::CPU_SET(processor as usize, &mut set) };
+    }
+    result(unsafe { libc::sched_setaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &set) })
+}
+
+/// setrlimit(2) RLIMIT_RTTIME: how long a real-time thread of this process may compute without waiting.
+#[napi]
+pub fn set_real_time_limit(micros: f64) -> i32 {
+    let limit = libc::rlimit { rlim_cur: micros as u64, rlim_max: micros as u64 };
+    result(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &limit) })
 }
 
 /// mlockall(2) with MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT: pages stay once touched.

@@ -334,3 +334,32 @@ describe("pauses and the operator", () => {
 		expect(JSON.parse(JSON.stringify(router))).toEqual(router);
 	});
 });
+
+describe("RFC 9568 §6.1, §6.4.3: two routers that both own the addresses", () => {
+	const owner = { priority: 255, initialState: "MASTER" } as const;
+	test("the lower address yields, says why, and obeys", () => {
+		const subject = new Subject(owner);
+		expect(subject.router.state).toBe("MASTER");
+		subject.feed(advert(255), SECOND);
+		expect(subject.router.state).toBe("BACKUP");
+		expect(JSON.stringify(subject.actions)).toContain("192.0.2.9 owns the addresses as well");
+		subject.feed(advert(255), SECOND).feed(timer, SECOND);
+		expect(subject.router.state).toBe("BACKUP");
+	});
+	test("the higher address stays and answers", () => {
+		const subject = new Subject(owner).feed(advert(255, "192.0.2.0"), SECOND);
+		expect(subject.router.state).toBe("MASTER");
+		expect(subject.sent).toEqual([255]);
+		expect(subject.router.conflict?.source).toBe("192.0.2.0");
+	});
+});
+
+test("garp_extra_if: announcements elsewhere while master, and no longer", () => {
+	const garp = { ...instanceOf().garp, delayMs: 0, elsewhereMs: 60_000 };
+	const subject = new Subject({ garp }).elected();
+	expect(standing(subject.router).wakeAtMicros).toBe(subject.nowMicros + 60 * SECOND);
+	subject.feed(timer, 60 * SECOND);
+	expect(subject.actions.map(({ kind }) => kind)).toEqual(["announce-elsewhere"]);
+	subject.feed(advert(110), SECOND);
+	expect(subject.router.elsewhereAtMicros).toBeNull();
+});

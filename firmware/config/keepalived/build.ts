@@ -5,7 +5,7 @@ import { Settings } from "./build/block.ts";
 import { BuildContext, type Machine } from "./build/context.ts";
 import { crossCheck } from "./build/cross-checks.ts";
 import { buildGlobals, buildTlsClient, defaultNotes } from "./build/globals.ts";
-import { buildGarpGaps, buildInterfaceDelays } from "./build/interfaces.ts";
+import { buildGarpGaps, buildInterfaceDelays, buildLinkbeats } from "./build/interfaces.ts";
 import { readRoutes, readRules } from "./build/routes.ts";
 import { buildServerGroups } from "./build/server-group.ts";
 import { buildSyncGroups } from "./build/sync-group.ts";
@@ -70,6 +70,7 @@ export function buildConfig(
 				.all("group")
 				.flatMap((inner) => inner.lines!.flatMap((line) => line.words)),
 		})),
+		linkbeats: buildLinkbeats(context, root),
 		interfaceDelays: buildInterfaceDelays(context, all("interface_up_down_delays")),
 		trackScripts: [...trackers.scripts.values()],
 		trackFiles: [...trackers.files.values()],

@@ -232,6 +232,46 @@ export function watchAdverts(namespace: Namespace): { text(): string; close(): P
 	};
 }
 
+/** For how long each address of eth0 was missing, in milliseconds by the kernel's messages, until `stop`. */
+export async function watchAddresses(
+	namespace: Namespace,
+): Promise<{ stop(): Promise<ReadonlyMap<string, readonly number[]>> }> {
+	const child = namespace.spawn(["stdbuf", "-oL", "ip", "-ts", "-o", "monitor", "address"]);
+	let text = "";
+	const reading = (async () => {
+		const decoder = new TextDecoder();
+		for await (const chunk of child.stdout) text += decoder.decode(chunk, { stream: true });
+	})();
+	// It listens when it shows an address that comes and goes.
+	await eventually("ip monitor listens", async () => {
+		namespace.try("ip", "address", "add", "127.0.0.99/32", "dev", "lo");
+		namespace.try("ip", "address", "del", "127.0.0.99/32", "dev", "lo");
+		return text.includes("127.0.0.99");
+	});
+	return {
+		async stop() {
+			await Bun.sleep(50);
+			child.kill("SIGTERM");
+			await reading;
+			const goneAt = new Map<string, number>();
+			const gaps = new Map<string, number[]>();
+			for (const line of text.split("\n")) {
+				const match = /^\[(\S+)\] (Deleted )?\d+: eth0\s+inet6?\s+(\S+)\//.exec(line);
+				if (match === null) continue;
+				const [, stamp, deleted, address] = match;
+				const at = Date.parse(`${stamp!}Z`);
+				const since = goneAt.get(address!);
+				if (deleted !== undefined) goneAt.set(address!, at);
+				else if (since !== undefined) {
+					gaps.set(address!, [...(gaps.get(address!) ?? []), at - since]);
+					goneAt.delete(address!);
+				}
+			}
+			return gaps;
+		},
+	};
+}
+
 /** Longest time between two adverts from `source` in a capture, in milliseconds. */
 export function longestGapMs(capture: string, source: string): number {
 	const times: number[] = [];

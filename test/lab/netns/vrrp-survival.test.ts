@@ -1,9 +1,17 @@
 /** What happens to the addresses when things are killed, frozen, cut off, deleted or reloaded. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "./network.ts";
-import { type Box, instanceText, Lab, longestGapMs, type Running, watchAdverts } from "./vrrp-lab.ts";
+import {
+	type Box,
+	instanceText,
+	Lab,
+	longestGapMs,
+	type Running,
+	watchAddresses,
+	watchAdverts,
+} from "./vrrp-lab.ts";
 
 /** The process that serves, and the one that stands by. */
 async function pair(box: Box, running: Running): Promise<{ active: number; standby: number }> {
@@ -163,24 +171,33 @@ describe.concurrent("survival", () => {
 		expect(transitions(keepalived.log()).length).toBeGreaterThan(0);
 	}, 90_000);
 
-	test("an address that somebody deletes is back, and the log says who", async () => {
+	test("an address that somebody deletes is back at once, of either family, and the log says who", async () => {
 		using lab = new Lab("delete");
 		const ours = lab.box("ours", 1);
-		const drover = ours.drover(
-			instanceText({ priority: 100, addresses: ["192.0.2.200/24", "192.0.2.201/24"] }),
-			"--no-standby",
-		);
+		const addresses = ["192.0.2.200/24", "192.0.2.201/24"];
+		const excluded = "virtual_ipaddress_excluded {\n2001:db8::200/64\n}";
+		const drover = ours.drover(instanceText({ priority: 100, addresses, more: excluded }), "--no-standby");
 		await ours.becomes("MASTER");
 		await ours.holds("192.0.2.201");
-		ours.namespace.ip("address", "del", "192.0.2.200/24", "dev", "eth0");
-		await ours.holds("192.0.2.200", 5_000);
+		await ours.holds("2001:db8::200");
+		const gaps = await watchAddresses(ours.namespace);
+		const del = (address: string) => ours.namespace.ip("address", "del", address, "dev", "eth0");
+		for (const address of ["192.0.2.200/24", "2001:db8::200/64", "192.0.2.200/24", "2001:db8::200/64"]) {
+			del(address);
+			await ours.holds(address.split("/")[0]!, 5_000);
+		}
 		await eventually("the log names a process", () =>
 			/192\.0\.2\.200\/24 was deleted by process \d+/.test(drover.log()),
 		);
+		expect(drover.log()).toContain("2001:db8::200/64 was deleted by somebody");
 		// It is back before this one has looked again, and gives up.
 		ours.namespace.try("ip", "address", "flush", "dev", "eth0", "to", "192.0.2.201/32");
 		await ours.holds("192.0.2.201", 5_000);
 		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
+		const missing = [...(await gaps.stop()).values()].flat().sort((a, b) => a - b);
+		expect(missing.length).toBeGreaterThanOrEqual(4);
+		// 100 ms is the bar of the bench; a busy machine may be late once.
+		expect(missing[Math.floor(missing.length / 2)]!).toBeLessThan(100);
 	}, 60_000);
 
 	test("a frozen master: the backup takes over, and afterwards there is one again", async () => {
@@ -284,12 +301,12 @@ describe.concurrent("split brain is seen and named", () => {
 			const filter = `arp and ether src ${ours.namespace.macAddress("eth0")} and arp host 192.0.2.200`;
 			const arp = theirs.namespace.spawn(["tcpdump", "-l", "-i", "eth0", "-nn", "-c", "3", filter]);
 			theirs.keepalived(fault.theirs);
-			const conflict = await eventually(
-				"the status shows it",
-				async () => (await ours.instance())?.conflict,
+			// The announcement of the second master may be seen before its advert is.
+			await eventually(
+				"the status shows the cause",
+				async () => fault.cause.test((await ours.instance())?.conflict ?? ""),
 				30_000,
 			);
-			expect(conflict).toMatch(fault.cause);
 			expect(drover.log()).toContain("refused");
 			// The winner says again where the address is.
 			expect(await new Response(arp.stdout).text()).toContain("Request who-has 192.0.2.200");
@@ -430,6 +447,48 @@ ${instanceText({ name: "VI_3", virtualRouterId: 53, priority: 100, version: 3, i
 		await drover.stop();
 		expect(ours.has("192.0.2.203")).toBe(false);
 	}, 90_000);
+
+	test("global_defs of the process; startup and shutdown scripts; linkbeat", async () => {
+		using lab = new Lab("process");
+		const a = lab.box("a", 1);
+		const at = (name: string) => join(a.folder, name);
+		const script = (name: string, text: string) => {
+			writeFileSync(at(name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+			return at(name);
+		};
+		const text = `global_defs {
+	vrrp_process_name our_vrrp
+	vrrp_priority -5
+	vrrp_cpu_affinity 0
+	vrrp_rlimit_rttime 200000
+	umask 0177
+	script_user root
+	startup_script ${script("start.sh", `ip -br address show dev eth0 > ${at("at-start")}`)}
+	shutdown_script ${script("stop.sh", `ip -br address show dev eth0 > ${at("at-stop")}`)}
+}
+linkbeat_interfaces {
+	eth0 ETHTOOL
+}
+${instanceText({ priority: 100, version: 3, interval: 0.2, state: "MASTER" })}`;
+		const drover = a.drover(text, "--no-standby");
+		await a.becomes("MASTER");
+		await a.holds("192.0.2.200");
+		const pid = drover.process.pid!;
+		const proc = (name: string) => readFileSync(`/proc/${pid}/${name}`, "utf8");
+		expect(proc("comm").trim()).toBe("our_vrrp");
+		expect(proc("stat").split(") ")[1]!.split(" ")[16]).toBe("-5");
+		expect(proc("status")).toMatch(/^Cpus_allowed_list:\t0$/m);
+		expect(proc("limits")).toMatch(/^Max realtime timeout +200000 /m);
+		await eventually("the state file", () => Bun.file(at("run/vrrp.state")).exists());
+		expect(statSync(at("run/vrrp.state")).mode & 0o777).toBe(0o600);
+		a.cable.unplug();
+		await a.becomes("FAULT");
+		a.cable.plugIn();
+		await a.becomes("MASTER");
+		await drover.stop();
+		expect(readFileSync(at("at-start"), "utf8")).not.toContain("192.0.2.200");
+		expect(readFileSync(at("at-stop"), "utf8")).not.toContain("192.0.2.200");
+	}, 60_000);
 
 	test("the dumps have keepalived's layout; resign and take over by command", async () => {
 		using lab = new Lab("dump");

@@ -43,6 +43,7 @@ export interface GlobalNotes {
 	garpRepeat: number;
 	garpRefreshSeconds: number;
 	garpRefreshRepeat: number;
+	garpElsewhere: { readonly all: boolean; readonly seconds: number };
 	garpLowerDelaySeconds: number | null;
 	garpLowerRepeat: number | null;
 	minGarp: boolean;

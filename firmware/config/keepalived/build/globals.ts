@@ -4,6 +4,7 @@ import { parseWhole } from "../numbers.ts";
 import type { Statement } from "../statements.ts";
 import { readAddress } from "./address.ts";
 import type { BuildContext, GlobalNotes } from "./context.ts";
+import { readElsewhere } from "./vrrp-instance.ts";
 
 export const defaultNotes = (): GlobalNotes => ({
 	dynamicInterfaces: false,
@@ -24,6 +25,7 @@ export const defaultNotes = (): GlobalNotes => ({
 	garpRepeat: 5,
 	garpRefreshSeconds: 0,
 	garpRefreshRepeat: 1,
+	garpElsewhere: { all: false, seconds: 0 },
 	garpLowerDelaySeconds: null,
 	garpLowerRepeat: null,
 	minGarp: false,
@@ -73,6 +75,8 @@ export function buildGlobals(
 	notes.garpRepeat = number("vrrp_garp_master_repeat", notes.minGarp ? 1 : 5);
 	notes.garpRefreshSeconds = number("vrrp_garp_master_refresh", 0) / 1_000_000;
 	notes.garpRefreshRepeat = number("vrrp_garp_master_refresh_repeat", 1);
+	notes.garpElsewhere =
+		readElsewhere(last("vrrp_garp_extra_if") ?? last("vrrp_vmac_garp_intvl")) ?? notes.garpElsewhere;
 	const lowerDelay = optional("vrrp_garp_lower_prio_delay");
 	notes.garpLowerDelaySeconds = lowerDelay === null ? null : lowerDelay / 1_000_000;
 	notes.garpLowerRepeat = optional("vrrp_garp_lower_prio_repeat");
@@ -162,6 +166,23 @@ export function buildGlobals(
 		dynamicInterfaces: notes.dynamicInterfaces,
 		disableLocalIgmp: has("disable_local_igmp"),
 		vmacPrefix: word("vmac_prefix") ?? "vrrp",
+		vmacAddressPrefix: word("vmac_addr_prefix") ?? word("vmac_prefix") ?? "vrrp",
+		packetFilter: {
+			table: word("nftables") ?? "keepalived",
+			priority: number("nftables_priority", -1),
+			byInterfaceIndex: has("nftables_ifindex"),
+			counters: has("nftables_counters"),
+		},
+		vrrpProcess: {
+			name: word("vrrp_process_name") ?? (has("process_names") ? "keepalived_vrrp" : null),
+			niceness: optional("vrrp_priority"),
+			processors: last("vrrp_cpu_affinity")?.words.map(Number).filter(Number.isInteger) ?? [],
+			realTimeLimitMicros: (last("vrrp_rlimit_rttime") ?? last("vrrp_rlimit_rtime"))?.number ?? null,
+			receiveBufferBytes: parseWhole(word("vrrp_rx_bufs_policy") ?? "") || null,
+			netlinkCommandBufferBytes: optional("vrrp_netlink_cmd_rcv_bufs"),
+			netlinkMonitorBufferBytes: optional("vrrp_netlink_monitor_rcv_bufs"),
+		},
+		umask: readMask(last("umask")?.words ?? null),
 		lvsFlush: has("lvs_flush"),
 		lvsFlushOnStop: flushOnStop === undefined ? "none" : flushOnStop.words[0] === "VS" ? "own" : "all",
 		lvsTimeouts: readTimeouts(context, last("lvs_timeouts")),
@@ -211,6 +232,21 @@ function checkOptions(context: BuildContext, last: (name: string) => Statement |
 		context.hint(old, "deprecated", `${old.keyword.name} is about iptables; Drover filters with nftables`, {
 			exitStatus: 5,
 		});
+}
+
+/** "022", "0x12", "18" or names as in "IRWXG | IRWXO"; null when it is not said or not understood. */
+export function readMask(words: readonly string[] | null): number | null {
+	const text = words?.join("") ?? "";
+	if (/^0[0-7]*$/.test(text)) return Number.parseInt(text, 8) & 0o777;
+	if (/^(0[xX][0-9a-fA-F]+|\d+)$/.test(text)) return Number(text) & 0o777;
+	let mask = 0;
+	for (const name of text.split("|").filter(Boolean)) {
+		const match = /^I([RWX]+)(USR|GRP|OTH|U|G|O)$/.exec(name.trim());
+		if (match === null) return null;
+		const bits = [...match[1]!].reduce((sum, letter) => sum | { R: 4, W: 2, X: 1 }[letter as "R"], 0);
+		mask |= bits << { U: 6, G: 3, O: 0 }[match[2]![0] as "U"];
+	}
+	return text === "" ? null : mask;
 }
 
 function readScriptUser(

@@ -1,5 +1,5 @@
 /** Settings per interface: pacing of announcements (garp_group) and debouncing (interface_up_down_delays). */
-import type { DroverConfig } from "../../model.ts";
+import type { DroverConfig, LinkbeatConfig } from "../../model.ts";
 import { parseSeconds } from "../numbers.ts";
 import type { Statement } from "../statements.ts";
 import { Settings } from "./block.ts";
@@ -87,4 +87,38 @@ export function buildInterfaceDelays(
 		delays.push({ interface: name!, downMs: down / 1000, upMs: up / 1000 });
 	}
 	return delays;
+}
+
+const METHODS = { MII: "mii", ETHTOOL: "ethtool", IOCTL: "ioctl" } as const;
+
+/** `linkbeat_interfaces`, and `linkbeat_use_polling` for all instances' interfaces or one's own. */
+export function buildLinkbeats(context: BuildContext, root: readonly Statement[]): LinkbeatConfig[] {
+	const beats = new Map<string, LinkbeatConfig>();
+	const all = root.some(({ keyword }) => keyword.name === "linkbeat_use_polling");
+	for (const statement of root) {
+		if (statement.keyword.name === "vrrp_instance") {
+			const settings = new Settings(statement.body!);
+			const name = settings.word("interface");
+			if (name !== null && (all || settings.has("linkbeat_use_polling")))
+				beats.set(name, { interface: name, method: "mii" });
+		}
+	}
+	for (const statement of root) {
+		if (statement.keyword.name !== "linkbeat_interfaces") continue;
+		for (const line of statement.lines!) {
+			const [name, word = "MII"] = line.words;
+			if (!(word in METHODS)) {
+				context.error(
+					line,
+					"bad-argument",
+					`linkbeat_interfaces: "${word}" is not MII, ETHTOOL or IOCTL`,
+					`"${word}"`,
+				);
+				continue;
+			}
+			context.checkInterface(name!, line, "linkbeat_interfaces");
+			beats.set(name!, { interface: name!, method: METHODS[word as keyof typeof METHODS] });
+		}
+	}
+	return [...beats.values()];
 }

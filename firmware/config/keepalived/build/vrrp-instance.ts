@@ -277,7 +277,9 @@ export function buildInstance(
 		virtualRules: readRules(context, settings.all("virtual_rules"), title),
 		promoteSecondaries: settings.has("promote_secondaries"),
 		vmac: readVmac(context, settings, title, family, networkInterface),
+		vmacForAddresses: settings.has("use_vmac_addr"),
 		vrf: networkInterface === null ? settings.word("vrf") : null,
+		receiveBufferBytes: settings.number("kernel_rx_buf_size") ?? 0,
 		trackPrimary: !settings.has("dont_track_primary"),
 		...references,
 		garp,
@@ -515,12 +517,15 @@ function readGarp(
 	};
 	const delay = seconds("garp_master_delay", globals.garpDelaySeconds);
 	const repeat = settings.number("garp_master_repeat") ?? globals.garpRepeat;
+	const elsewhere = readElsewhere(settings.last("garp_extra_if") ?? settings.last("vmac_garp_intvl"));
 	const gap = gaps.of(networkInterface);
 	return {
 		delayMs: delay * 1000,
 		repeat,
 		refreshMs: seconds("garp_master_refresh", globals.garpRefreshSeconds) * 1000,
 		refreshRepeat: settings.number("garp_master_refresh_repeat") ?? globals.garpRefreshRepeat,
+		elsewhereMs: (elsewhere ?? globals.garpElsewhere).seconds * 1000,
+		elsewhereAll: (elsewhere ?? globals.garpElsewhere).all,
 		lowerPriorityDelayMs: strict
 			? 0
 			: seconds("garp_lower_prio_delay", globals.garpLowerDelaySeconds ?? delay) * 1000,
@@ -529,6 +534,17 @@ function readGarp(
 			: (settings.number("garp_lower_prio_repeat") ?? globals.garpLowerRepeat ?? repeat),
 		garpIntervalMicros: gap.garpMicros,
 		gnaIntervalMicros: gap.gnaMicros,
+	};
+}
+
+/** `[all] SECONDS`; null when it is not said. */
+export function readElsewhere(
+	statement: Statement | null | undefined,
+): { readonly all: boolean; readonly seconds: number } | null {
+	if (statement === null || statement === undefined) return null;
+	return {
+		all: statement.words[0] === "all",
+		seconds: Math.max(0, parseWhole(statement.words.at(-1) ?? "") || 0),
 	};
 }
 
@@ -579,7 +595,6 @@ function readVmac(
 		macAddress,
 		transmitOnBase:
 			settings.has("vmac_xmit_base") || settings.all("unicast_peer").some((block) => block.lines!.length > 0),
-		addressesOnOtherInterfaces: settings.has("use_vmac_addr"),
 		ipvlan: vmac === null ? { mode, address } : null,
 	};
 }

@@ -17,8 +17,8 @@ const notYet = { notYet: true } as const;
 
 export const root = grammar([
 	keyword("global_defs", block("global_defs"), "", "settings of the whole process"),
-	keyword("linkbeat_use_polling", flag, "off", "polls interfaces", notYet),
-	keyword("linkbeat_interfaces", lines("IF [MII|ETHTOOL|IOCTL]"), "", "polls these interfaces", notYet),
+	keyword("linkbeat_use_polling", flag, "off", "polls interfaces"),
+	keyword("linkbeat_interfaces", lines("IF [MII|ETHTOOL|IOCTL]"), "", "polls these interfaces"),
 	keyword("net_namespace", word, "none", "network namespace to run in"),
 	keyword("net_namespace_ipvs", optionalWord, "as net_namespace", "network namespace of IPVS"),
 	keyword("namespace_with_ipsets", flag, "off", "ipsets inside a namespace", notYet),
@@ -29,9 +29,7 @@ export const root = grammar([
 	keyword("static_ipaddress", lines("address"), "", "addresses that are always there"),
 	keyword("static_routes", lines("route"), "", "routes that are always there"),
 	keyword("static_rules", lines("rule"), "", "policy rules that are always there"),
-	keyword("track_group", block("track_group", "one"), "", "instances that govern static items", {
-		notYet: true,
-	}),
+	keyword("track_group", block("track_group", "one"), "", "instances that govern static items"),
 	keyword("vrrp_sync_group", block("vrrp_sync_group", "one"), "", "instances that change state together"),
 	keyword("garp_group", block("garp_group"), "", "paces announcements"),
 	keyword("vrrp_instance", block("vrrp_instance", "one"), "", "a virtual router"),

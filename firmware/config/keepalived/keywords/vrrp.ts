@@ -19,7 +19,6 @@ import {
 	words,
 } from "./grammar.ts";
 
-const notYet = { notYet: true } as const;
 const optionalNotify: Argument = { kind: "command", style: "notify", optional: true };
 
 const trackers = [
@@ -68,7 +67,7 @@ export const vrrpInstance = grammar(
 			"off",
 			"virtual MAC address",
 		),
-		keyword("use_vmac_addr", flag, "off", "virtual MAC for addresses elsewhere", { notYet: true }),
+		keyword("use_vmac_addr", flag, "off", "virtual MAC for addresses elsewhere"),
 		keyword("vmac_xmit_base", flag, "off", "adverts leave by the parent interface"),
 		keyword(
 			"use_ipvlan",
@@ -92,7 +91,7 @@ export const vrrpInstance = grammar(
 		keyword("v3_checksum_as_v2", boolean, "global_defs", "VRRPv3 over IPv4 without pseudo header", {
 			since: "2.2.8",
 		}),
-		keyword("linkbeat_use_polling", flag, "off", "polls the interface", { ...notYet, old: "deprecated" }),
+		keyword("linkbeat_use_polling", flag, "off", "polls the interface", { old: "deprecated" }),
 		keyword("accept", flag, "on unless strict", "accepts packets to the virtual address"),
 		keyword("no_accept", flag, "off", "drops packets to the virtual address"),
 		keyword(
@@ -133,46 +132,30 @@ export const vrrpInstance = grammar(
 			"timer_expired_backup",
 			integer(1, 254, { bare: 254 }),
 			"off",
-			"a stalled master becomes backup",
-			{
-				...notYet,
-				since: "2.2.8",
-			},
+			"a stalled master becomes backup, as Drover's always does with nopreempt",
+			{ since: "2.2.8" },
 		),
 		keyword(
 			"thread_timer_expired",
 			integer(1, 254, { bare: 254 }),
 			"off",
-			"a stalled master becomes backup",
-			{
-				...notYet,
-				since: "2.3.2",
-				replacedBy: "timer_expired_backup",
-			},
+			"a stalled master becomes backup, as Drover's always does with nopreempt",
+			{ since: "2.3.2", replacedBy: "timer_expired_backup" },
 		),
-		keyword(
-			"garp_extra_if",
-			words("[all] SECONDS", 1, 2),
-			"global_defs",
-			"periodic announcements on VMACs",
-			notYet,
-		),
+		keyword("garp_extra_if", words("[all] SECONDS", 1, 2), "global_defs", "periodic announcements on VMACs"),
 		keyword(
 			"vmac_garp_intvl",
 			words("[all] SECONDS", 1, 2),
 			"global_defs",
 			"periodic announcements on VMACs",
-			{
-				...notYet,
-				replacedBy: "garp_extra_if",
-			},
+			{ replacedBy: "garp_extra_if" },
 		),
 		keyword("lower_prio_no_advert", boolean, "global_defs", "does not answer lower adverts"),
 		keyword("higher_prio_send_advert", boolean, "global_defs", "sends an advert before yielding"),
 		keyword("owner_ignore_adverts", boolean, "global_defs", "an address owner ignores adverts", {
 			since: "2.3.3",
 		}),
-		keyword("kernel_rx_buf_size", unsigned(0), "", "size of the receive buffer", notYet),
+		keyword("kernel_rx_buf_size", unsigned(0), "", "size of the receive buffer"),
 		keyword("authentication", block("authentication"), "none", "VRRPv2 authentication"),
 		keyword("auth_hmac", block("auth_hmac"), "none", "HMAC trailer", { notYet: true, since: "2.4.0" }),
 	],
