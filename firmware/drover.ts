@@ -124,7 +124,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "the HTTP cache, with varnishd's command line",
 		load: () => import("./cache/main.ts"),
 	},
-	cache: { summary: "asks the HTTP cache why it did what it did", load: () => import("./cache/command.ts") },
+	cache: {
+		summary: "the box's HTTP cache: status, top, purge, ban, why",
+		load: () => import("./cache/command.ts"),
+	},
 	vcl: {
 		summary: "checks a VCL file, shows what it becomes, or translates it from VCL 3",
 		load: () => import("./cache/vcl-command.ts"),

@@ -62,6 +62,7 @@ export function rootTree(input: RootInput): Tree {
 	addFirmware(tree, input.firmware);
 	tree.symlink("usr/sbin/keepalived", "../bin/drover");
 	tree.file("usr/share/drover/completion.bash", bashCompletion(commandNames));
+	tree.symlink("usr/sbin/varnishd", "../bin/drover");
 	addModules(tree, input.kernel, rootModules, input.scratchDirectory);
 	addLaidOver(tree, join(project, "rootfs"));
 	tree.file("etc/drover-release", `NAME=Drover\nVERSION=${input.version}\nKERNEL=${input.kernel.release}\n`);

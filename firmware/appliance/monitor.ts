@@ -8,7 +8,7 @@ import { diagnose, type ServiceSign } from "./vital-signs.ts";
 const INTERVAL_MS = 2_000;
 /** With the monitor's own interval and a start of the program: within 15 s of a hang. */
 const WATCHDOG_SECONDS = 10;
-const SERVICES = ["vrrp", "director"];
+const SERVICES = ["vrrp", "director", "cache"];
 const ANSWER_TIMEOUT_MS = 5_000;
 /** A service that kept ending (rootfs/usr/lib/drover/finish) and has run for so long is well again. */
 const CALM_MS = 60_000;

@@ -1,4 +1,4 @@
-/** `drover cache …`: the worker process, and what operators ask of a running cache. */
+/** `drover cache …`: the service, its worker processes, and what operators ask of a running cache. */
 
 /** Runs `drover cache WORD …`. */
 export async function main(words: readonly string[]): Promise<number> {
@@ -7,14 +7,17 @@ export async function main(words: readonly string[]): Promise<number> {
 			const { workerMain } = await import("./worker/main.ts");
 			return workerMain();
 		}
-		case "why": {
-			const { why } = await import("./why.ts");
-			return why(words.slice(1));
+		case "serve": {
+			const { serveRevision } = await import("./service/service.ts");
+			return serveRevision();
 		}
-		default:
-			console.error(
-				"usage: drover cache why [-n DIRECTORY] URL\n\nThe cache itself is started by `drover varnishd …`.",
-			);
-			return 2;
+		default: {
+			const { ask, askHelp } = await import("./ask.ts");
+			const status = await ask(words);
+			if (status !== null) return status;
+			const asked = words[0] === "--help";
+			(asked ? console.log : console.error)(askHelp);
+			return asked ? 0 : 2;
+		}
 	}
 }

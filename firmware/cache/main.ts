@@ -1,7 +1,6 @@
 /** `drover varnishd …` and `drover cache …`: the cache's front doors. */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { release } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { self } from "../self.ts";
 import { commandNames, runCommand } from "./cli/commands.ts";
@@ -9,7 +8,7 @@ import { ParameterSet } from "./cli/parameters.ts";
 import { splitWords } from "./cli/protocol.ts";
 import { CliConversation, callOut, listenCli } from "./cli/server.ts";
 import { Tag } from "./log/tags.ts";
-import { Manager } from "./manager/manager.ts";
+import { Manager, platformText } from "./manager/manager.ts";
 import { OPTION_STRING, type Options, parseOptions, splitAddress } from "./manager/options.ts";
 import { backendPathVcl, backendVcl, compileForShelf, findVclFile } from "./manager/vcl-shelf.ts";
 import { builtinVcl } from "./vcl/builtin.ts";
@@ -177,9 +176,7 @@ async function compileOnly(options: Options, parameters: ParameterSet): Promise<
 	if (typeof sources === "string") return complain(sources);
 	for (const { name, file, text } of sources) {
 		const result = await compileForShelf(
-			name,
-			text,
-			file,
+			{ name, source: text, file },
 			parameters,
 			[],
 			[...options.storages.map((storage) => storage.name), "Transient"],
@@ -233,10 +230,10 @@ async function serve(
 	process.on("SIGHUP", () => {});
 	for (const path of pidFiles) writeFileSync(path, `${process.pid}\n`);
 	log("Debug: Version: varnish-7.1.1 revision drover");
-	log(`Debug: Platform: Linux,${release()},${process.arch},-junix,-sdefault,-sdefault,-hcritbit`);
+	log(`Debug: Platform: ${platformText(options)}`);
 	let status = 0;
 	try {
-		for (const source of sources) await manager.loadVcl(source.name, source.text, source.file, "auto");
+		for (const { name, text, file } of sources) await manager.loadVcl({ name, source: text, file }, "auto");
 		if (sources.length > 0) await manager.useVcl("boot");
 		const listening: string[] = [];
 		for (const address of options.cliAddresses.length > 0 ? options.cliAddresses : ["localhost:0"]) {

@@ -1,77 +1,84 @@
-/** `drover cache why URL`: asks a cache on this machine for a URL and says in words how the answer came about. */
+/** How an answer of the cache came about, in words. Pure: a Cache-Status field (RFC 9211) and the answer's own fields in. */
+
+export interface Reason {
+	readonly status: number;
+	readonly handling: "hit" | "miss" | "pass" | "other";
+	/** One sentence each; the first says the handling, the rest why. */
+	readonly lines: readonly string[];
+	/** As it came; null when the answer has none. */
+	readonly cacheStatus: string | null;
+	/** Seconds of freshness left, negative in grace; null when it was no hit. */
+	readonly ttlSeconds: number | null;
+	/** The answer is in the cache now. */
+	readonly stored: boolean;
+}
 
 const forwards: Readonly<Record<string, string>> = {
-	bypass: "it was not looked up: the request or the VCL asks for the origin's own answer",
+	bypass: "it was not looked up, or may not be stored",
 	method: "its method is not cached",
 	"uri-miss": "it was not in the cache",
 	"vary-miss": "it was in the cache, but not in the variant that this request needs",
 	stale: "it was in the cache, but too old",
+	request: "the request asks for a fresh answer",
 };
 
-/** What a Cache-Status member says, for a person. */
-export function explain(status: string): string {
-	const detail = /detail="([^"]*)"/.exec(status)?.[1];
-	const ttl = /ttl=(-?\d+)/.exec(status)?.[1];
-	if (/;\s*hit\b/.test(status)) {
-		const left = Number(ttl);
-		return left >= 0
-			? `hit: fresh for another ${left} s`
-			: `hit: ${-left} s past its lifetime, served in grace`;
-	}
-	const forward = /fwd=([a-z-]+)/.exec(status)?.[1] ?? "";
-	const stored = /;\s*stored\b/.test(status) ? "the answer is stored now" : "the answer is not stored";
-	return `not from the cache: ${forwards[forward] ?? forward}${detail === undefined || detail === "" ? "" : ` (${detail})`}; ${stored}`;
-}
-
 /** Why an answer with these fields may not be stored, as far as its own fields say. */
-export function storageReason(headers: Headers): string | undefined {
+export function storageReason(headers: Headers): string | null {
 	const control = headers.get("cache-control") ?? "";
 	if (headers.has("set-cookie")) return "it carries Set-Cookie: hit-for-miss";
 	const forbidding = /\b(no-store|private|no-cache)\b/i.exec(control)?.[1];
 	if (forbidding !== undefined) return `it says Cache-Control: ${forbidding}`;
 	if (headers.get("vary") === "*") return "it says Vary: *";
-	const lifetime = /\b(?:s-maxage|max-age)=0*(?![1-9])/i.exec(control)?.[0];
+	const lifetime = /\b(?:s-maxage|max-age)\s*=\s*"?0*(?![1-9])/i.exec(control)?.[0];
 	if (lifetime !== undefined) return `its lifetime is over at once: ${lifetime}`;
-	return undefined;
+	return null;
 }
 
-/** Prints how the answer came about; exit status 0 when the cache answered. Extra words are request headers, "Name: value". */
-export async function why(words: readonly string[]): Promise<number> {
-	const [target, ...fields] = words;
-	if (target === undefined) {
-		console.error('usage: drover cache why URL ["Name: value" …]');
-		return 2;
+/** Reads the answer to a request that asked why. */
+export function reasonOf(status: number, headers: Headers): Reason {
+	const cacheStatus = headers.get("cache-status");
+	const none = { status, cacheStatus, ttlSeconds: null, stored: false } as const;
+	if (cacheStatus === null)
+		return {
+			...none,
+			handling: "other",
+			lines: [
+				"the answer has no Cache-Status field: the VCL made it (synth or pipe), or no Drover of this box answered",
+			],
+		};
+	// Caches on the way add their members in front of this one.
+	const member = /"Drover"(?:[^",]|"(?:[^"\\]|\\.)*")*$/.exec(cacheStatus)?.[0] ?? cacheStatus;
+	const detail = /detail="((?:[^"\\]|\\.)*)"/.exec(member)?.[1]?.replace(/\\(.)/g, "$1") ?? "";
+	const ttl = /ttl=(-?\d+)/.exec(member)?.[1];
+	if (/;\s*hit\b/.test(member)) {
+		const ttlSeconds = Number(ttl ?? 0);
+		return {
+			...none,
+			handling: "hit",
+			ttlSeconds,
+			stored: true,
+			lines: [
+				ttlSeconds >= 0
+					? `hit: fresh for another ${ttlSeconds} s`
+					: `hit: ${-ttlSeconds} s past its lifetime, served in grace`,
+				...(detail === "" ? [] : [detail]),
+			],
+		};
 	}
-	const headers = new Headers({ "drover-why": "1" });
-	for (const field of fields) {
-		const colon = field.indexOf(":");
-		if (colon < 1) {
-			console.error(`drover: "${field}" is no header: "Name: value" was expected`);
-			return 2;
-		}
-		headers.set(field.slice(0, colon), field.slice(colon + 1).trim());
-	}
-	let response: Response;
-	try {
-		response = await fetch(/^\w+:\/\//.test(target) ? target : `http://${target}`, {
-			redirect: "manual",
-			headers,
-		});
-	} catch (error) {
-		console.error(`drover: ${target}: ${error instanceof Error ? error.message : error}`);
-		return 1;
-	}
-	await response.arrayBuffer();
-	console.log(`${response.status} ${response.statusText}`);
-	const status = response.headers.get("cache-status");
-	if (status === null) {
-		console.log(
-			"the answer has no Cache-Status field: either it was made by the VCL, or this is no Drover on this machine",
-		);
-		return 0;
-	}
-	console.log(explain(status));
-	const reason = storageReason(response.headers);
-	if (reason !== undefined && !/;\s*hit\b/.test(status)) console.log(`the answer: ${reason}`);
-	return 0;
+	const forward = /fwd=([a-z-]+)/.exec(member)?.[1] ?? "";
+	const stored = /;\s*stored\b/.test(member);
+	const handling = forward === "bypass" || forward === "method" ? "pass" : "miss";
+	const storing = stored ? null : storageReason(headers);
+	return {
+		...none,
+		handling,
+		stored,
+		lines: [
+			`not from the cache: ${detail === "" ? (forwards[forward] ?? forward) : detail}`,
+			stored ? "the answer is stored now" : "the answer is not stored",
+			...(storing === null ? [] : [`the answer: ${storing}`]),
+		],
+	};
 }
+
+export const explain = ({ status, lines }: Reason) => [`status ${status}`, ...lines].join("\n");

@@ -162,7 +162,7 @@ describe("what is found: where, what, what to do", () => {
 		[
 			"a cache with nothing behind it",
 			"[cache]\nenabled = true",
-			'appliance.toml:1:1: error: the cache needs a policy or a web server\n    [cache]\n    ^^^^^^^\n    set vcl = "default.vcl" or backend = "HOST:PORT"',
+			'appliance.toml:1:1: error: the cache needs a policy or a web server\n    [cache]\n    ^^^^^^^\n    set vcl = "default.vcl", backend = "HOST:PORT" or pool = "ADDRESS PORT" of a virtual server',
 		],
 	])("%s", (_title, text, found) => {
 		expect(readSettings(text).diagnostics.map(formatDiagnostic).join("\n")).toBe(found);

@@ -152,15 +152,17 @@ function services({ metrics, port, syslog, cache }: ApplianceSettings): Settings
 				warning(["syslog", "receivers", index, "ca"], `ca has no effect with transport "${transport}"`),
 			);
 	});
-	if (cache.enabled && cache.vcl === undefined && cache.backend === undefined)
+	if (cache.enabled && (cache.vcl ?? cache.backend ?? cache.pool) === undefined)
 		findings.push(
 			error(
 				["cache"],
 				"the cache needs a policy or a web server",
-				'set vcl = "default.vcl" or backend = "HOST:PORT"',
+				'set vcl = "default.vcl", backend = "HOST:PORT" or pool = "ADDRESS PORT" of a virtual server',
 			),
 		);
 	if (cache.vcl !== undefined && cache.backend !== undefined)
 		findings.push(error(["cache", "backend"], "vcl and backend exclude each other", "remove one of them"));
+	if (cache.pool !== undefined && cache.backend !== undefined)
+		findings.push(error(["cache", "backend"], "pool and backend exclude each other", "remove one of them"));
 	return findings;
 }

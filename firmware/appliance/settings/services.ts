@@ -52,6 +52,12 @@ export const cacheSchema = z.strictObject({
 	listen: z.array(listener).max(16).default([":80"]).describe("where clients are answered"),
 	vcl: fileName.optional().describe("the policy, a file of this revision"),
 	backend: line.optional().describe("instead of a policy: the one web server, as HOST:PORT"),
+	pool: line
+		.optional()
+		.describe(
+			'the virtual server whose real servers are behind the cache, as virtual_server says it: "192.168.80.202 80"; a policy gets them with include "pool.vcl"',
+		),
+	cache_status: z.boolean().default(false).describe("adds the field of RFC 9211 to every answer"),
 	storage: z
 		.array(storageSchema)
 		.max(8)

@@ -1,6 +1,6 @@
 /** The management commands: what each takes, what it answers. The manager does the work. */
 import { readFileSync } from "node:fs";
-import type { Manager } from "../manager/manager.ts";
+import { InitialisationError, type Manager } from "../manager/manager.ts";
 import { findVclFile, type VclState } from "../manager/vcl-shelf.ts";
 import { jsonReply, Status } from "./protocol.ts";
 
@@ -92,12 +92,12 @@ async function load(
 	if (manager.vcls.has(name)) return refuse(Status.parameter, `Already a VCL named ${name}`);
 	if (manager.labels.has(name)) return refuse(Status.parameter, `Already a VCL named ${name}`);
 	try {
-		const warnings = await manager.loadVcl(name, source, file, state);
+		const warnings = await manager.loadVcl({ name, source, file }, state);
 		return ok(
 			`${warnings === "" ? "" : `Message from VCC-compiler:\n${warnings}`}${manager.state === "running" ? "" : "VCL compiled.\n"}`,
 		);
 	} catch (error) {
-		return refuse(Status.parameter, message(error));
+		return refuse(error instanceof InitialisationError ? Status.cannot : Status.parameter, message(error));
 	}
 }
 
@@ -144,7 +144,7 @@ const commands: Readonly<Record<string, Command>> = {
 			for (const { key } of backendRows(manager, pattern)) {
 				const probe = manager.probes.get(key);
 				const admin = manager.admin.get(key) ?? "auto";
-				const healthy = admin === "auto" ? (probe?.healthy ?? true) : admin === "healthy";
+				const healthy = manager.isHealthy(key);
 				const shownAdmin = admin === "auto" ? (probe === undefined ? "healthy" : "probe") : admin;
 				const changed = manager.backendsSince.get(key) ?? manager.startedAt;
 				rows.push([

@@ -20,12 +20,13 @@ import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
 import { BanList, parseBan } from "../store/bans.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
+import type { BackendDefinition } from "../vcl/runtime.ts";
 import { type ControlPage, createControlPage, openControlPage } from "../worker/control.ts";
 import type { ListenAddress } from "../worker/listeners.ts";
 import type { FromWorker, ToWorker, WorkerReport } from "../worker/wire.ts";
 import type { ListenerOption, Options } from "./options.ts";
 import { Probe, type ProbeReport } from "./probe.ts";
-import { compileForShelf, type ShelvedVcl } from "./vcl-shelf.ts";
+import { compileForShelf, type ShelvedVcl, type VclSource } from "./vcl-shelf.ts";
 import { type CallOf, WorkerProcess } from "./worker-process.ts";
 
 /** Milliseconds between updates of the counters that tools read. */
@@ -35,6 +36,21 @@ const RESTART_PAUSE_MS = 100;
 const QUICK_DEATH_MS = 1000;
 
 export type ChildState = "stopped" | "starting" | "running" | "stopping" | "died";
+
+/** A VCL that compiles, and whose vcl_init said no. */
+export class InitialisationError extends Error {}
+
+/** "Linux,…": what banner and log say of the machine and of the storages, the last of which is Transient's. */
+export function platformText({ storages }: Options): string {
+	const machine = process.arch === "x64" ? "x86_64" : process.arch;
+	const kinds = [...storages.map(({ written }) => written), "default"];
+	return `Linux,${release()},${machine},-junix,${kinds.map((kind) => `-s${kind}`).join(",")},-hcritbit`;
+}
+
+/** The "address port" of a backend, one for each family. */
+function endpointsOf({ endpoint }: BackendDefinition): string[] {
+	return endpoint.kind === "tcp" ? endpoint.addresses.map((address) => `${address} ${endpoint.port}`) : [];
+}
 
 export class Manager {
 	readonly options: Options;
@@ -50,6 +66,8 @@ export class Manager {
 	readonly admin = new Map<string, "auto" | "healthy" | "sick">();
 	readonly probes = new Map<string, Probe>();
 	readonly backendsSince = new Map<string, number>();
+	/** What another checker of this machine says of servers, by "address port". */
+	#verdicts: ReadonlyMap<string, boolean> = new Map();
 	active: string | undefined;
 	state: ChildState = "stopped";
 	addresses: ListenAddress[] = [];
@@ -108,6 +126,11 @@ export class Manager {
 		return this.#arena;
 	}
 
+	/** The file of the shared-memory log; empty while stopped. */
+	get logPath(): string {
+		return this.#ring === undefined ? "" : this.#logPath;
+	}
+
 	get control(): ControlPage | undefined {
 		return this.#control;
 	}
@@ -123,22 +146,25 @@ export class Manager {
 	// ── VCL ─────────────────────────────────────────────────────────────────────────────────
 
 	/** Compiles and loads a VCL everywhere. Returns warnings, or throws with the compiler's text. */
-	async loadVcl(name: string, source: string, file: string, state: ShelvedVcl["state"]): Promise<string> {
+	async loadVcl(source: VclSource, state: ShelvedVcl["state"]): Promise<string> {
 		const stevedores = [...this.options.storages.map((storage) => storage.name), "Transient"];
-		const result = await compileForShelf(
-			name,
-			source,
-			file,
-			this.parameters,
-			[...this.labels.keys()],
-			stevedores,
-		);
+		const result = await compileForShelf(source, this.parameters, [...this.labels.keys()], stevedores);
 		if (!result.ok) throw new Error(result.message);
 		const { vcl } = result;
 		vcl.state = state;
-		await this.#everywhere({ kind: "load", vcl: vcl.text });
-		this.vcls.set(name, vcl);
+		try {
+			await this.#everywhere({ kind: "load", vcl: vcl.text });
+		} catch (error) {
+			await this.#everywhere({ kind: "discard", name: source.name });
+			const message = error instanceof Error ? error.message : String(error);
+			throw new InitialisationError(`VCL "${source.name}" Failed initialization\nMessage:\n\t${message}\n`);
+		}
+		this.vcls.set(source.name, vcl);
 		if (state !== "cold") this.#warm(vcl);
+		for (const { name } of vcl.compiled.backends) {
+			const key = `${vcl.name}.${name}`;
+			if (this.verdictOf(key) === false) this.sendHealth(key);
+		}
 		return vcl.compiled.warnings;
 	}
 
@@ -219,6 +245,39 @@ export class Manager {
 		);
 	}
 
+	/** Takes over what another checker of this machine says; what it is silent about, it thinks well of. */
+	setVerdicts(verdicts: ReadonlyMap<string, boolean>): void {
+		const before = this.#verdicts;
+		this.#verdicts = verdicts;
+		for (const vcl of this.vcls.values())
+			for (const backend of vcl.compiled.backends) {
+				if (endpointsOf(backend).every((each) => before.get(each) === verdicts.get(each))) continue;
+				const key = `${vcl.name}.${backend.name}`;
+				this.backendsSince.set(key, Date.now() / 1000);
+				this.sendHealth(key);
+			}
+	}
+
+	/** False when another checker says that the backend is down; undefined when it does not know it. */
+	verdictOf(key: string): boolean | undefined {
+		const dot = key.indexOf(".");
+		const backend = this.vcls
+			.get(key.slice(0, dot))
+			?.compiled.backends.find(({ name }) => name === key.slice(dot + 1));
+		if (backend === undefined) return undefined;
+		const known = endpointsOf(backend).flatMap((each) => this.#verdicts.get(each) ?? []);
+		return known.length === 0 ? undefined : known.includes(true);
+	}
+
+	isHealthy(key: string): boolean {
+		const admin = this.admin.get(key) ?? "auto";
+		return admin === "auto" ? this.#thoughtHealthy(key) : admin === "healthy";
+	}
+
+	#thoughtHealthy(key: string): boolean {
+		return (this.probes.get(key)?.healthy ?? true) && (this.verdictOf(key) ?? true);
+	}
+
 	/** Tells the workers what is known of a backend's health. */
 	sendHealth(key: string): void {
 		for (const worker of this.#workers) worker.send(this.#health(key));
@@ -231,7 +290,7 @@ export class Manager {
 			vcl: key.slice(0, dot),
 			backend: key.slice(dot + 1),
 			admin: this.admin.get(key) ?? "auto",
-			probeHealthy: this.probes.get(key)?.healthy ?? true,
+			probeHealthy: this.#thoughtHealthy(key),
 			changedAt: this.backendsSince.get(key) ?? this.startedAt,
 		};
 	}
@@ -333,6 +392,7 @@ export class Manager {
 		const backed = this.options.storages.find((storage) => storage.kind !== "malloc");
 		this.#storePath =
 			backed?.path ?? join("/dev/shm", `drover-store-${process.pid}-${Math.floor(this.startedAt)}`);
+		mkdirSync(dirname(this.#storePath), { recursive: true, mode: 0o755 });
 		const persistent = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeBytes);
 		if (!persistent) this.#checkSpace(dirname(this.#storePath));
 		if (!persistent) Arena.create(this.#storePath, this.#storeBytes, now);
@@ -395,7 +455,13 @@ export class Manager {
 			});
 		for (const vcl of this.vcls.values()) await worker.call({ kind: "load", vcl: vcl.text });
 		for (const [label, name] of this.labels) await worker.call({ kind: "label", label, name });
-		for (const key of new Set([...this.admin.keys(), ...this.probes.keys()])) worker.send(this.#health(key));
+		const judged = [...this.vcls.values()].flatMap((vcl) =>
+			vcl.compiled.backends
+				.map(({ name }) => `${vcl.name}.${name}`)
+				.filter((key) => this.verdictOf(key) === false),
+		);
+		for (const key of new Set([...this.admin.keys(), ...this.probes.keys(), ...judged]))
+			worker.send(this.#health(key));
 		if (this.active !== undefined)
 			await worker.call({ kind: "use", name: this.labels.get(this.active) ?? this.active });
 		const listeners = this.options.listeners.map(
@@ -651,7 +717,7 @@ export class Manager {
 			rule,
 			"Varnish Cache CLI 1.0",
 			rule,
-			`Linux,${release()},${process.arch === "x64" ? "x86_64" : process.arch},-junix,-sdefault,-sdefault,-hcritbit`,
+			platformText(this.options),
 			"varnish-7.1.1 revision drover",
 			"",
 			"Type 'help' for command list.",

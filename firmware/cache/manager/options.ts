@@ -13,11 +13,15 @@ export interface ListenerOption {
 	readonly mode: number | undefined;
 	/** PEM file with certificate and key: TLS to clients (an extension). */
 	readonly tls: string | undefined;
+	/** Whoever reaches it may give orders (`drover cache purge`); no option makes one. */
+	readonly administrative: boolean;
 }
 
 export interface StorageOption {
 	readonly name: string;
 	readonly kind: "malloc" | "file" | "persistent";
+	/** The kind as the operator wrote it. */
+	readonly written: string;
 	readonly path: string | undefined;
 	readonly bytes: number;
 }
@@ -69,7 +73,7 @@ export function splitAddress(text: string, defaultPort: string): { host: string;
 	return { host: text.slice(0, colon), port: text.slice(colon + 1) || defaultPort };
 }
 
-function parseListener(argument: string, index: number): ListenerOption | string {
+export function parseListener(argument: string, index: number): ListenerOption | string {
 	const named = /^([a-zA-Z][\w-]*)=(.*)$/s.exec(argument);
 	const name = named?.[1] ?? `a${index}`;
 	const [address = "", ...attributes] = (named?.[2] ?? argument).split(",");
@@ -85,12 +89,12 @@ function parseListener(argument: string, index: number): ListenerOption | string
 		else return `Unknown protocol "${attribute}" in -a ${argument}`;
 	}
 	const path = address.startsWith("/") || address.startsWith("@") ? address : undefined;
-	if (path !== undefined) return { name, text: address, host: "", port: "", path, transport, mode, tls };
-	const { host, port } = splitAddress(address, "80");
-	return { name, text: address, host, port, path, transport, mode, tls };
+	const shared = { name, text: address, path, transport, mode, tls, administrative: false };
+	if (path !== undefined) return { ...shared, host: "", port: "" };
+	return { ...shared, ...splitAddress(address, "80") };
 }
 
-function parseStorage(argument: string, index: number): StorageOption | string {
+export function parseStorage(argument: string, index: number): StorageOption | string {
 	const named = /^(\w+)=(.*)$/s.exec(argument);
 	const [kind = "", ...rest] = (named?.[2] ?? argument).split(",");
 	const name = named?.[1] ?? `s${index}`;
@@ -104,7 +108,7 @@ function parseStorage(argument: string, index: number): StorageOption | string {
 			const bytes = size(rest[0]);
 			return bytes === undefined
 				? `(-s ${kind}) size "${rest[0]}": not a size`
-				: { name, kind: "malloc", path: undefined, bytes };
+				: { name, kind: "malloc", written: kind, path: undefined, bytes };
 		}
 		case "file":
 		case "persistent":
@@ -113,7 +117,7 @@ function parseStorage(argument: string, index: number): StorageOption | string {
 			const bytes = size(rest[1]);
 			return bytes === undefined
 				? `(-s ${kind}) size "${rest[1]}": not a size`
-				: { name, kind: kind === "file" ? "file" : "persistent", path: rest[0], bytes };
+				: { name, kind: kind === "file" ? "file" : "persistent", written: kind, path: rest[0], bytes };
 		}
 		default:
 			return `Unknown stevedore method "${kind}"`;
@@ -203,7 +207,13 @@ export function parseOptions(words: readonly string[]): Parsed {
 		seen.add(key);
 	}
 	if (options.storages.length === 0)
-		options.storages.push({ name: "s0", kind: "malloc", path: undefined, bytes: DEFAULT_STORAGE_BYTES });
+		options.storages.push({
+			name: "s0",
+			kind: "malloc",
+			written: "default",
+			path: undefined,
+			bytes: DEFAULT_STORAGE_BYTES,
+		});
 	return { kind: "run", options };
 }
 

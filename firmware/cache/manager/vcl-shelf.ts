@@ -44,10 +44,16 @@ export function findVclFile(name: string, path: string): string | undefined {
 
 function includer(
 	path: string,
+	provided: Readonly<Record<string, string>>,
 	seen: Record<string, { name: string; text: string }[]>,
 ): (request: IncludeRequest) => IncludeAnswer {
 	return ({ name, glob }) => {
 		const files: { name: string; text: string }[] = [];
+		if (!glob && Object.hasOwn(provided, name)) {
+			files.push({ name, text: provided[name]! });
+			seen[`${name}\0${glob}`] = files;
+			return { ok: true, files };
+		}
 		const add = (file: string) => files.push({ name: file, text: readFileSync(file, "latin1") });
 		try {
 			if (!glob) {
@@ -77,11 +83,18 @@ function includer(
 	};
 }
 
-/** Compiles; looks host names up first. `file` is what errors call it. */
+export interface VclSource {
+	readonly name: string;
+	readonly source: string;
+	/** What errors call it. */
+	readonly file: string;
+	/** Texts that an include finds by name before it looks for files. */
+	readonly provided?: Readonly<Record<string, string>>;
+}
+
+/** Compiles; looks host names up first. */
 export async function compileForShelf(
-	name: string,
-	source: string,
-	file: string,
+	{ name, source, file, provided = {} }: VclSource,
 	parameters: ParameterSet,
 	labels: readonly string[],
 	stevedores: readonly string[],
@@ -89,7 +102,7 @@ export async function compileForShelf(
 	const path = String(parameters.values["vcl_path"]);
 	const unusedIsError = parameters.values["vcc_err_unref"] === true;
 	const includes: Record<string, { name: string; text: string }[]> = {};
-	const include = includer(path, includes);
+	const include = includer(path, provided, includes);
 	const hosts: Record<string, string[]> = {};
 	for (const host of hostNames(source, { name: file, include })) {
 		try {

@@ -16,8 +16,7 @@ export function metricsText(manager: Manager): string {
 	for (const vcl of manager.vcls.values())
 		for (const backend of vcl.compiled.backends) {
 			const key = `${vcl.name}.${backend.name}`;
-			const admin = manager.admin.get(key) ?? "auto";
-			const up = admin === "auto" ? (manager.probes.get(key)?.healthy ?? true) : admin === "healthy";
+			const up = manager.isHealthy(key);
 			text += `varnish_backend_up{vcl="${vcl.name}",backend="${backend.name}"} ${up ? 1 : 0}\n`;
 		}
 	return `${text}# EOF\n`;

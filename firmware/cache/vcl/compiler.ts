@@ -337,7 +337,7 @@ class Generator {
 			const dot = target.lastIndexOf(".");
 			return `${target.slice(0, dot)}.${variable.setter}(S.status(${value}));`;
 		}
-		if (variable.member === "beresp.storage?.name")
+		if (variable.member === "beresp.storageHint")
 			return `c.beresp.storage = H.stevedore(${value}) ?? c.beresp.storage;`;
 		return `${target} = ${value};`;
 	}
@@ -478,7 +478,7 @@ class Generator {
 						return `H.${value.variable.member.slice("host.".length)}`;
 					case "req.backend_hint":
 					case "bereq.backend":
-						return `(c.${value.variable.member} ?? t.defaultBackend)`;
+						return `S.chosen(c.${value.variable.member}, t.defaultBackend)`;
 					default:
 						return isSteadyRead(value.variable)
 							? `c.${value.variable.member}`
@@ -630,8 +630,9 @@ class Generator {
 			case "IP":
 				return `(${inner}?.text ?? null)`;
 			case "BACKEND":
-			case "STEVEDORE":
 				return `(${inner}?.name ?? null)`;
+			case "STEVEDORE":
+				return `S.storageName(${inner})`;
 			case "ACL":
 				return `${inner}.name`;
 			case "BLOB":
@@ -751,7 +752,7 @@ function mayBeNull(value: Expression): boolean {
 		case "vmod-call":
 			return true;
 		case "variable":
-			return value.variable.member.includes("?.");
+			return value.variable.member.includes("?.") || value.variable.member === "beresp.storageHint";
 		default:
 			return false;
 	}

@@ -1,4 +1,5 @@
 /** Text forms of VCL's values, byte for byte as Varnish prints them. Reference §3. */
+import type { Stevedore } from "./runtime.ts";
 
 /** `%.3f`: three decimals; exact ties go to the even digit, as C's printf does and toFixed does not. */
 export function formatReal(value: number): string {
@@ -98,3 +99,7 @@ export function parseBytes(text: string): number | null {
 	const exponent = " kmgtp".indexOf(match[2]!.toLowerCase());
 	return Math.round(Number(match[1]) * (match[2] === "" ? 1 : 1024 ** exponent));
 }
+
+/** A stevedore as text: "storage.s0"; null when there is none. */
+export const storageName = (stevedore: Stevedore | null): string | null =>
+	stevedore === null ? null : `storage.${stevedore.name}`;

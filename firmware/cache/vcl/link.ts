@@ -46,7 +46,7 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 		directors,
 		init() {
 			const action = housekeeping("vcl_init", subs.vcl_init, host, byName);
-			if (action.kind === "fail") return { ok: false, message: action.message };
+			if (action.kind === "fail") return { ok: false, message: action.message || "Failed from VCL" };
 			for (const name of program.instances) {
 				const object = tables.objects[name];
 				object?.loaded?.();

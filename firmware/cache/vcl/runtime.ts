@@ -77,8 +77,8 @@ export interface ResponseMessage extends HeaderFields {
 
 /** `req` (and `req_top`, which has the same shape and is read only). */
 export interface ClientRequest extends RequestMessage {
-	/** Null: not chosen yet, which means the default backend; compiled code reads it as that. */
-	backendHint: Director | null;
+	/** Undefined: not chosen yet, which means the default backend; compiled code reads it as that. Null: none. */
+	backendHint: Director | null | undefined;
 	/** The request's Accept-Encoding admits gzip. */
 	readonly canGzip: boolean;
 	esi: boolean;
@@ -104,8 +104,8 @@ export interface ClientRequest extends RequestMessage {
 }
 
 export interface BackendRequest extends RequestMessage {
-	/** Null as `backendHint`. */
-	backend: Director | null;
+	/** As `backendHint`. */
+	backend: Director | null | undefined;
 	betweenBytesTimeout: number;
 	connectTimeout: number;
 	firstByteTimeout: number;
@@ -136,6 +136,8 @@ export interface BackendResponse extends ResponseMessage {
 	grace: number;
 	keep: number;
 	storage: Stevedore | null;
+	/** The storage as text (VCL 4.0 only). */
+	readonly storageHint: string | null;
 	readonly time: number;
 	/** Can only become true. */
 	uncacheable: boolean;

@@ -1,9 +1,9 @@
 /** What the generated code calls besides the runtime's records: comparisons with null, checks, text forms. */
 import type { CompiledAcl } from "./acl.ts";
-import { formatBytes, formatReal, formatTime } from "./format.ts";
+import { formatBytes, formatReal, formatTime, storageName } from "./format.ts";
 import type { Matcher } from "./regex/regex.ts";
 import { parseTemplate, regsub, regsuball } from "./regsub.ts";
-import { type IpAddress, type VclContext, VclFailure } from "./runtime.ts";
+import { type Director, type IpAddress, type VclContext, VclFailure } from "./runtime.ts";
 
 /** Byte order; unset compares as greater than everything, itself included (VRT_strcmp). */
 export function compareText(left: string | null, right: string | null): number {
@@ -104,6 +104,10 @@ export function blobText(bytes: string): string {
 	return `:${btoa(bytes)}:`;
 }
 
+/** A backend that VCL has chosen, which may be none; the default one until then. */
+export const chosen = (backend: Director | null | undefined, fallback: Director): Director | null =>
+	backend === undefined ? fallback : backend;
+
 export const support = {
 	compareText,
 	sameText,
@@ -122,7 +126,9 @@ export const support = {
 	lowerCase,
 	upperCase,
 	blobText,
+	chosen,
 	formatReal,
+	storageName,
 	formatBytes,
 	formatTime,
 	VclFailure,

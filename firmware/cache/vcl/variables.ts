@@ -105,7 +105,7 @@ const rows: readonly (readonly [string, SimpleType, string, string, string?, str
 	["beresp.reason", "STRING", "beresp.reason", b, b],
 	["beresp.status", "INT", "beresp.status", b, b],
 	["beresp.storage", "STEVEDORE", "beresp.storage", b, b],
-	["beresp.storage_hint", "STRING", "beresp.storage?.name", b, b, "", "40"],
+	["beresp.storage_hint", "STRING", "beresp.storageHint", b, b, "", "40"],
 	["beresp.time", "TIME", "beresp.time", b],
 	["beresp.ttl", "DURATION", "beresp.ttl", b, b],
 	["beresp.uncacheable", "BOOL", "beresp.uncacheable", b, b],

@@ -2,7 +2,7 @@
 import type { FieldList } from "../http/headers.ts";
 import type { TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
-import { ageOf } from "../store/freshness.ts";
+import { storageName } from "../vcl/format.ts";
 import type { BackendRequest, BackendResponse, Director, IpAddress, Stevedore } from "../vcl/runtime.ts";
 import type { Backend } from "./backend.ts";
 import type { Engine } from "./engine.ts";
@@ -22,23 +22,22 @@ interface FetchSide {
 	readonly now: number;
 	readonly xid: number;
 	readonly backend: Backend | undefined;
+	/** Of the connection that the answer came over; null without one. */
+	readonly backendIp: IpAddress | null;
 	dropRequestBody(): void;
 }
 
 export class BackendRequestFields extends RequestFields implements BackendRequest {
 	readonly #task: FetchSide;
-	backend: Director | null = null;
-	betweenBytesTimeout: number;
-	connectTimeout: number;
-	firstByteTimeout: number;
+	backend: Director | null | undefined = undefined;
+	/** Seconds; 0 until VCL sets one: then the backend's own counts, and at last the parameter. */
+	betweenBytesTimeout = 0;
+	connectTimeout = 0;
+	firstByteTimeout = 0;
 
 	constructor(task: FetchSide, method: string, url: string, fields: FieldList) {
 		super(method, url, "HTTP/1.1", fields, task.vslLog, bereqTags);
 		this.#task = task;
-		const { parameters } = task.engine;
-		this.betweenBytesTimeout = parameters.betweenBytesTimeout;
-		this.connectTimeout = parameters.connectTimeout;
-		this.firstByteTimeout = parameters.firstByteTimeout;
 	}
 
 	get hash(): string {
@@ -81,6 +80,9 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	doStream = true;
 	filters = "";
 	storage: Stevedore | null = null;
+	get storageHint(): string | null {
+		return this.storage === null ? null : storageName(this.storage);
+	}
 	was304 = false;
 	tOrigin = 0;
 	body = "";
@@ -105,13 +107,13 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 		this.#doEsi = false;
 	}
 	get age(): number {
-		return ageOf(this.fields);
+		return this.#task.now - this.tOrigin;
 	}
 	get backend(): Director | null {
 		return this.#task.backend ?? null;
 	}
 	get backendIp(): IpAddress | null {
-		return null;
+		return this.#task.backendIp;
 	}
 	get time(): number {
 		return this.#task.now;
@@ -126,13 +128,18 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 		}
 		this.#uncacheable = wanted;
 	}
+	/** What is left of the lifetime: the age that the answer came with is spent already. */
 	get ttl(): number {
-		return this.#ttl;
+		return this.#ttl - this.age;
 	}
 	set ttl(seconds: number) {
-		this.#ttl = seconds;
+		this.#ttl = seconds + this.age;
 		this.lifetimeDecided = true;
 		this.#logLifetime();
+	}
+	/** The lifetime from tOrigin on, as it is stored. */
+	get wholeTtl(): number {
+		return this.#ttl;
 	}
 	get grace(): number {
 		return this.#grace;

@@ -70,7 +70,7 @@ export function withForwardedFor(fields: RequestHeaderFields, ip: string): Forwa
 
 export class ClientRequestFields extends RequestFields implements ClientRequest {
 	readonly #task: RequestTask;
-	backendHint: Director | null = null;
+	backendHint: Director | null | undefined = undefined;
 	canGzip: boolean;
 	esi = true;
 	readonly esiLevel = 0;
@@ -107,7 +107,7 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 }
 
 export class ClientResponseFields extends ResponseFields implements ClientResponse {
-	#doEsi = false;
+	#doEsi = true;
 	filters = "";
 	isStreaming = false;
 	time = 0;
@@ -117,7 +117,7 @@ export class ClientResponseFields extends ResponseFields implements ClientRespon
 		return this.#doEsi;
 	}
 	set doEsi(_wanted: boolean) {
-		this.#doEsi = false;
+		this.#doEsi = true;
 	}
 	setBody(text: string): void {
 		this.body = text;

@@ -48,6 +48,8 @@ export interface ClientPort {
 	learn(outcome: Outcome): void;
 	/** The client is on this machine. */
 	readonly local: boolean;
+	/** The client may give orders. */
+	readonly administrative: boolean;
 	readonly willClose: boolean;
 	/** Nothing more can be sent just now. */
 	readonly blocked: boolean;

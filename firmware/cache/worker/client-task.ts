@@ -37,6 +37,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#normaliseGzip = true;
 	#baseFields: FieldList;
 	#forwarded: Forwarded | undefined;
+	#asksPurge = false;
 
 	constructor(
 		client: ClientPort,
@@ -65,6 +66,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			if (head.fields.expect !== undefined) this.req.unsetHeader("expect");
 			if (client.local && fields.has("drover-why")) {
 				this.asksWhy = true;
+				this.#asksPurge = client.administrative && fields.get("drover-why") === "purge";
 				this.req.fields.unset("drover-why");
 			}
 			this.#baseFields = this.req.fields.copy();
@@ -134,6 +136,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.fail();
 				return;
 			}
+		}
+		if (this.#asksPurge && (action.kind === "hash" || action.kind === "pass")) {
+			this.#answerPurge();
+			return;
 		}
 		switch (action.kind) {
 			case "hash":
@@ -524,6 +530,12 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.vslLog.add(Tag.Debug, `purged ${purged}`);
 		const action = this.call("vcl_purge");
 		this.#common(action);
+	}
+
+	/** For `drover cache purge`: what this request would be answered with is gone. */
+	#answerPurge(): void {
+		const purged = this.#purge(0, 0, 0);
+		this.sendBare(200, "Purged", "drover-purged", String(purged));
 	}
 
 	#purge(ttl: number, grace: number, keep: number): number {

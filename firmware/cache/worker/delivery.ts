@@ -289,6 +289,15 @@ export abstract class Delivery extends Task implements BodyReader {
 			});
 	}
 
+	/** The daemon's own answer, which no VCL sees: one field and no body. */
+	protected sendBare(status: number, reason: string, name: string, value: string): void {
+		this.handling = "synth";
+		this.resp = new ClientResponseFields(status, reason, "HTTP/1.1", new FieldList(), this.vslLog, respTags);
+		this.resp.logStart();
+		this.resp.append(name, value);
+		this.#send({ kind: "bytes", bytes: Buffer.alloc(0), length: 0 });
+	}
+
 	#send(body: Outgoing): void {
 		const { resp, client, head } = this;
 		const { fields } = resp;

@@ -23,7 +23,8 @@ import {
 } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
 import { varySpecification } from "../store/vary.ts";
-import type { Connection, RequestMessage, Session } from "../vcl/runtime.ts";
+import type { Connection, IpAddress, RequestMessage, Session } from "../vcl/runtime.ts";
+import { Address } from "./address.ts";
 import { type Answer, headText } from "./answer.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
@@ -166,7 +167,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			this.bereq.backend = client.req.backendHint;
 			this.#received = { method: this.bereq.method, url: this.bereq.url, fields: fields.copy() };
 		}
-		this.bereq.backend ??= this.vcl.loaded.defaultBackend;
+		if (this.bereq.backend === undefined) this.bereq.backend = this.vcl.loaded.defaultBackend;
 		if (this.reason !== "pass") this.#register(retryOf);
 		this.vcl.busy++;
 	}
@@ -242,7 +243,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			return;
 		}
 		this.#phase = "connecting";
-		const timeout = resolved.definition.connectTimeoutSeconds ?? this.bereq.connectTimeout;
+		const timeout = this.#timeout("connectTimeout", resolved);
 		this.#cancel = resolved.connect(this, timeout, this.engine.parameters.remoteErrorHolddown, fresh);
 	}
 
@@ -250,6 +251,19 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (this.#phase !== "connecting") return;
 		this.engine.count(reason.endsWith("busy") ? Main.backend_busy : Main.backend_fail);
 		this.#fetchError(reason);
+	}
+
+	/** Seconds: what VCL set, else what the backend says, else the parameter. */
+	#timeout(
+		name: "connectTimeout" | "firstByteTimeout" | "betweenBytesTimeout",
+		backend: Backend | undefined,
+	): number {
+		return this.bereq[name] || backend?.definition[`${name}Seconds`] || this.engine.parameters[name];
+	}
+
+	get backendIp(): IpAddress | null {
+		const address = this.#connection?.socket?.remoteAddress;
+		return address === undefined ? null : new Address(address, 0);
 	}
 
 	onOpen(connection: BackendConnection, reused: boolean): void {
@@ -294,10 +308,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			this.#bodySent = body.spent;
 		}
 		this.vslLog.timestamp("Bereq", this.engine.now());
-		this.#arm(
-			this.backend?.definition.firstByteTimeoutSeconds ?? this.bereq.firstByteTimeout,
-			"first byte timeout",
-		);
+		this.#arm(this.#timeout("firstByteTimeout", this.backend), "first byte timeout");
 	}
 
 	onRequestBody(piece: Uint8Array): boolean {
@@ -482,7 +493,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			case "deliver":
 				break;
 			case "pass":
-				this.#hitForPassSeconds = action.durationSeconds ?? this.beresp.ttl;
+				this.#hitForPassSeconds = action.durationSeconds ?? this.beresp.wholeTtl;
 				this.beresp.uncacheable = true;
 				break;
 			case "retry":
@@ -549,7 +560,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
 		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
 		const { framing } = this.#head!;
-		const lifetime = beresp.ttl + beresp.grace + beresp.keep;
+		const lifetime = beresp.wholeTtl + beresp.grace + beresp.keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
 		if (beresp.uncacheable && this.reason !== "pass") engine.count(Main.beresp_uncacheable);
 		else if (transient && this.#cacheable) engine.count(Main.beresp_shortlived);
@@ -568,7 +579,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			logText: undefined,
 			vxid: this.xid,
 			tOrigin: beresp.tOrigin,
-			ttl: beresp.ttl,
+			ttl: beresp.wholeTtl,
 			grace: beresp.grace,
 			keep: beresp.keep,
 			strict,
@@ -585,10 +596,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.vslLog.add(Tag.Fetch_Body, `${mode} ${beresp.doStream ? "stream" : "-"}`);
 		if (this.#staleBody !== undefined) this.#stream.push(this.#staleBody);
 		if (framing.kind !== "none")
-			this.#arm(
-				this.backend?.definition.betweenBytesTimeoutSeconds ?? this.bereq.betweenBytesTimeout,
-				"between bytes timeout",
-			);
+			this.#arm(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
 	}
 
 	#transform: "gzip" | "gunzip" | undefined;
@@ -601,7 +609,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		};
 		stream.resume = () => {
 			this.#connection?.socket?.resume();
-			this.#arm(this.bereq.betweenBytesTimeout, "between bytes timeout");
+			this.#arm(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
 		};
 		stream.abandoned = () => {
 			if (!this.#cacheable && this.#announced) this.#stop("nobody reads");
@@ -621,7 +629,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 
 	#insertMarker(): void {
 		const { beresp, engine } = this;
-		const seconds = this.#hitForPassSeconds >= 0 ? this.#hitForPassSeconds : beresp.ttl;
+		const seconds = this.#hitForPassSeconds >= 0 ? this.#hitForPassSeconds : beresp.wholeTtl;
 		if (seconds <= 0) return;
 		const vary = varySpecification(beresp.fields.joined("vary"), this.start.client.req.fields) ?? "";
 		this.#marker = engine.arena.insert(
@@ -677,10 +685,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				break;
 		}
 		if (this.#phase === "body")
-			this.#arm(
-				this.backend?.definition.betweenBytesTimeoutSeconds ?? this.bereq.betweenBytesTimeout,
-				"between bytes timeout",
-			);
+			this.#arm(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
 	}
 
 	#push(bytes: Uint8Array): void {
@@ -787,7 +792,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				return;
 		}
 		const bytes = Buffer.from(beresp.body, "latin1");
-		this.#cacheable = !beresp.uncacheable && beresp.ttl > 0;
+		this.#cacheable = !beresp.uncacheable && beresp.wholeTtl > 0;
 		beresp.fields.set("Content-Length", String(bytes.length));
 		this.answer = {
 			status: beresp.status % 1000,
@@ -797,7 +802,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			logText: undefined,
 			vxid: this.xid,
 			tOrigin: beresp.tOrigin,
-			ttl: beresp.ttl,
+			ttl: beresp.wholeTtl,
 			grace: beresp.grace,
 			keep: beresp.keep,
 			strict: false,

@@ -5,8 +5,9 @@ import { type ProxyHeader, parseProxyHeader } from "../http/proxy.ts";
 import { record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { ListenerOption } from "../manager/options.ts";
+import { Address } from "./address.ts";
 import type { Engine } from "./engine.ts";
-import { Address, ClientSession, type ClientSocket } from "./session.ts";
+import { ClientSession, type ClientSocket } from "./session.ts";
 
 export interface ListenAddress {
 	readonly name: string;
@@ -71,13 +72,9 @@ export class Listeners {
 
 	#handlers(option: ListenerOption): SocketHandler<ClientSession> {
 		const engine = this.#engine;
-		const endpoint = {
-			name: option.name,
-			text: option.text,
-			transport: option.transport,
-			encrypted: option.tls !== undefined,
-		};
+		const { name, text, transport, administrative } = option;
 		const unix = option.path !== undefined;
+		const endpoint = { name, text, transport, administrative, encrypted: option.tls !== undefined, unix };
 		const begin = (socket: ClientSocket, proxy?: ProxyHeader) => {
 			const remote = unix
 				? new Address("0.0.0.0", 0)

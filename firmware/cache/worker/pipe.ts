@@ -34,7 +34,7 @@ export interface PipedRequest extends Task {
 class PipeRequest extends RequestFields implements BackendRequest {
 	backend: Director | null = null;
 	betweenBytesTimeout = 0;
-	connectTimeout: number;
+	connectTimeout = 0;
 	firstByteTimeout = 0;
 	readonly isBgfetch = false;
 	readonly isHitmiss = false;
@@ -50,7 +50,6 @@ class PipeRequest extends RequestFields implements BackendRequest {
 		this.#task = task;
 		this.time = task.startedAt;
 		this.xid = String(xid);
-		this.connectTimeout = task.engine.parameters.connectTimeout;
 	}
 	get hash(): string {
 		return hashOf(this.#task.key);
@@ -80,7 +79,8 @@ export class Pipe implements BackendUser {
 		const xid = task.engine.nextTransaction();
 		fields.append("X-Varnish", String(xid));
 		this.#request = new PipeRequest(task, fields, xid);
-		this.#request.backend = task.req.backendHint ?? task.vcl.loaded.defaultBackend;
+		const hint = task.req.backendHint;
+		this.#request.backend = hint === undefined ? task.vcl.loaded.defaultBackend : hint;
 		task.vslLog.add(Tag.Link, `bereq ${xid} pipe`);
 		task.bereq = this.#request;
 	}
@@ -121,7 +121,9 @@ export class Pipe implements BackendUser {
 		task.client.onPipeEnd = () => this.#end("REM_CLOSE");
 		this.#cancel = backend.connect(
 			this,
-			backend.definition.connectTimeoutSeconds ?? this.#request.connectTimeout,
+			this.#request.connectTimeout ||
+				backend.definition.connectTimeoutSeconds ||
+				engine.parameters.connectTimeout,
 			0,
 			true,
 		);

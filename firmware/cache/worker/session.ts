@@ -14,8 +14,10 @@ import { parseRequest, type RequestHead } from "../http/request.ts";
 import { formatSeconds, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { Connection, IpAddress, ProxyAttributes, Session } from "../vcl/runtime.ts";
+import type { Address } from "./address.ts";
 import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
 import { ClientTask } from "./client-task.ts";
+import { credentialsOf } from "./credentials.ts";
 import { type Engine, Main } from "./engine.ts";
 import type { Outcome, Replay, ReplaySession } from "./replay.ts";
 import { RequestBody } from "./request-body.ts";
@@ -63,45 +65,6 @@ export interface ClientAddress {
 	readonly port: number;
 }
 
-/** VCL's IP of an address; the bytes are worked out when somebody asks. */
-export class Address implements IpAddress {
-	readonly text: string;
-	readonly port: number;
-	#bytes: Uint8Array | undefined;
-
-	constructor(text: string, port: number) {
-		this.text = text.startsWith("::ffff:") && text.includes(".") ? text.slice(7) : text;
-		this.port = port;
-	}
-	get bytes(): Uint8Array {
-		this.#bytes ??= addressBytes(this.text);
-		return this.#bytes;
-	}
-}
-
-function addressBytes(text: string): Uint8Array {
-	if (!text.includes(":")) {
-		const parts = text.split(".").map(Number);
-		return Uint8Array.from(parts.length === 4 ? parts : [0, 0, 0, 0]);
-	}
-	const bytes = new Uint8Array(16);
-	const [front = "", back] = text.replace(/%.*$/, "").split("::");
-	const groups = (part: string) =>
-		part === "" ? [] : part.split(":").map((word) => Number.parseInt(word, 16));
-	const left = groups(front);
-	const right = back === undefined ? [] : groups(back);
-	left.forEach((group, index) => {
-		bytes[index * 2] = group >> 8;
-		bytes[index * 2 + 1] = group & 255;
-	});
-	right.forEach((group, index) => {
-		const at = (8 - right.length + index) * 2;
-		bytes[at] = group >> 8;
-		bytes[at + 1] = group & 255;
-	});
-	return bytes;
-}
-
 export interface Endpoint {
 	/** a0, a1 … or the name given. */
 	readonly name: string;
@@ -109,6 +72,9 @@ export interface Endpoint {
 	readonly text: string;
 	readonly transport: "HTTP/1" | "PROXY";
 	readonly encrypted: boolean;
+	readonly administrative: boolean;
+	/** A Unix socket. */
+	readonly unix: boolean;
 }
 
 class ConnectionFacts implements Connection {
@@ -119,7 +85,8 @@ class ConnectionFacts implements Connection {
 	readonly endpoint: string;
 	readonly socket: string;
 	readonly proxy: ProxyAttributes | null;
-	readonly credentials = null;
+	readonly #descriptor: number;
+	#credentials: Connection["credentials"] | undefined;
 	#identity: string | undefined;
 
 	constructor(
@@ -129,7 +96,9 @@ class ConnectionFacts implements Connection {
 		client: Address,
 		server: Address,
 		proxy: ProxyAttributes | null,
+		descriptor: number,
 	) {
+		this.#descriptor = descriptor;
 		this.endpoint = endpoint.text;
 		this.socket = endpoint.name;
 		this.remoteIp = remote;
@@ -137,6 +106,10 @@ class ConnectionFacts implements Connection {
 		this.clientIp = client;
 		this.serverIp = server;
 		this.proxy = proxy;
+	}
+	get credentials(): Connection["credentials"] {
+		if (this.#credentials === undefined) this.#credentials = credentialsOf(this.#descriptor);
+		return this.#credentials;
 	}
 	get identity(): string {
 		return this.#identity ?? this.clientIp.text;
@@ -201,6 +174,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 		this.openedAt = engine.now();
 		this.lastActiveMs = this.openedAt * 1000;
 		this.xid = engine.nextTransaction();
+		this.administrative = endpoint.administrative;
 		this.local =
 			addresses.remote.text.startsWith("127.") ||
 			addresses.remote.text === "::1" ||
@@ -214,6 +188,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 			addresses.client ?? remote,
 			addresses.server ?? local,
 			addresses.proxy ?? null,
+			endpoint.unix ? ((socket as unknown as { fd?: number }).fd ?? -1) : -1,
 		);
 		this.addressSum = Bun.hash.crc32(this.connection.clientIp.text) | 0;
 		const { parameters } = engine;
@@ -264,6 +239,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 
 	/** The client is on this machine. */
 	readonly local: boolean;
+	readonly administrative: boolean;
 
 	get willClose(): boolean {
 		return this.#closeReason !== undefined;

@@ -15,7 +15,7 @@ export interface Checked {
 	readonly config: DroverConfig | null;
 }
 
-export function checkFolder(folder: string): Checked {
+export async function checkFolder(folder: string): Promise<Checked> {
 	const problems: string[] = [];
 	const remarks: string[] = [];
 	let config: DroverConfig | null = null;
@@ -28,8 +28,19 @@ export function checkFolder(folder: string): Checked {
 		if (loaded.acceptable) remarks.push(...problems.splice(0));
 	}
 	const settings = join(folder, "appliance.toml");
-	if (existsSync(settings))
-		for (const diagnostic of readSettings(readFileSync(settings, "utf8"), settings).diagnostics)
+	if (existsSync(settings)) {
+		const read = readSettings(readFileSync(settings, "utf8"), settings);
+		for (const diagnostic of read.diagnostics)
 			(diagnostic.severity === "error" ? problems : remarks).push(formatDiagnostic(diagnostic));
+		if (read.settings?.cache.enabled === true)
+			try {
+				// Loaded on demand: most boxes have no cache, and the compiler is large.
+				const { readRevision } = await import("../../cache/service/revision.ts");
+				const warnings = (await readRevision(folder, config))?.warnings ?? "";
+				if (warnings !== "") remarks.push(warnings);
+			} catch (error) {
+				problems.push(error instanceof Error ? error.message : String(error));
+			}
+	}
 	return { problems, remarks, config };
 }

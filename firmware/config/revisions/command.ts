@@ -84,11 +84,11 @@ async function compare(workspace: Workspace, [number]: readonly string[]): Promi
 async function commit(workspace: Workspace, words: readonly string[]): Promise<number> {
 	const [confirmWithinMs, comment] = readConfirm(words);
 	const folder = workspace.openCandidate();
-	const { problems, remarks, config } = checkFolder(folder);
+	const { problems, remarks, config } = await checkFolder(folder);
 	for (const remark of remarks) console.log(remark);
 	const before = join(workspace.root, "current");
 	if (problems.length === 0 && config !== null && existsSync(before)) {
-		const { config: running } = checkFolder(before);
+		const { config: running } = await checkFolder(before);
 		const changes = running === null ? [] : planChanges(running, config).map(formatChange);
 		console.log(changes.length === 0 ? "No change for VRRP and the virtual servers." : changes.join("\n"));
 	}

@@ -18,9 +18,12 @@ export interface Proposal {
 
 /**
  * The current revision with an edited keepalived.conf, checked as the services would read it.
- * Throws a RevisionError while a working copy or a commit waits: nothing of it may be lost.
+ * Rejects with a RevisionError while a working copy or a commit waits: nothing of it may be lost.
  */
-export function propose(workspace: Workspace, edit: (document: Document) => Document): Proposal {
+export async function propose(
+	workspace: Workspace,
+	edit: (document: Document) => Document,
+): Promise<Proposal> {
 	const { revisions } = workspace;
 	const waiting = revisions.pending();
 	if (waiting !== null)
@@ -38,9 +41,9 @@ export function propose(workspace: Workspace, edit: (document: Document) => Docu
 	const scratch = mkdtempSync(join(tmpdir(), "drover-proposal-"));
 	try {
 		for (const [name, bytes] of files) writeFileSync(join(scratch, name), bytes);
-		const { problems, config } = checkFolder(scratch);
+		const { problems, config } = await checkFolder(scratch);
 		const running = existsSync(join(workspace.root, "current"))
-			? checkFolder(join(workspace.root, "current")).config
+			? (await checkFolder(join(workspace.root, "current"))).config
 			: null;
 		const changes = config === null || running === null ? [] : planChanges(running, config);
 		return { files, problems: problems.map((text) => text.replaceAll(`${scratch}/`, "")), changes };

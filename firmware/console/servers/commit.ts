@@ -44,7 +44,7 @@ export async function changeConfiguration(
 	if (minutes !== null && !(minutes > 0 && minutes <= CONFIRM_MINUTES_LIMIT))
 		throw new UsageError(`--confirm takes minutes, 1 to ${CONFIRM_MINUTES_LIMIT}`);
 	const workspace = new Workspace();
-	const proposal = propose(workspace, edit);
+	const proposal = await propose(workspace, edit);
 	if (proposal.problems.length > 0) {
 		for (const problem of proposal.problems) console.error(problem);
 		console.error("Not done: the running configuration stays as it is.");

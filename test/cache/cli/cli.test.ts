@@ -10,7 +10,7 @@ import {
 	splitWords,
 } from "../../../firmware/cache/cli/protocol.ts";
 import { parseOptions, splitAddress } from "../../../firmware/cache/manager/options.ts";
-import { explain, storageReason } from "../../../firmware/cache/why.ts";
+import { explain, reasonOf, storageReason } from "../../../firmware/cache/why.ts";
 
 describe("framing", () => {
 	test("13 bytes, the body, a line feed", () =>
@@ -214,14 +214,32 @@ describe("command line", () => {
 });
 
 describe("why", () => {
-	test("in words", () => {
-		expect(explain('"Drover"; hit; ttl=30')).toBe("hit: fresh for another 30 s");
-		expect(explain('"Drover"; hit; ttl=-3')).toContain("grace");
-		expect(explain('"Drover"; fwd=bypass; fwd-status=200; detail="the request carries a Cookie"')).toContain(
-			"carries a Cookie",
-		);
-		expect(storageReason(new Headers({ "set-cookie": "a=b" }))).toContain("Set-Cookie");
-		expect(storageReason(new Headers({ "cache-control": "max-age=0" }))).toContain("max-age=0");
-		expect(storageReason(new Headers({ "cache-control": "max-age=60" }))).toBeUndefined();
+	const reason = (cacheStatus: string, fields: Record<string, string> = {}) =>
+		reasonOf(200, new Headers({ "cache-status": cacheStatus, ...fields }));
+	test("a hit, fresh and in grace", () => {
+		expect(reason('"Drover"; hit; ttl=30')).toMatchObject({ handling: "hit", ttlSeconds: 30, stored: true });
+		expect(explain(reason('"Drover"; hit; ttl=-3'))).toContain("3 s past its lifetime, served in grace");
+	});
+	test("a pass says why it was not looked up", () =>
+		expect(
+			explain(reason('"Drover"; fwd=bypass; fwd-status=200; detail="the request carries a Cookie"')),
+		).toContain("not from the cache: the request carries a Cookie"));
+	test("members of caches on the way are not this one's", () =>
+		expect(reason('"Origin"; hit; ttl=9, "Drover"; fwd=uri-miss; fwd-status=200; stored')).toMatchObject({
+			handling: "miss",
+			stored: true,
+		}));
+	test("an answer without the field", () =>
+		expect(reasonOf(503, new Headers())).toMatchObject({ handling: "other", cacheStatus: null }));
+	test.each<[string, Record<string, string>, string | null]>([
+		["Set-Cookie", { "set-cookie": "a=b" }, "Set-Cookie"],
+		["a lifetime of nothing", { "cache-control": "max-age=0" }, "max-age=0"],
+		["no-store", { "cache-control": "no-store" }, "no-store"],
+		["Vary: *", { vary: "*" }, "Vary"],
+		["an ordinary lifetime", { "cache-control": "max-age=60" }, null],
+	])("not stored: %s", (_title, fields, part) => {
+		const found = storageReason(new Headers(fields));
+		if (part === null) expect(found).toBeNull();
+		else expect(found).toContain(part);
 	});
 });

@@ -145,7 +145,7 @@ export function context(request: Request, logs: [LogTag, string][], waits: unkno
 		transport: "HTTP/1",
 		canGzip: false,
 		hash: "\x00".repeat(32),
-		backendHint: null,
+		backendHint: undefined,
 		...request.members,
 	};
 	const req = new Message(request.headers, members);
@@ -235,7 +235,7 @@ export function load(source: string, request: Request = {}, options: CompileOpti
 		dice,
 		run(sub, given) {
 			const task = given ?? context(request, logs);
-			task.req.backendHint ??= vcl.defaultBackend;
+			if (task.req.backendHint === undefined) task.req.backendHint = vcl.defaultBackend;
 			(task as { method: MethodName }).method = sub;
 			return { action: vcl.subs[sub](task), context: task };
 		},

@@ -50,12 +50,12 @@ export function pickFirst<T>(
 	return { member: null, current };
 }
 
-/** First four bytes of the SHA-256 of a byte string, big endian, as an unsigned number. */
+/** Last four bytes of the SHA-256 of a byte string, little endian, as an unsigned number: what varnishd takes (measured). */
 export function hashPoint(text: string): number {
 	const bytes = new Uint8Array(text.length);
 	for (let index = 0; index < text.length; index++) bytes[index] = text.charCodeAt(index);
 	const digest = new Bun.CryptoHasher("sha256").update(bytes).digest();
-	return firstWord(digest);
+	return new DataView(digest.buffer, digest.byteOffset + digest.length - 4).getUint32(0, true);
 }
 
 export function firstWord(bytes: ArrayLike<number>): number {

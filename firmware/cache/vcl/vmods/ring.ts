@@ -28,7 +28,7 @@ export function buildRing(members: readonly RingMember[], replicas: number): Rin
 	return points.sort((a, b) => a.point - b.point || a.member - b.member);
 }
 
-/** Index of the first point at or after the key, around the circle. */
+/** Index of the first point at or after the key; behind the last point it is the last one, as varnishd has it (measured). */
 export function ringIndex(ring: readonly RingPoint[], key: number): number {
 	let low = 0;
 	let high = ring.length;
@@ -37,7 +37,7 @@ export function ringIndex(ring: readonly RingPoint[], key: number): number {
 		if (ring[middle]!.point < key) low = middle + 1;
 		else high = middle;
 	}
-	return low === ring.length ? 0 : low;
+	return Math.min(low, ring.length - 1);
 }
 
 export interface ShardChoice {

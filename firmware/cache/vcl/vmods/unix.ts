@@ -1,16 +1,16 @@
-/** vmod unix: who is at the other end of a Unix socket. A VCL failure on TCP. */
-import { type VclContext, VclFailure } from "../runtime.ts";
+/** vmod unix: who is at the other end of a Unix socket. On TCP nobody: -1 and no name, with a line in the log. */
+import type { VclContext } from "../runtime.ts";
 import { vmod } from "./vmod.ts";
 
-function credentials(context: VclContext, name: string) {
+function credentials(context: VclContext) {
 	const known = context.connection.credentials;
-	if (known === null) throw new VclFailure(`vmod_unix: ${name}(): not a unix domain socket`);
+	if (known === null) context.log("VCL_Error", "vmod unix error: not listening on a Unix domain socket");
 	return known;
 }
 
 export const unix = vmod("unix", [
-	["user", "", "STRING", (context) => credentials(context, "user").user],
-	["group", "", "STRING", (context) => credentials(context, "group").group],
-	["uid", "", "INT", (context) => credentials(context, "uid").uid],
-	["gid", "", "INT", (context) => credentials(context, "gid").gid],
+	["user", "", "STRING", (context) => credentials(context)?.user ?? null],
+	["group", "", "STRING", (context) => credentials(context)?.group ?? null],
+	["uid", "", "INT", (context) => credentials(context)?.uid ?? -1],
+	["gid", "", "INT", (context) => credentials(context)?.gid ?? -1],
 ]);

@@ -1,0 +1,302 @@
+/** The cache as the box runs it: `drover cache serve` over a real revision, asked by the commands that operators type. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { CacheStatus } from "../../../firmware/status/cache.ts";
+
+const drover = join(import.meta.dir, "../../../firmware/drover.ts");
+const directory = mkdtempSync(join(tmpdir(), "drover-cache-"));
+const environment = {
+	...process.env,
+	DROVER_CONFIG_DIR: join(directory, "config"),
+	DROVER_RUN_DIR: join(directory, "run"),
+	USER: "anna",
+};
+let origin: Bun.Server<undefined>;
+let service: Bun.Subprocess<"ignore", "ignore", "pipe">;
+let port = 0;
+let originRequests = 0;
+
+/** Not spawnSync: the origin is served by this process meanwhile. */
+async function run(...words: string[]): Promise<{ status: number; text: string }> {
+	const child = Bun.spawn([process.execPath, drover, ...words], {
+		env: environment,
+		stdin: "ignore",
+		stdout: "pipe",
+		stderr: "pipe",
+	});
+	const text = (await new Response(child.stdout).text()) + (await new Response(child.stderr).text());
+	return { status: await child.exited, text };
+}
+const cache = (...words: string[]) => run("cache", ...words);
+const cacheJson = async (...words: string[]) => JSON.parse((await cache(...words, "--json")).text);
+const status = (): Promise<CacheStatus> => cacheJson("status");
+
+const settings = (more = "") => `
+[cache]
+enabled = true
+listen = ["127.0.0.1:${port}"]
+storage = [{ kind = "memory", name = "s0", size = "8M" }]
+vcl = "default.vcl"
+pool = "192.0.2.1 80"
+${more}
+`;
+const vcl = (mark: string) => `vcl 4.1;
+include "pool.vcl";
+sub vcl_recv {
+	if (req.url ~ "^/private") { return (pass); }
+}
+sub vcl_backend_response {
+	if (bereq.url ~ "^/long") { set beresp.ttl = 1h; }
+}
+sub vcl_deliver {
+	set resp.http.X-Mark = "${mark}";
+}
+`;
+
+async function write(files: Record<string, string>): Promise<void> {
+	await run("config", "edit");
+	for (const [name, text] of Object.entries(files))
+		writeFileSync(join(directory, "config/candidate", name), text);
+}
+
+const keepalived = () => `virtual_server 192.0.2.1 80 {
+    lb_algo rr
+    protocol TCP
+    real_server 127.0.0.1 ${origin.port} {
+        weight 1
+    }
+}
+`;
+const ask = (path: string, headers: Record<string, string> = {}) =>
+	fetch(`http://127.0.0.1:${port}${path}`, { headers });
+
+async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
+	const deadline = Date.now() + 25_000;
+	while (!(await check())) {
+		if (Date.now() > deadline) throw new Error(`${what}: not within 25 s`);
+		await Bun.sleep(50);
+	}
+}
+
+const answers = () =>
+	ask("/up").then(
+		() => true,
+		() => false,
+	);
+
+function start(): void {
+	service = Bun.spawn([process.execPath, drover, "cache", "serve"], {
+		env: environment,
+		stdin: "ignore",
+		stdout: "ignore",
+		stderr: "pipe",
+	});
+}
+
+beforeAll(async () => {
+	mkdirSync(join(directory, "run"), { recursive: true });
+	origin = Bun.serve({
+		port: 0,
+		hostname: "127.0.0.1",
+		fetch(request) {
+			originRequests++;
+			const { pathname } = new URL(request.url);
+			return new Response(`hello ${pathname}\n`, {
+				headers: pathname.startsWith("/cookie") ? { "set-cookie": "a=b" } : {},
+			});
+		},
+	});
+	const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+	port = probe.port;
+	probe.stop(true);
+	await write({ "appliance.toml": settings(), "default.vcl": vcl("one"), "keepalived.conf": keepalived() });
+	expect((await run("config", "commit", "first")).text).toContain("Revision 1 is in force.");
+	start();
+	await until("the cache answers", answers);
+}, 60_000);
+
+afterAll(async () => {
+	service.kill("SIGTERM");
+	await service.exited;
+	origin.stop(true);
+	rmSync(directory, { recursive: true, force: true });
+});
+
+describe("drover cache serve", () => {
+	test("the revision's VCL with the pool of a virtual server behind it", async () => {
+		const before = originRequests;
+		for (let count = 0; count < 3; count++) {
+			const response = await ask("/a");
+			expect(response.headers.get("x-mark")).toBe("one");
+			expect(await response.text()).toBe("hello /a\n");
+		}
+		expect(originRequests - before).toBe(1);
+	});
+
+	test("status: figures, listeners, storage, backends", async () => {
+		await ask("/a");
+		await until("the counters are there", async () => (await status()).total.hits > 0);
+		const answer = await status();
+		expect(answer).toMatchObject({
+			state: "running",
+			vcl: { name: "boot" },
+			listeners: [{ name: "a0", address: "127.0.0.1", port: String(port) }],
+			storages: [{ name: "s0", kind: "malloc", bytes: 8 * 1024 * 1024 }],
+			panic: null,
+		});
+		expect(answer.backends).toMatchObject([{ name: "boot.pool_1", healthy: true, director: null }]);
+		expect(answer.total.hitRatio).toBeGreaterThan(0);
+		expect((await cache("status")).text).toContain("boot.pool_1  healthy");
+	});
+
+	test("top: the URLs of the log, most asked first", async () => {
+		for (let count = 0; count < 20; count++) await ask("/most", { host: "www.example.com" });
+		await until("the log has them", async () => {
+			const [first] = (await cacheJson("top", "1")) as { url: string; requests: number }[];
+			return first?.url === "/most" && first.requests === 20;
+		});
+		expect(await cacheJson("top", "1")).toMatchObject([
+			{ host: "www.example.com", hits: 19, misses: 1, passes: 0 },
+		]);
+		expect((await cache("top")).text).toContain("www.example.com/most");
+	});
+
+	test("why: hit, pass, not stored, not yet cached", async () => {
+		await ask("/long", { host: "www.example.com" });
+		expect(await cache("why", "http://www.example.com/long")).toMatchObject({
+			status: 0,
+			text: expect.stringContaining("hit: fresh for another 3"),
+		});
+		expect((await cache("why", "www.example.com/fresh")).text).toContain("nothing is stored for it yet");
+		expect((await cache("why", "www.example.com/private")).text).toContain("return (pass) in vcl_recv");
+		expect((await cache("why", "www.example.com/long", "Cookie: a=b")).text).toContain("carries a Cookie");
+		const cookie = await cacheJson("why", "www.example.com/cookie");
+		expect(cookie).toMatchObject({ handling: "miss", stored: false });
+		expect(cookie.lines.join()).toContain("Set-Cookie");
+	});
+
+	test("purge drops what the URL is answered with; a client cannot give the order", async () => {
+		await ask("/purged", { host: "www.example.com" });
+		const refused = await ask("/purged", { host: "www.example.com", "drover-why": "purge" });
+		expect(refused.headers.get("drover-purged")).toBeNull();
+		expect(await cacheJson("purge", "http://www.example.com/purged")).toEqual({ purged: 1 });
+		expect((await cache("purge", "www.example.com/purged")).text).toContain("nothing was stored");
+		const before = originRequests;
+		await ask("/purged", { host: "www.example.com" });
+		expect(originRequests - before).toBe(1);
+	});
+
+	test("ban marks what matches, in words or as one expression; nonsense is refused", async () => {
+		await ask("/banned/1");
+		expect((await cache("ban", "req.url", "~", "^/banned")).status).toBe(0);
+		const before = originRequests;
+		await ask("/banned/1");
+		expect(originRequests - before).toBe(1);
+		expect((await cacheJson("bans"))[0]).toMatchObject({ spec: "req.url ~ ^/banned" });
+		expect((await cache("ban", "obj.status == 500 && req.url ~ x", "--json")).status).toBe(0);
+		const wrong = await cache("ban", "frob", "~", "x");
+		expect(wrong).toMatchObject({ status: 1, text: expect.stringContaining("Unknown or unsupported field") });
+	});
+});
+
+describe("a new revision", () => {
+	test("a VCL that does not compile refuses the commit, with the compiler's words; what runs stays", async () => {
+		await write({ "default.vcl": vcl("two").replace("set resp", "sett resp") });
+		const refused = await run("config", "commit");
+		expect(refused.status).toBe(1);
+		expect(refused.text).toContain("Message from VCC-compiler");
+		expect(refused.text).toContain("default.vcl");
+		expect(refused.text).toContain("Not committed");
+		expect((await ask("/a")).headers.get("x-mark")).toBe("one");
+	});
+
+	test("a commit applies it without losing a request, and keeps what is stored", async () => {
+		await ask("/long/kept");
+		const before = originRequests;
+		let over = false;
+		let failures = 0;
+		const traffic = (async () => {
+			while (!over)
+				await ask("/long/kept").then(
+					(response) => {
+						if (response.status !== 200) failures++;
+					},
+					() => failures++,
+				);
+		})();
+		await write({ "default.vcl": vcl("two") });
+		const committed = await run("config", "commit");
+		over = true;
+		await traffic;
+		expect(committed).toMatchObject({ status: 0, text: expect.stringContaining("is in force") });
+		expect((await ask("/long/kept")).headers.get("x-mark")).toBe("two");
+		expect({ failures, fetches: originRequests - before }).toEqual({ failures: 0, fetches: 0 });
+		expect(await status()).toMatchObject({ vcl: { name: "reload_1" }, reload: { ok: true } });
+	});
+
+	test("parameters of [cache.parameters] act at once and go back", async () => {
+		await write({ "appliance.toml": settings('[cache.parameters]\ndefault_ttl = "5s"') });
+		expect((await run("config", "commit")).status).toBe(0);
+		await ask("/short");
+		expect((await cache("why", `127.0.0.1:${port}/short`)).text).toMatch(/fresh for another [345] s/);
+		await write({ "appliance.toml": settings() });
+		expect((await run("config", "commit")).status).toBe(0);
+		await ask("/short/2");
+		expect((await cache("why", `127.0.0.1:${port}/short/2`)).text).toMatch(/fresh for another 1[12]\d s/);
+	});
+
+	test.each<[string, () => Record<string, string>, string]>([
+		[
+			"a pool that is no virtual server",
+			() => ({ "appliance.toml": settings().replace("192.0.2.1", "192.0.2.9") }),
+			"has no virtual server",
+		],
+		[
+			"a VCL that is not there",
+			() => ({ "appliance.toml": settings().replace("default.vcl", "other.vcl") }),
+			'no file "other.vcl"',
+		],
+		[
+			"an address that IPVS takes",
+			() => ({ "appliance.toml": settings().replace(/listen.*/, 'listen = ["192.0.2.1:80"]') }),
+			"takes its connections",
+		],
+		[
+			"an unknown parameter",
+			() => ({ "appliance.toml": settings('[cache.parameters]\nfrob = "1"') }),
+			"frob",
+		],
+		["a size that is none", () => ({ "appliance.toml": settings().replace("8M", "much") }), "is not a size"],
+	])("%s is refused", async (_title, files, part) => {
+		await write(files());
+		const refused = await run("config", "commit");
+		await run("config", "discard");
+		expect(refused).toMatchObject({ status: 1, text: expect.stringContaining(part) });
+	});
+
+	test("other listeners: the service ends in order, for its supervisor to start it anew", async () => {
+		await write({ "appliance.toml": settings("cache_status = true") });
+		expect((await run("config", "commit")).text).toContain("is in force");
+		expect(await service.exited).toBe(0);
+		start();
+		await until("it answers again", answers);
+		expect((await ask("/a")).headers.get("cache-status")).toContain('"Drover"');
+	});
+});
+
+test("the stock varnishadm and varnishstat find it by its directory", async () => {
+	const adm = Bun.spawnSync(["varnishadm", "-n", join(directory, "run/cache"), "vcl.list"]);
+	expect(adm.stdout.toString() + adm.stderr.toString()).toMatch(/active +auto +warm/);
+	const stat = Bun.spawnSync([
+		"varnishstat",
+		"-n",
+		join(directory, "run/cache"),
+		"-1",
+		"-f",
+		"MAIN.client_req",
+	]);
+	expect(Number(/MAIN\.client_req +(\d+)/.exec(stat.stdout.toString())?.[1])).toBeGreaterThan(0);
+	expect(readFileSync(join(directory, "run/cache/_.secret")).length).toBe(32);
+});
