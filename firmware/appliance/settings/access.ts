@@ -34,7 +34,7 @@ export const sshSchema = z.strictObject({
 });
 
 export const consoleSchema = z.strictObject({
-	idle_minutes: z.int().min(0).max(1440).default(15).describe("back to the log-in after so long; 0: never"),
+	idle_minutes: z.int().min(0).max(1440).default(10).describe("back to the log-in after so long; 0: never"),
 	password_recovery: z
 		.boolean()
 		.default(true)
