@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 
 const SHOWN_LIMIT_MS = 20_000;
-const program = [process.execPath, join(import.meta.dir, "../../firmware/drover.ts")];
+export const program = [process.execPath, join(import.meta.dir, "../../firmware/drover.ts")];
 
 export interface ConsoleOptions {
 	/** Characters a second that the line carries towards the person; Infinity for a fast one. */

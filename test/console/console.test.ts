@@ -12,7 +12,13 @@ import { type BusServer, method, serve } from "../../firmware/bus/server.ts";
 import { fileDisk } from "../../firmware/config/revisions/disk.ts";
 import { Revisions } from "../../firmware/config/revisions/revisions.ts";
 import { PAGE_LINES } from "../../firmware/console/terminal.ts";
-import { type ConsoleOptions, ConsolePty, withDirectory } from "./console-pty.ts";
+import {
+	type ConsoleOptions,
+	ConsolePty,
+	consoleEnvironment,
+	program,
+	withDirectory,
+} from "./console-pty.ts";
 import { directorStatus, realServerStatus, virtualServerStatus, vrrpStatus } from "./samples.ts";
 
 const PROMPT = `${hostname()}> `;
@@ -254,6 +260,64 @@ describe("a change, from the menu to the file", () => {
 			await console.answer("rs undo 192.168.80.102:80", PROMPT);
 		});
 		expect(overrides).toMatchObject([{ action: "drain" }, { action: "undo" }]);
+	});
+});
+
+describe("for programs", () => {
+	const run = (...words: readonly string[]) => {
+		const { stdout, stderr, exitCode } = Bun.spawnSync([...program, ...words], {
+			env: { ...process.env, ...consoleEnvironment(directory) },
+			stdin: "ignore",
+		});
+		return { text: stdout.toString(), errors: stderr.toString(), exitCode };
+	};
+	// The sockets are served by this process: a command that asks them must not be waited for in it.
+	const ask = async (...words: readonly string[]) => {
+		const child = Bun.spawn([...program, ...words], {
+			env: { ...process.env, ...consoleEnvironment(directory) },
+			stdin: "ignore",
+			stdout: "pipe",
+			stderr: "pipe",
+		});
+		const [text, errors] = await Promise.all([
+			new Response(child.stdout).text(),
+			new Response(child.stderr).text(),
+		]);
+		return { text, errors, exitCode: await child.exited };
+	};
+
+	test("--json", async () => {
+		expect(JSON.parse((await ask("vs", "list", "--json")).text)).toHaveLength(1);
+		expect(JSON.parse((await ask("ha", "why", "--json")).text)[0]).toMatchObject({
+			instance: { name: "VI_1" },
+			timeline: [{ from: "192.168.80.100" }],
+		});
+		expect(JSON.parse((await ask("rs", "why", "192.168.80.102", "--json")).text)[0]).toMatchObject({
+			realServer: { address: "192.168.80.102" },
+		});
+		expect(JSON.parse((await ask("status", "--json")).text)).toMatchObject({ hostname: hostname() });
+		expect(JSON.parse(run("network", "--json").text)).toMatchObject({ hostname: hostname() });
+		expect(JSON.parse(run("access", "--json").text)).toMatchObject({ password: "none" });
+	});
+
+	test("mistakes: exit status 2 and what is wrong; nobody to agree: nothing is done", async () => {
+		for (const [words, message] of [
+			[["vs", "remove"], "say which virtual server"],
+			[["vs", "fix"], 'there is no "fix"'],
+			[["ha", "--jsno"], "--jsno"],
+			[["tools", "ping", "-f"], "-f"],
+			[["network", "down"], 'what is "down"?'],
+			[["vs", "remove", "192.168.80.200:80"], "nobody is here to agree"],
+		] as const) {
+			const { errors, exitCode } = await ask(...words);
+			expect(errors).toContain(message);
+			expect(exitCode).toBe(2);
+		}
+		const gone = await ask("ha", "why", "VI_9");
+		expect(gone).toMatchObject({
+			exitCode: 1,
+			errors: 'drover ha: there is no instance "VI_9"; there is VI_1\n',
+		});
 	});
 });
 

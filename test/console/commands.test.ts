@@ -1,0 +1,56 @@
+/** The commands' help, and their completion in a real bash. */
+import { describe, expect, test } from "bun:test";
+import { help as access } from "../../firmware/console/access.ts";
+import { formatHelp } from "../../firmware/console/command-help.ts";
+import { bashCompletion } from "../../firmware/console/completion.ts";
+import { help as ha } from "../../firmware/console/ha.ts";
+import { help as log } from "../../firmware/console/log.ts";
+import { help as network } from "../../firmware/console/network.ts";
+import { help as password } from "../../firmware/console/password.ts";
+import { help as rs } from "../../firmware/console/rs.ts";
+import { help as status } from "../../firmware/console/status.ts";
+import { help as tools } from "../../firmware/console/tools.ts";
+import { help as vs } from "../../firmware/console/vs.ts";
+import { WIDTH_COLUMNS } from "../../firmware/console/wrap.ts";
+import { commandNames } from "../../firmware/drover.ts";
+
+describe("--help", () => {
+	test.each(Object.entries({ access, ha, log, network, password, rs, status, tools, vs }))(
+		"drover %s: every way to call it, with examples, on 79 columns",
+		(name, help) => {
+			const text = formatHelp(help);
+			expect(text).toStartWith(`usage: drover ${name}`);
+			expect(text).toContain("example");
+			for (const [line] of help.examples) expect(line.split(" ")[0]).toBe(name);
+			for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
+		},
+	);
+});
+
+describe("bash", () => {
+	const complete = (...words: readonly string[]) => {
+		const quoted = words.map((word) => `'${word}'`).join(" ");
+		const script = `${bashCompletion(commandNames)}
+COMP_WORDS=(${quoted}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _drover; echo "\${COMPREPLY[@]}"`;
+		const { stdout, stderr } = Bun.spawnSync(["bash", "-c", script]);
+		expect(stderr.toString()).toBe("");
+		return stdout.toString().trim().split(" ");
+	};
+	test.each([
+		[["drover", "to"], ["tools"]],
+		[["drover", "vs", "ma"], ["maintenance"]],
+		[["drover", "vs", "change", "10.0.0.1:80", "--sch"], ["--scheduler"]],
+		[
+			["drover", "vs", "change", "10.0.0.1:80", "--scheduler", "w"],
+			["wrr", "wlc"],
+		],
+		[["drover", "rs", "add", "x", "y", "--check", "h"], ["http:/"]],
+		[["drover", "ha", "f"], ["failover"]],
+		[["drover", "console", "--"], ["--help"]],
+	])("%p", (words, expected) => {
+		expect(complete(...words)).toEqual(expected);
+	});
+	test("every command is offered", () => {
+		expect(complete("drover", "").sort()).toEqual([...commandNames, "help"].sort());
+	});
+});
