@@ -12,6 +12,7 @@ export function alarms(facts: ConsoleFacts): string[] {
 		const left = duration(Math.max(0, pending.deadlineMs - facts.nowMs) / 1000);
 		found.push(`Revision ${pending.revision} is taken back in ${left} unless confirmed (6 Configuration)`);
 	}
+	for (const { service, text } of facts.crashing) found.push(`Service ${service} keeps ending: ${text}`);
 	if (facts.vrrp.kind === "silent") found.push(`High availability does not run: ${facts.vrrp.reason}`);
 	else
 		for (const instance of facts.vrrp.status.instances) {

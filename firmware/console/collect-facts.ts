@@ -1,10 +1,10 @@
 /** Asks the kernel, the disk and the services for what the screens show. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { hostname, uptime } from "node:os";
 import { readPasswordHash } from "../appliance/password-file.ts";
 import { readPorts } from "../appliance/ports.ts";
 import { call } from "../bus/client.ts";
-import { socketPath } from "../bus/socket-path.ts";
+import { runDirectory, socketPath } from "../bus/socket-path.ts";
 import { fileDisk } from "../config/revisions/disk.ts";
 import { Revisions } from "../config/revisions/revisions.ts";
 import { configDirectory } from "../config/revisions/workspace.ts";
@@ -38,6 +38,7 @@ export async function collectFacts(): Promise<ConsoleFacts> {
 		revision: revision(),
 		reverted: firstLine("/run/drover/reverted"),
 		password: readPasswordHash() === null ? "none" : "set",
+		crashing: crashing(),
 	};
 }
 
@@ -47,6 +48,15 @@ async function ask<Status>(service: string): Promise<ServiceFacts<Status>> {
 	} catch (error) {
 		return { kind: "silent", reason: error instanceof Error ? error.message : String(error) };
 	}
+}
+
+/** runit's finish scripts leave an alarm here for a service that ends again and again. */
+function crashing(): ConsoleFacts["crashing"] {
+	const directory = `${runDirectory()}/alarms`;
+	if (!existsSync(directory)) return [];
+	return readdirSync(directory)
+		.sort()
+		.map((service) => ({ service, text: firstLine(`${directory}/${service}`) ?? "" }));
 }
 
 /** A damaged store of revisions must not take the console with it. */

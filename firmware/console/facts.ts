@@ -53,4 +53,6 @@ export interface ConsoleFacts {
 	/** Why the box went back to its old firmware; null when it did not. */
 	readonly reverted: string | null;
 	readonly password: "set" | "none";
+	/** Services that keep ending, each with what is known of it. */
+	readonly crashing: readonly { readonly service: string; readonly text: string }[];
 }

@@ -107,19 +107,21 @@ describe("the first screen", () => {
 				slotState: "trial",
 				reverted: "1.2.0 did not prove itself; the box went back to 1.1.0 in slot A",
 				password: "none",
+				crashing: [{ service: "cache", text: "ended 5 times within 60 s, last with status 1, signal 0" }],
 				revision: { current: 8, pending: { revision: 8, previous: 7, deadlineMs: 61_000 + 240_000 } },
 				director: { kind: "silent", reason: "director is not running" },
 			}),
 		);
-		expect(lines.slice(0, 8)).toEqual([
+		expect(lines.slice(0, 9)).toEqual([
 			"director-b  Drover 0.1.0+7df1c122  slot A ON TRIAL  up 1 h 02 min  00:01:01 UTC",
 			"! The firmware is on trial: it goes back by itself unless it does what the old",
 			"  one did",
 			"! 1.2.0 did not prove itself; the box went back to 1.1.0 in slot A",
 			"! Revision 8 is taken back in 4 min 00 s unless confirmed (6 Configuration)",
+			"! Service cache keeps ending: ended 5 times within 60 s, last with status 1,",
+			"  signal 0",
 			"! Balancing does not run: director is not running",
-			"! No password is set: whoever is at this line is in (10 Access)",
-			"VI_1 MASTER holds 192.168.80.200",
+			"! and 1 more: 1 shows them",
 		]);
 	});
 
@@ -146,6 +148,8 @@ describe("the first screen", () => {
 describe("every item has its command", () => {
 	test.each([
 		[["2", "1"], "network"],
+		[["2", "3"], "ports blink eth0 10"],
+		[["2", "4"], "network apply"],
 		[["3", "5", "192.168.80.200"], "vs drain 192.168.80.200:80"],
 		[["3", "6", "y"], "vs maintenance 192.168.80.200:80"],
 		[["3", "7"], "vs undo 192.168.80.200:80"],
@@ -170,7 +174,8 @@ describe("every item has its command", () => {
 		[["7", "1", ""], "log events 20"],
 		[["7", "2", "50"], "log 50"],
 		[["7", "3", "vrrp"], "log 40 vrrp"],
-		[["7", "4"], "log 40 warn"],
+		[["7", "4"], "log last 40"],
+		[["7", "5"], "log 40 warn"],
 		[["8", "1", "10.0.0.4"], "tools ping 10.0.0.4"],
 		[["8", "2", "10.0.0.4"], "tools traceroute 10.0.0.4"],
 		[["8", "3"], "tools conflicts"],
@@ -183,6 +188,8 @@ describe("every item has its command", () => {
 		[["9", "3", "https://example.org/a.fw", "director-b"], "update install https://example.org/a.fw"],
 		[["9", "4", "y"], "update confirm"],
 		[["9", "5", "director-b"], "update rollback"],
+		[["9", "6", "/dev/sda", "/dev/sda"], "install /dev/sda --name /dev/sda"],
+		[["9", "7", "director-b"], "factory-reset --name director-b --reboot"],
 		[["10", "2"], "access"],
 		[["drover ha"], "ha"],
 		[["tools ping 10.0.0.4"], "tools ping 10.0.0.4"],
@@ -211,6 +218,7 @@ describe("nothing destructive without the box's name", () => {
 		[["6", "10", "/data/x"], "config restore"],
 		[["9", "3", "/data/x.fw"], "update install"],
 		[["9", "5"], "update rollback"],
+		[["9", "7"], "factory-reset"],
 	] as const)("%p", (typed, command) => {
 		for (const wrong of ["", "y", "yes", "director-a", "DIRECTOR-B"]) {
 			const { commands, shown } = menu(...typed, wrong);

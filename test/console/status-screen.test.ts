@@ -76,6 +76,7 @@ function facts(change: { instance?: object; virtualServer?: object; top?: object
 		revision: { current: 7, pending: null },
 		reverted: null,
 		password: "set",
+		crashing: [],
 		uptimeSeconds: 3723,
 		ports: [
 			{

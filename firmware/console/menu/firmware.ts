@@ -1,6 +1,6 @@
 /** Item 9: firmware and slots. Pure. */
 import { UsageError } from "../usage-error.ts";
-import { agree, askFor, type Dialogue, facts, hostNameTyped, run } from "./dialogue.ts";
+import { agree, ask, askFor, type Dialogue, facts, hostNameTyped, run, say } from "./dialogue.ts";
 import { submenu } from "./submenu.ts";
 
 export function firmwareMenu(): Dialogue {
@@ -10,6 +10,8 @@ export function firmwareMenu(): Dialogue {
 		{ label: "Install an update", command: "update install FILE|URL", dialogue: install },
 		{ label: "Keep the firmware on trial", command: "update confirm", dialogue: confirm },
 		{ label: "Start the other slot", command: "update rollback", dialogue: rollback },
+		{ label: "Install on the box's own disk", command: "install DISK", dialogue: installOnDisk },
+		{ label: "Factory reset", command: "factory-reset", dialogue: factoryReset },
 	]);
 }
 
@@ -41,4 +43,26 @@ function* rollback(): Dialogue {
 		yield* hostNameTyped(["The other slot's firmware starts at the next restart, and at every one after it."])
 	)
 		yield* once("rollback");
+}
+
+/** From a stick that the box was started from. The disk's own name is asked for, not the box's. */
+function* installOnDisk(): Dialogue {
+	if ((yield* run(["install"])) !== 0) return;
+	const disk = yield* askFor("Onto which disk, such as /dev/sda", (text) => {
+		if (!/^\/dev\/[a-z0-9]{2,20}$/.test(text)) throw new UsageError("a disk's name, such as /dev/sda");
+		return text;
+	});
+	if (disk === null) return;
+	const typed = yield* ask(`Everything on ${disk} will be lost. Type its name again to go on: `);
+	if (typed !== disk) return yield* say([`That is not "${disk}". Nothing was done.`]);
+	yield* run(["install", disk, "--name", disk]);
+}
+
+function* factoryReset(): Dialogue {
+	const { hostname } = yield* facts();
+	const sure = yield* hostNameTyped([
+		"The box restarts, and all its data is erased: configuration and its history, password, keys, logs.",
+		"The firmware stays. Then it asks what a new box asks.",
+	]);
+	if (sure) yield* run(["factory-reset", "--name", hostname, "--reboot"]);
 }

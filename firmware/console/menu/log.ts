@@ -33,6 +33,13 @@ export function logMenu(): Dialogue {
 			},
 		},
 		{
+			label: "The boot before this one",
+			command: "log last COUNT",
+			*dialogue() {
+				yield* run(["log", "last", "40"]);
+			},
+		},
+		{
 			label: "Warnings and errors only",
 			command: "log COUNT warn",
 			*dialogue() {

@@ -1,8 +1,8 @@
 /** Item 2: the box's own network. Pure. */
 
 import { editSettings } from "./configuration.ts";
-import type { Dialogue } from "./dialogue.ts";
-import { run } from "./dialogue.ts";
+import { choose, type Dialogue, facts, run, say } from "./dialogue.ts";
+import { portList } from "./port-list.ts";
 import { submenu } from "./submenu.ts";
 
 export function networkMenu(): Dialogue {
@@ -19,6 +19,7 @@ export function networkMenu(): Dialogue {
 			command: "config edit",
 			dialogue: editSettings,
 		},
+		{ label: "Let a port's light blink", command: "ports blink NAME", dialogue: blink },
 		{
 			label: "Set them again as configured",
 			command: "network apply",
@@ -27,4 +28,14 @@ export function networkMenu(): Dialogue {
 			},
 		},
 	]);
+}
+
+const BLINK_SECONDS = "10";
+
+function* blink(): Dialogue {
+	const { ports } = yield* facts();
+	if (ports.length === 0) return yield* say(["No network port was found."]);
+	yield* say(portList(ports));
+	const port = yield* choose("Which port", ports);
+	if (port !== null) yield* run(["ports", "blink", port.name, BLINK_SECONDS]);
 }

@@ -2,6 +2,7 @@
 import { parseFilter } from "../tools/packet.ts";
 import { UsageError } from "../usage-error.ts";
 import { askFor, choose, type Dialogue, facts, run, say } from "./dialogue.ts";
+import { portList } from "./port-list.ts";
 import { submenu } from "./submenu.ts";
 
 export function toolMenu(): Dialogue {
@@ -37,11 +38,7 @@ function* withHost(word: string): Dialogue {
 function* capture(toUsb: boolean): Dialogue {
 	const { ports } = yield* facts();
 	if (ports.length === 0) return yield* say(["No network port was found."]);
-	yield* say(
-		ports.map(({ name, addresses }, index) =>
-			`${String(index + 1).padStart(2)} ${name} ${addresses.join(" ")}`.slice(0, 79),
-		),
-	);
+	yield* say(portList(ports));
 	const port = yield* choose("Which port", ports);
 	if (port === null) return;
 	const filter = yield* askFor(

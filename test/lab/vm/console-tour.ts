@@ -50,7 +50,7 @@ export function consoleTour(lab: () => DirectorLab): void {
 			const network = await console.answer("1", "network> ");
 			expect(network).toMatch(/eth0 +outside .*192\.168\.80\.100\/24/);
 			expect(network).toContain("192.168.80.0/24 dev eth0");
-			expect(await console.answer("9", "network> ")).toContain("There is no 9 here: 1 to 3");
+			expect(await console.answer("9", "network> ")).toContain("There is no 9 here: 1 to 4");
 			await console.answer("0");
 			await console.answer("5", "cache> ");
 			await console.answer("0");
