@@ -33,6 +33,8 @@ import { type CallOf, WorkerProcess } from "./worker-process.ts";
 const COUNTERS_MS = 100;
 /** Milliseconds before a worker that dies right after its start is tried again. */
 const RESTART_PAUSE_MS = 100;
+/** Milliseconds after a worker's start until the next spare one is made. */
+const SPARE_PAUSE_MS = 1000;
 const QUICK_DEATH_MS = 1000;
 
 export type ChildState = "stopped" | "starting" | "running" | "stopping" | "died";
@@ -75,6 +77,8 @@ export class Manager {
 	readonly #mgt: VsmDirectory;
 	#child: VsmDirectory | undefined;
 	#workers: WorkerProcess[] = [];
+	#spare: WorkerProcess | undefined;
+	#spareTimer: ReturnType<typeof setTimeout> | undefined;
 	readonly #workerStartMs = new Map<number, number>();
 	readonly #reports = new Map<number, WorkerReport>();
 	#storePath = "";
@@ -414,27 +418,35 @@ export class Manager {
 			);
 	}
 
+	#newProcess(): WorkerProcess {
+		return new WorkerProcess({
+			onMessage: (from, message) => this.#onMessage(from, message),
+			onExit: (from, code, signal) => this.#onExit(from, code, signal),
+		});
+	}
+
+	/** Keeps a process ready, so that a worker that dies is replaced without waiting for a program to load. */
+	#keepSpare(): void {
+		if (this.state === "running" && (this.#spare === undefined || this.#spare.exited))
+			this.#spare = this.#newProcess();
+	}
+
 	#spawn(index: number): WorkerProcess {
-		const worker = new WorkerProcess(
-			index,
-			{
-				worker: index,
-				storePath: this.#storePath,
-				storeBytes: this.#storeBytes,
-				storages: this.options.storages.map(({ name, bytes }) => ({ name, bytes })),
-				controlPath: this.#controlPath,
-				logPath: this.#logPath,
-				identity: this.identity,
-				hostname: hostname(),
-				parameters: this.parameters.values,
-				cacheStatus: this.options.cacheStatus,
-				accessLog: this.options.accessLog,
-			},
-			{
-				onMessage: (from, message) => this.#onMessage(from, message),
-				onExit: (from, code, signal) => this.#onExit(from, code, signal),
-			},
-		);
+		const worker = this.#spare === undefined || this.#spare.exited ? this.#newProcess() : this.#spare;
+		this.#spare = undefined;
+		worker.employ(index, {
+			worker: index,
+			storePath: this.#storePath,
+			storeBytes: this.#storeBytes,
+			storages: this.options.storages.map(({ name, bytes }) => ({ name, bytes })),
+			controlPath: this.#controlPath,
+			logPath: this.#logPath,
+			identity: this.identity,
+			hostname: hostname(),
+			parameters: this.parameters.values,
+			cacheStatus: this.options.cacheStatus,
+			accessLog: this.options.accessLog,
+		});
 		this.#workers[index] = worker;
 		this.#workerStartMs.set(index, Date.now());
 		return worker;
@@ -472,6 +484,9 @@ export class Manager {
 		);
 		const addresses = (await worker.call({ kind: "listen", listeners })) as ListenAddress[];
 		if (this.addresses.length === 0) this.addresses = addresses;
+		// Not in the way of those that serve already.
+		clearTimeout(this.#spareTimer);
+		this.#spareTimer = setTimeout(() => this.#keepSpare(), SPARE_PAUSE_MS);
 	}
 
 	#parameterMessage(): ToWorker {
@@ -547,7 +562,10 @@ export class Manager {
 		this.state = "stopping";
 		for (const probe of this.probes.values()) probe.stop();
 		this.probes.clear();
-		await Promise.all(this.#workers.map((worker) => worker.stop()));
+		clearTimeout(this.#spareTimer);
+		const spare = this.#spare;
+		this.#spare = undefined;
+		await Promise.all([...this.#workers, ...(spare === undefined ? [] : [spare])].map((each) => each.stop()));
 		this.#workers = [];
 		this.#reports.clear();
 		this.#updateCounters();

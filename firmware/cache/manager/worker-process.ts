@@ -19,8 +19,10 @@ export interface WorkerEvents {
 	onExit(worker: WorkerProcess, code: number | null, signal: string | null): void;
 }
 
+/** A process that can be a worker: loaded, and waiting for its place, until it is employed. */
 export class WorkerProcess {
-	readonly index: number;
+	/** Its place among the workers; -1 while it waits. */
+	index = -1;
 	readonly #child: Subprocess;
 	readonly #waiting = new Map<
 		number,
@@ -31,8 +33,7 @@ export class WorkerProcess {
 	#isReady: () => void = () => {};
 	exited = false;
 
-	constructor(index: number, setup: Setup, events: WorkerEvents) {
-		this.index = index;
+	constructor(events: WorkerEvents) {
 		this.ready = new Promise((resolve) => {
 			this.#isReady = resolve;
 		});
@@ -57,6 +58,11 @@ export class WorkerProcess {
 				events.onExit(this, code, signal === null ? null : String(signal));
 			},
 		});
+	}
+
+	/** Gives it its place. `ready` follows. */
+	employ(index: number, setup: Setup): void {
+		this.index = index;
 		this.send({ kind: "setup", setup });
 	}
 

@@ -262,6 +262,8 @@ export async function workerMain(): Promise<number> {
 				send({ kind: "ready" });
 				return;
 			}
+			// A spare one that was never employed has nothing to put in order.
+			if (worker === undefined && message.kind === "stop") process.exit(0);
 			const call = "call" in message ? message.call : undefined;
 			try {
 				const value = await worker?.handle(message);

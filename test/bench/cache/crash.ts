@@ -30,6 +30,7 @@ class Client {
 	#socket: Socket | undefined;
 	#left = 0;
 	#head = "";
+	#port = 0;
 	readonly #url: () => string;
 	localPort = 0;
 
@@ -38,6 +39,7 @@ class Client {
 	}
 
 	async open(port: number): Promise<void> {
+		this.#port = port;
 		const gone = () => {
 			if (!this.stopping) this.broken = true;
 		};
@@ -51,7 +53,7 @@ class Client {
 	}
 
 	#ask(): void {
-		this.#socket!.write(`GET ${this.#url()} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+		this.#socket!.write(`GET ${this.#url()} HTTP/1.1\r\nHost: 127.0.0.1:${this.#port}\r\n\r\n`);
 	}
 
 	#take(bytes: Buffer): void {
@@ -89,7 +91,10 @@ export async function crash(table: Table): Promise<BenchResult[]> {
 		await answering(`http://127.0.0.1:${port}/1k`);
 		for (let index = 0; index < OBJECTS; index++) await answering(`http://127.0.0.1:${port}/crash/${index}`);
 		const workers = () => descendants(child.pid).filter(listens);
-		for (let wait = 0; workers().length < 2 && wait < 100; wait++) await Bun.sleep(50);
+		// Two that listen, and one in waiting.
+		const all = () => descendants(child.pid).length;
+		for (let wait = 0; (workers().length < 2 || all() < 3) && wait < 100; wait++) await Bun.sleep(50);
+		await Bun.sleep(500);
 		let turn = 0;
 		for (let index = 0; index < CONNECTIONS; index++) {
 			const client = new Client(() => `/crash/${turn++ % OBJECTS}`);
