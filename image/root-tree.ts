@@ -27,6 +27,9 @@ const programs: readonly (readonly [string, string, ...string[]])[] = [
 	["e2fsprogs", "usr/sbin/mke2fs", "/usr/sbin/mke2fs", "/sbin/mke2fs"],
 	["openssh-server", "usr/sbin/sshd", "/usr/sbin/sshd"],
 	["openssh-client", "usr/bin/ssh-keygen", "/usr/bin/ssh-keygen"],
+	["openssh-client", "usr/bin/ssh", "/usr/bin/ssh"],
+	["openssh-client", "usr/bin/scp", "/usr/bin/scp"],
+	["openntpd", "usr/sbin/ntpd", "/usr/sbin/ntpd"],
 	// busybox's own shell would prefer its applets to the real programs: dash for scripts, bash for people.
 	["dash", "usr/bin/dash", "/usr/bin/dash", "/bin/dash"],
 	["bash", "usr/bin/bash", "/usr/bin/bash", "/bin/bash"],
@@ -63,6 +66,9 @@ export function rootTree(input: RootInput): Tree {
 	tree.symlink("usr/sbin/keepalived", "../bin/drover");
 	tree.file("usr/share/drover/completion.bash", bashCompletion(commandNames));
 	tree.symlink("usr/sbin/varnishd", "../bin/drover");
+	tree.symlink("usr/sbin/ntpctl", "ntpd");
+	// Its folder is compiled in.
+	tree.symlink("var/lib/openntpd", "../../data/ntp");
 	addModules(tree, input.kernel, rootModules, input.scratchDirectory);
 	addLaidOver(tree, join(project, "rootfs"));
 	tree.file("etc/drover-release", `NAME=Drover\nVERSION=${input.version}\nKERNEL=${input.kernel.release}\n`);

@@ -1,9 +1,13 @@
 /** appliance.toml, and the addresses and routes that it comes to. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { networkPlan } from "../../firmware/appliance/network-plan.ts";
+import { parseClockStatus } from "../../firmware/appliance/clock.ts";
+import { networkPlan, networkRemovals } from "../../firmware/appliance/network-plan.ts";
+import { ntpConfiguration } from "../../firmware/appliance/ntp-configuration.ts";
+import { wantedServices } from "../../firmware/appliance/services.ts";
 import {
 	parseSettings,
 	readSettings,
@@ -37,10 +41,10 @@ describe("appliance.toml", () => {
 	test("ports, addresses and routes become ip(8) commands that may be repeated", () => {
 		expect(networkPlan(parseSettings(director))).toEqual([
 			"link set dev eth0 up",
+			"link set dev eth1 mtu 9000 up",
 			"address replace 192.168.80.100/24 dev eth0",
 			"address replace fd00:80::100/64 dev eth0",
 			"route replace default via 192.168.80.1 dev eth0",
-			"link set dev eth1 mtu 9000 up",
 			"address replace 10.80.0.100/24 dev eth1",
 			"route replace 10.1.0.0/16 via 10.80.0.1",
 		]);
@@ -177,4 +181,68 @@ describe("what is found: where, what, what to do", () => {
 test("docs/appliance.schema.json is what `drover config schema` prints", () => {
 	const path = join(import.meta.dir, "../../docs/appliance.schema.json");
 	expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(JSON.parse(JSON.stringify(settingsJsonSchema())));
+});
+
+describe("what is no longer wanted goes", () => {
+	const of = (text: string) => parseSettings(text);
+	const port = (addresses: string, gateways = "") =>
+		`[[port]]\nname = "eth0"\nrole = "outside"\naddresses = [${addresses}]\ngateways = [${gateways}]\n`;
+	test("an address, a gateway, a route; nothing that stays", () => {
+		const before = of(
+			`${port('"10.0.0.1/24", "10.0.0.2/24"', '"10.0.0.254"')}[[route]]\nto = "10.1.0.0/16"\nvia = "10.0.0.9"\n`,
+		);
+		const now = of(port('"10.0.0.2/24"', '"10.0.0.253"'));
+		expect(networkRemovals(before, now)).toEqual([
+			"route del 10.1.0.0/16 via 10.0.0.9",
+			"route del default via 10.0.0.254 dev eth0",
+			"address del 10.0.0.1/24 dev eth0",
+		]);
+		expect(networkRemovals(now, now)).toEqual([]);
+	});
+	test("another spelling of the same address is the same", () => {
+		expect(networkRemovals(of(port('"FD00::0001/64"')), of(port('"fd00::1/64"')))).toEqual([]);
+	});
+});
+
+describe("services that the file switches on", () => {
+	const changed = (before: string, now: string) => {
+		const [a, b] = [before, now].map((text) => wantedServices(parseSettings(text)));
+		return Object.keys(a!).filter((name) => JSON.stringify(a![name]) !== JSON.stringify(b![name]));
+	};
+	const snmp = '[snmp]\nenabled = true\nsources = ["10.0.0.0/8"]\n';
+	test.each<[string, string, string, string[]]>([
+		["none from the start", "", "", []],
+		["SNMP", "", snmp, ["snmp"]],
+		["another community concerns SNMP alone", snmp, `${snmp}communities = ["watch"]\n`, ["snmp"]],
+		[
+			"another host name concerns who writes it",
+			'hostname = "a"\n[[syslog.receivers]]\nhost = "10.0.0.7"',
+			'hostname = "b"\n[[syslog.receivers]]\nhost = "10.0.0.7"',
+			["syslog"],
+		],
+		["NTP", "", '[ntp]\nservers = ["pool.example.net"]', ["ntp"]],
+	])("%s", (_title, before, now, services) => {
+		expect(changed(before, now)).toEqual(services);
+	});
+	test("ntpd.conf, as OpenNTPD takes it", () => {
+		const text = ntpConfiguration(["192.0.2.1", "pool.example.net"]);
+		expect(text).toBe("server 192.0.2.1\nservers pool.example.net\n");
+		const file = join(mkdtempSync(join(tmpdir(), "drover-ntp-")), "ntpd.conf");
+		writeFileSync(file, text);
+		expect(Bun.spawnSync(["/usr/sbin/ntpd", "-n", "-f", file]).exitCode).toBe(0);
+		rmSync(dirname(file), { recursive: true });
+	});
+	test.each<[string, ReturnType<typeof parseClockStatus>]>([
+		[
+			"4/4 peers valid, clock synced, stratum 3\n",
+			{ synchronized: true, stratum: 3, validPeers: 4, peers: 4, offsetMs: null },
+		],
+		[
+			"1/2 peers valid, clock unsynced, clock offset is -1234.5ms\n",
+			{ synchronized: false, stratum: null, validPeers: 1, peers: 2, offsetMs: -1234.5 },
+		],
+		["ntpctl: connect: No such file\n", null],
+	])("ntpctl says %j", (text, status) => {
+		expect(parseClockStatus(text)).toEqual(status);
+	});
 });
