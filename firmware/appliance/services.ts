@@ -6,17 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { ntpConfiguration } from "./ntp-configuration.ts";
 import type { ApplianceSettings } from "./settings.ts";
-
-/** Name of each such service, and what it depends on; null: it is not wanted. Pure. */
-export function wantedServices(settings: ApplianceSettings): Readonly<Record<string, unknown>> {
-	const { hostname, port, snmp, metrics, syslog, ntp } = settings;
-	return {
-		snmp: snmp.enabled ? { snmp, port } : null,
-		metrics: metrics.enabled ? { metrics, port } : null,
-		syslog: syslog.receivers.length > 0 ? { syslog, hostname } : null,
-		ntp: ntp.servers.length > 0 ? { ntp } : null,
-	};
-}
+import { wantedServices } from "./wanted-services.ts";
 
 /** Writes the marks, and tells the supervisors of what changed; before they run there is nobody to tell. */
 export function applyServices(settings: ApplianceSettings, runDirectory: string): void {

@@ -34,7 +34,9 @@ export async function main(words: readonly string[]): Promise<number> {
 		return 0;
 	}
 	// Loaded on demand: a check of a large file must not wait for what it does not need.
-	if (!["check", "plan", "show"].includes(words[0] ?? "")) {
+	// "check" and "plan" without a file mean the working copy.
+	const ofFile = ["check", "plan", "show"].includes(words[0] ?? "") && words.length > 1;
+	if (!ofFile && words[0] !== "show") {
 		const { revisionActions, revisionMain } = await import("./revisions/command.ts");
 		const [name = "", ...rest] = words;
 		if (Object.hasOwn(revisionActions, name)) return revisionMain(name, rest);

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readPorts } from "../appliance/ports.ts";
+import { StickError, withStick } from "../appliance/usb-stick.ts";
 import { call } from "../bus/client.ts";
 import { configDirectory } from "../config/revisions/workspace.ts";
 import type { DirectorStatus } from "../status/director.ts";
@@ -14,7 +15,6 @@ import { print, runCommand } from "./command-line.ts";
 import { NameError } from "./servers/name.ts";
 import { whole } from "./servers/words.ts";
 import { parseFilter } from "./tools/packet.ts";
-import { StickError, withStick } from "./tools/usb-stick.ts";
 import { UsageError } from "./usage-error.ts";
 import { wrap } from "./wrap.ts";
 
@@ -152,7 +152,7 @@ async function capture(port: string | undefined, values: Values): Promise<number
 		return 0;
 	}
 	try {
-		return await withStick(async (folder) => {
+		return await withStick("write", async (folder) => {
 			const name = `capture-${port}-${new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-")}.pcap`;
 			const file = Bun.file(join(folder, name)).writer();
 			file.write(pcapHeader());

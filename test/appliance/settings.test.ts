@@ -7,13 +7,13 @@ import fc from "fast-check";
 import { parseClockStatus } from "../../firmware/appliance/clock.ts";
 import { networkPlan, networkRemovals } from "../../firmware/appliance/network-plan.ts";
 import { ntpConfiguration } from "../../firmware/appliance/ntp-configuration.ts";
-import { wantedServices } from "../../firmware/appliance/services.ts";
 import {
 	parseSettings,
 	readSettings,
 	SETTINGS_LIMIT_BYTES,
 	settingsJsonSchema,
 } from "../../firmware/appliance/settings.ts";
+import { wantedServices } from "../../firmware/appliance/wanted-services.ts";
 import { formatDiagnostic } from "../../firmware/config/keepalived/diagnostics.ts";
 
 const director = `

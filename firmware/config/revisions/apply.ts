@@ -1,7 +1,8 @@
 /** Puts the current revision into force: the box's own addresses, then the services. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { call } from "../../bus/client.ts";
+import { type Connection, parseConnection } from "./own-path.ts";
 
 const RELOAD_TIMEOUT_MS = 20_000;
 
@@ -29,9 +30,8 @@ export function whereFrom(): string {
 	return connection !== undefined ? `ssh ${connection}` : (process.env["DROVER_TERMINAL"] ?? "shell");
 }
 
-/** True when the operator's own connection arrives at an address that the new settings no longer have. */
-export function cutsOwnPath(settingsPath: string): string | null {
-	const local = process.env["SSH_CONNECTION"]?.split(" ")[2];
-	if (local === undefined || !existsSync(settingsPath)) return null;
-	return readFileSync(settingsPath, "utf8").includes(local) ? null : local;
+/** The connection that this command is given over; null at the machine itself. */
+export function ownConnection(): Connection | null {
+	const text = process.env["SSH_CONNECTION"];
+	return text === undefined ? null : parseConnection(text, process.env["USER"] ?? "root");
 }

@@ -1,7 +1,7 @@
 /** Is a folder fit to become a revision? Every file is read as its service would read it. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readSettings } from "../../appliance/settings.ts";
+import { type ApplianceSettings, readSettings } from "../../appliance/settings.ts";
 import { formatDiagnostic } from "../keepalived/diagnostics.ts";
 import { loadConfig } from "../keepalived/load.ts";
 import type { DroverConfig } from "../model.ts";
@@ -13,6 +13,8 @@ export interface Checked {
 	readonly remarks: readonly string[];
 	/** Null when there is no keepalived.conf. */
 	readonly config: DroverConfig | null;
+	/** Null when there is no appliance.toml, or it cannot be used. */
+	readonly settings: ApplianceSettings | null;
 }
 
 export async function checkFolder(folder: string): Promise<Checked> {
@@ -27,9 +29,11 @@ export async function checkFolder(folder: string): Promise<Checked> {
 			(diagnostic.severity === "error" ? problems : remarks).push(formatDiagnostic(diagnostic));
 		if (loaded.acceptable) remarks.push(...problems.splice(0));
 	}
-	const settings = join(folder, "appliance.toml");
-	if (existsSync(settings)) {
-		const read = readSettings(readFileSync(settings, "utf8"), settings);
+	let settings: ApplianceSettings | null = null;
+	const appliance = join(folder, "appliance.toml");
+	if (existsSync(appliance)) {
+		const read = readSettings(readFileSync(appliance, "utf8"), appliance);
+		settings = read.settings;
 		for (const diagnostic of read.diagnostics)
 			(diagnostic.severity === "error" ? problems : remarks).push(formatDiagnostic(diagnostic));
 		if (read.settings?.cache.enabled === true)
@@ -42,5 +46,5 @@ export async function checkFolder(folder: string): Promise<Checked> {
 				problems.push(error instanceof Error ? error.message : String(error));
 			}
 	}
-	return { problems, remarks, config };
+	return { problems, remarks, config, settings };
 }

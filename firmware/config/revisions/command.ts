@@ -1,34 +1,46 @@
 /** `drover config commit`, `confirm`, `compare`, `rollback` …: revisions in the operator's words. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseSettings } from "../../appliance/settings.ts";
 import { self } from "../../self.ts";
 import { formatChange, planChanges } from "../plan.ts";
-import { applyCurrent, cutsOwnPath, whereFrom } from "./apply.ts";
-import { checkFolder } from "./check.ts";
-import { type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";
+import { applyCurrent, ownConnection, whereFrom } from "./apply.ts";
+import { packArchive, unpackArchive } from "./archive.ts";
+import { type Checked, checkFolder } from "./check.ts";
+import { cuts } from "./own-path.ts";
+import { fetchBackup, sendBackup } from "./place.ts";
+import { type Files, type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";
+import { settingsChanges } from "./settings-plan.ts";
 import { Workspace } from "./workspace.ts";
 
 const MINUTE_MS = 60_000;
 const CONFIRM_MINUTES_LIMIT = 24 * 60;
+const GUARD_INTERVAL_MS = 1_000;
 
 export const revisionHelp = `       drover config edit                     where the working copy is
+       drover config check                    whether it could be committed
+       drover config plan                     what a commit of it would change
        drover config compare [N]              the working copy against revision N (the current one)
        drover config commit [confirm MINUTES] [COMMENT]
                                               check, keep as a revision, put into force;
                                               taken back by itself unless confirmed in time
        drover config confirm                  keep the commit that waits
-       drover config rollback N               revision N again
+       drover config rollback N|rescue [confirm MINUTES] [COMMENT]
+                                              revision N again
        drover config history                  revisions, newest first
        drover config rescue [N]               which revision the rescue entry starts with
        drover config discard                  forget the working copy
-       drover config backup FILE              all files of the current revision, as one archive
-       drover config restore FILE             into the working copy`;
+       drover config backup PLACE             all files of the current revision, as one archive
+       drover config restore PLACE            into the working copy
+                                              PLACE is a file, usb, https://… or scp://USER@HOST/PATH`;
 
 type Action = (workspace: Workspace, words: readonly string[]) => Promise<number>;
 
 export const revisionActions: Readonly<Record<string, Action>> = {
 	edit,
+	check,
+	plan: planWorkingCopy,
 	compare,
 	commit,
 	confirm,
@@ -82,27 +94,20 @@ async function compare(workspace: Workspace, [number]: readonly string[]): Promi
 }
 
 async function commit(workspace: Workspace, words: readonly string[]): Promise<number> {
-	const [confirmWithinMs, comment] = readConfirm(words);
-	const folder = workspace.openCandidate();
-	const { problems, remarks, config } = await checkFolder(folder);
-	for (const remark of remarks) console.log(remark);
-	const before = join(workspace.root, "current");
-	if (problems.length === 0 && config !== null && existsSync(before)) {
-		const { config: running } = await checkFolder(before);
-		const changes = running === null ? [] : planChanges(running, config).map(formatChange);
-		console.log(changes.length === 0 ? "No change for VRRP and the virtual servers." : changes.join("\n"));
-	}
-	if (problems.length > 0) {
-		for (const problem of problems) console.error(problem);
+	const [confirmWithinMs, comment] = readConfirm(words, "commit confirm 5");
+	const checked = await checkFolder(workspace.openCandidate());
+	for (const remark of checked.remarks) console.log(remark);
+	if (checked.problems.length > 0) {
+		for (const problem of checked.problems) console.error(problem);
 		console.error("Not committed: the running configuration stays as it is.");
 		return 1;
 	}
-	const cut = cutsOwnPath(join(folder, "appliance.toml"));
-	if (cut !== null) console.log(`This takes ${cut} away, which your own connection uses.`);
-	if (cut !== null && confirmWithinMs === null) {
-		console.error('Not committed: say "drover config commit confirm 5", so that it comes back by itself.');
-		return 1;
-	}
+	const running = await checkCurrent(workspace);
+	if (running !== null)
+		console.log(
+			plan(running, checked).join("\n") || "No change for VRRP, the virtual servers and the box itself.",
+		);
+	if (!mayCut(running, checked, confirmWithinMs, "drover config commit confirm 5")) return 1;
 	const info = workspace.revisions.commit({
 		files: workspace.candidateFiles(),
 		who: process.env["USER"] ?? "root",
@@ -111,10 +116,45 @@ async function commit(workspace: Workspace, words: readonly string[]): Promise<n
 		nowMs: Date.now(),
 		confirmWithinMs,
 	});
+	return putIntoForce(workspace, `Revision ${info.number} is in force.`);
+}
+
+async function checkCurrent(workspace: Workspace): Promise<Checked | null> {
+	const folder = join(workspace.root, "current");
+	return existsSync(folder) ? checkFolder(folder) : null;
+}
+
+/** A line for each change of what runs. */
+function plan(before: Checked, after: Checked): string[] {
+	const none = parseSettings("");
+	const changes = settingsChanges(before.settings ?? none, after.settings ?? none);
+	if (before.config === null || after.config === null) return changes;
+	return [...planChanges(before.config, after.config).map(formatChange), ...changes];
+}
+
+/** Says what of the operator's own connection would be cut, and refuses it unless it comes back by itself. */
+function mayCut(
+	before: Checked | null,
+	after: Checked,
+	confirmWithinMs: number | null,
+	instead: string,
+): boolean {
+	const connection = ownConnection();
+	if (connection === null || before === null) return true;
+	const found = cuts(connection, before, after);
+	if (found.length === 0) return true;
+	console.log(`This may cut your own connection from ${connection.client} to ${connection.server}:`);
+	for (const words of found) console.log(`  ${words}`);
+	if (confirmWithinMs !== null) return true;
+	console.error(`Nothing was changed: say "${instead}", so that it comes back by itself.`);
+	return false;
+}
+
+async function putIntoForce(workspace: Workspace, words: string): Promise<number> {
 	const troubles = await applyCurrent(workspace.root);
 	for (const trouble of troubles) console.error(trouble);
+	console.log(words);
 	const pending = workspace.revisions.pending();
-	console.log(`Revision ${info.number} is in force.`);
 	if (pending !== null) {
 		startGuard();
 		console.log(
@@ -124,24 +164,67 @@ async function commit(workspace: Workspace, words: readonly string[]): Promise<n
 	return troubles.length === 0 ? 0 : 1;
 }
 
+async function check(workspace: Workspace): Promise<number> {
+	const { problems, remarks } = await checkFolder(workspace.openCandidate());
+	for (const finding of [...problems, ...remarks]) console.log(finding);
+	console.log(
+		problems.length === 0 ? "The working copy can be committed." : "The working copy cannot be committed.",
+	);
+	return problems.length === 0 ? 0 : 1;
+}
+
+async function planWorkingCopy(workspace: Workspace): Promise<number> {
+	const checked = await checkFolder(workspace.openCandidate());
+	if (checked.problems.length > 0) {
+		for (const problem of checked.problems) console.error(problem);
+		return 5;
+	}
+	const running = (await checkCurrent(workspace)) ?? {
+		problems: [],
+		remarks: [],
+		config: null,
+		settings: null,
+	};
+	const changes = plan(running, checked);
+	console.log(changes.length === 0 ? "nothing would change" : changes.join("\n"));
+	return changes.length === 0 ? 0 : 1;
+}
+
 async function confirm(workspace: Workspace): Promise<number> {
 	console.log(`Revision ${workspace.revisions.confirm()} stays.`);
 	return 0;
 }
 
-async function rollback(workspace: Workspace, [number]: readonly string[]): Promise<number> {
-	if (number === undefined) throw new RevisionError("say which revision: drover config history lists them");
-	const info = workspace.revisions.rollback(readNumber(number), {
+async function rollback(workspace: Workspace, [word, ...words]: readonly string[]): Promise<number> {
+	if (word === undefined)
+		throw new RevisionError('say which revision, or "rescue": drover config history lists them');
+	const number = word === "rescue" ? workspace.revisions.rescueNumber() : readNumber(word);
+	if (number === null)
+		throw new RevisionError('no revision is chosen for rescue: "drover config rescue N" does');
+	const instead = `rollback ${word} confirm 5`;
+	const [confirmWithinMs, comment] = readConfirm(words, instead);
+	const target = await inFolder(workspace.revisions.files(number), checkFolder);
+	if (!mayCut(await checkCurrent(workspace), target, confirmWithinMs, `drover config ${instead}`)) return 1;
+	const info = workspace.revisions.rollback(number, {
 		who: process.env["USER"] ?? "root",
-		why: "",
+		from: whereFrom(),
+		why: comment,
 		nowMs: Date.now(),
-		confirmWithinMs: null,
+		confirmWithinMs,
 	});
 	workspace.discardCandidate();
-	const troubles = await applyCurrent(workspace.root);
-	for (const trouble of troubles) console.error(trouble);
-	console.log(`Revision ${info.number} is in force: what revision ${number} was.`);
-	return troubles.length === 0 ? 0 : 1;
+	return putIntoForce(workspace, `Revision ${info.number} is in force: what revision ${number} was.`);
+}
+
+/** Runs `use` over a folder with these files, for as long as it takes. */
+async function inFolder<T>(files: Files, use: (folder: string) => Promise<T>): Promise<T> {
+	const folder = mkdtempSync(join(tmpdir(), "drover-revision-"));
+	try {
+		for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes, { mode: 0o600 });
+		return await use(folder);
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
 }
 
 async function history(workspace: Workspace): Promise<number> {
@@ -180,35 +263,37 @@ async function discard(workspace: Workspace): Promise<number> {
 	return 0;
 }
 
-async function backup(workspace: Workspace, [file]: readonly string[]): Promise<number> {
-	if (file === undefined) throw new RevisionError("say where to: drover config backup /mnt/drover.tar");
+async function backup(workspace: Workspace, [place]: readonly string[]): Promise<number> {
+	if (place === undefined)
+		throw new RevisionError("say where to: a file, usb, https://HOST/PATH or scp://USER@HOST/PATH");
 	const current = workspace.revisions.currentNumber();
 	if (current === null) throw new RevisionError("there is no configuration to keep yet");
-	runTar(["-cf", file, "-C", join(workspace.root, "revisions", String(current)), "."]);
-	console.log(`${file} holds revision ${current}.`);
+	const archive = join(mkdtempSync(join(tmpdir(), "drover-backup-")), "backup.tar");
+	try {
+		packArchive(workspace.revisions.files(current), archive);
+		const day = new Date().toISOString().slice(0, 10);
+		const there = await sendBackup(archive, place, `drover-${hostname()}-${day}-r${current}.tar`);
+		console.log(`${there} holds revision ${current}.`);
+	} finally {
+		rmSync(dirname(archive), { recursive: true });
+	}
 	return 0;
 }
 
-async function restore(workspace: Workspace, [file]: readonly string[]): Promise<number> {
-	if (file === undefined || !existsSync(file)) throw new RevisionError(`there is no ${file ?? "file"}`);
-	const scratch = mkdtempSync(join(tmpdir(), "drover-restore-"));
+async function restore(workspace: Workspace, [place]: readonly string[]): Promise<number> {
+	if (place === undefined)
+		throw new RevisionError("say where from: a file, usb, https://HOST/PATH or scp://USER@HOST/PATH");
+	const archive = join(mkdtempSync(join(tmpdir(), "drover-restore-")), "backup.tar");
 	try {
-		runTar(["-xf", file, "-C", scratch]);
-		rmSync(join(scratch, "revision.json"), { force: true });
-		workspace.discardCandidate();
-		cpSync(scratch, workspace.candidate, { recursive: true });
+		await fetchBackup(place, archive);
+		workspace.replaceCandidate(unpackArchive(archive));
 	} finally {
-		rmSync(scratch, { recursive: true });
+		rmSync(dirname(archive), { recursive: true });
 	}
 	console.log(
 		'The working copy is what the archive held. "drover config compare" shows it, "drover config commit" puts it into force.',
 	);
 	return 0;
-}
-
-function runTar(words: readonly string[]): void {
-	const { exitCode, stderr } = Bun.spawnSync(["tar", ...words]);
-	if (exitCode !== 0) throw new RevisionError(`tar: ${stderr.toString().trim()}`);
 }
 
 /** At the box's start, before the services: half-done work goes, an unconfirmed commit is taken back. */
@@ -218,17 +303,23 @@ async function recover(workspace: Workspace): Promise<number> {
 	return 0;
 }
 
-/** Waits for the deadline of a commit that wants to be confirmed, and takes it back then. */
+/**
+ * Waits for the deadline of a commit that wants to be confirmed, and takes it back then. The time that is left
+ * is looked up once: a clock that is set meanwhile makes it neither shorter nor longer.
+ */
 async function guard(workspace: Workspace): Promise<number> {
+	const deadlines = new Map<number, number>();
 	for (;;) {
 		const pending = workspace.revisions.pending();
 		if (pending === null) return 0;
-		const leftMs = pending.deadlineMs - Date.now();
+		const deadline = deadlines.get(pending.revision) ?? performance.now() + pending.deadlineMs - Date.now();
+		deadlines.set(pending.revision, deadline);
+		const leftMs = deadline - performance.now();
 		if (leftMs > 0) {
-			await Bun.sleep(Math.min(leftMs, 1_000));
+			await Bun.sleep(Math.min(leftMs, GUARD_INTERVAL_MS));
 			continue;
 		}
-		const taken = workspace.revisions.expire(Date.now());
+		const taken = workspace.revisions.expire(Number.POSITIVE_INFINITY);
 		if (taken === null) continue;
 		for (const trouble of await applyCurrent(workspace.root)) console.error(trouble);
 		console.error(`drover: ${takenBack(taken)}, because it was not confirmed in time`);
@@ -236,7 +327,6 @@ async function guard(workspace: Workspace): Promise<number> {
 	}
 }
 
-/** Something watches the deadline of a commit that waits, whatever becomes of this process. */
 export function startGuard(): void {
 	if (existsSync("/run/sv/guard")) {
 		Bun.spawnSync(["sv", "up", "/run/sv/guard"]);
@@ -257,12 +347,12 @@ function inMinutes(ms: number): string {
 }
 
 /** `[confirm MINUTES] [COMMENT…]` → the time in milliseconds or null, and the comment. */
-function readConfirm(words: readonly string[]): [number | null, string] {
+function readConfirm(words: readonly string[], example: string): [number | null, string] {
 	if (words[0] !== "confirm") return [null, words.join(" ")];
 	const minutes = Number(words[1]);
 	if (!(minutes > 0 && minutes <= CONFIRM_MINUTES_LIMIT))
 		throw new RevisionError(
-			`"commit confirm" takes minutes, 1 to ${CONFIRM_MINUTES_LIMIT}: drover config commit confirm 5`,
+			`"confirm" takes minutes, 1 to ${CONFIRM_MINUTES_LIMIT}: drover config ${example}`,
 		);
 	return [minutes * MINUTE_MS, words.slice(2).join(" ")];
 }

@@ -27,7 +27,7 @@ const infoSchema = z.object({
 	/** Unix milliseconds. */
 	atMs: z.number(),
 	who: z.string(),
-	/** Where from, such as "console", "ssh 10.0.0.7", "rollback of 12". */
+	/** Where from, such as "console", "ssh 10.0.0.7". */
 	from: z.string(),
 	why: z.string(),
 	parent: z.number().int().nullable(),
@@ -176,14 +176,15 @@ export class Revisions {
 	}
 
 	/** Commits an old revision's files again, as a new revision; a waiting commit is taken back first. */
-	rollback(number: number, request: Omit<CommitRequest, "files" | "from">): RevisionInfo {
+	rollback(number: number, request: Omit<CommitRequest, "files">): RevisionInfo {
 		const files = this.files(number);
 		const pending = this.pending();
 		if (pending !== null) {
 			this.#point("current", pending.previous);
 			this.#dropPending();
 		}
-		return this.commit({ ...request, files, from: `rollback to ${number}` });
+		const why = `rollback to ${number}${request.why === "" ? "" : `: ${request.why}`}`;
+		return this.commit({ ...request, files, why });
 	}
 
 	/** Chooses what the rescue entry starts with. */
@@ -255,7 +256,8 @@ export class Revisions {
 	}
 }
 
-function checkFiles(files: Files): void {
+/** Throws a RevisionError when these cannot be the files of a revision. */
+export function checkFiles(files: Files): void {
 	if (files.size === 0 || files.size > FILES_LIMIT)
 		throw new RevisionError(`a revision holds 1 to ${FILES_LIMIT} files, not ${files.size}`);
 	let total = 0;

@@ -1,5 +1,14 @@
 /** The configuration's folder: the revisions, and the working copy that is being edited. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+	cpSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileDisk } from "./disk.ts";
 import { type Files, RevisionError, Revisions } from "./revisions.ts";
@@ -39,6 +48,13 @@ export class Workspace {
 
 	discardCandidate(): void {
 		rmSync(this.candidate, { recursive: true, force: true });
+	}
+
+	/** The candidate becomes these files and nothing else. */
+	replaceCandidate(files: Files): void {
+		this.discardCandidate();
+		mkdirSync(this.candidate, { mode: 0o700 });
+		for (const [name, bytes] of files) writeFileSync(join(this.candidate, name), bytes, { mode: 0o600 });
 	}
 
 	candidateFiles(): Files {

@@ -13,9 +13,18 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 /** Runs `drover config WORDS`; status and both outputs. */
 function config(...words: string[]): { status: number; text: string } {
+	return configFrom({}, ...words);
+}
+
+/** The same with more environment, such as an SSH session has. */
+function configFrom(
+	environment: Record<string, string>,
+	...words: string[]
+): { status: number; text: string } {
 	const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, drover, "config", ...words], {
 		env: {
 			...process.env,
+			...environment,
 			DROVER_CONFIG_DIR: directory,
 			DROVER_RUN_DIR: join(directory, "run"),
 			USER: "anna",
@@ -86,7 +95,7 @@ describe("commit confirm", () => {
 		expect(running()).toBe(server(2));
 	});
 	test.each(["0", "-1", "soon", "99999"])("%p minutes are refused", (minutes) => {
-		expect(config("commit", "confirm", minutes).text).toContain("takes minutes, 1 to 1440");
+		expect(config("commit", "confirm", minutes).text).toContain('"confirm" takes minutes, 1 to 1440');
 	});
 });
 
@@ -106,4 +115,151 @@ test("roll back, rescue, backup and restore", () => {
 	config("commit");
 	expect(running()).toBe(server(1));
 	expect(config("rollback", "77").text).toBe("drover config: there is no revision 77\n");
+});
+
+const box = (address: string, more = "") => `hostname = "box"
+[[port]]
+name = "eth0"
+role = "outside"
+addresses = ["${address}"]
+${more}`;
+
+function writeSettings(text: string): void {
+	config("edit");
+	writeFileSync(join(directory, "candidate/appliance.toml"), text);
+}
+
+test("check and plan of the working copy: the balancer and the box itself", () => {
+	write(server(1));
+	writeSettings(box("10.0.0.1/24"));
+	config("commit");
+	writeSettings(box("10.0.0.2/24", '[ntp]\nservers = ["10.0.0.9"]\n').replace('"box"', '"director-a"'));
+	write(server(4));
+	const checked = config("check");
+	expect(checked.status).toBe(0);
+	expect(checked.text).toEndWith("The working copy can be committed.\n");
+	const { status, text } = config("plan");
+	expect(status).toBe(1);
+	expect(text).toMatch(/weight 1 .*4/);
+	expect(text).toContain("~ the host name: box → director-a");
+	expect(text).toContain("- address 10.0.0.1/24 dev eth0\n+ address 10.0.0.2/24 dev eth0");
+	expect(text).toContain("+ the service ntp starts");
+	writeSettings('hostnam = "x"');
+	expect(config("check").text).toContain('did you mean "hostname"?');
+	expect(config("plan").status).toBe(5);
+});
+
+describe("a commit that would cut the operator's own path", () => {
+	const ssh = { SSH_CONNECTION: "10.0.0.7 50022 10.0.0.1 22" };
+	test("is refused, unless it comes back by itself; from the console nobody asks", () => {
+		writeSettings(box("10.0.0.1/24"));
+		config("commit");
+		writeSettings(box("10.0.1.1/24"));
+		const refused = configFrom(ssh, "commit");
+		expect(refused.status).toBe(1);
+		expect(refused.text).toContain(
+			"This may cut your own connection from 10.0.0.7 to 10.0.0.1:\n  10.0.0.1 goes from eth0\n  there is no route to 10.0.0.7 any more\n",
+		);
+		expect(refused.text).toContain('say "drover config commit confirm 5"');
+		expect(config("history").text).not.toContain("   2  ");
+		expect(configFrom(ssh, "commit", "confirm", "5").text).toContain("Revision 2 is in force.");
+		expect(config("history").text).toMatch(/^ +2 .*anna, ssh 10\.0\.0\.7 {2}\[in force, back in 5 minutes\]/);
+		config("confirm");
+		expect(configFrom({ SSH_CONNECTION: "10.0.1.7 50022 10.0.1.1 22" }, "rollback", "1").text).toContain(
+			'say "drover config rollback 1 confirm 5"',
+		);
+		expect(config("rollback", "1").text).toContain("Revision 3 is in force");
+	});
+});
+
+describe("backup and restore", () => {
+	test("over HTTP", async () => {
+		const kept = new Map<string, Uint8Array>();
+		const web = Bun.serve({
+			port: 0,
+			async fetch(request) {
+				const { pathname } = new URL(request.url);
+				if (request.method === "PUT") {
+					kept.set(pathname, await request.bytes());
+					return new Response(null, { status: 201 });
+				}
+				const bytes = kept.get(pathname);
+				return bytes === undefined
+					? new Response("", { status: 404 })
+					: new Response(new Blob([bytes as Uint8Array<ArrayBuffer>]));
+			},
+		});
+		/** The server answers from this process, so the command must not block it. */
+		const ask = async (...words: string[]) => {
+			const child = Bun.spawn([process.execPath, drover, "config", ...words], {
+				env: { ...process.env, DROVER_CONFIG_DIR: directory },
+				stdout: "pipe",
+				stderr: "pipe",
+			});
+			return (await new Response(child.stdout).text()) + (await new Response(child.stderr).text());
+		};
+		try {
+			write(server(1));
+			config("commit");
+			expect(await ask("backup", `${web.url}kept/`)).toMatch(/kept\/drover-.*-r1\.tar holds revision 1\./);
+			write(server(2));
+			config("commit");
+			await ask("restore", `${web.url}${[...kept.keys()][0]!.slice(1)}`);
+			config("commit");
+			expect(running()).toBe(server(1));
+			expect(await ask("restore", `${web.url}nothing`)).toContain("answers 404");
+		} finally {
+			await web.stop(true);
+		}
+	});
+	test("an archive with a link, or with names that no revision has, leaves the working copy as it was", () => {
+		write(server(1));
+		const evil = join(directory, "evil");
+		const archive = join(directory, "evil.tar");
+		for (const [make, words] of [
+			["ln -s /etc/passwd keepalived.conf", "no plain file"],
+			["mkdir keepalived.conf", "no plain file"],
+			["touch -- 'a b'", "cannot be the name"],
+			["true", "1 to 1000 files"],
+		]) {
+			Bun.spawnSync([
+				"sh",
+				"-c",
+				`rm -rf ${evil} && mkdir ${evil} && cd ${evil} && ${make} && tar -cf ${archive} .`,
+			]);
+			expect(config("restore", archive).text).toContain(words!);
+			expect(readFileSync(candidate(), "utf8")).toBe(server(1));
+		}
+	});
+	test.each([
+		["/nowhere/backup.tar", "there is no /nowhere/backup.tar"],
+		["scp://-oProxyCommand=x@host/y", "is not scp://USER@HOST/PATH"],
+		["http://127.0.0.1:1/x", "http://127.0.0.1:1/x: "],
+	])("%s: says what is wrong", (place, words) => {
+		expect(config("restore", place).text).toContain(words);
+	});
+});
+
+test("kill -9 at any moment of a commit: one revision or the other, whole, and the next commit works", async () => {
+	write(server(1));
+	config("commit");
+	let before = server(1);
+	for (let round = 0; round < 8; round++) {
+		const next = server(10 + round);
+		writeFileSync(candidate(), next);
+		const child = Bun.spawn([process.execPath, drover, "config", "commit"], {
+			env: { ...process.env, DROVER_CONFIG_DIR: directory, DROVER_RUN_DIR: join(directory, "run") },
+			stdio: ["ignore", "ignore", "ignore"],
+		});
+		// From before it has begun to after its end.
+		await Bun.sleep(60 + round * 30);
+		child.kill("SIGKILL");
+		await child.exited;
+		config("recover");
+		expect([before, next]).toContain(running());
+		before = running();
+	}
+	write(server(99));
+	config("commit");
+	expect(running()).toBe(server(99));
 });

@@ -46,13 +46,21 @@ describe("on a real file system", () => {
 			revisions.commit(commitOf("one"));
 			revisions.commit(commitOf("two"));
 			expect(running(revisions)).toBe("two");
-			revisions.rollback(1, { who: "operator", why: "two was wrong", nowMs: 2_000, confirmWithinMs: null });
+			revisions.rollback(1, {
+				who: "operator",
+				from: "ssh 10.0.0.7",
+				why: "two was wrong",
+				nowMs: 2_000,
+				confirmWithinMs: null,
+			});
 			expect(running(new Revisions(fileDisk(root)))).toBe("one");
-			expect(revisions.history().map(({ number, from, parent }) => [number, from, parent])).toEqual([
-				[3, "rollback to 1", 2],
-				[2, "console", 1],
-				[1, "console", null],
-			]);
+			expect(revisions.history().map(({ number, from, why, parent }) => [number, from, why, parent])).toEqual(
+				[
+					[3, "ssh 10.0.0.7", "rollback to 1: two was wrong", 2],
+					[2, "console", "test", 1],
+					[1, "console", "test", null],
+				],
+			);
 		} finally {
 			rmSync(root, { recursive: true });
 		}
@@ -139,9 +147,30 @@ describe("power loss at every step: the old revision or the new one, whole", () 
 			after: ["old"],
 		},
 		rollback: {
-			act: (revisions) => void revisions.rollback(1, { who: "o", why: "", nowMs: 1, confirmWithinMs: null }),
+			act: (revisions) =>
+				void revisions.rollback(1, { who: "o", from: "f", why: "", nowMs: 1, confirmWithinMs: null }),
 			after: ["old", "first"],
 		},
+		"rollback confirm": {
+			act: (revisions) =>
+				void revisions.rollback(1, { who: "o", from: "f", why: "", nowMs: 1, confirmWithinMs: 9 }),
+			after: ["old"],
+		},
+		"commit confirm, and the confirmation": {
+			act: (revisions) => {
+				revisions.commit(commitOf("new", { confirmWithinMs: 1 }));
+				revisions.confirm();
+			},
+			after: ["old", "new"],
+		},
+		"commit confirm, and its end": {
+			act: (revisions) => {
+				revisions.commit(commitOf("new", { confirmWithinMs: 1 }));
+				revisions.expire(Number.POSITIVE_INFINITY);
+			},
+			after: ["old"],
+		},
+		rescue: { act: (revisions) => revisions.setRescue(1), after: ["old"] },
 	};
 	test.each(Object.keys(acts))("%s", (name) => {
 		const { act, after } = acts[name]!;

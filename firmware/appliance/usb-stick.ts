@@ -25,8 +25,11 @@ function usbPartitions(): string[] {
 	});
 }
 
-/** Runs `use` with the stick's folder, mounted read-write. Throws a StickError. */
-export async function withStick<T>(use: (folder: string) => Promise<T>): Promise<T> {
+/** Read-only keeps the stick as it is, whatever becomes of the box meanwhile. */
+export type StickAccess = "read" | "write";
+
+/** Runs `use` with the stick's folder. Throws a StickError. */
+export async function withStick<T>(access: StickAccess, use: (folder: string) => Promise<T>): Promise<T> {
 	Bun.spawnSync(["modprobe", "-qa", ...modules], { stdio: ["ignore", "ignore", "ignore"] });
 	const deadline = performance.now() + SETTLE_MS;
 	while (usbPartitions().length === 0 && performance.now() < deadline) await Bun.sleep(LOOK_EVERY_MS);
@@ -35,7 +38,13 @@ export async function withStick<T>(use: (folder: string) => Promise<T>): Promise
 	mkdirSync(mountPoint, { recursive: true });
 	const words: string[] = [];
 	for (const device of devices) {
-		const { exitCode, stderr } = Bun.spawnSync(["mount", "-o", "nosuid,nodev,noexec", device, mountPoint]);
+		const { exitCode, stderr } = Bun.spawnSync([
+			"mount",
+			"-o",
+			`${access === "read" ? "ro" : "rw"},nosuid,nodev,noexec`,
+			device,
+			mountPoint,
+		]);
 		if (exitCode !== 0) {
 			words.push(`${device}: ${stderr.toString().trim().split("\n")[0] ?? "does not mount"}`);
 			continue;
