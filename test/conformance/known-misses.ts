@@ -7,6 +7,9 @@ const partial =
 const setCookie = "the built-in VCL does not store answers with Set-Cookie; a policy may";
 const authorization = "the built-in VCL passes requests with Authorization, and what is passed is not stored";
 
+const lie =
+	"the suite's origin sends 36 bytes under Content-Length 5: an answer that contradicts itself is a 503 here, not a cut 200";
+
 export const knownMisses: ReadonlyMap<string, string> = new Map([
 	[
 		"age-parse-prefix",
@@ -16,6 +19,8 @@ export const knownMisses: ReadonlyMap<string, string> = new Map([
 	["stale-close-proxy-revalidate", noAnswer],
 	["stale-close-no-cache", noAnswer],
 	["stale-close-s-maxage=2", noAnswer],
+	["headers-store-Content-Length", lie],
+	["304-etag-update-response-Content-Length", lie],
 	["headers-store-Set-Cookie", setCookie],
 	["304-etag-update-response-Set-Cookie", setCookie],
 	[

@@ -21,6 +21,7 @@ import { Arena } from "../store/arena.ts";
 import { BanList, parseBan } from "../store/bans.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
 import type { BackendDefinition } from "../vcl/runtime.ts";
+import { clearBusyMarks } from "../worker/busy-marks.ts";
 import { type ControlPage, createControlPage, openControlPage } from "../worker/control.ts";
 import type { ListenAddress } from "../worker/listeners.ts";
 import type { FromWorker, ToWorker, WorkerReport } from "../worker/wire.ts";
@@ -538,6 +539,7 @@ export class Manager {
 		this.#arena?.bury(from.index, Date.now() / 1000);
 		const ring = this.#control?.ring;
 		if (ring !== undefined) Atomics.compareExchange(ring, 0, from.index + 1, 0);
+		if (this.#control !== undefined) clearBusyMarks(this.#control.busy, from.index);
 		if (this.parameters.values["auto_restart"] !== true) {
 			this.state = "died";
 			void this.stop().then(() => this.onDied());

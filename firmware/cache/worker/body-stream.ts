@@ -4,6 +4,7 @@
  * A body that is to be stored keeps all its pieces until it is whole. One that is not keeps only what its
  * slowest reader has not taken yet, and asks the source to pause when that is too much.
  */
+import type { BodyBudget } from "./body-budget.ts";
 
 /** Bytes that a body which is not kept may have waiting before its source is paused. */
 export const PAUSE_BYTES = 512 * 1024;
@@ -22,7 +23,10 @@ export class BodyStream {
 	#firstPiece = 0;
 	#readers: { reader: BodyReader; next: number }[] = [];
 	#keeping: boolean;
+	readonly #budget: BodyBudget | undefined;
 	#waitingBytes = 0;
+	/** Nothing of it is counted in the budget any more. */
+	#settled = false;
 	#paused = false;
 	state: BodyState = "open";
 	bytes = 0;
@@ -31,8 +35,22 @@ export class BodyStream {
 	resume: () => void = () => {};
 	abandoned: () => void = () => {};
 
-	constructor(keeping: boolean) {
+	/** What it holds counts in `budget`, until settle(). */
+	constructor(keeping: boolean, budget?: BodyBudget) {
 		this.#keeping = keeping;
+		this.#budget = budget;
+	}
+
+	#count(bytes: number): void {
+		this.#waitingBytes += bytes;
+		if (this.#budget !== undefined && !this.#settled) this.#budget.usedBytes += bytes;
+	}
+
+	/** The source is done with it: with no reader left, what it holds is on its way out. */
+	settle(): void {
+		if (this.#settled || this.state === "open" || this.#readers.length > 0) return;
+		this.#settled = true;
+		if (this.#budget !== undefined) this.#budget.usedBytes -= this.#waitingBytes;
 	}
 
 	get keeping(): boolean {
@@ -55,9 +73,10 @@ export class BodyStream {
 		if (this.state !== "open" || piece.length === 0) return;
 		this.bytes += piece.length;
 		this.#pieces.push(piece);
-		this.#waitingBytes += piece.length;
+		this.#count(piece.length);
 		this.#tell();
-		if (!this.#keeping && !this.#paused && this.#waitingBytes > PAUSE_BYTES) {
+		const limit = this.#budget?.over ? RESUME_BYTES : PAUSE_BYTES;
+		if (!this.#keeping && !this.#paused && this.#waitingBytes > limit) {
 			this.#paused = true;
 			this.pause();
 		}
@@ -107,6 +126,7 @@ export class BodyStream {
 			this.#trim();
 			if (this.#readers.length === 0 && this.state === "open") this.abandoned();
 		}
+		this.settle();
 	}
 
 	get readerCount(): number {
@@ -120,7 +140,7 @@ export class BodyStream {
 		);
 		const gone = this.#pieces.splice(0, needed - this.#firstPiece);
 		this.#firstPiece = needed;
-		for (const piece of gone) this.#waitingBytes -= piece.length;
+		for (const piece of gone) this.#count(-piece.length);
 		if (this.#paused && this.#waitingBytes < RESUME_BYTES) {
 			this.#paused = false;
 			this.resume();

@@ -16,6 +16,7 @@ import { Flag } from "../store/layout.ts";
 import { varyMatches } from "../store/vary.ts";
 import type { Action, RequestMessage } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
+import { BUSY_WAIT_MS, type BusyMark } from "./busy-marks.ts";
 import { ClientRequestFields, type Forwarded, HitObject, withForwardedFor } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { Delivery } from "./delivery.ts";
@@ -32,6 +33,10 @@ const http10Record = flat(record(Tag.ReqProtocol, "HTTP/1.0"));
 export class ClientTask extends Delivery implements FetchClient, PipedRequest, Waiter {
 	#fetch: FetchTask | undefined;
 	#waiting = false;
+	/** Says to other workers that this request fetches. Handed on to the fetch. */
+	#busyMark: BusyMark | undefined;
+	/** Has waited for another worker as long as it may. */
+	#hasWaited = false;
 	#late100 = false;
 	#sent100 = false;
 	#normaliseGzip = true;
@@ -302,8 +307,35 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.#hit(stale, true, true);
 				return;
 			}
+			// Which variant another worker fetches cannot be seen from here: with variants, nobody waits.
+			if (!sawVariant && !req.hashIgnoreBusy && !this.#claim()) return;
 		} else this.why = "req.hash_always_miss";
 		this.#miss(stale);
+	}
+
+	/** False when another worker fetches this object: then this request waits for it. */
+	#claim(): boolean {
+		const { engine, key } = this;
+		if (this.#busyMark !== undefined || this.#hasWaited) return true;
+		const mark = engine.busy.claim(key);
+		if (mark === "theirs") {
+			this.#waiting = true;
+			engine.count(Main.busy_sleep);
+			const until = performance.now() + BUSY_WAIT_MS;
+			engine.busy.wait(key, () => {
+				engine.count(Main.busy_wakeup);
+				this.#hasWaited = performance.now() >= until;
+				this.wake();
+			});
+			return false;
+		}
+		if (mark !== "unmarked") this.#busyMark = mark;
+		return true;
+	}
+
+	#unclaim(): void {
+		if (this.#busyMark !== undefined) this.engine.busy.release(this.#busyMark);
+		this.#busyMark = undefined;
 	}
 
 	#fresh(answer: Answer): void {
@@ -398,6 +430,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#refresh(stale: Answer): void {
 		const { engine } = this;
 		if (engine.inflight.get(this.key)?.some((fetch) => fetch.reason === "bgfetch")) return;
+		const mark = engine.busy.claim(this.key);
+		if (mark === "theirs") return;
 		engine.count(Main.s_bgfetch);
 		engine.count(Main.s_fetch);
 		const fetch = new FetchTask(engine, {
@@ -407,6 +441,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			body: undefined,
 			hitForMiss: false,
 			hitForPass: false,
+			busyMark: mark === "unmarked" ? undefined : mark,
 		});
 		this.vslLog.addText(linkRecord(fetch.xid, "bgfetch"));
 		queueMicrotask(() => fetch.run());
@@ -414,6 +449,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 
 	#miss(stale: Answer | undefined): void {
 		const action = this.call("vcl_miss");
+		if (action.kind !== "fetch") this.#unclaim();
 		switch (action.kind) {
 			case "fetch":
 				this.handling = "miss";
@@ -450,7 +486,9 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			body: this.body,
 			hitForMiss: this.req.isHitmiss,
 			hitForPass: this.req.isHitpass,
+			busyMark: this.#busyMark,
 		});
+		this.#busyMark = undefined;
 		this.#fetch = fetch;
 		this.vslLog.addText(linkRecord(fetch.xid, reason));
 		fetch.run();

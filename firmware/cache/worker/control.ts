@@ -3,9 +3,11 @@ import { closeSync, ftruncateSync, openSync } from "node:fs";
 import { mainCounters } from "../log/counters.ts";
 import { RingControl } from "../log/ring.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
+import { BUSY_PLACES } from "./busy-marks.ts";
 
 const HEAD_BYTES = 4096;
 const COUNTER_SLOTS = 256;
+const BUSY_AT = HEAD_BYTES + WORKER_LIMIT * COUNTER_SLOTS * 8;
 
 export interface ControlPage {
 	/** Lock and position of the log's writers. */
@@ -14,13 +16,15 @@ export interface ControlPage {
 	readonly transactions: Int32Array;
 	/** Word 0: the number of the newest ban. */
 	readonly bans: Int32Array;
+	/** What is being fetched, and by whom. */
+	readonly busy: Int32Array;
 	/** Each worker's share of the MAIN counters. */
 	counters(worker: number): Float64Array;
 }
 
 export function createControlPage(path: string): void {
 	const file = openSync(path, "w+", 0o600);
-	ftruncateSync(file, HEAD_BYTES + WORKER_LIMIT * COUNTER_SLOTS * 8);
+	ftruncateSync(file, BUSY_AT + BUSY_PLACES * 4);
 	closeSync(file);
 }
 
@@ -31,6 +35,7 @@ export function openControlPage(path: string): ControlPage {
 		ring: new Int32Array(buffer, byteOffset, RingControl.words),
 		transactions: new Int32Array(buffer, byteOffset + 256, 1),
 		bans: new Int32Array(buffer, byteOffset + 512, 1),
+		busy: new Int32Array(buffer, byteOffset + BUSY_AT, BUSY_PLACES),
 		counters: (worker) =>
 			new Float64Array(buffer, byteOffset + HEAD_BYTES + worker * COUNTER_SLOTS * 8, COUNTER_SLOTS),
 	};

@@ -4,6 +4,8 @@ import type { Arena, StoredObject } from "../store/arena.ts";
 import type { BanList, BanTest } from "../store/bans.ts";
 import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
 import type { AccessLog } from "./access-log.ts";
+import { BodyBudget } from "./body-budget.ts";
+import type { BusyMarks } from "./busy-marks.ts";
 import type { Inflight } from "./inflight.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
@@ -26,6 +28,8 @@ export interface EngineOptions {
 	readonly counters: Float64Array;
 	/** Shared: word 0 is the last transaction number given out. */
 	readonly transactions: Int32Array;
+	/** What other workers fetch. */
+	readonly busy: BusyMarks;
 	readonly parameters: WorkerParameters;
 	readonly identity: string;
 	readonly hostname: string;
@@ -51,11 +55,14 @@ export class Engine {
 	readonly hostname: string;
 	readonly storages: readonly Stevedore[];
 	readonly publishBan: EngineOptions["publishBan"];
+	readonly busy: BusyMarks;
 	/** Fetches under way whose answer others may wait for, by key. */
 	readonly inflight = new Map<string, Inflight[]>();
 	active: ActiveVcl | undefined;
 	readonly labels = new Map<string, ActiveVcl>();
 	readonly heldLimitBytes: number;
+	/** Of all bodies that are on their way. */
+	readonly bodies: BodyBudget;
 	/** Answers carry a Cache-Status field (RFC 9211). */
 	cacheStatus = false;
 	sessionCount = 0;
@@ -72,6 +79,7 @@ export class Engine {
 		this.hostname = options.hostname;
 		this.storages = options.storages;
 		this.publishBan = options.publishBan;
+		this.busy = options.busy;
 		this.#transactions = options.transactions;
 		this.objects = new Objects(
 			options.arena,
@@ -80,6 +88,7 @@ export class Engine {
 		this.replays = new Replays(this);
 		const { segmentBytes, segmentCount } = options.arena.layout;
 		this.heldLimitBytes = Math.max(segmentBytes, (segmentBytes * segmentCount) / HELD_SHARE);
+		this.bodies = new BodyBudget(this.heldLimitBytes);
 	}
 
 	/**

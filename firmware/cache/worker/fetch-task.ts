@@ -28,7 +28,8 @@ import { Address } from "./address.ts";
 import { type Answer, headText } from "./answer.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
-import { BodyStream } from "./body-stream.ts";
+import { BodyStream, PAUSE_BYTES } from "./body-stream.ts";
+import { BUSY_BODY_BYTES, type BusyMark } from "./busy-marks.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { fetchFields, passFields, privateFields, storedFields, weaken } from "./hop-by-hop.ts";
@@ -68,6 +69,8 @@ export interface FetchStart {
 	readonly body: RequestBody | undefined;
 	readonly hitForMiss: boolean;
 	readonly hitForPass: boolean;
+	/** Tells other workers of this fetch; released here. */
+	readonly busyMark: BusyMark | undefined;
 }
 
 type Phase = "idle" | "connecting" | "head" | "body" | "done";
@@ -566,7 +569,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		else if (transient && this.#cacheable) engine.count(Main.beresp_shortlived);
 		const storage = transient ? "Transient" : (beresp.storage?.name ?? engine.storages[0]?.name ?? "s0");
 		this.vslLog.add(Tag.Storage, `malloc ${storage}`);
-		this.#stream = new BodyStream(this.#cacheable || this.#remembered || !beresp.doStream);
+		this.#stream = new BodyStream(this.#cacheable || this.#remembered || !beresp.doStream, engine.bodies);
 		this.#wireStream();
 		let length = framing.kind === "length" && !gunzip && !gzip ? framing.bytes : undefined;
 		if (framing.kind === "none") length = 0;
@@ -616,15 +619,25 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		};
 	}
 
-	/** The object cannot be held: it is passed on, never stored, never cut. */
+	/**
+	 * The body cannot be held: it is passed on, never stored, never cut. One that must be whole before it can be
+	 * recoded fails.
+	 */
 	#tooLarge(): void {
-		if (!this.#cacheable && !this.#remembered) return;
+		if (!this.#stream.keeping) return;
+		if (this.#transform !== undefined) {
+			this.#broken("body is larger than what may be held to be recoded");
+			return;
+		}
+		const stored = this.#cacheable || this.#remembered;
 		this.#cacheable = false;
 		this.#remembered = false;
 		this.joinable = false;
-		this.vslLog.add(Tag.Error, "object is larger than the store can hold: passed, not stored");
+		if (stored) this.vslLog.add(Tag.Error, "object is larger than what may be held: passed, not stored");
 		this.#unregister();
-		if (this.beresp.doStream) this.#stream.stopKeeping();
+		this.beresp.doStream = true;
+		if (this.answer !== undefined) this.#announce();
+		this.#stream.stopKeeping();
 	}
 
 	#insertMarker(): void {
@@ -659,6 +672,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				const take = Math.min(this.#left, bytes.length);
 				this.#left -= take;
 				this.#push(bytes.subarray(0, take));
+				if (this.#phase !== "body") return;
 				if (take < bytes.length && this.#tooLong(bytes.subarray(take))) return;
 				if (this.#left === 0) this.#bodyWhole();
 				break;
@@ -669,6 +683,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 					this.#broken(`chunked encoding error: ${end}`);
 					return;
 				}
+				if (this.#phase !== "body") return;
 				if (this.#decoder!.done) {
 					if (end < bytes.length && this.#tooLong(bytes.subarray(end))) return;
 					this.#bodyWhole();
@@ -691,7 +706,10 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	#push(bytes: Uint8Array): void {
 		if (bytes.length === 0) return;
 		this.#stream.push(bytes);
-		if (this.#stream.bytes > this.engine.heldLimitBytes) this.#tooLarge();
+		const { bytes: held } = this.#stream;
+		const { bodies, heldLimitBytes } = this.engine;
+		// Short bodies are held whatever else is on its way.
+		if (held > heldLimitBytes || (held > PAUSE_BYTES && bodies.over)) this.#tooLarge();
 	}
 
 	/**
@@ -835,6 +853,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			return;
 		}
 		body?.leave(this);
+		this.#stream.fail();
+		this.#stream.settle();
 		this.vslLog.timestamp("Retry", this.engine.now());
 		const next = new FetchTask(this.engine, this.start, this);
 		this.vslLog.add(Tag.Link, `bereq ${next.xid} retry`);
@@ -928,8 +948,10 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	}
 
 	#replaceBody(bytes: Uint8Array): void {
-		const stream = new BodyStream(true);
+		const stream = new BodyStream(true, this.engine.bodies);
 		stream.push(bytes);
+		this.#stream.fail();
+		this.#stream.settle();
 		this.#stream = stream;
 		this.answer = { ...this.answer!, body: { kind: "stream", stream, length: bytes.length } };
 	}
@@ -987,6 +1009,9 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.#announced = true;
 		const answer = this.answer!;
 		this.joinable = this.#cacheable && this.#phase !== "done";
+		const { body } = answer;
+		const soon = body.kind !== "stream" || (body.length !== undefined && body.length <= BUSY_BODY_BYTES);
+		if (!this.joinable || !soon) this.#unmark();
 		const client = this.#client;
 		this.#client = undefined;
 		client?.onAnswer(answer, this);
@@ -997,6 +1022,14 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (!this.joinable) this.#unregister();
 		this.#release();
 	}
+
+	/** Other workers need not wait any more: the answer is stored, or is not going to be, or takes long. */
+	#unmark(): void {
+		const { busyMark } = this.start;
+		if (busyMark !== undefined && !this.#unmarked) this.engine.busy.release(busyMark);
+		this.#unmarked = true;
+	}
+	#unmarked = false;
 
 	#release(): void {
 		for (const waiter of this.waiters.splice(0)) {
@@ -1035,6 +1068,9 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	#finish(): void {
 		if (this.#finished) return;
 		this.#finished = true;
+		this.#unmark();
+		this.#stream.fail();
+		this.#stream.settle();
 		clearTimeout(this.#timer);
 		this.#phase = "done";
 		this.#unregister();

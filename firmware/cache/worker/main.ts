@@ -10,6 +10,7 @@ import { formatFailure } from "../vcl/diagnostic.ts";
 import type { Stevedore, VclHost } from "../vcl/runtime.ts";
 import { AccessLog } from "./access-log.ts";
 import { Backend } from "./backend.ts";
+import { BusyMarks } from "./busy-marks.ts";
 import { openControlPage } from "./control.ts";
 import { type ActiveVcl, Engine } from "./engine.ts";
 import { Listeners } from "./listeners.ts";
@@ -67,6 +68,7 @@ class Worker {
 			log: this.#ring,
 			counters: control.counters(setup.worker),
 			transactions: control.transactions,
+			busy: new BusyMarks(control.busy, setup.worker),
 			parameters: workerParameters(setup.parameters),
 			identity: setup.identity,
 			hostname: setup.hostname,
