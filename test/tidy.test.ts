@@ -69,6 +69,7 @@ const pure = [
 	"firmware/appliance/sshd-config.ts",
 	"firmware/console/dialogue.ts",
 	"firmware/update/gpt.ts",
+	"firmware/update/console-speed.ts",
 	"firmware/vrrp/engine.ts",
 	"firmware/vrrp/explain.ts",
 	"firmware/vrrp/receive.ts",

@@ -11,6 +11,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
 		"FILE",
 		"--json",
 	],
+	console: ["speed", "9600", "115200"],
 	director: ["status", "reload", "look", "drain", "maintenance", "undo"],
 	"factory-reset": ["--name", "--reboot"],
 	genhash: ["-s", "-p", "-u", "-S"],

@@ -12,6 +12,7 @@ import { Workspace } from "../config/revisions/workspace.ts";
 import { self } from "../self.ts";
 import { openLog } from "../status/log.ts";
 import { collectFacts } from "./collect-facts.ts";
+import { type CommandHelp, formatHelp } from "./command-help.ts";
 import { Door } from "./door.ts";
 import type { Act, Dialogue, Reply, Step } from "./menu/dialogue.ts";
 import { session } from "./menu/main-menu.ts";
@@ -28,11 +29,23 @@ const INTERRUPT_LIMIT_MS = 3_000;
 /** A line of a command's output is cut here. */
 const LINE_LIMIT_CHARACTERS = 4_096;
 
+export const help: CommandHelp = {
+	usage: ["console", "console speed [BAUD]"],
+	about: "The menu on this terminal, as on the serial line and over SSH.",
+	words: [["speed", "of the serial line, for loader, kernel and menu: 9600 to 115200"]],
+	examples: [
+		["console", "the menu, here"],
+		["console speed 9600", "for a slow terminal or modem, from now on"],
+	],
+};
+
 export async function main(words: readonly string[]): Promise<number> {
+	if (words[0] === "speed") {
+		const { consoleSpeed } = await import("./console-speed.ts");
+		return consoleSpeed(words.slice(1));
+	}
 	if (words.length > 0) {
-		console.log(
-			"usage: drover console\n\nThe menu on this terminal, as on the serial line and over SSH.\n\nexample:\n  drover console",
-		);
+		console.log(formatHelp(help));
 		return words.includes("--help") ? 0 : 2;
 	}
 	keepLogOffTheScreen();

@@ -4,6 +4,7 @@ import { readPorts } from "../appliance/ports.ts";
 import { call } from "../bus/client.ts";
 import type { DirectorStatus } from "../status/director.ts";
 import type { VrrpStatus } from "../status/vrrp.ts";
+import { CONSOLE_SPEED_VARIABLE, type ConsoleSpeed, readConsoleSpeed } from "./console-speed.ts";
 import { EnvironmentBlock, findPartitions, openPartition } from "./disk.ts";
 import { readTrustedKeys } from "./keys.ts";
 import { markTrial, markUnusable, other, readSlots, type Slot, type Slots, writeSlots } from "./slots.ts";
@@ -42,7 +43,17 @@ export class LoaderSlots {
 	}
 
 	write(slots: Slots): void {
-		this.#block.write(writeSlots(slots));
+		// What else the loader remembers, such as the serial line's speed, stays.
+		this.#block.write(new Map([...this.#block.read(), ...writeSlots(slots)]));
+	}
+
+	consoleSpeed(): ConsoleSpeed {
+		return readConsoleSpeed(this.#block.read());
+	}
+
+	/** Loader, kernel and menu speak at it from the next start on. */
+	setConsoleSpeed(speed: ConsoleSpeed): void {
+		this.#block.write(new Map([...this.#block.read(), [CONSOLE_SPEED_VARIABLE, String(speed)]]));
 	}
 }
 

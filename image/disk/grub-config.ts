@@ -8,6 +8,11 @@
  * a block list; squash4 reads gzip, not zstd; with a serial and a redirected UEFI console every
  * line would be printed twice.
  */
+import {
+	CONSOLE_SPEED_VARIABLE,
+	consoleSpeeds,
+	DEFAULT_CONSOLE_SPEED,
+} from "../../firmware/update/console-speed.ts";
 import type { Slot } from "../../firmware/update/slots.ts";
 import { partitionNumber } from "./layout.ts";
 
@@ -20,7 +25,13 @@ const variables = [
 ];
 
 /** "gpt": a table that a power cut tore at the disk's start is taken from the disk's end. */
-const kernelWords = "ro gpt quiet loglevel=3 panic=10 console=tty1 console=ttyS0,115200n8";
+const kernelWords = `ro gpt quiet loglevel=3 panic=10 console=tty1 console=ttyS0,\${${CONSOLE_SPEED_VARIABLE}}n8`;
+
+/** GRUB's `if` over the speeds that are allowed. */
+function speedChoice(): string {
+	const odd = consoleSpeeds.map((speed) => `"$${CONSOLE_SPEED_VARIABLE}" != ${speed}`).join(" -a ");
+	return `if [ ${odd} ]; then set ${CONSOLE_SPEED_VARIABLE}=${DEFAULT_CONSOLE_SPEED}; fi`;
+}
 
 const forEachSlot = (write: (slot: Slot) => string) => (["A", "B"] as const).map(write).join("\n");
 
@@ -29,17 +40,19 @@ export function grubConfig(): string {
 set timeout=${MENU_SECONDS}
 set default=start
 set gfxpayload=text
-serial --unit=0 --speed=115200
-if [ "$grub_platform" = pc ]; then
-	terminal_input serial console
-	terminal_output serial console
-fi
-
 # The disk that this file came from, whatever the firmware calls it.
 regexp --set=1:disk "^([^,]*)," "$root"
 probe --set=disk_id --part-uuid ($disk,gpt${partitionNumber("esp")})
 set env=($disk,gpt${partitionNumber("env")})/grubenv
-load_env --file $env ${variables.join(" ")}
+load_env --file $env ${[...variables, CONSOLE_SPEED_VARIABLE].join(" ")}
+
+# Loader, kernel and menu at one speed. Whatever else stands there must not make the line unreadable.
+${speedChoice()}
+serial --unit=0 --speed=$${CONSOLE_SPEED_VARIABLE}
+if [ "$grub_platform" = pc ]; then
+	terminal_input serial console
+	terminal_output serial console
+fi
 
 function store {
 	save_env --file $env ${variables.join(" ")}

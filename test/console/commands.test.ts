@@ -5,7 +5,7 @@ import { formatHelp } from "../../firmware/console/command-help.ts";
 import { bashCompletion } from "../../firmware/console/completion.ts";
 import { help as ha } from "../../firmware/console/ha.ts";
 import { help as log } from "../../firmware/console/log.ts";
-import { help as network } from "../../firmware/console/network.ts";
+import { help as network } from "../../firmware/console/network-face.ts";
 import { help as password } from "../../firmware/console/password.ts";
 import { help as rs } from "../../firmware/console/rs.ts";
 import { help as status } from "../../firmware/console/status.ts";

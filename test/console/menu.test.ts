@@ -191,6 +191,7 @@ describe("every item has its command", () => {
 		[["9", "6", "/dev/sda", "/dev/sda"], "install /dev/sda --name /dev/sda"],
 		[["9", "7", "director-b"], "factory-reset --name director-b --reboot"],
 		[["10", "2"], "access"],
+		[["10", "3", "9600"], "console speed 9600"],
 		[["drover ha"], "ha"],
 		[["tools ping 10.0.0.4"], "tools ping 10.0.0.4"],
 		[['cache ban "req.url ~ /a b"'], "cache ban req.url ~ /a b"],

@@ -4,7 +4,6 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { presetConfiguration } from "../../../image/lab/lab.ts";
-import { consoleTour } from "./console-tour.ts";
 import {
 	count,
 	countUndisturbed,
@@ -239,8 +238,6 @@ describe("the path check", () => {
 		TEST_LIMIT_MS,
 	);
 });
-
-consoleTour(() => drover);
 
 describe("the master fails", () => {
 	const answersFrom = async (from: number) => {

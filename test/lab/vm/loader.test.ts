@@ -173,6 +173,33 @@ test(
 );
 
 test(
+	"the serial line's speed is its own variable: kept by every store, and nonsense in it does no harm",
+	async () => {
+		const slots: Slots = { preferred: "B", A: record("good", 3), B: record("trial", 3) };
+		for (const speed of ["9600", "fast"]) {
+			withEnvironment((fd, offset) =>
+				writeSync(
+					fd,
+					formatEnvironment(new Map([...writeSlots(slots), ["console_speed", speed]])),
+					0,
+					ENVIRONMENT_BYTES,
+					offset,
+				),
+			);
+			expect(await start("BIOS")).toBe("Slot B: trial");
+			expect(stored()).toEqual(chooseSlot(slots).slots);
+			const kept = withEnvironment((fd, offset) => {
+				const block = Buffer.alloc(ENVIRONMENT_BYTES);
+				readSync(fd, block, 0, ENVIRONMENT_BYTES, offset);
+				return parseEnvironment(block)!.get("console_speed");
+			});
+			expect(kept).toBe(speed);
+		}
+	},
+	2 * START_LIMIT_MS,
+);
+
+test(
 	"a slot whose kernel does not load gives way to the other",
 	async () => {
 		const damaged = join(directory, "sound.img");
