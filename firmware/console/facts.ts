@@ -1,5 +1,6 @@
 /** All that the status screen and the menu show, as plain data. */
 
+import type { CacheStatus } from "../status/cache.ts";
 import type { DirectorStatus } from "../status/director.ts";
 import type { Port } from "../status/port.ts";
 import type { VrrpStatus } from "../status/vrrp.ts";
@@ -10,19 +11,10 @@ export type ServiceFacts<Status> =
 	| { readonly kind: "silent"; readonly reason: string };
 
 /** The part of the cache's status that is shown at a glance. */
-export interface CacheGlance {
-	readonly state: string;
-	/** Since the start; `hitRatio` is 0 to 1, null before the first look-up. */
-	readonly total: { readonly requests: number; readonly hitRatio: number | null };
-	readonly recent: {
-		readonly seconds: number;
-		readonly requests: number;
-		readonly hitRatio: number | null;
-	};
-	readonly objects: number;
-	readonly usedBytes: number;
-	readonly freeBytes: number;
-}
+export type CacheGlance = Pick<
+	CacheStatus,
+	"state" | "total" | "recent" | "objects" | "usedBytes" | "freeBytes"
+>;
 
 /** A commit that is taken back by itself. */
 export interface PendingCommit {

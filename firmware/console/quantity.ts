@@ -5,6 +5,11 @@ export function byteRate(bytesPerSecond: number): string {
 	return `${scaled(bytesPerSecond)}B/s`;
 }
 
+/** "0 B", "1.2 kB", "34 MB". */
+export function amount(bytes: number): string {
+	return `${scaled(bytes)}B`;
+}
+
 /** "0/s", "9.5/s", "1.2 k/s". */
 export function rate(perSecond: number): string {
 	return `${scaled(perSecond).trimEnd()}/s`;

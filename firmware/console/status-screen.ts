@@ -8,7 +8,7 @@ import type { Port } from "../status/port.ts";
 import type { VrrpInstanceStatus } from "../status/vrrp.ts";
 import { alarms } from "./alarms.ts";
 import type { ConsoleFacts } from "./facts.ts";
-import { byteRate, clock, duration, rate } from "./quantity.ts";
+import { amount, byteRate, clock, duration, rate } from "./quantity.ts";
 import { realServerState, troubleLines } from "./servers/screen.ts";
 import { cut, printable, WIDTH_COLUMNS, wrap } from "./wrap.ts";
 
@@ -36,7 +36,19 @@ export function statusScreen(facts: ConsoleFacts, options: ScreenOptions): strin
 		...vrrpLines(facts),
 		"",
 		...directorLines(facts, options),
+		...cacheLines(facts),
 	];
+}
+
+/** Nothing where no cache is set up. */
+function cacheLines({ cache }: ConsoleFacts): string[] {
+	if (cache === null) return [];
+	if (cache.kind === "silent") return ["", "Cache", `  not running: ${cut(cache.reason, 60)}`];
+	const { state, recent, total, objects, usedBytes, freeBytes } = cache.status;
+	const share = (ratio: number | null) => (ratio === null ? "-" : `${Math.round(ratio * 100)} %`);
+	const requests = recent.seconds > 0 ? rate(recent.requests / recent.seconds) : "-";
+	const words = `${state}, ${requests}, hits ${share(recent.hitRatio)} now and ${share(total.hitRatio)} since the start, ${objects} objects, ${amount(usedBytes)} used, ${amount(freeBytes)} free`;
+	return ["", "Cache", ...wrap(words, "  ")];
 }
 
 function heading(facts: ConsoleFacts): string[] {

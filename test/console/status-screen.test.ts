@@ -213,6 +213,30 @@ describe("what the screen says", () => {
 			for (const part of expected) expect(screen(facts(change))).toContain(part);
 		});
 
+	test("the cache, where there is one", () => {
+		const figures = { requests: 100, hits: 90, misses: 10, passes: 0, synthetic: 0, failedFetches: 0 };
+		const cache = {
+			kind: "running",
+			status: {
+				state: "running",
+				total: { ...figures, hitRatio: 0.9 },
+				recent: { ...figures, hitRatio: 0.934, seconds: 10 },
+				objects: 1_234,
+				usedBytes: 34_000_000,
+				freeBytes: 222_000_000,
+			},
+		} as const;
+		expect(statusScreen(facts({ top: { cache } }), { all: false }).slice(-4)).toEqual([
+			"",
+			"Cache",
+			"  running, 10/s, hits 93 % now and 90 % since the start, 1234 objects, 34 MB",
+			"  used, 222 MB free",
+		]);
+		expect(screen(facts({ top: { cache: { kind: "silent", reason: "cache is not running" } } }))).toContain(
+			"! The cache does not answer: cache is not running",
+		);
+	});
+
 	test("nothing is wrong: no alarm", () => {
 		expect(alarms(facts())).toEqual([]);
 	});

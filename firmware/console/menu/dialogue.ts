@@ -8,7 +8,7 @@
 
 import type { ConsoleFacts } from "../facts.ts";
 import { UsageError } from "../usage-error.ts";
-import { wrap } from "../wrap.ts";
+import { WIDTH_COLUMNS, wrap } from "../wrap.ts";
 
 export type Step =
 	| { readonly kind: "say"; readonly lines: readonly string[] }
@@ -49,8 +49,14 @@ export function* say(lines: readonly string[]): Dialogue {
 	yield { kind: "say", lines };
 }
 
-/** The typed line, without blanks around it. */
-export function* ask(prompt: string): Dialogue<string> {
+/** The typed line, without blanks around it. A question that is wider than the line begins above it. */
+export function* ask(question: string): Dialogue<string> {
+	let prompt = question;
+	if (question.length > WIDTH_COLUMNS) {
+		const lines = wrap(question, "");
+		yield* say(lines.slice(0, -1));
+		prompt = `${lines.at(-1)!} `;
+	}
 	const reply = yield { kind: "ask", prompt, secret: false, tickSeconds: null };
 	return reply.kind === "line" ? reply.text : "";
 }
