@@ -62,14 +62,12 @@ abstract class Message {
 	}
 
 	unsetHeader(lowerName: string): void {
-		const { fields } = this;
-		let found = false;
-		for (let index = 0; index < fields.keys.length; index++)
-			if (fields.keys[index] === lowerName) {
-				this.log.add(this.tags.unset, fields.lines[index]!);
-				found = true;
-			}
-		if (found) fields.unset(lowerName);
+		const { fields, log, tags } = this;
+		if (!fields.has(lowerName)) return;
+		const { keys, lines } = fields;
+		for (let index = 0; index < keys.length; index++)
+			if (keys[index] === lowerName) log.add(tags.unset, lines[index]!);
+		fields.unset(lowerName);
 	}
 
 	collectHeader(lowerName: string, separator: string): void {
