@@ -13,10 +13,18 @@ export function addMergedUsr(tree: Tree): void {
 	tree.directory("usr/lib64");
 }
 
-/** Puts `source` at `path`, and its libraries where the loader looks without a cache. */
-export function addProgram(tree: Tree, path: string, source: string, mode = 0o755): void {
+/**
+ * Puts `source` at `path`, and its libraries where the loader looks without a cache; a library that
+ * lies in `standIns` is taken from there.
+ */
+export function addProgram(
+	tree: Tree,
+	path: string,
+	source: string,
+	{ mode = 0o755, standIns = "" }: { readonly mode?: number; readonly standIns?: string } = {},
+): void {
 	tree.copy(path, realpathSync(source), mode);
-	for (const library of librariesOf(source)) {
+	for (const library of librariesOf(source, standIns)) {
 		const name = basename(library);
 		const place = name === loader ? `usr/lib64/${loader}` : `${libraryDirectory}/${name}`;
 		if (!tree.has(place)) tree.copy(place, realpathSync(library), 0o755);
@@ -24,8 +32,8 @@ export function addProgram(tree: Tree, path: string, source: string, mode = 0o75
 }
 
 /** Paths of the shared libraries (and the loader) that ldd(1) resolves. */
-function librariesOf(path: string): string[] {
-	const result = Bun.spawnSync(["ldd", path]);
+function librariesOf(path: string, standIns: string): string[] {
+	const result = Bun.spawnSync(["ldd", path], { env: { ...process.env, LD_LIBRARY_PATH: standIns } });
 	const text = result.stdout.toString();
 	const missing = [...text.matchAll(/^\s*(\S+) => not found/gm)].map((match) => match[1]!);
 	if (missing.length > 0) throw new Error(`${path} needs ${missing.join(", ")}, not found on this machine`);

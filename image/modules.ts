@@ -29,9 +29,16 @@ export const initramfsModules: readonly string[] = [
 	"fs/overlayfs/overlay.ko",
 ];
 
-/** In the root file system: network, IPVS, packet filter, tunnels, the data partition, keyboards. */
+/**
+ * In the root file system: network, IPVS, packet filter, tunnels, the data partition, keyboards. What a
+ * built-in disk needs was loaded from the initramfs, which finds every device that is there at power-on;
+ * here again is only what can be plugged in later.
+ */
 export const rootModules: readonly string[] = [
-	...initramfsModules,
+	"drivers/scsi/sd_mod.ko",
+	"drivers/usb/host/{xhci-pci,ehci-pci,ohci-pci,uhci-hcd}.ko",
+	"drivers/usb/storage/{usb-storage,uas}.ko",
+	"drivers/watchdog/softdog.ko",
 	"net/netfilter/ipvs/*.ko",
 	"net/netfilter/{nf_,nft_,nfnetlink}*.ko",
 	"net/netfilter/{x_tables,xt_ipvs,xt_mark,xt_MASQUERADE,xt_conntrack,xt_tcpudp}.ko",

@@ -1,9 +1,10 @@
 /** What lies in the root file system: Debian's programs, Bun, the firmware, the files of `rootfs/`. */
-import { lstatSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { lstatSync, mkdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
 import { bashCompletion } from "../firmware/console/completion.ts";
 import { commandNames } from "../firmware/drover.ts";
+import { runTool } from "./disk/tool.ts";
 import { addMergedUsr, addProgram, findProgram } from "./elf-files.ts";
 import type { FirmwareBundle } from "./firmware-bundle.ts";
 import type { Kernel } from "./kernel.ts";
@@ -25,7 +26,6 @@ const programs: readonly (readonly [string, string, ...string[]])[] = [
 	["e2fsprogs", "usr/sbin/resize2fs", "/usr/sbin/resize2fs", "/sbin/resize2fs"],
 	["e2fsprogs", "usr/sbin/e2fsck", "/usr/sbin/e2fsck", "/sbin/e2fsck"],
 	["e2fsprogs", "usr/sbin/mke2fs", "/usr/sbin/mke2fs", "/sbin/mke2fs"],
-	["openssh-server", "usr/sbin/sshd", "/usr/sbin/sshd"],
 	["openssh-client", "usr/bin/ssh-keygen", "/usr/bin/ssh-keygen"],
 	["openssh-client", "usr/bin/ssh", "/usr/bin/ssh"],
 	["openssh-client", "usr/bin/scp", "/usr/bin/scp"],
@@ -59,6 +59,9 @@ export function rootTree(input: RootInput): Tree {
 	for (const [debianPackage, path, ...candidates] of programs)
 		addProgram(tree, path, findProgram(debianPackage, ...candidates));
 	addProgram(tree, "usr/lib/drover/bun", input.bunPath);
+	addProgram(tree, "usr/sbin/sshd", findProgram("openssh-server", "/usr/sbin/sshd"), {
+		standIns: compileStandIns(input.scratchDirectory),
+	});
 	tree.symlink("usr/bin/sh", "dash");
 	for (const name of terminals)
 		tree.copy(`usr/lib/terminfo/${name}`, findProgram("ncurses-base", `/lib/terminfo/${name}`));
@@ -80,6 +83,18 @@ export function rootTree(input: RootInput): Tree {
 	tree.symlink("etc/machine-id", "../data/identity/machine-id");
 	tree.symlink("etc/resolv.conf", "../run/drover/resolv.conf");
 	return tree;
+}
+
+/** The folder of libraries of ours that stand for Debian's. */
+function compileStandIns(scratchDirectory: string): string {
+	const directory = join(scratchDirectory, "stand-ins");
+	mkdirSync(directory, { recursive: true });
+	const source = join(import.meta.dir, "stand-ins/libsystemd");
+	runTool("gcc", [
+		...["-Os", "-shared", "-fPIC", "-nostdlib", "-s", "-Wl,--build-id=none", "-Wl,-soname,libsystemd.so.0"],
+		...[`-Wl,--version-script=${source}.map`, "-o", join(directory, "libsystemd.so.0"), `${source}.c`],
+	]);
+	return directory;
 }
 
 /** Applets that a real program of the image replaces. */
@@ -114,14 +129,16 @@ function addFirmware(tree: Tree, firmware: FirmwareBundle): void {
 	// The shim is loaded by name from the bundle's own directory; its libraries come with it.
 	for (const name of new Glob("*.pub.pem").scanSync(join(project, "image/keys")))
 		tree.copy(`usr/share/drover/keys/${name.replace(".pub", "")}`, join(project, "image/keys", name));
-	addProgram(tree, "usr/lib/drover/drover.node", firmware.shimPath, 0o644);
+	addProgram(tree, "usr/lib/drover/drover.node", firmware.shimPath, { mode: 0o644 });
 }
 
 /** The files of `directory` as they lie; executable stays executable. */
 function addLaidOver(tree: Tree, directory: string): void {
-	for (const path of [...new Glob("**/*").scanSync({ cwd: directory, dot: true, onlyFiles: true })].sort()) {
+	// A link counts as no file there, so everything is listed.
+	for (const path of [...new Glob("**/*").scanSync({ cwd: directory, dot: true, onlyFiles: false })].sort()) {
 		const source = join(directory, path);
-		if (lstatSync(source).isSymbolicLink()) tree.symlink(path, readlinkSync(source));
-		else tree.file(path, readFileSync(source), statSync(source).mode & 0o111 ? 0o755 : 0o644);
+		const kind = lstatSync(source);
+		if (kind.isSymbolicLink()) tree.symlink(path, readlinkSync(source));
+		else if (kind.isFile()) tree.file(path, readFileSync(source), kind.mode & 0o111 ? 0o755 : 0o644);
 	}
 }

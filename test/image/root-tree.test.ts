@@ -33,6 +33,8 @@ describe("the root file system", () => {
 		["usr/sbin/init"],
 		["usr/sbin/modprobe"],
 		["etc/sv/vrrp/run"],
+		["etc/sv/vrrp/finish"],
+		["usr/sbin/sshd"],
 		["etc/sv/director/run"],
 		["etc/drover-release"],
 	])("%s is there", (path) => {
