@@ -27,7 +27,7 @@ export const IDENTITY_DIRECTORY = "/data/identity";
 const GROWN_FILE = `${IDENTITY_DIRECTORY}/disk-sectors`;
 const PRESET_MOUNT = "/run/drover/preset";
 /** A stick needs a moment to appear. */
-const STICK_WAIT_MS = 3_000;
+const STICK_WAIT_MS = 6_000;
 const PRESET_FILE_LIMIT_BYTES = 16 * 1024 * 1024;
 /** RSA is left out: it takes half a minute on a small processor, and nothing that speaks SSH today needs it. */
 const HOST_KEY_TYPES = ["ed25519", "ecdsa"] as const;
@@ -82,7 +82,7 @@ function takePreset(disk: string): void {
 	const revisions = new Revisions(fileDisk(configDirectory()));
 	if (revisions.currentNumber() !== null) return;
 	const deadlineMs = performance.now() + STICK_WAIT_MS;
-	while (!lookForPreset(revisions, disk) && performance.now() < deadlineMs) Bun.sleepSync(STICK_WAIT_MS / 4);
+	while (!lookForPreset(revisions, disk) && performance.now() < deadlineMs) Bun.sleepSync(STICK_WAIT_MS / 8);
 }
 
 /** True when one was found and taken. Throws when it is wrong. */

@@ -7,7 +7,7 @@ import { readRunning } from "./box.ts";
 import { EnvironmentBlock } from "./disk.ts";
 import { describeDisk, readDiskFacts, refusal } from "./disk-target.ts";
 import { PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "./gpt.ts";
-import { planInstall } from "./install-plan.ts";
+import { planInstall, usedBytes } from "./install-plan.ts";
 import { factorySlots, writeSlots } from "./slots.ts";
 import { writeDisk } from "./write-disk.ts";
 
@@ -49,13 +49,25 @@ async function install(place: string, typedName: string | null): Promise<number>
 	const facts = readDiskFacts(place.startsWith("/") ? place : `/dev/${place}`, 0);
 	const { disk, runningDisk } = facts;
 	const sourceDisk = `/dev/${runningDisk}`;
-	const start = new Uint8Array(PRIMARY_SECTORS * SECTOR_BYTES);
-	const fd = openSync(sourceDisk, "r");
-	readSync(fd, start, 0, start.length, 0);
-	closeSync(fd);
+	const read = (offset: number, length: number) => {
+		const bytes = new Uint8Array(length);
+		const fd = openSync(sourceDisk, "r");
+		readSync(fd, bytes, 0, length, offset);
+		closeSync(fd);
+		return bytes;
+	};
+	const start = read(0, PRIMARY_SECTORS * SECTOR_BYTES);
 	const reason = refusal(disk, facts);
 	if (reason !== null) throw new Error(`not written: ${reason}`);
-	const plan = planInstall(parseGpt(start), start, running.slot, facts.sizeBytes / SECTOR_BYTES, randomUUID);
+	const source = parseGpt(start);
+	const used = (part: "boot" | "root") => {
+		const partition = source.partitions.find(({ name }) => name === `${part}-${running.slot}`);
+		return usedBytes(read((partition?.firstSector ?? 0) * SECTOR_BYTES, 4096), part === "root");
+	};
+	const plan = planInstall(source, start, running.slot, facts.sizeBytes / SECTOR_BYTES, randomUUID, {
+		boot: used("boot"),
+		root: used("root"),
+	});
 	console.log(`${describeDisk(disk).join("\n")}\nEverything on it will be lost.`);
 	const typed = typedName ?? (await askName(disk));
 	if (typed.trim() !== basename(disk)) throw new Error("not written: that was not the disk's name");

@@ -14,13 +14,31 @@ export interface InstallPlan {
 	readonly copies: readonly { readonly from: number; readonly to: number; readonly lengthBytes: number }[];
 }
 
-/** Throws a GptError when the source is not a Drover disk or the target is too small. */
+const VERITY_BLOCK_BYTES = 4096;
+/** SHA-256 digests in one block of dm-verity's tree. */
+const VERITY_FAN_OUT = 128;
+
+/** The part of a slot's partition that is used, from its squashfs superblock; with the verity tree behind it. */
+export function usedBytes(superblock: Uint8Array, hasVerity: boolean): number {
+	const view = new DataView(superblock.buffer, superblock.byteOffset, superblock.length);
+	if (view.getUint32(0, true) !== 0x73717368) throw new GptError("the running slot holds no squashfs");
+	let blocks = Math.ceil(Number(view.getBigUint64(40, true)) / VERITY_BLOCK_BYTES);
+	let total = blocks;
+	while (hasVerity && blocks > 1) {
+		blocks = Math.ceil(blocks / VERITY_FAN_OUT);
+		total += blocks;
+	}
+	return total * VERITY_BLOCK_BYTES;
+}
+
+/** `used` are the bytes to copy of each slot partition. Throws a GptError when the source is not a Drover disk or the target is too small. */
 export function planInstall(
 	source: Gpt,
 	bootCode: Uint8Array,
 	running: Slot,
 	targetSectors: number,
 	newGuid: () => string,
+	used: Readonly<Record<"boot" | "root", number>>,
 ): InstallPlan {
 	const partition = (name: string) => {
 		const found = source.partitions.find((each) => each.name === name);
@@ -31,10 +49,13 @@ export function planInstall(
 		renewGuids(source.partitions.at(-1)?.name === "data" ? shrunk(source) : source, newGuid),
 		targetSectors,
 	);
-	const copy = (from: string, to: string) => ({
+	const copy = (from: string, to: string, usedBytes = Number.POSITIVE_INFINITY) => ({
 		from: partition(from).firstSector * SECTOR_BYTES,
 		to: partition(to).firstSector * SECTOR_BYTES,
-		lengthBytes: (partition(from).lastSector - partition(from).firstSector + 1) * SECTOR_BYTES,
+		lengthBytes: Math.min(
+			usedBytes,
+			(partition(from).lastSector - partition(from).firstSector + 1) * SECTOR_BYTES,
+		),
 	});
 	return {
 		gpt,
@@ -42,8 +63,8 @@ export function planInstall(
 		copies: [
 			...["bios", "esp", "env"].map((name) => copy(name, name)),
 			...(["A", "B"] as const).flatMap((slot) => [
-				copy(`boot-${running}`, `boot-${slot}`),
-				copy(`root-${running}`, `root-${slot}`),
+				copy(`boot-${running}`, `boot-${slot}`, used.boot),
+				copy(`root-${running}`, `root-${slot}`, used.root),
 			]),
 		],
 	};

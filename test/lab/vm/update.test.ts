@@ -164,7 +164,7 @@ describe("installed from a stick", () => {
 			const shown = await shell();
 			expect(shown).toContain("this box has not been set up yet");
 			expect(shown).not.toContain(PASSWORD);
-			expect(await run("cat /data/access/shadow")).toMatch(/^root:\$7\$/m);
+			expect(await run("cat /data/access/shadow")).toContain("root:$7$");
 			expect(await run("df -m /data | tail -1")).toMatch(/\s2[3-6]\d\s/);
 			expect(await run("ls /data/identity")).toContain("ssh_host_ed25519_key.pub");
 		},
@@ -212,7 +212,7 @@ describe("on its own disk", () => {
 			const shown = await shell();
 			expect(shown).not.toContain("Name of this box");
 			expect(shown).toContain("gate-7> ");
-			expect(await run("df -m /data | tail -1")).toMatch(/\s1[23]\d\d\s/);
+			expect(await run("df -m /data | tail -1")).toMatch(/\s1[2-4]\d\d\s/);
 			expect(await run("ip -4 -o address show eth0")).toContain("10.0.2.15/24");
 		},
 		2 * BOOT_LIMIT_MS,
@@ -313,7 +313,8 @@ describe("on its own disk", () => {
 			machine.type("reboot\r");
 			await machine.shows(/Booting|GRUB|\x1b\[/, BOOT_LIMIT_MS);
 			await openLoaderMenu();
-			machine.type("\x1b[B\x1b[B\x1b[B\r");
+			// ^N is the next line, on every terminal.
+			machine.type("\x0e\x0e\x0e\r");
 			await machine.shows(/Password recovery/, BOOT_LIMIT_MS);
 			await shell();
 			expect(await run("drover log 100 console")).toContain("a new password was set by recovery");
@@ -389,7 +390,7 @@ describe(`the power goes at ${POWER_CUTS} moments of that life, with torn, dropp
 				await machine.shows(new RegExp(`Slot ${starts}: ${reason}`), BOOT_LIMIT_MS);
 				await shell();
 				expect(await run("cat /proc/mounts")).toMatch(/^\/dev\/vda8 \/data ext4 rw/m);
-				expect(await run("df -m /data | tail -1")).toMatch(/\s1[23]\d\d\s/);
+				expect(await run("df -m /data | tail -1")).toMatch(/\s1[2-4]\d\d\s/);
 				await machine.powerOff();
 			}
 		},
