@@ -9,6 +9,9 @@ import {
 	gauge,
 	integer,
 	type Oid,
+	type Part,
+	scalar,
+	table,
 	ticks,
 	View,
 } from "../../firmware/status/snmp/view.ts";
@@ -31,7 +34,52 @@ describe("RFC 3416 §4.2.2 GETNEXT", () => {
 			}),
 		);
 	});
+	test("a table's cells, read when they are asked for, are met as if they lay there", () => {
+		const rows = fc.uniqueArray(fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 3 }), {
+			selector: (index) => index.join("."),
+			maxLength: 12,
+		});
+		const columns = fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { maxLength: 4 });
+		const tables = fc.uniqueArray(fc.record({ entry: fc.integer({ min: 1, max: 5 }), rows, columns }), {
+			selector: ({ entry }) => entry,
+			maxLength: 3,
+		});
+		fc.assert(
+			fc.property(tables, oids, fc.nat(4), (made, asked, gap) => {
+				const value = (row: Oid, column: number) =>
+					(row[0]! + column) % 5 === gap ? null : integer(row.length * 100 + column);
+				const parts: Part[] = made.flatMap(({ entry, rows: list, columns: numbers }) =>
+					table(
+						`1.${entry}`,
+						list,
+						(row) => row,
+						numbers.map((number) => [number, (row) => value(row, number)]),
+					),
+				);
+				const plain: Part[] = made.flatMap(({ entry, rows: list, columns: numbers }) =>
+					numbers.flatMap((number) =>
+						list.flatMap((row) => {
+							const cell = value(row, number);
+							return cell === null ? [] : [{ oid: [1, entry, number, ...row], value: cell }];
+						}),
+					),
+				);
+				const more = scalar("1.3.7.7", integer(7));
+				const [view, expected] = [new View([...parts, more]), new View([...plain, more])];
+				expect(view.size).toBe(expected.size);
+				for (let at = expected.next([0]); at !== null; at = expected.next(at.oid)) {
+					expect(view.get(at.oid)).toEqual(at);
+					expect(view.next(at.oid)).toEqual(expected.next(at.oid));
+				}
+				for (const oid of [...asked, ...asked.map((each) => [1, ...each])]) {
+					expect(view.get(oid)).toEqual(expected.get(oid));
+					expect(view.next(oid)).toEqual(expected.next(oid));
+				}
+			}),
+		);
+	});
 	test("two values for one instance are a mistake of ours", () => {
+		expect(() => table("1.3", [1, 1], (row) => [row], [[1, () => integer(1)]])).toThrow("two values for 1");
 		const twice = { oid: [1, 3], value: integer(1) };
 		expect(() => new View([twice, twice])).toThrow("two values for 1.3");
 	});

@@ -12,6 +12,8 @@ import { assignIndices, type IndexTable } from "./interface-index.ts";
 import { readFirmware } from "./read-firmware.ts";
 
 const SERVICE_TIMEOUT_MS = 500;
+/** A reload that the status does not tell of shows after this at the latest. */
+const CONFIG_LIFETIME_MS = 10_000;
 
 const read = (path: string): string | null => {
 	try {
@@ -35,12 +37,14 @@ export interface Memory {
 	readonly startedAt: number;
 	/** When each interface entered its state; since the looking began, milliseconds. */
 	readonly linkChanges: Map<string, { operUp: boolean; atMs: number }>;
+	/** The configuration, and of which start and reload of the services it is. */
+	config: { readonly version: string; readonly atMs: number; readonly config: DroverConfig | null } | null;
 	/** /proc/stat's busy and total ticks per processor at the last look. */
 	processorTicks: readonly { readonly busy: number; readonly total: number }[];
 }
 
 export function newMemory(indices: IndexTable): Memory {
-	return { indices, startedAt: performance.now(), linkChanges: new Map(), processorTicks: [] };
+	return { indices, startedAt: performance.now(), linkChanges: new Map(), config: null, processorTicks: [] };
 }
 
 export async function readBox(memory: Memory): Promise<BoxFacts> {
@@ -48,18 +52,29 @@ export async function readBox(memory: Memory): Promise<BoxFacts> {
 	const firmware = readFirmware(Date.now());
 	const service = <T>(name: string, method: string) =>
 		call<T>(name, method, {}, SERVICE_TIMEOUT_MS).catch(() => null);
-	const [vrrp, director, vrrpConfig, directorConfig, cache] = await Promise.all([
+	const [vrrp, director, cache] = await Promise.all([
 		service<VrrpStatus>("vrrp", "status"),
 		service<DirectorStatus>("director", "status"),
-		service<DroverConfig>("vrrp", "config"),
-		service<DroverConfig>("director", "config"),
 		service<unknown>("cache", "status"),
 	]);
+	// A configuration of a thousand servers is asked for only when it may be another one.
+	const version = JSON.stringify([director?.startedAtMs, director?.reload?.atMs, vrrp?.startedAtMs]);
+	const known = memory.config;
+	if (
+		known === null ||
+		known.config === null ||
+		known.version !== version ||
+		upMs - known.atMs > CONFIG_LIFETIME_MS
+	) {
+		const config =
+			(await service<DroverConfig>("director", "config")) ?? (await service<DroverConfig>("vrrp", "config"));
+		memory.config = { version, atMs: upMs, config };
+	}
 	return {
 		host: readHost(firmware, memory),
 		interfaces: readInterfaces(memory, upMs),
 		firmware,
-		config: directorConfig ?? vrrpConfig,
+		config: memory.config!.config,
 		vrrp,
 		director,
 		cache: readCache(cache),

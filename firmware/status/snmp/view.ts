@@ -52,44 +52,114 @@ export function compareOids(a: Oid, b: Oid): number {
 	return a.length - b.length;
 }
 
+/**
+ * One column of a table: its cells are read when they are asked for, so that a look at a box with a thousand
+ * real servers makes no seventeen thousand objects.
+ */
+export interface TableColumn {
+	/** The OID of the column, without a row's index. */
+	readonly prefix: Oid;
+	/** In the order of their indices. */
+	readonly rows: readonly { readonly index: Oid; readonly row: unknown }[];
+	readonly read: (row: unknown) => Value | null;
+}
+
+/** What trees are made of. */
+export type Part = Instance | TableColumn;
+
 export class View {
 	readonly #instances: readonly Instance[];
+	readonly #columns: readonly TableColumn[];
 
 	/** Sorts what the trees gave; an OID that two trees give is a mistake and throws. */
-	constructor(instances: readonly Instance[]) {
-		this.#instances = [...instances].sort((a, b) => compareOids(a.oid, b.oid));
-		for (let index = 1; index < this.#instances.length; index++)
-			if (compareOids(this.#instances[index - 1]!.oid, this.#instances[index]!.oid) === 0)
-				throw new Error(`two values for ${this.#instances[index]!.oid.join(".")}`);
+	constructor(parts: readonly Part[]) {
+		this.#instances = parts.filter((part) => "oid" in part).sort((a, b) => compareOids(a.oid, b.oid));
+		this.#columns = parts
+			.filter((part) => "prefix" in part)
+			.filter(({ rows }) => rows.length > 0)
+			.sort((a, b) => compareOids(a.prefix, b.prefix));
+		refuseTwice(this.#instances.map(({ oid }) => oid));
+		refuseTwice(this.#columns.map(({ prefix }) => prefix));
 	}
 
+	/** How many instances there are. */
 	get size(): number {
-		return this.#instances.length;
+		return this.#columns.reduce(
+			(sum, { rows, read }) => sum + rows.filter(({ row }) => read(row) !== null).length,
+			this.#instances.length,
+		);
 	}
 
 	get(oid: Oid): Instance | null {
-		const found = this.#instances[this.#firstNotBefore(oid)];
-		return found !== undefined && compareOids(found.oid, oid) === 0 ? found : null;
+		const found = this.#instances[firstNotBefore(this.#instances, oid, ({ oid: key }) => key)];
+		if (found !== undefined && compareOids(found.oid, oid) === 0) return found;
+		const column = this.#columns[this.#columnAround(oid)];
+		if (column === undefined || !startsWith(oid, column.prefix)) return null;
+		const index = oid.slice(column.prefix.length);
+		const row = column.rows[firstNotBefore(column.rows, index, ({ index: key }) => key)];
+		if (row === undefined || compareOids(row.index, index) !== 0) return null;
+		const value = column.read(row.row);
+		return value === null ? null : { oid, value };
 	}
 
 	/** The first instance behind `oid`; null is the end of the view. */
 	next(oid: Oid): Instance | null {
-		let index = this.#firstNotBefore(oid);
-		const found = this.#instances[index];
-		if (found !== undefined && compareOids(found.oid, oid) === 0) index++;
-		return this.#instances[index] ?? null;
+		let at = firstNotBefore(this.#instances, oid, ({ oid: key }) => key);
+		const here = this.#instances[at];
+		if (here !== undefined && compareOids(here.oid, oid) === 0) at++;
+		const plain = this.#instances[at] ?? null;
+		const cell = this.#nextCell(oid);
+		if (plain === null || cell === null) return plain ?? cell;
+		return compareOids(plain.oid, cell.oid) < 0 ? plain : cell;
 	}
 
-	#firstNotBefore(oid: Oid): number {
-		let low = 0;
-		let high = this.#instances.length;
-		while (low < high) {
-			const middle = (low + high) >> 1;
-			if (compareOids(this.#instances[middle]!.oid, oid) < 0) low = middle + 1;
-			else high = middle;
+	#nextCell(oid: Oid): Instance | null {
+		for (let at = Math.max(0, this.#columnAround(oid)); at < this.#columns.length; at++) {
+			const { prefix, rows, read } = this.#columns[at]!;
+			let number = 0;
+			if (compareOids(prefix, oid) <= 0) {
+				// All of this column lies before `oid`, unless `oid` lies in it.
+				if (!startsWith(oid, prefix)) continue;
+				const index = oid.slice(prefix.length);
+				number = firstNotBefore(rows, index, ({ index: key }) => key);
+				const here = rows[number];
+				if (here !== undefined && compareOids(here.index, index) === 0) number++;
+			}
+			for (; number < rows.length; number++) {
+				const value = read(rows[number]!.row);
+				if (value !== null) return { oid: [...prefix, ...rows[number]!.index], value };
+			}
 		}
-		return low;
+		return null;
 	}
+
+	/** The last column that begins at or before `oid`; -1 when there is none. */
+	#columnAround(oid: Oid): number {
+		const behind = firstNotBefore(this.#columns, oid, ({ prefix }) => prefix);
+		const here = this.#columns[behind];
+		return here !== undefined && compareOids(here.prefix, oid) === 0 ? behind : behind - 1;
+	}
+}
+
+function refuseTwice(sorted: readonly Oid[]): void {
+	for (let index = 1; index < sorted.length; index++)
+		if (compareOids(sorted[index - 1]!, sorted[index]!) === 0)
+			throw new Error(`two values for ${sorted[index]!.join(".")}`);
+}
+
+const startsWith = (oid: Oid, prefix: Oid) =>
+	oid.length > prefix.length && prefix.every((part, index) => oid[index] === part);
+
+/** Where `wanted` is, or would be, in a sorted list. */
+function firstNotBefore<T>(sorted: readonly T[], wanted: Oid, key: (item: T) => Oid): number {
+	let low = 0;
+	let high = sorted.length;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (compareOids(key(sorted[middle]!), wanted) < 0) low = middle + 1;
+		else high = middle;
+	}
+	return low;
 }
 
 /** A scalar: its instance is `.0`. */
@@ -106,15 +176,15 @@ export function table<Row>(
 	rows: readonly Row[],
 	index: (row: Row, position: number) => Oid,
 	columns: readonly Column<Row>[],
-): Instance[] {
+): TableColumn[] {
 	const prefix = parseOid(entry);
-	const instances: Instance[] = [];
-	rows.forEach((row, position) => {
-		const suffix = index(row, position);
-		for (const [number, read] of columns) {
-			const value = read(row);
-			if (value !== null) instances.push({ oid: [...prefix, number, ...suffix], value });
-		}
-	});
-	return instances;
+	const sorted = rows
+		.map((row, position) => ({ index: index(row, position), row }))
+		.sort((a, b) => compareOids(a.index, b.index));
+	refuseTwice(sorted.map((each) => each.index));
+	return columns.map(([number, read]) => ({
+		prefix: [...prefix, number],
+		rows: sorted,
+		read: read as (row: unknown) => Value | null,
+	}));
 }

@@ -4,11 +4,11 @@
  * has an enterprise number of its own.
  */
 import type { Facts } from "../../box/facts.ts";
-import { counter32, counter64, gauge, type Instance, integer, scalar, text, truth } from "../view.ts";
+import { counter32, counter64, gauge, integer, type Part, scalar, text, truth } from "../view.ts";
 
 export const DROVER_OID = "1.3.6.1.4.1.8072.9999.9999.7068";
 
-export function droverTree({ firmware, agent, vrrp, director, cache }: Facts): Instance[] {
+export function droverTree({ firmware, agent, vrrp, director, cache }: Facts): Part[] {
 	return [
 		scalar(`${DROVER_OID}.1.1`, text(firmware.version)),
 		scalar(`${DROVER_OID}.1.2`, text(firmware.slot)),

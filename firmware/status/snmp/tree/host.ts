@@ -1,17 +1,6 @@
 /** HOST-RESOURCES-MIB (RFC 2790) and the load and memory groups of UCD-SNMP-MIB. */
 import type { Facts } from "../../box/facts.ts";
-import {
-	bytes,
-	gauge,
-	type Instance,
-	integer,
-	objectId,
-	parseOid,
-	scalar,
-	table,
-	text,
-	ticks,
-} from "../view.ts";
+import { bytes, gauge, integer, objectId, type Part, parseOid, scalar, table, text, ticks } from "../view.ts";
 
 const HOST = "1.3.6.1.2.1.25";
 const STORAGE_ENTRY = `${HOST}.2.3.1`;
@@ -31,7 +20,7 @@ interface StorageRow {
 	readonly used: number;
 }
 
-export function hostTree({ host }: Facts): Instance[] {
+export function hostTree({ host }: Facts): Part[] {
 	const memory = (name: string) => host.memoryKib[name] ?? 0;
 	const total = memory("MemTotal");
 	const cached = memory("Cached") + memory("SReclaimable");

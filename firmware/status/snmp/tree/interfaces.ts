@@ -8,9 +8,9 @@ import {
 	counter32,
 	counter64,
 	gauge,
-	type Instance,
 	integer,
 	objectId,
+	type Part,
 	parseOid,
 	scalar,
 	table,
@@ -90,7 +90,7 @@ const addressColumns: readonly Column<AddressRow>[] = [
 	[11, () => integer(VOLATILE)],
 ];
 
-export function interfacesTree({ interfaces }: Facts): Instance[] {
+export function interfacesTree({ interfaces }: Facts): Part[] {
 	const addresses = new Map<string, AddressRow>();
 	for (const { index, addresses: own } of interfaces)
 		for (const { address } of own)

@@ -19,8 +19,8 @@ import {
 	type Column,
 	counter64,
 	gauge,
-	type Instance,
 	integer,
+	type Part,
 	scalar,
 	table,
 	text,
@@ -122,7 +122,7 @@ const addressColumns: readonly Column<AddressRow>[] = [
 	[12, (row) => addressOctets(row.config.peer)],
 ];
 
-function vrrpTree(config: DroverConfig, { vrrp, interfaces }: Facts): Instance[] {
+function vrrpTree(config: DroverConfig, { vrrp, interfaces }: Facts): Part[] {
 	const indexOf = new Map(interfaces.map(({ name, index }) => [name, index]));
 	const statusOf = new Map(vrrp?.instances.map((instance) => [instance.name, instance]));
 	const rows: InstanceRow[] = config.vrrpInstances.map((instance) => ({
@@ -257,7 +257,7 @@ const realColumns: readonly Column<RealRow>[] = [
 	[55, ({ config }) => text(config.snmpName ?? "")],
 ];
 
-function checkTree(config: DroverConfig, { director }: Facts): Instance[] {
+function checkTree(config: DroverConfig, { director }: Facts): Part[] {
 	// The director reports virtual servers in the file's order, as the model has them.
 	const virtual: VirtualRow[] = config.virtualServers.map((server, position) => ({
 		config: server,
@@ -294,7 +294,7 @@ function checkTree(config: DroverConfig, { director }: Facts): Instance[] {
 	];
 }
 
-export function keepalivedTree(facts: Facts): Instance[] {
+export function keepalivedTree(facts: Facts): Part[] {
 	const { config } = facts;
 	if (config === null) return [scalar(`${GLOBAL}.1`, text(COMPATIBLE_VERSION))];
 	const { mail } = config.global;

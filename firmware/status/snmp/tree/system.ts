@@ -1,6 +1,6 @@
 /** SNMPv2-MIB system group (RFC 3418) and the engine of SNMP-FRAMEWORK-MIB (RFC 3411). */
 import type { Facts } from "../../box/facts.ts";
-import { bytes, gauge, type Instance, integer, objectId, parseOid, scalar, text, ticks } from "../view.ts";
+import { bytes, gauge, integer, objectId, type Part, parseOid, scalar, text, ticks } from "../view.ts";
 import { DROVER_OID } from "./drover.ts";
 
 const SYSTEM = "1.3.6.1.2.1.1";
@@ -10,7 +10,7 @@ const SERVICES = 12;
 /** The largest message the agent takes. */
 const MAX_MESSAGE_BYTES = 65_507;
 
-export function systemTree({ host, agent }: Facts): Instance[] {
+export function systemTree({ host, agent }: Facts): Part[] {
 	return [
 		scalar(`${SYSTEM}.1`, text(host.description)),
 		scalar(`${SYSTEM}.2`, objectId(parseOid(DROVER_OID))),

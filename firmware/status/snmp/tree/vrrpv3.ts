@@ -12,9 +12,9 @@ import {
 	counter32,
 	counter64,
 	gauge,
-	type Instance,
 	integer,
 	type Oid,
+	type Part,
 	scalar,
 	table,
 	ticks,
@@ -101,7 +101,7 @@ function protocolErrorReason({ status: { counters } }: Row): number {
 	return order.findIndex((name) => (counters[name] ?? 0) > 0) + 1;
 }
 
-export function vrrpv3Tree({ config, vrrp, interfaces, host }: Facts): Instance[] {
+export function vrrpv3Tree({ config, vrrp, interfaces, host }: Facts): Part[] {
 	const rows: Row[] = (config?.vrrpInstances ?? []).flatMap((instance) => {
 		const status = vrrp?.instances.find(({ name }) => name === instance.name);
 		const port = interfaces.find(({ name }) => name === instance.interface);
