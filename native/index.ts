@@ -79,6 +79,8 @@ export interface Native {
 	setRealTimeLimit(micros: number): number;
 	/** mlockall(2) with MCL_ONFAULT. */
 	lockMemory(): number;
+	/** madvise(2) MADV_DONTNEED of the program's code: what only starting needed is given back. Before `lockMemory`. */
+	releaseCode(): number;
 	/** prctl(2) with one numeric argument, such as PR_SET_PDEATHSIG. */
 	processControl(option: number, argument: number): number;
 	/** prctl(2) PR_SET_NAME of the calling thread: at most 15 bytes. */

@@ -136,9 +136,14 @@ class Process {
 
 	/** Reading a configuration leaves much behind. The real-time thread does not wait for the collection. */
 	#tidySoon(): void {
-		for (const delayMs of TIDY_DELAYS_MS) setTimeout(() => Bun.gc(true), delayMs).unref();
+		for (const delayMs of TIDY_DELAYS_MS)
+			setTimeout(() => {
+				Bun.gc(true);
+				// Compiled code, too: what is needed again is compiled again.
+				Bun.shrink();
+			}, delayMs).unref();
 		// Locked pages cannot be given back, so this comes last.
-		setTimeout(() => this.#service.lockMemory(), LOCK_DELAY_MS).unref();
+		setTimeout(() => this.#service.settleMemory(), LOCK_DELAY_MS).unref();
 	}
 
 	async run(): Promise<number> {

@@ -109,6 +109,7 @@ export class VrrpService {
 	#leaseTimer: ReturnType<typeof setInterval> | null = null;
 	#leaseMicros = LEASE_MIN_MICROS;
 	#stopped = false;
+	#locked = false;
 
 	constructor(options: ServiceOptions) {
 		this.#options = options;
@@ -284,9 +285,10 @@ export class VrrpService {
 		this.#view.close();
 	}
 
-	/** No page of this process is ever waited for on a disk. */
-	lockMemory(): void {
-		if (this.#options.realTime) native.lockMemory();
+	/** Gives back what only starting needed; no page of the rest is ever waited for on a disk. */
+	settleMemory(): void {
+		if (!this.#locked) native.releaseCode();
+		if (this.#options.realTime) this.#locked = native.lockMemory() === 0;
 	}
 
 	/** Takes every virtual address off and does nothing more: somebody else shall have them. */

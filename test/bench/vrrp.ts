@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { skewTimeMicros } from "../../firmware/vrrp/timers.ts";
 import { formatAddress } from "../../firmware/wire/ip.ts";
 import { bunPath, eventually, type Namespace } from "../lab/netns/network.ts";
-import { type Box, instanceText, Lab, type Running } from "../lab/netns/vrrp-lab.ts";
+import { type Box, instanceText, Lab, type Running, watchAddresses } from "../lab/netns/vrrp-lab.ts";
 import type { BenchResult } from "./result.ts";
 
 const VIP = "192.0.2.200";
@@ -268,6 +268,27 @@ export async function kill(kind: Kind): Promise<Killed> {
 	};
 }
 
+/** Somebody deletes the address, `rounds` times: how long it is missing, by the kernel's own messages, in ms. */
+export async function deletions(address: string, rounds: number): Promise<number[]> {
+	using lab = new Lab("bench");
+	const box = lab.box("master", 1);
+	const running = box.drover(
+		instanceText({ priority: 110, more: `virtual_ipaddress_excluded {\n${address}\n}` }),
+	);
+	await settle(running, true);
+	const bare = address.split("/")[0]!;
+	await box.holds(bare);
+	await Bun.sleep(1_000);
+	const gaps = await watchAddresses(box.namespace);
+	for (let round = 0; round < rounds; round++) {
+		box.namespace.ip("address", "del", address, "dev", "eth0");
+		await box.holds(bare);
+		// More than a few a second are taken for a fight.
+		await Bun.sleep(200);
+	}
+	return [...((await gaps.stop()).get(bare) ?? [])];
+}
+
 interface Crowd {
 	readonly cpuMsPerSecond: number;
 	readonly jitterMs: number;
@@ -445,6 +466,14 @@ export async function bench(): Promise<readonly BenchResult[]> {
 		ours: words(killed.drover),
 		peer: words(killed.keepalived),
 		ratio: killed.drover.failedOver ? 100 : killed.drover.backMs / 100,
+		bar: 1,
+	});
+	const missing = [...(await deletions("192.0.2.210/24", 10)), ...(await deletions("2001:db8::210/64", 10))];
+	results.push({
+		name: "an address that somebody deletes is back, IPv4 and IPv6, worst of 20 (ratio: against 100 ms)",
+		ours: `${Math.max(...missing).toFixed(1)} ms`,
+		peer: "not put back: it resigns",
+		ratio: Math.max(...missing) / 100,
 		bar: 1,
 	});
 	const ours: Crowd[] = [];
