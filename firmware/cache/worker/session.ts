@@ -142,6 +142,10 @@ export class ClientSession implements ClientPort, ReplaySession {
 	#bodyLeft = 0;
 	#decoder: ChunkedDecoder | undefined;
 	#bodyPaused = false;
+	/** Unix milliseconds since when a request head has been coming; 0 when none is. */
+	#headSinceMs = 0;
+	/** Unix milliseconds since when a response has been seen to wait for its client; 0 when none does. */
+	#sendingSinceMs = 0;
 	#backlog: { bytes: Uint8Array; release: (() => void) | undefined }[] = [];
 	#corked = 0;
 	#closeReason: CloseReason | undefined;
@@ -365,8 +369,10 @@ export class ClientSession implements ClientPort, ReplaySession {
 			const used = this.#requests(rest);
 			if (used === 0) {
 				this.#pending = rest;
+				if (this.#headSinceMs === 0) this.#headSinceMs = this.lastActiveMs;
 				return;
 			}
+			this.#headSinceMs = 0;
 			rest = rest.subarray(used);
 		}
 	}
@@ -711,11 +717,18 @@ export class ClientSession implements ClientPort, ReplaySession {
 	/** Time outs; called now and then. `nowMs` is Unix time. */
 	checkTime(nowMs: number): void {
 		const quietSeconds = (nowMs - this.lastActiveMs) / 1000;
+		if (this.#task === undefined && this.#backlog.length === 0) this.#sendingSinceMs = 0;
 		if (this.#raw !== undefined) {
 			if (quietSeconds > this.engine.parameters.pipeTimeout) this.abort("RX_TIMEOUT");
 		} else if (this.#backlog.length > 0) {
-			if (quietSeconds > this.settings.idleSendTimeout) this.abort("TX_ERROR");
-		} else if (this.#task === undefined && quietSeconds > this.settings.timeoutIdle) {
+			if (this.#sendingSinceMs === 0) this.#sendingSinceMs = nowMs;
+			const sendingSeconds = (nowMs - this.#sendingSinceMs) / 1000;
+			const { idleSendTimeout, sendTimeout } = this.settings;
+			if (quietSeconds > idleSendTimeout || sendingSeconds > sendTimeout) this.abort("TX_ERROR");
+		} else if (this.#task === undefined) {
+			// A head that trickles in is no more alive than a silent one.
+			const headSeconds = this.#headSinceMs === 0 ? 0 : (nowMs - this.#headSinceMs) / 1000;
+			if (Math.max(quietSeconds, headSeconds) <= this.settings.timeoutIdle) return;
 			this.closeAfter(this.#pending === undefined ? "RX_CLOSE_IDLE" : "RX_TIMEOUT");
 			this.#finishIfIdle();
 		}
