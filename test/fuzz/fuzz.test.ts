@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { fuzz } from "./fuzz.ts";
 import { fuzzTargets } from "./targets.ts";
 
-const LIMIT_MS = 4_000;
+const LIMIT_MS = 3_000;
 /** A leak of one small object per input would be far more. */
 const GROWTH_BYTES = 8 * 1024 * 1024;
 
