@@ -33,7 +33,10 @@ bench-cache: ## the cache beside Varnish, nginx and HAProxy (ARGS="hits latency"
 fuzz: ## throw bad bytes at every parser of the cache (ARGS="SECONDS TARGET")
 	@image/setup.sh test && $(bun) test/fuzz/run.ts $(ARGS)
 
+soak: ## the long ones: 200 power cuts, each started, and the life of a box in UEFI (some hours)
+	@image/setup.sh test && $(bun) test/soak.ts $(ARGS)
+
 format: ## put every file into the house style
 	@$(bun) x biome check --write
 
-.PHONY: help run test image firmware flash bench conformance fuzz format
+.PHONY: help run test image firmware flash bench conformance fuzz soak format

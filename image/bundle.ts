@@ -10,6 +10,7 @@ import { Encoder } from "cbor-x";
 import { FORMAT, HEADER_BYTES, MAGIC, type Manifest } from "../firmware/update/trust.ts";
 import { build, outDirectory } from "./build.ts";
 import { buildSlot, type SlotFiles } from "./disk/slot.ts";
+import { checkSlotBudget } from "./release.ts";
 import { imageTimeSeconds } from "./squashfs.ts";
 
 export interface BundleInput {
@@ -62,6 +63,7 @@ if (import.meta.main) {
 	mkdirSync(scratchDirectory, { recursive: true });
 	try {
 		const slot = buildSlot({ ...files, rootSquashfs: files.root, scratchDirectory });
+		checkSlotBudget(slot);
 		const version = files.version.split("+")[0]!;
 		const path = join(outDirectory, `drover-${version}.fw`);
 		const bytes = bundle({

@@ -7,11 +7,25 @@ import { join } from "node:path";
 import { billOfMaterials } from "./bill-of-materials.ts";
 import { build, outDirectory } from "./build.ts";
 import { buildDisk } from "./disk/disk.ts";
+import type { SlotFiles } from "./disk/slot.ts";
 import { runTool } from "./disk/tool.ts";
 
 /** Both slots hold the same: a window of 2^28 bytes lets the second be found as a repeat of the first. */
 const WINDOW_LOG = 28;
 const ZSTD_LEVEL = 12;
+
+/** What a box must be able to take for its whole life; a bundle over it is refused when it is made. */
+export const SLOT_BUDGET_BYTES = 75_000_000;
+const IMAGE_BUDGET_BYTES = 80_000_000;
+
+/** Throws when a slot's payload has outgrown its budget. */
+export function checkSlotBudget(slot: SlotFiles): void {
+	const bytes = statSync(slot.boot).size + statSync(slot.root).size;
+	if (bytes > SLOT_BUDGET_BYTES)
+		throw new Error(
+			`a slot takes ${(bytes / 1e6).toFixed(1)} MB; its budget is ${SLOT_BUDGET_BYTES / 1e6} MB`,
+		);
+}
 
 export interface Release {
 	readonly version: string;
@@ -32,13 +46,19 @@ export async function release(options: {
 	const disk = join(outDirectory, `drover-${version}.img`);
 	const image = `${disk}.zst`;
 	try {
-		buildDisk(
+		const slot = buildDisk(
 			{ ...files, version, rootSquashfs: files.root, scratchDirectory },
 			join(scratchDirectory, "disk"),
 		);
+		if (options.small) checkSlotBudget(slot);
 		renameSync(join(scratchDirectory, "disk"), disk);
 		options.onProgress("  compressing the disk image");
 		runTool("zstd", ["--quiet", "--force", `-${ZSTD_LEVEL}`, `--long=${WINDOW_LOG}`, disk, "-o", image]);
+		const bytes = statSync(image).size;
+		if (options.small && bytes > IMAGE_BUDGET_BYTES)
+			throw new Error(
+				`the image takes ${(bytes / 1e6).toFixed(1)} MB; its budget is ${IMAGE_BUDGET_BYTES / 1e6} MB`,
+			);
 	} finally {
 		rmSync(scratchDirectory, { recursive: true, force: true });
 	}

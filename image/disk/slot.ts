@@ -18,6 +18,8 @@ export interface SlotFiles {
 	readonly boot: string;
 	readonly root: string;
 	readonly rootHash: string;
+	/** Blocks of the root before its verity tree. */
+	readonly dataBlocks: number;
 }
 
 export interface SlotInput {
@@ -48,13 +50,15 @@ export function buildSlot(input: SlotInput): SlotFiles {
 	]);
 	const rootHash = /Root hash:\s+([0-9a-f]{64})/.exec(output)?.[1];
 	if (rootHash === undefined) throw new Error(`veritysetup gave no root hash: ${output}`);
-	const boot = buildBootSquashfs(input, `set root_words="${verityWords(dataBytes, rootHash)}"\n`);
-	return { boot, root, rootHash };
+	const dataBlocks = dataBytes / VERITY_BLOCK_BYTES;
+	const words = verityWords({ dataBlocks, rootHash });
+	const boot = buildBootSquashfs(input, `set root_words="${words}"\n`);
+	return { boot, root, rootHash, dataBlocks };
 }
 
 /** What the initramfs makes the verity device from: data blocks, root hash, salt. */
-function verityWords(dataBytes: number, rootHash: string): string {
-	return `drover.verity=${dataBytes / VERITY_BLOCK_BYTES}:${rootHash}:${SALT}`;
+export function verityWords({ dataBlocks, rootHash }: Pick<SlotFiles, "dataBlocks" | "rootHash">): string {
+	return `drover.verity=${dataBlocks}:${rootHash}:${SALT}`;
 }
 
 function buildBootSquashfs({ vmlinuz, initramfs, scratchDirectory }: SlotInput, slotConfig: string): string {

@@ -27,6 +27,8 @@ export interface DiskMachineOptions {
 	readonly secondDisk?: string;
 	/** A USB stick's raw image. */
 	readonly stick?: string;
+	/** QEMU's words for where the port leads (its id is "net"); a network of its own without a way out otherwise. */
+	readonly network?: string;
 	/** More words for QEMU. */
 	readonly more?: readonly string[];
 	/** What the disk does with a write before its barrier; "unsafe" survives the machine's death, not the host's. */
@@ -124,6 +126,7 @@ export class DiskMachine {
 			secondDisk,
 			stick,
 			cache = "unsafe",
+			network = "user,id=net,restrict=on",
 			more = [],
 		} = this.#options;
 		return [
@@ -164,7 +167,7 @@ export class DiskMachine {
 						...["-drive", `if=none,id=stick,format=raw,cache=unsafe,file=${stick}`],
 						...["-device", "usb-storage,drive=stick"],
 					]),
-			...["-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net"],
+			...["-netdev", network, "-device", "virtio-net-pci,netdev=net"],
 			...["-device", "i6300esb", "-action", "watchdog=none"],
 			...["-chardev", `socket,id=serial,path=${serialPath},server=on,wait=off`, "-serial", "chardev:serial"],
 			...["-qmp", `unix:${join(this.#options.directory, "qmp.sock")},server=on,wait=off`],
