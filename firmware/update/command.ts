@@ -1,5 +1,6 @@
 /** `drover update`: the operator's words for slots and firmware, and the judge of a new one. */
-import { cpSync, existsSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { openLog } from "../status/log.ts";
 import {
 	idleSlot,
@@ -30,7 +31,7 @@ export const FAILED_LOG_DIRECTORY = "/data/log/failed-update";
 const help = `usage: drover update COMMAND
 
   status                       what runs, why, and what the other slot holds
-  install FILE|URL             verify, write the idle slot, read back, start it at the next restart
+  install FILE|URL|usb          verify, write the idle slot, read back, start it at the next restart
     --allow-downgrade          take an older version too
     --reboot                   restart at once
   confirm                      the running firmware is good: keep it
@@ -93,7 +94,8 @@ async function status(): Promise<number> {
 
 async function installCommand(words: readonly string[]): Promise<number> {
 	const place = words.find((word) => !word.startsWith("--"));
-	if (place === undefined) throw new Error("say which file or URL");
+	if (place === undefined) throw new Error('say which file or URL, or "usb"');
+	if (place === "usb") return installFromStick(words.filter((word) => word !== "usb"));
 	const running = readRunning();
 	const loader = new LoaderSlots();
 	const records = new UpdateRecords();
@@ -130,6 +132,23 @@ async function installCommand(words: readonly string[]): Promise<number> {
 	}
 	if (words.includes("--reboot")) Bun.spawnSync(["reboot"]);
 	return 0;
+}
+
+/** The newest bundle on the USB stick that is in. */
+async function installFromStick(words: readonly string[]): Promise<number> {
+	const { withStick } = await import("../appliance/usb-stick.ts");
+	return withStick("read", async (folder) => {
+		const bundles = readdirSync(folder).filter((name) => name.endsWith(".fw"));
+		const newest = bundles.sort(byVersion).at(-1);
+		if (newest === undefined) throw new Error("there is no firmware (drover-....fw) on the USB stick");
+		console.log(`Taking ${newest} from the USB stick.`);
+		return installCommand([join(folder, newest), ...words]);
+	});
+}
+
+/** Names such as drover-1.10.0.fw, by the number in them. */
+function byVersion(a: string, b: string): number {
+	return a.localeCompare(b, "en", { numeric: true });
 }
 
 /** A line every ten percent: a serial console at 9600 baud shows it too. */

@@ -7,7 +7,7 @@ export function firmwareMenu(): Dialogue {
 	return submenu("firmware", "Firmware", [
 		{ label: "Slots and versions", command: "update status", dialogue: () => once("status") },
 		{ label: "History", command: "update history", dialogue: () => once("history") },
-		{ label: "Install an update", command: "update install FILE|URL", dialogue: install },
+		{ label: "Install an update", command: "update install FILE|URL|usb", dialogue: install },
 		{ label: "Keep the firmware on trial", command: "update confirm", dialogue: confirm },
 		{ label: "Start the other slot", command: "update rollback", dialogue: rollback },
 		{ label: "Install on the box's own disk", command: "install DISK", dialogue: installOnDisk },
@@ -21,11 +21,15 @@ function* once(word: string): Dialogue {
 
 function* install(): Dialogue {
 	const { slot } = yield* facts();
-	const place = yield* askFor("File or URL, such as /run/drover/usb/drover-1.2.0.fw", (text) => {
-		if (text.startsWith("-") || /\s/.test(text))
-			throw new UsageError(`"${text.slice(0, 30)}" is neither a file nor a URL`);
-		return text;
-	});
+	const place = yield* askFor(
+		'A file, a URL, or "usb"',
+		(text) => {
+			if (text.startsWith("-") || /\s/.test(text))
+				throw new UsageError(`"${text.slice(0, 30)}" is neither a file nor a URL`);
+			return text;
+		},
+		"usb",
+	);
 	if (place === null) return;
 	const sure = yield* hostNameTyped([
 		`The slot that is not running (it is not ${slot}) is written over. It starts, on trial, at the next restart.`,

@@ -7,7 +7,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DirectorStatus } from "../../../firmware/status/director.ts";
-import type { VrrpStatus } from "../../../firmware/status/vrrp.ts";
 import { build } from "../../../image/build.ts";
 import { addBridge, Host } from "../../../image/lab/hosts.ts";
 import { presetConfiguration, WebHost } from "../../../image/lab/lab.ts";
@@ -17,8 +16,8 @@ import { SerialConsole } from "./serial-console.ts";
 
 const BOOT_LIMIT_MS = 400_000;
 const TEST_LIMIT_MS = 240_000;
-const SETTLED_LIMIT_MS = 120_000;
-const LOOK_EVERY_MS = 500;
+const SETTLED_LIMIT_MS = 180_000;
+const LOOK_EVERY_MS = 1_000;
 const PROMPT = "director-a> ";
 const PASSWORD = "correct horse";
 
@@ -46,7 +45,7 @@ beforeAll(async () => {
 	new WebHost(fabric!, web1!, "web1", 102);
 	new WebHost(fabric!, web2!, "web2", 103);
 	await director.ready();
-	await until("it is master", async () => (await state()) === "MASTER");
+	await until("it is master", isMaster);
 	await until("both web servers are in", async () => (await virtualServer())?.aliveRealServers === 2);
 }, BOOT_LIMIT_MS);
 
@@ -67,10 +66,16 @@ async function until(what: string, check: () => Promise<boolean>): Promise<void>
 	}
 }
 
-const inside = async <T>(command: string) => JSON.parse(await director.agent.run(command)) as T;
-const state = async () => (await inside<VrrpStatus>("drover ha --json")).instances[0]?.state;
+/** A command in the guest is a program started without hardware help: it is given its time. */
+const COMMAND_LIMIT_MS = 60_000;
+const isMaster = async () =>
+	(await director.agent.run("ip -4 address show dev eth0", COMMAND_LIMIT_MS)).includes(" 192.168.80.200/32");
 const virtualServer = async () =>
-	(await inside<DirectorStatus["virtualServers"]>("drover vs list --json"))[0];
+	(
+		JSON.parse(
+			await director.agent.run("drover vs list --json", COMMAND_LIMIT_MS),
+		) as DirectorStatus["virtualServers"]
+	)[0];
 
 const stop = (title: string, use: (console: SerialConsole) => Promise<void>) =>
 	test(
@@ -192,7 +197,7 @@ describe("the serial console", () => {
 		expect(await console.answer("1", "ha> ")).toMatch(/VI_1 +MASTER/);
 		await console.answer("3", "go on: ");
 		await director.setCable("outside", false);
-		await until("it is in FAULT", async () => (await state()) === "FAULT");
+		await until("it has let go of its address", async () => !(await isMaster()));
 		expect(await console.answer("director-b", "ha> ")).toContain(
 			'That is not "director-a". Nothing was done.',
 		);
@@ -203,7 +208,7 @@ describe("the serial console", () => {
 		await console.answer("\x03");
 		expect(await console.answer("")).toContain("! eth0 has no link");
 		await director.setCable("outside", true);
-		await until("it is master again", async () => (await state()) === "MASTER");
+		await until("it is master again", isMaster);
 		expect(await console.answer("ha why VI_1 --count 6")).toContain("BACKUP -> MASTER");
 	});
 
