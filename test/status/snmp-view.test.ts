@@ -71,7 +71,11 @@ describe("RFC 3416 §4.2.2 GETNEXT", () => {
 					expect(view.get(at.oid)).toEqual(at);
 					expect(view.next(at.oid)).toEqual(expected.next(at.oid));
 				}
-				for (const oid of [...asked, ...asked.map((each) => [1, ...each])]) {
+				const heads = made.flatMap(({ entry, columns: numbers }) => [
+					[1, entry],
+					...numbers.map((number) => [1, entry, number]),
+				]);
+				for (const oid of [...asked, ...asked.map((each) => [1, ...each]), ...heads]) {
 					expect(view.get(oid)).toEqual(expected.get(oid));
 					expect(view.next(oid)).toEqual(expected.next(oid));
 				}

@@ -148,7 +148,7 @@ function refuseTwice(sorted: readonly Oid[]): void {
 }
 
 const startsWith = (oid: Oid, prefix: Oid) =>
-	oid.length > prefix.length && prefix.every((part, index) => oid[index] === part);
+	oid.length >= prefix.length && prefix.every((part, index) => oid[index] === part);
 
 /** Where `wanted` is, or would be, in a sorted list. */
 function firstNotBefore<T>(sorted: readonly T[], wanted: Oid, key: (item: T) => Oid): number {

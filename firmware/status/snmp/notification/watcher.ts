@@ -80,13 +80,15 @@ function watchService(
 function watchVrrp(onEvent: (event: BoxEvent) => void): () => void {
 	const states = new Map<string, VrrpStateName>();
 	let looks = Promise.resolve();
-	const lookAtGroups = () => {
+	/** The first look at a group is where it begins, unless something has happened before it could be made. */
+	const lookAtGroups = (upon: VrrpEvent | null) => {
 		looks = looks.then(async () => {
 			const status = await call<VrrpStatus>("vrrp", "status", {}, SERVICE_TIMEOUT_MS).catch(() => null);
 			for (const { name, state } of status?.syncGroups ?? []) {
 				const before = states.get(name);
 				states.set(name, state);
-				if (before !== undefined && before !== state) onEvent({ kind: "sync-group", name, state });
+				if (before !== state && (before !== undefined || upon !== null))
+					onEvent({ kind: "sync-group", name, state });
 			}
 		});
 	};
@@ -94,9 +96,9 @@ function watchVrrp(onEvent: (event: BoxEvent) => void): () => void {
 		"vrrp",
 		(event) => {
 			onEvent({ kind: "vrrp", event: event as VrrpEvent });
-			lookAtGroups();
+			lookAtGroups(event as VrrpEvent);
 		},
-		lookAtGroups,
+		() => lookAtGroups(null),
 	);
 }
 
