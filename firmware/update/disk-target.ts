@@ -1,5 +1,14 @@
 /** A whole disk that is about to be overwritten: may it be, what is it, and what is on it? */
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import {
+	closeSync,
+	existsSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	readSync,
+	realpathSync,
+	statSync,
+} from "node:fs";
 import { basename } from "node:path";
 import { SECTOR_BYTES } from "./gpt.ts";
 
@@ -69,22 +78,56 @@ export function describeDisk(disk: string): string[] {
 	const partitions = (existsSync(directory) ? readdirSync(directory) : [])
 		.filter((each) => each.startsWith(name))
 		.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-	const known = Bun.spawnSync(["blkid", ...partitions.map((each) => `/dev/${each}`), disk], {
-		stdin: "ignore",
-		stderr: "ignore",
-	}).stdout.toString();
-	const content = (device: string) =>
-		known
-			.split("\n")
-			.find((line) => line.startsWith(`${device}:`))
-			?.match(/ (?:LABEL|TYPE|PARTLABEL)="[^"]*"/g)
-			?.join("") ?? " unknown content";
+	const content = (device: string) => {
+		const label = /^PARTNAME=(.*)$/m.exec(attribute(disk, `${basename(device)}/uevent`))?.[1];
+		return `${contentOf(firstBytes(device))}${label === undefined ? "" : ` "${label}"`}`;
+	};
 	return [
 		`${disk}: ${model}, ${gigabytes(attribute(disk, "size"))}`,
 		...partitions.map(
 			(each) =>
-				`  ${each.padEnd(12)} ${gigabytes(attribute(disk, `${each}/size`))} ${content(`/dev/${each}`)}`,
+				`  ${each.padEnd(12)} ${gigabytes(attribute(disk, `${each}/size`))}  ${content(`/dev/${each}`)}`,
 		),
-		...(partitions.length === 0 ? [`  no partitions,${content(disk)}`] : []),
+		...(partitions.length === 0 ? [`  no partitions; ${contentOf(firstBytes(disk))}`] : []),
 	];
+}
+
+/** btrfs has its superblock farthest behind: at 64 KiB. */
+const SNIFF_BYTES = 68 * 1024;
+
+function firstBytes(device: string): Uint8Array {
+	const bytes = new Uint8Array(SNIFF_BYTES);
+	try {
+		const fd = openSync(device, "r");
+		try {
+			return bytes.subarray(0, readSync(fd, bytes, 0, SNIFF_BYTES, 0));
+		} finally {
+			closeSync(fd);
+		}
+	} catch {
+		// A medium that cannot be read, such as an empty card reader, has nothing to show.
+		return bytes.subarray(0, 0);
+	}
+}
+
+const signatures: readonly (readonly [string, number, string])[] = [
+	["ext", 0x438, "\x53\xef"],
+	["FAT", 0x36, "FAT"],
+	["FAT", 0x52, "FAT"],
+	["NTFS", 3, "NTFS"],
+	["exFAT", 3, "EXFAT"],
+	["XFS", 0, "XFSB"],
+	["btrfs", 0x10040, "_BHRfS_M"],
+	["squashfs", 0, "hsqs"],
+	["swap", 4086, "SWAPSPACE2"],
+	["LVM", 512, "LABELONE"],
+	["LUKS", 0, "LUKS"],
+];
+
+/** What the first bytes of a partition or disk say: a file system's name, "empty", or "unknown content". */
+export function contentOf(bytes: Uint8Array): string {
+	const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+	for (const [name, offset, magic] of signatures)
+		if (text.subarray(offset, offset + magic.length).toString("latin1") === magic) return name;
+	return bytes.every((byte) => byte === 0) ? "empty" : "unknown content";
 }

@@ -2,7 +2,7 @@
  * One box as it is sold: a disk, firmware (BIOS or UEFI), a serial port, nothing else. It is
  * driven as a person would: by what the serial port shows and takes.
  */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
@@ -57,6 +57,7 @@ export class DiskMachine {
 		rmSync(path, { force: true });
 		this.#screen = "";
 		this.#seen = 0;
+		if (this.#options.record !== undefined) writeFileSync(this.#options.record, "");
 		this.#process = Bun.spawn(this.#command(path), { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
 		const deadline = Date.now() + 20_000;
 		while (!existsSync(path)) {

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { refusal } from "../../firmware/update/disk-target.ts";
+import { contentOf, refusal } from "../../firmware/update/disk-target.ts";
 import { PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "../../firmware/update/gpt.ts";
 import { diskBytes, partitionStart, sfdiskScript } from "../../image/disk/layout.ts";
 import { runTool } from "../../image/disk/tool.ts";
@@ -48,6 +48,20 @@ describe("refused", () => {
 test("a disk whose name merely begins like a used one is taken", () => {
 	expect(refusal("/dev/sd", facts)).toBeNull();
 	expect(refusal("/dev/sdb", facts)).toBeNull();
+});
+
+test.each<[string, string, readonly string[]]>([
+	["ext", "mke2fs", ["-q", "-F"]],
+	["FAT", "mkfs.vfat", []],
+	["swap", "mkswap", []],
+	["empty", "true", []],
+])("what is on a disk is said: %s", (name, program, words) => {
+	const path = join(mkdtempSync(join(tmpdir(), "drover-content-")), "disk");
+	writeFileSync(path, "");
+	truncateSync(path, 4_000_000);
+	runTool(program, [...words, path]);
+	expect(contentOf(readFileSync(path).subarray(0, 70_000))).toBe(name);
+	rmSync(path);
 });
 
 describe("a real block device", () => {
