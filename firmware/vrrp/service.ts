@@ -734,15 +734,13 @@ export class VrrpService {
 	#retractUnlessMaster(key: string): void {
 		if (routerOf(this.#engine, key)?.state === "MASTER") return;
 		this.#ports.get(key)?.retract();
-		this.#takeovers.forget(key);
+		const added = this.#takeovers.forget(key);
 		const retract = () => {
-			const router = routerOf(this.#engine, key);
-			if (!this.#stopped && router !== null && router.state !== "MASTER")
-				this.#addresses.retract(this.#wanted(router));
+			if (routerOf(this.#engine, key)?.state !== "MASTER") this.#addresses.retract(added);
 		};
 		retract();
 		// What it had prepared may have been waiting for the kernel.
-		setTimeout(retract, RETRACT_AGAIN_MS);
+		setTimeout(() => this.#stopped || retract(), RETRACT_AGAIN_MS);
 	}
 
 	/** Lets the real-time thread answer the expiry by itself, where nobody else has a say. */

@@ -22,6 +22,8 @@ interface Prepared {
 	readonly priority: number;
 	readonly alone: boolean;
 	readonly links: readonly Link[];
+	/** What the thread adds. */
+	readonly wanted: readonly HeldAddress[];
 }
 
 export interface TakeoverSources {
@@ -48,10 +50,9 @@ export class Takeovers {
 
 	/** `alone`: nobody else has a say in when it becomes master. Cheap when nothing has changed. */
 	prepare(key: string, port: Port, router: Router, alone: boolean): void {
-		if (router.state !== "BACKUP") {
-			this.#prepared.delete(key);
-			return;
-		}
+		// As MASTER it sends something else by the same means.
+		if (router.state === "MASTER") this.#prepared.delete(key);
+		if (router.state !== "BACKUP") return;
 		const { config, priority } = router;
 		const before = this.#prepared.get(key);
 		if (
@@ -64,7 +65,7 @@ export class Takeovers {
 			return;
 		const wanted = this.#sources.wanted(router).slice(0, ADDRESS_LIMIT);
 		const links = [...new Set(wanted.map(({ kernel }) => this.#view.linkAt(kernel.interfaceIndex)!))];
-		this.#prepared.set(key, { port, config, priority, alone, links });
+		this.#prepared.set(key, { port, config, priority, alone, links, wanted });
 		port.setTakeover(
 			alone
 				? {
@@ -76,8 +77,11 @@ export class Takeovers {
 		);
 	}
 
-	forget(key: string): void {
+	/** Returns the addresses that the thread may have added. */
+	forget(key: string): readonly HeldAddress[] {
+		const wanted = this.#prepared.get(key)?.wanted ?? [];
 		this.#prepared.delete(key);
+		return wanted;
 	}
 
 	close(): void {

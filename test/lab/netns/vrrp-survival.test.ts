@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually } from "./network.ts";
+import { bunPath, eventually } from "./network.ts";
 import {
 	type Box,
 	instanceText,
@@ -12,6 +12,7 @@ import {
 	watchAddresses,
 	watchAdverts,
 } from "./vrrp-lab.ts";
+import type { Overtaken } from "./vrrp-overtaken.ts";
 
 /** The process that serves, and the one that stands by. */
 async function pair(box: Box, running: Running): Promise<{ active: number; standby: number }> {
@@ -199,6 +200,41 @@ describe.concurrent("survival", () => {
 		// 100 ms is the bar of the bench; a busy machine may be late once.
 		expect(missing[Math.floor(missing.length / 2)]!).toBeLessThan(100);
 	}, 60_000);
+
+	const gone = "global_defs {\n}\n";
+	const faulty = instanceText({
+		priority: 100,
+		version: 3,
+		interval: 0.2,
+		more: "track_interface {\nmissing0\n}",
+	});
+	for (const [what, other, state] of [
+		["left out of the configuration", gone, null],
+		["in FAULT", faulty, "FAULT"],
+	] as const)
+		test(`a takeover of the real-time thread is retracted when its router is ${what} by then`, async () => {
+			using lab = new Lab("overtaken");
+			const ours = lab.box("ours", 1);
+			const theirs = lab.box("theirs", 2);
+			ours.write(instanceText({ priority: 100, version: 3, interval: 0.2 }));
+			const otherFile = join(ours.folder, "other.conf");
+			writeFileSync(otherFile, other);
+			const capture = watchAdverts(theirs.namespace);
+			await eventually("the capture begins", () => theirs.namespace.run("ss", "-0n").includes("eth0"));
+			const script = join(import.meta.dir, "vrrp-overtaken.ts");
+			const child = ours.namespace.spawn([bunPath, script, ours.configFile, otherFile]);
+			const lines = (await new Response(child.stdout).text())
+				.split("\n")
+				.filter((line) => line.startsWith('{"when"'))
+				.map((line) => JSON.parse(line) as Overtaken);
+			expect(lines.map(({ when }) => when)).toEqual(["taken-over", "retracted"]);
+			expect(lines[0]!.addresses).toContain("192.0.2.200/24");
+			expect(lines[1]!.addresses).not.toContain("192.0.2.200/24");
+			expect(lines[1]!.state).toBe(state);
+			await capture.close();
+			// It was seen on the wire, and so was its end.
+			expect([...capture.text().matchAll(/prio (\d+)/g)].map((match) => match[1]).at(-1)).toBe("0");
+		}, 60_000);
 
 	test("a frozen master: the backup takes over, and afterwards there is one again", async () => {
 		using lab = new Lab("frozen");
