@@ -5,6 +5,7 @@ import type { ReadExactly } from "./trust.ts";
 /** How often a broken transfer is taken up again where it broke. */
 export const RESUME_LIMIT = 5;
 const RESUME_DELAY_MS = 1_000;
+const SILENCE_LIMIT_MS = 30_000;
 
 export interface Source {
 	readonly read: ReadExactly;
@@ -37,14 +38,16 @@ async function fileSource(path: string): Promise<Source> {
  * last byte; a server that answers it with another file is found out by the hashes.
  */
 async function urlSource(url: string): Promise<Source> {
+	/** Bytes that have come, in order, and how many were handed on before them. */
+	let waiting: Uint8Array[] = [];
+	let waitingBytes = 0;
 	let position = 0;
-	let waiting: Uint8Array = new Uint8Array(0);
 	let stream: ReturnType<typeof reader> | null = null;
 	let resumes = 0;
 	let ended = false;
 
 	const connect = async () => {
-		const from = position + waiting.length;
+		const from = position + waitingBytes;
 		const response = await fetch(url, from === 0 ? {} : { headers: { range: `bytes=${from}-` } });
 		if (response.status !== (from === 0 ? 200 : 206) || response.body === null)
 			throw new Error(`${url} answers ${response.status}${from > 0 ? ` to the rest from byte ${from}` : ""}`);
@@ -54,11 +57,15 @@ async function urlSource(url: string): Promise<Source> {
 		for (;;) {
 			try {
 				if (stream === null) await connect();
-				const { done, value } = await stream!.read();
+				const { done, value } = await withinSilence(stream!.read(), url);
 				if (done) ended = true;
-				else waiting = waiting.length === 0 ? value : Buffer.concat([waiting, value]);
+				else {
+					waiting.push(value);
+					waitingBytes += value.length;
+				}
 				return;
 			} catch (error) {
+				void stream?.cancel().catch(() => {});
 				stream = null;
 				if (++resumes > RESUME_LIMIT) throw error;
 				await Bun.sleep(RESUME_DELAY_MS);
@@ -68,9 +75,11 @@ async function urlSource(url: string): Promise<Source> {
 	await connect();
 	return {
 		async read(length) {
-			while (waiting.length < length && !ended) await fill();
-			const bytes = waiting.subarray(0, length);
-			waiting = waiting.subarray(bytes.length);
+			while (waitingBytes < length && !ended) await fill();
+			const all = waiting.length === 1 ? waiting[0]! : Buffer.concat(waiting);
+			const bytes = all.subarray(0, length);
+			waiting = bytes.length < all.length ? [all.subarray(bytes.length)] : [];
+			waitingBytes -= bytes.length;
 			position += bytes.length;
 			return bytes;
 		},
@@ -78,6 +87,22 @@ async function urlSource(url: string): Promise<Source> {
 			await stream?.cancel();
 		},
 	};
+}
+
+/** A server that says nothing any more counts as a broken transfer. */
+async function withinSilence<T>(answer: Promise<T>, url: string): Promise<T> {
+	let timer: ReturnType<typeof setTimeout> | undefined;
+	const silence = new Promise<never>((_, reject) => {
+		timer = setTimeout(
+			() => reject(new Error(`${url} sent nothing for ${SILENCE_LIMIT_MS / 1000} s`)),
+			SILENCE_LIMIT_MS,
+		);
+	});
+	try {
+		return await Promise.race([answer, silence]);
+	} finally {
+		clearTimeout(timer);
+	}
 }
 
 function reader(body: ReadableStream<Uint8Array>) {
