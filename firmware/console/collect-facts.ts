@@ -1,6 +1,7 @@
 /** Asks the kernel, the disk and the services for what the screens show. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { hostname, uptime } from "node:os";
+import { readClock } from "../appliance/clock.ts";
 import { readPasswordHash } from "../appliance/password-file.ts";
 import { readPorts } from "../appliance/ports.ts";
 import { call } from "../bus/client.ts";
@@ -38,6 +39,7 @@ export async function collectFacts(): Promise<ConsoleFacts> {
 		revision: revision(),
 		reverted: firstLine("/run/drover/reverted"),
 		password: readPasswordHash() === null ? "none" : "set",
+		clock: clock(),
 		crashing: crashing(),
 	};
 }
@@ -48,6 +50,14 @@ async function ask<Status>(service: string): Promise<ServiceFacts<Status>> {
 	} catch (error) {
 		return { kind: "silent", reason: error instanceof Error ? error.message : String(error) };
 	}
+}
+
+function clock(): ConsoleFacts["clock"] {
+	if (!existsSync(`${runDirectory()}/wanted/ntp`)) return null;
+	const status = readClock();
+	return status === null
+		? { kind: "silent", reason: "the NTP client does not answer" }
+		: { kind: "running", status };
 }
 
 /** runit's finish scripts leave an alarm here for a service that ends again and again. */

@@ -1,6 +1,7 @@
 /** All that the status screen and the menu show, as plain data. */
 
 import type { CacheStatus } from "../status/cache.ts";
+import type { ClockStatus } from "../status/clock.ts";
 import type { DirectorStatus } from "../status/director.ts";
 import type { Port } from "../status/port.ts";
 import type { VrrpStatus } from "../status/vrrp.ts";
@@ -46,5 +47,7 @@ export interface ConsoleFacts {
 	readonly reverted: string | null;
 	readonly password: "set" | "none";
 	/** Services that keep ending, each with what is known of it. */
+	/** Null when no time server is set. */
+	readonly clock: ServiceFacts<ClockStatus> | null;
 	readonly crashing: readonly { readonly service: string; readonly text: string }[];
 }

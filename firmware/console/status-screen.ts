@@ -3,6 +3,7 @@
  * addressing, so that it reads the same on a 9600 baud line and in a log.
  */
 
+import { clockText } from "../status/clock.ts";
 import type { RealServerStatus, VirtualServerStatus } from "../status/director.ts";
 import type { Port } from "../status/port.ts";
 import type { VrrpInstanceStatus } from "../status/vrrp.ts";
@@ -37,6 +38,7 @@ export function statusScreen(facts: ConsoleFacts, options: ScreenOptions): strin
 		"",
 		...directorLines(facts, options),
 		...cacheLines(facts),
+		...clockLines(facts),
 	];
 }
 
@@ -49,6 +51,12 @@ function cacheLines({ cache }: ConsoleFacts): string[] {
 	const requests = recent.seconds > 0 ? rate(recent.requests / recent.seconds) : "-";
 	const words = `${state}, ${requests}, hits ${share(recent.hitRatio)} now and ${share(total.hitRatio)} since the start, ${objects} objects, ${amount(usedBytes)} used, ${amount(freeBytes)} free`;
 	return ["", "Cache", ...wrap(words, "  ")];
+}
+
+/** Nothing where no time server is set. */
+function clockLines({ clock: time }: ConsoleFacts): string[] {
+	if (time === null) return [];
+	return ["", "Clock", ...wrap(time.kind === "silent" ? time.reason : clockText(time.status), "  ")];
 }
 
 function heading(facts: ConsoleFacts): string[] {

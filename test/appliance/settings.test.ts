@@ -4,7 +4,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { parseClockStatus } from "../../firmware/appliance/clock.ts";
 import { networkPlan, networkRemovals } from "../../firmware/appliance/network-plan.ts";
 import { ntpConfiguration } from "../../firmware/appliance/ntp-configuration.ts";
 import {
@@ -15,6 +14,7 @@ import {
 } from "../../firmware/appliance/settings.ts";
 import { wantedServices } from "../../firmware/appliance/wanted-services.ts";
 import { formatDiagnostic } from "../../firmware/config/keepalived/diagnostics.ts";
+import { parseClockStatus } from "../../firmware/status/clock.ts";
 
 const director = `
 hostname = "director-a"

@@ -112,6 +112,7 @@ export function consoleFacts(change: Partial<ConsoleFacts> = {}): ConsoleFacts {
 		revision: { current: 7, pending: null },
 		reverted: null,
 		password: "set",
+		clock: null,
 		crashing: [],
 		...change,
 	};

@@ -76,6 +76,7 @@ function facts(change: { instance?: object; virtualServer?: object; top?: object
 		revision: { current: 7, pending: null },
 		reverted: null,
 		password: "set",
+		clock: null,
 		crashing: [],
 		uptimeSeconds: 3723,
 		ports: [
@@ -333,5 +334,39 @@ describe("quantities", () => {
 		[1_051_200, "12 d 4 h"],
 	])("%d s is %s", (value, expected) => {
 		expect(duration(value)).toBe(expected);
+	});
+});
+
+describe("the clock", () => {
+	const lines = (clock: ConsoleFacts["clock"]) => {
+		const screen = statusScreen({ ...facts(), clock }, { all: false });
+		const start = screen.indexOf("Clock");
+		return start < 0 ? [] : screen.slice(start + 1);
+	};
+	test.each<[string, ConsoleFacts["clock"], string[]]>([
+		["no time server is set", null, []],
+		[
+			"synchronized",
+			{
+				kind: "running",
+				status: { synchronized: true, stratum: 3, validPeers: 2, peers: 3, offsetMs: null },
+			},
+			["  synchronized, stratum 3, 2 of 3 servers answer"],
+		],
+		[
+			"not yet",
+			{
+				kind: "running",
+				status: { synchronized: false, stratum: null, validPeers: 0, peers: 3, offsetMs: -812.5 },
+			},
+			["  not synchronized, -812.5 ms off, 0 of 3 servers answer"],
+		],
+		[
+			"silent",
+			{ kind: "silent", reason: "the NTP client does not answer" },
+			["  the NTP client does not answer"],
+		],
+	])("%s", (_title, clock, expected) => {
+		expect(lines(clock)).toEqual(expected);
 	});
 });

@@ -5,7 +5,16 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+	closeSync,
+	existsSync,
+	fsyncSync,
+	mkdirSync,
+	openSync,
+	readFileSync,
+	renameSync,
+	writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
@@ -252,4 +261,8 @@ function saveState(directory: string, state: State): void {
 	const path = join(directory, "state.json");
 	writeFileSync(`${path}.new`, JSON.stringify(state), { mode: 0o600, flush: true });
 	renameSync(`${path}.new`, path);
+	// Engine boots that a power cut took back would let old messages be replayed.
+	const folder = openSync(directory, "r");
+	fsyncSync(folder);
+	closeSync(folder);
 }

@@ -211,6 +211,28 @@ describe("IF-MIB", () => {
 	});
 });
 
+describe("RFC 2863 §3.1.5: ifIndex after a restart", () => {
+	test("each port keeps its number, whatever the kernel calls first; a new one takes the next", async () => {
+		const numbers = () => {
+			const indices = column("1.3.6.1.2.1.2.2.1.1");
+			return Object.fromEntries(column("1.3.6.1.2.1.31.1.1.1.1").map((name, at) => [name, indices[at]!]));
+		};
+		const before = numbers();
+		// In front of all others by its name, behind them by the kernel's number.
+		box.ip("link", "add", "a0", "type", "veth", "peer", "name", "a1");
+		agent.kill("SIGKILL");
+		await agent.exited;
+		agent = startAgent();
+		await until("the agent knows it", () => numbers()["a0"] !== undefined);
+		const after = numbers();
+		expect(after).toMatchObject(before);
+		const highest = Math.max(...Object.values(before).map(Number));
+		expect(new Set(["a0", "a1"].map((name) => after[name]))).toEqual(
+			new Set([String(highest + 1), String(highest + 2)]),
+		);
+	});
+});
+
 describe("KEEPALIVED-MIB", () => {
 	test("the instance: name, state, priority, VIPs", () => {
 		const cell = (number: number) => column(`${KEEPALIVED}.2.3.1.${number}.1`, "snmpget")[0];

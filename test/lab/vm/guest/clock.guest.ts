@@ -5,9 +5,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseClockStatus } from "../../../../firmware/appliance/clock.ts";
 import { ntpConfiguration } from "../../../../firmware/appliance/ntp-configuration.ts";
 import { call, subscribe } from "../../../../firmware/bus/client.ts";
+import { parseClockStatus } from "../../../../firmware/status/clock.ts";
 import type { DirectorEvent, DirectorStatus } from "../../../../firmware/status/director.ts";
 import type { VrrpEvent, VrrpStatus } from "../../../../firmware/status/vrrp.ts";
 import { createLan, Host, run, sh, until } from "./box.ts";
