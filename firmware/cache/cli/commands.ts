@@ -38,8 +38,12 @@ const json = (context: Context, version: number, ...payload: unknown[]): Reply =
 	ok(jsonReply(version, context.typed, Date.now() / 1000, payload));
 const message = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
-/** Rows with their columns aligned, at least `gap` blanks between. */
-function table(rows: readonly (readonly string[])[], gap: number): string {
+/** Blanks after the first column, and after each of the others. */
+const FIRST_GAP = 3;
+const GAP = 4;
+
+/** Rows with their columns aligned, as varnishd sets them. */
+function table(rows: readonly (readonly string[])[]): string {
 	const widths: number[] = [];
 	for (const row of rows)
 		row.forEach((cell, column) => {
@@ -49,7 +53,11 @@ function table(rows: readonly (readonly string[])[], gap: number): string {
 		.map(
 			(row) =>
 				row
-					.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]! + gap)))
+					.map((cell, column) =>
+						column === row.length - 1
+							? cell
+							: cell.padEnd(widths[column]! + (column === 0 ? FIRST_GAP : GAP)),
+					)
 					.join("") + "\n",
 		)
 		.join("");
@@ -63,6 +71,9 @@ function globMatches(pattern: string, text: string): boolean {
 		.replaceAll("?", ".");
 	return new RegExp(`^${expression}$`, "s").test(text);
 }
+
+/** The busy count of vcl.list is set to the right. */
+const BUSY_WIDTH = 6;
 
 const vclName = /^[A-Za-z][\w-]*$/;
 
@@ -127,6 +138,14 @@ function setResult(
 }
 
 const commands: Readonly<Record<string, Command>> = {
+	auth: {
+		syntax: "auth <response>",
+		about: "Authenticate.",
+		minimum: 1,
+		maximum: 1,
+		// Whoever gets here is authenticated already: the conversation answers the challenge itself.
+		run: ({ manager }) => ok(manager.banner()),
+	},
 	"backend.list": {
 		syntax: "backend.list [-j] [-p] [<backend_pattern>]",
 		about: "List backends.",
@@ -161,15 +180,13 @@ const commands: Readonly<Record<string, Command>> = {
 					probe_message:
 						probe === undefined
 							? [0, 0, healthy ? "healthy" : "sick"]
-							: [probe.good, probe.window, probe.healthy ? "good" : "bad"],
-					...(details && probe !== undefined
-						? { probe_details: { good: probe.good, threshold: probe.threshold, window: probe.window } }
-						: {}),
+							: [probe.good, probe.window, healthy ? "healthy" : "sick"],
+					...(details ? { probe_details: probe?.figures() ?? {} } : {}),
 					last_change: Number(changed.toFixed(3)),
 				};
 			}
 			if (context.json) return json(context, 3, payload);
-			const lines = table(rows, 3).split("\n");
+			const lines = table(rows).split("\n");
 			return ok(
 				lines
 					.map((line, index) => (line === "" ? "" : `${line}\n${index > 0 ? (blocks[index - 1] ?? "") : ""}`))
@@ -254,11 +271,10 @@ const commands: Readonly<Record<string, Command>> = {
 				return json(
 					context,
 					2,
-					...Object.entries(commands).map(([name, command]) => ({
+					...inOrder().map(([name, command]) => ({
 						request: name,
 						syntax: command.syntax,
-						summary: command.about,
-						help: "",
+						help: command.about,
 						minarg: command.minimum,
 						maxarg: command.maximum,
 						flags: command.debug ? "d" : "",
@@ -271,7 +287,7 @@ const commands: Readonly<Record<string, Command>> = {
 					? refuse(Status.unknown, "Unknown request.\nType 'help' for more info.\n")
 					: ok(`${command.syntax}\n${command.about}\n`);
 			}
-			const shown = Object.entries(commands).filter(
+			const shown = inOrder().filter(
 				([, command]) => word === "-a" || (word === "-d") === (command.debug === true),
 			);
 			return ok(shown.map(([, command]) => `${command.syntax}\n`).join(""));
@@ -426,8 +442,7 @@ const commands: Readonly<Record<string, Command>> = {
 				...context.manager.options.storages.map(({ name, kind }) => ({ name, kind })),
 				{ name: "Transient", kind: "malloc" },
 			];
-			if (context.json)
-				return json(context, 2, Object.fromEntries(list.map(({ name, kind }) => [name, kind])));
+			if (context.json) return json(context, 2, ...list.map(({ name, kind }) => ({ name, storage: kind })));
 			return ok(
 				`Storage devices:\n${list.map(({ name, kind }) => `\tstorage.${name} = ${kind}\n`).join("")}`,
 			);
@@ -447,11 +462,11 @@ const commands: Readonly<Record<string, Command>> = {
 			];
 			if (context.json) return json(context, 1, ...entries);
 			return ok(
-				entries
-					.flatMap(({ name, deps }) =>
-						deps.length === 0 ? [`${name}\n`] : deps.map((each) => `${name}   ${each}\n`),
-					)
-					.join(""),
+				table(
+					entries.flatMap(({ name, deps }) =>
+						deps.length === 0 ? [[name]] : deps.map((each) => [name, each]),
+					),
+				),
 			);
 		},
 	},
@@ -478,7 +493,7 @@ const commands: Readonly<Record<string, Command>> = {
 			for (const name of names) {
 				const label = [...manager.labels].find(([each, target]) => target === name && !names.has(each));
 				if (label !== undefined)
-					return refuse(Status.cannot, `Cannot discard labeled VCL program ${name}, remove label first.\n`);
+					return refuse(Status.cannot, `Cannot discard labeled VCL program ${name}:\n\t${label[0]}\n`);
 			}
 			for (const name of [...names].sort(
 				(a, b) => Number(manager.labels.has(b)) - Number(manager.labels.has(a)),
@@ -505,7 +520,7 @@ const commands: Readonly<Record<string, Command>> = {
 			const wrong = checkName(label, "label");
 			if (wrong !== undefined) return wrong;
 			if (manager.vcls.has(label)) return refuse(Status.parameter, `${label} is not a label\n`);
-			if (manager.labels.has(name)) return refuse(Status.parameter, "VCL labels cannot point to labels\n");
+			if (manager.labels.has(name)) return refuse(Status.cannot, "VCL labels cannot point to labels\n");
 			const vcl = manager.vcls.get(name);
 			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
 			if (vcl.state === "cold") return refuse(Status.cannot, "Cannot label a cold VCL\n");
@@ -534,7 +549,7 @@ const commands: Readonly<Record<string, Command>> = {
 					status,
 					vcl.state,
 					temperature(vcl.state === "cold"),
-					running ? String(busy(vcl.name)) : "-",
+					(running ? String(busy(vcl.name)) : "-").padStart(BUSY_WIDTH),
 					vcl.name,
 				];
 				if (labels > 0) row.push("<-", `(${labels} label${labels > 1 ? "s" : ""})`);
@@ -550,7 +565,15 @@ const commands: Readonly<Record<string, Command>> = {
 			}
 			for (const [label, target] of manager.labels) {
 				const status = manager.active === label ? "active" : "available";
-				rows.push([status, "label", temperature(false), running ? "0" : "-", label, "->", target]);
+				rows.push([
+					status,
+					"label",
+					temperature(false),
+					(running ? "0" : "-").padStart(BUSY_WIDTH),
+					label,
+					"->",
+					target,
+				]);
 				payload.push({
 					status,
 					state: "label",
@@ -560,7 +583,7 @@ const commands: Readonly<Record<string, Command>> = {
 					label: { name: target },
 				});
 			}
-			return context.json ? json(context, 2, ...payload) : ok(table(rows, 3));
+			return context.json ? json(context, 2, ...payload) : ok(table(rows));
 		},
 	},
 	"vcl.load": {
@@ -572,7 +595,10 @@ const commands: Readonly<Record<string, Command>> = {
 			const [name, file, state] = context.words as [string, string, string | undefined];
 			const found = findVclFile(file, String(context.manager.parameters.values["vcl_path"]));
 			if (found === undefined)
-				return refuse(Status.parameter, `Cannot read '${file}': No such file or directory`);
+				return refuse(
+					Status.parameter,
+					`Message from VCC-compiler:\nCannot read file '${file}' (No such file or directory)\nRunning VCC-compiler failed, exited with 2\nVCL compilation failed\n`,
+				);
 			return load(context, name, readFileSync(found, "latin1"), found, state ?? "auto");
 		},
 	},
@@ -595,7 +621,7 @@ const commands: Readonly<Record<string, Command>> = {
 		},
 	},
 	"vcl.state": {
-		syntax: "vcl.state <configname> auto|cold|warm",
+		syntax: "vcl.state <configname> [auto|cold|warm]",
 		about: "Force the state of the named configuration.",
 		minimum: 2,
 		maximum: 2,
@@ -638,6 +664,35 @@ const commands: Readonly<Record<string, Command>> = {
 				return refuse(Status.cannot, message(error));
 			}
 		},
+	},
+	"debug.panic.worker": {
+		syntax: "debug.panic.worker",
+		about: "Panic the worker process.",
+		minimum: 0,
+		maximum: 0,
+		child: true,
+		debug: true,
+		run({ manager }) {
+			manager.killWorker();
+			return ok();
+		},
+	},
+	"debug.panic.master": {
+		syntax: "debug.panic.master",
+		about: "Panic the master process.",
+		minimum: 0,
+		maximum: 0,
+		debug: true,
+		run: () => process.abort(),
+	},
+	"debug.reqpool.fail": {
+		syntax: "debug.reqpool.fail",
+		about: "Schedule req-pool failures; there is no such pool here.",
+		minimum: 1,
+		maximum: 1,
+		child: true,
+		debug: true,
+		run: () => ok(),
 	},
 	"debug.listen_address": {
 		syntax: "debug.listen_address",
@@ -705,6 +760,9 @@ const commands: Readonly<Record<string, Command>> = {
 	},
 };
 
+/** By name, as help lists them. */
+const inOrder = () => Object.entries(commands).sort(([one], [other]) => (one < other ? -1 : 1));
+
 /** Commands that a client may give before it has authenticated. */
 const open = new Set(["help", "ping", "auth", "quit"]);
 
@@ -716,7 +774,11 @@ export async function runCommand(
 ): Promise<Reply> {
 	const [name, ...rest] = words;
 	if (name === undefined) return refuse(Status.syntax, "Empty CLI command.");
-	if (/^[A-Z]/.test(name)) return refuse(Status.unknown, "all commands are in lower-case.");
+	if (/^[A-Z]/.test(name))
+		return refuse(
+			Status.unknown,
+			"Unknown request.\nType 'help' for more info.\nall commands are in lower-case.\n",
+		);
 	const command = Object.hasOwn(commands, name) ? commands[name]! : undefined;
 	const unknown = "Unknown request.\nType 'help' for more info.\n";
 	if (!authenticated && !open.has(name)) return refuse(Status.unknown, unknown);

@@ -164,7 +164,7 @@ export class ParameterSet {
 					text,
 					parseDuration(text),
 					(bound) => parseDuration(bound)!,
-					"Not a number",
+					"Invalid number",
 				);
 			case "bytes":
 				return this.#bounded(
@@ -178,8 +178,8 @@ export class ParameterSet {
 			case "real": {
 				const number = /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : undefined;
 				if (number !== undefined && entry.kind === "integer" && !Number.isInteger(number))
-					return wrong(`Not a number (${text})`);
-				return this.#bounded(entry, text, number, Number, "Not a number");
+					return wrong(`Invalid number (${text})`);
+				return this.#bounded(entry, text, number, Number, "Invalid number");
 			}
 			case "bits":
 				return this.#bits(entry, text);
@@ -201,7 +201,7 @@ export class ParameterSet {
 	): Parsed {
 		if (value === undefined || Number.isNaN(value)) return wrong(`${complaint} (${text})`);
 		if (entry.minimum !== "" && value < read(entry.minimum))
-			return wrong(`Must be at least ${entry.minimum}`);
+			return wrong(`Must be greater or equal to ${entry.minimum}`);
 		if (entry.maximum !== "" && value > read(entry.maximum))
 			return wrong(`Must be no more than ${entry.maximum}`);
 		return { ok: true, value };
@@ -226,7 +226,10 @@ export class ParameterSet {
 			else if (!/^[+-]/.test(word)) return wrong(`Missing '+' or '-' (${word})`);
 			else {
 				const name = known.find((each) => each.toLowerCase() === word.slice(1).toLowerCase());
-				if (name === undefined) return wrong(`Unknown bit (${word.slice(1)})`);
+				if (name === undefined)
+					return wrong(
+						entry.name === "vsl_mask" ? `Unknown VSL tag (${word})` : `Unknown bit (${word.slice(1)})`,
+					);
 				if (entry.name === "feature" && name === "http2" && word[0] === "+")
 					return wrong("HTTP/2 is not implemented: clients are served HTTP/1.1");
 				// vsl_mask lists what is hidden: "+Debug" shows it.

@@ -308,7 +308,7 @@ export class Manager {
 		if (!parsed.ok) return parsed.message;
 		if (this.#control === undefined) return "Child not running";
 		const number = Atomics.add(this.#control.bans, 0, 1) + 1;
-		const addedAt = Date.now() / 1000;
+		const addedAt = (performance.timeOrigin + performance.now()) / 1000;
 		this.bans.add(number, addedAt, parsed.tests, parsed.text, this.parameters.values["ban_dups"] === true);
 		await this.#everywhere({ kind: "ban", ban: { number, addedAt, words } });
 		this.#saveBans();
@@ -556,6 +556,12 @@ export class Manager {
 			},
 			quick ? RESTART_PAUSE_MS : 0,
 		);
+	}
+
+	/** A worker dies as if by an error of its own (debug.panic.worker). */
+	killWorker(): void {
+		const [worker] = this.#workers;
+		if (worker !== undefined) process.kill(worker.pid, "SIGABRT");
 	}
 
 	/** Stops the workers; the cache's contents go, unless the store is persistent. */

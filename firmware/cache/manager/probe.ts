@@ -168,7 +168,7 @@ export class Probe {
 	details(): string {
 		const { threshold, window } = this.#probe;
 		const two = (value: number) => String(value).padStart(2);
-		let text = `  Current states  good: ${two(this.good)} threshold: ${two(threshold)} window: ${two(window)}\n`;
+		let text = ` Current states  good: ${two(this.good)} threshold: ${two(threshold)} window: ${two(window)}\n`;
 		text += `  Average response time of good probes: ${this.average.toFixed(6)}\n`;
 		text += "  Oldest ================================================== Newest\n";
 		for (const row of rows) {
@@ -178,7 +178,17 @@ export class Probe {
 			for (let bit = MASK_BITS - 1; bit >= 0; bit--) line += ((bits >> BigInt(bit)) & 1n) === 1n ? row : "-";
 			text += `  ${line} ${legends[row]}\n`;
 		}
-		return text;
+		return `${text}\n`;
+	}
+
+	/** What `backend.list -j -p` says: each row of the history as a number, and the window. */
+	figures(): Readonly<Record<string, number>> {
+		return {
+			...Object.fromEntries(rows.map((row) => [`bits_${row}`, Number(this.#history[row])])),
+			good: this.good,
+			threshold: this.threshold,
+			window: this.window,
+		};
 	}
 
 	stop(): void {

@@ -109,7 +109,7 @@ export function parseBan(words: readonly string[]): BanExpression {
 		}
 		if (ordered) {
 			const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)$/.exec(argument);
-			if (match === null) return refuse(`expected duration (<number>[ms|s|m|h|d|w|y]) got "${argument}"`);
+			if (match === null) return refuse(`expected duration <n.nn>[ms|s|m|h|d|w|y] got "${argument}"`);
 			seconds = Number(match[1]) * durationUnits[match[2]!]!;
 		}
 		tests.push({ field, operator, argument, pattern, seconds });
