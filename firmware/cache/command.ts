@@ -7,6 +7,10 @@ export async function main(words: readonly string[]): Promise<number> {
 			const { workerMain } = await import("./worker/main.ts");
 			return workerMain();
 		}
+		case "barrier": {
+			const { waitAtBarrier } = await import("./worker/barrier.ts");
+			return waitAtBarrier(words[1] ?? "");
+		}
 		case "serve": {
 			const { serveRevision } = await import("./service/service.ts");
 			return serveRevision();

@@ -248,6 +248,8 @@ export class ParameterSet {
 		if (entry === undefined) return { ok: false, status: 106, message: `Unknown parameter "${name}".` };
 		if (fromCli && this.#readOnly.has(name))
 			return { ok: false, status: 107, message: `parameter "${name}" is protected.` };
+		if (entry.name === "accept_filter")
+			return { ok: false, status: 300, message: `parameter "${name}" is not available on this platform.` };
 		const parsed =
 			text === "default" && entry.kind !== "bits"
 				? this.#parse(entry, entry.defaultText)

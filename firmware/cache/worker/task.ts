@@ -20,6 +20,7 @@ import {
 	VclFailure,
 	type WaitRequest,
 } from "../vcl/runtime.ts";
+import { syncBarrier } from "./barrier.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { callAndReturnRecord, callRecord, returnRecord } from "./method-log.ts";
 
@@ -119,7 +120,7 @@ export abstract class Task implements VclContext {
 				Bun.sleepSync(request.durationSeconds * 1000);
 				return;
 			case "barrier":
-				throw new VclFailure("vtc.barrier_sync needs a thread per task: not available here");
+				syncBarrier(request.address, request.timeoutSeconds);
 		}
 	}
 }

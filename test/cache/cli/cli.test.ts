@@ -114,8 +114,8 @@ describe("parameters", () => {
 		expect(parameters.text("http_gzip_support")).toBe("on");
 	});
 	const wrong: readonly (readonly [string, string, string])[] = [
-		["default_ttl", "-1", "Must be at least 0.000"],
-		["default_ttl", "abc", "Not a number (abc)"],
+		["default_ttl", "-1", "Must be greater or equal to 0.000"],
+		["default_ttl", "abc", "Invalid number (abc)"],
 		["http_gzip_support", "maybe", 'use "on" or "off"'],
 		["feature", "http2", "Missing '+' or '-' (http2)"],
 		["feature", "+http2", "HTTP/2 is not implemented"],

@@ -485,7 +485,7 @@ describe("8.2 vmods", () => {
 
 	test("header: append, copy, get, remove, regsub", () => {
 		const { req } = load(
-			`vcl 4.1;\nimport header;\nbackend a { .host = "127.0.0.1"; }\nsub vcl_recv { header.append(req.http.x, "1"); header.append(req.http.x, "2"); header.append(req.http.x, "33"); header.remove(req.http.x, "^2"); header.copy(req.http.x, req.http.y); header.regsub(req.http.y, "3", "4"); set req.http.z = header.get(req.http.x, "33"); return (pass); }`,
+			`vcl 4.1;\nimport header;\nbackend a { .host = "127.0.0.1"; }\nsub vcl_recv { header.append(req.http.x, "1"); header.append(req.http.x, "2"); header.append(req.http.x, "33"); header.remove(req.http.x, "^2"); header.copy(req.http.x, req.http.y); header.regsub(req, "^y: 3", "y: 4"); set req.http.z = header.get(req.http.x, "33"); return (pass); }`,
 		).run("vcl_recv").context;
 		expect(req.headerList().map(({ name, value }) => `${name}: ${value}`)).toEqual([
 			"x: 1",

@@ -3,7 +3,8 @@
  * Not part of the stock distribution; offered because so many programs import it.
  */
 import type { Matcher } from "../regex/regex.ts";
-import { parseTemplate, regsub } from "../regsub.ts";
+import { parseTemplate, regsub, regsuball } from "../regsub.ts";
+import type { HeaderFields } from "../runtime.ts";
 import { headerValue } from "../support.ts";
 import { type HeaderReference, vmod } from "./vmod.ts";
 
@@ -18,6 +19,20 @@ function replace(header: HeaderReference, values: readonly string[]): void {
 	header.message.unsetHeader(header.lower);
 	for (const value of values)
 		header.message.appendHeader(header.lower, header.written, headerValue(header.written, value));
+}
+
+/** Gives each field of a message, as "Name: value", to `change`. What is no field any more goes. */
+function rewrite(message: HeaderFields, change: (line: string) => string): void {
+	const lines = message.headerList().map(({ name, value }) => `${name}: ${value}`);
+	const changed = lines.map(change);
+	if (changed.every((line, index) => line === lines[index])) return;
+	for (const { name } of message.headerList()) message.unsetHeader(name.toLowerCase());
+	for (const line of changed) {
+		const colon = line.indexOf(":");
+		if (colon < 1) continue;
+		const name = line.slice(0, colon);
+		message.appendHeader(name.toLowerCase(), name, headerValue(name, line.slice(colon + 1).trim()));
+	}
 }
 
 export const header = vmod("header", [
@@ -55,14 +70,12 @@ export const header = vmod("header", [
 	],
 	[
 		"regsub",
-		"HEADER header, REGEX regex, STRING sub",
+		"HTTP http, REGEX regex, STRING sub, BOOL all = 0",
 		"VOID",
-		(_context, _host, target: HeaderReference, regex: Matcher, replacement: string | null) => {
+		(_context, _host, message: HeaderFields, regex: Matcher, replacement: string | null, all: boolean) => {
 			const template = parseTemplate(replacement ?? "");
-			replace(
-				target,
-				valuesOf(target).map((value) => regsub(regex, value, template)),
-			);
+			const substitute = all ? regsuball : regsub;
+			rewrite(message, (line) => substitute(regex, line, template));
 		},
 	],
 ]);

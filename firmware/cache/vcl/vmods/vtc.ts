@@ -2,6 +2,17 @@
 import { VclFailure } from "../runtime.ts";
 import { vmod } from "./vmod.ts";
 
+/** An address that is none: whoever looks at it fails. */
+const noIp = {
+	get text(): string {
+		throw new VclFailure("VRT_IP_string: Illegal IP");
+	},
+	get bytes(): Uint8Array {
+		throw new VclFailure("VRT_ipcmp: Illegal IP");
+	},
+	port: 0,
+};
+
 export const vtc = vmod("vtc", [
 	[
 		"barrier_sync",
@@ -14,7 +25,7 @@ export const vtc = vmod("vtc", [
 	],
 	["no_backend", "", "BACKEND", () => null],
 	["no_stevedore", "", "STEVEDORE", () => null],
-	["no_ip", "", "IP", () => null],
+	["no_ip", "", "IP", () => noIp],
 	[
 		"sleep",
 		"DURATION",

@@ -1,0 +1,176 @@
+/** `-s persistent`: what was stored is there after any end, or is not there at all; never something else. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const drover = join(import.meta.dir, "../../../firmware/drover.ts");
+const directory = mkdtempSync(join(tmpdir(), "drover-persistent-"));
+const store = join(directory, "store");
+let origin: Bun.Server<undefined>;
+let fetches = 0;
+let port = 0;
+let daemon: Bun.Subprocess | undefined;
+
+/** What the origin says for a path, for ever: its own name, over and over. */
+function bodyOf(path: string): string {
+	const size = 200 + ((Bun.hash.crc32(path) >>> 0) % 30_000);
+	return `${path} `.repeat(Math.ceil(size / (path.length + 1)));
+}
+
+beforeAll(() => {
+	origin = Bun.serve({
+		port: 0,
+		hostname: "127.0.0.1",
+		fetch(request) {
+			fetches++;
+			return new Response(bodyOf(new URL(request.url).pathname), {
+				headers: { "cache-control": "max-age=3600", "x-tag": "red" },
+			});
+		},
+	});
+	const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+	port = probe.port;
+	probe.stop(true);
+});
+
+afterEach(() => kill());
+afterAll(() => {
+	origin.stop(true);
+	rmSync(directory, { recursive: true, force: true });
+});
+
+const ask = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).then((response) => response.text());
+
+async function start(): Promise<void> {
+	daemon = Bun.spawn(
+		[
+			...[process.execPath, drover, "varnishd", "-F", "-n", join(directory, "work")],
+			...["-a", `127.0.0.1:${port}`, "-b", `127.0.0.1:${origin.port}`, "-S", "none"],
+			...["-s", `persistent,${store},32m`, "-l", "1m", "-p", "thread_pools=2"],
+		],
+		{ stdio: ["ignore", "ignore", "ignore"] },
+	);
+	const deadline = Date.now() + 25_000;
+	while (Date.now() < deadline) {
+		try {
+			await ask("/up");
+			return;
+		} catch {
+			await Bun.sleep(50);
+		}
+	}
+	throw new Error("the cache did not come up within 25 s");
+}
+
+/** Manager and workers, without a word. */
+async function kill(): Promise<void> {
+	if (daemon === undefined) return;
+	const { pid } = daemon;
+	const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+		.trim()
+		.split(" ")
+		.filter(Boolean);
+	daemon.kill("SIGKILL");
+	for (const child of children)
+		try {
+			process.kill(Number(child), "SIGKILL");
+		} catch {
+			// It has ended by itself.
+		}
+	await daemon.exited;
+	daemon = undefined;
+}
+
+async function stop(): Promise<void> {
+	daemon!.kill("SIGTERM");
+	await daemon!.exited;
+	daemon = undefined;
+}
+
+const admin = (...words: string[]) =>
+	Bun.spawnSync(["varnishadm", "-n", join(directory, "work"), ...words]).stdout.toString();
+
+/** Asks for all of them; how many came from the store. Each must be right. */
+async function hits(paths: readonly string[]): Promise<number> {
+	const before = fetches;
+	for (const path of paths) expect(await ask(path)).toBe(bodyOf(path));
+	return paths.length - (fetches - before);
+}
+
+test("a restart in order keeps contents and bans", async () => {
+	await start();
+	const paths = Array.from({ length: 100 }, (_, index) => `/ordered/${index}`);
+	await hits(paths);
+	admin("ban", "req.url", "~", "^/ordered/1");
+	await stop();
+	await start();
+	expect(admin("ban.list")).toContain("req.url ~ ^/ordered/1");
+	// 1 and 10 to 19 are banned.
+	expect(await hits(paths)).toBe(89);
+}, 60_000);
+
+test("kill -9 at any moment: what is served is right, and what was stored before is there", async () => {
+	const settled = Array.from({ length: 50 }, (_, index) => `/settled/${index}`);
+	await start();
+	await hits(settled);
+	for (let round = 0; round < 4; round++) {
+		let over = false;
+		const traffic = Promise.all(
+			[0, 1, 2, 3].map(async (client) => {
+				for (let count = 0; !over; count++)
+					await ask(`/round${round}/${client}/${count}`).catch(() => {
+						over = true;
+					});
+			}),
+		);
+		await Bun.sleep(30 + Math.random() * 400);
+		await kill();
+		over = true;
+		await traffic;
+		await start();
+		expect(await hits(settled)).toBeGreaterThanOrEqual(49);
+		const written = Array.from({ length: 100 }, (_, index) => `/round${round}/${index % 4}/${index >> 2}`);
+		await hits(written);
+	}
+}, 120_000);
+
+test("a torn file: what does not fit its checksum is fetched again, never served", async () => {
+	await start();
+	const paths = Array.from({ length: 200 }, (_, index) => `/torn/${index}`);
+	await hits(paths);
+	await kill();
+	const { size } = statSync(store);
+	const file = openSync(store, "r+");
+	const noise = Buffer.alloc(300, 0x5a);
+	for (let place = 0; place < 400; place++)
+		writeSync(file, noise, 0, noise.length, Math.floor(size * 0.1 + Math.random() * size * 0.9));
+	closeSync(file);
+	await start();
+	const kept = await hits(paths);
+	expect(kept).toBeLessThan(200);
+}, 60_000);
+
+test("an object that cannot fit is passed whole, never cut; the store keeps its budget", async () => {
+	await start();
+	const large = "/large";
+	const big = Bun.serve({
+		port: 0,
+		hostname: "127.0.0.1",
+		fetch: () =>
+			new Response(Buffer.alloc(40 * 1048576, "x"), { headers: { "cache-control": "max-age=60" } }),
+	});
+	try {
+		const vcl = join(directory, "big.vcl");
+		await Bun.write(vcl, `vcl 4.1; backend b { .host = "127.0.0.1"; .port = "${big.port}"; }`);
+		admin("vcl.load", "large", vcl);
+		admin("vcl.use", "large");
+		for (let count = 0; count < 2; count++) {
+			const body = await (await fetch(`http://127.0.0.1:${port}${large}`)).arrayBuffer();
+			expect(body.byteLength).toBe(40 * 1048576);
+		}
+		expect(statSync(store).size).toBeLessThanOrEqual(32 * 1048576);
+	} finally {
+		big.stop(true);
+	}
+}, 60_000);
