@@ -672,8 +672,8 @@ const commands: Readonly<Record<string, Command>> = {
 		maximum: 0,
 		child: true,
 		debug: true,
-		run({ manager }) {
-			manager.killWorker();
+		async run({ manager }) {
+			await manager.killWorker();
 			return ok();
 		},
 	},

@@ -558,10 +558,12 @@ export class Manager {
 		);
 	}
 
-	/** A worker dies as if by an error of its own (debug.panic.worker). */
-	killWorker(): void {
+	/** A worker dies as if by an error of its own (debug.panic.worker). Resolves when it is gone. */
+	async killWorker(): Promise<void> {
 		const [worker] = this.#workers;
-		if (worker !== undefined) process.kill(worker.pid, "SIGABRT");
+		if (worker === undefined) return;
+		process.kill(worker.pid, "SIGABRT");
+		while (!worker.exited) await Bun.sleep(5);
 	}
 
 	/** Stops the workers; the cache's contents go, unless the store is persistent. */
