@@ -373,6 +373,8 @@ export class ClientSession implements ClientPort, ReplaySession {
 				return;
 			}
 			this.#headSinceMs = 0;
+			// Mostly it was all; an empty view would cost more than this question.
+			if (used === rest.length) return;
 			rest = rest.subarray(used);
 		}
 	}
