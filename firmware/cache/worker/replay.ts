@@ -32,7 +32,7 @@ const LEARNING_PRICE = 4;
 /** One request in so many that are not known earns a credit. */
 const TRICKLE = 64;
 /** Forms of one request: sessions whose numbers have different widths. */
-const FORM_LIMIT = 6;
+const FORM_LIMIT = 3;
 
 /** How one request was answered, as the delivery saw it. */
 export interface Outcome {
@@ -123,10 +123,11 @@ export class Replay {
 		this.object = outcome.object;
 	}
 
-	/** Bytes of memory, about. */
+	/** Bytes of memory, about: every form has the answer and the records in full. */
 	get bytes(): number {
 		const { head, log } = this.outcome;
-		return this.request.length + 2 * (head.length + log.length) + this.template.body.length + 1024;
+		const form = head.length + log.length + this.template.body.length;
+		return this.request.length + head.length + log.length + (1 + FORM_LIMIT) * form + 1024;
 	}
 
 	form(run: Run): Form {
