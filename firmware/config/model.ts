@@ -88,12 +88,26 @@ export interface GlobalConfig {
 	readonly checkerLogAllFailures: boolean;
 	readonly rsInitNotifies: boolean;
 	readonly vrrpRtPriority: number | null;
-	readonly checkerRtPriority: number | null;
+	/** How the director's process runs; null is as it was started. */
+	readonly checker: {
+		readonly processName: string | null;
+		/** nice(2), −20 … 19. */
+		readonly niceness: number | null;
+		readonly rtPriority: number | null;
+		readonly noSwap: boolean;
+		/** Numbers of processors; empty is all. */
+		readonly processors: readonly number[];
+		readonly realTimeLimitMicros: number | null;
+	};
+	/** Receive buffer of the IPVS socket in bytes; null is Drover's own. */
+	readonly lvsNetlinkBufferBytes: number | null;
 	readonly snmpTraps: boolean;
 	readonly networkNamespace: string | null;
 	readonly ipvsNetworkNamespace: string | null;
 	/** Drover's own: the path check for DR and TUN; `path_check off` turns it off for all. */
 	readonly pathCheck: boolean;
+	/** Drover's own: a TCP_CHECK holds its connection to hear of a server's end at once; `tcp_check_sentinel off`. */
+	readonly tcpCheckSentinel: boolean;
 }
 
 /** `nftables…`: where packets to addresses that do not accept them are dropped. */

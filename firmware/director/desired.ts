@@ -33,13 +33,21 @@ export function desiredTable(pools: Iterable<Pool>): IpvsTable {
 	return table;
 }
 
+/** A pool is a value: what follows from it is worked out once, and is the same record every time. */
+const entriesOf = new WeakMap<Pool, readonly IpvsEntry[]>();
+
 /** One entry for each service of a virtual server: several when it stands for a group. */
 export function desiredEntries(pool: Pool): readonly IpvsEntry[] {
-	const { config } = pool;
-	return config.services.map((address) => ({
-		service: serviceOf(config, address),
-		destinations: destinationsOf(pool, address),
-	}));
+	let entries = entriesOf.get(pool);
+	if (entries === undefined) {
+		const { config } = pool;
+		entries = config.services.map((address) => ({
+			service: serviceOf(config, address),
+			destinations: destinationsOf(pool, address),
+		}));
+		entriesOf.set(pool, entries);
+	}
+	return entries;
 }
 
 /**

@@ -81,14 +81,15 @@ export function initialVerdict(server: RealServerConfig): {
 	return { alive: !server.checks.some(({ timing }) => timing.alpha), weight: server.weight };
 }
 
-/** A virtual server at start. */
-export function openPool(config: VirtualServerConfig, verdictOf: VerdictOf): PoolStep {
+/** A virtual server at start; real servers that are up from the start are noticed if anybody is to be told. */
+export function openPool(config: VirtualServerConfig, verdictOf: VerdictOf, tellsInitial = true): PoolStep {
 	const members = config.realServers.map((_server, index) => memberOf(verdictOf(index), null));
 	const opened: Pool = { config, members, quorumUp: false };
 	const notices: Notice[] = [];
-	members.forEach((member, index) => {
-		if (member.alive) notices.push(upNotice(opened, index, "at start", true));
-	});
+	if (tellsInitial)
+		members.forEach((member, index) => {
+			if (member.alive) notices.push(upNotice(opened, index, "at start", true));
+		});
 	const judged = judgeQuorum(opened);
 	return { pool: judged.pool, notices: [...notices, ...judged.notices] };
 }
@@ -141,7 +142,7 @@ export function reloadPool(old: Pool, config: VirtualServerConfig): PoolStep {
 		const { alive, weight, override } = old.members[known]!;
 		// A weight that a check has set stays until the check says another.
 		const configured = weight === old.config.realServers[known]!.weight;
-		return { alive, weight: configured ? server.weight : weight, override };
+		return memberOf({ alive, weight: configured ? server.weight : weight }, override);
 	});
 	const renewed: Pool = { config, members, quorumUp: old.quorumUp };
 	for (const index of fresh)
@@ -163,11 +164,19 @@ export function closePool(pool: Pool, reason: string): readonly Notice[] {
 	return notices;
 }
 
+/** Weights up to this are nearly all there are. */
+const COMMON_WEIGHTS = 256;
+const commonMembers: { readonly [alive in "up" | "down"]: PoolMember[] } = { up: [], down: [] };
+
+/** Members are values: tens of thousands of them that say the same are one. */
 function memberOf(
 	{ alive, weight }: { readonly alive: boolean; readonly weight: number },
 	override: Override | null,
 ): PoolMember {
-	return { alive, weight, override };
+	if (override !== null || weight >= COMMON_WEIGHTS) return { alive, weight, override };
+	const common = commonMembers[alive ? "up" : "down"];
+	common[weight] ??= { alive, weight, override: null };
+	return common[weight];
 }
 
 function upNotice(

@@ -1,14 +1,16 @@
 /** `drover director`: health checks and the kernel's IPVS table, in the foreground. */
-import { existsSync } from "node:fs";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { BusServer } from "../bus/server.ts";
 import { formatDiagnostic } from "../config/keepalived/diagnostics.ts";
 import { type LoadedConfig, loadConfig } from "../config/keepalived/load.ts";
+import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { IpvsClient } from "../kernel/ipvs-client.ts";
 import { enterNetworkNamespace, inNetworkNamespace } from "../kernel/network-namespace.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { Director } from "./director.ts";
+import { applyProcessSettings } from "./process-settings.ts";
 import type { VrrpLink } from "./vrrp-link.ts";
 
 /** Exit statuses of keepalived (lib/scheduler.h). */
@@ -23,6 +25,7 @@ Without a word: runs the virtual servers of a keepalived.conf in the foreground.
   -f, --use-file=FILE     the configuration (/etc/keepalived/keepalived.conf)
   -i, --config-id=ID      the id that @ID lines are compared with (the host name)
   -I, --dont-release-ipvs leave the kernel's table as it is at the end
+SIGHUP reads the configuration again; SIGUSR1 writes keepalived_check.data into the temporary directory.
 
 With a word: asks the director that runs.
   status       what it says of itself, as JSON
@@ -75,8 +78,10 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	process.on("SIGTERM", () => stop("SIGTERM"));
 	process.on("SIGINT", () => stop("SIGINT"));
 	process.on("SIGHUP", () => reload());
-	// keepalived's dumps, which only VRRP has here; without a handler they would end the process.
-	for (const signal of ["SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {});
+	let dump: () => void = () => {};
+	process.on("SIGUSR1", () => dump());
+	// keepalived's statistics, which only VRRP has; without a handler it would end the process.
+	process.on("SIGUSR2", () => {});
 
 	const log = openLog("director");
 	if (!existsSync(file)) {
@@ -84,7 +89,8 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		console.error(`drover director: cannot read ${file}: there is no such file`);
 		return EXIT_NO_CONFIG;
 	}
-	const load = () => loadConfig(file, configId === undefined ? {} : { configId });
+	const memory = new ServerMemory();
+	const load = () => loadConfig(file, configId === undefined ? { memory } : { configId, memory });
 	let server: BusServer | null = null;
 	// The first configuration must not outlive its reload: a large one is tens of megabytes.
 	const open = (config: DroverConfig) => {
@@ -95,7 +101,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 				log,
 				openHealth: async () => (await import("../health/health.ts")).createHealth({ log }),
 				publish: (event) => server?.publish(event),
-				openIpvs: () => openIpvs(ipvsNetworkNamespace),
+				openIpvs: () => openIpvs(ipvsNetworkNamespace, config.global.lvsNetlinkBufferBytes),
 				loadModule: () => loadModule(log),
 			},
 			config,
@@ -111,6 +117,8 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	}
 
 	let reloading: Promise<string> | null = null;
+	const runAs = (wanted: DroverConfig, before: DroverConfig | null) =>
+		applyProcessSettings(wanted.global.checker, before?.global.checker ?? null, (text) => log.warn(text));
 	const reloadOnce = async (): Promise<string> => {
 		const startedMs = performance.now();
 		const next = load();
@@ -121,7 +129,9 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 			director.noteReload(false, refusal);
 			throw new Error(`not taken over: ${refusal}`);
 		}
+		const before = director.config;
 		await director.reload(next.config);
+		runAs(next.config, before);
 		followConfig(next.config);
 		tidyMemory();
 		const message = `taken over in ${Math.round(performance.now() - startedMs)} ms`;
@@ -166,7 +176,10 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 
 	followConfig(director.config);
 	await director.startChecks();
+	// After the heavy work of starting, which must not hold up others.
+	runAs(director.config, null);
 	tidyMemory();
+	dump = () => writeDump(director.dump(), log);
 	reload = () => void reloadSerially().catch(() => {});
 	if (reloadAsked) reload();
 	const reason = await stopping;
@@ -216,15 +229,25 @@ function logDiagnostics(log: Log, { diagnostics, moreDiagnostics }: LoadedConfig
 	if (moreDiagnostics > 0) log.error(`${moreDiagnostics} more findings`);
 }
 
-function openIpvs(namespace: string | null): IpvsClient {
-	return namespace === null
-		? IpvsClient.open()
-		: inNetworkNamespace(namespacePath(namespace), () => IpvsClient.open());
+function openIpvs(namespace: string | null, receiveBufferBytes: number | null): IpvsClient {
+	const open = () => IpvsClient.open(receiveBufferBytes === null ? {} : { receiveBufferBytes });
+	return namespace === null ? open() : inNetworkNamespace(namespacePath(namespace), open);
 }
 
 /** A name of ip-netns(8), or a path. */
 function namespacePath(name: string): string {
 	return name.includes("/") ? name : `/run/netns/${name}`;
+}
+
+/** Where keepalived writes it; replaced as a whole. */
+function writeDump(text: string, log: Log): void {
+	const path = `${process.env["TMPDIR"] ?? "/tmp"}/keepalived_check.data`;
+	try {
+		writeFileSync(`${path}.new`, text, { mode: 0o644 });
+		renameSync(`${path}.new`, path);
+	} catch (error) {
+		log.warn(`${path}: ${error instanceof Error ? error.message : error}`);
+	}
 }
 
 /** Schedulers and engines are loaded by the kernel when a service names them. */

@@ -13,7 +13,13 @@ export type CheckOf<Kind extends CheckKind, Each = CheckConfig> = Each extends {
 
 /** What a probe found, in the operator's words. */
 export type Outcome =
-	| { readonly kind: "passed"; readonly detail: string; readonly effect: WeightEffect | null }
+	| {
+			readonly kind: "passed";
+			readonly detail: string;
+			readonly effect: WeightEffect | null;
+			/** A connection that was to be kept: established, and the taker's to release. */
+			readonly connection?: number;
+	  }
 	| { readonly kind: "failed"; readonly detail: string }
 	/** Nothing was learned about the server: this box could not even ask. */
 	| { readonly kind: "postponed"; readonly detail: string };

@@ -6,43 +6,29 @@
  *   health.apply(config);
  *   health.verdictOf(virtualServerKey(vs), realServerKey(rs)).alive
  */
-import type {
-	DroverConfig,
-	RealServerConfig,
-	TrackFileConfig,
-	VirtualServerConfig,
-} from "../config/model.ts";
+import type { DroverConfig, VirtualServerConfig } from "../config/model.ts";
 import type { RealServerStatus } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
 import { checkName } from "./checker.ts";
-import { checkKey, realServerKey, virtualServerKey } from "./keys.ts";
+import { realServerKey, virtualServerKey } from "./keys.ts";
 import { LinkWatch } from "./link-watch.ts";
 import { PathWatch, pathTargets, type WatchedPath } from "./path-watch.ts";
 import { restorePingSockets } from "./ping.ts";
-import { type RunningCheck, Scheduler } from "./scheduler.ts";
-import { systemClock, systemEnvironment } from "./system-environment.ts";
-import { effectiveWeight } from "./verdict.ts";
+import { type BfdSessions, type RunningCheck, Scheduler } from "./scheduler.ts";
+import { type Clock, systemClock, systemEnvironment } from "./system-environment.ts";
 import type { VipConflict } from "./vip-claims.ts";
 import { VipConflictWatch } from "./vip-conflict.ts";
+import {
+	identityOf,
+	type WatchedPool as Pool,
+	type WatchedServer as Server,
+	unknownServer,
+	type Verdict,
+	verdictFrom,
+	virtualAddressesOf,
+} from "./watched-server.ts";
 
 export { realServerKey, virtualServerKey } from "./keys.ts";
-
-/** Milliseconds: `monotonic` for intervals, `now` for time stamps. */
-export interface Clock {
-	monotonicMs(): number;
-	nowMs(): number;
-}
-
-export interface Verdict {
-	/** No check has failed, and in DR and TUN mode the path is good. */
-	readonly alive: boolean;
-	/** What the file and the dynamic checks give it while alive; never below 0. */
-	readonly weight: number;
-	/** What decided, in the operator's words: "TCP_CHECK [10.0.0.2]:80: connection refused". */
-	readonly reason: string;
-	/** Every check has had its first answer. */
-	readonly known: boolean;
-}
 
 /** One thing that happened to a real server of a virtual server. */
 export interface HealthChange {
@@ -57,12 +43,6 @@ export interface HealthChange {
 	readonly reason: string;
 	/** Unix milliseconds. */
 	readonly atMs: number;
-}
-
-/** BFD sessions, as far as a checker is concerned; the BFD service implements it. */
-export interface BfdSessions {
-	/** Calls `listener` with the state now and at every change; returns how to stop. */
-	watch(name: string, listener: (up: boolean) => void): () => void;
 }
 
 export interface HealthOptions {
@@ -91,34 +71,13 @@ export interface Health {
 	close(): void;
 }
 
-/** One real server of one virtual server. */
-interface Server {
-	readonly virtualServer: string;
-	readonly key: string;
-	readonly config: RealServerConfig;
-	readonly checks: readonly RunningCheck[];
-	/** DR and TUN. */
-	path: WatchedPath | null;
-	verdict: Verdict;
-	/** All its checks are up. */
-	checksUp: boolean;
-	/** A check has failed since they were last all up. */
-	wasDown: boolean;
-}
-
-interface Pool {
-	readonly key: string;
-	readonly servers: Map<string, Server>;
-	suspended: boolean;
-}
-
-const unknownServer: Verdict = { alive: false, weight: 0, reason: "not configured", known: false };
-
 export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): Health {
 	const environment = systemEnvironment(clock);
 	const listeners = new Set<(changes: readonly HealthChange[]) => void>();
 	let pools = new Map<string, Pool>();
 	let running: RunningCheck[] = [];
+	let holdsConnections = true;
+	let trackFiles: DroverConfig["trackFiles"] = [];
 	let changes: HealthChange[] = [];
 
 	const flush = () => {
@@ -187,6 +146,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 		environment,
 		nowMs: () => clock.nowMs(),
 		bfd,
+		holdsConnections: () => holdsConnections,
 		changed(check, result) {
 			const reason = `${checkName(check.config)}: ${result.transition?.reason ?? result.check.detail}`;
 			if (result.transition !== undefined)
@@ -226,9 +186,14 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 
 	return {
 		apply(config) {
+			holdsConnections = config.global.tcpCheckSentinel;
 			environment.tlsClient = config.tlsClient;
 			environment.trackFiles = config.trackFiles;
-			const before = new Map(running.map((check) => [identityOf(check.config, config.trackFiles), check]));
+			const sameFiles = Bun.deepEquals(trackFiles, config.trackFiles);
+			trackFiles = config.trackFiles;
+			const before = new Map(
+				running.map((check) => [sameFiles ? check.identity : identityOf(check.config, trackFiles), check]),
+			);
 			for (const check of running) check.serves = [];
 			const wanted = new Map<number, RunningCheck>();
 			const fresh: RunningCheck[] = [];
@@ -238,18 +203,36 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const nextPools = new Map<string, Pool>();
 			for (const virtualServer of config.virtualServers) {
 				const key = virtualServerKey(virtualServer);
-				const pool: Pool = { key, servers: new Map(), suspended: pools.get(key)?.suspended ?? false };
+				const kept = pools.get(key);
+				if (kept?.config === virtualServer && sameFiles) {
+					nextPools.set(key, kept);
+					for (const server of kept.servers.values()) {
+						for (const check of server.checks) {
+							check.serves.push(server);
+							wanted.set(check.identity, check);
+						}
+						if (server.path !== null) keptPaths.add(server.path);
+					}
+					continue;
+				}
+				const pool: Pool = {
+					key,
+					config: virtualServer,
+					servers: new Map(),
+					suspended: kept?.suspended ?? false,
+				};
 				nextPools.set(key, pool);
 				for (const realServer of virtualServer.realServers) {
 					const serverKey = realServerKey(realServer);
 					const checks = new Set<RunningCheck>();
 					for (const check of realServer.checks) {
-						const identity = identityOf(check, config.trackFiles);
+						const identity = identityOf(check, trackFiles);
 						let found = wanted.get(identity) ?? before.get(identity);
 						if (found === undefined) {
 							found = scheduler.create(check);
 							fresh.push(found);
 						}
+						found.identity = identity;
 						wanted.set(identity, found);
 						checks.add(found);
 					}
@@ -265,7 +248,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					};
 					for (const check of checks) check.serves.push(server);
 					server.checksUp = server.checks.every(({ state }) => state.up);
-					const old = pools.get(key)?.servers.get(serverKey);
+					const old = kept?.servers.get(serverKey);
 					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
 					server.path = pathOf(server, virtualServer, old?.path ?? null, freshPaths);
 					if (server.path !== null) keptPaths.add(server.path);
@@ -385,38 +368,4 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			if (pools.get(server.virtualServer)?.suspended !== true) return false;
 		return true;
 	}
-}
-
-/** What clients connect to: no source address for a question to a real server, which holds them as well. */
-function virtualAddressesOf(virtualServers: readonly VirtualServerConfig[]): Set<string> {
-	const addresses = new Set<string>();
-	for (const { services } of virtualServers)
-		for (const service of services) if (service.kind === "address") addresses.add(service.address);
-	return addresses;
-}
-
-/**
- * `checkKey`, with what it refers to by name, as a number of 53 bits: a text for each of tens of thousands of checks
- * would cost more memory than the checks. (Two of 100,000 meet by chance once in a million configurations.)
- */
-function identityOf(check: RunningCheck["config"], trackFiles: readonly TrackFileConfig[]): number {
-	const key = checkKey(check);
-	const file =
-		check.kind === "FILE_CHECK" ? trackFiles.find(({ name }) => name === check.trackFile)?.path : undefined;
-	return Number(Bun.hash(file === undefined ? key : `${key} ${file}`) & 0x1f_ffff_ffff_ffffn);
-}
-
-function verdictFrom(server: Server, reason = "no check has failed"): Verdict {
-	let alive = true;
-	let known = true;
-	for (const { state } of server.checks) {
-		alive &&= state.up;
-		known &&= state.answers > 0;
-	}
-	alive &&= server.path?.state.ok ?? true;
-	const weight = effectiveWeight(
-		server.config.weight,
-		server.checks.map(({ state }) => state.effect),
-	);
-	return { alive, weight, reason, known };
 }

@@ -17,16 +17,17 @@ export function isProbed(check: CheckConfig): check is ProbedCheck {
 	return check.kind !== "FILE_CHECK" && check.kind !== "BFD_CHECK";
 }
 
-/** Starts one probe; the contract is `Checker`'s. */
+/** Starts one probe; the contract is `Checker`'s. `keeps`: a TCP_CHECK that passes hands its connection over. */
 export function startProbe(
 	check: ProbedCheck,
 	url: number,
 	environment: ProbeEnvironment,
 	done: (outcome: Outcome) => void,
+	keeps = false,
 ): () => void {
 	switch (check.kind) {
 		case "TCP_CHECK":
-			return checkTcp(check, url, environment, done);
+			return checkTcp(check, environment, done, keeps);
 		case "HTTP_GET":
 		case "SSL_GET":
 			return (check.kind === "HTTP_GET" ? checkHttp : checkSsl)(check, url, environment, done);

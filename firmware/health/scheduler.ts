@@ -5,8 +5,9 @@
 import type { CheckConfig } from "../config/model.ts";
 import type { Outcome, ProbeEnvironment } from "./checker.ts";
 import { watchFile } from "./file.ts";
-import type { BfdSessions } from "./health.ts";
 import { isProbed, startProbe } from "./kinds.ts";
+import { HABIT_REST_MS, mayHold, Sentinel } from "./sentinel.ts";
+import { releaseStream } from "./socket.ts";
 import { type Check, type CheckEvent, newCheck, rulesOf, type StepResult, step } from "./verdict.ts";
 import { WheelTimer } from "./wheel.ts";
 
@@ -22,7 +23,9 @@ export class RunningCheck extends WheelTimer {
 	readonly config: CheckConfig;
 	readonly #scheduler: Scheduler;
 	state: Check;
-	/** The owner's: whom this check serves. */
+	/** The owner's: what is the same for checks that ask the same, … */
+	identity = 0;
+	/** … and whom this check serves. */
 	serves: unknown[] = [];
 	/** Ends the probe in flight, or the watching. */
 	cancel: (() => void) | null = null;
@@ -31,6 +34,12 @@ export class RunningCheck extends WheelTimer {
 	suspended = false;
 	waiting = false;
 	closed = false;
+	/** The connection of the last probe that passed. */
+	sentinel: Sentinel | null = null;
+	/** It ended before its time, and the probe that asks why has not been answered. */
+	alarmed = false;
+	/** No connection is held before this (monotonic). */
+	restsUntilMs = 0;
 
 	constructor(config: CheckConfig, scheduler: Scheduler) {
 		super();
@@ -42,9 +51,12 @@ export class RunningCheck extends WheelTimer {
 	override fire(): void {
 		this.#scheduler.launch(this);
 	}
+}
 
-	/** What a probe of this check reports to. */
-	readonly answered = (outcome: Outcome): void => this.#scheduler.probeEnded(this, outcome);
+/** BFD sessions, as far as a checker is concerned; the BFD service implements it. */
+export interface BfdSessions {
+	/** Calls `listener` with the state now and at every change; returns how to stop. */
+	watch(name: string, listener: (up: boolean) => void): () => void;
 }
 
 export interface SchedulerOptions {
@@ -52,6 +64,8 @@ export interface SchedulerOptions {
 	/** Unix milliseconds. */
 	nowMs(): number;
 	readonly bfd: BfdSessions | undefined;
+	/** Whether checks hold connections at all; may change. */
+	holdsConnections(): boolean;
 	/** After every step that changed more than the detail. */
 	changed(check: RunningCheck, result: StepResult): void;
 	log(check: RunningCheck, level: "info" | "warn", text: string): void;
@@ -155,6 +169,7 @@ export class Scheduler {
 	}
 
 	#rest(check: RunningCheck): void {
+		this.#letGo(check);
 		this.#options.environment.wheel.cancel(check);
 		check.waiting = false;
 		if (check.cancel === null) return;
@@ -180,12 +195,50 @@ export class Scheduler {
 		const { environment } = this.#options;
 		lane.inFlight++;
 		check.startedAtMs = environment.nowMs();
-		check.cancel = startProbe(config, check.state.url, environment, check.answered);
+		const keeps =
+			check.startedAtMs >= check.restsUntilMs && mayHold(config) && this.#options.holdsConnections();
+		check.cancel = startProbe(
+			config,
+			check.state.url,
+			environment,
+			(outcome) => this.probeEnded(check, outcome),
+			keeps,
+		);
+	}
+
+	/** Holds the connection of a probe that passed until the next one's, or lets go of what is held. */
+	#holdOn(check: RunningCheck, outcome: Outcome): void {
+		const before = check.sentinel;
+		check.sentinel = null;
+		const { alarmed } = check;
+		check.alarmed = false;
+		if (outcome.kind === "passed" && "target" in check.config) {
+			if (alarmed) check.restsUntilMs = this.#options.environment.nowMs() + HABIT_REST_MS;
+			if (outcome.connection !== undefined)
+				if (alarmed || check.closed || check.suspended)
+					releaseStream(outcome.connection, check.config.target, true);
+				else
+					check.sentinel = Sentinel.hold(outcome.connection, check.config.target, () => {
+						this.#letGo(check);
+						// A probe that is under way will tell by itself, and hold the next one.
+						if (check.cancel !== null || check.waiting) return;
+						check.alarmed = true;
+						this.soon(check);
+					});
+		}
+		before?.release();
+	}
+
+	#letGo(check: RunningCheck): void {
+		check.sentinel?.release();
+		check.sentinel = null;
+		check.alarmed = false;
 	}
 
 	/** The probe in flight is over. */
 	probeEnded(check: RunningCheck, outcome: Outcome): void {
 		check.cancel = null;
+		this.#holdOn(check, outcome);
 		this.#freed(this.#laneOf(check));
 		if (!check.closed) this.#answered(check, outcome);
 	}

@@ -1,8 +1,13 @@
 /** What probes need, from this system: real time, real timers. */
 import type { TlsClientConfig, TrackFileConfig } from "../config/model.ts";
 import type { ProbeEnvironment } from "./checker.ts";
-import type { Clock } from "./health.ts";
 import { Wheel } from "./wheel.ts";
+
+/** Milliseconds: `monotonic` for intervals, `now` for time stamps. */
+export interface Clock {
+	monotonicMs(): number;
+	nowMs(): number;
+}
 
 export const systemClock: Clock = {
 	monotonicMs: () => performance.now(),

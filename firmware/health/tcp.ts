@@ -4,23 +4,29 @@ import { SO_ERROR, SOL_SOCKET } from "../kernel/constants.ts";
 import { ETIMEDOUT } from "../kernel/errno.ts";
 import { native } from "../kernel/native.ts";
 import { hasFailed, type Watch, watchWritable } from "../kernel/watch.ts";
-import { type Checker, failed, type Outcome, type ProbeEnvironment, passed, postponed } from "./checker.ts";
+import { type CheckOf, failed, type Outcome, type ProbeEnvironment, passed, postponed } from "./checker.ts";
 import { reasonOf, timeoutReason } from "./reason.ts";
 import { connectProgress, EALREADY, type Opened, openStream, releaseStream } from "./socket.ts";
 import { WheelTimer } from "./wheel.ts";
 
-const accepted = passed("connected");
+const accepted = passed("connected") as Extract<Outcome, { kind: "passed" }>;
 
 /**
  * The SYN-ACK is the answer; the connection is then reset before its last ACK was sent. The server's
  * program does not notice (no empty connection in its log, no slot taken), and no TIME_WAIT is left here.
+ * With `keeps` it is established in full and handed over with the outcome.
  */
-export const checkTcp: Checker<"TCP_CHECK"> = ({ target }, _url, environment, done) => {
-	const opened = openStream(target, true);
+export function checkTcp(
+	{ target }: CheckOf<"TCP_CHECK">,
+	environment: ProbeEnvironment,
+	done: (outcome: Outcome) => void,
+	keeps: boolean,
+): () => void {
+	const opened = openStream(target, !keeps);
 	if (opened.kind !== "open") return refused(opened, done);
-	const probe = new TcpProbe(opened.fd, target, environment, done);
+	const probe = new TcpProbe(opened.fd, target, environment, done, keeps);
 	return () => probe.cancel();
-};
+}
 
 function refused(opened: Exclude<Opened, { kind: "open" }>, done: (outcome: Outcome) => void): () => void {
 	let cancelled = false;
@@ -39,6 +45,7 @@ class TcpProbe extends WheelTimer {
 	readonly #environment: ProbeEnvironment;
 	readonly #done: (outcome: Outcome) => void;
 	readonly #startedMs: number;
+	readonly #keeps: boolean;
 	#watch: Watch | null = null;
 
 	constructor(
@@ -46,8 +53,10 @@ class TcpProbe extends WheelTimer {
 		target: CheckTarget,
 		environment: ProbeEnvironment,
 		done: (outcome: Outcome) => void,
+		keeps: boolean,
 	) {
 		super();
+		this.#keeps = keeps;
 		this.#fd = fd;
 		this.#target = target;
 		this.#environment = environment;
@@ -84,7 +93,10 @@ class TcpProbe extends WheelTimer {
 	}
 
 	#ended(status: number): void {
-		if (status === 0) this.#finish(accepted);
+		if (status === 0 && this.#keeps) {
+			this.#environment.wheel.cancel(this);
+			this.#done({ ...accepted, connection: this.#fd });
+		} else if (status === 0) this.#finish(accepted);
 		else
 			this.#finish(
 				failed(-status === ETIMEDOUT ? timeoutReason(this.#target.connectTimeoutMs) : reasonOf(status)),

@@ -96,14 +96,32 @@ export interface StepResult {
 	readonly effectChanged?: boolean;
 }
 
+/** Rules of checks that are asked one question over and over: one record for each timing. */
+const plainRules = new WeakMap<CheckTiming, CheckRules>();
+
 export function rulesOf(check: CheckConfig): CheckRules {
 	const http = check.kind === "HTTP_GET" || check.kind === "SSL_GET";
+	const eventDriven = check.kind === "FILE_CHECK" || check.kind === "BFD_CHECK";
+	if (!http && !eventDriven) {
+		let rules = plainRules.get(check.timing);
+		if (rules === undefined) {
+			rules = {
+				timing: check.timing,
+				urlCount: 1,
+				fastRecovery: false,
+				slowWhileDown: false,
+				eventDriven: false,
+			};
+			plainRules.set(check.timing, rules);
+		}
+		return rules;
+	}
 	return {
 		timing: check.timing,
 		urlCount: http ? Math.max(1, check.urls.length) : 1,
 		fastRecovery: http && check.fastRecovery,
 		slowWhileDown: http,
-		eventDriven: check.kind === "FILE_CHECK" || check.kind === "BFD_CHECK",
+		eventDriven,
 	};
 }
 

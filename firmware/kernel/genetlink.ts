@@ -10,6 +10,7 @@ import {
 	type NetlinkError,
 	type NetlinkMessage,
 	NetlinkSocket,
+	type NetlinkSocketOptions,
 } from "./netlink.ts";
 import type { RequestBatch } from "./netlink-batch.ts";
 
@@ -46,8 +47,8 @@ export class GenericNetlink {
 	}
 
 	/** Opens a socket in the current network namespace. Throws NoSuchFamily or a SystemCallError. */
-	static open(family: string, version: number): GenericNetlink {
-		const socket = NetlinkSocket.open(NETLINK_GENERIC);
+	static open(family: string, version: number, options: NetlinkSocketOptions = {}): GenericNetlink {
+		const socket = NetlinkSocket.open(NETLINK_GENERIC, options);
 		try {
 			return new GenericNetlink(family, socket, familyNumber(socket, family), version);
 		} catch (error) {

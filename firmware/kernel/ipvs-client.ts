@@ -29,7 +29,7 @@ import {
 	readTimeouts,
 	type WrittenKey,
 } from "./ipvs.ts";
-import type { NetlinkError } from "./netlink.ts";
+import type { NetlinkError, NetlinkSocketOptions } from "./netlink.ts";
 import { RequestBatch } from "./netlink-batch.ts";
 
 /** A change that the kernel refused. */
@@ -51,8 +51,8 @@ export class IpvsClient {
 	}
 
 	/** Opens the table of the current network namespace. Throws NoSuchFamily when the kernel has no IPVS. */
-	static open(): IpvsClient {
-		const netlink = GenericNetlink.open(IPVS_FAMILY, IPVS_VERSION);
+	static open(options: NetlinkSocketOptions = {}): IpvsClient {
+		const netlink = GenericNetlink.open(IPVS_FAMILY, IPVS_VERSION, options);
 		try {
 			const [payload] = netlink.request(netlink.message(ipvsCommand.getInfo), "IPVS information");
 			return new IpvsClient(netlink, readInfo(payload ?? new Uint8Array(0)));

@@ -8,7 +8,7 @@
  * watch closes itself before its callback. A callback is never called after `close`, even if the descriptor's number
  * was used again in between. Close the watch before the descriptor.
  */
-import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, SCHED_OTHER } from "./constants.ts";
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, SCHED_OTHER } from "./constants.ts";
 import { EEXIST, SystemCallError } from "./errno.ts";
 import { native, type Poller } from "./native.ts";
 
@@ -146,6 +146,11 @@ export function watchReadableOnce(fd: number, onReady: OnReady): Watch {
 /** Calls back once, when a write would not block: a connect has ended (read SO_ERROR), a buffer has room. */
 export function watchWritable(fd: number, onReady: OnReady): Watch {
 	return watchDescriptor(fd, EPOLLOUT, true, onReady);
+}
+
+/** Calls back once, when the other side has ended the stream (or it has failed); what can be read does not matter. */
+export function watchHangUp(fd: number, onReady: OnReady): Watch {
+	return watchDescriptor(fd, EPOLLRDHUP, true, onReady);
 }
 
 /** Whether these events say that the descriptor failed or was hung up. */

@@ -171,7 +171,8 @@ class Process {
 			else this.#log.warn(text);
 		}
 		this.#acceptable = loaded.acceptable;
-		return loaded.config;
+		// Virtual servers are the director's: with thousands of them each of the pair would hold tens of megabytes.
+		return { ...loaded.config, virtualServers: [] };
 	}
 	#acceptable = true;
 

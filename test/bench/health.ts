@@ -27,6 +27,8 @@ const MEMORY_BAR_BYTES = 120e6;
 const FIRST_VERDICT_BAR_MS = 1_500;
 /** One period of the check. */
 const DEPARTURE_BAR_MS = 1_000;
+/** For what can be heard of: a host that resets, a link that drops. */
+const HEARD_BAR_MS = 50;
 
 type Kind = "TCP_CHECK" | "HTTP_GET";
 
@@ -201,7 +203,8 @@ async function departures(network: Network): Promise<BenchResult[]> {
 	const cable = lan.plug(box, "eth1", "10.5.0.1/24");
 	lan.plug(far, "eth0", "10.5.0.2/24");
 	const ports = Array.from({ length: 12 }, (_, index) => 7_000 + index);
-	const realServers = ports.map(
+	const doomedPorts = Array.from({ length: 6 }, (_, index) => 7_100 + index);
+	const realServers = [...ports, ...doomedPorts].map(
 		(port) => ` real_server 10.5.0.2 ${port} {\n TCP_CHECK {\n connect_timeout 5\n retry 0\n }\n }`,
 	);
 	const text = `virtual_server 10.5.0.100 80 {\n delay_loop 1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n alpha\n${realServers.join("\n")}\n}\n`;
@@ -212,6 +215,15 @@ async function departures(network: Network): Promise<BenchResult[]> {
 	const listeners = inside(far, () =>
 		ports.map((port) => Bun.listen({ hostname: "10.5.0.2", port, socket: { data() {} } })),
 	);
+	const listen = (port: number) =>
+		`Bun.listen({ hostname: "10.5.0.2", port: ${port}, socket: { data() {} } }); console.log("listens")`;
+	const doomed = await Promise.all(
+		doomedPorts.map(async (port) => {
+			const child = far.spawn([bunPath, "-e", listen(port)]);
+			await (child.stdout as ReadableStream).getReader().read();
+			return { port, child };
+		}),
+	);
 	agent.applyConfig(loadConfig(file).config);
 	const ours: number[] = [];
 	const theirs: number[] = [];
@@ -221,7 +233,10 @@ async function departures(network: Network): Promise<BenchResult[]> {
 		)?.atMs;
 	await eventually(
 		"all up",
-		() => ports.every((port) => peer.verdict("10.5.0.2", port) && agent.status(`10.5.0.2]:${port}`)?.alive),
+		() =>
+			[...ports, ...doomedPorts].every(
+				(port) => peer.verdict("10.5.0.2", port) && agent.status(`10.5.0.2]:${port}`)?.alive,
+			),
 		30_000,
 	);
 	for (const [index, port] of ports.slice(0, -1).entries()) {
@@ -234,6 +249,19 @@ async function departures(network: Network): Promise<BenchResult[]> {
 			return theirs.length > index && downAt(port) !== undefined;
 		});
 		ours.push(downAt(port)! - at);
+	}
+	const killedOurs: number[] = [];
+	const killedTheirs: number[] = [];
+	for (const [index, { port, child }] of doomed.entries()) {
+		await Bun.sleep(index * 130);
+		child.kill("SIGKILL");
+		const at = Date.now();
+		await eventually("both saw the kill", () => {
+			if (killedTheirs.length === index && peer.verdict("10.5.0.2", port) === false)
+				killedTheirs.push(Date.now() - at);
+			return killedTheirs.length > index && downAt(port) !== undefined;
+		});
+		killedOurs.push(downAt(port)! - at);
 	}
 	const last = ports.at(-1)!;
 	const pulledAt = Date.now();
@@ -256,10 +284,17 @@ async function departures(network: Network): Promise<BenchResult[]> {
 			bar: 1,
 		},
 		{
+			name: "a server's process is killed: it leaves, worst, to 50 ms",
+			ours: figure(killedOurs),
+			peer: figure(killedTheirs),
+			ratio: worst(killedOurs) / HEARD_BAR_MS,
+			bar: 1,
+		},
+		{
 			name: "the director's cable is pulled: its servers leave (to 50 ms)",
 			ours: `${linkOurs} ms`,
 			peer: `${linkPeer} ms`,
-			ratio: linkOurs / 50,
+			ratio: linkOurs / HEARD_BAR_MS,
 			bar: 1,
 		},
 	];

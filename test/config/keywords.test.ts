@@ -67,6 +67,7 @@ describe("the tables", () => {
 			"global_defs lvs_id",
 			"global_defs path_check",
 			"global_defs smtp_connection_timeout",
+			"global_defs tcp_check_sentinel",
 			"host nb_get_retry",
 			"virtual_server nat_mask",
 			"virtual_server path_check",
@@ -89,8 +90,6 @@ describe("the tables", () => {
 						.map((keyword) => `${block} ${keyword.name}`),
 		);
 		expect(left.sort()).toEqual([
-			"HTTP_GET/url regex_stack",
-			"SSL_GET/url regex_stack",
 			"real_server BFD_CHECK",
 			"vrrp_instance auth_hmac",
 			"vrrp_instance track_bfd",

@@ -18,6 +18,7 @@ describe("global_defs", () => {
 			multicastGroup6: "ff02::12",
 			vmacPrefix: "vrrp",
 			pathCheck: true,
+			tcpCheckSentinel: true,
 			lvsFlushOnStop: "none",
 			lvsTimeouts: null,
 			mail: { connectTimeoutMs: 30_000, server: null, recipients: [] },

@@ -138,7 +138,8 @@ export function configuration(
 	virtualServers: readonly VirtualServerConfig[],
 	change: Partial<DroverConfig> = {},
 ): DroverConfig {
-	return { tlsClient: null, trackFiles: [], virtualServers, ...change } as unknown as DroverConfig;
+	const global = { tcpCheckSentinel: true };
+	return { global, tlsClient: null, trackFiles: [], virtualServers, ...change } as unknown as DroverConfig;
 }
 
 export const environment = (): ProbeEnvironment => systemEnvironment();

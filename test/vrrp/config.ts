@@ -201,11 +201,20 @@ export const globalDefaults: GlobalConfig = {
 	checkerLogAllFailures: false,
 	rsInitNotifies: false,
 	vrrpRtPriority: null,
-	checkerRtPriority: null,
+	checker: {
+		processName: null,
+		niceness: null,
+		rtPriority: null,
+		noSwap: false,
+		processors: [],
+		realTimeLimitMicros: null,
+	},
+	lvsNetlinkBufferBytes: null,
 	snmpTraps: false,
 	networkNamespace: null,
 	ipvsNetworkNamespace: null,
 	pathCheck: true,
+	tcpCheckSentinel: true,
 };
 
 export function configOf(

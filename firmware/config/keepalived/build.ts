@@ -13,18 +13,22 @@ import { buildTrackers } from "./build/tracking.ts";
 import { buildVirtualServer } from "./build/virtual-server.ts";
 import { buildInstance } from "./build/vrrp-instance.ts";
 import type { Findings } from "./diagnostics.ts";
-import type { Source } from "./source.ts";
+import type { ServerMemory } from "./server-memory.ts";
+import { fileOf, lineOf, type Source } from "./source.ts";
 import type { Statement } from "./statements.ts";
 
+/** Null when `memory` has recalled virtual servers that were built under other global settings. */
 export function buildConfig(
 	root: readonly Statement[],
 	findings: Findings,
 	machine: Machine,
 	sources: readonly Source[],
-): DroverConfig {
+	memory: ServerMemory | null,
+): DroverConfig | null {
 	const context = new BuildContext(findings, machine, sources, defaultNotes());
 	const all = (name: string) => root.filter((statement) => statement.keyword.name === name);
 	const global = buildGlobals(context, all("global_defs"), root);
+	if (memory?.holdsIn(JSON.stringify([context.globals, [...machine.interfaces]])) === false) return null;
 	const trackers = buildTrackers(context, root);
 	const gaps = buildGarpGaps(context, all("garp_group"), {
 		garpMicros: global.garpIntervalMicros,
@@ -50,8 +54,16 @@ export function buildConfig(
 	const virtualServers: VirtualServerConfig[] = [];
 	for (const statement of root) {
 		if (statement.keyword.name !== "virtual_server") continue;
+		const recalled = memory?.recalled(statement, sources[fileOf(statement.at)]!.name, lineOf(statement.at));
+		if (recalled != null) {
+			virtualServers.push(recalled);
+			continue;
+		}
+		const { mentions } = findings;
 		const server = buildVirtualServer(context, statement, groups, trackers);
-		if (server !== null) virtualServers.push(server);
+		if (server === null) continue;
+		virtualServers.push(server);
+		if (findings.mentions === mentions) memory?.built(statement, server);
 	}
 
 	const config: DroverConfig = {

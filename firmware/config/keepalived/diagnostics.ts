@@ -54,6 +54,8 @@ export interface Finding {
 export class Findings {
 	readonly list: Diagnostic[] = [];
 	dropped = 0;
+	/** Calls of `report` and `reportOnce`, whatever came of them. */
+	mentions = 0;
 	droppedErrors = 0;
 	/** The greatest of all exit statuses; keepalived stops at once on 2. */
 	exitStatus: ExitStatus = 0;
@@ -65,6 +67,7 @@ export class Findings {
 	}
 
 	report(spot: Place | Placed, finding: Finding): void {
+		this.mentions++;
 		const exitStatus = finding.exitStatus ?? (finding.severity === "error" ? 5 : 0);
 		this.exitStatus = worse(this.exitStatus, exitStatus);
 		if (this.list.length >= limits.diagnostics) {
@@ -90,6 +93,7 @@ export class Findings {
 
 	/** Reports a finding of this code and key only the first time. */
 	reportOnce(key: string, place: Place | Placed, finding: Finding): void {
+		this.mentions++;
 		if (this.#once.has(key)) return;
 		this.#once.add(key);
 		this.report(place, finding);

@@ -88,11 +88,11 @@ export class Lexer {
 		this.count = 0;
 	}
 
-	/** Skips to the physical line that begins at `offset` and has number `lineNumber`. */
-	seek(offset: number, lineNumber: number): void {
+	/** Skips to `offset`, on the physical line with number `lineNumber` that begins at `lineStart`. */
+	seek(offset: number, lineNumber: number, lineStart = offset): void {
 		this.position = offset;
 		this.lineNumber = lineNumber;
-		this.#nextLineStart = offset;
+		this.#nextLineStart = lineStart;
 	}
 
 	/** Word `index` of the current line, quotes removed. */

@@ -9,6 +9,7 @@ import { buildConfig } from "./build.ts";
 import { type Diagnostic, type ExitStatus, Findings } from "./diagnostics.ts";
 import { limits } from "./limits.ts";
 import { type FileRead, type Files, LineReader, type Surroundings } from "./preprocessor.ts";
+import type { ServerMemory } from "./server-memory.ts";
 import type { Source } from "./source.ts";
 import { StatementReader } from "./statements.ts";
 
@@ -18,6 +19,8 @@ export interface LoadOptions {
 	/** Interfaces that exist; default: those in /sys/class/net. */
 	readonly interfaces?: ReadonlySet<string>;
 	readonly hostName?: string;
+	/** Of the reading before: virtual servers that did not change are taken from it, as the same objects. */
+	readonly memory?: ServerMemory;
 }
 
 export interface LoadedConfig {
@@ -37,6 +40,18 @@ export interface LoadedConfig {
  * lacks: that is in `diagnostics`, and `config` is then what can be run of it.
  */
 export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfig {
+	const memory = options.memory ?? null;
+	let loaded = readConfig(path, options, memory);
+	if (loaded === null) {
+		memory?.forget();
+		loaded = readConfig(path, options, memory)!;
+	}
+	memory?.settle();
+	return loaded;
+}
+
+/** Null when `memory` does not hold any more. */
+function readConfig(path: string, options: LoadOptions, memory: ServerMemory | null): LoadedConfig | null {
 	const hostName = options.hostName ?? hostname();
 	const surroundings: Surroundings = {
 		configId: options.configId ?? hostName,
@@ -49,9 +64,10 @@ export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfi
 	const read = reader.open(resolve(path), path);
 	const machine = thisMachine(options.interfaces ?? interfacesHere(), hostName);
 	let statements: ReturnType<StatementReader["readRoot"]> = [];
-	if (read.kind === "text") statements = new StatementReader(reader, findings).readRoot();
+	if (read.kind === "text") statements = new StatementReader(reader, findings, memory).readRoot();
 	else reader.reportUnreadable(path, read);
-	const config = buildConfig(statements, findings, machine, sources);
+	const config = buildConfig(statements, findings, machine, sources, memory);
+	if (config === null) return null;
 	return {
 		config,
 		diagnostics: findings.sorted(),

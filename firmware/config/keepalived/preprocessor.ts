@@ -54,7 +54,32 @@ interface Definition {
 	readonly multiLine: boolean;
 }
 
+/** Where a block begins whose lines lie as written, one after the other, in an ASCII text. */
+export interface PlainStart {
+	readonly lexer: Lexer;
+	/** The lexer's: no special line comes before it. */
+	readonly stop: number;
+	readonly file: number;
+	readonly offset: number;
+	readonly line: number;
+	readonly column: number;
+	/** Logical lines read until then. */
+	readonly lines: number;
+}
+
+/** How far a plain block goes, counted from where it begins. */
+export interface PlainExtent {
+	readonly bytes: number;
+	/** Line feeds in it. */
+	readonly physicalLines: number;
+	readonly logicalLines: number;
+	/** Offset of the physical line that its last character is on; below 0 when it is the first one. */
+	readonly lastLineStart: number;
+}
+
 interface Frame {
+	/** The lexer's codes are the text's own bytes. */
+	readonly exact: boolean;
 	readonly file: number;
 	readonly path: string;
 	readonly directory: string;
@@ -191,6 +216,50 @@ export class LineReader {
 					length: physical.trim().length,
 					expanded,
 				};
+	}
+
+	/** The current line as the beginning of a plain block; null when it does not lie as written. */
+	plainStart(): PlainStart | null {
+		const lexer = this.#plain;
+		if (lexer === null || lexer.count === 0 || this.#frames[this.#frames.length - 1]?.exact !== true)
+			return null;
+		return {
+			lexer,
+			stop: lexer.stop,
+			file: this.file,
+			offset: lexer.wordStart(0),
+			line: this.line,
+			column: this.column,
+			lines: this.#lines,
+		};
+	}
+
+	/** The extent from `start` to the closing brace that was read last; null when special lines lay between. */
+	plainExtent(start: PlainStart): PlainExtent | null {
+		const { lexer } = start;
+		if (this.#plain !== lexer || lexer.stop !== start.stop || !lexer.closes || this.#held) return null;
+		return {
+			bytes: lexer.position - start.offset,
+			physicalLines: lexer.lineNumber - start.line,
+			logicalLines: this.#lines - start.lines,
+			lastLineStart: lexer.lineStart - start.offset,
+		};
+	}
+
+	/** The bytes of an extent, as they stand at `start` now; null when that is not plain. */
+	plainBytes(start: PlainStart, bytes: number): Uint8Array | null {
+		const end = start.offset + bytes;
+		return end > start.stop ? null : start.lexer.codes.subarray(start.offset, end);
+	}
+
+	/** Goes on behind an extent that begins at `start`, the current line. */
+	skipPlain(start: PlainStart, extent: PlainExtent): void {
+		start.lexer.seek(
+			start.offset + extent.bytes,
+			start.line + extent.physicalLines,
+			start.offset + extent.lastLineStart,
+		);
+		this.#lines += extent.logicalLines;
 	}
 
 	/** Gives the current line back: the next call of `next` returns it again. */
@@ -659,6 +728,7 @@ export class LineReader {
 		const lexer = new Lexer();
 		lexer.reset(text, 1, read.codes);
 		const frame: Frame = {
+			exact: read.codes !== undefined,
 			file,
 			path,
 			directory: this.#files.directoryOf(path),

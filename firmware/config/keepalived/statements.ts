@@ -10,9 +10,11 @@ import { commandWords } from "./lexer.ts";
 import { limits } from "./limits.ts";
 import { parseScaled, parseSeconds, parseWhole, secondsText } from "./numbers.ts";
 import type { LineReader } from "./preprocessor.ts";
+import type { ServerMemory } from "./server-memory.ts";
 import { lineOf, type Place, packPlace } from "./source.ts";
 
 const NO_WORDS: readonly string[] = [];
+const NO_STATEMENTS: readonly Statement[] = [];
 
 /** A line of a value block. */
 export interface DataLine {
@@ -59,11 +61,14 @@ export class StatementReader {
 	/** Words of the last argument that was read. */
 	#words: readonly string[] = NO_WORDS;
 	#number = Number.NaN;
+	readonly #memory: ServerMemory | null;
 	readonly #outers: readonly Outer[] = Array.from({ length: limits.blockDepth }, () => new Outer());
 
-	constructor(reader: LineReader, findings: Findings) {
+	/** With a memory, virtual servers that it knows are not read again: see ServerMemory. */
+	constructor(reader: LineReader, findings: Findings, memory: ServerMemory | null = null) {
 		this.#reader = reader;
 		this.#findings = findings;
+		this.#memory = memory;
 	}
 
 	/** The whole configuration. */
@@ -115,7 +120,14 @@ export class StatementReader {
 		const { argument } = keyword;
 		if (keyword.old !== null || !keyword.inEffect || lexer.overflow) this.#remarks(keyword, outer);
 		if (argument.kind === "block") {
+			const { mentions } = this.#findings;
 			const words = this.#namesOf(keyword, argument.names, outer);
+			const memory = argument.block === "virtual_server" && depth === 0 ? this.#memory : null;
+			const start = memory === null || words === null ? null : reader.plainStart();
+			if (memory !== null && words !== null && start !== null) {
+				const statement = { keyword, words, number: Number.NaN, at, body: NO_STATEMENTS, lines: null };
+				if (memory.recall(statement, reader, start)) return statement;
+			}
 			const inner = this.#outers[depth + 1]!;
 			inner.block = argument.block;
 			inner.name = keyword.name;
@@ -123,7 +135,9 @@ export class StatementReader {
 			if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
 			const body = this.#readBody(inner, depth + 1);
 			if (words === null) return null;
-			return { keyword, words, number: Number.NaN, at, body, lines: null };
+			const statement = { keyword, words, number: Number.NaN, at, body, lines: null };
+			if (start !== null && this.#findings.mentions === mentions) memory?.read(statement, reader, start);
+			return statement;
 		}
 		if (argument.kind === "lines") {
 			const words = this.#namesOf(keyword, argument.named === true ? "one" : "none", outer);

@@ -186,14 +186,14 @@ function readTiming(
 				break;
 		}
 	}
-	return {
+	return context.sharedTiming({
 		delayLoopMs: delayLoop / 1000,
 		retry,
 		delayBeforeRetryMs: (delayBeforeRetry ?? fallbackDelayMicros ?? delayLoop) / 1000,
 		warmupMs: (warmup ?? delayLoop) / 1000,
 		alpha,
 		logAllFailures,
-	};
+	});
 }
 
 function readTarget(

@@ -1,5 +1,5 @@
 /** What every builder needs: findings, the machine's names, and the global settings. */
-import type { Location, Script } from "../../model.ts";
+import type { CheckTiming, Location, Script } from "../../model.ts";
 import type { Finding, Findings } from "../diagnostics.ts";
 import { commandWords } from "../lexer.ts";
 import { columnOf, fileOf, lineOf, type Place, type Placed, type Source } from "../source.ts";
@@ -69,11 +69,30 @@ export class BuildContext {
 	/** keepalived stops at a missing interface, before it looks at scripts. */
 	interfaceMissing = false;
 
+	#lastTiming: CheckTiming | null = null;
+
 	constructor(findings: Findings, machine: Machine, sources: readonly Source[], globals: GlobalNotes) {
 		this.findings = findings;
 		this.machine = machine;
 		this.sources = sources;
 		this.globals = globals;
+	}
+
+	/** One record for checks that follow one another with the same timing: nearly all of them. */
+	sharedTiming(timing: CheckTiming): CheckTiming {
+		const last = this.#lastTiming;
+		if (
+			last !== null &&
+			last.delayLoopMs === timing.delayLoopMs &&
+			last.retry === timing.retry &&
+			last.delayBeforeRetryMs === timing.delayBeforeRetryMs &&
+			last.warmupMs === timing.warmupMs &&
+			last.alpha === timing.alpha &&
+			last.logAllFailures === timing.logAllFailures
+		)
+			return last;
+		this.#lastTiming = timing;
+		return timing;
 	}
 
 	locate(spot: Place | Placed): Location {

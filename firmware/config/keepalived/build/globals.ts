@@ -190,11 +190,23 @@ export function buildGlobals(
 		checkerLogAllFailures: notes.logAllFailures,
 		rsInitNotifies: notes.rsInitNotifies,
 		vrrpRtPriority: optional("vrrp_rt_priority"),
-		checkerRtPriority: optional("checker_rt_priority"),
+		checker: {
+			processName:
+				word("checker_process_name") ??
+				word("lvs_process_name") ??
+				(has("process_names") ? "keepalived_lvs" : null),
+			niceness: optional("checker_priority"),
+			rtPriority: optional("checker_rt_priority"),
+			noSwap: has("checker_no_swap"),
+			processors: last("checker_cpu_affinity")?.words.map(Number).filter(Number.isInteger) ?? [],
+			realTimeLimitMicros: (last("checker_rlimit_rttime") ?? last("checker_rlimit_rtime"))?.number ?? null,
+		},
+		lvsNetlinkBufferBytes: optional("lvs_netlink_cmd_rcv_bufs"),
 		snmpTraps: has("enable_traps"),
 		networkNamespace: outermost("net_namespace"),
 		ipvsNetworkNamespace: outermost("net_namespace_ipvs"),
 		pathCheck: notes.pathCheck,
+		tcpCheckSentinel: on("tcp_check_sentinel", true),
 	};
 }
 

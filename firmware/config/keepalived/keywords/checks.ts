@@ -126,7 +126,12 @@ const url: readonly Keyword[] = [
 	keyword("regex_options", words("OPTION…"), "none", "how the pattern is matched"),
 	keyword("regex_min_offset", unsigned(0), "0", "the match starts at or after"),
 	keyword("regex_max_offset", unsigned(0), "none", "the match starts at or before"),
-	keyword("regex_stack", words("START MAX", 2, 2), "", "stack of the pattern matcher", { notYet: true }),
+	keyword(
+		"regex_stack",
+		words("START MAX", 2, 2),
+		"",
+		"size of PCRE's stack; this matcher has none to run out of",
+	),
 ];
 export const httpUrl = grammar(url, URL_LENIENT);
 export const sslUrl = grammar([...url, tlsCompliant], URL_LENIENT);

@@ -17,10 +17,8 @@ export function run(...command: string[]): string {
 export const sh = (script: string) => run("sh", "-ec", script);
 export const ipvsadm = (...words: string[]) => run("ipvsadm", ...words);
 /** The table as `ipvsadm -Sn` has it, line by line. */
-export const saved = () =>
-	ipvsadm("-Sn")
-		.split("\n")
-		.filter((line) => line !== "");
+export const saved = () => savedLines(ipvsadm("-Sn"));
+export const savedLines = (text: string) => text.split("\n").filter((line) => line !== "");
 
 /** Waits until `condition` holds; throws with its last value, or error, after `limitMs`. */
 export async function until<T>(what: string, condition: () => T | Promise<T>, limitMs = 60_000): Promise<T> {

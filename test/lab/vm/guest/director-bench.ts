@@ -6,6 +6,7 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { IpvsClient } from "../../../../firmware/kernel/ipvs-client.ts";
+import { inNetworkNamespace } from "../../../../firmware/kernel/network-namespace.ts";
 import type { IpvsServiceKey } from "../../../../firmware/wire/ipvs.ts";
 
 const rounds = Number(process.argv[2]);
@@ -15,7 +16,30 @@ const SERVERS = 20;
 const LIMIT_MS = 60_000;
 const directory = "/tmp/director-bench";
 mkdirSync(directory, { recursive: true });
-const client = IpvsClient.open();
+
+/**
+ * Each run has a network namespace, and so an IPVS, of its own: destinations that were removed stay in the table's
+ * trash for two minutes, and every new one is first looked for there.
+ */
+let client: IpvsClient;
+let namespace = "";
+let namespaces = 0;
+
+function freshTable(): void {
+	if (namespace !== "") {
+		client.close();
+		Bun.spawnSync(["ip", "netns", "delete", namespace]);
+	}
+	namespace = `bench${++namespaces}`;
+	Bun.spawnSync(["ip", "netns", "add", namespace]);
+	Bun.spawnSync(["ip", "-n", namespace, "link", "set", "lo", "up"]);
+	client = inside(() => IpvsClient.open());
+}
+
+/** What is opened or started by `work` is in the namespace. */
+function inside<T>(work: () => T): T {
+	return inNetworkNamespace(`/run/netns/${namespace}`, work);
+}
 
 const address = (service: number) => `10.${100 + (service >> 8)}.${service & 255}.1`;
 const key = (service: number): IpvsServiceKey => ({
@@ -95,16 +119,13 @@ const quiet = { stdin: "ignore", stdout: "ignore", stderr: "ignore" } as const;
 
 function start({ command }: Peer, file: string): Bun.Subprocess {
 	rmSync(`${directory}/run`, { recursive: true, force: true });
-	return Bun.spawn(command(file), {
-		...quiet,
-		env: { ...process.env, DROVER_RUN_DIR: `${directory}/run`, DROVER_LOG: `${directory}/log` },
-	});
+	const env = { ...process.env, DROVER_RUN_DIR: `${directory}/run`, DROVER_LOG: `${directory}/log` };
+	return inside(() => Bun.spawn(command(file), { ...quiet, env }));
 }
 
 async function stop(child: Bun.Subprocess): Promise<void> {
 	child.kill("SIGTERM");
 	await child.exited;
-	client.flush();
 }
 
 /** Resident memory in bytes of a process and its children, each page counted for all that share it. */
@@ -130,7 +151,9 @@ const note = (name: string, value: number) => {
 
 const saved = `${directory}/saved`;
 for (let round = 0; round < rounds; round++) {
-	for (const peer of peers) {
+	// Whoever goes first does so in every other round only.
+	for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
+		freshTable();
 		const file = `${directory}/current.conf`;
 		writeFileSync(file, readFileSync(files.base));
 		let started = performance.now();
@@ -140,7 +163,7 @@ for (let round = 0; round < rounds; round++) {
 		// Until its start is over in every respect.
 		await Bun.sleep(3_000);
 		if (round === 0 && peer.name === "drover")
-			writeFileSync(saved, Bun.spawnSync(["ipvsadm", "-Sn"]).stdout.toString());
+			writeFileSync(saved, inside(() => Bun.spawnSync(["ipvsadm", "-Sn"])).stdout.toString());
 		for (const [name, weight] of [
 			["changed", 7],
 			["base", 3],
@@ -154,13 +177,14 @@ for (let round = 0; round < rounds; round++) {
 		}
 		await stop(child);
 	}
+	freshTable();
 	const started = performance.now();
-	const restore = Bun.spawn(["ipvsadm", "-R"], { ...quiet, stdin: Bun.file(saved) });
+	const restore = inside(() => Bun.spawn(["ipvsadm", "-R"], { ...quiet, stdin: Bun.file(saved) }));
 	await restore.exited;
 	note("ipvsadm program", performance.now() - started);
-	client.flush();
 }
 for (const peer of peers) {
+	freshTable();
 	const child = start(peer, files.checks);
 	await until(`${peer.name} programs`, () => client.services({ stats: false }).length === SERVICES);
 	await Bun.sleep(20_000);

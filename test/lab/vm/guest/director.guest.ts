@@ -373,3 +373,143 @@ test("without IPVS it says so, goes on checking, and serves once the module is t
 	await until("it serves", () => saved().join() === "-A -t 10.0.0.1:80 -s wlc", 60_000);
 	expect(JSON.parse(director.ask("status"))).toMatchObject({ ipvsVersion: "1.2.1", ipvsError: null });
 }, 120_000);
+
+test("keepalived.conf(5) checker_process_name, checker_priority, checker_rt_priority, checker_no_swap", async () => {
+	const settings = (lines: string) => `global_defs {\n${lines}\n}\nvirtual_server 10.0.0.1 80 {
+	lb_algo rr
+	lb_kind NAT
+	protocol TCP
+	real_server 127.0.0.1 80 { TCP_CHECK { connect_timeout 1 } }
+}`;
+	const of = (file: string) => readFileSync(`/proc/${director.pid}/${file}`, "latin1");
+	/** proc(5): fields behind the name; 19 is nice, 41 the policy, 40 the real-time priority. */
+	const field = (stat: string, number: number) =>
+		Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[number - 3]);
+	const threads = () => readdirSync(`/proc/${director.pid}/task`).map((task) => of(`task/${task}/stat`));
+	const realTime = () =>
+		threads()
+			.filter((stat) => field(stat, 41) !== 0)
+			.map((stat) => field(stat, 40));
+	director.start(
+		settings(
+			"checker_process_name checkers\nchecker_priority -7\nchecker_rt_priority 33\nchecker_no_swap\nchecker_rlimit_rttime 900000\nchecker_cpu_affinity 0",
+		),
+	);
+	await until("the settings are there", () => of("comm") === "checkers\n" && realTime().length === 1);
+	expect(realTime()).toEqual([33]);
+	expect(field(of("stat"), 19)).toBe(-7);
+	expect(of("limits")).toMatch(/^Max realtime timeout +900000 /m);
+	expect(Number(/^VmLck:\s+(\d+)/m.exec(of("status"))![1])).toBeGreaterThan(0);
+	director.write(settings("checker_priority 3"));
+	director.signal("SIGHUP");
+	await until("they are gone", () => field(of("stat"), 19) === 3 && realTime().length === 0);
+});
+
+test("SIGUSR1 writes what keepalived writes of its servers and checks", async () => {
+	const file = "/tmp/dumped.conf";
+	await Bun.write(
+		file,
+		`virtual_server_group mixed {
+	10.1.1.1-3 80
+	fwmark 8
+}
+virtual_server 10.0.0.1 80 {
+	delay_loop 600
+	lb_algo wrr
+	lb_kind DR
+	protocol TCP
+	path_check off
+	persistence_timeout 120
+	persistence_granularity 255.255.255.0
+	quorum 2
+	hysteresis 1
+	quorum_up "/usr/bin/true up"
+	sorry_server 10.9.9.9 80
+	real_server 10.9.0.1 80 {
+		weight 3
+		uthreshold 100
+		lthreshold 50
+		TCP_CHECK {
+			connect_timeout 300
+			retry 2
+			delay_before_retry 1
+			connect_port 8080
+		}
+		HTTP_GET {
+			connect_timeout 300
+			url {
+				path /x
+				status_code 200-299
+			}
+		}
+	}
+	real_server 10.9.0.2 80 {
+		weight 0
+		inhibit_on_failure
+	}
+}
+virtual_server group mixed {
+	lb_algo rr
+	lb_kind NAT
+	protocol UDP
+	ops
+	real_server 10.9.0.3 53 {
+	}
+}
+virtual_server fwmark 5 {
+	lb_algo sh
+	lb_kind TUN
+	path_check off
+	real_server 10.9.0.5 0 {
+	}
+}
+virtual_server fd00::1 80 {
+	lb_algo lc
+	lb_kind NAT
+	protocol SCTP
+	alpha
+	real_server fd00::2 80 {
+	}
+}
+`,
+	);
+	const path = "/tmp/keepalived_check.data";
+	sh(
+		`rm -f ${path}; ip link add blackhole type dummy; ip link set blackhole up; ip route add 10.9.0.0/16 dev blackhole`,
+	);
+	try {
+		director.start(readFileSync(file, "latin1"));
+		await until("it runs", () => director.log().includes("as configured"));
+		await until("its dump", () => {
+			director.signal("SIGUSR1");
+			return existsSync(path);
+		});
+		const ours = readFileSync(path, "utf8").split("\n");
+		await director.stop();
+		sh(`rm -f ${path}`);
+		Bun.write(file, readFileSync(file, "latin1").replaceAll("\tpath_check off\n", ""));
+		const keepalived = Bun.spawn(["keepalived", "-C", "-n", "-f", file], {
+			stdout: "ignore",
+			stderr: "ignore",
+		});
+		try {
+			// Before it has a handler the signal would end it.
+			await until("keepalived's table", () => saved().some((line) => line.includes("fd00::1")));
+			await Bun.sleep(500);
+			await until("keepalived's dump", () => {
+				keepalived.kill("SIGUSR1");
+				return existsSync(path) && readFileSync(path, "utf8").includes("fd00::2");
+			});
+			const theirs = new Set(readFileSync(path, "utf8").split("\n"));
+			expect(ours.filter((line) => !theirs.has(line))).toEqual([]);
+			expect(ours.length).toBeGreaterThan(100);
+		} finally {
+			keepalived.kill("SIGKILL");
+			sh(
+				"for pid in $(pidof keepalived); do kill -9 $pid; done; rm -f /run/keepalived*.pid /run/checkers.pid",
+			);
+		}
+	} finally {
+		sh("ip link delete blackhole");
+	}
+});

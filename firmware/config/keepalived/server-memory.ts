@@ -1,0 +1,133 @@
+/**
+ * What the reading before found, so that a reload reads only the virtual servers that changed. Pure but for
+ * the state it is.
+ *
+ * A block of the same bytes, lexed from the same state, gives the same statements; and these give the same
+ * virtual server as long as nothing outside the block has a say in it. So only blocks are remembered that lie
+ * as written (no definitions, conditions, sequences or includes), that nothing was found wrong with, and that
+ * refer to nothing by name; and all of them are forgotten when the global settings or the interfaces differ.
+ */
+import type { VirtualServerConfig } from "../model.ts";
+import type { LineReader, PlainExtent, PlainStart } from "./preprocessor.ts";
+import type { Statement } from "./statements.ts";
+
+interface Block {
+	readonly words: string;
+	readonly file: number;
+	readonly column: number;
+	readonly hash: number | bigint;
+	readonly extent: PlainExtent;
+}
+
+interface RememberedServer extends Block {
+	readonly server: VirtualServerConfig;
+}
+
+export class ServerMemory {
+	/** By the words behind `virtual_server`; the same words may stand for TCP and for UDP. */
+	#servers = new Map<string, RememberedServer[]>();
+	/** What else had a say in all of them. */
+	#surroundings: string | null = null;
+	/** Of the reading at hand: blocks that were recognised, and plain ones that were read. */
+	readonly #recalled = new Map<Statement, RememberedServer>();
+	readonly #blocks = new Map<Statement, Block>();
+
+	/** Whether the block that begins at the current line is known; then it is passed over. */
+	recall(statement: Statement, reader: LineReader, start: PlainStart): boolean {
+		const candidates = this.#servers.get(statement.words.join(" "));
+		if (candidates === undefined) return false;
+		for (const [index, candidate] of candidates.entries()) {
+			if (candidate.column !== start.column || candidate.file !== start.file) continue;
+			const bytes = reader.plainBytes(start, candidate.extent.bytes);
+			if (bytes === null || Bun.hash(bytes) !== candidate.hash) continue;
+			reader.skipPlain(start, candidate.extent);
+			// A second block like it is a server of its own.
+			candidates.splice(index, 1);
+			this.#recalled.set(statement, candidate);
+			return true;
+		}
+		return false;
+	}
+
+	/** A block was read that began at `start`; it had no findings. */
+	read(statement: Statement, reader: LineReader, start: PlainStart): void {
+		const extent = reader.plainExtent(start);
+		if (extent === null) return;
+		this.#blocks.set(statement, {
+			words: statement.words.join(" "),
+			file: start.file,
+			column: start.column,
+			hash: Bun.hash(reader.plainBytes(start, extent.bytes)!),
+			extent,
+		});
+	}
+
+	/** Whether what was recalled still holds with these global settings. If not: forget, and read again. */
+	holdsIn(surroundings: string): boolean {
+		const same = this.#surroundings === surroundings;
+		this.#surroundings = surroundings;
+		return same || this.#recalled.size === 0;
+	}
+
+	/** The server of a recognised block, with the place where it stands now; null for one that was read. */
+	recalled(statement: Statement, file: string, line: number): VirtualServerConfig | null {
+		const remembered = this.#recalled.get(statement);
+		if (remembered === undefined) return null;
+		move(remembered.server, file, line);
+		return remembered.server;
+	}
+
+	/** What a block that was read became, without findings. */
+	built(statement: Statement, server: VirtualServerConfig): void {
+		const block = this.#blocks.get(statement);
+		if (block !== undefined && standsAlone(server)) this.#recalled.set(statement, { ...block, server });
+	}
+
+	/** The reading is over: what it found is what is remembered. */
+	settle(): void {
+		this.#servers = new Map();
+		for (const remembered of this.#recalled.values()) {
+			const same = this.#servers.get(remembered.words);
+			if (same === undefined) this.#servers.set(remembered.words, [remembered]);
+			else same.push(remembered);
+		}
+		this.#recalled.clear();
+		this.#blocks.clear();
+	}
+
+	forget(): void {
+		this.#servers.clear();
+		this.#recalled.clear();
+		this.#blocks.clear();
+	}
+}
+
+/** Scripts are looked for on the disk; groups, tracked files and BFD sessions are defined elsewhere. */
+function standsAlone({ name, quorumUp, quorumDown, realServers }: VirtualServerConfig): boolean {
+	return (
+		name.kind !== "group" &&
+		quorumUp === null &&
+		quorumDown === null &&
+		realServers.every(
+			({ notifyUp, notifyDown, checks }) =>
+				notifyUp === null &&
+				notifyDown === null &&
+				checks.every(({ kind }) => kind !== "MISC_CHECK" && kind !== "FILE_CHECK" && kind !== "BFD_CHECK"),
+		)
+	);
+}
+
+/** Nobody but messages asks for places, so the record is kept and only they move. */
+function move(server: VirtualServerConfig, file: string, line: number): void {
+	const down = line - server.location.line;
+	if (down === 0 && server.location.file === file) return;
+	const place = ({ location }: { readonly location: { file: string; line: number } }) => {
+		location.file = file;
+		location.line += down;
+	};
+	place(server);
+	for (const realServer of server.realServers) {
+		place(realServer);
+		for (const check of realServer.checks) place(check);
+	}
+}

@@ -1,0 +1,74 @@
+/** One real server of one virtual server as its checks and its path see it, and the verdict that follows. */
+import type { CheckConfig, RealServerConfig, TrackFileConfig, VirtualServerConfig } from "../config/model.ts";
+import { checkKey } from "./keys.ts";
+import type { WatchedPath } from "./path-watch.ts";
+import type { RunningCheck } from "./scheduler.ts";
+import { effectiveWeight } from "./verdict.ts";
+
+export interface Verdict {
+	/** No check has failed, and in DR and TUN mode the path is good. */
+	readonly alive: boolean;
+	/** What the file and the dynamic checks give it while alive; never below 0. */
+	readonly weight: number;
+	/** What decided, in the operator's words: "TCP_CHECK [10.0.0.2]:80: connection refused". */
+	readonly reason: string;
+	/** Every check has had its first answer. */
+	readonly known: boolean;
+}
+
+export interface WatchedServer {
+	readonly virtualServer: string;
+	readonly key: string;
+	readonly config: RealServerConfig;
+	readonly checks: readonly RunningCheck[];
+	/** DR and TUN. */
+	path: WatchedPath | null;
+	verdict: Verdict;
+	/** All its checks are up. */
+	checksUp: boolean;
+	/** A check has failed since they were last all up. */
+	wasDown: boolean;
+}
+
+export interface WatchedPool {
+	readonly key: string;
+	readonly config: VirtualServerConfig;
+	readonly servers: Map<string, WatchedServer>;
+	suspended: boolean;
+}
+
+export const unknownServer: Verdict = { alive: false, weight: 0, reason: "not configured", known: false };
+
+export function verdictFrom(server: WatchedServer, reason = "no check has failed"): Verdict {
+	let alive = true;
+	let known = true;
+	for (const { state } of server.checks) {
+		alive &&= state.up;
+		known &&= state.answers > 0;
+	}
+	alive &&= server.path?.state.ok ?? true;
+	const weight = effectiveWeight(
+		server.config.weight,
+		server.checks.map(({ state }) => state.effect),
+	);
+	return { alive, weight, reason, known };
+}
+
+/**
+ * `checkKey`, with what it refers to by name, as a number of 53 bits: a text for each of tens of thousands of checks
+ * would cost more memory than the checks. (Two of 100,000 meet by chance once in a million configurations.)
+ */
+export function identityOf(check: CheckConfig, trackFiles: readonly TrackFileConfig[]): number {
+	const key = checkKey(check);
+	const file =
+		check.kind === "FILE_CHECK" ? trackFiles.find(({ name }) => name === check.trackFile)?.path : undefined;
+	return Number(Bun.hash(file === undefined ? key : `${key} ${file}`) & 0x1f_ffff_ffff_ffffn);
+}
+
+/** What clients connect to: no source address for a question to a real server, which holds them as well. */
+export function virtualAddressesOf(virtualServers: readonly VirtualServerConfig[]): Set<string> {
+	const addresses = new Set<string>();
+	for (const { services } of virtualServers)
+		for (const service of services) if (service.kind === "address") addresses.add(service.address);
+	return addresses;
+}
