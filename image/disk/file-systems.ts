@@ -88,11 +88,11 @@ export function buildData(scratchDirectory: string): string {
 		DATA_UUID,
 		"-m",
 		"1",
+		// With blocks of 4 KiB a journal this small has no room for growing while it is mounted.
 		"-b",
-		"4096",
+		"1024",
 		"-E",
-		// Room for the descriptors of 2 TB: it grows to the disk's end while it is mounted.
-		`resize=536870912,hash_seed=${DATA_UUID},root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1`,
+		`hash_seed=${DATA_UUID},root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1`,
 		path,
 	]);
 	return path;
