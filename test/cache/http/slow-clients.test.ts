@@ -69,7 +69,7 @@ describe("slow clients", () => {
 			socket.on("data", (piece: Buffer) => {
 				bytes += piece.length;
 				socket.pause();
-				setTimeout(() => socket.resume(), 100);
+				setTimeout(() => socket.resume(), 1500);
 			});
 			socket.write("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
 		});
