@@ -35,6 +35,12 @@ const ended = (act: (socket: Socket) => void) =>
 		socket.on("close", () => resolve());
 	});
 
+/** A socket that does not read does not see its end, but it can be told when it writes. */
+function lookForTheEnd(socket: Socket): void {
+	const timer = setInterval(() => socket.write("\r\n"), 200);
+	socket.on("close", () => clearInterval(timer));
+}
+
 describe("slow clients", () => {
 	test.concurrent("one that says nothing", () => ended((socket) => socket.resume()), 20_000);
 
@@ -56,26 +62,22 @@ describe("slow clients", () => {
 			ended((socket) => {
 				socket.pause();
 				socket.write("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
-				// A paused socket does not see its end: look for it by writing.
-				const timer = setInterval(() => socket.write("\r\n"), 200);
-				socket.on("close", () => clearInterval(timer));
+				// Until idle_send_timeout it is silent, too.
+				setTimeout(() => lookForTheEnd(socket), 2_500);
 			}),
 		20_000,
 	);
 
-	test.concurrent("one that reads a little now and then", async () => {
-		let bytes = 0;
-		await ended((socket) => {
-			socket.on("data", (piece: Buffer) => {
-				bytes += piece.length;
+	test.concurrent(
+		"one that reads nothing, and keeps sending to look alive",
+		() =>
+			ended((socket) => {
 				socket.pause();
-				setTimeout(() => socket.resume(), 1500);
-			});
-			socket.write("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
-		});
-		expect(bytes).toBeGreaterThan(0);
-		expect(bytes).toBeLessThan(BODY_BYTES);
-	}, 20_000);
+				socket.write("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+				lookForTheEnd(socket);
+			}),
+		20_000,
+	);
 
 	test("others are served meanwhile and afterwards", async () => {
 		const answer = await fetch(`http://127.0.0.1:${cache.port}/big`);
