@@ -32,6 +32,8 @@ import { type CallOf, WorkerProcess } from "./worker-process.ts";
 
 /** Milliseconds between updates of the counters that tools read. */
 const COUNTERS_MS = 100;
+/** The same while no worker has anything new to say. */
+const IDLE_COUNTERS_MS = 1000;
 /** Milliseconds before a worker that dies right after its start is tried again. */
 const RESTART_PAUSE_MS = 100;
 /** Milliseconds after a worker's start until the next spare one is made. */
@@ -112,7 +114,7 @@ export class Manager {
 		this.#mgt = new VsmDirectory(join(directory, "_.vsm_mgt"), process.pid, this.startedAt);
 		this.#mgtValues = this.#mgt.addCounters(managerCounters, "MGT").values;
 		this.#mgt.addText("Arg", "-i", this.identity);
-		this.#timer = setInterval(() => this.#updateCounters(), COUNTERS_MS);
+		this.#timer = setInterval(() => this.#updateIfNews(), COUNTERS_MS);
 	}
 
 	addArgument(ident: string, text: string): void {
@@ -522,6 +524,7 @@ export class Manager {
 			}
 			case "report":
 				this.#reports.set(from.index, message.report);
+				this.#news = true;
 				if (message.report.oldestBan !== undefined && from.index === 0)
 					this.bans.trim(message.report.oldestBan);
 				for (const number of message.report.completedBans) this.bans.complete(number);
@@ -666,6 +669,18 @@ export class Manager {
 		);
 		put("vmods", new Set(warm.flatMap((vcl) => vcl.compiled.vmods)).size);
 		return figures;
+	}
+
+	#news = true;
+	#updatedMs = 0;
+
+	/** Without a worker's report nothing but the clock has moved. */
+	#updateIfNews(): void {
+		const nowMs = performance.now();
+		if (!this.#news && nowMs - this.#updatedMs < IDLE_COUNTERS_MS) return;
+		this.#news = false;
+		this.#updatedMs = nowMs;
+		this.#updateCounters();
 	}
 
 	#updateCounters(): void {

@@ -21,6 +21,8 @@ import type { BanMessage, FromWorker, Setup, ToWorker, VclText } from "./wire.ts
 /** Milliseconds between looks at the clocks of sessions and idle backend connections. */
 const SWEEP_MS = 250;
 const REPORT_MS = 100;
+/** A worker that does nothing says so less often: a small box pays for every wake-up. */
+const IDLE_REPORT_MS = 1000;
 
 const changesOutcomes: ReadonlySet<ToWorker["kind"]> = new Set(["parameters", "use", "label", "discard"]);
 
@@ -90,7 +92,7 @@ class Worker {
 		this.#listeners = new Listeners(this.#engine);
 		this.#lurker = new BanLurker(this.#engine);
 		setInterval(() => this.#sweep(), SWEEP_MS);
-		setInterval(() => this.#report(), REPORT_MS);
+		setInterval(() => this.#reportIfNews(), REPORT_MS);
 		if (setup.worker === 0) this.#lurker.run();
 	}
 
@@ -101,6 +103,20 @@ class Worker {
 		for (const backends of this.#backends.values())
 			for (const backend of backends) backend.closeIdle(now - this.#engine.parameters.backendIdleTimeout);
 		this.#arena.expire(now);
+	}
+
+	#pulse = -1;
+	#reportedMs = 0;
+
+	/** Counters that stand still have nothing to tell. */
+	#reportIfNews(): void {
+		let pulse = this.#engine.sessionCount + this.#ring.written;
+		for (const count of this.#engine.counters) pulse += count;
+		const nowMs = performance.now();
+		if (pulse === this.#pulse && nowMs - this.#reportedMs < IDLE_REPORT_MS) return;
+		this.#pulse = pulse;
+		this.#reportedMs = nowMs;
+		this.#report();
 	}
 
 	#report(): void {
