@@ -29,14 +29,19 @@ export class WorkerProcess {
 		{ resolve: (value: unknown) => void; reject: (error: Error) => void; timer: Timer }
 	>();
 	#nextCall = 1;
+	/** Rejected when it ends first. */
 	readonly ready: Promise<void>;
 	#isReady: () => void = () => {};
+	#isLost: (error: Error) => void = () => {};
 	exited = false;
 
 	constructor(events: WorkerEvents) {
-		this.ready = new Promise((resolve) => {
+		this.ready = new Promise((resolve, reject) => {
 			this.#isReady = resolve;
+			this.#isLost = reject;
 		});
+		// A spare one that dies has nobody who waits for it.
+		this.ready.catch(() => {});
 		this.#child = Bun.spawn({
 			cmd: [...self(), "cache", "worker"],
 			stdin: "ignore",
@@ -55,6 +60,7 @@ export class WorkerProcess {
 					waiting.reject(new Error("the worker has ended"));
 				}
 				this.#waiting.clear();
+				this.#isLost(new Error("the worker ended before it was ready"));
 				events.onExit(this, code, signal === null ? null : String(signal));
 			},
 		});
