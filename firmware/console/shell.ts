@@ -12,7 +12,11 @@ export function shellEnvironment(): Record<string, string> {
 
 /** What is said to whoever opens it. */
 export function shellGreeting(): string {
-	return `A root shell on ${hostname()}. What is typed is logged. The file system is read-only but for\n/data, /run and /tmp. "exit" returns to the console.`;
+	return [
+		`A root shell on ${hostname()}. What is typed is logged.`,
+		"The file system is read-only but for /data, /run and /tmp.",
+		'"exit" returns to the console.',
+	].join("\n");
 }
 
 export async function main(words: readonly string[]): Promise<number> {

@@ -219,7 +219,7 @@ describe("the serial console", () => {
 		expect(odd).toContain('"x" is no revision');
 		await console.answer("\x03");
 		expect(await console.answer("config check /data/config/current/keepalived.conf")).toContain(
-			"virtual servers",
+			"nat_mask is an old spelling",
 		);
 		const shell = await console.shell("echo $((6 * 7)); tty; hostname");
 		expect(shell).toContain("42");
