@@ -1,6 +1,6 @@
 /** `drover config plan`: what would change, in words. */
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DroverConfig } from "../../firmware/config/model.ts";
@@ -105,9 +105,7 @@ describe("the commands", () => {
 	const drover = (...words: string[]) => {
 		const child = Bun.spawnSync(
 			[process.execPath, join(import.meta.dir, "../../firmware/drover.ts"), "config", ...words],
-			{
-				stderr: "pipe",
-			},
+			{ stderr: "pipe", env: { ...process.env, DROVER_CONFIG_DIR: join(directory, "no-box") } },
 		);
 		return { status: child.exitCode, text: child.stdout.toString(), errors: child.stderr.toString() };
 	};
@@ -162,7 +160,12 @@ describe("the commands", () => {
 
 	test("usage", () => {
 		expect(drover().status).toBe(2);
-		expect(drover("check").status).toBe(2);
+		for (const action of ["check", "plan"])
+			expect(drover(action)).toMatchObject({
+				status: 2,
+				errors: `drover config ${action}: there is no configuration in ${join(directory, "no-box")}; name a file: drover config ${action} FILE\n`,
+			});
+		expect(existsSync(join(directory, "no-box"))).toBe(false);
 		expect(drover("--help").status).toBe(0);
 		rmSync(directory, { recursive: true });
 	}, 120_000);

@@ -12,7 +12,7 @@ import { cuts } from "./own-path.ts";
 import { fetchBackup, sendBackup } from "./place.ts";
 import { type Files, type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";
 import { settingsChanges } from "./settings-plan.ts";
-import { Workspace } from "./workspace.ts";
+import { configDirectory, Workspace } from "./workspace.ts";
 
 const MINUTE_MS = 60_000;
 const CONFIRM_MINUTES_LIMIT = 24 * 60;
@@ -55,6 +55,13 @@ export const revisionActions: Readonly<Record<string, Action>> = {
 };
 
 export async function revisionMain(name: string, words: readonly string[]): Promise<number> {
+	// Whoever only asks makes no folder; this is also how a person finds out on a machine that is no box.
+	if (["check", "plan"].includes(name) && !existsSync(configDirectory())) {
+		console.error(
+			`drover config ${name}: there is no configuration in ${configDirectory()}; name a file: drover config ${name} FILE`,
+		);
+		return 2;
+	}
 	try {
 		return await revisionActions[name]!(new Workspace(), words);
 	} catch (error) {
