@@ -10,7 +10,7 @@ import { native } from "../kernel/native.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
 
 /** What a real-time checker's own thread gets: first in line, but never in the way of the kernel's packet handling. */
-const URGENT_NICENESS = -20;
+const URGENT_NICENESS = -5;
 
 /**
  * Applies what differs from the settings before. What the system refuses is logged, and nothing else comes of it.
