@@ -75,7 +75,7 @@ const suites: readonly Suite[] = [
 		name: "lab",
 		what: "the booted image: directors, web servers, a client",
 		command: bunTest("lab/vm"),
-		limitSeconds: 1500,
+		limitSeconds: 3000,
 		kind: "bun",
 	},
 ];
