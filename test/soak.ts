@@ -22,6 +22,7 @@ for (const firmware of values.firmware === undefined ? ["BIOS", "UEFI"] : [value
 		env: {
 			...process.env,
 			DROVER_FIRMWARE: firmware,
+			DROVER_WHOLE_LIFE: "1",
 			DROVER_POWER_CUTS: String(POWER_CUTS),
 			DROVER_POWER_CUT_STARTS: String(POWER_CUTS),
 			DROVER_SEED: values.seed,
