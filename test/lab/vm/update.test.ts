@@ -4,7 +4,7 @@
  * recovered. In BIOS; `make soak` does the same in UEFI.
  *
  * `make test` goes as far as the watchdog and judges the power cuts without starting them; DROVER_WHOLE_LIFE=1, as
- * `make soak` sets it, adds the factory reset, the forgotten password and the starts.
+ * `make soak` sets it, adds the factory reset, the forgotten password and the starts, which no run has proved yet.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, createPrivateKey } from "node:crypto";
@@ -34,7 +34,7 @@ import { readWriteLog } from "../../../image/lab/write-log.ts";
 import { cut, judge, type Moment, materialize, moments, type Recording } from "./power-cut.ts";
 
 const firmware = process.env["DROVER_FIRMWARE"] === "UEFI" ? "UEFI" : "BIOS";
-/** More starts of a machine than every run of `make test` has time for. */
+/** Steps that no run has been through yet: they belong in every run as soon as one has. */
 const longTest: (name: string, body: () => Promise<void>, limitMs: number) => void =
 	process.env["DROVER_WHOLE_LIFE"] === "1" ? test : () => {};
 const BOOT_LIMIT_MS = 300_000;
