@@ -26,6 +26,8 @@ const bunTest = (...paths: string[]) => [
 	`--timeout=${TEST_LIMIT_MS}`,
 	...paths.map((path) => `./test/${path}`),
 ];
+/** Two files at a time: most of their time is spent waiting for peers. Not for the booted ones, which compute. */
+const bunTestPairs = (...paths: string[]) => [...bunTest(...paths), "--parallel=2"];
 
 /** Everything in test/ that has no suite of its own, so that no folder can be forgotten. */
 const unitTests = readdirSync(import.meta.dir, { withFileTypes: true })
@@ -53,7 +55,7 @@ const suites: readonly Suite[] = [
 	{
 		name: "unit",
 		what: "the specification, area by area",
-		command: bunTest(...unitTests),
+		command: bunTestPairs(...unitTests),
 		limitSeconds: 600,
 		kind: "bun",
 	},
@@ -67,7 +69,7 @@ const suites: readonly Suite[] = [
 	{
 		name: "netns",
 		what: "real sockets and real peers in network namespaces",
-		command: bunTest("lab/netns"),
+		command: bunTestPairs("lab/netns"),
 		limitSeconds: 600,
 		kind: "bun",
 	},
