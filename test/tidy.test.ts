@@ -37,6 +37,7 @@ const pure = [
 	"firmware/appliance/vital-signs.ts",
 	"firmware/status/box/facts.ts",
 	"firmware/status/clock.ts",
+	"firmware/status/patience.ts",
 	"firmware/status/box/interface-index.ts",
 	"firmware/status/metrics/box-metrics.ts",
 	"firmware/status/metrics/health.ts",

@@ -3,13 +3,13 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { call } from "../bus/client.ts";
 import { Watchdog } from "../kernel/watchdog.ts";
 import { openLog } from "../status/log.ts";
-import { diagnose, type ServiceSign } from "./vital-signs.ts";
+import { diagnose, firstHistory, INTERVAL_MS } from "./vital-signs.ts";
 
-const INTERVAL_MS = 2_000;
 /** With the monitor's own interval and a start of the program: within 15 s of a hang. */
 const WATCHDOG_SECONDS = 10;
 const SERVICES = ["vrrp", "director", "cache"];
-const ANSWER_TIMEOUT_MS = 5_000;
+/** An answer that is late is one all the same; nobody is asked again meanwhile. */
+const ANSWER_TIMEOUT_MS = 60_000;
 /** A service that kept ending (rootfs/usr/lib/drover/finish) and has run for so long is well again. */
 const CALM_MS = 60_000;
 const ALARMS_DIRECTORY = "/run/drover/alarms";
@@ -30,40 +30,50 @@ export async function main(words: readonly string[]): Promise<number> {
 		writeFileSync("/run/drover/watchdog", `${watchdog.timeoutSeconds}\n`);
 		log.info({ timeoutSeconds: watchdog.timeoutSeconds }, "the watchdog is armed");
 	}
-	let programAtMs = performance.now();
-	const answeredAtMs = new Map<string, number>();
+	let history = firstHistory(performance.now());
+	let programEnded = false;
+	let programRuns = false;
+	const asked = new Set<string>();
+	const answered = new Set<string>();
 	const runs = new Map<string, { readonly pid: string; readonly sinceMs: number }>();
 	let logKeptAtMs = performance.now();
 	for (;;) {
-		void startsProgram().then((well) => {
-			if (well) programAtMs = performance.now();
-		});
-		for (const name of SERVICES)
-			call(name, "status", {}, ANSWER_TIMEOUT_MS).then(
-				() => answeredAtMs.set(name, performance.now()),
-				() => {},
-			);
+		if (!programRuns) {
+			programRuns = true;
+			void startsProgram().then((well) => {
+				programRuns = false;
+				programEnded ||= well;
+			});
+		}
+		for (const name of SERVICES) {
+			if (asked.has(name)) continue;
+			asked.add(name);
+			call(name, "status", {}, ANSWER_TIMEOUT_MS)
+				.then(
+					() => answered.add(name),
+					() => {},
+				)
+				.finally(() => asked.delete(name));
+		}
 		await Bun.sleep(INTERVAL_MS);
 		const nowMs = performance.now();
-		const services = SERVICES.map((name): ServiceSign => {
-			const pid = runningPid(name);
-			if (pid === null) runs.delete(name);
-			else if (runs.get(name)?.pid !== pid) runs.set(name, { pid, sinceMs: nowMs });
-			return {
-				name,
-				runsSinceMs: runs.get(name)?.sinceMs ?? null,
-				answeredAtMs: answeredAtMs.get(name) ?? null,
-			};
-		});
-		const { feed, hanging } = diagnose({ nowMs, programAtMs, services });
+		const services = SERVICES.map((name) => ({
+			name,
+			run: runningPid(name),
+			answered: answered.has(name),
+		}));
+		const { history: next, feed, hanging } = diagnose(history, { nowMs, programEnded, services });
+		history = next;
+		programEnded = false;
+		answered.clear();
 		if (feed) watchdog?.feed();
 		else log.error("no program can be started: the watchdog is not fed any more");
 		takeAlarmsBack((name) => {
 			const pid = runningPid(name);
-			if (pid !== null && runs.get(name)?.pid !== pid && !SERVICES.includes(name))
-				runs.set(name, { pid, sinceMs: nowMs });
+			if (pid === null) runs.delete(name);
+			else if (runs.get(name)?.pid !== pid) runs.set(name, { pid, sinceMs: nowMs });
 			const since = runs.get(name)?.sinceMs;
-			return since !== undefined && pid !== null && nowMs - since > CALM_MS;
+			return since !== undefined && nowMs - since > CALM_MS;
 		});
 		if (nowMs - logKeptAtMs > KEEP_LOG_INTERVAL_MS) {
 			logKeptAtMs = nowMs;
@@ -72,7 +82,6 @@ export async function main(words: readonly string[]): Promise<number> {
 		for (const name of hanging) {
 			log.error({ service: name }, "runs but does not answer: it is restarted");
 			Bun.spawn(["sv", "kill", `/run/sv/${name}`], { stdio: ["ignore", "ignore", "ignore"] });
-			runs.delete(name);
 		}
 	}
 }

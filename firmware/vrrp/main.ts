@@ -14,6 +14,7 @@ import { monotonicMicros } from "../kernel/realtime.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
 import { self } from "../self.ts";
 import { type Log, openLog } from "../status/log.ts";
+import { listening, look, patience, restarted } from "../status/patience.ts";
 import { type Saved, save, savedRouter } from "./adoption.ts";
 import { dataText, statsText } from "./dump.ts";
 import { instanceKey } from "./engine.ts";
@@ -41,10 +42,15 @@ const STANDBY_RETRY_MS = 2_000;
 /** Garbage of a start or reload, and of the election after it, is given back this long after it. */
 const TIDY_DELAYS_MS = [2_000, 8_000];
 const LOCK_DELAY_MS = 10_000;
-/** The standby looks at the heartbeat this often; an active process that hangs is killed after two looks. */
+/** The standby looks at the heartbeat this often. */
 const HEARTBEAT_PERIOD_MS = 100;
-/** Shorter than the real-time thread's lease: a successor is better than its farewell. */
-const HANG_LIMIT_MICROS = 1_500_000;
+/**
+ * Without a beat for so long, as the standby counts it, the active process hangs. Shorter than the real-time thread's
+ * lease: a successor is better than its farewell.
+ */
+const HANG_LIMIT_MS = 1_600;
+/** Kills that lie further back than this are forgotten. */
+const HANG_CALM_MICROS = 600_000_000;
 /** A beat not older than this was the last before the end. */
 const RECENT_BEAT_MICROS = 500_000;
 
@@ -216,19 +222,24 @@ class Process {
 
 	/** An active process that hangs holds addresses that nobody defends. */
 	#watchHeartbeat(): void {
-		let suspicious = 0;
+		let beat = this.#heartbeat.lastMicros;
+		let silence = listening(monotonicMicros() / 1000);
 		this.#hangTimer = setInterval(() => {
-			const beat = this.#heartbeat.lastMicros;
-			const hung = beat > 0 && this.#activePid > 0 && monotonicMicros() - beat > HANG_LIMIT_MICROS;
-			suspicious = hung ? suspicious + 1 : 0;
-			if (suspicious < 2) return;
+			const now = monotonicMicros();
+			const last = this.#heartbeat.lastMicros;
+			silence = look(silence, now / 1000, last !== beat || last === 0, HEARTBEAT_PERIOD_MS);
+			beat = last;
+			if (this.#activePid === 0) return;
+			const { kills } = this.#heartbeat;
+			if (silence.silent < HANG_LIMIT_MS * patience(kills, now, HANG_CALM_MICROS)) return;
 			this.#log.error(`the active process ${this.#activePid} hangs, it is killed`);
+			this.#heartbeat.kills = restarted(kills, now, HANG_CALM_MICROS);
 			try {
 				process.kill(this.#activePid, "SIGKILL");
 			} catch {
 				// It is gone; its socket will say so.
 			}
-			suspicious = 0;
+			silence = listening(now / 1000);
 		}, HEARTBEAT_PERIOD_MS);
 	}
 

@@ -7,6 +7,7 @@ import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeS
 import type { Socket, UnixSocketListener } from "bun";
 import { encodeFrame, FrameReader } from "../bus/frame.ts";
 import { runDirectory, socketPath } from "../bus/socket-path.ts";
+import type { Restarts } from "../status/patience.ts";
 import type { Saved, SavedRouter } from "./adoption.ts";
 
 const LINK = "vrrp-standby";
@@ -151,32 +152,47 @@ export async function attach(
 	}
 }
 
-/** When the active process was last seen alive: one number in shared memory, CLOCK_MONOTONIC µs. */
+/**
+ * What the pair knows of its active process, in shared memory, so that it outlives any process: when it was last
+ * seen alive (CLOCK_MONOTONIC µs), and how often one was killed because it hung.
+ */
 export class Heartbeat {
-	readonly #word: Float64Array;
+	readonly #words: Float64Array;
 
 	constructor() {
 		mkdirSync(runDirectory(), { recursive: true, mode: 0o755 });
 		const path = `${runDirectory()}/vrrp.alive`;
 		const fd = openSync(path, "a");
 		try {
-			if (readFileSync(path).length !== 8) {
+			if (readFileSync(path).length !== HEARTBEAT_BYTES) {
 				const file = openSync(path, "w");
-				writeSync(file, new Uint8Array(8));
+				writeSync(file, new Uint8Array(HEARTBEAT_BYTES));
 				closeSync(file);
 			}
 		} finally {
 			closeSync(fd);
 		}
-		this.#word = new Float64Array(Bun.mmap(path, { shared: true }).buffer, 0, 1);
+		this.#words = new Float64Array(Bun.mmap(path, { shared: true }).buffer, 0, HEARTBEAT_BYTES / 8);
 	}
 
 	beat(atMicros: number): void {
-		this.#word[0] = atMicros;
+		this.#words[0] = atMicros;
 	}
 
 	/** 0: never. */
 	get lastMicros(): number {
-		return this.#word[0]!;
+		return this.#words[0]!;
+	}
+
+	/** Active processes that were killed because they hung. */
+	get kills(): Restarts {
+		return { count: this.#words[1]!, lastAt: this.#words[2]! };
+	}
+
+	set kills({ count, lastAt }: Restarts) {
+		this.#words[1] = count;
+		this.#words[2] = lastAt;
 	}
 }
+
+const HEARTBEAT_BYTES = 24;

@@ -148,6 +148,25 @@ describe.concurrent("survival", () => {
 		expect(ours.has("192.0.2.200")).toBe(true);
 	}, 90_000);
 
+	test("a pair on a box that stood still for three seconds stays as it is", async () => {
+		using lab = new Lab("still");
+		const ours = lab.box("ours", 1);
+		const drover = ours.drover(instanceText({ priority: 100, interval: 3, state: "MASTER" }));
+		await ours.becomes("MASTER");
+		const { active, standby } = await pair(ours, drover);
+		await Bun.sleep(1_000);
+		for (const pid of [standby, active]) process.kill(pid, "SIGSTOP");
+		await Bun.sleep(3_000);
+		// The standby is the first to go on, and sees a beat that is seconds old.
+		process.kill(standby, "SIGCONT");
+		await Bun.sleep(500);
+		process.kill(active, "SIGCONT");
+		await Bun.sleep(500);
+		await ours.becomes("MASTER");
+		expect(ours.droverPids()).toEqual(expect.arrayContaining([active, standby]));
+		expect(drover.log()).not.toContain("hangs");
+	}, 90_000);
+
 	test("below 100 ms nobody waits: priority 0 at once, and the peer has the address", async () => {
 		using lab = new Lab("fast");
 		const ours = lab.box("ours", 1);

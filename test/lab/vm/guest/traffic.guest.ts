@@ -22,6 +22,12 @@ const churn = "10.0.1.7";
 const sorry = "10.0.1.8";
 const marked = "10.0.1.9";
 const group = "10.0.1.10";
+const tun46 = "10.0.1.13";
+const tun64 = "fd00::1:13";
+const sorry6 = "fd00::1:8";
+const path6 = "fd00::1:14";
+const datagrams = "10.0.1.15";
+const associations = "10.0.1.16";
 
 const check = (port = 80) => `TCP_CHECK {
 	connect_timeout 2
@@ -44,9 +50,16 @@ const virtual = (
 	lb_algo wrr
 	lb_kind ${kind}
 	protocol TCP
-	path_check off
+	${extra.includes("path_check") ? "" : "path_check off"}
 	${extra}
 	${realServers(prefix)}
+}`;
+/** Its real servers are not checked. */
+const unchecked = (address: string, port: number, protocol: string) => `virtual_server ${address} ${port} {
+	lb_algo wrr
+	lb_kind NAT
+	protocol ${protocol}
+	${weights.map((weight, index) => `real_server 10.0.0.1${index + 1} ${port} { weight ${weight} }`).join("\n")}
 }`;
 const config = (...more: string[]) =>
 	[
@@ -59,12 +72,21 @@ const config = (...more: string[]) =>
 		virtual(kept, "NAT"),
 		virtual(drained, "NAT"),
 		virtual(crash, "NAT"),
+		virtual(tun46, "TUN", "fd00::1"),
+		virtual(tun64, "TUN", "10.0.0.1"),
 		virtual(sorry, "NAT", "10.0.0.1", "quorum 4\n sorry_server 10.0.0.19 80"),
+		virtual(sorry6, "NAT", "fd00::1", "quorum 4\n sorry_server fd00::19 80"),
+		virtual(path6, "DR", "fd00::1", "path_check on"),
+		unchecked(datagrams, 53, "UDP"),
+		unchecked(associations, 9, "SCTP"),
 		`virtual_server fwmark 5 { delay_loop 1\n lb_algo wrr\n lb_kind NAT\n ${realServers("10.0.0.1")} }`,
 		`virtual_server_group pair {\n ${group}-12 80\n }`,
 		`virtual_server group pair { delay_loop 1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n ${realServers("10.0.0.1")} }`,
 		...more,
 	].join("\n");
+
+/** The shares of 3:2:1 in so many answers. */
+const shares = (of: number) => ({ web1: of / 2, web2: of / 3, web3: of / 6 });
 
 async function count(requests: number, address: string, port = 80): Promise<Record<string, number>> {
 	const child = client.spawn(bun, `${here}/client.ts`, "count", String(requests), address, String(port));
@@ -120,12 +142,14 @@ beforeAll(async () => {
 	createLan(
 		"10.0.0.254/16",
 		"fd00::fe/64",
-		...[nat, dr, tun, kept, drained, crash, churn, sorry, marked, group, "10.0.1.11", "10.0.1.12"].map(
+		...[nat, dr, tun, tun46, kept, drained, crash, churn, sorry, marked, datagrams, associations].map(
 			(address) => `${address}/32`,
 		),
+		...[group, "10.0.1.11", "10.0.1.12"].map((address) => `${address}/32`),
 	);
-	for (const address of [nat6, dr6, tun6]) sh(`ip addr add ${address}/128 dev lan nodad preferred_lft 0`);
-	sh("modprobe -a ipip ip6_tunnel 2>/dev/null || true");
+	for (const address of [nat6, dr6, tun6, tun64, sorry6, path6])
+		sh(`ip addr add ${address}/128 dev lan nodad preferred_lft 0`);
+	sh("modprobe -a ipip ip6_tunnel 2>/dev/null || true; modprobe sctp");
 	client = new Host("client", "10.0.2.1/16", "fd00::2:1/64");
 	// Requests come from outside through the director; answers of DR and TUN go past it, over the cable on the LAN.
 	sh(`ip link add client2 type veth peer name eth1 netns client
@@ -152,14 +176,23 @@ beforeAll(async () => {
 		web.ip("route add default via 10.0.2.1 table 100");
 		web.ip("-6 rule add from fd00::1:0/112 table 100");
 		web.ip("-6 route add default via fd00::2:1 table 100");
-		for (const address of [dr, tun]) web.ip(`addr add ${address}/32 dev lo`);
-		for (const address of [dr6, tun6]) web.ip(`addr add ${address}/128 dev lo nodad`);
+		// Answers to the director's own questions, too, come from the VIP.
+		web.ip("-6 rule add to fd00::fe table main pref 10");
+		for (const address of [dr, tun, tun46]) web.ip(`addr add ${address}/32 dev lo`);
+		for (const address of [dr6, tun6, tun64, path6]) web.ip(`addr add ${address}/128 dev lo nodad`);
 		web.sh(
 			"ip link set tunl0 up 2>/dev/null || ip link add tunl0 type ipip; ip link set tunl0 up; sysctl -qw net.ipv4.conf.tunl0.rp_filter=0",
 		);
 		web.sh("ip link set ip6tnl0 up || { ip link add ip6tnl0 type ip6tnl; ip link set ip6tnl0 up; }");
+		// The tunnels that come with the modules carry their own family only.
+		web.sh(
+			`ip link add any6 type ip6tnl mode any local fd00::1${index} remote ::; ip link set any6 up; ip link set sit0 up; sysctl -qw net.ipv4.conf.any6.rp_filter=0`,
+		);
 		webs.push(web);
 		await startWeb(web);
+		web.spawn(bun, `${here}/datagram.ts`, "answer", web.name, "53");
+		// Bun has no SCTP. A name for each association, whatever it asks.
+		web.spawn("socat", "-U", "SCTP-LISTEN:9,fork,reuseaddr", `SYSTEM:echo ${web.name}`);
 	}
 	// The mark that iptables or nftables would set.
 	sh(`tc qdisc add dev client2 ingress
@@ -188,11 +221,25 @@ describe("weights 3:2:1, exactly", () => {
 		"NAT, IPv6": nat6,
 		"DR, IPv6": dr6,
 		"TUN, IPv6": tun6,
+		"TUN, IPv4 to IPv6 real servers": tun46,
+		"TUN, IPv6 to IPv4 real servers": tun64,
 		"a firewall mark": marked,
 	}))
 		test(name, async () => {
-			expect(await count(60, address)).toEqual({ web1: 30, web2: 20, web3: 10 });
+			expect(await count(60, address)).toEqual(shares(60));
 		});
+
+	test("UDP: a datagram from each of 60 ports", async () => {
+		const child = client.spawn(bun, `${here}/datagram.ts`, "ask", "60", datagrams, "53");
+		expect(JSON.parse(await new Response(child.stdout).text())).toEqual(shares(60));
+	});
+
+	test("SCTP: 12 associations", () => {
+		const answers: Record<string, number> = {};
+		const script = `for turn in $(seq 12); do timeout 10 socat -u SCTP-CONNECT:${associations}:9 -; done`;
+		for (const name of client.sh(script).trim().split("\n")) answers[name] = (answers[name] ?? 0) + 1;
+		expect(answers).toEqual(shares(12));
+	});
 
 	test("a group: every address of its range", async () => {
 		expect(saved().filter((line) => /^-A -t 10\.0\.1\.1[012]:80/.test(line)).length).toBe(3);
@@ -327,26 +374,51 @@ test("kill -9 and restart: the table stays as it is, no connection is lost, what
 	);
 }, 240_000);
 
-test("quorum and sorry server", async () => {
-	expect(await count(6, sorry)).toEqual({ web1: 3, web2: 2, web3: 1 });
+test("quorum and sorry server, IPv4 and IPv6", async () => {
+	const pools = [
+		{ vip: sorry, service: `${sorry}:80`, real: "10.0.0.1", spare: "10.0.0.19:80" },
+		{ vip: sorry6, service: `[${sorry6}]:80`, real: "[fd00::1", spare: "[fd00::19]:80" },
+	];
+	const rows = (service: string) => saved().filter((line) => line.includes(`${service} -r`));
+	for (const { vip, service } of pools) {
+		await until("the pool is whole", () => rows(service).length === 3);
+		expect(await count(6, vip)).toEqual(shares(6));
+	}
 	await stopWeb(webs[0]!);
-	await until(
-		"the sorry server serves alone",
-		() =>
-			saved()
-				.filter((line) => line.includes(`${sorry}:80 -r`))
-				.join() === `-a -t ${sorry}:80 -r 10.0.0.19:80 -m -w 1`,
-		60_000,
-	);
-	expect(await count(4, sorry)).toEqual({ web9: 4 });
+	for (const { vip, service, spare } of pools) {
+		await until(
+			"the sorry server serves alone",
+			() => rows(service).join() === `-a -t ${service} -r ${spare} -m -w 1`,
+		);
+		expect(await count(4, vip)).toEqual({ web9: 4 });
+	}
 	await startWeb(webs[0]!);
-	await until(
-		"the live servers are back",
-		() => saved().filter((line) => line.includes(`${sorry}:80 -r 10.0.0.1`)).length === 3,
-		60_000,
-	);
-	expect(saved().some((line) => line.includes(`${sorry}:80 -r 10.0.0.19`))).toBe(false);
+	for (const { service, real, spare } of pools) {
+		await until(
+			"the live servers are back",
+			() => rows(service).filter((line) => line.includes(`-r ${real}`)).length === 3,
+		);
+		expect(rows(service).some((line) => line.includes(spare))).toBe(false);
+	}
 }, 240_000);
+
+test("path check, IPv6: a real server without the VIP is out though it answers on its own address", async () => {
+	const server = () =>
+		JSON.parse(director.ask("status"))
+			.virtualServers.find(({ name }: { name: string }) => name.includes(path6))
+			.realServers.find(({ address }: { address: string }) => address === "fd00::12");
+	await until("it is in", () => server().alive && server().path?.ok === true);
+	webs[1]!.ip(`addr del ${path6}/128 dev lo`);
+	await until("it is out", () => !server().alive);
+	expect(saved().some((line) => line.includes(`[${path6}]:80 -r [fd00::12]`))).toBe(false);
+	expect(server().path).toMatchObject({ ok: false });
+	expect(server().path.detail).toContain("does not accept the VIP");
+	expect(server().checks.every(({ up }: { up: boolean }) => up)).toBe(true);
+	expect(Object.keys(await count(6, path6)).sort()).toEqual(["web1", "web3"]);
+	webs[1]!.ip(`addr add ${path6}/128 dev lo nodad`);
+	await until("it is back", () => server().alive);
+	expect(saved()).toContain(`-a -t [${path6}]:80 -r [fd00::12]:80 -g -w 2`);
+}, 120_000);
 
 test("stop: its own services go, others' stay", async () => {
 	ipvsadm("-A", "-t", "10.77.0.1:80", "-s", "rr");
