@@ -38,6 +38,7 @@ const pure = [
 	"firmware/status/box/facts.ts",
 	"firmware/status/clock.ts",
 	"firmware/status/patience.ts",
+	"firmware/status/snmp/notification/told.ts",
 	"firmware/status/box/interface-index.ts",
 	"firmware/status/metrics/box-metrics.ts",
 	"firmware/status/metrics/health.ts",

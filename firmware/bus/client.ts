@@ -56,12 +56,13 @@ export function call<Output = unknown>(
 
 /**
  * Streams a service's events to `onEvent` until the returned function is called.
- * When the service goes away, `onClose` says why, once.
+ * When the service goes away, `onClose` says why, once. From `onBegin` on no event is missed.
  */
 export function subscribe(
 	service: string,
 	onEvent: (event: unknown) => void,
 	onClose: (reason: string) => void = () => {},
+	onBegin: () => void = () => {},
 ): () => void {
 	let socket: Socket<undefined> | null = null;
 	let ended = false;
@@ -72,7 +73,9 @@ export function subscribe(
 			else writeAll(opened, encodeFrame({ id: 1, method: "subscribe", input: {} }));
 		},
 		onValue(answer) {
-			if (!ended && answer.event !== undefined) onEvent(answer.event);
+			if (ended) return;
+			if (answer.event !== undefined) onEvent(answer.event);
+			else if (answer.error === undefined) onBegin();
 		},
 		onClose(reason) {
 			if (!ended) {

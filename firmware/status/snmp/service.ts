@@ -27,6 +27,7 @@ import { type AgentUser, startAgent } from "./agent.ts";
 import { type BoxEvent, notificationsOf } from "./notification/notification.ts";
 import { Notifier } from "./notification/notifier.ts";
 import { ownAddress } from "./notification/own-address.ts";
+import { nothingTold, type Told, toldSchema } from "./notification/told.ts";
 import { watchBox } from "./notification/watcher.ts";
 import type { SnmpSettings } from "./settings.ts";
 import { boxView } from "./tree/box.ts";
@@ -107,6 +108,7 @@ class SnmpService {
 	readonly #memory: Memory;
 	readonly #notifier: Notifier;
 	#cached: { readonly look: Promise<Look>; readonly at: number } | null = null;
+	readonly #told = readTold();
 	#gathered: BoxEvent[] = [];
 	#authenticationToldAt = Number.NEGATIVE_INFINITY;
 	#stop: () => void = () => {};
@@ -149,6 +151,7 @@ class SnmpService {
 				? () => {}
 				: watchBox({
 						onEvent: (event) => this.#tell(event),
+						told: this.#told,
 						toldUntilMs: this.#state.toldUntilMs,
 						onTold: (untilMs) => {
 							this.#state.toldUntilMs = untilMs;
@@ -217,6 +220,7 @@ class SnmpService {
 		setTimeout(async () => {
 			const events = this.#gathered;
 			this.#gathered = [];
+			writeTold(this.#told);
 			const { facts, view } = await this.#look(0);
 			for (const each of events)
 				for (const notification of notificationsOf(each, facts, view)) this.#notifier.send(notification);
@@ -231,6 +235,22 @@ function isFirstStart(): boolean {
 	mkdirSync(runDirectory(), { recursive: true });
 	writeFileSync(mark, "");
 	return true;
+}
+
+/** For the agent's next start; a start of the box begins anew. */
+const toldPath = () => join(runDirectory(), "snmp-told.json");
+
+function readTold(): Told {
+	try {
+		return toldSchema.parse(JSON.parse(readFileSync(toldPath(), "utf8")));
+	} catch {
+		return nothingTold();
+	}
+}
+
+function writeTold(told: Told): void {
+	writeFileSync(`${toldPath()}.new`, JSON.stringify(told), { mode: 0o600 });
+	renameSync(`${toldPath()}.new`, toldPath());
 }
 
 function agentUser(user: SnmpSettings["users"][number]): AgentUser {

@@ -20,6 +20,7 @@ let manager: Namespace;
 let spare: Cable;
 let directory: string;
 let receiver: Subprocess;
+let agent: Subprocess;
 const servers = new Map<number, Subprocess>();
 
 const settings = `
@@ -113,6 +114,16 @@ function startReceiver(): Subprocess {
 	);
 }
 
+function startAgent(): Subprocess {
+	return box.spawn(
+		[
+			...["unshare", "--mount", "sh", "-c", 'mount -t sysfs sys /sys && exec "$0" "$@"'],
+			...[...drover, "snmp", "--config", path("appliance.toml"), "--state", path("state")],
+		],
+		{ env: environment() },
+	);
+}
+
 interface Told {
 	readonly kind: "TRAP2" | "INFORM";
 	readonly security: string;
@@ -192,13 +203,13 @@ beforeAll(async () => {
 	const env = environment();
 	for (const service of ["vrrp", "director"])
 		box.spawn([...drover, service, "-f", path("keepalived.conf")], { env });
-	box.spawn(
-		[
-			...["unshare", "--mount", "sh", "-c", 'mount -t sysfs sys /sys && exec "$0" "$@"'],
-			...[...drover, "snmp", "--config", path("appliance.toml"), "--state", path("state")],
-		],
-		{ env },
+	// Whatever was first, nothing is lost.
+	await eventually(
+		"the address is held",
+		() => box.run("ip", "-br", "address", "show", "eth0").includes("10.9.0.100"),
+		LIMIT_MS,
 	);
+	agent = startAgent();
 }, 2 * LIMIT_MS);
 
 afterAll(() => {
@@ -275,6 +286,24 @@ test("KEEPALIVED-MIB realServerStateChange, virtualServerQuorumStateChange", asy
 		await heard("realServerStateChange", (values) => values["realServerStatus.1.1"] === "alive"),
 	).toEqual(real(1, "alive", "1"));
 	expect(await heard("virtualServerQuorumStateChange", isQuorum("met"))).toEqual(quorum("met", "1"));
+});
+
+test("what happened while the agent was away is told when it is back, and nothing twice", async () => {
+	agent.kill("SIGKILL");
+	await agent.exited;
+	const before = told().length;
+	startServer(82);
+	const isAlive = () =>
+		JSON.parse(
+			Bun.spawnSync([...drover, "director", "status"], { env: environment() }).stdout.toString(),
+		).virtualServers[0].realServers.every(({ alive }: { alive: boolean }) => alive);
+	await eventually("both servers are alive", isAlive, LIMIT_MS);
+	agent = startAgent();
+	await heard("warmStart");
+	await heard("realServerStateChange", (values) => values["realServerStatus.1.2"] === "alive");
+	const later = told().slice(before);
+	expect([...new Set(later.map(({ name }) => name))].sort()).toEqual(["realServerStateChange", "warmStart"]);
+	expect(later.length).toBe(6);
 });
 
 test("IF-MIB linkDown and linkUp", async () => {

@@ -17,6 +17,7 @@ import {
 	until,
 	virtualServer,
 	vrrpState,
+	vrrpStatus,
 } from "./director-lab.ts";
 
 const BOOT_LIMIT_MS = 400_000;
@@ -290,6 +291,26 @@ describe("the master fails", () => {
 			},
 			2 * TEST_LIMIT_MS,
 		);
+
+	// The last one: the others have shown that a director that starts again becomes master again.
+	test(
+		"a clean halt: it resigns, and the backup does not wait until it is missed",
+		async () => {
+			const { a } = drover.lab.directors;
+			const resignations = async () =>
+				((await vrrpStatus("b"))?.instances ?? []).map(
+					({ counters }) => counters["priorityZeroReceived"] ?? 0,
+				);
+			const before = await resignations();
+			expect(before.length).toBe(2);
+			await a.agent.run("(sleep 1; poweroff) >/dev/null 2>&1 &");
+			await until("b is master", 4 * PROMPT_LIMIT_MS, state("b", "MASTER"));
+			expect((await resignations()).every((count, index) => count > before[index]!)).toBe(true);
+			expect(await answersFrom(12)).toMatchObject({ failures: {} });
+			await until("a is off", TEST_LIMIT_MS / 2, () => !a.isOn);
+		},
+		TEST_LIMIT_MS,
+	);
 });
 
 test("the tutorial's file that make run uses differs between the directors in state and priority only", () => {

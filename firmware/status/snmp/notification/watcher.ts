@@ -5,11 +5,12 @@
 import { call, subscribe } from "../../../bus/client.ts";
 import { IFF_LOOPBACK, type Link, RouteMonitor, RouteNetlink } from "../../../kernel/rtnetlink.ts";
 import { readBoxRecords, readServicePids } from "../../box/read-firmware.ts";
-import type { DirectorEvent } from "../../director.ts";
-import type { VrrpEvent, VrrpStateName, VrrpStatus } from "../../vrrp.ts";
+import type { DirectorEvent, DirectorStatus } from "../../director.ts";
+import type { VrrpEvent, VrrpStatus } from "../../vrrp.ts";
 import { type BoxRecords, boxChanges } from "./box-changes.ts";
 import { type CrashHistory, crashLoops } from "./crash-loop.ts";
 import type { BoxEvent } from "./notification.ts";
+import { missedByDirector, missedByVrrp, noteEvent, subjectOf, type Told } from "./told.ts";
 
 const LOOK_INTERVAL_MS = 1_000;
 const RECONNECT_MS = 500;
@@ -23,13 +24,31 @@ export interface WatcherOptions {
 	readonly toldUntilMs: number;
 	/** The same, whenever it grows. */
 	readonly onTold: (untilMs: number) => void;
+	/** What the receivers know of VRRP and of servers; it is brought up to date as events are told. */
+	readonly told: Told;
 }
 
 /** Watches until the returned function is called. */
-export function watchBox({ onEvent, toldUntilMs, onTold }: WatcherOptions): () => void {
+export function watchBox({ onEvent, toldUntilMs, onTold, told }: WatcherOptions): () => void {
+	const tellNews = (event: BoxEvent) => {
+		if (noteEvent(told, event)) onEvent(event);
+	};
 	const ends = [
-		watchVrrp(onEvent),
-		watchService("director", (event) => onEvent({ kind: "director", event: event as DirectorEvent })),
+		watchService<VrrpStatus>(
+			"vrrp",
+			(event) => ({ kind: "vrrp", event: event as VrrpEvent }),
+			(status, heardOf) => missedByVrrp(told, status, heardOf),
+			// The groups' states are in the status alone.
+			"after each event",
+			tellNews,
+		),
+		watchService<DirectorStatus>(
+			"director",
+			(event) => ({ kind: "director", event: event as DirectorEvent }),
+			(status, heardOf) => missedByDirector(told, status, heardOf, Date.now()),
+			"when connected",
+			tellNews,
+		),
 		watchLinks(onEvent),
 	];
 	let records: BoxRecords | null = null;
@@ -56,50 +75,46 @@ export function watchBox({ onEvent, toldUntilMs, onTold }: WatcherOptions): () =
 	};
 }
 
-/** A service's events, over its restarts. */
-function watchService(
+/**
+ * A service's events, over its restarts, and what was missed before the first of them. The look comes after the
+ * subscription, so nothing falls between the two.
+ */
+function watchService<Status>(
 	name: string,
-	onEvent: (event: unknown) => void,
-	onConnect: () => void = () => {},
+	eventOf: (event: unknown) => BoxEvent,
+	missed: (status: Status, heardOf: ReadonlySet<string>) => readonly BoxEvent[],
+	looks: "when connected" | "after each event",
+	tell: (event: BoxEvent) => void,
 ): () => void {
 	let ended = false;
 	let unsubscribe = () => {};
+	/** Of events that came while a look was under way: they are newer than it. */
+	let heardOf = new Set<string>();
+	let looking: Promise<void> = Promise.resolve();
+	const look = () => {
+		looking = looking.then(async () => {
+			heardOf = new Set();
+			const status = await call<Status>(name, "status", {}, SERVICE_TIMEOUT_MS).catch(() => null);
+			if (status !== null && !ended) for (const event of missed(status, heardOf)) tell(event);
+		});
+	};
 	const connect = () => {
 		if (ended) return;
-		unsubscribe = subscribe(name, onEvent, () => setTimeout(connect, RECONNECT_MS));
-		onConnect();
+		const close = () => setTimeout(connect, RECONNECT_MS);
+		const onEvent = (event: unknown) => {
+			const happened = eventOf(event);
+			const subject = subjectOf(happened);
+			if (subject !== null) heardOf.add(subject);
+			tell(happened);
+			if (looks === "after each event") look();
+		};
+		unsubscribe = subscribe(name, onEvent, close, look);
 	};
 	connect();
 	return () => {
 		ended = true;
 		unsubscribe();
 	};
-}
-
-/** The groups' states are in the status alone: it is asked for after each event. */
-function watchVrrp(onEvent: (event: BoxEvent) => void): () => void {
-	const states = new Map<string, VrrpStateName>();
-	let looks = Promise.resolve();
-	/** The first look at a group is where it begins, unless something has happened before it could be made. */
-	const lookAtGroups = (upon: VrrpEvent | null) => {
-		looks = looks.then(async () => {
-			const status = await call<VrrpStatus>("vrrp", "status", {}, SERVICE_TIMEOUT_MS).catch(() => null);
-			for (const { name, state } of status?.syncGroups ?? []) {
-				const before = states.get(name);
-				states.set(name, state);
-				if (before !== state && (before !== undefined || upon !== null))
-					onEvent({ kind: "sync-group", name, state });
-			}
-		});
-	};
-	return watchService(
-		"vrrp",
-		(event) => {
-			onEvent({ kind: "vrrp", event: event as VrrpEvent });
-			lookAtGroups(event as VrrpEvent);
-		},
-		() => lookAtGroups(null),
-	);
 }
 
 /** linkUp and linkDown: ifOperStatus left or reached up (RFC 2863 §3.1.15). */
