@@ -33,6 +33,8 @@ const pure = [
 	"firmware/config/revisions/settings-plan.ts",
 	"firmware/appliance/settings.ts",
 	"firmware/appliance/settings/",
+	"firmware/appliance/settings-edit.ts",
+	"firmware/appliance/toml-edit.ts",
 	"firmware/appliance/toml.ts",
 	"firmware/appliance/vital-signs.ts",
 	"firmware/status/box/facts.ts",

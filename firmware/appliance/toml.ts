@@ -23,8 +23,20 @@ export class TomlError extends Error {
 
 export type TomlTable = { [key: string]: unknown };
 
+/** Where a header or a whole `key = value` stands in the text: offsets, `end` behind its last character. */
+export interface TomlEntry {
+	readonly kind: "header" | "value";
+	readonly path: TomlPath;
+	readonly start: number;
+	/** Of the value; a header's is its start. */
+	readonly valueStart: number;
+	readonly end: number;
+}
+
 export interface TomlDocument {
 	readonly value: TomlTable;
+	/** In the order of the text; what lies in a value comes before it. */
+	readonly entries: readonly TomlEntry[];
 	/** Where the key at `path` is written (a table's own header for an element of an array of tables). */
 	keyPlace(path: TomlPath): TomlPlace | null;
 	/** Where the value at `path` is written. */
@@ -62,6 +74,7 @@ class Reader {
 	#at = 0;
 	readonly #keys = new Map<string, TomlPlace>();
 	readonly #values = new Map<string, TomlPlace>();
+	readonly #entries: TomlEntry[] = [];
 	/** How each table came to be: only some may be added to (§ Table). */
 	readonly #tables = new Map<object, TableKind>();
 	/** Arrays that `[[name]]` made; those of `[ … ]` are closed. */
@@ -90,6 +103,7 @@ class Reader {
 		}
 		return {
 			value: root,
+			entries: this.#entries,
 			keyPlace: (wanted) => this.#keys.get(place(wanted)) ?? null,
 			valuePlace: (wanted) => this.#values.get(place(wanted)) ?? null,
 		};
@@ -147,10 +161,12 @@ class Reader {
 			}
 			table = next as TomlTable;
 		});
+		this.#entries.push({ kind: "header", path, start, valueStart: start, end: this.#at });
 		return { table, path };
 	}
 
 	#keyValue(into: TomlTable, base: TomlPath, depth = 0): void {
+		const keyStart = this.#at;
 		const keys = this.#dottedKey();
 		if (this.#peek() !== "=")
 			this.#fail(`"=" was expected after the key "${keys.map(({ name }) => name).join(".")}"`);
@@ -180,6 +196,7 @@ class Reader {
 		this.#mark(path, at, at);
 		const value = this.#value(path, depth);
 		this.#mark(path, at, this.#span(start, this.#at));
+		this.#entries.push({ kind: "value", path, start: keyStart, valueStart: start, end: this.#at });
 		define(table, name, value);
 		this.#skipBlank(false);
 	}
@@ -446,6 +463,17 @@ class Reader {
 			length: Math.max(1, Math.min(end, lineEnd) - start),
 		};
 	}
+}
+
+/** What stands at `path` in a document's value; undefined when nothing does. */
+export function valueAt(value: unknown, path: TomlPath): unknown {
+	let found = value;
+	for (const part of path)
+		found =
+			typeof found === "object" && found !== null && Object.hasOwn(found, part)
+				? (found as Record<string | number, unknown>)[part]
+				: undefined;
+	return found;
 }
 
 /** "__proto__" is a key like any other. */

@@ -9,6 +9,7 @@ const usage = `usage: drover config check FILE [--json] [--config-id=ID]
        drover config plan FILE [--against=FILE] [--json] [--config-id=ID]
        drover config show FILE [--json] [--config-id=ID]
        drover config schema
+       drover config set PATH=VALUE...         changes appliance.toml ("config set --help")
 
 check  says everything that is wrong or doubtful; its exit status is that of keepalived -t:
        0 nothing found, 2 a word is missing, 4 unreadable, 5 errors or warnings, 6 script security
@@ -28,6 +29,10 @@ interface Words {
 
 /** Runs `drover config WORDS…`; resolves with the exit status. */
 export async function main(words: readonly string[]): Promise<number> {
+	if (words[0] === "set") {
+		const { main: set } = await import("../console/config-set.ts");
+		return set(words.slice(1));
+	}
 	if (words.includes("--help") || words.includes("-h")) {
 		const { revisionHelp } = await import("./revisions/command.ts");
 		console.log(`${usage}\n\n${revisionHelp}`);

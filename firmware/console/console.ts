@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SETTINGS_PATH } from "../appliance/network.ts";
 import { setUpFirst } from "../appliance/set-up.ts";
-import { readSettings } from "../appliance/settings.ts";
+import { type ApplianceSettings, readSettings } from "../appliance/settings.ts";
 import { Workspace } from "../config/revisions/workspace.ts";
 import { self } from "../self.ts";
 import { openLog } from "../status/log.ts";
@@ -137,7 +137,9 @@ class Console {
 			case "facts":
 				return { kind: "facts", facts: await collectFacts() };
 			case "run":
-				return this.#run(step.words);
+				return this.#run(step.words, step.input);
+			case "settings":
+				return { kind: "settings", settings: readBoxSettings() };
 			case "lend":
 				this.#lend(step.program);
 				return { kind: "done" };
@@ -170,10 +172,10 @@ class Console {
 	}
 
 	/** `drover WORDS…` with its output on the terminal; ^C ends it. */
-	async #run(words: readonly string[]): Promise<Reply | "interrupt"> {
+	async #run(words: readonly string[], input: readonly string[]): Promise<Reply | "interrupt"> {
 		this.#note(`ran: ${words.join(" ")}`);
 		const child = Bun.spawn(["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", ...self(), ...words], {
-			stdin: "ignore",
+			stdin: input.length === 0 ? "ignore" : new Blob([input.join("\n")]),
 			stdout: "pipe",
 			stderr: "ignore",
 			// A group of its own: ^C ends what the command started too.
@@ -242,10 +244,13 @@ class Console {
 	}
 }
 
+/** Those in force; without a file, what holds then. Null when the file cannot be used. */
+function readBoxSettings(): ApplianceSettings | null {
+	return readSettings(existsSync(SETTINGS_PATH) ? readFileSync(SETTINGS_PATH, "utf8") : "").settings;
+}
+
 function idleLimitMs(): number | null {
-	const minutes = existsSync(SETTINGS_PATH)
-		? (readSettings(readFileSync(SETTINGS_PATH, "utf8")).settings?.console.idle_minutes ?? IDLE_MINUTES)
-		: IDLE_MINUTES;
+	const minutes = readBoxSettings()?.console.idle_minutes ?? IDLE_MINUTES;
 	return minutes === 0 ? null : minutes * MINUTE_MS;
 }
 

@@ -1,12 +1,13 @@
 /** `drover rs`: real servers: list, add, change, drain, maintenance, remove, and why one is in or out. */
 import { parseArgs } from "node:util";
 import { call } from "../bus/client.ts";
+import { editKeepalived } from "../config/revisions/proposal.ts";
 import type { VirtualServerStatus } from "../status/director.ts";
 import type { TimelineEntry } from "../status/timeline.ts";
 import type { CommandHelp } from "./command-help.ts";
 import { print, runCommand } from "./command-line.ts";
+import { changeConfiguration, commitOptions, commitWords } from "./commit.ts";
 import { whyRealServer } from "./explain-screen.ts";
-import { changeConfiguration, commitOptions, commitWords } from "./servers/commit.ts";
 import { directorStatus } from "./servers/drain.ts";
 import { addRealServer, changeRealServer, removeRealServer } from "./servers/edit.ts";
 import {
@@ -101,7 +102,7 @@ export async function main(words: readonly string[]): Promise<number> {
 				return changeConfiguration(
 					`rs add ${endpointText(server)} ${shortName(of.name)}`,
 					values,
-					(document) => addRealServer(document, of.name, { ...server, weight }),
+					editKeepalived((document) => addRealServer(document, of.name, { ...server, weight })),
 				);
 			}
 			case "change":
@@ -112,14 +113,14 @@ export async function main(words: readonly string[]): Promise<number> {
 					return changeConfiguration(
 						`rs remove ${endpointText(place)} ${shortName(of.name)}`,
 						values,
-						(document) => removeRealServer(document, of.name, place),
+						editKeepalived((document) => removeRealServer(document, of.name, place)),
 					);
 				if (values.weight === undefined) throw new UsageError("say what to change: --weight N");
 				const weight = whole(values.weight, 0, WEIGHT_LIMIT, "--weight");
 				return changeConfiguration(
 					`rs change ${endpointText(place)} ${shortName(of.name)}`,
 					values,
-					(document) => changeRealServer(document, of.name, place, weight),
+					editKeepalived((document) => changeRealServer(document, of.name, place, weight)),
 				);
 			}
 			default:

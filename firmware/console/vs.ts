@@ -1,8 +1,9 @@
 /** `drover vs`: virtual servers: list, add, change, drain, maintenance, remove. */
 import { parseArgs } from "node:util";
+import { editKeepalived } from "../config/revisions/proposal.ts";
 import type { CommandHelp } from "./command-help.ts";
 import { print, runCommand } from "./command-line.ts";
-import { changeConfiguration, commitOptions, commitWords } from "./servers/commit.ts";
+import { changeConfiguration, commitOptions, commitWords } from "./commit.ts";
 import { directorStatus, type OverrideAction, override, type Target, watchDrain } from "./servers/drain.ts";
 import { addVirtualServer, changeVirtualServer, removeVirtualServer } from "./servers/edit.ts";
 import { endpointText, findVirtualServer, shortName } from "./servers/name.ts";
@@ -104,21 +105,27 @@ export async function main(words: readonly string[]): Promise<number> {
 							: whole(values.persistence, 1, 2_678_400, "--persistence"),
 					realServers: (values.real ?? []).map((text) => newRealServer(text, asked)),
 				};
-				return changeConfiguration(`vs add ${endpointText(place)}`, values, (document) =>
-					addVirtualServer(document, server),
+				return changeConfiguration(
+					`vs add ${endpointText(place)}`,
+					values,
+					editKeepalived((document) => addVirtualServer(document, server)),
 				);
 			}
 			case "change": {
 				const change = virtualServerChange(values);
 				const found = await named(name);
-				return changeConfiguration(`vs change ${shortName(found.name)}`, values, (document) =>
-					changeVirtualServer(document, found.name, change),
+				return changeConfiguration(
+					`vs change ${shortName(found.name)}`,
+					values,
+					editKeepalived((document) => changeVirtualServer(document, found.name, change)),
 				);
 			}
 			case "remove": {
 				const found = await named(name);
-				return changeConfiguration(`vs remove ${shortName(found.name)}`, values, (document) =>
-					removeVirtualServer(document, found.name),
+				return changeConfiguration(
+					`vs remove ${shortName(found.name)}`,
+					values,
+					editKeepalived((document) => removeVirtualServer(document, found.name)),
 				);
 			}
 			case "drain":

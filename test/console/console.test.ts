@@ -156,7 +156,7 @@ describe("keys", () => {
 
 describe("^C at every prompt is the menu again", () => {
 	const prompts = [
-		["1", "Enter back: "],
+		["1", "0 back: "],
 		["3", "servers> "],
 		["3\r3", "Address and port"],
 		["3\r3\r10.0.0.9:80\r", "Protocol"],

@@ -1,6 +1,7 @@
 /** The menu's dialogues, driven without a terminal: facts and typed lines in, texts and steps out. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { type ApplianceSettings, parseSettings } from "../../firmware/appliance/settings.ts";
 import type { ConsoleFacts } from "../../firmware/console/facts.ts";
 import { banner } from "../../firmware/console/menu/banner.ts";
 import type { Dialogue, Reply, Step } from "../../firmware/console/menu/dialogue.ts";
@@ -9,6 +10,28 @@ import { login } from "../../firmware/console/menu/password.ts";
 import { splitWords } from "../../firmware/console/menu/submenu.ts";
 import { WIDTH_COLUMNS } from "../../firmware/console/wrap.ts";
 import { consoleFacts, directorStatus, instanceStatus, virtualServerStatus, vrrpStatus } from "./samples.ts";
+
+const boxSettings = parseSettings(`hostname = "director-b"
+[[port]]
+name = "eth0"
+role = "outside"
+addresses = ["192.168.80.101/24"]
+[[route]]
+to = "10.1.0.0/16"
+via = "192.168.80.1"
+[[user]]
+name = "anna"
+[[syslog.receivers]]
+host = "log.example.net"
+[[snmp.users]]
+name = "watch"
+auth_password = "long enough"
+privacy_password = "long enough too"
+[[snmp.receivers]]
+version = "v2c"
+address = "10.80.0.7"
+community = "told"
+`);
 
 interface Played {
 	/** All that was shown: texts and prompts. */
@@ -19,6 +42,7 @@ interface Played {
 
 interface World {
 	readonly facts?: ConsoleFacts;
+	readonly settings?: ApplianceSettings | null;
 	/** Exit status of a command. */
 	readonly status?: (command: string) => number;
 	/** Null is done. */
@@ -51,8 +75,12 @@ function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): 
 			case "facts":
 				reply = { kind: "facts", facts: world.facts ?? consoleFacts() };
 				break;
+			case "settings":
+				reply = { kind: "settings", settings: world.settings === undefined ? boxSettings : world.settings };
+				break;
 			case "run": {
-				const command = step.value.words.join(" ");
+				const { words, input } = step.value;
+				const command = [...words, ...(input.length === 0 ? [] : [`< ${input.join("|")}`])].join(" ");
 				commands.push(command);
 				reply = { kind: "status", status: world.status?.(command) ?? 0 };
 				break;
@@ -148,8 +176,8 @@ describe("the first screen", () => {
 describe("every item has its command", () => {
 	test.each([
 		[["2", "1"], "network"],
-		[["2", "3"], "ports blink eth0 10"],
-		[["2", "4"], "network apply"],
+		[["2", "6"], "ports blink eth0 10"],
+		[["2", "7"], "network apply"],
 		[["3", "5", "192.168.80.200"], "vs drain 192.168.80.200:80"],
 		[["3", "6", "y"], "vs maintenance 192.168.80.200:80"],
 		[["3", "7"], "vs undo 192.168.80.200:80"],
@@ -191,7 +219,7 @@ describe("every item has its command", () => {
 		[["9", "6", "/dev/sda", "/dev/sda"], "install /dev/sda --name /dev/sda"],
 		[["9", "7", "director-b"], "factory-reset --name director-b --reboot"],
 		[["10", "2"], "access"],
-		[["10", "3", "9600"], "console speed 9600"],
+		[["10", "9", "9600"], "console speed 9600"],
 		[["drover ha"], "ha"],
 		[["tools ping 10.0.0.4"], "tools ping 10.0.0.4"],
 		[['cache ban "req.url ~ /a b"'], "cache ban req.url ~ /a b"],
@@ -302,10 +330,164 @@ describe("changes go through the plan and a commit that waits", () => {
 	});
 });
 
+describe("settings: questions with what is set now, then the plan", () => {
+	const planned = (...typed: readonly string[]) => {
+		const { commands } = menu(...typed);
+		for (const command of commands) expect(command).toMatch(/^config set .* --plan/);
+		return commands.map((command) => command.replace("config set ", "").replace(" --plan", ""));
+	};
+	test.each([
+		[
+			["2", "2", "", "192.0.2.10/24 fd00::10/64", "192.0.2.1", ""],
+			"port[eth0].addresses=192.0.2.10/24,fd00::10/64 port[eth0].gateways=192.0.2.1",
+		],
+		[
+			["2", "2", "inside", "none", "", "9000"],
+			"port[eth0].role=inside port[eth0].addresses= port[eth0].mtu=9000",
+		],
+		[["2", "3", "gate", "192.0.2.53", ""], "hostname=gate dns=192.0.2.53"],
+		[["2", "4", "10.2.0.0/16", "10.80.0.2"], "route[+].to=10.2.0.0/16 route[+].via=10.80.0.2"],
+		[["2", "5", "1"], "--remove route[1]"],
+		[
+			["10", "3", "1", "on", "", "2222", "10.80.0.0/24"],
+			"ssh.enabled=on ssh.port=2222 ssh.sources=10.80.0.0/24",
+		],
+		[["10", "3", "2", "", "ssh-ed25519 AAAA anna"], "user[root].keys+=ssh-ed25519 AAAA anna"],
+		[["10", "3", "3", "1"], "--remove user[1]"],
+		[
+			["10", "4", "1", "on", "10.80.0.0/24", "rack 3", ""],
+			"snmp.enabled=on snmp.sources=10.80.0.0/24 snmp.location=rack 3",
+		],
+		[["10", "4", "2", "whisper murmur"], "snmp.communities=- < whisper,murmur"],
+		[
+			["10", "4", "3", "ops", "", "one long word", "one long word", "", "a second one", "a second one"],
+			"snmp.users[ops].auth=sha256 snmp.users[ops].auth_password=- snmp.users[ops].privacy=aes snmp.users[ops].privacy_password=- < one long word|a second one",
+		],
+		[["10", "4", "4", "1"], "--remove snmp.users[1]"],
+		[
+			["10", "4", "5", "10.80.0.8", "", "", "told"],
+			"snmp.receivers[+].version=v2c snmp.receivers[+].address=10.80.0.8 snmp.receivers[+].kind=inform snmp.receivers[+].community=- < told",
+		],
+		[
+			["10", "4", "5", "10.80.0.8", "trap", "v3"],
+			"snmp.receivers[+].version=v3 snmp.receivers[+].address=10.80.0.8 snmp.receivers[+].kind=trap snmp.receivers[+].user=watch",
+		],
+		[["10", "4", "6", "1"], "--remove snmp.receivers[1]"],
+		[
+			["10", "5", "1", "10.80.0.9", "", ""],
+			"syslog.receivers[+].host=10.80.0.9 syslog.receivers[+].transport=udp",
+		],
+		[
+			["10", "5", "1", "log.example.net", "tls", "", "ca.pem"],
+			"syslog.receivers[+].host=log.example.net syslog.receivers[+].transport=tls syslog.receivers[+].ca=ca.pem",
+		],
+		[["10", "5", "2", "1"], "--remove syslog.receivers[1]"],
+		[["10", "5", "3", "debug"], "syslog.level=debug"],
+		[["10", "6", "192.0.2.123, pool.example"], "ntp.servers=192.0.2.123,pool.example"],
+		[["10", "7", "on", "", "10.80.0.0/24"], "metrics.enabled=on metrics.sources=10.80.0.0/24"],
+		[["10", "8", "never", "off"], "console.idle_minutes=0 console.password_recovery=off"],
+	] as const)("%p", (typed, expected) => expect(planned(...typed)).toEqual([expected]));
+
+	test("a wrong answer is told why, and asked again; what was answered before it is kept", () => {
+		const { shown, commands } = menu(
+			...["10", "3", "1", "perhaps", "on", "", "70000", "", "10.80.0.0/240", "none"],
+		);
+		for (const mistake of [
+			"On or off.",
+			"A number from 1 to 65535.",
+			'"10.80.0.0/240" is not an address or a network, such as 192.168.80.0/24.',
+		])
+			expect(shown).toContain(mistake);
+		expect(commands).toEqual(["config set ssh.enabled=on --plan"]);
+	});
+	test("0 gives up at every question, Enter at every one changes nothing", () => {
+		for (const item of [
+			["2", "2"],
+			["2", "3"],
+			["10", "3", "1"],
+			["10", "4", "1"],
+			["10", "5", "3"],
+			["10", "6"],
+			["10", "7"],
+			["10", "8"],
+		]) {
+			expect(menu(...item, "0").shown).toContain("Nothing was changed.");
+			const { commands, shown } = menu(...item, "", "", "", "");
+			expect(commands).toEqual([]);
+			expect(shown).toContain("Nothing was changed.");
+		}
+		for (const item of [
+			["2", "4"],
+			["2", "5"],
+			["10", "3", "2"],
+			["10", "4", "2"],
+			["10", "4", "3"],
+			["10", "4", "5"],
+			["10", "5", "1"],
+			["10", "5", "2"],
+		])
+			expect(menu(...item, "0").commands).toEqual([]);
+	});
+	test("secrets are typed unseen, and are in no command", () => {
+		const { steps } = menu(
+			"10",
+			"4",
+			"3",
+			"ops",
+			"",
+			"short",
+			"one long word",
+			"another",
+			"one long word",
+			"one long word",
+			"",
+			"a second one",
+			"a second one",
+		);
+		const secrets = steps.flatMap((step) => (step.kind === "ask" && step.secret ? [step.prompt] : []));
+		expect(secrets).toHaveLength(7);
+		for (const step of steps)
+			if (step.kind === "run") expect(step.words.join(" ")).not.toContain("long word");
+	});
+	test("seen, put into force, kept", () => {
+		const waiting = consoleFacts({
+			revision: { current: 8, pending: { revision: 8, previous: 7, deadlineMs: 361_000 } },
+		});
+		expect(menuIn({ facts: waiting }, "10", "6", "192.0.2.1", "y", "y").commands).toEqual([
+			"config set ntp.servers=192.0.2.1 --plan",
+			"config set ntp.servers=192.0.2.1 --yes",
+			"config confirm",
+		]);
+	});
+	test("a file that cannot be used is said, and nothing asked", () => {
+		for (const item of [
+			["2", "2"],
+			["2", "3"],
+			["2", "5"],
+			["10", "3", "1"],
+			["10", "4", "2"],
+			["10", "6"],
+		])
+			expect(menuIn({ settings: null }, ...item).shown).toContain(
+				'appliance.toml cannot be used: "config check" says why.',
+			);
+	});
+	test("the menus below a menu fit, too", () => {
+		for (const item of ["3", "4", "5"]) {
+			const { shown } = menu("10", item);
+			const own = shown.slice(shown.lastIndexOf("access> ") + 1);
+			expect(own.join("\r\n").length).toBeLessThan(700);
+			for (const line of own) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
+		}
+	});
+});
+
 describe("status", () => {
 	const screens = ({ shown }: Played) => shown.filter((line) => line === "High availability").length;
 	test("again on r, every few seconds on request, until a key", () => {
 		expect(screens(menu("1", "r", "r"))).toBe(3);
+		expect(menu("1", "5", "0").shown.at(-1)).toBe("\ndirector-b> ");
+		expect(menu("1", "0").shown.at(-1)).toBe("\ndirector-b> ");
 		const live = menu("1", "5", "(tick)", "(tick)", "", "");
 		expect(screens(live)).toBe(4);
 		expect(live.steps).toContainEqual(expect.objectContaining({ kind: "ask", tickSeconds: 5 }));

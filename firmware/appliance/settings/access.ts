@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { network, portNumber } from "./words.ts";
 
-const userName = z
+export const userName = z
 	.string()
 	.regex(/^[a-z_][a-z0-9_-]{0,31}$/, "is not a user name: small letters, digits, _ and -");
 
@@ -12,7 +12,7 @@ const passwordHash = z
 	.max(255)
 	.regex(/^\$(7|6|5|y)\$[^:\s]+$/, 'is no hash of a password; "drover password" sets one');
 
-const publicKey = z
+export const publicKey = z
 	.string()
 	.max(16_384)
 	.regex(

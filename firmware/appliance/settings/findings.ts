@@ -1,7 +1,7 @@
 /** What the schema has against a file, in the operator's words. Pure. */
 import { z } from "zod";
 import { nearest } from "../../config/keepalived/diagnostics.ts";
-import type { TomlPath } from "../toml.ts";
+import { type TomlPath, valueAt } from "../toml.ts";
 
 export interface SettingsFinding {
 	readonly severity: "error" | "warning";
@@ -78,16 +78,6 @@ function describe(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue): S
 	}
 }
 
-function valueAt(value: unknown, path: TomlPath): unknown {
-	let found = value;
-	for (const part of path)
-		found =
-			typeof found === "object" && found !== null && Object.hasOwn(found, part)
-				? (found as Record<string | number, unknown>)[part]
-				: undefined;
-	return found;
-}
-
 const kinds: Readonly<Record<string, string>> = {
 	string: "a text in quotes",
 	number: "a number",
@@ -132,17 +122,23 @@ function unknownKey(schema: z.ZodType, path: TomlPath, key: string): SettingsFin
 
 /** The keys that a section knows; of several forms, those of all. */
 export function keysAt(schema: z.ZodType, path: TomlPath): readonly string[] {
+	const objects = fieldsAt(schema, path).filter((type) => type instanceof z.ZodObject);
+	return [...new Set(objects.flatMap((type) => Object.keys(type.shape)))];
+}
+
+/** What may stand at `path`, without defaults around it; of several forms, those of all. Empty: nothing. */
+export function fieldsAt(schema: z.ZodType, path: TomlPath): readonly z.ZodType[] {
 	let found: readonly z.ZodType[] = [schema];
 	for (const part of path)
 		found = found
 			.flatMap((type) => forms(type))
 			.flatMap((type) => {
 				if (type instanceof z.ZodArray) return [type.element as z.ZodType];
+				if (type instanceof z.ZodRecord) return [type.valueType as z.ZodType];
 				if (type instanceof z.ZodObject) return (type.shape[part] as z.ZodType | undefined) ?? [];
 				return [];
 			});
-	const objects = found.flatMap(forms).filter((type) => type instanceof z.ZodObject);
-	return [...new Set(objects.flatMap((type) => Object.keys(type.shape)))];
+	return found.flatMap(forms);
 }
 
 /** Without defaults and options around it; a union's members. */

@@ -1,10 +1,12 @@
 /** Is a folder fit to become a revision? Every file is read as its service would read it. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type ApplianceSettings, readSettings } from "../../appliance/settings.ts";
+import { type ApplianceSettings, parseSettings, readSettings } from "../../appliance/settings.ts";
 import { formatDiagnostic } from "../keepalived/diagnostics.ts";
 import { loadConfig } from "../keepalived/load.ts";
 import type { DroverConfig } from "../model.ts";
+import { formatChange, planChanges } from "../plan.ts";
+import { settingsChanges } from "./settings-plan.ts";
 
 export interface Checked {
 	/** What keeps it from being committed, ready to print; empty when nothing does. */
@@ -47,4 +49,12 @@ export async function checkFolder(folder: string): Promise<Checked> {
 			}
 	}
 	return { problems, remarks, config, settings };
+}
+
+/** A line or two for each change of what runs; null is a box without a configuration. */
+export function planLines(before: Checked | null, after: Checked): string[] {
+	const none = parseSettings("");
+	const changes = settingsChanges(before?.settings ?? none, after.settings ?? none);
+	const [had, has] = [before?.config ?? null, after.config];
+	return had === null || has === null ? changes : [...planChanges(had, has).map(formatChange), ...changes];
 }

@@ -2,16 +2,13 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { parseSettings } from "../../appliance/settings.ts";
 import { self } from "../../self.ts";
-import { formatChange, planChanges } from "../plan.ts";
 import { applyCurrent, ownConnection, whereFrom } from "./apply.ts";
 import { packArchive, unpackArchive } from "./archive.ts";
-import { type Checked, checkFolder } from "./check.ts";
+import { type Checked, checkFolder, planLines } from "./check.ts";
 import { cuts } from "./own-path.ts";
 import { fetchBackup, sendBackup } from "./place.ts";
 import { type Files, type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";
-import { settingsChanges } from "./settings-plan.ts";
 import { configDirectory, Workspace } from "./workspace.ts";
 
 const MINUTE_MS = 60_000;
@@ -112,7 +109,7 @@ async function commit(workspace: Workspace, words: readonly string[]): Promise<n
 	const running = await checkCurrent(workspace);
 	if (running !== null)
 		console.log(
-			plan(running, checked).join("\n") || "No change for VRRP, the virtual servers and the box itself.",
+			planLines(running, checked).join("\n") || "No change for VRRP, the virtual servers and the box itself.",
 		);
 	if (!mayCut(running, checked, confirmWithinMs, "drover config commit confirm 5")) return 1;
 	const info = workspace.revisions.commit({
@@ -131,16 +128,8 @@ async function checkCurrent(workspace: Workspace): Promise<Checked | null> {
 	return existsSync(folder) ? checkFolder(folder) : null;
 }
 
-/** A line for each change of what runs. */
-function plan(before: Checked, after: Checked): string[] {
-	const none = parseSettings("");
-	const changes = settingsChanges(before.settings ?? none, after.settings ?? none);
-	if (before.config === null || after.config === null) return changes;
-	return [...planChanges(before.config, after.config).map(formatChange), ...changes];
-}
-
 /** Says what of the operator's own connection would be cut, and refuses it unless it comes back by itself. */
-function mayCut(
+export function mayCut(
 	before: Checked | null,
 	after: Checked,
 	confirmWithinMs: number | null,
@@ -186,13 +175,7 @@ async function planWorkingCopy(workspace: Workspace): Promise<number> {
 		for (const problem of checked.problems) console.error(problem);
 		return 5;
 	}
-	const running = (await checkCurrent(workspace)) ?? {
-		problems: [],
-		remarks: [],
-		config: null,
-		settings: null,
-	};
-	const changes = plan(running, checked);
+	const changes = planLines(await checkCurrent(workspace), checked);
 	console.log(changes.length === 0 ? "nothing would change" : changes.join("\n"));
 	return changes.length === 0 ? 0 : 1;
 }

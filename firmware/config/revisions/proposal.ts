@@ -3,9 +3,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Document, parseDocument, print } from "../keepalived/document.ts";
-import { type Change, planChanges } from "../plan.ts";
 import { applyCurrent, whereFrom } from "./apply.ts";
-import { checkFolder } from "./check.ts";
+import { type Checked, checkFolder, planLines } from "./check.ts";
 import { type Files, RevisionError, type RevisionInfo } from "./revisions.ts";
 import { readFiles, type Workspace } from "./workspace.ts";
 
@@ -13,17 +12,25 @@ export interface Proposal {
 	readonly files: Files;
 	/** What keeps it from being committed, ready to print; empty when nothing does. */
 	readonly problems: readonly string[];
-	readonly changes: readonly Change[];
+	/** A line or two for each change. */
+	readonly changes: readonly string[];
+	readonly running: Checked | null;
+	readonly proposed: Checked;
 }
 
+/** New texts for files of a revision, from those that it has ("" for none). */
+export type FileEdits = Readonly<Record<string, (text: string) => string>>;
+
+/** An edit of keepalived.conf's tree. */
+export const editKeepalived = (edit: (document: Document) => Document): FileEdits => ({
+	"keepalived.conf": (text) => print(edit(parseDocument(text))),
+});
+
 /**
- * The current revision with an edited keepalived.conf, checked as the services would read it.
+ * The current revision with edited files, checked as the services would read it.
  * Rejects with a RevisionError while a working copy or a commit waits: nothing of it may be lost.
  */
-export async function propose(
-	workspace: Workspace,
-	edit: (document: Document) => Document,
-): Promise<Proposal> {
+export async function propose(workspace: Workspace, edits: FileEdits): Promise<Proposal> {
 	const { revisions } = workspace;
 	const waiting = revisions.pending();
 	if (waiting !== null)
@@ -36,17 +43,18 @@ export async function propose(
 		throw new RevisionError(
 			'the working copy has changes of its own: "drover config commit" or "drover config discard" it first',
 		);
-	const before = new TextDecoder().decode(files.get("keepalived.conf") ?? new Uint8Array());
-	files.set("keepalived.conf", new TextEncoder().encode(print(edit(parseDocument(before)))));
+	for (const [name, edit] of Object.entries(edits)) {
+		const before = new TextDecoder().decode(files.get(name) ?? new Uint8Array());
+		files.set(name, new TextEncoder().encode(edit(before)));
+	}
 	const scratch = mkdtempSync(join(tmpdir(), "drover-proposal-"));
 	try {
 		for (const [name, bytes] of files) writeFileSync(join(scratch, name), bytes);
-		const { problems, config } = await checkFolder(scratch);
-		const running = existsSync(join(workspace.root, "current"))
-			? (await checkFolder(join(workspace.root, "current"))).config
-			: null;
-		const changes = config === null || running === null ? [] : planChanges(running, config);
-		return { files, problems: problems.map((text) => text.replaceAll(`${scratch}/`, "")), changes };
+		const proposed = await checkFolder(scratch);
+		const current = join(workspace.root, "current");
+		const running = existsSync(current) ? await checkFolder(current) : null;
+		const problems = proposed.problems.map((text) => text.replaceAll(`${scratch}/`, ""));
+		return { files, problems, changes: planLines(running, proposed), running, proposed };
 	} finally {
 		rmSync(scratch, { recursive: true });
 	}

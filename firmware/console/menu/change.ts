@@ -1,12 +1,12 @@
 /** A change of the configuration from the menu: plan shown, put into force for minutes, then confirmed. Pure. */
 import { agree, ask, type Dialogue, facts, run, say } from "./dialogue.ts";
 
-/** `words` is a command that takes --plan and --yes, such as `vs remove 10.0.0.1:80`. */
-export function* changeByCommand(words: readonly string[]): Dialogue {
-	if ((yield* run([...words, "--plan"])) !== 0) return;
+/** `words` is a command that takes --plan and --yes, such as `vs remove 10.0.0.1:80`; `input` is what it reads. */
+export function* changeByCommand(words: readonly string[], input: readonly string[] = []): Dialogue {
+	if ((yield* run([...words, "--plan"], input)) !== 0) return;
 	if (!(yield* agree("Put this into force, to be taken back in 5 minutes unless confirmed?")))
 		return yield* say(["Nothing was changed."]);
-	if ((yield* run([...words, "--yes"])) !== 0) return;
+	if ((yield* run([...words, "--yes"], input)) !== 0) return;
 	yield* confirmWaiting();
 }
 
@@ -25,7 +25,7 @@ export function* confirmWaiting(): Dialogue {
 			yield* run(["config", "rollback", String(previous)]);
 			return;
 		}
-		if (answer === "")
+		if (answer === "" || answer === "0")
 			return yield* say(["It waits: 6 Configuration confirms it. Without that it is taken back by itself."]);
 		yield* say(["y, n or Enter."]);
 	}

@@ -6,6 +6,7 @@
  *   function* greet(): Dialogue { const name = yield* ask("Name: "); yield* say([`Hello ${name}.`]); }
  */
 
+import type { ApplianceSettings } from "../../appliance/settings.ts";
 import type { ConsoleFacts } from "../facts.ts";
 import { UsageError } from "../usage-error.ts";
 import { WIDTH_COLUMNS, wrap } from "../wrap.ts";
@@ -20,8 +21,10 @@ export type Step =
 			readonly tickSeconds: number | null;
 	  }
 	| { readonly kind: "facts" }
-	/** `drover WORDS…`, its output shown page by page; answered with its exit status. */
-	| { readonly kind: "run"; readonly words: readonly string[] }
+	/** The settings in force; answered with null when appliance.toml cannot be used. */
+	| { readonly kind: "settings" }
+	/** `drover WORDS…`, its output shown page by page; answered with its exit status. `input` is typed to it unseen. */
+	| { readonly kind: "run"; readonly words: readonly string[]; readonly input: readonly string[] }
 	/** A program that gets the whole terminal. */
 	| { readonly kind: "lend"; readonly program: "shell" | { readonly editFile: string } }
 	| { readonly kind: "act"; readonly act: Act }
@@ -39,6 +42,7 @@ export type Reply =
 	| { readonly kind: "line"; readonly text: string }
 	| { readonly kind: "tick" }
 	| { readonly kind: "facts"; readonly facts: ConsoleFacts }
+	| { readonly kind: "settings"; readonly settings: ApplianceSettings | null }
 	| { readonly kind: "status"; readonly status: number }
 	| { readonly kind: "acted"; readonly trouble: string | null }
 	| { readonly kind: "done" };
@@ -78,8 +82,17 @@ export function* facts(): Dialogue<ConsoleFacts> {
 	return reply.facts;
 }
 
-export function* run(words: readonly string[]): Dialogue<number> {
-	const reply = yield { kind: "run", words };
+/** Null, and said so, when they cannot be read. */
+export function* settings(): Dialogue<ApplianceSettings | null> {
+	const reply = yield { kind: "settings" };
+	const found = reply.kind === "settings" ? reply.settings : null;
+	if (found === null) yield* say(['appliance.toml cannot be used: "config check" says why.']);
+	return found;
+}
+
+/** `input`: lines that no log and no list of processes may show. */
+export function* run(words: readonly string[], input: readonly string[] = []): Dialogue<number> {
+	const reply = yield { kind: "run", words, input };
 	return reply.kind === "status" ? reply.status : 1;
 }
 
@@ -96,7 +109,7 @@ export function* agree(question: string): Dialogue<boolean> {
 
 /**
  * Asks until `read` takes the answer; what it throws as UsageError is shown. An empty line gives `otherwise`
- * (shown in brackets when it has a text), or null: the operator changed his mind.
+ * (shown in brackets when it has a text), or null: the operator changed his mind. So does a 0 that is no answer.
  */
 export function* askFor<T>(
 	prompt: string,
@@ -112,16 +125,41 @@ export function* askFor<T>(
 			return read(text);
 		} catch (error) {
 			if (!(error instanceof UsageError)) throw error;
+			if (typed === "0") return null;
 			yield* say(wrap(sentence(error.message), ""));
 		}
 	}
 }
 
-/** One of a numbered list, by its number; null goes back. */
-export function* choose<T>(what: string, things: readonly T[]): Dialogue<T | null> {
+/**
+ * Asks with what is set now in brackets. Undefined: an empty line leaves it. Null: 0 goes back, even where it
+ * could be a value.
+ */
+export function* askChange(
+	prompt: string,
+	now: string,
+	read: (text: string) => string,
+): Dialogue<string | undefined | null> {
+	const answer = yield* askFor(
+		prompt,
+		(text) => {
+			if (text === "0") return { kind: "back" } as const;
+			return { kind: "value", value: text === now ? undefined : read(text) } as const;
+		},
+		now,
+	);
+	return answer === null || answer.kind === "back" ? null : answer.value;
+}
+
+/** One of a numbered list, by its number; null goes back. When there is one only, it is that. */
+export function* choose<T>(
+	what: string,
+	things: readonly T[],
+	{ askForOne = false }: { readonly askForOne?: boolean } = {},
+): Dialogue<T | null> {
 	if (things.length === 0) return null;
-	if (things.length === 1) return things[0]!;
-	return yield* askFor(`${what}, 1 to ${things.length} (Enter goes back)`, (text) => {
+	if (things.length === 1 && !askForOne) return things[0]!;
+	return yield* askFor(`${what}, 1 to ${things.length} (0 goes back)`, (text) => {
 		const chosen = /^\d{1,6}$/.test(text) ? things[Number(text) - 1] : undefined;
 		if (chosen === undefined) throw new UsageError(`"${text}" is not one of them`);
 		return chosen;

@@ -6,7 +6,7 @@ import { act, askFor, type Dialogue, facts, hostNameTyped, say } from "./dialogu
 export function* powerMenu(given?: "reboot" | "poweroff"): Dialogue {
 	const how =
 		given ??
-		(yield* askFor('"reboot" or "poweroff" (Enter goes back)', (text): "reboot" | "poweroff" => {
+		(yield* askFor('"reboot" or "poweroff" (0 goes back)', (text): "reboot" | "poweroff" => {
 			if (text === "reboot" || text === "poweroff") return text;
 			throw new UsageError('type "reboot" or "poweroff"');
 		}));

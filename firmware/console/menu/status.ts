@@ -14,10 +14,11 @@ export function* status(): Dialogue {
 	for (;;) {
 		const prompt: string =
 			everySeconds === null
-				? "r again, a all, a number: every so many seconds, Enter back: "
-				: `every ${everySeconds} s; Enter stops: `;
+				? "r again, a all, a number: every so many seconds, 0 back: "
+				: `every ${everySeconds} s; Enter stops, 0 back: `;
 		const line: string | null =
 			everySeconds === null ? yield* ask(prompt) : yield* askOrTick(prompt, everySeconds);
+		if (line === "0" || line === "q") return;
 		if (line === null || line === "r") yield* show(all);
 		else if (line === "a") {
 			all = true;
@@ -32,7 +33,7 @@ export function* status(): Dialogue {
 			}
 		} else if (everySeconds !== null) {
 			everySeconds = null;
-		} else if (line === "" || line === "0" || line === "q") return;
+		} else if (line === "") return;
 		else yield* say([`"${line.slice(0, 20)}" is nothing here.`]);
 	}
 }

@@ -3,14 +3,16 @@ import { z } from "zod";
 import { address, line, network, portNumber } from "../../appliance/settings/words.ts";
 
 /** RFC 3414 §11.2: at least eight characters. */
-const password = z.string().min(8).max(255);
+export const snmpPassword = z.string().min(8).max(255);
+export const snmpUserName = z.string().min(1).max(32);
+export const community = z.string().min(1).max(64);
 
 const user = z.strictObject({
-	name: z.string().min(1).max(32),
+	name: snmpUserName,
 	auth: z.enum(["sha256", "sha"]).default("sha256"),
-	auth_password: password,
+	auth_password: snmpPassword,
 	privacy: z.enum(["aes", "aes256"]).default("aes"),
-	privacy_password: password,
+	privacy_password: snmpPassword,
 });
 
 const receiver = z.discriminatedUnion("version", [
@@ -19,14 +21,14 @@ const receiver = z.discriminatedUnion("version", [
 		address: address,
 		port: portNumber.default(162),
 		kind: z.enum(["trap", "inform"]).default("inform").describe("informs are acknowledged and repeated"),
-		community: z.string().min(1).max(64),
+		community: community,
 	}),
 	z.strictObject({
 		version: z.literal("v3"),
 		address: address,
 		port: portNumber.default(162),
 		kind: z.enum(["trap", "inform"]).default("inform").describe("informs are acknowledged and repeated"),
-		user: z.string().min(1).max(32).describe("the name of one of snmp.users"),
+		user: snmpUserName.describe("the name of one of snmp.users"),
 	}),
 ]);
 
@@ -36,7 +38,7 @@ export const snmpSchema = z.strictObject({
 	contact: line.default("").describe("sysContact"),
 	listen: address.default("0.0.0.0").describe("the box's own address, never a virtual one"),
 	port: portNumber.default(161),
-	communities: z.array(z.string().min(1).max(64)).max(8).default([]).describe("SNMP v2c, read only"),
+	communities: z.array(community).max(8).default([]).describe("SNMP v2c, read only"),
 	sources: z.array(network).max(64).default([]).describe("who may ask; empty: nobody"),
 	users: z.array(user).max(16).default([]).describe("SNMP v3, authPriv, read only"),
 	receivers: z.array(receiver).max(8).default([]).describe("whom to notify"),

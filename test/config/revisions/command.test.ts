@@ -263,3 +263,56 @@ test("kill -9 at any moment of a commit: one revision or the other, whole, and t
 	config("commit");
 	expect(running()).toBe(server(99));
 });
+
+describe("config set: settings by name", () => {
+	const settings = () => readFileSync(join(directory, "current/appliance.toml"), "utf8");
+	const set = (...words: string[]) => config("set", ...words);
+
+	test("the plan is shown, the rest of the file stays, and it is taken back unless confirmed", () => {
+		write(server(1));
+		writeFileSync(join(directory, "candidate/appliance.toml"), '# Rack 3.\nhostname = "gate"\n');
+		config("commit");
+		const seen = set("ntp.servers=192.0.2.1", "ssh.passwords=on", "--plan");
+		expect(seen).toMatchObject({ status: 0 });
+		expect(seen.text).toBe(
+			"+ the service ntp starts\n~ ntp.servers: none → 192.0.2.1\n~ ssh.passwords: off → on\n",
+		);
+		expect(settings()).toBe('# Rack 3.\nhostname = "gate"\n');
+		const done = set("ntp.servers=192.0.2.1", "ssh.passwords=on", "--yes", "--final");
+		expect(done.text).toContain("Revision 2 is in force.");
+		expect(settings()).toBe(
+			'# Rack 3.\nhostname = "gate"\n\n[ntp]\nservers = ["192.0.2.1"]\n\n[ssh]\npasswords = true\n',
+		);
+		expect(config("history").text).toContain("anna, shell: config set ntp.servers ssh.passwords  [in force]");
+		expect(set("ssh.passwords=on", "--plan").text).toContain("Nothing would change.");
+		expect(set("--remove", "ntp.servers", "--yes", "--final").status).toBe(0);
+		expect(settings()).not.toContain("192.0.2.1");
+	});
+
+	test("secrets come on standard input, and are in neither plan nor history", () => {
+		write(server(1));
+		config("commit");
+		const words = ["snmp.enabled=on", "snmp.sources=10.0.0.0/8", "snmp.communities=-", "--yes", "--final"];
+		const child = Bun.spawnSync([process.execPath, drover, "config", "set", ...words], {
+			stdin: Buffer.from("whisper"),
+			env: { ...process.env, DROVER_CONFIG_DIR: directory, DROVER_RUN_DIR: join(directory, "run") },
+		});
+		expect(child.stdout.toString() + child.stderr.toString()).not.toContain("whisper");
+		expect(settings()).toContain('communities = ["whisper"]');
+		expect(config("history").text).not.toContain("whisper");
+	});
+
+	test("what is wrong is told, and changes nothing", () => {
+		write(server(1));
+		config("commit");
+		expect(set("ssh.enabeld=on", "--plan")).toEqual({
+			status: 2,
+			text: 'drover config set: there is no setting ssh.enabeld\n"drover config set --help" shows how it is called.\n',
+		});
+		const refused = set("port[eth0].addresses+=300.0.0.1/24", "--plan");
+		expect(refused.status).toBe(5);
+		expect(refused.text).toContain("port[1].role is missing");
+		expect(refused.text).toContain("Not done: the running configuration stays as it is.");
+		expect(set("--plan").text).toContain("say what: PATH=VALUE, or --remove PATH");
+	});
+});

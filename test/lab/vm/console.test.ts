@@ -100,15 +100,15 @@ describe("the serial console", () => {
 		expect(first).toMatch(/eth0 .*192\.168\.80\.100\/24/);
 		expect(first).toContain("! No password is set");
 		expect(first).toContain("12 Restart or power off");
-		const status = await console.answer("1", "Enter back: ");
+		const status = await console.answer("1", "0 back: ");
 		expect(status).toMatch(/VI_1 +MASTER +for .*priority 100, VRID 51 on eth0/);
 		expect(status).toMatch(/\[192\.168\.80\.200\]:tcp:80 wrr DR +2 of 2/);
-		expect(await console.answer("x", "Enter back: ")).toContain('"x" is nothing here');
-		expect(await console.answer("r", "Enter back: ")).toContain("High availability");
-		await console.answer("3", "every 3 s; Enter stops: ");
+		expect(await console.answer("x", "0 back: ")).toContain('"x" is nothing here');
+		expect(await console.answer("r", "0 back: ")).toContain("High availability");
+		await console.answer("3", "Enter stops, 0 back: ");
 		// The next one comes by itself.
-		expect(await console.answer("\x0c", "every 3 s; Enter stops: ")).toContain("High availability");
-		await console.answers(["", "Enter back: "], ["", PROMPT]);
+		expect(await console.answer("\x0c", "Enter stops, 0 back: ")).toContain("High availability");
+		await console.answers(["", "0 back: "], ["", PROMPT]);
 		expect(await console.answer("hepl\x7f\x08lp")).toContain("poweroff");
 		expect(await console.answer("nonsense")).toContain('there is no command "nonsense"');
 		expect(await console.answer("half a line\x03")).toContain(" 1 Status");

@@ -1,11 +1,9 @@
-/** A change of servers from the command line: the plan is shown, the operator asked, the revision committed. */
+/** A change of the configuration from the command line: the plan is shown, the operator asked, the revision committed. */
 import { createInterface } from "node:readline/promises";
-import type { Document } from "../../config/keepalived/document.ts";
-import { formatChange } from "../../config/plan.ts";
-import { startGuard } from "../../config/revisions/command.ts";
-import { commitProposal, propose } from "../../config/revisions/proposal.ts";
-import { Workspace } from "../../config/revisions/workspace.ts";
-import { UsageError } from "../usage-error.ts";
+import { mayCut, startGuard } from "../config/revisions/command.ts";
+import { commitProposal, type FileEdits, propose } from "../config/revisions/proposal.ts";
+import { Workspace } from "../config/revisions/workspace.ts";
+import { UsageError } from "./usage-error.ts";
 
 const MINUTE_MS = 60_000;
 export const CONFIRM_MINUTES = 5;
@@ -38,13 +36,13 @@ export interface CommitChoice {
 export async function changeConfiguration(
 	why: string,
 	choice: CommitChoice,
-	edit: (document: Document) => Document,
+	edits: FileEdits,
 ): Promise<number> {
 	const minutes = choice.final ? null : Number(choice.confirm ?? CONFIRM_MINUTES);
 	if (minutes !== null && !(minutes > 0 && minutes <= CONFIRM_MINUTES_LIMIT))
 		throw new UsageError(`--confirm takes minutes, 1 to ${CONFIRM_MINUTES_LIMIT}`);
 	const workspace = new Workspace();
-	const proposal = await propose(workspace, edit);
+	const proposal = await propose(workspace, edits);
 	if (proposal.problems.length > 0) {
 		for (const problem of proposal.problems) console.error(problem);
 		console.error("Not done: the running configuration stays as it is.");
@@ -54,7 +52,8 @@ export async function changeConfiguration(
 		console.log("Nothing would change.");
 		return 1;
 	}
-	console.log(proposal.changes.map(formatChange).join("\n"));
+	console.log(proposal.changes.join("\n"));
+	if (!mayCut(proposal.running, proposal.proposed, minutes, `${why} --confirm ${CONFIRM_MINUTES}`)) return 1;
 	if (choice.plan) return 0;
 	if (!choice.yes && !(await agreed())) {
 		console.log("Nothing was changed.");
