@@ -29,6 +29,7 @@ const programs: readonly (readonly [string, string, ...string[]])[] = [
 	["openssh-client", "usr/bin/ssh-keygen", "/usr/bin/ssh-keygen"],
 	["openssh-client", "usr/bin/ssh", "/usr/bin/ssh"],
 	["openssh-client", "usr/bin/scp", "/usr/bin/scp"],
+	["openssh-server", "usr/sbin/sshd", "/usr/sbin/sshd"],
 	["openntpd", "usr/sbin/ntpd", "/usr/sbin/ntpd"],
 	// busybox's own shell would prefer its applets to the real programs: dash for scripts, bash for people.
 	["dash", "usr/bin/dash", "/usr/bin/dash", "/bin/dash"],
@@ -56,12 +57,10 @@ export function rootTree(input: RootInput): Tree {
 	tree.symlink("var/log", "../run/log");
 	tree.symlink("var/run", "../run");
 	addBusybox(tree, "usr/bin");
+	const standIns = compileStandIns(input.scratchDirectory);
 	for (const [debianPackage, path, ...candidates] of programs)
-		addProgram(tree, path, findProgram(debianPackage, ...candidates));
+		addProgram(tree, path, findProgram(debianPackage, ...candidates), { standIns });
 	addProgram(tree, "usr/lib/drover/bun", input.bunPath);
-	addProgram(tree, "usr/sbin/sshd", findProgram("openssh-server", "/usr/sbin/sshd"), {
-		standIns: compileStandIns(input.scratchDirectory),
-	});
 	tree.symlink("usr/bin/sh", "dash");
 	for (const name of terminals)
 		tree.copy(`usr/lib/terminfo/${name}`, findProgram("ncurses-base", `/lib/terminfo/${name}`));
@@ -85,15 +84,18 @@ export function rootTree(input: RootInput): Tree {
 	return tree;
 }
 
-/** The folder of libraries of ours that stand for Debian's. */
+/** The folder of libraries of ours that stand for Debian's: each source there is called like its library. */
 function compileStandIns(scratchDirectory: string): string {
 	const directory = join(scratchDirectory, "stand-ins");
 	mkdirSync(directory, { recursive: true });
-	const source = join(import.meta.dir, "stand-ins/libsystemd");
-	runTool("gcc", [
-		...["-Os", "-shared", "-fPIC", "-nostdlib", "-s", "-Wl,--build-id=none", "-Wl,-soname,libsystemd.so.0"],
-		...[`-Wl,--version-script=${source}.map`, "-o", join(directory, "libsystemd.so.0"), `${source}.c`],
-	]);
+	for (const name of [...new Glob("*.c").scanSync(join(import.meta.dir, "stand-ins"))].sort()) {
+		const library = name.slice(0, -".c".length);
+		const source = join(import.meta.dir, "stand-ins", library);
+		runTool("gcc", [
+			...["-Os", "-shared", "-fPIC", "-nostdlib", "-s", "-Wl,--build-id=none", `-Wl,-soname,${library}`],
+			...[`-Wl,--version-script=${source}.map`, "-o", join(directory, library), `${source}.c`],
+		]);
+	}
 	return directory;
 }
 
