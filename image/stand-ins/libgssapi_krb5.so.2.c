@@ -32,3 +32,7 @@ UNAVAILABLE(gss_release_name)
 UNAVAILABLE(gss_release_oid_set)
 UNAVAILABLE(gss_test_oid_set_member)
 UNAVAILABLE(gss_verify_mic)
+
+/* Kinds of names (RFC 2744 section 4.8): copied into the program when it starts, and never looked at. */
+void *GSS_C_NT_USER_NAME = 0;
+void *GSS_C_NT_HOSTBASED_SERVICE = 0;
