@@ -7,62 +7,11 @@ import { help } from "../../firmware/console/menu/main-menu.ts";
 import { byteRate, duration, rate } from "../../firmware/console/quantity.ts";
 import { statusScreen } from "../../firmware/console/status-screen.ts";
 import { WIDTH_COLUMNS, wrap } from "../../firmware/console/wrap.ts";
-import type { RealServerStatus, VirtualServerStatus } from "../../firmware/status/director.ts";
-import type { VrrpInstanceStatus } from "../../firmware/status/vrrp.ts";
+import { instanceStatus, realServerStatus, virtualServerStatus } from "./samples.ts";
 
-const instance: VrrpInstanceStatus = {
-	name: "VI_1",
-	state: "MASTER",
-	reason: "no advert from 192.168.80.100 for 3.6 s",
-	sinceMs: 1_000,
-	interface: "eth0",
-	virtualRouterId: 51,
-	version: 2,
-	basePriority: 99,
-	effectivePriority: 99,
-	advertIntervalMs: 1000,
-	masterAddress: "192.168.80.101",
-	masterPriority: 99,
-	virtualAddresses: ["192.168.80.200/32"],
-	conflict: null,
-	counters: {},
-};
-
-const real: RealServerStatus = {
-	address: "192.168.80.102",
-	port: 80,
-	alive: true,
-	reason: "TCP_CHECK: connected",
-	override: null,
-	weight: 3,
-	inTable: true,
-	effectiveWeight: 3,
-	activeConnections: 2,
-	inactiveConnections: 40,
-	connectionsPerSecond: 9.5,
-	connections: 500,
-	inBytesPerSecond: 6_000,
-	outBytesPerSecond: 0,
-	checks: [{ kind: "TCP_CHECK", up: true, detail: "connected", atMs: 0 }],
-	path: { ok: true, detail: "answers" },
-};
-
-const virtualServer: VirtualServerStatus = {
-	name: "[192.168.80.200]:tcp:80",
-	protocol: "TCP",
-	scheduler: "wrr",
-	forwarding: "DR",
-	quorum: 1,
-	quorumUp: true,
-	onSorryServer: false,
-	aliveRealServers: 2,
-	totalRealServers: 2,
-	connectionsPerSecond: 19,
-	inBytesPerSecond: 12_345,
-	outBytesPerSecond: 0,
-	connections: 1000,
-	realServers: [real, { ...real, address: "192.168.80.103" }],
-};
+const instance = instanceStatus();
+const real = realServerStatus();
+const virtualServer = virtualServerStatus();
 
 function facts(change: { instance?: object; virtualServer?: object; top?: object } = {}): ConsoleFacts {
 	return {

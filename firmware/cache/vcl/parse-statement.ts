@@ -1,7 +1,7 @@
 /** Statements and subroutine bodies. Reference §2 and §4. */
 import type { Compilation } from "./compilation.ts";
 import { Refused } from "./diagnostic.ts";
-import { methodMask } from "./methods.ts";
+import { actionNames, methodMask } from "./methods.ts";
 import { call, expression } from "./parse-expression.ts";
 import type { ActionKind } from "./runtime.ts";
 import type { VclSymbol } from "./symbol.ts";
@@ -279,23 +279,7 @@ function newStatement(c: Compilation): Statement {
 	};
 }
 
-const actionWords: ReadonlySet<string> = new Set<ActionKind>([
-	"abandon",
-	"deliver",
-	"error",
-	"fail",
-	"fetch",
-	"hash",
-	"lookup",
-	"ok",
-	"pass",
-	"pipe",
-	"purge",
-	"restart",
-	"retry",
-	"synth",
-	"vcl",
-]);
+const actionWords: ReadonlySet<string> = new Set(actionNames);
 
 function returnStatement(c: Compilation): Statement {
 	const sub = c.currentSub!;
