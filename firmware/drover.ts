@@ -22,8 +22,12 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "health checks and the kernel's IPVS table, in the foreground",
 		load: () => import("./director/service.ts"),
 	},
+	bfd: {
+		summary: "BFD sessions with neighbors, in the foreground; or their status",
+		load: () => import("./bfd/main.ts"),
+	},
 	keepalived: {
-		summary: "vrrp and director together, with keepalived's command line",
+		summary: "vrrp, director and bfd together, with keepalived's command line",
 		load: () => import("./keepalived.ts"),
 	},
 	ipvs: {

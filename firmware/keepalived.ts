@@ -1,6 +1,6 @@
 /**
- * `keepalived`, by keepalived's own command line: a parent that starts `drover vrrp` and
- * `drover director` on the same file, passes signals on and starts again what died.
+ * `keepalived`, by keepalived's own command line: a parent that starts `drover vrrp`, `drover director` and, where
+ * sessions are configured, `drover bfd` on the same file, passes signals on and starts again what died.
  * Source: keepalived(8) 2.2.7, options and signals.
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -65,6 +65,7 @@ Runs VRRP and the virtual servers of a keepalived.conf, as keepalived(8) does.
   -f, --use-file=FILE      the configuration (/etc/keepalived/keepalived.conf)
   -P, --vrrp               VRRP only
   -C, --check              virtual servers only
+  -B, --no_bfd             no BFD sessions
   -n, --dont-fork          stay in the foreground
   -t, --config-test[=FILE] check the configuration and say what is wrong
   -p, --pid=FILE           the parent's pid file (/run/keepalived.pid)
@@ -140,6 +141,8 @@ async function supervise(file: string, values: Values): Promise<number> {
 	const log = openLog("keepalived");
 	const pidFile = values.pid ?? "/run/keepalived.pid";
 	const names = values.vrrp ? ["vrrp"] : values.check ? ["director"] : ["vrrp", "director"];
+	// It ends by itself where the configuration has no session.
+	if (!values.no_bfd) names.push("bfd");
 	const enter = values.namespace === undefined ? [] : ["ip", "netns", "exec", values.namespace];
 	const childWords = ["-f", file, ...(values["config-id"] === undefined ? [] : ["-i", values["config-id"]])];
 	const children: Child[] = [];
@@ -151,7 +154,8 @@ async function supervise(file: string, values: Values): Promise<number> {
 
 	const start = (name: string): void => {
 		const child: Child = { name, startedAtMs: performance.now(), process: null as never };
-		child.process = Bun.spawn([...enter, ...self(), name, ...childWords], {
+		const own = name === "bfd" ? ["--if-needed"] : [];
+		child.process = Bun.spawn([...enter, ...self(), name, ...childWords, ...own], {
 			stdin: "ignore",
 			stdout: "inherit",
 			stderr: "inherit",
@@ -166,6 +170,7 @@ async function supervise(file: string, values: Values): Promise<number> {
 			if (children.length === 0) finish(0);
 			return;
 		}
+		if (child.name === "bfd" && status === 0) return;
 		log.error({ child: child.name, status, signal }, `${child.name} ended; it is started again`);
 		if (values["dont-respawn"]) {
 			stop();
@@ -190,6 +195,9 @@ async function supervise(file: string, values: Values): Promise<number> {
 	for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const)
 		process.on(signal, () => {
 			for (const child of children) child.process.kill(signal);
+			// The new configuration may have sessions.
+			if (signal === "SIGHUP" && names.includes("bfd") && !children.some(({ name }) => name === "bfd"))
+				start("bfd");
 		});
 
 	mkdirSync(dirname(pidFile), { recursive: true });

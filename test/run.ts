@@ -26,7 +26,7 @@ const bunTest = (...paths: string[]) => [
 	`--timeout=${TEST_LIMIT_MS}`,
 	...paths.map((path) => `./test/${path}`),
 ];
-/** Two files at a time: most of their time is spent waiting for peers. Not for the booted ones, which compute. */
+/** Two files at a time: most of their time is spent waiting, or on one processor. Not for those that boot several boxes. */
 const bunTestPairs = (...paths: string[]) => [...bunTest(...paths), "--parallel=2"];
 
 /** Everything in test/ that has no suite of its own, so that no folder can be forgotten. */
@@ -36,6 +36,14 @@ const unitTests = readdirSync(import.meta.dir, { withFileTypes: true })
 	)
 	.map((entry) => entry.name)
 	.sort();
+
+/** Guests of one processor: user-mode Linux, and the boot loader. The others of the folder boot whole boxes. */
+const guestTests = readdirSync(`${import.meta.dir}/lab/vm`)
+	.filter((name) => /^(uml|loader).*\.test\.ts$/.test(name))
+	.map((name) => `lab/vm/${name}`);
+const boxTests = readdirSync(`${import.meta.dir}/lab/vm`)
+	.filter((name) => name.endsWith(".test.ts") && !guestTests.includes(`lab/vm/${name}`))
+	.map((name) => `lab/vm/${name}`);
 
 const suites: readonly Suite[] = [
 	{
@@ -74,10 +82,17 @@ const suites: readonly Suite[] = [
 		kind: "bun",
 	},
 	{
+		name: "guests",
+		what: "real IPVS in user-mode Linux, the real GRUB",
+		command: bunTestPairs(...guestTests),
+		limitSeconds: 1200,
+		kind: "bun",
+	},
+	{
 		name: "lab",
 		what: "the booted image: directors, web servers, a client",
-		command: bunTest("lab/vm"),
-		limitSeconds: 3000,
+		command: bunTest(...boxTests),
+		limitSeconds: 2400,
 		kind: "bun",
 	},
 ];

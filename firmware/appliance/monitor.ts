@@ -7,7 +7,7 @@ import { diagnose, firstHistory, INTERVAL_MS } from "./vital-signs.ts";
 
 /** With the monitor's own interval and a start of the program: within 15 s of a hang. */
 const WATCHDOG_SECONDS = 10;
-const SERVICES = ["vrrp", "director", "cache"];
+const SERVICES = ["bfd", "vrrp", "director", "cache"];
 /** An answer that is late is one all the same; nobody is asked again meanwhile. */
 const ANSWER_TIMEOUT_MS = 60_000;
 /** A service that kept ending (rootfs/usr/lib/drover/finish) and has run for so long is well again. */

@@ -88,17 +88,8 @@ export interface GlobalConfig {
 	readonly checkerLogAllFailures: boolean;
 	readonly rsInitNotifies: boolean;
 	readonly vrrpRtPriority: number | null;
-	/** How the director's process runs; null is as it was started. */
-	readonly checker: {
-		readonly processName: string | null;
-		/** nice(2), −20 … 19. */
-		readonly niceness: number | null;
-		readonly rtPriority: number | null;
-		readonly noSwap: boolean;
-		/** Numbers of processors; empty is all. */
-		readonly processors: readonly number[];
-		readonly realTimeLimitMicros: number | null;
-	};
+	readonly checker: ProcessSettings;
+	readonly bfd: ProcessSettings;
 	/** Receive buffer of the IPVS socket in bytes; null is Drover's own. */
 	readonly lvsNetlinkBufferBytes: number | null;
 	readonly snmpTraps: boolean;
@@ -233,6 +224,18 @@ export interface TrackProcessConfig {
 	readonly terminateDelayMs: number;
 	readonly forkDelayMs: number;
 	readonly location: Location;
+}
+
+/** How a service's process runs; null is as it was started. */
+export interface ProcessSettings {
+	readonly processName: string | null;
+	/** nice(2), −20 … 19. */
+	readonly niceness: number | null;
+	readonly rtPriority: number | null;
+	readonly noSwap: boolean;
+	/** Numbers of processors; empty is all. */
+	readonly processors: readonly number[];
+	readonly realTimeLimitMicros: number | null;
 }
 
 export interface BfdConfig {

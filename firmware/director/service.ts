@@ -7,10 +7,10 @@ import { type LoadedConfig, loadConfig } from "../config/keepalived/load.ts";
 import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { IpvsClient } from "../kernel/ipvs-client.ts";
-import { enterNetworkNamespace, inNetworkNamespace } from "../kernel/network-namespace.ts";
+import { enterNetworkNamespace, inNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
+import { applyProcessSettings } from "../process-settings.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { Director } from "./director.ts";
-import { applyProcessSettings } from "./process-settings.ts";
 import type { VrrpLink } from "./vrrp-link.ts";
 
 /** Exit statuses of keepalived (lib/scheduler.h). */
@@ -99,7 +99,11 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		return new Director(
 			{
 				log,
-				openHealth: async () => (await import("../health/health.ts")).createHealth({ log }),
+				openHealth: async () => {
+					const { createHealth } = await import("../health/health.ts");
+					const { BfdLink } = await import("../bfd/link.ts");
+					return createHealth({ log, bfd: new BfdLink("checker") });
+				},
 				publish: (event) => server?.publish(event),
 				openIpvs: () => openIpvs(ipvsNetworkNamespace, config.global.lvsNetlinkBufferBytes),
 				loadModule: () => loadModule(log),
@@ -118,7 +122,9 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 
 	let reloading: Promise<string> | null = null;
 	const runAs = (wanted: DroverConfig, before: DroverConfig | null) =>
-		applyProcessSettings(wanted.global.checker, before?.global.checker ?? null, (text) => log.warn(text));
+		applyProcessSettings("checker", wanted.global.checker, before?.global.checker ?? null, (text) =>
+			log.warn(text),
+		);
 	const reloadOnce = async (): Promise<string> => {
 		const startedMs = performance.now();
 		const next = load();
@@ -232,11 +238,6 @@ function logDiagnostics(log: Log, { diagnostics, moreDiagnostics }: LoadedConfig
 function openIpvs(namespace: string | null, receiveBufferBytes: number | null): IpvsClient {
 	const open = () => IpvsClient.open(receiveBufferBytes === null ? {} : { receiveBufferBytes });
 	return namespace === null ? open() : inNetworkNamespace(namespacePath(namespace), open);
-}
-
-/** A name of ip-netns(8), or a path. */
-function namespacePath(name: string): string {
-	return name.includes("/") ? name : `/run/netns/${name}`;
 }
 
 /** Where keepalived writes it; replaced as a whole. */

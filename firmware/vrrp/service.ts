@@ -94,6 +94,7 @@ export class VrrpService {
 	readonly #trackers: Trackers;
 	readonly #claims: ClaimWatch;
 	readonly #filter: FilterKeeper;
+	#bfd: { configure(names: readonly string[]): void; close(): void } | null = null;
 	#linkBeat: { configure(beats: readonly LinkbeatConfig[]): void; close(): void } | null = null;
 	readonly #sysctls = new SysctlChanges();
 	#claimsDue = false;
@@ -237,6 +238,7 @@ export class VrrpService {
 		}
 		this.#applyFilter();
 		void this.#configureLinkBeat();
+		void this.#configureBfd();
 		this.#trackers.configure(this.#config, predecessor !== null);
 	}
 
@@ -258,6 +260,7 @@ export class VrrpService {
 		this.#feed({ kind: "reload", config });
 		this.#applyFilter();
 		void this.#configureLinkBeat();
+		void this.#configureBfd();
 		this.#trackers.configure(config, true);
 		if (config.global.fifoWriteVrrpStatesOnReload)
 			for (const router of this.#engine.routers)
@@ -275,6 +278,7 @@ export class VrrpService {
 		this.#claims.close();
 		this.#filter.clear();
 		this.#linkBeat?.close();
+		this.#bfd?.close();
 		this.#sysctls.restore();
 		if (this.#leaseTimer !== null) clearInterval(this.#leaseTimer);
 		if (this.#wakeTimer !== null) clearTimeout(this.#wakeTimer);
@@ -580,6 +584,18 @@ export class VrrpService {
 			this.#linkBeat = new LinkBeat((name, up) => this.#view.setPolled(name, up));
 		}
 		this.#linkBeat.configure(this.#config.linkbeats);
+	}
+
+	/** Follows the sessions that are tracked; what `drover bfd` last said stands while it is away. */
+	async #configureBfd(): Promise<void> {
+		const names = this.#config.bfdInstances.filter(({ forVrrp }) => forVrrp).map(({ name }) => name);
+		if (this.#bfd === null) {
+			if (names.length === 0) return;
+			const { BfdTracker } = await import("./bfd-tracker.ts");
+			if (this.#stopped || this.#bfd !== null) return;
+			this.#bfd = new BfdTracker((name, up) => this.#feed({ kind: "bfd", name, up }));
+		}
+		this.#bfd.configure(this.#config.bfdInstances.filter(({ forVrrp }) => forVrrp).map(({ name }) => name));
 	}
 
 	/** Once for many changes: opening sockets can wait until the takeover is done. */

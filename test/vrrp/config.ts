@@ -151,6 +151,15 @@ export function trackScriptOf(name: string, over: Partial<TrackScriptConfig> = {
 	};
 }
 
+const asStarted = {
+	processName: null,
+	niceness: null,
+	rtPriority: null,
+	noSwap: false,
+	processors: [],
+	realTimeLimitMicros: null,
+};
+
 export const globalDefaults: GlobalConfig = {
 	mail: {
 		routerId: "test",
@@ -201,14 +210,8 @@ export const globalDefaults: GlobalConfig = {
 	checkerLogAllFailures: false,
 	rsInitNotifies: false,
 	vrrpRtPriority: null,
-	checker: {
-		processName: null,
-		niceness: null,
-		rtPriority: null,
-		noSwap: false,
-		processors: [],
-		realTimeLimitMicros: null,
-	},
+	checker: asStarted,
+	bfd: asStarted,
 	lvsNetlinkBufferBytes: null,
 	snmpTraps: false,
 	networkNamespace: null,

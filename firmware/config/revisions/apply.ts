@@ -13,7 +13,7 @@ export async function applyCurrent(root: string): Promise<readonly string[]> {
 		const { main } = await import("../../appliance/network.ts");
 		if ((await main([])) !== 0) troubles.push("the box's own addresses are not all set");
 	}
-	for (const service of ["vrrp", "director", "cache"])
+	for (const service of ["bfd", "vrrp", "director", "cache"])
 		try {
 			await call(service, "reload", {}, RELOAD_TIMEOUT_MS);
 		} catch (error) {

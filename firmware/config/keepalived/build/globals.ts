@@ -1,5 +1,12 @@
 /** global_defs: the settings of the whole process, and the defaults of everything below. */
-import type { GlobalConfig, LvsSyncDaemon, NotifyFifo, Script, TlsClientConfig } from "../../model.ts";
+import type {
+	GlobalConfig,
+	LvsSyncDaemon,
+	NotifyFifo,
+	ProcessSettings,
+	Script,
+	TlsClientConfig,
+} from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
 import type { Statement } from "../statements.ts";
 import { readAddress } from "./address.ts";
@@ -126,6 +133,14 @@ export function buildGlobals(
 	const flushOnStop = last("lvs_flush_on_stop") ?? last("lvs_flush_onstop");
 	const outermost = (name: string) =>
 		root.findLast((statement) => statement.keyword.name === name)?.words[0] ?? null;
+	const processSettings = (of: "checker" | "bfd", processName: string | null): ProcessSettings => ({
+		processName,
+		niceness: optional(`${of}_priority`),
+		rtPriority: optional(`${of}_rt_priority`),
+		noSwap: has(`${of}_no_swap`),
+		processors: last(`${of}_cpu_affinity`)?.words.map(Number).filter(Number.isInteger) ?? [],
+		realTimeLimitMicros: (last(`${of}_rlimit_rttime`) ?? last(`${of}_rlimit_rtime`))?.number ?? null,
+	});
 	return {
 		mail: {
 			routerId,
@@ -190,17 +205,13 @@ export function buildGlobals(
 		checkerLogAllFailures: notes.logAllFailures,
 		rsInitNotifies: notes.rsInitNotifies,
 		vrrpRtPriority: optional("vrrp_rt_priority"),
-		checker: {
-			processName:
-				word("checker_process_name") ??
+		checker: processSettings(
+			"checker",
+			word("checker_process_name") ??
 				word("lvs_process_name") ??
 				(has("process_names") ? "keepalived_lvs" : null),
-			niceness: optional("checker_priority"),
-			rtPriority: optional("checker_rt_priority"),
-			noSwap: has("checker_no_swap"),
-			processors: last("checker_cpu_affinity")?.words.map(Number).filter(Number.isInteger) ?? [],
-			realTimeLimitMicros: (last("checker_rlimit_rttime") ?? last("checker_rlimit_rtime"))?.number ?? null,
-		},
+		),
+		bfd: processSettings("bfd", word("bfd_process_name") ?? (has("process_names") ? "keepalived_bfd" : null)),
 		lvsNetlinkBufferBytes: optional("lvs_netlink_cmd_rcv_bufs"),
 		snmpTraps: has("enable_traps"),
 		networkNamespace: outermost("net_namespace"),

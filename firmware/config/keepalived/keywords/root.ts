@@ -38,7 +38,7 @@ export const root = grammar([
 	keyword("track_file", block("track_file", "one"), "", "a tracked file"),
 	keyword("vrrp_track_file", block("track_file", "one"), "", "a tracked file", { replacedBy: "track_file" }),
 	keyword("interface_up_down_delays", lines("IF DOWN [UP]"), "", "debounces the link state"),
-	keyword("bfd_instance", block("bfd_instance", "one"), "", "a BFD session", { notYet: true }),
+	keyword("bfd_instance", block("bfd_instance", "one"), "", "a BFD session"),
 	keyword(
 		"virtual_server_group",
 		{ kind: "lines", grammar: "service", named: true },

@@ -116,7 +116,7 @@ export const realServer = grammar(
 		keyword("SMTP_CHECK", block("SMTP_CHECK"), "", "says HELO"),
 		keyword("DNS_CHECK", block("DNS_CHECK"), "", "asks for a name"),
 		keyword("MISC_CHECK", block("MISC_CHECK"), "", "runs a program"),
-		keyword("BFD_CHECK", block("BFD_CHECK"), "", "follows a BFD session", { notYet: true }),
+		keyword("BFD_CHECK", block("BFD_CHECK"), "", "follows a BFD session"),
 		keyword("UDP_CHECK", block("UDP_CHECK"), "", "sends a datagram"),
 		keyword("PING_CHECK", block("PING_CHECK"), "", "pings"),
 		keyword("FILE_CHECK", block("FILE_CHECK"), "", "follows a file"),

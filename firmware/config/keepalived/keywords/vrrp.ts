@@ -26,7 +26,7 @@ const trackers = [
 	keyword("track_script", lines("tracker"), "none", "scripts that must succeed"),
 	keyword("track_file", lines("tracker"), "none", "files that move the priority"),
 	keyword("track_process", lines("tracker"), "none", "processes that must run"),
-	keyword("track_bfd", lines("tracker"), "none", "BFD sessions that must be up", { notYet: true }),
+	keyword("track_bfd", lines("tracker"), "none", "BFD sessions that must be up"),
 ];
 
 const notifications = [

@@ -16,7 +16,7 @@ const LOOK_INTERVAL_MS = 1_000;
 const RECONNECT_MS = 500;
 const SERVICE_TIMEOUT_MS = 1_000;
 /** What a crash loop is looked for in. */
-const SERVICES = ["vrrp", "director", "cache", "monitor", "metrics", "syslog", "ntp", "sshd"];
+const SERVICES = ["bfd", "vrrp", "director", "cache", "monitor", "metrics", "syslog", "ntp", "sshd"];
 
 export interface WatcherOptions {
 	readonly onEvent: (event: BoxEvent) => void;

@@ -1,15 +1,15 @@
 /**
- * How the director's process runs: keepalived.conf(5) checker_process_name, checker_priority, checker_rt_priority,
- * checker_no_swap, checker_cpu_affinity, checker_rlimit_rttime.
+ * How a service's process runs: keepalived.conf(5) checker_process_name, checker_priority, checker_rt_priority,
+ * checker_no_swap, checker_cpu_affinity, checker_rlimit_rttime, and the same that begin with bfd.
  */
 import { setPriority } from "node:os";
-import type { GlobalConfig } from "../config/model.ts";
-import { SCHED_OTHER, SCHED_RR } from "../kernel/constants.ts";
-import { errnoName } from "../kernel/errno.ts";
-import { native } from "../kernel/native.ts";
-import { setPollerScheduler } from "../kernel/watch.ts";
+import type { ProcessSettings } from "./config/model.ts";
+import { SCHED_OTHER, SCHED_RR } from "./kernel/constants.ts";
+import { errnoName } from "./kernel/errno.ts";
+import { native } from "./kernel/native.ts";
+import { setPollerScheduler } from "./kernel/watch.ts";
 
-/** What a real-time checker's own thread gets: first in line, but never in the way of the kernel's packet handling. */
+/** What a real-time service's own thread gets: first in line, but never in the way of the kernel's packet handling. */
 const URGENT_NICENESS = -5;
 
 /**
@@ -18,8 +18,9 @@ const URGENT_NICENESS = -5;
  * milliseconds at times, and under SCHED_RR the kernel could not handle packets on its processor meanwhile.
  */
 export function applyProcessSettings(
-	wanted: GlobalConfig["checker"],
-	before: GlobalConfig["checker"] | null,
+	service: "checker" | "bfd",
+	wanted: ProcessSettings,
+	before: ProcessSettings | null,
 	warn: (text: string) => void,
 ): void {
 	const attempt = (what: string, work: () => number | undefined) => {
@@ -32,18 +33,18 @@ export function applyProcessSettings(
 	};
 	const { processName, rtPriority, noSwap, processors, realTimeLimitMicros } = wanted;
 	if (processName !== null && processName !== before?.processName)
-		attempt("checker_process_name", () => native.setProcessName(processName));
-	const nice = (of: GlobalConfig["checker"] | null) =>
+		attempt(`${service}_process_name`, () => native.setProcessName(processName));
+	const nice = (of: ProcessSettings | null) =>
 		of?.niceness ?? (of?.rtPriority == null ? null : URGENT_NICENESS);
 	if (nice(wanted) !== nice(before))
-		attempt("checker_priority", () => void setPriority(0, nice(wanted) ?? 0));
+		attempt(`${service}_priority`, () => void setPriority(0, nice(wanted) ?? 0));
 	if (rtPriority !== (before?.rtPriority ?? null))
-		attempt("checker_rt_priority", () =>
+		attempt(`${service}_rt_priority`, () =>
 			rtPriority === null ? setPollerScheduler(SCHED_OTHER, 0) : setPollerScheduler(SCHED_RR, rtPriority),
 		);
 	if (processors.length > 0 && !Bun.deepEquals(processors, before?.processors))
-		attempt("checker_cpu_affinity", () => native.setProcessors(processors));
+		attempt(`${service}_cpu_affinity`, () => native.setProcessors(processors));
 	if (realTimeLimitMicros !== null && realTimeLimitMicros !== before?.realTimeLimitMicros)
-		attempt("checker_rlimit_rttime", () => native.setRealTimeLimit(realTimeLimitMicros));
-	if (noSwap && before?.noSwap !== true) attempt("checker_no_swap", () => native.lockMemory());
+		attempt(`${service}_rlimit_rttime`, () => native.setRealTimeLimit(realTimeLimitMicros));
+	if (noSwap && before?.noSwap !== true) attempt(`${service}_no_swap`, () => native.lockMemory());
 }
