@@ -143,6 +143,7 @@ const pure = [
 	"firmware/cache/log/reader.ts",
 	"firmware/cache/log/top.ts",
 	"firmware/cache/why.ts",
+	"firmware/cache/store/tags.ts",
 	"firmware/cache/store/vary.ts",
 	"firmware/cache/worker/hop-by-hop.ts",
 	"firmware/cache/worker/revalidation.ts",

@@ -5,6 +5,7 @@
 import { lookup } from "node:dns/promises";
 import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
+import { fileProblem } from "./manager/vcl-shelf.ts";
 import { toByteString, toBytes, toText } from "./vcl/byte-string.ts";
 import { type CompileOptions, type CompileResult, compileVcl, hostNames } from "./vcl/compile.ts";
 import { formatFailure } from "./vcl/diagnostic.ts";
@@ -63,6 +64,7 @@ export async function compileFile(
 	const settings: CompileOptions = {
 		name: path,
 		include: includeFrom(defaultVclPath),
+		checkFile: fileProblem,
 		checkSocket: (socket) => {
 			try {
 				return statSync(socket).isSocket() ? null : { kind: "no-socket", text: "Not a socket" };

@@ -6,6 +6,8 @@ import { join } from "node:path";
 
 export interface RunningCache {
 	readonly port: number;
+	/** Its -n. */
+	readonly directory: string;
 	/** Its log so far, as varnishlog prints it. */
 	log(): Promise<string>;
 	stop(): Promise<void>;
@@ -36,7 +38,7 @@ export const portAnswers = (port: number) =>
 
 const START_LIMIT_MS = 30_000;
 
-/** Starts `command` with varnishd's own arguments: a listener, a backend, and `more`. */
+/** Starts `command` with varnishd's own arguments: a listener, a backend (unless `more` has a VCL), and `more`. */
 export async function startCache(
 	command: readonly string[],
 	backendPort: number,
@@ -52,8 +54,7 @@ export async function startCache(
 			join(directory, "n"),
 			"-a",
 			`127.0.0.1:${port}`,
-			"-b",
-			`127.0.0.1:${backendPort}`,
+			...(more.includes("-f") ? [] : ["-b", `127.0.0.1:${backendPort}`]),
 			...more,
 		],
 		{ stdout: "ignore", stderr: "pipe" },
@@ -69,6 +70,7 @@ export async function startCache(
 	}
 	return {
 		port,
+		directory: join(directory, "n"),
 		async log() {
 			const reader = Bun.spawn(["varnishlog", "-n", join(directory, "n"), "-d", "-g", "raw"], {
 				stdout: "pipe",

@@ -1,5 +1,5 @@
 /** The PROXY protocol, versions 1 and 2: who is behind the load balancer in front. Pure. */
-import type { ProxyAttributes } from "../vcl/runtime.ts";
+import type { IpAddress, ProxyAttributes } from "../vcl/runtime.ts";
 
 export interface ProxyEnd {
 	readonly address: string;
@@ -146,4 +146,36 @@ function readAttributes(bytes: Uint8Array, start: number, end: number): ProxyAtt
 		};
 	}
 	return { alpn: text(list, 0x01), authority: text(list, 0x02), ssl: inner };
+}
+
+/**
+ * The header that tells a backend who the client is. Without two addresses of one family it says only that
+ * they are not known; a client on a Unix socket is 0.0.0.0 here, as VCL has it. PROXY protocol §2.1 and §2.2.
+ */
+export function formatProxyHeader(
+	version: 1 | 2,
+	source: IpAddress | undefined,
+	destination: IpAddress | undefined,
+): Uint8Array {
+	const known =
+		source !== undefined && destination !== undefined && source.bytes.length === destination.bytes.length;
+	if (version === 1) {
+		const family = source?.bytes.length === 4 ? "TCP4" : "TCP6";
+		const words = known
+			? `${family} ${source.text} ${destination.text} ${source.port} ${destination.port}`
+			: "UNKNOWN";
+		return Buffer.from(`PROXY ${words}\r\n`, "latin1");
+	}
+	if (!known) return Buffer.concat([signature, Uint8Array.of(0x20, 0, 0, 0)]);
+	const ports = Buffer.alloc(4);
+	ports.writeUInt16BE(source.port, 0);
+	ports.writeUInt16BE(destination.port, 2);
+	const size = source.bytes.length;
+	return Buffer.concat([
+		signature,
+		Uint8Array.of(0x21, size === 4 ? 0x11 : 0x21, 0, size * 2 + 4),
+		source.bytes,
+		destination.bytes,
+		ports,
+	]);
 }

@@ -88,6 +88,7 @@ export function parseListener(argument: string, index: number): ListenerOption |
 		else if (attribute.startsWith("tls=")) tls = attribute.slice(4);
 		else return `Unknown protocol "${attribute}" in -a ${argument}`;
 	}
+	if (tls !== undefined && transport === "PROXY") return `-a ${argument}: PROXY and tls do not go together`;
 	const path = address.startsWith("/") || address.startsWith("@") ? address : undefined;
 	const shared = { name, text: address, path, transport, mode, tls, administrative: false };
 	if (path !== undefined) return { ...shared, host: "", port: "" };

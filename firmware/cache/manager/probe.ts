@@ -1,6 +1,10 @@
 /** Backend probes: a request now and then, and what the last ones say about the health. */
-import { connect, type Socket } from "node:net";
-import type { BackendDefinition, ProbeDefinition } from "../vcl/runtime.ts";
+import { connect, isIP, type Socket } from "node:net";
+import { checkServerIdentity, connect as connectTls } from "node:tls";
+import { formatProxyHeader } from "../http/proxy.ts";
+import type { BackendDefinition, BackendTls, ProbeDefinition } from "../vcl/runtime.ts";
+import { Address } from "../worker/address.ts";
+import { readAuthorities, tlsName } from "../worker/backend-tls.ts";
 
 export interface ProbeReport {
 	readonly vcl: string;
@@ -132,17 +136,62 @@ export class Probe {
 			this.#timer = setTimeout(() => this.#run(), this.#probe.intervalSeconds * 1000);
 		};
 		const deadline = setTimeout(() => finish(true), this.#probe.timeoutSeconds * 1000);
+		const talk = (over: Socket) => {
+			over.on("data", (bytes: Buffer) => {
+				if (text.length < ANSWER_BYTES) text += bytes.toString("latin1");
+			});
+			over.on("end", () => finish(false));
+			over.on("close", () => finish(false));
+			over.on("error", () => finish(false));
+		};
+		const ask = (over: Socket) => {
+			over.write(this.#request(), "latin1");
+			set("X");
+		};
 		socket.on("connect", () => {
 			set(endpoint.kind === "unix" ? "U" : socket.remoteFamily === "IPv6" ? "6" : "4");
-			socket.write(this.#request(), "latin1");
-			set("X");
+			this.#greet(socket);
+			const { tls } = this.backend;
+			if (tls === null) {
+				ask(socket);
+				return;
+			}
+			const encrypted = this.#encrypt(socket, tls);
+			talk(encrypted);
+			encrypted.on("secureConnect", () => ask(encrypted));
 		});
-		socket.on("data", (bytes: Buffer) => {
-			if (text.length < ANSWER_BYTES) text += bytes.toString("latin1");
+		if (this.backend.tls === null) talk(socket);
+		else {
+			socket.on("close", () => finish(false));
+			socket.on("error", () => finish(false));
+		}
+	}
+
+	/** Preamble and PROXY header: a probe speaks for itself, not for a client. */
+	#greet(socket: Socket): void {
+		const { preamble, proxyHeader } = this.backend;
+		if (preamble !== null) socket.write(preamble, "latin1");
+		if (proxyHeader === 0) return;
+		const own =
+			proxyHeader === 1 && socket.localAddress !== undefined
+				? new Address(socket.localAddress, socket.localPort ?? 0)
+				: undefined;
+		socket.write(formatProxyHeader(proxyHeader, own, own));
+	}
+
+	#encrypt(socket: Socket, tls: BackendTls): Socket {
+		const name = tlsName(this.backend);
+		const authorities = readAuthorities(tls);
+		if (authorities.kind === "unreadable") socket.destroy();
+		return connectTls({
+			socket,
+			rejectUnauthorized: tls.verifyPeer,
+			ALPNProtocols: ["http/1.1"],
+			...(tls.sni && isIP(name) === 0 ? { servername: name } : {}),
+			...(authorities.kind === "own" ? { ca: authorities.pem } : {}),
+			checkServerIdentity: (_host, certificate) =>
+				tls.verifyHost ? checkServerIdentity(name, certificate) : undefined,
 		});
-		socket.on("end", () => finish(false));
-		socket.on("close", () => finish(false));
-		socket.on("error", () => finish(false));
 	}
 
 	#judge(seconds: number, line: string): void {

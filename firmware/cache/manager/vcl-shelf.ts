@@ -1,6 +1,6 @@
 /** The VCLs that the manager has: compiled to find the errors, kept as text to be given to the workers. */
 import { lookup } from "node:dns/promises";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { Glob } from "bun";
 import type { ParameterSet } from "../cli/parameters.ts";
@@ -40,6 +40,18 @@ export function findVclFile(name: string, path: string): string | undefined {
 		.split(":")
 		.map((directory) => join(directory, name))
 		.find((each) => existsSync(each) && statSync(each).isFile());
+}
+
+/** What keeps a file from being read; null when nothing does. */
+export function fileProblem(path: string): string | null {
+	try {
+		accessSync(path, constants.R_OK);
+		return statSync(path).isFile() ? null : "Not a file";
+	} catch (error) {
+		return (error as NodeJS.ErrnoException).code === "EACCES"
+			? "Permission denied"
+			: "No such file or directory";
+	}
 }
 
 function includer(
@@ -120,6 +132,7 @@ export async function compileForShelf(
 			hosts[host] === undefined
 				? { ok: false, error: "Name or service not known" }
 				: { ok: true, addresses: hosts[host] },
+		checkFile: fileProblem,
 		checkSocket: (socket) => {
 			try {
 				return statSync(socket).isSocket() ? null : { kind: "no-socket", text: "Not a socket" };

@@ -24,11 +24,13 @@ import {
 	SHARD_COUNT,
 	SLOT_WORDS,
 	Slot,
+	TAG_WORDS,
 	WORKER_LIMIT,
 } from "./layout.ts";
 import { lockWord, unlockWord } from "./lock.ts";
 import { layDown, rebuild, type Store, takeUp } from "./recovery.ts";
 import { DEAD, RECLAIM_LIMIT, Segments } from "./segments.ts";
+import { marksIn, marksOf, type TagMarks, tagsIn } from "./tags.ts";
 import { Wheel } from "./wheel.ts";
 
 /** What is stored beside the body. */
@@ -314,13 +316,14 @@ export class Arena {
 		const shard = this.shardOf(meta.key);
 		const low = this.#low;
 		const high = this.#high;
+		const marks = marksIn(meta.head);
 		const slot = this.#locked(() => {
 			const queue = this.#segments.takeGhost(low) ? Queue.main : Queue.small;
 			const place = this.#segments.allocate(total, queue);
 			if (place === undefined) return -1;
 			const slot = this.#takeSlot();
 			if (slot < 0) return -1;
-			this.#write(place.segment, place.offset, slot, total, meta, parts, bodyBytes, low, high);
+			this.#write(place.segment, place.offset, slot, total, meta, marks, parts, bodyBytes, low, high);
 			const at = slot * SLOT_WORDS;
 			this.#book.slots[at + Slot.hashLow] = low;
 			this.#book.slots[at + Slot.hashHigh] = high;
@@ -329,6 +332,8 @@ export class Arena {
 			this.#book.slots[at + Slot.hits] = 0;
 			this.#book.slots[at + Slot.frequency] = 0;
 			this.#book.slots[at + Slot.ban] = meta.ban;
+			this.#book.tags[slot * TAG_WORDS] = marks.low;
+			this.#book.tags[slot * TAG_WORDS + 1] = marks.high;
 			this.#book.slots[at + Slot.flags] = meta.flags | Flag.live | Flag.verified;
 			this.#book.account(meta.flags, total, 1);
 			this.#book.segments[place.segment * SEGMENT_WORDS + Segment.liveCount]!++;
@@ -346,6 +351,7 @@ export class Arena {
 		slot: number,
 		total: number,
 		meta: ObjectMeta,
+		marks: TagMarks,
 		parts: readonly Uint8Array[],
 		bodyBytes: number,
 		low: number,
@@ -383,6 +389,8 @@ export class Arena {
 		words[word + (Record.storage >> 2)] = meta.storage;
 		words[word + (Record.hashLow >> 2)] = low;
 		words[word + (Record.hashHigh >> 2)] = high;
+		words[word + (Record.tagsLow >> 2)] = marks.low;
+		words[word + (Record.tagsHigh >> 2)] = marks.high;
 		words[word + (Record.bodyChecksum >> 2)] = Bun.hash.crc32(bytes.subarray(bodyAt, at));
 		words[word + (Record.headChecksum >> 2)] = Bun.hash.crc32(bytes.subarray(base + Record.tOrigin, bodyAt));
 		words[word] = RECORD_MAGIC;
@@ -516,6 +524,21 @@ export class Arena {
 			if (object !== undefined && this.holds(object)) objects.push(object);
 		}
 		return { objects, next: slot >= this.layout.slotCount ? -1 : slot };
+	}
+
+	/** Every live object that was stored with `tag`. */
+	tagged(tag: string): StoredObject[] {
+		const { tags, slots } = this.#book;
+		const { low, high } = marksOf([tag]);
+		const found: StoredObject[] = [];
+		for (let slot = 0; slot < this.layout.slotCount; slot++) {
+			if ((tags[slot * TAG_WORDS]! & low) !== low || (tags[slot * TAG_WORDS + 1]! & high) !== high) continue;
+			if ((slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
+			const shard = slots[slot * SLOT_WORDS + Slot.hashLow]! & (SHARD_COUNT - 1);
+			const object = this.#read(slot, shard, this.version(shard));
+			if (object !== undefined && this.holds(object) && tagsIn(object.head).includes(tag)) found.push(object);
+		}
+		return found;
 	}
 
 	figures(): StoreFigures {

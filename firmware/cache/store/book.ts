@@ -19,6 +19,7 @@ import {
 	Slot,
 	STORE_MAGIC,
 	STORE_VERSION,
+	TAG_WORDS,
 	WHEEL_STEPS,
 	WORKER_LIMIT,
 } from "./layout.ts";
@@ -44,6 +45,7 @@ export class Book {
 	readonly shards: Int32Array;
 	readonly buckets: Int32Array;
 	readonly slots: Int32Array;
+	readonly tags: Int32Array;
 	readonly wheel: Int32Array;
 	readonly segments: Int32Array;
 	readonly pins: Int32Array;
@@ -59,6 +61,7 @@ export class Book {
 		this.shards = words(layout.shardsAt, SHARD_COUNT);
 		this.buckets = words(layout.bucketsAt, layout.bucketCount);
 		this.slots = words(layout.slotsAt, layout.slotCount * SLOT_WORDS);
+		this.tags = words(layout.tagsAt, layout.slotCount * TAG_WORDS);
 		this.wheel = words(layout.wheelAt, WHEEL_STEPS);
 		this.segments = words(layout.segmentsAt, layout.segmentCount * SEGMENT_WORDS);
 		this.pins = words(layout.pinsAt, layout.segmentCount * WORKER_LIMIT);

@@ -2,14 +2,14 @@
  * Where things are in a store file. One file holds everything that the budget pays for: the index, the
  * bookkeeping and the objects. Every process maps it; positions are fixed when the file is made.
  *
- *   control | shard versions | buckets | slots | expiry wheel | segments | pins | ghosts | data
+ *   control | shard versions | buckets | slots | tags | expiry wheel | segments | pins | ghosts | data
  *
  * The data area is cut into segments of equal size. Objects are written one after another into an open
  * segment; room is made by a segment at a time (see arena.ts).
  */
 
 export const STORE_MAGIC = 0x44525653;
-export const STORE_VERSION = 3;
+export const STORE_VERSION = 4;
 
 /** Most processes that may map one store. */
 export const WORKER_LIMIT = 32;
@@ -62,6 +62,7 @@ export interface Layout {
 	readonly shardsAt: number;
 	readonly bucketsAt: number;
 	readonly slotsAt: number;
+	readonly tagsAt: number;
 	readonly wheelAt: number;
 	readonly segmentsAt: number;
 	readonly pinsAt: number;
@@ -92,6 +93,9 @@ export const Slot = {
 	/** The newest ban it was tested against. */
 	ban: 11,
 } as const;
+
+/** Int32 words of the tags of one slot (tags.ts): a column of their own, since they are looked through one after another. */
+export const TAG_WORDS = 2;
 
 /** Slot flags. */
 export const Flag = {
@@ -142,7 +146,8 @@ export function planLayout(budgetBytes: number): Layout {
 	const shardsAt = CONTROL_BYTES;
 	const bucketsAt = shardsAt + SHARD_COUNT * 4;
 	const slotsAt = bucketsAt + bucketCount * 4;
-	const wheelAt = slotsAt + slotCount * SLOT_WORDS * 4;
+	const tagsAt = slotsAt + slotCount * SLOT_WORDS * 4;
+	const wheelAt = tagsAt + slotCount * TAG_WORDS * 4;
 	const segmentsAt = wheelAt + WHEEL_STEPS * 4;
 	const pinsAt = segmentsAt + maxSegments * SEGMENT_WORDS * 4;
 	const ghostsAt = pinsAt + maxSegments * WORKER_LIMIT * 4;
@@ -158,6 +163,7 @@ export function planLayout(budgetBytes: number): Layout {
 		shardsAt,
 		bucketsAt,
 		slotsAt,
+		tagsAt,
 		wheelAt,
 		segmentsAt,
 		pinsAt,
@@ -191,4 +197,6 @@ export const Record = {
 	storage: 88,
 	hashLow: 92,
 	hashHigh: 96,
+	tagsLow: 100,
+	tagsHigh: 104,
 } as const;

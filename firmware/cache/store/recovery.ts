@@ -22,6 +22,7 @@ import {
 	SHARD_COUNT,
 	SLOT_WORDS,
 	Slot,
+	TAG_WORDS,
 	WORKER_LIMIT,
 } from "./layout.ts";
 import type { Segments } from "./segments.ts";
@@ -165,6 +166,8 @@ function rebuildSegment(
 				slots[at + Slot.segment] = segment;
 				slots[at + Slot.offset] = offset;
 				slots[at + Slot.ban] = words[word + (Record.ban >> 2)]!;
+				book.tags[slot * TAG_WORDS] = words[word + (Record.tagsLow >> 2)]!;
+				book.tags[slot * TAG_WORDS + 1] = words[word + (Record.tagsHigh >> 2)]!;
 				slots[at + Slot.flags] = flags | Flag.live;
 				book.account(flags, total, 1);
 				wheel.add(slot, Math.ceil(deadline));

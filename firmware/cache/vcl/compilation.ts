@@ -26,6 +26,8 @@ export interface CompilationSettings {
 	readonly resolve: ((name: string) => Resolution) | null;
 	/** For `.path`: null = it is a socket, else what is wrong. */
 	readonly checkSocket: ((path: string) => SocketProblem | null) | null;
+	/** For `.ssl_ca`: null = it can be read, else what is wrong. */
+	readonly checkFile: ((path: string) => string | null) | null;
 }
 
 export interface SocketProblem {

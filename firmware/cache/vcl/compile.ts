@@ -25,6 +25,7 @@ export interface CompileOptions {
 	/** Looks up host names; without it names are kept for the run time, and ACLs may only hold addresses. */
 	readonly resolve?: (name: string) => Resolution;
 	readonly checkSocket?: (path: string) => SocketProblem | null;
+	readonly checkFile?: (path: string) => string | null;
 	/** Storage names of `-s`, Transient included. */
 	readonly stevedores?: readonly string[];
 	/** Labels that exist. */
@@ -135,6 +136,7 @@ function compileVersioned(source: string, options: CompileOptions): CompileResul
 			esi: options.esi ?? false,
 			resolve: options.resolve ?? null,
 			checkSocket: options.checkSocket ?? null,
+			checkFile: options.checkFile ?? null,
 		};
 		const compilation = new Compilation(tokens, diagnostics, settings);
 		const program = parse(compilation);

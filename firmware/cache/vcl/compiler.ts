@@ -52,6 +52,8 @@ export interface Generated {
 	readonly acls: readonly CompiledAcl[];
 	readonly addresses: readonly IpAddress[];
 	readonly functions: readonly VmodFunction[];
+	/** The subs are generators. */
+	readonly waits: boolean;
 }
 
 export function generate(program: Program): Generated {
@@ -108,6 +110,7 @@ class Generator {
 			acls: this.acls,
 			addresses: this.addresses,
 			functions: this.functions,
+			waits: this.program.waits,
 		};
 	}
 
@@ -119,7 +122,7 @@ class Generator {
 		if (lines.some((line) => line.includes("(r = "))) locals.unshift("r");
 		if (lines.some((line) => line.includes("((x = "))) locals.unshift("x");
 		if (locals.length > 0) lines.unshift(`\tlet ${locals.join(", ")};`);
-		return `function ${functionName(sub.name)}(c) {\n${lines.join("\n")}\n}`;
+		return `function${this.program.waits ? "*" : ""} ${functionName(sub.name)}(c) {\n${lines.join("\n")}\n}`;
 	}
 
 	// ── header fields in locals ──
@@ -206,7 +209,9 @@ class Generator {
 				return line(`c.${statement.message}.unsetBody();`);
 			case "call":
 				this.known.clear();
-				return line(`if ((r = ${functionName(statement.sub)}(c)) !== undefined) return r;`);
+				return line(
+					`if ((r = ${this.program.waits ? "yield* " : ""}${functionName(statement.sub)}(c)) !== undefined) return r;`,
+				);
 			case "leave":
 				return line("return undefined;");
 			case "return":
@@ -230,7 +235,8 @@ class Generator {
 					expression.callee.arguments.some(({ type }) => type === "HEADER" || type === "HTTP")
 				)
 					this.known.clear();
-				return line(`${code};`);
+				const waits = expression.kind === "vmod-call" && expression.callee.waits;
+				return line(waits ? `yield ${code};` : `${code};`);
 			}
 			default:
 				return statement satisfies never;

@@ -10,6 +10,8 @@ import {
 	type VclContext,
 	VclFailure,
 	type VclHost,
+	type WaitingSubs,
+	type WaitRequest,
 } from "./runtime.ts";
 import { support } from "./support.ts";
 import type { Program } from "./syntax/program.ts";
@@ -41,6 +43,7 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 	const directors = new Map<string, Director>();
 	return {
 		subs,
+		waitingSubs: generated.waits ? (subs as unknown as WaitingSubs) : null,
 		defaultBackend: tables.defaultBackend,
 		backends: byName,
 		directors,
@@ -74,7 +77,11 @@ function housekeeping(
 		ban: () => "no cache yet",
 	} as unknown as VclContext;
 	try {
-		return sub(context);
+		const result = sub(context) as Action | Generator<WaitRequest, Action, void>;
+		if (!("next" in result)) return result;
+		const step = result.next();
+		if (step.done) return step.value;
+		throw new VclFailure(`vtc: ${method} cannot wait`);
 	} catch (error) {
 		if (error instanceof VclFailure) return { kind: "fail", message: error.message };
 		throw error;

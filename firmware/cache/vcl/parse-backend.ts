@@ -3,7 +3,7 @@ import { isPort, resolveHost, splitHostAndPort, tooMany } from "./address.ts";
 import type { Compilation } from "./compilation.ts";
 import { Refused } from "./diagnostic.ts";
 import { duration } from "./parse-expression.ts";
-import type { BackendDefinition, ProbeDefinition } from "./runtime.ts";
+import type { BackendDefinition, BackendTls, ProbeDefinition } from "./runtime.ts";
 import { type Token, tokenName } from "./token.ts";
 
 /** A probe remembers its last 64 polls, one bit each. */
@@ -32,7 +32,20 @@ const backendFields: ReadonlySet<string> = new Set([
 	"max_connections",
 	"proxy_header",
 	"preamble",
+	"ssl",
+	"ssl_sni",
+	"ssl_verify_peer",
+	"ssl_verify_host",
+	"ssl_ca",
 ]);
+
+/** A switch: `0` or `1`. */
+function bit(c: Compilation, name: Token): boolean {
+	const value = c.token;
+	const number = unsigned(c);
+	if (number > 1) return c.diagnostics.fail(`.${name.text} must be 0 or 1\n`, value);
+	return number === 1;
+}
 
 /** `.name =`, known and not given before; leaves the cursor at the value. */
 function field(c: Compilation, known: ReadonlySet<string>, seen: Map<string, Token>): Token {
@@ -218,6 +231,14 @@ function hostDefinition(c: Compilation, name: string, nameToken: Token): Backend
 	let port: Token | null = null;
 	let path: Token | null = null;
 	let hostHeader: string | null = null;
+	let ssl = false;
+	let sslDetail: Token | null = null;
+	const tls: { -readonly [Name in keyof BackendTls]: BackendTls[Name] } = {
+		sni: true,
+		verifyPeer: true,
+		verifyHost: false,
+		authorities: null,
+	};
 	const rest: {
 		-readonly [Name in keyof BackendDefinition]?: BackendDefinition[Name];
 	} = {};
@@ -266,6 +287,25 @@ function hostDefinition(c: Compilation, name: string, nameToken: Token): Backend
 				rest.proxyHeader = version;
 				break;
 			}
+			case "ssl":
+				ssl = bit(c, name);
+				break;
+			case "ssl_sni":
+				sslDetail = name;
+				tls.sni = bit(c, name);
+				break;
+			case "ssl_verify_peer":
+				sslDetail = name;
+				tls.verifyPeer = bit(c, name);
+				break;
+			case "ssl_verify_host":
+				sslDetail = name;
+				tls.verifyHost = bit(c, name);
+				break;
+			case "ssl_ca":
+				sslDetail = name;
+				tls.authorities = authorityFile(c);
+				break;
 			case "preamble":
 				c.expect("CBLOB");
 				rest.preamble = value.value;
@@ -282,7 +322,11 @@ function hostDefinition(c: Compilation, name: string, nameToken: Token): Backend
 		if (!closed) c.skip(";");
 	}
 	if (host === null && path === null) c.diagnostics.fail("Expected .host or .path.\n", nameToken);
-	const endpoint = path !== null ? unixEndpoint(c, path) : tcpEndpoint(c, host!, port);
+	// Half a setting would be a backend in plain text that looks as if it were not.
+	if (sslDetail !== null && !seen.has("ssl"))
+		c.diagnostics.fail(`.${sslDetail.text} has no meaning without .ssl = 1;\n`, sslDetail);
+	if (ssl) rest.tls = tls;
+	const endpoint = path !== null ? unixEndpoint(c, path) : tcpEndpoint(c, host!, port, ssl ? "443" : "80");
 	c.skip("}");
 	if (rest.probe === undefined && c.defaultProbe !== null) rest.probe = c.defaultProbe;
 	return definition(name, endpoint, hostHeader ?? (host === null ? "0.0.0.0" : host.value), rest);
@@ -303,6 +347,7 @@ function definition(
 		betweenBytesTimeoutSeconds: null,
 		maxConnections: 0,
 		proxyHeader: 0,
+		tls: null,
 		preamble: null,
 		probe: null,
 		...rest,
@@ -322,6 +367,14 @@ function namedProbe(c: Compilation): ProbeDefinition {
 	return c.probes.find(({ name }) => name === symbol.name) ?? c.stop();
 }
 
+function authorityFile(c: Compilation): string {
+	const token = string(c);
+	if (!token.value.startsWith("/")) c.diagnostics.fail(".ssl_ca: Must be an absolute path:\n", token);
+	const problem = c.settings.checkFile?.(token.value) ?? null;
+	if (problem !== null) c.diagnostics.fail(`.ssl_ca: Cannot read: ${problem}\n`, token);
+	return token.value;
+}
+
 function unixEndpoint(c: Compilation, path: Token): BackendDefinition["endpoint"] {
 	if (!path.value.startsWith("/")) c.diagnostics.fail("Backend path: Must be an absolute path:\n", path);
 	const problem = c.settings.checkSocket?.(path.value) ?? null;
@@ -339,6 +392,7 @@ function tcpEndpoint(
 	c: Compilation,
 	hostToken: Token,
 	portToken: Token | null,
+	defaultPort: string,
 ): BackendDefinition["endpoint"] {
 	const fail = (error: string) =>
 		c.diagnostics.fail(
@@ -349,7 +403,7 @@ function tcpEndpoint(
 		portToken === null ? hostToken.value : `${hostToken.value} ${portToken.value}`,
 	);
 	if ("error" in split) return fail(split.error);
-	const port = split.port ?? "80";
+	const port = split.port ?? defaultPort;
 	if (!isPort(port)) return fail("Servname not supported for ai_socktype");
 	const resolution = resolveHost(c, split.host);
 	if (!resolution.ok) {

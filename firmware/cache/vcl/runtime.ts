@@ -5,7 +5,8 @@
  * Null means "not set" (VCL's NULL string). Times are seconds since 1970 with a fraction; durations are seconds.
  *
  * The engine calls `loaded.subs.vcl_recv(context)` and acts on the `Action` that comes back. A compiled sub never
- * waits, except through `Wait` (vtc.sleep and vtc.barrier_sync, test helpers), and throws nothing but `VclFailure`.
+ * waits and throws nothing but `VclFailure`. Only in a program that uses vtc.sleep or vtc.barrier_sync (test helpers),
+ * subs are generators: they yield what they wait for, and go on when they are asked for their next step.
  */
 
 /** A VCL failure (reference §6.4): the client side answers 503 through vcl_synth, the backend side fails the fetch. */
@@ -282,8 +283,11 @@ export interface VclContext {
 	late100Continue(late: boolean): void;
 	/** purge.hard()/purge.soft() in vcl_hit and vcl_miss; negative = leave as it is. Returns the number of objects. */
 	purge(ttlSeconds: number, graceSeconds: number, keepSeconds: number): number;
-	/** vtc.sleep(), vtc.barrier_sync(): blocks the task's thread of execution (test programs only). */
-	wait(request: WaitRequest): void;
+	/**
+	 * xkey.purge(), xkey.softpurge(): every object that was stored with one of these tags (separated by blanks or
+	 * commas) goes, or only ends its lifetime when `soft`. Returns the number of objects.
+	 */
+	purgeTags(keys: string, soft: boolean): number;
 }
 
 export type WaitRequest =
@@ -352,9 +356,23 @@ export interface BackendDefinition {
 	/** 0 = unlimited. */
 	readonly maxConnections: number;
 	readonly proxyHeader: 0 | 1 | 2;
+	/** Null: plain text. */
+	readonly tls: BackendTls | null;
 	/** Byte string sent first on each new connection; null = none. */
 	readonly preamble: string | null;
 	readonly probe: ProbeDefinition | null;
+}
+
+/** TLS to a backend, the extension `.ssl` and what goes with it. */
+export interface BackendTls {
+	/** Say the name that is wanted (RFC 6066 §3), unless it is an address. */
+	readonly sni: boolean;
+	/** The certificate must come from an authority that is trusted. */
+	readonly verifyPeer: boolean;
+	/** The certificate must be for the name that is wanted (RFC 9110 §4.3.4). */
+	readonly verifyHost: boolean;
+	/** PEM file of the authorities that are trusted; null = the well-known ones. */
+	readonly authorities: string | null;
 }
 
 /** What the process gives to a VCL that is being loaded. */
@@ -381,13 +399,18 @@ export interface VclHost {
 }
 
 export type TaskSub = (context: VclContext) => Action;
+export type WaitingSub = (context: VclContext) => Generator<WaitRequest, Action, void>;
 
 /** Every method but the house-keeping ones. */
 export type Subs = { readonly [Name in Exclude<MethodName, "vcl_init" | "vcl_fini">]: TaskSub };
 
+export type WaitingSubs = { readonly [Name in keyof Subs]: WaitingSub };
+
 /** A VCL that is ready to run. */
 export interface LoadedVcl {
 	readonly subs: Subs;
+	/** The same for a program that waits; then `subs` must not be called. Null for all others. */
+	readonly waitingSubs: WaitingSubs | null;
 	/** Runs vcl_init. Not ok: the load is refused with that message. Call once. */
 	init(): { readonly ok: true } | { readonly ok: false; readonly message: string };
 	/** Runs vcl_fini. */

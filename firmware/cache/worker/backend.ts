@@ -7,7 +7,9 @@
  */
 import type { Socket } from "bun";
 import { EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT } from "../../kernel/errno.ts";
-import type { BackendDefinition, Director, VclContext } from "../vcl/runtime.ts";
+import { formatProxyHeader } from "../http/proxy.ts";
+import type { BackendDefinition, Connection, Director, VclContext } from "../vcl/runtime.ts";
+import { BackendTlsSettings, startTls } from "./backend-tls.ts";
 import { type DialTarget, dial, errnoText } from "./dial.ts";
 
 /** Idle connections kept per backend. */
@@ -38,7 +40,11 @@ function failFigure(errno: number): keyof BackendFigures {
 	}
 }
 
+const inert = { data: () => {}, drain: () => {}, close: () => {}, end: () => {}, error: () => {} };
+
 export interface BackendUser {
+	/** The client on whose behalf it asks. */
+	readonly connection: Connection;
 	/** Ready to be written to. `reused`: it served another request before. */
 	onOpen(connection: BackendConnection, reused: boolean): void;
 	onData(bytes: Uint8Array): void;
@@ -101,16 +107,13 @@ export class BackendConnection {
 	user: BackendUser | undefined;
 	requests = 0;
 	idleSince = 0;
+	fd = -1;
 	#waiting: Uint8Array[] = [];
 	waitingBytes = 0;
 	closed = false;
 
 	constructor(backend: Backend) {
 		this.backend = backend;
-	}
-
-	get fd(): number {
-		return (this.socket as unknown as { fd?: number } | undefined)?.fd ?? -1;
 	}
 
 	/** Sends bytes; what the kernel does not take waits in order. The caller must not change them afterwards. */
@@ -170,12 +173,14 @@ export class Backend implements Director {
 	readonly #idle: BackendConnection[] = [];
 	#heldUntilMs = 0;
 	#open = 0;
+	readonly #tls: BackendTlsSettings | undefined;
 
 	constructor(vclName: string, definition: BackendDefinition, now: number) {
 		this.name = definition.name;
 		this.fullName = `${vclName}.${definition.name}`;
 		this.definition = definition;
 		this.changedAt = now;
+		if (definition.tls !== null) this.#tls = new BackendTlsSettings(definition, definition.tls);
 	}
 
 	resolve(_context: VclContext | null): Director | null {
@@ -238,11 +243,16 @@ export class Backend implements Director {
 		const connection = new BackendConnection(this);
 		let settled = false;
 		this.#open++;
+		let counted = true;
+		const uncount = () => {
+			if (counted) this.#open--;
+			counted = false;
+		};
 		const fail = (reason: string) => {
 			if (settled) return;
 			settled = true;
 			clearTimeout(timer);
-			this.#open--;
+			uncount();
 			this.figures.fail++;
 			user.onFail(reason);
 		};
@@ -258,23 +268,20 @@ export class Backend implements Director {
 			failWith(ETIMEDOUT);
 			connection.close();
 		}, timeoutSeconds * 1000);
+		const opened = (socket: Socket<BackendConnection>) => {
+			connection.socket = socket;
+			if (settled) {
+				socket.terminate();
+				return;
+			}
+			settled = true;
+			clearTimeout(timer);
+			connection.user = user;
+			connection.requests = 1;
+			this.figures.conn++;
+			user.onOpen(connection, false);
+		};
 		const handlers = {
-			open: (socket: Socket<BackendConnection>) => {
-				connection.socket = socket;
-				if (settled) {
-					socket.terminate();
-					return;
-				}
-				settled = true;
-				clearTimeout(timer);
-				socket.setNoDelay(true);
-				connection.user = user;
-				connection.requests = 1;
-				this.figures.conn++;
-				const { preamble } = this.definition;
-				if (preamble !== null) connection.write(Buffer.from(preamble, "latin1"));
-				user.onOpen(connection, false);
-			},
 			data: (_socket: Socket<BackendConnection>, bytes: Buffer) => {
 				if (connection.user !== undefined) connection.user.onData(bytes);
 				else this.#discard(connection);
@@ -283,7 +290,7 @@ export class Backend implements Director {
 			close: () => {
 				const was = connection.closed;
 				connection.closed = true;
-				if (settled) this.#open--;
+				if (settled) uncount();
 				this.#forget(connection);
 				const { user: last } = connection;
 				connection.user = undefined;
@@ -298,6 +305,26 @@ export class Backend implements Director {
 			},
 			error: () => {},
 		};
+		const tls = this.#tls;
+		const open = (socket: Socket<BackendConnection>) => {
+			socket.setNoDelay(true);
+			// What goes in front of TLS is small enough for an empty socket buffer.
+			const greeting = this.#greeting(user);
+			if (greeting.length > 0) socket.write(greeting);
+			if (tls === undefined || settled) {
+				opened(socket);
+				return;
+			}
+			connection.socket = startTls(socket, tls, connection, handlers, (result) => {
+				if (result.kind === "open") {
+					opened(result.socket);
+					return;
+				}
+				if (settled) return;
+				this.figures.failOther++;
+				fail(`backend ${this.name}: TLS: ${result.reason}`);
+			});
+		};
 		const target: DialTarget =
 			endpoint.kind === "unix"
 				? { kind: "unix", path: endpoint.path }
@@ -311,10 +338,12 @@ export class Backend implements Director {
 				failWith(dialled.errno);
 				return;
 			}
+			connection.fd = dialled.fd;
 			Bun.connect<BackendConnection>({
 				fd: dialled.fd,
 				data: connection,
-				socket: handlers,
+				// Under TLS the bytes of this socket are nobody's business.
+				socket: tls === undefined ? { ...handlers, open } : { ...inert, open },
 			} as never).catch((error: { errno?: number }) => failWith(Math.abs(error.errno ?? EMFILE)));
 		});
 		return () => {
@@ -322,8 +351,18 @@ export class Backend implements Director {
 			settled = true;
 			clearTimeout(timer);
 			giveUp();
-			this.#open--;
+			uncount();
+			connection.close();
 		};
+	}
+
+	/** What a new connection begins with: the preamble, then who the client is. */
+	#greeting(user: BackendUser): Uint8Array {
+		const { preamble, proxyHeader } = this.definition;
+		const first = Buffer.from(preamble ?? "", "latin1");
+		if (proxyHeader === 0) return first;
+		const { clientIp, serverIp } = user.connection;
+		return Buffer.concat([first, formatProxyHeader(proxyHeader, clientIp, serverIp)]);
 	}
 
 	/** Takes a connection back for reuse; true when it was kept. */

@@ -1,32 +1,67 @@
 /**
- * vtc.barrier_sync(): waits until varnishtest closes the connection to a barrier. The whole worker stands still
- * meanwhile, as for vtc.sleep(): a barrier that waits for another request of the same worker never opens.
+ * What programs for tests wait for: vtc.sleep(), and vtc.barrier_sync(), which ends when varnishtest closes the
+ * connection to a barrier. Other requests of the worker are served meanwhile.
  */
 import { connect } from "node:net";
 import { self } from "../../self.ts";
-import { VclFailure } from "../vcl/runtime.ts";
+import { VclFailure, type WaitRequest } from "../vcl/runtime.ts";
 
 /** Seconds that a barrier without a time out of its own may take. */
 const LIMIT_SECONDS = 30;
 
-/** Blocks. Fails the task when the barrier is not there, or does not open in time. */
-export function syncBarrier(address: string, timeoutSeconds: number): void {
+const timedOut = (address: string) => new VclFailure(`Barrier synchronization timed out: ${address}`);
+const notThere = (address: string) => new VclFailure(`Barrier connection failed: ${address}`);
+
+/** The connection to a barrier, until the other side closes it: false when it could not be had. */
+function untilClosed(address: string): { readonly ended: Promise<boolean>; giveUp(): void } {
+	const [, host = "", port = ""] = /^\[?([^\]\s]*?)\]?[:\s]+(\d+)$/.exec(address) ?? [];
+	const socket = connect({ host, port: Number(port) });
+	const ended = new Promise<boolean>((resolve) => {
+		socket.on("end", () => socket.end());
+		socket.on("close", (failed) => resolve(!failed));
+		socket.on("error", () => {});
+		socket.resume();
+	});
+	return { ended, giveUp: () => socket.destroy() };
+}
+
+/** Calls `done` when the wait is over, with what went wrong if anything. */
+export function grant(request: WaitRequest, done: (failure: VclFailure | undefined) => void): void {
+	if (request.kind === "sleep") {
+		setTimeout(() => done(undefined), request.durationSeconds * 1000);
+		return;
+	}
+	const { address, timeoutSeconds } = request;
+	const barrier = untilClosed(address);
+	let late = false;
+	const timer = setTimeout(
+		() => {
+			late = true;
+			barrier.giveUp();
+		},
+		(timeoutSeconds > 0 ? timeoutSeconds : LIMIT_SECONDS) * 1000,
+	);
+	void barrier.ended.then((open) => {
+		clearTimeout(timer);
+		done(late ? timedOut(address) : open ? undefined : notThere(address));
+	});
+}
+
+/** The same for a place that cannot be left: the whole worker stands still. */
+export function grantAtOnce(request: WaitRequest): VclFailure | undefined {
+	if (request.kind === "sleep") {
+		Bun.sleepSync(request.durationSeconds * 1000);
+		return undefined;
+	}
+	const { address, timeoutSeconds } = request;
 	const { success, exitedDueToTimeout } = Bun.spawnSync([...self(), "cache", "barrier", address], {
 		stdio: ["ignore", "ignore", "ignore"],
 		timeout: (timeoutSeconds > 0 ? timeoutSeconds : LIMIT_SECONDS) * 1000,
 	});
-	if (exitedDueToTimeout) throw new VclFailure(`Barrier synchronization timed out: ${address}`);
-	if (!success) throw new VclFailure(`Barrier connection failed: ${address}`);
+	if (exitedDueToTimeout) return timedOut(address);
+	return success ? undefined : notThere(address);
 }
 
 /** `drover cache barrier ADDRESS:PORT`: 0 when the other side has closed. */
-export function waitAtBarrier(address: string): Promise<number> {
-	const [, host = "", port = ""] = /^\[?([^\]\s]*?)\]?[:\s]+(\d+)$/.exec(address) ?? [];
-	return new Promise((resolve) => {
-		const socket = connect({ host, port: Number(port) });
-		socket.on("end", () => socket.end());
-		socket.on("close", (failed) => resolve(failed ? 1 : 0));
-		socket.on("error", () => {});
-		socket.resume();
-	});
-}
+export const waitAtBarrier = async (address: string): Promise<number> =>
+	(await untilClosed(address).ended) ? 0 : 1;

@@ -25,6 +25,7 @@ import { type FetchClient, FetchTask, linkRecord } from "./fetch-task.ts";
 import type { Waiter } from "./inflight.ts";
 import { Pipe, type PipedRequest } from "./pipe.ts";
 import type { RequestBody } from "./request-body.ts";
+import type { Outcome } from "./task.ts";
 
 const getRecord = flat(record(Tag.ReqMethod, "GET"));
 const http11Record = flat(record(Tag.ReqProtocol, "HTTP/1.1"));
@@ -120,13 +121,20 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	// ── vcl_recv to look-up ─────────────────────────────────────────────────────────────────
 
 	run(): void {
-		const { head } = this;
 		if (this.restarts > this.engine.parameters.maxRestarts) {
 			this.vslLog.add(Tag.VCL_Error, "Too many restarts");
 			this.synth(503, null);
 			return;
 		}
-		const action = this.call("vcl_recv");
+		this.#received(this.call("vcl_recv"));
+	}
+
+	#received(action: Outcome): void {
+		const { head } = this;
+		if (action.kind === "waiting") {
+			action.afterwards((acted) => this.#received(acted));
+			return;
+		}
 		if (action.kind === "vcl") {
 			this.#switchVcl(action.label);
 			return;
@@ -134,13 +142,23 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (head.fields.expect !== undefined && this.body !== undefined && !this.#late100 && !this.#sent100)
 			this.#continue();
 		if (this.#normaliseGzip && action.kind !== "pipe" && action.kind !== "pass") this.#normaliseEncoding();
-		if (action.kind !== "fail") {
-			this.key = "";
-			const hashed = this.call("vcl_hash");
-			if (hashed.kind === "fail") {
-				this.fail();
-				return;
-			}
+		if (action.kind === "fail") {
+			this.fail();
+			return;
+		}
+		this.key = "";
+		this.#hashed(this.call("vcl_hash"), action);
+	}
+
+	/** `action` is what vcl_recv said. */
+	#hashed(hashed: Outcome, action: Action): void {
+		if (hashed.kind === "waiting") {
+			hashed.afterwards((acted) => this.#hashed(acted, action));
+			return;
+		}
+		if (hashed.kind === "fail") {
+			this.fail();
+			return;
 		}
 		if (this.#asksPurge && (action.kind === "hash" || action.kind === "pass")) {
 			this.#answerPurge();
@@ -412,8 +430,14 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		);
 		const hits = answer.body.kind === "stored" ? engine.arena.use(answer.body.object) + 1 : 1;
 		this.obj = new HitObject(answer, engine, this.startedAt, hits);
-		const action = this.call("vcl_hit");
+		this.#afterHit(this.call("vcl_hit"), answer, refresh);
+	}
+
+	#afterHit(action: Outcome, answer: Answer, refresh: boolean): void {
 		switch (action.kind) {
+			case "waiting":
+				action.afterwards((acted) => this.#afterHit(acted, answer, refresh));
+				return;
 			case "deliver":
 				if (refresh) this.#refresh(answer);
 				this.deliver(answer);
@@ -448,7 +472,14 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	#miss(stale: Answer | undefined): void {
-		const action = this.call("vcl_miss");
+		this.#afterMiss(this.call("vcl_miss"), stale);
+	}
+
+	#afterMiss(action: Outcome, stale: Answer | undefined): void {
+		if (action.kind === "waiting") {
+			action.afterwards((acted) => this.#afterMiss(acted, stale));
+			return;
+		}
 		if (action.kind !== "fetch") this.#unclaim();
 		switch (action.kind) {
 			case "fetch":
@@ -466,7 +497,14 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	#pass(): void {
-		const action = this.call("vcl_pass");
+		this.#afterPass(this.call("vcl_pass"));
+	}
+
+	#afterPass(action: Outcome): void {
+		if (action.kind === "waiting") {
+			action.afterwards((acted) => this.#afterPass(acted));
+			return;
+		}
 		if (action.kind === "fetch") {
 			this.handling = "pass";
 			this.engine.count(Main.s_pass);
@@ -492,6 +530,12 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.#fetch = fetch;
 		this.vslLog.addText(linkRecord(fetch.xid, reason));
 		fetch.run();
+	}
+
+	protected override resume(goOn: () => void): void {
+		if (this.done) return;
+		this.now = this.engine.now();
+		this.client.cork(goOn);
 	}
 
 	protected override forsake(): void {
@@ -550,7 +594,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		const { url, fields } = req;
 		this.key = "";
 		req.rollBack(req.method, target, fields);
-		const failed = this.call("vcl_hash").kind === "fail";
+		const failed = this.callAtOnce("vcl_hash").kind === "fail";
 		req.rollBack(req.method, url, fields);
 		const made = this.key;
 		this.key = key;
@@ -566,8 +610,12 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#purgeRequest(): void {
 		const purged = this.#purge(0, 0, 0);
 		this.vslLog.add(Tag.Debug, `purged ${purged}`);
-		const action = this.call("vcl_purge");
-		this.#common(action);
+		this.#afterPurge(this.call("vcl_purge"));
+	}
+
+	#afterPurge(action: Outcome): void {
+		if (action.kind === "waiting") action.afterwards((acted) => this.#afterPurge(acted));
+		else this.#common(action);
 	}
 
 	/** For `drover cache purge`: what this request would be answered with is gone. */
@@ -601,7 +649,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		new Pipe(this).run();
 	}
 
-	runPipe(): Action {
+	runPipe(): Outcome {
 		return this.call("vcl_pipe");
 	}
 

@@ -22,7 +22,7 @@ import { weaken } from "./hop-by-hop.ts";
 import { respTags } from "./messages.ts";
 import { applyRange, type Outgoing } from "./range-body.ts";
 import type { RequestBody } from "./request-body.ts";
-import { Task } from "./task.ts";
+import { type Outcome, Task } from "./task.ts";
 
 const VIA = "1.1 varnish (Varnish/7.1)";
 const VIA_LINE = `Via: ${VIA}`;
@@ -128,8 +128,14 @@ export abstract class Delivery extends Task implements BodyReader {
 			vslLog.addText(acceptRangesRecord);
 		}
 		if (this.engine.cacheStatus || this.asksWhy) resp.append("Cache-Status", cacheStatus(this, answer));
-		const action = this.call("vcl_deliver");
+		this.#afterDeliver(this.call("vcl_deliver"), answer);
+	}
+
+	#afterDeliver(action: Outcome, answer: Answer): void {
 		switch (action.kind) {
+			case "waiting":
+				action.afterwards((acted) => this.#afterDeliver(acted, answer));
+				return;
 			case "deliver":
 				break;
 			case "restart":
@@ -178,8 +184,15 @@ export abstract class Delivery extends Task implements BodyReader {
 		resp.append("Date", formatHttpDate(this.now));
 		resp.append("Server", "Varnish");
 		resp.append("X-Varnish", String(this.xid));
-		const action = this.call("vcl_synth");
+		this.#afterSynth(this.call("vcl_synth"));
+	}
+
+	#afterSynth(action: Outcome): void {
+		const { engine, resp } = this;
 		switch (action.kind) {
+			case "waiting":
+				action.afterwards((acted) => this.#afterSynth(acted));
+				return;
 			case "deliver":
 				break;
 			case "restart":

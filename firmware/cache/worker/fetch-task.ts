@@ -215,7 +215,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	run(): void {
 		this.now = this.engine.now();
 		this.bereq.logAll();
-		const action = this.call("vcl_backend_fetch");
+		const action = this.callAtOnce("vcl_backend_fetch");
 		switch (action.kind) {
 			case "fetch":
 				this.#connect(false);
@@ -446,7 +446,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
 		beresp.filters = gzipped && this.engine.parameters.gzipSupport ? "testgunzip" : "";
 		if (this.#serveStaleInstead(beresp.status)) return;
-		this.#afterResponse(this.call("vcl_backend_response"), rest);
+		this.#afterResponse(this.callAtOnce("vcl_backend_response"), rest);
 	}
 
 	/**
@@ -798,7 +798,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (this.waiters.length > 0) beresp.setLifetime(this.now, 1, 5, 5);
 		else beresp.setLifetime(this.now, 0, 0, 0);
 		if (this.reason === "pass") beresp.uncacheable = true;
-		const action = this.call("vcl_backend_error");
+		const action = this.callAtOnce("vcl_backend_error");
 		switch (action.kind) {
 			case "deliver":
 				break;

@@ -5,6 +5,7 @@ import { type ProxyHeader, parseProxyHeader } from "../http/proxy.ts";
 import { record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { ListenerOption } from "../manager/options.ts";
+import type { ProxyAttributes } from "../vcl/runtime.ts";
 import { Address } from "./address.ts";
 import type { Engine } from "./engine.ts";
 import { ClientSession, type ClientSocket } from "./session.ts";
@@ -16,10 +17,12 @@ export interface ListenAddress {
 	readonly port: string;
 }
 
-/** Milliseconds that a client may take for its PROXY header. */
-const PROXY_WAIT_MS = 5000;
+/** Milliseconds that a client may take for its PROXY header, or to shake hands. */
+const GREETING_WAIT_MS = 5000;
+/** ALPN's wire form of http/1.1 (RFC 7301 §3.1). */
+const ALPN_HTTP11 = Buffer.from("\x08http/1.1", "latin1");
 
-/** What a socket carries until its PROXY header is complete. */
+/** What a socket carries until its PROXY header is complete, or its handshake is done. */
 interface Greeting {
 	bytes: Buffer;
 	readonly sinceMs: number;
@@ -42,7 +45,7 @@ export class Listeners {
 			const tls =
 				option.tls === undefined
 					? {}
-					: { tls: { cert: readFileSync(option.tls), key: readFileSync(option.tls) } };
+					: { tls: { ...readCertificate(option.tls), ALPNProtocols: ALPN_HTTP11 } };
 			if (option.path !== undefined) {
 				const path = option.path.startsWith("@") ? `\0${option.path.slice(1)}` : option.path;
 				if (!path.startsWith("\0")) rmSync(path, { force: true });
@@ -75,6 +78,7 @@ export class Listeners {
 		const { name, text, transport, administrative } = option;
 		const unix = option.path !== undefined;
 		const endpoint = { name, text, transport, administrative, encrypted: option.tls !== undefined, unix };
+		const greeted = option.transport === "PROXY" || option.tls !== undefined;
 		const begin = (socket: ClientSocket, proxy?: ProxyHeader) => {
 			const remote = unix
 				? new Address("0.0.0.0", 0)
@@ -83,11 +87,12 @@ export class Listeners {
 				? new Address("0.0.0.0", 0)
 				: new Address((socket as unknown as { localAddress: string }).localAddress, socket.localPort);
 			const known = proxy !== undefined && proxy.kind === "proxied" ? proxy : undefined;
+			const encryption = option.tls === undefined ? {} : { proxy: tlsAttributes(socket) };
 			const session = new ClientSession(engine, socket, endpoint, {
 				remote,
 				local,
 				...(known === undefined
-					? {}
+					? encryption
 					: {
 							client: new Address(known.source.address, known.source.port),
 							server: new Address(known.destination.address, known.destination.port),
@@ -108,9 +113,24 @@ export class Listeners {
 		return {
 			open: (socket) => {
 				socket.setNoDelay(true);
-				if (option.transport === "PROXY")
-					this.#greetings.set(socket, { bytes: Buffer.alloc(0), sinceMs: Date.now() });
+				if (greeted) this.#greetings.set(socket, { bytes: Buffer.alloc(0), sinceMs: Date.now() });
 				else begin(socket);
+			},
+			handshake: (socket, ok, error) => {
+				this.#greetings.delete(socket);
+				if (ok) {
+					begin(socket);
+					return;
+				}
+				const id = engine.nextTransaction() | Side.client;
+				const reason = `TLS handshake failed: ${error?.message ?? "unknown"}`;
+				engine.log.write(
+					id,
+					"",
+					id,
+					record(Tag.Begin, `sess 0 ${transport}`) + record(Tag.Error, reason) + record(Tag.End, ""),
+				);
+				socket.terminate();
 			},
 			data: (socket, bytes) => {
 				const greeting = option.transport === "PROXY" ? this.#greetings.get(socket) : undefined;
@@ -152,6 +172,39 @@ export class Listeners {
 	checkTimes(nowMs: number): void {
 		for (const session of this.#sessions) session.checkTime(nowMs);
 		for (const [socket, { sinceMs }] of this.#greetings)
-			if (nowMs - sinceMs > PROXY_WAIT_MS) socket.terminate();
+			if (nowMs - sinceMs > GREETING_WAIT_MS) socket.terminate();
 	}
+}
+
+/** A PEM file with the certificate, those that vouch for it, and the key. */
+function readCertificate(path: string): { cert: Buffer; key: Buffer } {
+	try {
+		const pem = readFileSync(path);
+		return { cert: pem, key: pem };
+	} catch (error) {
+		throw new Error(`(-a) certificate ${path} cannot be read: ${(error as { code?: string }).code ?? error}`);
+	}
+}
+
+/** What vmod proxy says of a connection that is encrypted here, and not by a terminator in front. */
+function tlsAttributes(socket: ClientSocket): ProxyAttributes {
+	const tls = socket as unknown as {
+		getTLSVersion?(): string;
+		getCipher?(): { readonly name?: string } | null;
+		readonly alpnProtocol?: string | false;
+		getServername?(): string | null;
+	};
+	return {
+		alpn: tls.alpnProtocol || null,
+		authority: tls.getServername?.() || null,
+		ssl: {
+			client: 1,
+			verify: 0,
+			version: tls.getTLSVersion?.() ?? null,
+			commonName: null,
+			cipher: tls.getCipher?.()?.name ?? null,
+			signatureAlgorithm: null,
+			keyAlgorithm: null,
+		},
+	};
 }

@@ -2,14 +2,14 @@
 import { FieldList } from "../http/headers.ts";
 import { parseResponse } from "../http/response.ts";
 import { Tag } from "../log/tags.ts";
-import type { Action, BackendRequest, Director } from "../vcl/runtime.ts";
+import type { Action, BackendRequest, Connection, Director } from "../vcl/runtime.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { Main } from "./engine.ts";
 import { bereqTags, RequestFields } from "./messages.ts";
 import type { RequestBody } from "./request-body.ts";
-import { hashOf, type Task } from "./task.ts";
+import { hashOf, type Outcome, type Task } from "./task.ts";
 
 /** Bytes that may wait for the slower side before the other is paused. */
 const BACKLOG_BYTES = 512 * 1024;
@@ -22,7 +22,7 @@ export interface PipedRequest extends Task {
 	readonly startedAt: number;
 	readonly req: ClientRequestFields;
 	/** Runs vcl_pipe. */
-	runPipe(): Action;
+	runPipe(): Outcome;
 	/** Pipe gave up before it began: synth and friends. */
 	afterPipe(action: Action): void;
 	/** The backend's answer began like this. */
@@ -85,10 +85,21 @@ export class Pipe implements BackendUser {
 		task.bereq = this.#request;
 	}
 
+	get connection(): Connection {
+		return this.#task.connection;
+	}
+
 	run(): void {
+		this.#ran(this.#task.runPipe());
+	}
+
+	#ran(action: Outcome): void {
 		const task = this.#task;
 		const { engine } = task;
-		const action = task.runPipe();
+		if (action.kind === "waiting") {
+			action.afterwards((acted) => this.#ran(acted));
+			return;
+		}
 		if (action.kind !== "pipe") {
 			task.afterPipe(action);
 			return;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { banWords, parseBan } from "../store/bans.ts";
+import { splitTags } from "../store/tags.ts";
 import {
 	type Action,
 	type BackendRequest,
@@ -20,9 +21,30 @@ import {
 	VclFailure,
 	type WaitRequest,
 } from "../vcl/runtime.ts";
-import { syncBarrier } from "./barrier.ts";
+import { grant, grantAtOnce } from "./barrier.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { callAndReturnRecord, callRecord, returnRecord } from "./method-log.ts";
+
+/** A sub's action, or that it is not there yet. */
+export type Outcome = Action | Waiting;
+
+/** The sub waits (vtc.sleep, vtc.barrier_sync): whoever called it leaves, and goes on when it has acted. */
+export interface Waiting {
+	readonly kind: "waiting";
+	readonly request: WaitRequest;
+	afterwards(goOn: (action: Action) => void): void;
+}
+
+type Steps = Generator<WaitRequest, Action, void>;
+
+/** A VCL failure is an action; anything else that a sub throws is a fault of ours, and fails the task too. */
+const failed = (error: unknown): Action => ({
+	kind: "fail",
+	message:
+		error instanceof VclFailure
+			? error.message
+			: `internal error: ${error instanceof Error ? error.stack : error}`,
+});
 
 /** A member that the running side does not have; the compiler lets no program reach it. */
 const absent = undefined as never;
@@ -61,7 +83,69 @@ export abstract class Task implements VclContext {
 	}
 
 	/** Runs one sub of the VCL. A VCL failure comes back as "fail". */
-	protected call(method: keyof Subs): Action {
+	protected call(method: keyof Subs): Outcome {
+		const { waitingSubs } = this.vcl.loaded;
+		return waitingSubs === null ? this.#run(method) : this.#first(method, waitingSubs[method](this));
+	}
+
+	/** The same where there is no going on later: while the sub waits, the whole worker does. */
+	protected callAtOnce(method: keyof Subs): Action {
+		const { waitingSubs } = this.vcl.loaded;
+		if (waitingSubs === null) return this.#run(method);
+		const steps = waitingSubs[method](this);
+		let outcome = this.#first(method, steps);
+		while (outcome.kind === "waiting") outcome = this.#next(method, steps, grantAtOnce(outcome.request));
+		return outcome;
+	}
+
+	/** Goes on after a wait, unless there is nothing to go on for any more. */
+	protected resume(goOn: () => void): void {
+		goOn();
+	}
+
+	#first(method: keyof Subs, steps: Steps): Outcome {
+		this.vslLog.addText(callRecord(method));
+		return this.#next(method, steps, undefined);
+	}
+
+	/** Runs a sub that may wait as far as it gets. What went wrong while it waited is thrown where it waited. */
+	#next(method: keyof Subs, steps: Steps, failure: VclFailure | undefined): Outcome {
+		this.method = method;
+		let action: Action;
+		try {
+			const step = failure === undefined ? steps.next() : steps.throw(failure);
+			if (!step.done) return this.#waiting(method, steps, step.value);
+			action = step.value;
+		} catch (error) {
+			action = failed(error);
+		}
+		this.#noteFailure(action);
+		this.vslLog.addText(returnRecord(action.kind));
+		return action;
+	}
+
+	#waiting(method: keyof Subs, steps: Steps, request: WaitRequest): Waiting {
+		return {
+			kind: "waiting",
+			request,
+			afterwards: (goOn) =>
+				grant(request, (failure) =>
+					this.resume(() => {
+						const outcome = this.#next(method, steps, failure);
+						if (outcome.kind === "waiting") outcome.afterwards(goOn);
+						else goOn(outcome);
+					}),
+				),
+		};
+	}
+
+	#noteFailure(action: Action): void {
+		if (action.kind !== "fail") return;
+		if (action.message !== "") this.vslLog.add(Tag.VCL_Error, action.message);
+		this.engine.count(Main.vcl_fail);
+	}
+
+	#run(method: keyof Subs): Action {
 		this.method = method;
 		const log = this.vslLog;
 		log.hold(callRecord(method));
@@ -69,16 +153,9 @@ export abstract class Task implements VclContext {
 		try {
 			action = this.vcl.loaded.subs[method](this);
 		} catch (error) {
-			const message =
-				error instanceof VclFailure
-					? error.message
-					: `internal error: ${error instanceof Error ? error.stack : error}`;
-			action = { kind: "fail", message };
+			action = failed(error);
 		}
-		if (action.kind === "fail") {
-			if (action.message !== "") log.add(Tag.VCL_Error, action.message);
-			this.engine.count(Main.vcl_fail);
-		}
+		this.#noteFailure(action);
 		// Most subs log nothing: call and return are one piece then.
 		if (log.holding) log.replaceHeld(callAndReturnRecord(method, action.kind));
 		else log.addText(returnRecord(action.kind));
@@ -114,14 +191,17 @@ export abstract class Task implements VclContext {
 		return 0;
 	}
 
-	wait(request: WaitRequest): void {
-		switch (request.kind) {
-			case "sleep":
-				Bun.sleepSync(request.durationSeconds * 1000);
-				return;
-			case "barrier":
-				syncBarrier(request.address, request.timeoutSeconds);
-		}
+	purgeTags(keys: string, soft: boolean): number {
+		const { arena } = this.engine;
+		const now = this.engine.now();
+		let count = 0;
+		for (const tag of new Set(splitTags(keys)))
+			for (const object of arena.tagged(tag)) {
+				if (soft) arena.relive(object, { ttl: Math.min(object.ttl, now - object.tOrigin) });
+				else arena.remove(object);
+				count++;
+			}
+		return count;
 	}
 }
 

@@ -14,6 +14,7 @@ import type {
 	Subs,
 	VclContext,
 	VclHost,
+	WaitRequest,
 } from "../../../firmware/cache/vcl/runtime.ts";
 import { parseAddress } from "../../../firmware/wire/ip.ts";
 
@@ -119,6 +120,8 @@ export interface World {
 	readonly dice: number[];
 	/** Runs one sub on a fresh context, or on `context`. */
 	run(sub: keyof Subs, context?: VclContext): { action: Action; context: VclContext };
+	/** What one sub of a program that waits waits for, in order, and how it ends. */
+	waits(sub: keyof Subs): readonly (WaitRequest | Action)[];
 }
 
 export interface Request {
@@ -132,7 +135,7 @@ export interface Request {
 /** 2024-01-02 03:04:05.678 UTC */
 export const fixedNow = 1_704_164_645.678;
 
-export function context(request: Request, logs: [LogTag, string][], waits: unknown[] = []): VclContext {
+export function context(request: Request, logs: [LogTag, string][]): VclContext {
 	const members = {
 		method: request.method ?? "GET",
 		url: request.url ?? "/",
@@ -194,7 +197,6 @@ export function context(request: Request, logs: [LogTag, string][], waits: unkno
 			logs.push(["Debug", `purge ${ttl} ${grace} ${keep}`]);
 			return 2;
 		},
-		wait: (request_: unknown) => waits.push(request_),
 		hashed,
 		bans,
 	} as unknown as VclContext;
@@ -238,6 +240,15 @@ export function load(source: string, request: Request = {}, options: CompileOpti
 			if (task.req.backendHint === undefined) task.req.backendHint = vcl.defaultBackend;
 			(task as { method: MethodName }).method = sub;
 			return { action: vcl.subs[sub](task), context: task };
+		},
+		waits(sub) {
+			const steps = vcl.waitingSubs![sub](context(request, logs));
+			const all: (WaitRequest | Action)[] = [];
+			for (;;) {
+				const step = steps.next();
+				all.push(step.value);
+				if (step.done) return all;
+			}
 		},
 	};
 }

@@ -303,6 +303,7 @@ backend a { .host = "[::1]:8080"; .host_header = "h"; .connect_timeout = 1.5s; .
 			betweenBytesTimeoutSeconds: 0.5,
 			maxConnections: 7,
 			proxyHeader: 2,
+			tls: null,
 			preamble: "foo",
 			probe: {
 				name: "default",
@@ -513,16 +514,16 @@ describe("8.2 vmods", () => {
 		).run("vcl_recv").context;
 		expect(req.header("p")).toBe("plain");
 	});
-	test("vtc asks the engine to wait", () => {
-		const waits: unknown[] = [];
+	test("vtc asks the engine to wait, in called subs too; other programs cannot", () => {
 		const world = load(
-			`vcl 4.1;\nimport vtc;\nbackend a none;\nsub vcl_recv { vtc.sleep(1500ms); vtc.barrier_sync("127.0.0.1:9", 2s); return (pass); }`,
+			`vcl 4.1;\nimport vtc;\nbackend a none;\nsub rest { vtc.sleep(1500ms); }\nsub vcl_recv { call rest; vtc.barrier_sync("127.0.0.1:9", 2s); return (pass); }`,
 		);
-		world.run("vcl_recv", context({}, [], waits));
-		expect(waits).toEqual([
+		expect(world.waits("vcl_recv")).toEqual([
 			{ kind: "sleep", durationSeconds: 1.5 },
 			{ kind: "barrier", address: "127.0.0.1:9", timeoutSeconds: 2 },
+			{ kind: "pass", durationSeconds: null },
 		]);
+		expect(() => load(`${head}sub vcl_recv { return (pass); }`).waits("vcl_recv")).toThrow(TypeError);
 	});
 	test("std: files, environment, log, ban", () => {
 		const world = load(

@@ -9,7 +9,8 @@ import { std } from "./std.ts";
 import { unix } from "./unix.ts";
 import type { Vmod } from "./vmod.ts";
 import { vtc } from "./vtc.ts";
+import { xkey } from "./xkey.ts";
 
-const all: readonly Vmod[] = [std, directors, cookie, header, blob, purgeVmod, proxy, unix, vtc];
+const all: readonly Vmod[] = [std, directors, cookie, header, blob, purgeVmod, proxy, unix, vtc, xkey];
 
 export const vmods: ReadonlyMap<string, Vmod> = new Map(all.map((vmod) => [vmod.name, vmod]));

@@ -39,6 +39,8 @@ export interface VmodFunction {
 	readonly call: Implementation | null;
 	/** Methods of an object. */
 	readonly method: MethodImplementation | null;
+	/** What it returns is a WaitRequest: the program stands still until it is granted. For VOID functions only. */
+	readonly waits: boolean;
 	/** Constructors: makes the object. */
 	readonly make: ((host: VclHost, name: string, ...values: Value[]) => Value) | null;
 }
@@ -53,6 +55,8 @@ export interface Vmod {
 	readonly name: string;
 	readonly functions: ReadonlyMap<string, VmodFunction>;
 	readonly objects: ReadonlyMap<string, VmodObject>;
+	/** Some of its functions wait. */
+	readonly waits: boolean;
 }
 
 /** "ENUM {A, B} by=A, [INT key], BOOL x = 1" → arguments. */
@@ -100,7 +104,13 @@ function parseDefault(type: SimpleType, text: string): Value {
 	}
 }
 
-export type FunctionRow = readonly [name: string, signature: string, result: SimpleType, Implementation];
+export type FunctionRow = readonly [
+	name: string,
+	signature: string,
+	result: SimpleType,
+	Implementation,
+	waits?: "waits",
+];
 export type MethodRow = readonly [name: string, signature: string, result: SimpleType, MethodImplementation];
 
 export interface ObjectRow {
@@ -117,8 +127,9 @@ export function vmod(
 ): Vmod {
 	return {
 		name,
+		waits: functions.some(([, , , , waits]) => waits !== undefined),
 		functions: new Map(
-			functions.map(([called, signature, result, call]) => [
+			functions.map(([called, signature, result, call, waits]) => [
 				called,
 				{
 					vmod: name,
@@ -127,6 +138,7 @@ export function vmod(
 					arguments: parseSignature(signature),
 					call,
 					method: null,
+					waits: waits !== undefined,
 					make: null,
 				},
 			]),
@@ -143,6 +155,7 @@ export function vmod(
 						arguments: parseSignature(row.signature),
 						call: null,
 						method: null,
+						waits: false,
 						make: row.make,
 					},
 					methods: new Map(
@@ -155,6 +168,7 @@ export function vmod(
 								arguments: parseSignature(signature),
 								call: null,
 								method,
+								waits: false,
 								make: null,
 							},
 						]),

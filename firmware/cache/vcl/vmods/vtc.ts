@@ -1,5 +1,5 @@
 /** vmod vtc: for test programs only. What is about C workspaces has no meaning here and is not offered. */
-import { VclFailure } from "../runtime.ts";
+import { VclFailure, type WaitRequest } from "../runtime.ts";
 import { vmod } from "./vmod.ts";
 
 /** An address that is none: whoever looks at it fails. */
@@ -18,10 +18,11 @@ export const vtc = vmod("vtc", [
 		"barrier_sync",
 		"STRING addr, DURATION timeout = 0",
 		"VOID",
-		(context, _host, address: string | null, timeoutSeconds: number) => {
+		(_context, _host, address: string | null, timeoutSeconds: number): WaitRequest => {
 			if (address === null || address === "") throw new VclFailure("barrier_sync: no address");
-			context.wait({ kind: "barrier", address, timeoutSeconds });
+			return { kind: "barrier", address, timeoutSeconds };
 		},
+		"waits",
 	],
 	["no_backend", "", "BACKEND", () => null],
 	["no_stevedore", "", "STEVEDORE", () => null],
@@ -30,6 +31,7 @@ export const vtc = vmod("vtc", [
 		"sleep",
 		"DURATION",
 		"VOID",
-		(context, _host, durationSeconds: number) => context.wait({ kind: "sleep", durationSeconds }),
+		(_context, _host, durationSeconds: number): WaitRequest => ({ kind: "sleep", durationSeconds }),
+		"waits",
 	],
 ]);
