@@ -7,10 +7,8 @@ import type { ProcessSettings } from "./config/model.ts";
 import { SCHED_OTHER, SCHED_RR } from "./kernel/constants.ts";
 import { errnoName } from "./kernel/errno.ts";
 import { native } from "./kernel/native.ts";
+import { URGENT_NICENESS } from "./kernel/urgent.ts";
 import { setPollerScheduler } from "./kernel/watch.ts";
-
-/** What a real-time service's own thread gets: first in line, but never in the way of the kernel's packet handling. */
-const URGENT_NICENESS = -5;
 
 /**
  * Applies what differs from the settings before. What the system refuses is logged, and nothing else comes of it.

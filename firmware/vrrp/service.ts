@@ -9,6 +9,7 @@ import { native } from "../kernel/native.ts";
 import { RecentProcesses, watchProcesses } from "../kernel/process-events.ts";
 import { type Expiry, monotonicMicros, RealTime } from "../kernel/realtime.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
+import { URGENT_NICENESS } from "../kernel/urgent.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
 import type { Log } from "../status/log.ts";
 import { Timeline, type TimelineEntry } from "../status/timeline.ts";
@@ -48,12 +49,6 @@ const LEASE_MIN_MICROS = 2_000_000;
 const LEASE_MAX_MICROS = 10_000_000;
 /** SCHED_FIFO: the real-time thread strictly above the poller. */
 const DEFAULT_PRIORITY = 10;
-/**
- * Before others, but not out of their reach: the engine's own helper threads stay at 0 (new threads do not inherit a
- * negative one under SCHED_RESET_ON_FORK), and with −20 this thread, spinning for what a helper holds, would never let
- * it run on a box with one processor.
- */
-const URGENT_NICENESS = -5;
 const RETRACT_AGAIN_MS = 100;
 const CLAIM_WATCH_DELAY_MS = 50;
 const CLAIM_JUDGED_AFTER_MS = 50;

@@ -393,7 +393,7 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 				`keepalived.conf:6:3: error: VI_1: 10.0.0.1 is listed twice
     10.0.0.1/24
     ^^^^^^^^
-    lost: the second one`,
+    lost: nothing here; but adverts carry it twice, and a peer that lists it once may drop them`,
 			],
 			acceptable: false,
 			exitStatus: 5,

@@ -53,6 +53,11 @@ describe("RFC 5424 §6", () => {
 			"panic: out of memory",
 			"<29>1 2026-11-28T13:00:00.005Z director-a drover-vrrp - - - panic: out of memory",
 		],
+		[
+			"a level that only looks like one",
+			JSON.stringify({ level: "valueOf", time: "2026-11-28T12:00:00.123Z", service: "vrrp", msg: "x" }),
+			"<29>1 2026-11-28T12:00:00.123Z director-a drover-vrrp - - - x",
+		],
 		["no text at all", line({}), "<28>1 2026-11-28T12:00:00.123Z director-a drover-vrrp - - -"],
 	])("%s", (_section, text, expected) => {
 		expect(message(parseLogLine("vrrp", text))).toBe(expected);

@@ -58,7 +58,7 @@ export function parseLogLine(service: string, line: string): LogEntry {
 	const atMs = Date.parse(String(record["time"]));
 	return {
 		atMs: Number.isNaN(atMs) ? null : atMs,
-		severity: SEVERITIES[String(record["level"])] ?? NOTICE,
+		severity: severityOf(String(record["level"])),
 		facility: null,
 		service: typeof record["service"] === "string" ? record["service"] : service,
 		text: typeof record["msg"] === "string" ? record["msg"] : "",
@@ -67,6 +67,11 @@ export function parseLogLine(service: string, line: string): LogEntry {
 			.slice(0, FIELD_LIMIT)
 			.map(([name, field]) => [name, typeof field === "string" ? field : JSON.stringify(field)] as const),
 	};
+}
+
+/** A word that the log has no level for, which may be any word at all, is a notice. */
+function severityOf(level: string): number {
+	return Object.hasOwn(SEVERITIES, level) ? SEVERITIES[level]! : NOTICE;
 }
 
 /** A record of /dev/kmsg (Documentation/ABI/testing/dev-kmsg): "PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;TEXT". */

@@ -46,7 +46,7 @@ function checkAddresses(context: BuildContext, config: DroverConfig): void {
 					place,
 					"duplicate-address",
 					`${instance.name}: ${address.address} is listed twice`,
-					"the second one",
+					"nothing here; but adverts carry it twice, and a peer that lists it once may drop them",
 				);
 			else
 				context.error(

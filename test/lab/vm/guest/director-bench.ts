@@ -1,8 +1,8 @@
 /**
  * Inside the guest: programs 1,000 services with 20 real servers each, reloads with 1 % changed, and takes the
  * memory, for the director and for its peers in turn. Prints one JSON line.
- *   director-bench.ts ROUNDS PROGRAM
- * PROGRAM is the firmware's entry, as the image has it.
+ *   director-bench.ts ROUNDS PROGRAM [speed | memory]
+ * PROGRAM is the firmware's entry, as the image has it. Without a last word: both.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { IpvsClient } from "../../../../firmware/kernel/ipvs-client.ts";
@@ -11,6 +11,7 @@ import type { IpvsServiceKey } from "../../../../firmware/wire/ipvs.ts";
 
 const rounds = Number(process.argv[2]);
 const program = process.argv[3]!;
+const part = process.argv[4] ?? "both";
 const SERVICES = 1_000;
 const SERVERS = 20;
 const LIMIT_MS = 60_000;
@@ -150,7 +151,7 @@ const note = (name: string, value: number) => {
 };
 
 const saved = `${directory}/saved`;
-for (let round = 0; round < rounds; round++) {
+for (let round = 0; round < (part === "memory" ? 0 : rounds); round++) {
 	// Whoever goes first does so in every other round only.
 	for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
 		freshTable();
@@ -183,7 +184,7 @@ for (let round = 0; round < rounds; round++) {
 	await restore.exited;
 	note("ipvsadm program", performance.now() - started);
 }
-for (const peer of peers) {
+for (const peer of part === "speed" ? [] : peers) {
 	freshTable();
 	const child = start(peer, files.checks);
 	await until(`${peer.name} programs`, () => client.services({ stats: false }).length === SERVICES);
