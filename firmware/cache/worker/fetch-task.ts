@@ -3,8 +3,7 @@
  * be stored, and tells who waits. Every way a backend can lie ends in vcl_backend_error or, when bytes are
  * already on their way to a client, in a connection that breaks visibly.
  */
-import { gunzipSync, gzipSync } from "node:zlib";
-import { ChunkedDecoder, chunkHead, LAST_CHUNK } from "../http/chunked.ts";
+import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
 import { parseResponse, type ResponseHead } from "../http/response.ts";
@@ -21,11 +20,10 @@ import {
 	type Lifetime,
 	staleIfError,
 } from "../store/freshness.ts";
-import { Flag } from "../store/layout.ts";
 import { varySpecification } from "../store/vary.ts";
 import type { Connection, IpAddress, RequestMessage, Session } from "../vcl/runtime.ts";
 import { Address } from "./address.ts";
-import { type Answer, headText } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
 import { BodyStream, PAUSE_BYTES } from "./body-stream.ts";
@@ -34,16 +32,17 @@ import type { ClientRequestFields } from "./client-messages.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { fetchFields, passFields, privateFields, storedFields, weaken } from "./hop-by-hop.ts";
 import type { FetchReason, Inflight, Waiter } from "./inflight.ts";
+import { ReceivedBody } from "./received-body.ts";
+import { recode } from "./recode.ts";
 import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
+import { storeAnswer, storeMarker } from "./store-answer.ts";
 import { Task } from "./task.ts";
 
 /** Informational answers in a row before a backend is thought to be flooding. */
 const INFORMATIONAL_LIMIT = 16;
 /** Request body bytes that may wait for a slow backend. */
 const BACKEND_BACKLOG_BYTES = 512 * 1024;
-/** A gzip body that unpacks to more is not checked or unpacked here. */
-const UNPACK_LIMIT_BYTES = 256 * 1024 * 1024;
 
 /** The request that a fetch is for. */
 export interface FetchClient {
@@ -99,8 +98,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	#text = "";
 	#informational = 0;
 	#head: ResponseHead | undefined;
-	#decoder: ChunkedDecoder | undefined;
-	#left = 0;
+	#body: ReceivedBody | undefined;
 	#junk = false;
 	#stream = new BodyStream(true);
 	#announced = false;
@@ -392,13 +390,12 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		beresp.logAll();
 		if (!fields.has("date")) beresp.append("Date", formatHttpDate(this.now));
 		const { framing } = head;
+		this.#body = new ReceivedBody(framing);
 		switch (framing.kind) {
 			case "chunked":
-				this.#decoder = new ChunkedDecoder();
 				this.engine.count(Main.fetch_chunked);
 				break;
 			case "length":
-				this.#left = framing.bytes;
 				this.engine.count(Main.fetch_length);
 				break;
 			case "eof":
@@ -645,59 +642,25 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		const seconds = this.#hitForPassSeconds >= 0 ? this.#hitForPassSeconds : beresp.wholeTtl;
 		if (seconds <= 0) return;
 		const vary = varySpecification(beresp.fields.joined("vary"), this.start.client.req.fields) ?? "";
-		this.#marker = engine.arena.insert(
-			{
-				key: this.key,
-				vary,
-				head: "HTTP/1.1 200 OK\r\n",
-				tOrigin: beresp.tOrigin,
-				ttl: seconds,
-				grace: 0,
-				keep: 0,
-				insertedAt: this.now,
-				flags: (this.#hitForPassSeconds >= 0 ? Flag.hitForPass : Flag.hitForMiss) | Flag.transient,
-				vxid: this.xid,
-				ban: engine.bans.newest,
-				storage: 0,
-			},
-			[],
-		);
+		const kind = this.#hitForPassSeconds >= 0 ? "hitForPass" : "hitForMiss";
+		this.#marker = storeMarker(engine, this, kind, vary, beresp.tOrigin, seconds, this.now);
 	}
 
 	#bodyBytes(bytes: Uint8Array): void {
-		const head = this.#head!;
 		this.#responseBytes.body += bytes.length;
-		switch (head.framing.kind) {
-			case "length": {
-				const take = Math.min(this.#left, bytes.length);
-				this.#left -= take;
-				this.#push(bytes.subarray(0, take));
-				if (this.#phase !== "body") return;
-				if (take < bytes.length && this.#tooLong(bytes.subarray(take))) return;
-				if (this.#left === 0) this.#bodyWhole();
+		const progress = this.#body!.take(bytes, (data) => this.#push(data));
+		if (this.#phase !== "body") return;
+		switch (progress.kind) {
+			case "more":
 				break;
-			}
-			case "chunked": {
-				const end = this.#decoder!.push(bytes, 0, (data) => this.#push(data));
-				if (typeof end === "string") {
-					this.#broken(`chunked encoding error: ${end}`);
-					return;
-				}
-				if (this.#phase !== "body") return;
-				if (this.#decoder!.done) {
-					if (end < bytes.length && this.#tooLong(bytes.subarray(end))) return;
-					this.#bodyWhole();
-				}
-				break;
-			}
-			case "eof":
-				this.#push(bytes);
-				break;
-			case "none":
-				// No body was announced, so none is missing; where the next answer begins is another matter.
-				this.#junk = true;
+			case "whole":
+				this.#junk ||= progress.untidy;
 				this.#bodyWhole();
 				break;
+			case "bad":
+				this.#junk = true;
+				this.#broken(progress.reason);
+				return;
 		}
 		if (this.#phase === "body")
 			this.#arm(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
@@ -712,19 +675,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (held > heldLimitBytes || (held > PAUSE_BYTES && bodies.over)) this.#tooLarge();
 	}
 
-	/**
-	 * More came than was announced. One of the two is a lie: nothing of it is used. A stray line end is only untidy,
-	 * and costs the connection. True when the fetch is over.
-	 */
-	#tooLong(rest: Uint8Array): boolean {
-		this.#junk = true;
-		if (rest.every((byte) => byte === 0x0d || byte === 0x0a)) return false;
-		this.#broken("backend sent more than the announced body");
-		return true;
-	}
-
 	onClose(): void {
-		if (this.#phase === "body" && this.#head?.framing.kind === "eof") {
+		if (this.#phase === "body" && this.#body?.endsWithConnection) {
 			this.#bodyWhole();
 			return;
 		}
@@ -922,29 +874,19 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			!this.beresp.was304 &&
 			this.bereq.method !== "HEAD" &&
 			this.engine.parameters.gzipSupport;
-		if (transform === undefined && !check) return true;
+		const recoding = transform ?? (check ? "check" : undefined);
+		if (recoding === undefined) return true;
 		const whole = Buffer.concat(this.#stream.pieces);
 		if (whole.length === 0) return true;
-		try {
-			if (transform === "gzip") {
-				this.engine.count(Main.n_gzip);
-				const packed = gzipSync(whole, { level: this.engine.parameters.gzipLevel });
-				this.vslLog.add(Tag.Gzip, `G F - ${whole.length} ${packed.length} 80 80 ${packed.length * 8}`);
-				this.#replaceBody(packed);
-				return true;
-			}
-			const plain = gunzipSync(whole, { maxOutputLength: UNPACK_LIMIT_BYTES });
-			this.vslLog.add(
-				Tag.Gzip,
-				`${transform === "gunzip" ? "U" : "u"} F - ${whole.length} ${plain.length} 80 80 ${whole.length * 8}`,
-			);
-			this.engine.count(transform === "gunzip" ? Main.n_gunzip : Main.n_test_gunzip);
-			if (transform === "gunzip") this.#replaceBody(plain);
-			return true;
-		} catch (error) {
-			this.#broken(`Invalid Gzip input: ${error instanceof Error ? error.message : error}`);
+		const recoded = recode(whole, recoding, this.engine.parameters.gzipLevel);
+		if (!recoded.ok) {
+			this.#broken(recoded.reason);
 			return false;
 		}
+		this.engine.count({ gzip: Main.n_gzip, gunzip: Main.n_gunzip, check: Main.n_test_gunzip }[recoding]);
+		this.vslLog.add(Tag.Gzip, recoded.record);
+		if (recoded.bytes !== undefined) this.#replaceBody(recoded.bytes);
+		return true;
 	}
 
 	#replaceBody(bytes: Uint8Array): void {
@@ -965,40 +907,10 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		const { fields } = answer;
 		if (this.bereq.method !== "HEAD" && !fields.has("content-length"))
 			fields.append("Content-Length", String(length));
-		const transient = answer.storage === "Transient";
-		const stored = engine.arena.insert(
-			{
-				key: this.key,
-				vary: answer.vary,
-				head: headText(answer),
-				tOrigin: answer.tOrigin,
-				ttl: answer.ttl,
-				grace: answer.grace,
-				keep: answer.keep,
-				insertedAt: answer.insertedAt,
-				flags:
-					(answer.gzip ? Flag.gzip : 0) |
-					(transient ? Flag.transient : 0) |
-					(answer.strict ? Flag.strict : 0) |
-					(this.#remembered ? Flag.hitForMiss | Flag.remembered : 0),
-				vxid: this.xid,
-				ban: this.#banAtStart,
-				storage: Math.max(
-					0,
-					engine.storages.findIndex((storage) => storage.name === answer.storage),
-				),
-			},
-			pieces,
-		);
-		if (stored === undefined) {
+		const fetched = { key: this.key, xid: this.xid, ban: this.#banAtStart };
+		if (storeAnswer(engine, fetched, answer, this.#remembered, pieces) === undefined)
 			this.vslLog.add(Tag.Error, "Could not get storage");
-			return;
-		}
-		if (this.#marker !== undefined) engine.arena.remove(this.#marker);
-		// What this one replaces would never be looked at again.
-		for (const other of engine.arena.lookup(this.key))
-			if (other.vxid !== this.xid && other.vary === answer.vary && other.insertedAt <= answer.insertedAt)
-				engine.arena.remove(other);
+		else if (this.#marker !== undefined) engine.arena.remove(this.#marker);
 	}
 
 	readonly #banAtStart = this.engine.bans.newest;

@@ -1,0 +1,60 @@
+/** The body of a backend's answer, as its framing cuts it out of the bytes that come (RFC 9112 §6.3). Pure. */
+import { ChunkedDecoder } from "../http/chunked.ts";
+import type { ResponseFraming } from "../http/response.ts";
+
+export type BodyProgress =
+	| { readonly kind: "more" }
+	/** `untidy`: more came behind it that means nothing; where the next answer would begin is not known. */
+	| { readonly kind: "whole"; readonly untidy: boolean }
+	/** It is not what it says. */
+	| { readonly kind: "bad"; readonly reason: string };
+
+const more: BodyProgress = { kind: "more" };
+const whole: BodyProgress = { kind: "whole", untidy: false };
+const untidy: BodyProgress = { kind: "whole", untidy: true };
+
+export class ReceivedBody {
+	readonly #framing: ResponseFraming;
+	readonly #decoder = new ChunkedDecoder();
+	#left: number;
+
+	constructor(framing: ResponseFraming) {
+		this.#framing = framing;
+		this.#left = framing.kind === "length" ? framing.bytes : 0;
+	}
+
+	/** Its end is that of the connection. */
+	get endsWithConnection(): boolean {
+		return this.#framing.kind === "eof";
+	}
+
+	/** Takes what came; `onData` gets slices of it. */
+	take(bytes: Uint8Array, onData: (data: Uint8Array) => void): BodyProgress {
+		switch (this.#framing.kind) {
+			case "length": {
+				const taken = Math.min(this.#left, bytes.length);
+				this.#left -= taken;
+				onData(bytes.subarray(0, taken));
+				return this.#left > 0 ? more : behind(bytes.subarray(taken));
+			}
+			case "chunked": {
+				const end = this.#decoder.push(bytes, 0, onData);
+				if (typeof end === "string") return { kind: "bad", reason: `chunked encoding error: ${end}` };
+				return this.#decoder.done ? behind(bytes.subarray(end)) : more;
+			}
+			case "eof":
+				onData(bytes);
+				return more;
+			case "none":
+				// No body was announced, so none is missing.
+				return untidy;
+		}
+	}
+}
+
+/** More than was announced: one of the two is a lie, and nothing of it is used. A stray line end is only untidy. */
+function behind(rest: Uint8Array): BodyProgress {
+	if (rest.length === 0) return whole;
+	if (rest.every((byte) => byte === 0x0d || byte === 0x0a)) return untidy;
+	return { kind: "bad", reason: "backend sent more than the announced body" };
+}

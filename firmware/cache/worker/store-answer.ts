@@ -1,0 +1,85 @@
+/** What a fetch leaves in the store: the answer, or a mark that there is none to be had. */
+import type { StoredObject } from "../store/arena.ts";
+import { Flag } from "../store/layout.ts";
+import { type Answer, headText } from "./answer.ts";
+import type { Engine } from "./engine.ts";
+
+interface Fetched {
+	/** What vcl_hash fed. */
+	readonly key: string;
+	/** The fetch's transaction number. */
+	readonly xid: number;
+	/** Number of the newest ban when it began. */
+	readonly ban: number;
+}
+
+/** Stores `answer` in place of older ones of the same variant; undefined when there is no room. */
+export function storeAnswer(
+	engine: Engine,
+	{ key, xid, ban }: Fetched,
+	answer: Answer,
+	/** Only to be asked about: every request for it goes to the backend (no-cache). */
+	remembered: boolean,
+	pieces: readonly Uint8Array[],
+): StoredObject | undefined {
+	const { arena } = engine;
+	const stored = arena.insert(
+		{
+			key,
+			vary: answer.vary,
+			head: headText(answer),
+			tOrigin: answer.tOrigin,
+			ttl: answer.ttl,
+			grace: answer.grace,
+			keep: answer.keep,
+			insertedAt: answer.insertedAt,
+			flags:
+				(answer.gzip ? Flag.gzip : 0) |
+				(answer.storage === "Transient" ? Flag.transient : 0) |
+				(answer.strict ? Flag.strict : 0) |
+				(remembered ? Flag.hitForMiss | Flag.remembered : 0),
+			vxid: xid,
+			ban,
+			storage: Math.max(
+				0,
+				engine.storages.findIndex((storage) => storage.name === answer.storage),
+			),
+		},
+		pieces,
+	);
+	if (stored === undefined) return undefined;
+	// What this one replaces would never be looked at again.
+	for (const other of arena.lookup(key))
+		if (other.vxid !== xid && other.vary === answer.vary && other.insertedAt <= answer.insertedAt)
+			arena.remove(other);
+	return stored;
+}
+
+/** Remembers for `seconds` that the answers to `key` are not for hits. */
+export function storeMarker(
+	engine: Engine,
+	{ key, xid }: Pick<Fetched, "key" | "xid">,
+	kind: "hitForMiss" | "hitForPass",
+	vary: string,
+	tOrigin: number,
+	seconds: number,
+	now: number,
+): StoredObject | undefined {
+	return engine.arena.insert(
+		{
+			key,
+			vary,
+			head: "HTTP/1.1 200 OK\r\n",
+			tOrigin,
+			ttl: seconds,
+			grace: 0,
+			keep: 0,
+			insertedAt: now,
+			flags: Flag[kind] | Flag.transient,
+			vxid: xid,
+			ban: engine.bans.newest,
+			storage: 0,
+		},
+		[],
+	);
+}
