@@ -1,8 +1,15 @@
 /** Cache-Control directives (RFC 9111 §5.2). */
 
+import { flat } from "./headers.ts";
+
 export type Directives = ReadonlyMap<string, string | undefined>;
 
 const none: Directives = new Map();
+
+/** Values seen lately: an origin has a handful. Emptied when full, and long ones are not kept. */
+const KNOWN_LIMIT = 256;
+const KNOWN_VALUE_BYTES = 256;
+const known = new Map<string, Directives>();
 
 /**
  * Directive names in lower case with their arguments, unquoted. A repeated directive keeps its first value
@@ -10,11 +17,18 @@ const none: Directives = new Map();
  */
 export function parseDirectives(value: string | undefined): Directives {
 	if (value === undefined) return none;
+	const before = known.get(value);
+	if (before !== undefined) return before;
 	const directives = new Map<string, string | undefined>();
 	for (const match of value.matchAll(/([^\s,=";]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?/g)) {
 		const name = match[1]!.toLowerCase();
 		if (directives.has(name)) continue;
 		directives.set(name, match[2] !== undefined ? match[2].replace(/\\(.)/g, "$1") : match[3]);
+	}
+	if (value.length <= KNOWN_VALUE_BYTES) {
+		if (known.size >= KNOWN_LIMIT) known.clear();
+		// A copy: a slice would keep the whole message that it came with alive.
+		known.set(flat(value), directives);
 	}
 	return directives;
 }

@@ -72,16 +72,17 @@ export class FieldList {
 		this.#owned = true;
 	}
 
-	/** Another message with the same fields. */
+	/** Others may have the same arrays, which nobody changes any more. */
+	get shared(): boolean {
+		return !this.#owned;
+	}
+
+	/** Another message with the same fields: both share the arrays until one of them is changed. */
 	copy(): FieldList {
-		if (!this.#owned) {
-			const shared = new FieldList(this.lines, this.keys);
-			shared.#base = this.#base;
-			return shared;
-		}
-		const copy = new FieldList(this.lines.slice(), this.keys.slice());
-		copy.#owned = true;
-		return copy;
+		this.#owned = false;
+		const shared = new FieldList(this.lines, this.keys);
+		shared.#base = this.#base;
+		return shared;
 	}
 
 	/** Works text() out once for all copies that will only add fields. */

@@ -9,7 +9,7 @@
  */
 import { allocateBytes } from "../http/bytes.ts";
 import { lockWord, unlockWord } from "../store/lock.ts";
-import type { LogSink } from "./records.ts";
+import type { LogSink } from "./transaction-log.ts";
 
 const HEAD_BYTES = 88;
 const SEGMENTS = 8;
@@ -85,11 +85,11 @@ export class Ring implements LogSink {
 		else this.#timer ??= setTimeout(this.#flushLater, FLUSH_INTERVAL_MS);
 	}
 
-	append(block: Uint8Array, records: number): void {
-		this.#gather.set(block, this.#gathered);
-		this.#gathered += block.length;
+	append(block: Buffer, length: number, records: number): void {
+		block.copy(this.#gather, this.#gathered, 0, length);
+		this.#gathered += length;
 		this.#gatheredRecords += records;
-		if (this.#gathered >= GATHER_BYTES) this.flush();
+		if (this.immediate || this.#gathered >= GATHER_BYTES) this.flush();
 		else this.#timer ??= setTimeout(this.#flushLater, FLUSH_INTERVAL_MS);
 	}
 

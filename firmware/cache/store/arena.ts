@@ -91,6 +91,8 @@ export class Arena {
 	readonly #wheel: Wheel;
 	readonly #segments: Segments;
 	readonly #seed: number;
+	/** What #low and #high are of. */
+	#hashed: string | undefined;
 	#low = 0;
 	#high = 0;
 
@@ -121,8 +123,13 @@ export class Arena {
 
 	// ── look-up ─────────────────────────────────────────────────────────────────────────────
 
-	/** Two 32-bit lanes over the key; the seed is the store's own, so that collisions cannot be prepared. */
+	/**
+	 * Two 32-bit lanes over the key; the seed is the store's own, so that collisions cannot be prepared. One request
+	 * asks for the same key several times.
+	 */
 	#hash(key: string): void {
+		if (key === this.#hashed) return;
+		this.#hashed = key;
 		let low = this.#seed | 0;
 		let high = (this.#seed ^ 0x5bd1e995) | 0;
 		for (let index = 0; index < key.length; index++) {
@@ -309,15 +316,28 @@ export class Arena {
 	 * stored then, and nothing but what had to make room was lost.
 	 */
 	insert(meta: ObjectMeta, parts: readonly Uint8Array[]): StoredObject | undefined {
+		const slot = this.#put(meta, parts, false);
+		if (slot < 0) return undefined;
+		const shard = this.shardOf(meta.key);
+		return this.#read(slot, shard, this.version(shard));
+	}
+
+	/** The same in place of older objects of that key and variant, which nobody would look at again; false: no room. */
+	replace(meta: ObjectMeta, parts: readonly Uint8Array[]): boolean {
+		return this.#put(meta, parts, true) >= 0;
+	}
+
+	/** The slot of the new object; negative without room. */
+	#put(meta: ObjectMeta, parts: readonly Uint8Array[], replaces: boolean): number {
 		let bodyBytes = 0;
 		for (const part of parts) bodyBytes += part.length;
 		const total = round8(RECORD_BYTES + meta.key.length + meta.vary.length + meta.head.length + bodyBytes);
-		if (total > this.layout.segmentBytes * this.layout.segmentCount || total > 0x7fffffff) return undefined;
+		if (total > this.layout.segmentBytes * this.layout.segmentCount || total > 0x7fffffff) return -1;
 		const shard = this.shardOf(meta.key);
 		const low = this.#low;
 		const high = this.#high;
 		const marks = marksIn(meta.head);
-		const slot = this.#locked(() => {
+		return this.#locked(() => {
 			const queue = this.#segments.takeGhost(low) ? Queue.main : Queue.small;
 			const place = this.#segments.allocate(total, queue);
 			if (place === undefined) return -1;
@@ -340,9 +360,32 @@ export class Arena {
 			this.#wheel.add(slot, Math.ceil(meta.tOrigin + meta.ttl + meta.grace + meta.keep));
 			this.#book.link(slot, low);
 			this.#book.touch(shard);
+			if (replaces) this.#unlinkOlder(slot, low, high, meta);
 			return slot;
 		});
-		return slot < 0 ? undefined : this.#read(slot, shard, this.version(shard));
+	}
+
+	/** Takes out what the object in `slot` replaces. Under the lock. */
+	#unlinkOlder(slot: number, low: number, high: number, meta: ObjectMeta): void {
+		const { slots } = this.#book;
+		let next = slots[slot * SLOT_WORDS + Slot.next]! - 1;
+		while (next >= 0) {
+			const each = next;
+			const at = each * SLOT_WORDS;
+			next = slots[at + Slot.next]! - 1;
+			if (slots[at + Slot.hashLow] !== low || slots[at + Slot.hashHigh] !== high) continue;
+			const record = this.#book.recordOf(each);
+			if (record === undefined) continue;
+			const { words, floats, buffer, base } = record;
+			const varyAt = base + RECORD_BYTES + words[(base + Record.keyBytes) >> 2]!;
+			const headAt = varyAt + words[(base + Record.varyBytes) >> 2]!;
+			if (
+				floats[(base + Record.insertedAt) >> 3]! <= meta.insertedAt &&
+				buffer.latin1Slice(base + RECORD_BYTES, varyAt) === meta.key &&
+				buffer.latin1Slice(varyAt, headAt) === meta.vary
+			)
+				this.#unlink(each);
+		}
 	}
 
 	#write(

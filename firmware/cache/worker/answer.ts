@@ -68,11 +68,14 @@ export function headText(answer: Pick<Answer, "status" | "reason" | "proto" | "f
 }
 
 export function answerLogText(answer: Answer): string {
-	answer.logText ??= flat(
-		record(Tag.RespProtocol, answer.proto) +
+	if (answer.logText === undefined) {
+		const text =
+			record(Tag.RespProtocol, answer.proto) +
 			record(Tag.RespStatus, String(answer.status)) +
 			record(Tag.RespReason, answer.reason) +
-			records(Tag.RespHeader, answer.fields.lines),
-	);
+			records(Tag.RespHeader, answer.fields.lines);
+		// Only what is stored is delivered again and again.
+		answer.logText = answer.body.kind === "stored" ? flat(text) : text;
+	}
 	return answer.logText;
 }

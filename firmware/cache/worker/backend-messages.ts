@@ -1,7 +1,7 @@
 /** What VCL sees of a fetch: bereq and beresp. */
 import type { FieldList } from "../http/headers.ts";
-import type { TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
+import type { TransactionLog } from "../log/transaction-log.ts";
 import { storageName } from "../vcl/format.ts";
 import type { BackendRequest, BackendResponse, Director, IpAddress, Stevedore } from "../vcl/runtime.ts";
 import type { Backend } from "./backend.ts";

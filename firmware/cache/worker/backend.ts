@@ -7,10 +7,12 @@
  */
 import type { Socket } from "bun";
 import { EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT } from "../../kernel/errno.ts";
+import { allocateBytes } from "../http/bytes.ts";
 import { formatProxyHeader } from "../http/proxy.ts";
 import type { BackendDefinition, Connection, Director, VclContext } from "../vcl/runtime.ts";
 import { BackendTlsSettings, startTls } from "./backend-tls.ts";
 import { type DialTarget, dial, errnoText } from "./dial.ts";
+import { TimeLimit } from "./time-limit.ts";
 
 /** Idle connections kept per backend. */
 const IDLE_LIMIT = 128;
@@ -53,6 +55,8 @@ export interface BackendUser {
 	onClose(): void;
 	/** No connection could be had. */
 	onFail(reason: string): void;
+	/** A limit() has passed. */
+	onLate(reason: string): void;
 }
 
 export interface BackendFigures {
@@ -101,6 +105,9 @@ const noFigures = (): BackendFigures => ({
 	pipeIn: 0,
 });
 
+/** Requests are put together here: a request's head is written in one go. */
+const outgoing = allocateBytes(64 * 1024);
+
 export class BackendConnection {
 	readonly backend: Backend;
 	socket: Socket<BackendConnection> | undefined;
@@ -111,9 +118,37 @@ export class BackendConnection {
 	#waiting: Uint8Array[] = [];
 	waitingBytes = 0;
 	closed = false;
+	readonly #limit = new TimeLimit(() => this.user?.onLate(this.#limitReason));
+	#limitReason = "";
 
 	constructor(backend: Backend) {
 		this.backend = backend;
+	}
+
+	/** Its user hears of it when nothing sets another limit within `seconds`; 0 or less: no limit. */
+	limit(seconds: number, reason: string): void {
+		this.#limitReason = reason;
+		this.#limit.set(seconds);
+	}
+
+	unlimit(): void {
+		this.#limit.lift();
+	}
+
+	/** Sends a text of one byte per character. */
+	writeText(text: string): void {
+		if (this.#waiting.length > 0 || this.socket === undefined || text.length > outgoing.length) {
+			this.write(Buffer.from(text, "latin1"));
+			return;
+		}
+		const length = outgoing.latin1Write(text, 0);
+		const written = this.closed ? length : Math.max(0, this.socket.write(outgoing, 0, length));
+		if (written < length) this.#wait(Uint8Array.from(outgoing.subarray(written, length)));
+	}
+
+	#wait(bytes: Uint8Array): void {
+		this.#waiting.push(bytes);
+		this.waitingBytes += bytes.length;
 	}
 
 	/** Sends bytes; what the kernel does not take waits in order. The caller must not change them afterwards. */
@@ -121,13 +156,10 @@ export class BackendConnection {
 		if (this.closed || this.socket === undefined || bytes.length === 0) return;
 		if (this.#waiting.length === 0) {
 			const written = Math.max(0, this.socket.write(bytes));
-			if (written === bytes.length) return;
-			this.#waiting.push(bytes.subarray(written));
-			this.waitingBytes += bytes.length - written;
+			if (written < bytes.length) this.#wait(bytes.subarray(written));
 			return;
 		}
-		this.#waiting.push(bytes);
-		this.waitingBytes += bytes.length;
+		this.#wait(bytes);
 	}
 
 	drain(): void {
@@ -146,6 +178,7 @@ export class BackendConnection {
 
 	close(): void {
 		this.user = undefined;
+		this.#limit.end();
 		if (this.closed) return;
 		this.closed = true;
 		this.socket?.end();
@@ -288,12 +321,11 @@ export class Backend implements Director {
 			},
 			drain: () => connection.drain(),
 			close: () => {
-				const was = connection.closed;
+				const { closed: was, user: last } = connection;
 				connection.closed = true;
+				connection.close();
 				if (settled) uncount();
 				this.#forget(connection);
-				const { user: last } = connection;
-				connection.user = undefined;
 				if (!was && settled) last?.onClose();
 			},
 			end: () => {
@@ -369,6 +401,7 @@ export class Backend implements Director {
 	recycle(connection: BackendConnection, nowSeconds: number): boolean {
 		this.figures.conn--;
 		connection.user = undefined;
+		connection.unlimit();
 		if (connection.closed || this.definition.proxyHeader !== 0 || this.#idle.length >= IDLE_LIMIT) {
 			connection.close();
 			return false;

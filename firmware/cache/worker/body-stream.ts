@@ -15,6 +15,15 @@ export interface BodyReader {
 	onBody(): void;
 }
 
+/** Where a body comes from. */
+export interface BodySource {
+	/** Its readers are behind: stop, and go on. */
+	pauseBody(): void;
+	resumeBody(): void;
+	/** Nobody wants the rest. */
+	abandonBody(): void;
+}
+
 export type BodyState = "open" | "whole" | "failed";
 
 export class BodyStream {
@@ -30,15 +39,19 @@ export class BodyStream {
 	#paused = false;
 	state: BodyState = "open";
 	bytes = 0;
-	/** Set by the source: stop and go on reading; nobody wants the rest. */
-	pause: () => void = () => {};
-	resume: () => void = () => {};
-	abandoned: () => void = () => {};
+	readonly #source: BodySource | undefined;
 
-	/** What it holds counts in `budget`, until settle(). */
-	constructor(keeping: boolean, budget?: BodyBudget) {
+	/** What it holds counts in `budget`, until settle(). Without a source it is filled at once. */
+	constructor(keeping: boolean, source?: BodySource, budget?: BodyBudget) {
 		this.#keeping = keeping;
+		this.#source = source;
 		this.#budget = budget;
+	}
+
+	/** The whole body, when it is there in one piece. */
+	get whole(): Uint8Array | undefined {
+		if (this.state !== "whole" || this.#firstPiece > 0 || this.#pieces.length !== 1) return undefined;
+		return this.#pieces[0];
 	}
 
 	#count(bytes: number): void {
@@ -78,7 +91,7 @@ export class BodyStream {
 		const limit = this.#budget?.over ? RESUME_BYTES : PAUSE_BYTES;
 		if (!this.#keeping && !this.#paused && this.#waitingBytes > limit) {
 			this.#paused = true;
-			this.pause();
+			this.#source?.pauseBody();
 		}
 	}
 
@@ -95,6 +108,7 @@ export class BodyStream {
 	}
 
 	#tell(): void {
+		if (this.#readers.length === 0) return;
 		for (const each of this.#readers.slice()) each.reader.onBody();
 	}
 
@@ -124,7 +138,7 @@ export class BodyStream {
 		this.#readers = this.#readers.filter((each) => each.reader !== reader);
 		if (!this.#keeping) {
 			this.#trim();
-			if (this.#readers.length === 0 && this.state === "open") this.abandoned();
+			if (this.#readers.length === 0 && this.state === "open") this.#source?.abandonBody();
 		}
 		this.settle();
 	}
@@ -143,7 +157,7 @@ export class BodyStream {
 		for (const piece of gone) this.#count(-piece.length);
 		if (this.#paused && this.#waitingBytes < RESUME_BYTES) {
 			this.#paused = false;
-			this.resume();
+			this.#source?.resumeBody();
 		}
 	}
 }

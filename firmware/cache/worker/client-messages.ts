@@ -1,8 +1,9 @@
 /** What VCL sees of a client's request: req, resp and obj; and the header block with X-Forwarded-For in it. */
 import { FieldList, flat } from "../http/headers.ts";
 import type { RequestHead, RequestFields as RequestHeaderFields } from "../http/request.ts";
-import { record, records, type TransactionLog } from "../log/records.ts";
+import { record, records } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
+import type { TransactionLog } from "../log/transaction-log.ts";
 import type { CachedObject, ClientRequest, ClientResponse, Director, Stevedore } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
 import type { Engine } from "./engine.ts";

@@ -5,10 +5,10 @@
  * could be saved. Everything slower (waiting for a fetch, streaming, pipe) hangs on callbacks of the tasks it
  * waits for.
  */
-import { FieldList, flat } from "../http/headers.ts";
+import { FieldList } from "../http/headers.ts";
 import type { RequestHead } from "../http/request.ts";
 import { sameOriginTarget } from "../http/target.ts";
-import { formatSeconds, record, Side } from "../log/records.ts";
+import { formatSeconds, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { BanSubject } from "../store/bans.ts";
 import { ageAt, isUnsafe } from "../store/freshness.ts";
@@ -21,15 +21,11 @@ import { ClientRequestFields, type Forwarded, HitObject, withForwardedFor } from
 import type { ClientPort } from "./client-port.ts";
 import { Delivery } from "./delivery.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
-import { type FetchClient, FetchTask, linkRecord } from "./fetch-task.ts";
+import { type FetchClient, FetchTask } from "./fetch-task.ts";
 import type { Waiter } from "./inflight.ts";
 import { Pipe, type PipedRequest } from "./pipe.ts";
 import type { RequestBody } from "./request-body.ts";
 import type { Outcome } from "./task.ts";
-
-const getRecord = flat(record(Tag.ReqMethod, "GET"));
-const http11Record = flat(record(Tag.ReqProtocol, "HTTP/1.1"));
-const http10Record = flat(record(Tag.ReqProtocol, "HTTP/1.0"));
 
 export class ClientTask extends Delivery implements FetchClient, PipedRequest, Waiter {
 	#fetch: FetchTask | undefined;
@@ -55,7 +51,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		super(client, vcl, head, body, previous);
 		const { xid, vslLog: log } = this;
 		if (previous === undefined) {
-			log.linkParent(client.xid | Side.client, record(Tag.Link, `req ${xid} rxreq`));
+			log.linkParent(client.xid | Side.client, `req ${xid} rxreq`);
 			log.addText(client.beginRecord);
 		} else log.add(Tag.Begin, `req ${previous.xid} restart`);
 		log.begin(previous === undefined ? this.startedAt : this.engine.now());
@@ -65,9 +61,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			this.#forwarded = made;
 			const fields = new FieldList(made.lines, made.keys);
 			this.req = new ClientRequestFields(this, head, fields);
-			log.addText(head.method === "GET" ? getRecord : record(Tag.ReqMethod, head.method));
-			log.addText(record(Tag.ReqURL, head.url));
-			log.addText((head.proto === "HTTP/1.1" ? http11Record : http10Record) + made.logText);
+			log.add(Tag.ReqMethod, head.method);
+			log.add(Tag.ReqURL, head.url);
+			log.add(Tag.ReqProtocol, head.proto);
+			log.addText(made.logText);
 			if (head.host !== undefined) this.req.setHeader("host", "Host", head.host);
 			if (head.fields.expect !== undefined) this.req.unsetHeader("expect");
 			if (client.local && fields.has("drover-why")) {
@@ -467,7 +464,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			hitForPass: false,
 			busyMark: mark === "unmarked" ? undefined : mark,
 		});
-		this.vslLog.addText(linkRecord(fetch.xid, "bgfetch"));
+		this.vslLog.add(Tag.Link, `bereq ${fetch.xid} bgfetch`);
 		queueMicrotask(() => fetch.run());
 	}
 
@@ -528,7 +525,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		});
 		this.#busyMark = undefined;
 		this.#fetch = fetch;
-		this.vslLog.addText(linkRecord(fetch.xid, reason));
+		this.vslLog.add(Tag.Link, `bereq ${fetch.xid} ${reason}`);
 		fetch.run();
 	}
 

@@ -9,8 +9,9 @@ import { formatHttpDate } from "../http/date.ts";
 import { FieldList, flat } from "../http/headers.ts";
 import type { RequestHead } from "../http/request.ts";
 import { reasonPhrase } from "../http/status.ts";
-import { record, Side, TransactionLog } from "../log/records.ts";
+import { record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
+import { TransactionLog } from "../log/transaction-log.ts";
 import { type Answer, answerLogText } from "./answer.ts";
 import type { BodyReader, BodyStream } from "./body-stream.ts";
 import { cacheStatus, type Handling } from "./cache-status.ts";
@@ -258,8 +259,11 @@ export abstract class Delivery extends Task implements BodyReader {
 				return;
 			case "stream": {
 				const { stream } = body;
+				const { whole } = stream;
 				const length = stream.state === "whole" ? stream.bytes : body.length;
-				if (gunzip) this.#send({ kind: "stream", stream: gunzipStream(stream), length: undefined });
+				if (whole !== undefined && !gunzip && !this.headOnly)
+					this.#send({ kind: "bytes", bytes: whole, length: whole.length });
+				else if (gunzip) this.#send({ kind: "stream", stream: gunzipStream(stream), length: undefined });
 				else if (this.headOnly && stream.state === "whole" && !stream.keeping)
 					this.#send({ kind: "stream", stream, length: undefined });
 				else this.#send({ kind: "stream", stream, length });
@@ -485,8 +489,8 @@ export abstract class Delivery extends Task implements BodyReader {
 
 	#finish(): void {
 		this.#account();
-		const log = this.close();
-		if (this.#sent !== undefined) this.#teach(log);
+		const log = this.close(this.#sent !== undefined);
+		if (log !== undefined) this.#teach(log);
 		this.client.taskDone(this);
 	}
 
@@ -511,11 +515,11 @@ export abstract class Delivery extends Task implements BodyReader {
 		});
 	}
 
-	/** The end of the transaction; returns its log. */
-	protected close(): string {
-		if (this.done) return "";
+	/** The end of the transaction; returns its log when that is `wanted` and all of it is still here. */
+	protected close(wanted = false): string | undefined {
+		if (this.done) return undefined;
 		this.done = true;
 		this.vcl.busy--;
-		return this.vslLog.end();
+		return this.vslLog.end(wanted);
 	}
 }

@@ -8,8 +8,9 @@ import { formatHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
 import { parseResponse, type ResponseHead } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
-import { record, Side, TransactionLog } from "../log/records.ts";
+import { Side, wholeSeconds } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
+import { TransactionLog } from "../log/transaction-log.ts";
 import type { StoredObject } from "../store/arena.ts";
 import {
 	ageAt,
@@ -25,12 +26,13 @@ import type { Connection, IpAddress, RequestMessage, Session } from "../vcl/runt
 import { Address } from "./address.ts";
 import type { Answer } from "./answer.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
+import { type BackendBlock, backendBlock } from "./backend-block.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
-import { BodyStream, PAUSE_BYTES } from "./body-stream.ts";
+import { type BodySource, BodyStream, PAUSE_BYTES } from "./body-stream.ts";
 import { BUSY_BODY_BYTES, type BusyMark } from "./busy-marks.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
-import { fetchFields, passFields, privateFields, storedFields, weaken } from "./hop-by-hop.ts";
+import { privateFields, storedFields, weaken } from "./hop-by-hop.ts";
 import type { FetchReason, Inflight, Waiter } from "./inflight.ts";
 import { ReceivedBody } from "./received-body.ts";
 import { recode } from "./recode.ts";
@@ -43,6 +45,9 @@ import { Task } from "./task.ts";
 const INFORMATIONAL_LIMIT = 16;
 /** Request body bytes that may wait for a slow backend. */
 const BACKEND_BACKLOG_BYTES = 512 * 1024;
+
+/** As Fetch_Body records have it. */
+const framingNames = { chunked: "2 chunked", length: "3 length", eof: "4 eof", none: "0 none" } as const;
 
 /** The request that a fetch is for. */
 export interface FetchClient {
@@ -74,7 +79,7 @@ export interface FetchStart {
 
 type Phase = "idle" | "connecting" | "head" | "body" | "done";
 
-export class FetchTask extends Task implements BackendUser, RequestBodyTaker, Inflight {
+export class FetchTask extends Task implements BackendUser, BodySource, RequestBodyTaker, Inflight {
 	readonly start: FetchStart;
 	readonly reason: FetchReason;
 	readonly key: string;
@@ -94,13 +99,12 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	#reused = false;
 	#sawBytes = false;
 	#cancel: () => void = () => {};
-	#timer: ReturnType<typeof setTimeout> | undefined;
 	#text = "";
 	#informational = 0;
 	#head: ResponseHead | undefined;
 	#body: ReceivedBody | undefined;
 	#junk = false;
-	#stream = new BodyStream(true);
+	#stream: BodyStream | undefined;
 	#announced = false;
 	#requestBody: RequestBody | undefined;
 	#bodySent = false;
@@ -116,6 +120,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	#requestBytes = { header: 0, body: 0 };
 	#responseBytes = { header: 0, body: 0 };
 	#received: { method: string; url: string; fields: FieldList };
+	/** Of a first try. */
+	#block: BackendBlock | undefined;
 
 	constructor(engine: Engine, start: FetchStart, retryOf?: FetchTask) {
 		const { client } = start;
@@ -151,11 +157,9 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			this.#requestBody = retryOf.#requestBody;
 		} else {
 			const pass = start.reason === "pass";
-			const fields = pass ? passFields(client.req.fields) : fetchFields(client.req.fields);
-			if (!pass && engine.parameters.gzipSupport) {
-				fields.unset("accept-encoding");
-				fields.append("Accept-Encoding", "gzip");
-			}
+			const purpose = pass ? "pass" : engine.parameters.gzipSupport ? "gzip" : "plain";
+			this.#block = backendBlock(client.req.fields, purpose);
+			const fields = this.#block.fields.copy();
 			const { stale } = start;
 			if (stale !== undefined && stale.status === 200) {
 				const etag = stale.fields.get("etag");
@@ -212,7 +216,9 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 
 	run(): void {
 		this.now = this.engine.now();
-		this.bereq.logAll();
+		const block = this.#block;
+		if (block === undefined) this.bereq.logAll();
+		else this.bereq.logAll(block.logText, block.fields.count);
 		const action = this.callAtOnce("vcl_backend_fetch");
 		switch (action.kind) {
 			case "fetch":
@@ -303,13 +309,13 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			fields.set("Content-Length", String(body.length));
 		const head = `${this.bereq.method} ${this.bereq.url} HTTP/1.1\r\n${fields.text()}\r\n`;
 		this.#requestBytes.header = head.length;
-		connection.write(Buffer.from(head, "latin1"));
+		connection.writeText(head);
 		if (body !== undefined) {
 			body.take(this);
 			this.#bodySent = body.spent;
 		}
 		this.vslLog.timestamp("Bereq", this.engine.now());
-		this.#arm(this.#timeout("firstByteTimeout", this.backend), "first byte timeout");
+		connection.limit(this.#timeout("firstByteTimeout", backend), "first byte timeout");
 	}
 
 	onRequestBody(piece: Uint8Array): boolean {
@@ -318,25 +324,27 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.#bodySent = true;
 		this.#requestBytes.body += piece.length;
 		if (this.#requestBody?.length === undefined) {
-			connection.write(Buffer.from(chunkHead(piece.length), "latin1"));
+			connection.writeText(chunkHead(piece.length));
 			connection.write(piece);
-			connection.write(Buffer.from("\r\n", "latin1"));
+			connection.writeText("\r\n");
 		} else connection.write(piece);
 		return connection.waitingBytes > BACKEND_BACKLOG_BYTES;
 	}
 
 	onRequestBodyEnd(): void {
-		if (this.#requestBody?.length === undefined) this.#connection?.write(Buffer.from(LAST_CHUNK, "latin1"));
+		if (this.#requestBody?.length === undefined) this.#connection?.writeText(LAST_CHUNK);
 	}
 
 	onDrain(): void {
 		this.#requestBody?.resume();
 	}
 
-	#arm(seconds: number, reason: string): void {
-		clearTimeout(this.#timer);
-		if (seconds <= 0) return;
-		this.#timer = setTimeout(() => this.#broken(reason), seconds * 1000);
+	onLate(reason: string): void {
+		this.#broken(reason);
+	}
+
+	#limitBetweenBytes(): void {
+		this.#connection?.limit(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
 	}
 
 	// ── the answer ──────────────────────────────────────────────────────────────────────────
@@ -436,7 +444,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			beresp.setLifetime(lifetime.tOrigin, lifetime.ttl, lifetime.grace, lifetime.keep);
 			this.vslLog.add(
 				Tag.TTL,
-				`RFC ${lifetime.ttl.toFixed(0)} ${lifetime.grace.toFixed(0)} ${lifetime.keep.toFixed(0)} ${lifetime.tOrigin.toFixed(0)} ${this.now.toFixed(0)} ${fields.get("date") ?? ""} ${fields.get("expires") ?? ""} ${lifetime.source} cacheable`,
+				`RFC ${wholeSeconds(lifetime.ttl)} ${wholeSeconds(lifetime.grace)} ${wholeSeconds(lifetime.keep)} ${wholeSeconds(lifetime.tOrigin)} ${wholeSeconds(this.now)} ${fields.get("date") ?? ""} ${fields.get("expires") ?? ""} ${lifetime.source} cacheable`,
 			);
 			if (this.start.hitForMiss && this.#client !== undefined) this.vslLog.add(Tag.Debug, "hit-for-miss");
 		}
@@ -566,8 +574,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		else if (transient && this.#cacheable) engine.count(Main.beresp_shortlived);
 		const storage = transient ? "Transient" : (beresp.storage?.name ?? engine.storages[0]?.name ?? "s0");
 		this.vslLog.add(Tag.Storage, `malloc ${storage}`);
-		this.#stream = new BodyStream(this.#cacheable || this.#remembered || !beresp.doStream, engine.bodies);
-		this.#wireStream();
+		const keeping = this.#cacheable || this.#remembered || !beresp.doStream;
+		this.#stream = new BodyStream(keeping, this, engine.bodies);
 		let length = framing.kind === "length" && !gunzip && !gzip ? framing.bytes : undefined;
 		if (framing.kind === "none") length = 0;
 		if (length !== undefined && length > engine.heldLimitBytes) this.#tooLarge();
@@ -592,28 +600,25 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		};
 		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
 		this.#phase = "body";
-		const mode = { chunked: "2 chunked", length: "3 length", eof: "4 eof", none: "0 none" }[framing.kind];
-		this.vslLog.add(Tag.Fetch_Body, `${mode} ${beresp.doStream ? "stream" : "-"}`);
+		this.vslLog.add(Tag.Fetch_Body, `${framingNames[framing.kind]} ${beresp.doStream ? "stream" : "-"}`);
 		if (this.#staleBody !== undefined) this.#stream.push(this.#staleBody);
-		if (framing.kind !== "none")
-			this.#arm(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
+		if (framing.kind !== "none") this.#limitBetweenBytes();
 	}
 
 	#transform: "gzip" | "gunzip" | undefined;
 
-	#wireStream(): void {
-		const stream = this.#stream;
-		stream.pause = () => {
-			clearTimeout(this.#timer);
-			this.#connection?.socket?.pause();
-		};
-		stream.resume = () => {
-			this.#connection?.socket?.resume();
-			this.#arm(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
-		};
-		stream.abandoned = () => {
-			if (!this.#cacheable && this.#announced) this.#stop("nobody reads");
-		};
+	pauseBody(): void {
+		this.#connection?.unlimit();
+		this.#connection?.socket?.pause();
+	}
+
+	resumeBody(): void {
+		this.#connection?.socket?.resume();
+		this.#limitBetweenBytes();
+	}
+
+	abandonBody(): void {
+		if (!this.#cacheable && this.#announced) this.#stop("nobody reads");
 	}
 
 	/**
@@ -621,7 +626,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	 * recoded fails.
 	 */
 	#tooLarge(): void {
-		if (!this.#stream.keeping) return;
+		if (!this.#stream?.keeping) return;
 		if (this.#transform !== undefined) {
 			this.#broken("body is larger than what may be held to be recoded");
 			return;
@@ -662,14 +667,14 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 				this.#broken(progress.reason);
 				return;
 		}
-		if (this.#phase === "body")
-			this.#arm(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
+		if (this.#phase === "body") this.#limitBetweenBytes();
 	}
 
 	#push(bytes: Uint8Array): void {
 		if (bytes.length === 0) return;
-		this.#stream.push(bytes);
-		const { bytes: held } = this.#stream;
+		const stream = this.#stream!;
+		stream.push(bytes);
+		const { bytes: held } = stream;
 		const { bodies, heldLimitBytes } = this.engine;
 		// Short bodies are held whatever else is on its way.
 		if (held > heldLimitBytes || (held > PAUSE_BYTES && bodies.over)) this.#tooLarge();
@@ -683,7 +688,6 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (this.#phase === "head" && this.#reused && !this.#sawBytes && !this.#bodySent) {
 			// The backend closed an idle connection just as we wrote: that is no answer yet, ask again.
 			this.engine.count(Main.backend_retry);
-			clearTimeout(this.#timer);
 			this.vslLog.add(Tag.BackendClose, `${this.#connection?.fd ?? -1} ${this.backend?.name ?? ""} close`);
 			this.#dropConnection();
 			this.#connect(true);
@@ -705,7 +709,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			this.vslLog.add(Tag.FetchError, reason);
 			this.engine.count(Main.fetch_failed);
 			this.#closeConnection("broken");
-			this.#stream.fail();
+			this.#stream?.fail();
 			this.#unregister();
 			this.#release();
 			this.#finish();
@@ -805,8 +809,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 			return;
 		}
 		body?.leave(this);
-		this.#stream.fail();
-		this.#stream.settle();
+		this.#stream?.fail();
+		this.#stream?.settle();
 		this.vslLog.timestamp("Retry", this.engine.now());
 		const next = new FetchTask(this.engine, this.start, this);
 		this.vslLog.add(Tag.Link, `bereq ${next.xid} retry`);
@@ -833,13 +837,14 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 
 	#bodyWhole(): void {
 		this.#letGo();
-		if (!this.#applyTransform()) return;
+		if (!this.#applyTransform(this.#stream!)) return;
+		const stream = this.#stream!;
 		this.vslLog.timestamp("BerespBody", this.engine.now());
-		this.vslLog.add(Tag.Length, String(this.#stream.bytes));
-		if (this.#cacheable || this.#remembered) this.#store(this.#stream.pieces);
+		this.vslLog.add(Tag.Length, String(stream.bytes));
+		if (this.#cacheable || this.#remembered) this.#store(stream.pieces);
 		const announced = this.#announced;
 		this.#phase = "done";
-		this.#stream.finish();
+		stream.finish();
 		if (!announced) this.#announce();
 		this.#unregister();
 		this.#release();
@@ -848,7 +853,6 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 
 	/** The answer is complete: the connection goes back for reuse, if it can be. */
 	#letGo(): void {
-		clearTimeout(this.#timer);
 		const connection = this.#connection;
 		if (connection === undefined) return;
 		this.#connection = undefined;
@@ -865,18 +869,18 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	}
 
 	/** gzip, gunzip and the check of gzip bodies; false when the body is not what it says. */
-	#applyTransform(): boolean {
+	#applyTransform(stream: BodyStream): boolean {
 		const transform = this.#transform;
 		const check =
 			transform === undefined &&
 			this.answer?.gzip === true &&
-			this.#stream.keeping &&
+			stream.keeping &&
 			!this.beresp.was304 &&
 			this.bereq.method !== "HEAD" &&
 			this.engine.parameters.gzipSupport;
 		const recoding = transform ?? (check ? "check" : undefined);
 		if (recoding === undefined) return true;
-		const whole = Buffer.concat(this.#stream.pieces);
+		const whole = Buffer.concat(stream.pieces);
 		if (whole.length === 0) return true;
 		const recoded = recode(whole, recoding, this.engine.parameters.gzipLevel);
 		if (!recoded.ok) {
@@ -890,10 +894,10 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	}
 
 	#replaceBody(bytes: Uint8Array): void {
-		const stream = new BodyStream(true, this.engine.bodies);
+		const stream = new BodyStream(true, undefined, this.engine.bodies);
 		stream.push(bytes);
-		this.#stream.fail();
-		this.#stream.settle();
+		this.#stream?.fail();
+		this.#stream?.settle();
 		this.#stream = stream;
 		this.answer = { ...this.answer!, body: { kind: "stream", stream, length: bytes.length } };
 	}
@@ -908,7 +912,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (this.bereq.method !== "HEAD" && !fields.has("content-length"))
 			fields.append("Content-Length", String(length));
 		const fetched = { key: this.key, xid: this.xid, ban: this.#banAtStart };
-		if (storeAnswer(engine, fetched, answer, this.#remembered, pieces) === undefined)
+		if (!storeAnswer(engine, fetched, answer, this.#remembered, pieces))
 			this.vslLog.add(Tag.Error, "Could not get storage");
 		else if (this.#marker !== undefined) engine.arena.remove(this.#marker);
 	}
@@ -957,7 +961,6 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	}
 
 	#closeConnection(_why: string): void {
-		clearTimeout(this.#timer);
 		if (this.#phase === "connecting") this.#cancel();
 		const connection = this.#connection;
 		if (connection !== undefined) {
@@ -971,7 +974,7 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 	#stop(why: string): void {
 		this.#closeConnection(why);
 		if (this.#phase === "done") return;
-		this.#stream.fail();
+		this.#stream?.fail();
 		this.#unregister();
 		this.#finish();
 	}
@@ -981,9 +984,8 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		if (this.#finished) return;
 		this.#finished = true;
 		this.#unmark();
-		this.#stream.fail();
-		this.#stream.settle();
-		clearTimeout(this.#timer);
+		this.#stream?.fail();
+		this.#stream?.settle();
 		this.#phase = "done";
 		this.#unregister();
 		this.#requestBody?.leave(this);
@@ -1004,5 +1006,3 @@ export class FetchTask extends Task implements BackendUser, RequestBodyTaker, In
 		this.vslLog.end();
 	}
 }
-
-export const linkRecord = (xid: number, reason: FetchReason) => record(Tag.Link, `bereq ${xid} ${reason}`);

@@ -4,8 +4,15 @@ import { type BodyReader, BodyStream } from "./body-stream.ts";
 
 /** The unpacked form of a gzip stream. A stream that is no gzip fails. */
 export function gunzipStream(source: BodyStream): BodyStream {
-	const target = new BodyStream(false);
 	const unpack = createGunzip();
+	const target = new BodyStream(false, {
+		pauseBody: () => void unpack.pause(),
+		resumeBody: () => void unpack.resume(),
+		abandonBody: () => {
+			source.leave(reader);
+			unpack.destroy();
+		},
+	});
 	const reader: BodyReader = {
 		onBody() {
 			for (let piece = source.take(reader); piece !== undefined; piece = source.take(reader))
@@ -16,12 +23,6 @@ export function gunzipStream(source: BodyStream): BodyStream {
 				unpack.end();
 			}
 		},
-	};
-	target.pause = () => unpack.pause();
-	target.resume = () => unpack.resume();
-	target.abandoned = () => {
-		source.leave(reader);
-		unpack.destroy();
 	};
 	unpack.on("data", (bytes: Buffer) => target.push(bytes));
 	unpack.on("end", () => target.finish());

@@ -3,8 +3,8 @@ import type { FieldList } from "../http/headers.ts";
 import { fieldKey, lineValue } from "../http/headers.ts";
 import { reasonPhrase } from "../http/status.ts";
 import { hasControl } from "../http/syntax.ts";
-import type { TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
+import type { TransactionLog } from "../log/transaction-log.ts";
 import { type RequestMessage, type ResponseMessage, VclFailure } from "../vcl/runtime.ts";
 
 /** Log tags of one kind of message: req, bereq, beresp or resp. */
@@ -134,13 +134,15 @@ export class RequestFields extends Message implements RequestMessage {
 		this.fields = fields;
 	}
 
-	/** Logs the whole message, as after its receipt. */
-	logAll(): void {
+	/** Logs the whole message, as after its receipt; `known` are the records of its first `count` fields. */
+	logAll(known = "", count = 0): void {
 		const { log, tags } = this;
 		log.add(tags.method, this.#method);
 		log.add(tags.url, this.#url);
 		log.add(tags.protocol, this.#proto);
-		for (const line of this.fields.lines) log.add(tags.header, line);
+		log.addText(known);
+		const { lines } = this.fields;
+		for (let index = count; index < lines.length; index++) log.add(tags.header, lines[index]!);
 	}
 }
 

@@ -24,20 +24,3 @@ export function returnRecord(kind: ActionKind): string {
 	}
 	return text;
 }
-
-const both = new Map<MethodName, Map<ActionKind, string>>();
-
-/** VCL_call and VCL_return of a method that logged nothing in between, as one piece. */
-export function callAndReturnRecord(method: MethodName, kind: ActionKind): string {
-	let kinds = both.get(method);
-	if (kinds === undefined) {
-		kinds = new Map();
-		both.set(method, kinds);
-	}
-	let text = kinds.get(kind);
-	if (text === undefined) {
-		text = flat(callRecord(method) + returnRecord(kind));
-		kinds.set(kind, text);
-	}
-	return text;
-}

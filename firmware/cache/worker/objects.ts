@@ -42,7 +42,7 @@ export class Objects {
 			answers: objects.map((object) => answerOf(object, this.#storageNames)),
 		};
 		if (objects.length > 0) this.#remember(key, fresh);
-		else this.#young.delete(key);
+		else if (entry !== undefined) this.#young.delete(key);
 		return fresh;
 	}
 

@@ -219,6 +219,9 @@ export class Pipe implements BackendUser {
 		this.#end("TX_PIPE");
 	}
 
+	/** Bytes may come when they like: pipe_timeout is the session's. */
+	onLate(): void {}
+
 	#end(reason: "TX_PIPE" | "REM_CLOSE"): void {
 		if (this.#over) return;
 		this.#over = true;

@@ -4,6 +4,7 @@
  *
  * A form fits as long as those numbers have as many digits as it has places for; `shapeOf` says which form that is.
  */
+import { digitsOf, putDigits, putSeconds } from "../log/digits.ts";
 import { record, Side } from "../log/records.ts";
 import { BATCH_TAG } from "../log/ring.ts";
 import { Tag } from "../log/tags.ts";
@@ -105,12 +106,6 @@ export interface Run {
 	readonly remainingMicros: number;
 }
 
-export function digitsOf(value: number): number {
-	let digits = 1;
-	for (let limit = 10; value >= limit; limit *= 10) digits++;
-	return digits;
-}
-
 const MICROS = 1e6;
 /** Unix seconds have ten digits until 2286. */
 const TIME_DIGITS = 10;
@@ -139,23 +134,6 @@ export interface Template {
 
 const ZERO = 0x30;
 
-/** Writes `value` with exactly `count` digits. */
-export function putDigits(bytes: Uint8Array, at: number, value: number, count: number): void {
-	let rest = value | 0;
-	for (let index = at + count - 1; index >= at; index--) {
-		const next = (rest / 10) | 0;
-		bytes[index] = ZERO + rest - next * 10;
-		rest = next;
-	}
-}
-
-/** Unix seconds do not fit a 32-bit number for ever: in two halves. */
-function putSeconds(bytes: Uint8Array, at: number, seconds: number): void {
-	const high = Math.floor(seconds / 1e5);
-	putDigits(bytes, at, high, 5);
-	putDigits(bytes, at + 5, seconds - high * 1e5, 5);
-}
-
 /** Places in a form's bytes. */
 interface Places {
 	readonly transaction: number[];
@@ -175,7 +153,7 @@ export class Form {
 	readonly answer: Uint8Array;
 	readonly headBytes: number;
 	/** Records as they go into the ring, the session's Link ahead of the transaction's batch. */
-	readonly log: Uint8Array;
+	readonly log: Buffer;
 	readonly recordCount: number;
 	readonly #logWords: Int32Array;
 	/** Words that hold the transaction's id; the first record is the session's. */
@@ -299,8 +277,8 @@ export class Form {
 		recordCount += idWords.length;
 		this.recordCount = recordCount;
 		this.#logWords = new Int32Array(text.length >> 2);
-		this.log = new Uint8Array(this.#logWords.buffer);
-		this.log.set(Buffer.from(text, "latin1"));
+		this.log = Buffer.from(this.#logWords.buffer);
+		this.log.write(text, "latin1");
 		this.#logWords[batchAt >> 2] = BATCH_TAG;
 		this.#logWords[(batchAt >> 2) + 1] = text.length - batchAt - 8;
 		this.#idWords = Int32Array.from(idWords);

@@ -13,7 +13,7 @@ interface Fetched {
 	readonly ban: number;
 }
 
-/** Stores `answer` in place of older ones of the same variant; undefined when there is no room. */
+/** Stores `answer` in place of older ones of the same variant; false when there is no room. */
 export function storeAnswer(
 	engine: Engine,
 	{ key, xid, ban }: Fetched,
@@ -21,9 +21,8 @@ export function storeAnswer(
 	/** Only to be asked about: every request for it goes to the backend (no-cache). */
 	remembered: boolean,
 	pieces: readonly Uint8Array[],
-): StoredObject | undefined {
-	const { arena } = engine;
-	const stored = arena.insert(
+): boolean {
+	return engine.arena.replace(
 		{
 			key,
 			vary: answer.vary,
@@ -47,12 +46,6 @@ export function storeAnswer(
 		},
 		pieces,
 	);
-	if (stored === undefined) return undefined;
-	// What this one replaces would never be looked at again.
-	for (const other of arena.lookup(key))
-		if (other.vxid !== xid && other.vary === answer.vary && other.insertedAt <= answer.insertedAt)
-			arena.remove(other);
-	return stored;
 }
 
 /** Remembers for `seconds` that the answers to `key` are not for hits. */

@@ -1,7 +1,7 @@
 /** What client requests and backend fetches have in common towards VCL. */
 import { createHash } from "node:crypto";
-import type { TransactionLog } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
+import type { TransactionLog } from "../log/transaction-log.ts";
 import { banWords, parseBan } from "../store/bans.ts";
 import { splitTags } from "../store/tags.ts";
 import {
@@ -23,7 +23,7 @@ import {
 } from "../vcl/runtime.ts";
 import { grant, grantAtOnce } from "./barrier.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
-import { callAndReturnRecord, callRecord, returnRecord } from "./method-log.ts";
+import { callRecord, returnRecord } from "./method-log.ts";
 
 /** A sub's action, or that it is not there yet. */
 export type Outcome = Action | Waiting;
@@ -148,7 +148,7 @@ export abstract class Task implements VclContext {
 	#run(method: keyof Subs): Action {
 		this.method = method;
 		const log = this.vslLog;
-		log.hold(callRecord(method));
+		log.addText(callRecord(method));
 		let action: Action;
 		try {
 			action = this.vcl.loaded.subs[method](this);
@@ -156,9 +156,7 @@ export abstract class Task implements VclContext {
 			action = failed(error);
 		}
 		this.#noteFailure(action);
-		// Most subs log nothing: call and return are one piece then.
-		if (log.holding) log.replaceHeld(callAndReturnRecord(method, action.kind));
-		else log.addText(returnRecord(action.kind));
+		log.addText(returnRecord(action.kind));
 		return action;
 	}
 

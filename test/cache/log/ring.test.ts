@@ -1,8 +1,9 @@
 /** The shared log in Varnish's layout: what was written can be read back, through every wrap. */
 import { describe, expect, test } from "bun:test";
-import { formatSeconds, record, Side, TransactionLog } from "../../../firmware/cache/log/records.ts";
+import { formatSeconds, record, Side } from "../../../firmware/cache/log/records.ts";
 import { formatRing, Ring, RingControl } from "../../../firmware/cache/log/ring.ts";
 import { Tag } from "../../../firmware/cache/log/tags.ts";
+import { TransactionLog } from "../../../firmware/cache/log/transaction-log.ts";
 
 /** Reads records from word 88 on, as libvarnishapi does, until the end mark. */
 function readAll(bytes: Uint8Array, from: number): { tag: number; id: number; text: string }[] {

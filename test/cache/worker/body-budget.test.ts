@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
 import fc from "fast-check";
 import { BodyBudget, LEAST_BODY_BUDGET_BYTES } from "../../../firmware/cache/worker/body-budget.ts";
-import { BodyStream } from "../../../firmware/cache/worker/body-stream.ts";
+import { type BodySource, BodyStream } from "../../../firmware/cache/worker/body-stream.ts";
 import { drover, freePort, type RunningCache, startCache } from "../../conformance/caches.ts";
 
 describe("the count", () => {
@@ -16,7 +16,7 @@ describe("the count", () => {
 		fc.assert(
 			fc.property(fc.boolean(), fc.array(step, { maxLength: 40 }), fc.boolean(), (keeping, steps, whole) => {
 				const budget = new BodyBudget(0);
-				const stream = new BodyStream(keeping, budget);
+				const stream = new BodyStream(keeping, undefined, budget);
 				const readers: { onBody(): void }[] = [];
 				for (const each of steps as readonly { kind: string; bytes?: number }[])
 					switch (each.kind) {
@@ -53,11 +53,15 @@ describe("the count", () => {
 	test("a sender of what is not kept is held back sooner when much is on its way", () => {
 		const budget = new BodyBudget(0);
 		budget.usedBytes = LEAST_BODY_BUDGET_BYTES + 1;
-		const stream = new BodyStream(false, budget);
 		let paused = false;
-		stream.pause = () => {
-			paused = true;
+		const source: BodySource = {
+			pauseBody: () => {
+				paused = true;
+			},
+			resumeBody() {},
+			abandonBody() {},
 		};
+		const stream = new BodyStream(false, source, budget);
 		stream.join({ onBody() {} });
 		stream.push(new Uint8Array(200 * 1024));
 		expect(paused).toBe(true);

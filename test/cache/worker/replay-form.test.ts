@@ -1,10 +1,11 @@
 /** A hit written down and filled in again reads as if it had been written anew. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { digitsOf } from "../../../firmware/cache/log/digits.ts";
 import { formatSeconds, record } from "../../../firmware/cache/log/records.ts";
 import { BATCH_TAG } from "../../../firmware/cache/log/ring.ts";
 import { Tag } from "../../../firmware/cache/log/tags.ts";
-import { digitsOf, Form, type Run, takeApart } from "../../../firmware/cache/worker/replay-form.ts";
+import { Form, type Run, takeApart } from "../../../firmware/cache/worker/replay-form.ts";
 
 const OBJECT = 77;
 const body = Buffer.from("the body");

@@ -1,0 +1,243 @@
+/**
+ * The log records of one transaction, gathered as the bytes that they are in the ring and written to it at once.
+ *
+ *   Link of the parent, if any | batch head | records …
+ *
+ * A record is two little-endian words and the payload (VSL layout): tag << 24 | payload length with its final NUL,
+ * then the transaction's id, then the text, padded with NULs to whole words.
+ */
+import { allocateBytes, type ByteBuffer } from "../http/bytes.ts";
+import { putMicros } from "./digits.ts";
+import { formatSeconds, payloadLimit } from "./records.ts";
+import { BATCH_TAG } from "./ring.ts";
+import { shownTags, Tag } from "./tags.ts";
+
+/** Where finished transactions go. */
+export interface LogSink {
+	/** `before`: records of the parent that are written ahead, under `parentId`; either may be empty. */
+	write(id: number, text: string, parentId: number, before: string): void;
+	/** Records that are whole already: ids in their places, batches with their heads. The first `length` bytes. */
+	append(block: Buffer, length: number, records: number): void;
+	/** Every record is written as it is made (debug=+syncvsl). */
+	readonly immediate: boolean;
+}
+
+export const discardingSink: LogSink = { write() {}, append() {}, immediate: false };
+
+/** Two words: the mark of a batch and its length. */
+const BATCH_HEAD_BYTES = 8;
+const RECORD_HEAD_BYTES = 8;
+/** Of a record beside its payload: its head, the final NUL and the padding. */
+const RECORD_EXTRA_BYTES = RECORD_HEAD_BYTES + 4;
+/** "1700000000.000000" and the like, three times, with what is between them. */
+const TIMES_BYTES = 3 * 24;
+const COLON = 0x3a;
+const BLANK = 0x20;
+
+/** Room for one transaction. Most fit into a small one; what does not fit into a large one is written in parts. */
+class Slab {
+	readonly bytes: ByteBuffer;
+	readonly words: Int32Array;
+
+	constructor(size: number) {
+		this.bytes = allocateBytes(size);
+		this.words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, size >> 2);
+	}
+}
+
+/** Slabs of one size that are kept for the next transaction: at most `limit`. */
+class Slabs {
+	readonly size: number;
+	readonly #limit: number;
+	readonly #free: Slab[] = [];
+
+	constructor(size: number, limit: number) {
+		this.size = size;
+		this.#limit = limit;
+	}
+	take(): Slab {
+		return this.#free.pop() ?? new Slab(this.size);
+	}
+	give(slab: Slab): void {
+		if (this.#free.length < this.#limit) this.#free.push(slab);
+	}
+}
+
+const small = new Slabs(4096, 1024);
+/** A payload has at most 16 KB (vsl_reclen). */
+const large = new Slabs(32 * 1024, 64);
+
+/** What a transaction that has ended is told. */
+const grave = new Slab(large.size);
+
+export class TransactionLog {
+	readonly #sink: LogSink;
+	/** Transaction number with its side bit. */
+	readonly id: number;
+	readonly #startMicros: number;
+	#lastMicros: number;
+	#slab = small.take();
+	/** Place of the batch head. */
+	#batchAt = 0;
+	/** Where the next record begins. */
+	#at = BATCH_HEAD_BYTES;
+	#records = 0;
+	/** Part of it has been written. */
+	#parted = false;
+	#ended = false;
+
+	/** `start` is the Unix time of its beginning, seconds. */
+	constructor(sink: LogSink, id: number, start: number) {
+		this.#sink = sink;
+		this.id = id;
+		this.#startMicros = Math.round(start * 1e6);
+		this.#lastMicros = this.#startMicros;
+	}
+
+	/** `payload` has one character per byte. */
+	add(tag: number, payload: string): void {
+		if (shownTags[tag] === 0) return;
+		const text = payload.length < payloadLimit ? payload : payload.slice(0, payloadLimit - 1);
+		const slab = this.#room(text.length);
+		slab.bytes.latin1Write(text, this.#at + RECORD_HEAD_BYTES);
+		this.#seal(slab, tag, text.length);
+	}
+
+	/** The time stamps Start and Req of a client's request. */
+	begin(now: number): void {
+		this.timestamp("Start", now);
+		this.timestamp("Req", now);
+	}
+
+	/** "Label: absolute since-start since-last" */
+	timestamp(label: string, now: number): void {
+		if (shownTags[Tag.Timestamp] === 0) return;
+		const micros = Math.round(now * 1e6);
+		const since = micros - this.#startMicros;
+		const step = micros - this.#lastMicros;
+		this.#lastMicros = micros;
+		if (since < 0 || step < 0) {
+			// The clock was set back.
+			const [ago, before] = [since, step].map((each) => (each / 1e6).toFixed(6));
+			this.add(Tag.Timestamp, `${label}: ${formatSeconds(now)} ${ago} ${before}`);
+			return;
+		}
+		const slab = this.#room(label.length + TIMES_BYTES);
+		const { bytes } = slab;
+		const from = this.#at + RECORD_HEAD_BYTES;
+		let at = from + bytes.latin1Write(label, from);
+		bytes[at++] = COLON;
+		bytes[at++] = BLANK;
+		at = putMicros(bytes, at, micros);
+		bytes[at++] = BLANK;
+		at = putMicros(bytes, at, since);
+		bytes[at++] = BLANK;
+		at = putMicros(bytes, at, step);
+		this.#seal(slab, Tag.Timestamp, at - from);
+	}
+
+	/** Adds records made with record() or records(). */
+	addText(text: string): void {
+		const { length } = text;
+		if (length > large.size / 2) {
+			this.#part();
+			this.#sink.write(this.id, text, 0, "");
+			return;
+		}
+		const { bytes, words } = this.#room(length);
+		bytes.latin1Write(text, this.#at);
+		let word = this.#at >> 2;
+		const end = word + (length >> 2);
+		while (word < end) {
+			words[word + 1] = this.id;
+			word += 2 + (((words[word]! & 0xffff) + 3) >> 2);
+			this.#records++;
+		}
+		this.#at += length;
+		if (this.#sink.immediate) this.flush();
+	}
+
+	/** A Link of the parent that must be in the ring before this transaction. Called before anything is added. */
+	linkParent(parentId: number, payload: string): void {
+		if (shownTags[Tag.Link] === 0) return;
+		const ahead = !this.#sink.immediate;
+		if (ahead) this.#at = 0;
+		const slab = this.#slab;
+		slab.bytes.latin1Write(payload, this.#at + RECORD_HEAD_BYTES);
+		this.#seal(slab, Tag.Link, payload.length, parentId);
+		if (!ahead) return;
+		this.#batchAt = this.#at;
+		this.#at += BATCH_HEAD_BYTES;
+	}
+
+	/** A slab with room for a payload of `length` bytes in the next record. */
+	#room(length: number): Slab {
+		const slab = this.#slab;
+		return this.#at + length + RECORD_EXTRA_BYTES <= slab.bytes.length ? slab : this.#makeRoom(length);
+	}
+
+	#makeRoom(length: number): Slab {
+		const extra = length + RECORD_EXTRA_BYTES;
+		if (this.#at + extra > large.size) this.#part();
+		const slab = this.#slab;
+		if (this.#at + extra > slab.bytes.length) {
+			this.#slab = large.take();
+			slab.bytes.copy(this.#slab.bytes, 0, 0, this.#at);
+			small.give(slab);
+		}
+		return this.#slab;
+	}
+
+	/** Completes the record whose payload of `length` bytes is in its place. */
+	#seal(slab: Slab, tag: number, length: number, id = this.id): void {
+		const { bytes, words } = slab;
+		const word = this.#at >> 2;
+		let at = this.#at + RECORD_HEAD_BYTES + length;
+		do bytes[at++] = 0;
+		while ((at & 3) !== 0);
+		words[word] = (tag << 24) | (length + 1);
+		words[word + 1] = id;
+		this.#at = at;
+		this.#records++;
+		if (this.#sink.immediate) this.flush();
+	}
+
+	#part(): void {
+		this.#parted = true;
+		this.flush();
+	}
+
+	/** Writes what there is. */
+	flush(): void {
+		const { bytes, words } = this.#slab;
+		const batchAt = this.#batchAt;
+		const recordsAt = batchAt + BATCH_HEAD_BYTES;
+		if (this.#records > 0 && !this.#ended) {
+			const { immediate } = this.#sink;
+			if (immediate) bytes.copyWithin(batchAt, recordsAt, this.#at);
+			else {
+				words[batchAt >> 2] = BATCH_TAG;
+				words[(batchAt >> 2) + 1] = this.#at - recordsAt;
+			}
+			this.#sink.append(bytes, immediate ? this.#at - BATCH_HEAD_BYTES : this.#at, this.#records);
+		}
+		this.#batchAt = 0;
+		this.#at = BATCH_HEAD_BYTES;
+		this.#records = 0;
+	}
+
+	/**
+	 * The last record: what comes later goes nowhere. Returns all records as text (ids and all) when that is `wanted`
+	 * and none has been written before.
+	 */
+	end(wanted = false): string | undefined {
+		this.add(Tag.End, "");
+		const whole = wanted && !this.#parted && !this.#sink.immediate;
+		const text = whole ? this.#slab.bytes.latin1Slice(this.#batchAt + BATCH_HEAD_BYTES, this.#at) : undefined;
+		this.flush();
+		if (!this.#ended) (this.#slab.bytes.length === small.size ? small : large).give(this.#slab);
+		this.#ended = true;
+		this.#slab = grave;
+		return text;
+	}
+}
