@@ -189,8 +189,14 @@ class Generator {
 							};
 				const text = this.checkedHeader(name, joined);
 				this.changed(name);
+				const mark = isSteadyHeader(name) ? "" : "c.varied = true; ";
+				// A constant is put together here.
+				if (joined.kind === "string" && isCleanText(joined))
+					return line(
+						`${mark}c.${name.message}.setLine(${json(name.lower)}, ${json(`${name.written}: ${joined.value}`)}); ${this.local(name)} = ${text};`,
+					);
 				return line(
-					`${isSteadyHeader(name) ? "" : "c.varied = true; "}c.${name.message}.setHeader(${json(name.lower)}, ${json(name.written)}, ${this.local(name)} = ${text});`,
+					`${mark}c.${name.message}.setHeader(${json(name.lower)}, ${json(name.written)}, ${this.local(name)} = ${text});`,
 				);
 			}
 			case "set-body": {

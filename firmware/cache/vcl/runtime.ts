@@ -52,6 +52,8 @@ export interface HeaderFields {
 	header(lowerName: string): string | null;
 	/** Replaces every field of that name by one. The compiled code has checked `value` (no CR, LF, NUL …). */
 	setHeader(lowerName: string, name: string, value: string): void;
+	/** The same with the whole line, "Name: value", where it is a constant of the program. */
+	setLine(lowerName: string, line: string): void;
 	/** Adds a field after those that are there (vmod header). */
 	appendHeader(lowerName: string, name: string, value: string): void;
 	/** Removes every field of that name. */

@@ -55,6 +55,12 @@ abstract class Message {
 		this.appendHeader(lowerName, name, value);
 	}
 
+	setLine(lowerName: string, line: string): void {
+		this.unsetHeader(lowerName);
+		this.fields.appendLine(line, lowerName);
+		this.log.add(this.tags.header, line);
+	}
+
 	appendHeader(lowerName: string, name: string, value: string): void {
 		const line = `${name}: ${value}`;
 		this.fields.appendLine(line, lowerName);

@@ -46,6 +46,11 @@ export class Message {
 		this.fields.push({ name, lower, value });
 	}
 
+	setLine(lower: string, line: string): void {
+		const { length } = lower;
+		this.setHeader(lower, line.slice(0, length), line.slice(length + 2));
+	}
+
 	appendHeader(lower: string, name: string, value: string): void {
 		this.fields.push({ name, lower, value });
 	}
