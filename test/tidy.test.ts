@@ -140,6 +140,7 @@ const pure = [
 	"firmware/cache/service/figures.ts",
 	"firmware/cache/service/pool-vcl.ts",
 	"firmware/cache/service/status-text.ts",
+	"firmware/cache/log/digits.ts",
 	"firmware/cache/log/reader.ts",
 	"firmware/cache/log/top.ts",
 	"firmware/cache/why.ts",

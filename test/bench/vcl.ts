@@ -5,7 +5,8 @@
 import { readFileSync } from "node:fs";
 import { FieldList, fieldKey } from "../../firmware/cache/http/headers.ts";
 import type { RequestHead } from "../../firmware/cache/http/request.ts";
-import { discardingSink, TransactionLog } from "../../firmware/cache/log/transaction-log.ts";
+import { discardingSink } from "../../firmware/cache/log/sink.ts";
+import { TransactionLog } from "../../firmware/cache/log/transaction-log.ts";
 import { compileVcl } from "../../firmware/cache/vcl/compile.ts";
 import type { BackendDefinition, MethodName, VclContext, VclHost } from "../../firmware/cache/vcl/runtime.ts";
 import { ClientRequestFields } from "../../firmware/cache/worker/client-messages.ts";

@@ -11,6 +11,9 @@ export function setPayloadLimit(bytes: number): void {
 	payloadLimit = bytes;
 }
 
+/** First word of a batch: the records of one transaction, the second word says how many bytes. */
+export const BATCH_TAG = 255 << 24;
+
 const padding = ["\0\0\0\0", "\0\0\0", "\0\0", "\0"];
 /** First eight bytes of a record by tag and payload length, made when first needed. */
 const heads: (string | undefined)[] = new Array(256 * 512);

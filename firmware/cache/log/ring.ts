@@ -9,13 +9,13 @@
  */
 import { allocateBytes } from "../http/bytes.ts";
 import { lockWord, unlockWord } from "../store/lock.ts";
-import type { LogSink } from "./transaction-log.ts";
+import { BATCH_TAG } from "./records.ts";
+import type { LogSink } from "./sink.ts";
 
 const HEAD_BYTES = 88;
 const SEGMENTS = 8;
 const END_MARK = 0xfe454545 | 0;
 const WRAP_MARK = 0xfe575757 | 0;
-export const BATCH_TAG = 255 << 24;
 /** Bytes gathered before they go to the ring, unless the timer comes first. */
 const GATHER_BYTES = 64 * 1024;
 /** Longest one batch of a transaction. */

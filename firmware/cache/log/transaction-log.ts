@@ -8,21 +8,9 @@
  */
 import { allocateBytes, type ByteBuffer } from "../http/bytes.ts";
 import { putMicros } from "./digits.ts";
-import { formatSeconds, payloadLimit } from "./records.ts";
-import { BATCH_TAG } from "./ring.ts";
+import { BATCH_TAG, formatSeconds, payloadLimit } from "./records.ts";
+import type { LogSink } from "./sink.ts";
 import { shownTags, Tag } from "./tags.ts";
-
-/** Where finished transactions go. */
-export interface LogSink {
-	/** `before`: records of the parent that are written ahead, under `parentId`; either may be empty. */
-	write(id: number, text: string, parentId: number, before: string): void;
-	/** Records that are whole already: ids in their places, batches with their heads. The first `length` bytes. */
-	append(block: Buffer, length: number, records: number): void;
-	/** Every record is written as it is made (debug=+syncvsl). */
-	readonly immediate: boolean;
-}
-
-export const discardingSink: LogSink = { write() {}, append() {}, immediate: false };
 
 /** Two words: the mark of a batch and its length. */
 const BATCH_HEAD_BYTES = 8;

@@ -1,5 +1,5 @@
 /** What the sessions and tasks of one worker share. */
-import type { LogSink } from "../log/transaction-log.ts";
+import type { LogSink } from "../log/sink.ts";
 import type { Arena, StoredObject } from "../store/arena.ts";
 import type { BanList, BanTest } from "../store/bans.ts";
 import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";

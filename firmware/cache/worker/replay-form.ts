@@ -5,8 +5,7 @@
  * A form fits as long as those numbers have as many digits as it has places for; `shapeOf` says which form that is.
  */
 import { digitsOf, putDigits, putSeconds } from "../log/digits.ts";
-import { record, Side } from "../log/records.ts";
-import { BATCH_TAG } from "../log/ring.ts";
+import { BATCH_TAG, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 
 /** What the records of one transaction say, taken apart. */

@@ -10,7 +10,7 @@
  * whenever the object's shard has changed. A request is learnt at its second appearance, so that one-off requests
  * cost a checksum and nothing else.
  */
-import type { LogSink } from "../log/transaction-log.ts";
+import type { LogSink } from "../log/sink.ts";
 import type { Arena, StoredObject } from "../store/arena.ts";
 import { Main } from "./main-counters.ts";
 import { Form, type Run, shapeOf, type Template, takeApart } from "./replay-form.ts";

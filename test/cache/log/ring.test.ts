@@ -68,6 +68,52 @@ describe("ring", () => {
 		ring.flush();
 		expect(readAll(bytes, 0)[0]!.text).toBe("y".repeat(254));
 	});
+	test("a transaction longer than its room comes in parts, and in order", () => {
+		const { bytes, ring } = ringOf(1 << 20);
+		const log = new TransactionLog(ring, 9 | Side.client, 1000);
+		log.linkParent(3 | Side.client, "req 9 rxreq");
+		const texts = Array.from({ length: 700 }, (_, index) => `${index} ${"z".repeat(index % 200)}`);
+		for (const [index, text] of texts.entries())
+			if (index % 3 === 0) log.addText(record(Tag.ReqHeader, text));
+			else log.add(Tag.ReqHeader, text);
+		log.addText(texts.map((text) => record(Tag.ReqHeader, text)).join(""));
+		expect(log.end(true)).toBeUndefined();
+		ring.flush();
+		const found = readAll(bytes, 0);
+		expect(found[0]).toEqual({ tag: Tag.Link, id: (3 | Side.client) >>> 0, text: "req 9 rxreq" });
+		expect(found.slice(1).map(({ text }) => text)).toEqual([...texts, ...texts, ""]);
+		expect(new Set(found.slice(1).map(({ id }) => id))).toEqual(new Set([(9 | Side.client) >>> 0]));
+	});
+	test("time stamps are whole microseconds since the beginning and since the last one", () => {
+		const { bytes, ring } = ringOf(1 << 20);
+		const log = new TransactionLog(ring, 5, 1700000000.25);
+		log.begin(1700000000.25);
+		log.timestamp("Process", 1700000001.5);
+		log.timestamp("Resp", 1700000013.000001);
+		log.timestamp("Back", 1699999999.25);
+		log.end();
+		log.add(Tag.Error, "too late");
+		ring.flush();
+		expect(readAll(bytes, 0).map(({ text }) => text)).toEqual([
+			"Start: 1700000000.250000 0.000000 0.000000",
+			"Req: 1700000000.250000 0.000000 0.000000",
+			"Process: 1700000001.500000 1.250000 1.250000",
+			"Resp: 1700000013.000001 12.750001 11.500001",
+			"Back: 1699999999.250000 -1.000000 -13.750001",
+			"",
+		]);
+	});
+	test("with synchronous records each is in the ring at once, without batches", () => {
+		const { bytes, ring } = ringOf(1 << 20);
+		ring.immediate = true;
+		const log = new TransactionLog(ring, 9 | Side.client, 1000);
+		log.linkParent(3 | Side.client, "req 9 rxreq");
+		log.add(Tag.ReqURL, "/");
+		expect(readAll(bytes, 0).map(({ text }) => text)).toEqual(["req 9 rxreq", "/"]);
+		expect(new Uint32Array(bytes.buffer, 88, 1)[0]! >>> 24).toBe(Tag.Link);
+		log.end();
+		expect(readAll(bytes, 0).map(({ id }) => id & 0xffff)).toEqual([3, 9, 9]);
+	});
 	test("hidden tags leave no trace", () => expect(record(Tag.Hash, "x")).toBe(""));
 	test("wraps many times, and a reader that keeps up loses nothing", () => {
 		const { bytes, ring } = ringOf(32768);

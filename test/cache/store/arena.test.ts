@@ -67,6 +67,16 @@ describe("objects", () => {
 		expect(arena.figures().objects).toBe(3);
 	});
 
+	test("replace() takes the older objects of that variant out, and no others", () => {
+		const { arena } = fresh(1 << 20);
+		arena.insert(meta("/a", { vxid: 1 }), body("one"));
+		arena.insert(meta("/a", { vxid: 2, vary: "v" }), body("other variant"));
+		arena.insert(meta("/a", { vxid: 3, insertedAt: NOW + 5 }), body("newer"));
+		arena.insert(meta("/b", { vxid: 4 }), body("other key"));
+		expect(arena.replace(meta("/a", { vxid: 5, insertedAt: NOW + 1 }), body("five"))).toBe(true);
+		expect(arena.lookup("/a").map(({ vxid }) => vxid)).toEqual([3, 5, 2]);
+		expect(arena.lookup("/b").map(({ vxid }) => vxid)).toEqual([4]);
+	});
 	test("a second process sees them, and sees them go", () => {
 		const { arena, path } = fresh(1 << 20);
 		const other = Arena.open(path, 1 << 20, 1);

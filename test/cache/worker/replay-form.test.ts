@@ -2,8 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { digitsOf } from "../../../firmware/cache/log/digits.ts";
-import { formatSeconds, record } from "../../../firmware/cache/log/records.ts";
-import { BATCH_TAG } from "../../../firmware/cache/log/ring.ts";
+import { BATCH_TAG, formatSeconds, record } from "../../../firmware/cache/log/records.ts";
 import { Tag } from "../../../firmware/cache/log/tags.ts";
 import { Form, type Run, takeApart } from "../../../firmware/cache/worker/replay-form.ts";
 
