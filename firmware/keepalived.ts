@@ -7,11 +7,11 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
+import type { GlobalConfig } from "./config/model.ts";
+import { type PidFileName, pidFile } from "./process-files.ts";
 import { self } from "./self.ts";
 import { openLog } from "./status/log.ts";
 
-/** keepalived(8): how long the parent waits for its children before SIGKILL. */
-const CHILD_WAIT_MS = 5_000;
 /** A child that dies sooner than this after its start is started again only after the same time. */
 const RESPAWN_GAP_MS = 1_000;
 /** The version whose command line and dumps are kept. */
@@ -135,11 +135,23 @@ function printSignal(name: string): number {
 	return 0;
 }
 
+const pidNames: Readonly<Record<string, PidFileName>> = {
+	keepalived: "keepalived",
+	vrrp: "vrrp",
+	director: "checkers",
+	bfd: "bfd",
+};
+const pidOptions: Readonly<Record<string, "pid" | "vrrp_pid" | "checkers_pid" | "bfd_pid">> = {
+	keepalived: "pid",
+	vrrp: "vrrp_pid",
+	director: "checkers_pid",
+	bfd: "bfd_pid",
+};
+
 type Values = ReturnType<typeof parse>["values"];
 
 async function supervise(file: string, values: Values): Promise<number> {
 	const log = openLog("keepalived");
-	const pidFile = values.pid ?? "/run/keepalived.pid";
 	const names = values.vrrp ? ["vrrp"] : values.check ? ["director"] : ["vrrp", "director"];
 	// It ends by itself where the configuration has no session.
 	if (!values.no_bfd) names.push("bfd");
@@ -147,6 +159,16 @@ async function supervise(file: string, values: Values): Promise<number> {
 	const childWords = ["-f", file, ...(values["config-id"] === undefined ? [] : ["-i", values["config-id"]])];
 	const children: Child[] = [];
 	let stopping = false;
+	let global: GlobalConfig | null = null;
+	const written = new Set<string>();
+	const writePid = (name: string, pid: number): void => {
+		// Written once the configuration has said where to.
+		if (global === null) return;
+		const path = values[pidOptions[name]!] ?? pidFile(pidNames[name]!, global);
+		written.add(path);
+		mkdirSync(dirname(path), { recursive: true });
+		writeFileSync(path, `${pid}\n`);
+	};
 	let finish: (status: number) => void;
 	const finished = new Promise<number>((resolve) => {
 		finish = resolve;
@@ -162,6 +184,7 @@ async function supervise(file: string, values: Values): Promise<number> {
 			onExit: (_process, status, signal) => ended(child, status, signal),
 		});
 		children.push(child);
+		writePid(child.name, child.process.pid);
 	};
 
 	const ended = (child: Child, status: number | null, signal: number | NodeJS.Signals | null): void => {
@@ -187,7 +210,7 @@ async function supervise(file: string, values: Values): Promise<number> {
 		for (const child of children) child.process.kill("SIGTERM");
 		setTimeout(() => {
 			for (const child of children) child.process.kill("SIGKILL");
-		}, CHILD_WAIT_MS).unref();
+		}, global?.naming.childWaitMs).unref();
 	};
 
 	process.on("SIGTERM", stop);
@@ -200,10 +223,16 @@ async function supervise(file: string, values: Values): Promise<number> {
 				start("bfd");
 		});
 
-	mkdirSync(dirname(pidFile), { recursive: true });
-	writeFileSync(pidFile, `${process.pid}\n`);
 	for (const name of names) start(name);
+	// The services do not wait for what only the parent needs.
+	const { loadConfig } = await import("./config/keepalived/load.ts");
+	const configId = values["config-id"];
+	global = loadConfig(file, configId === undefined ? {} : { configId }).config.global;
+	const { processName } = global.naming;
+	if (processName !== null) (await import("./kernel/native.ts")).native.setProcessName(processName);
+	writePid("keepalived", process.pid);
+	for (const child of children) writePid(child.name, child.process.pid);
 	const status = await finished;
-	rmSync(pidFile, { force: true });
+	for (const path of written) rmSync(path, { force: true });
 	return status;
 }

@@ -39,6 +39,7 @@ const pure = [
 	"firmware/appliance/vital-signs.ts",
 	"firmware/status/box/facts.ts",
 	"firmware/status/clock.ts",
+	"firmware/process-files.ts",
 	"firmware/status/patience.ts",
 	"firmware/status/snmp/notification/told.ts",
 	"firmware/status/box/interface-index.ts",

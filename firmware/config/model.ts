@@ -92,13 +92,29 @@ export interface GlobalConfig {
 	readonly bfd: ProcessSettings;
 	/** Receive buffer of the IPVS socket in bytes; null is Drover's own. */
 	readonly lvsNetlinkBufferBytes: number | null;
+	/** Receive buffer of the socket that hears of this host's addresses; null is Drover's own. */
+	readonly lvsNetlinkMonitorBufferBytes: number | null;
 	readonly snmpTraps: boolean;
+	readonly naming: NamingConfig;
 	readonly networkNamespace: string | null;
 	readonly ipvsNetworkNamespace: string | null;
 	/** Drover's own: the path check for DR and TUN; `path_check off` turns it off for all. */
 	readonly pathCheck: boolean;
 	/** Drover's own: a TCP_CHECK holds its connection to hear of a server's end at once; `tcp_check_sentinel off`. */
 	readonly tcpCheckSentinel: boolean;
+}
+
+/** How the parent process and its files are called, and how long it waits for its children at the end. */
+export interface NamingConfig {
+	readonly processName: string | null;
+	readonly instance: string | null;
+	/** `use_pid_dir`. */
+	readonly pidDirectory: boolean;
+	readonly childWaitMs: number;
+	/** `data_use_instance`. */
+	readonly instanceInDumps: boolean;
+	readonly stateDumpFile: string | null;
+	readonly statsDumpFile: string | null;
 }
 
 /** `nftables…`: where packets to addresses that do not accept them are dropped. */

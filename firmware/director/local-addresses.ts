@@ -5,7 +5,10 @@ import { RouteMonitor, RouteNetlink } from "../kernel/rtnetlink.ts";
 const SETTLE_MS = 20;
 
 /** Calls back with all addresses now and whenever one comes or goes; returns how to stop. Throws a SystemCallError. */
-export function watchLocalAddresses(onChange: (addresses: ReadonlySet<string>) => void): () => void {
+export function watchLocalAddresses(
+	onChange: (addresses: ReadonlySet<string>) => void,
+	receiveBufferBytes = 0,
+): () => void {
 	const kernel = RouteNetlink.open();
 	const tell = () => onChange(new Set(kernel.addresses().map(({ address }) => address)));
 	let timer: ReturnType<typeof setTimeout> | null = null;
@@ -15,7 +18,7 @@ export function watchLocalAddresses(onChange: (addresses: ReadonlySet<string>) =
 			tell();
 		}, SETTLE_MS);
 	};
-	const monitor = RouteMonitor.open(["address"], later, later);
+	const monitor = RouteMonitor.open(["address"], later, later, receiveBufferBytes);
 	tell();
 	return () => {
 		if (timer !== null) clearTimeout(timer);

@@ -8,6 +8,7 @@ import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { IpvsClient } from "../kernel/ipvs-client.ts";
 import { enterNetworkNamespace, inNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
+import { dumpFile } from "../process-files.ts";
 import { applyProcessSettings } from "../process-settings.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { Director } from "./director.ts";
@@ -174,7 +175,10 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		unwatchAddresses = null;
 		if (!director.wantsLocalAddresses) return;
 		try {
-			unwatchAddresses = watchLocalAddresses((addresses) => director.localAddressesChanged(addresses));
+			unwatchAddresses = watchLocalAddresses(
+				(addresses) => director.localAddressesChanged(addresses),
+				now.global.lvsNetlinkMonitorBufferBytes ?? 0,
+			);
 		} catch (error) {
 			log.error(`ha_suspend has no effect: ${error instanceof Error ? error.message : error}`);
 		}
@@ -185,7 +189,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	// After the heavy work of starting, which must not hold up others.
 	runAs(director.config, null);
 	tidyMemory();
-	dump = () => writeDump(director.dump(), log);
+	dump = () => writeDump(director.dump(), director.config, log);
 	reload = () => void reloadSerially().catch(() => {});
 	if (reloadAsked) reload();
 	const reason = await stopping;
@@ -241,8 +245,8 @@ function openIpvs(namespace: string | null, receiveBufferBytes: number | null): 
 }
 
 /** Where keepalived writes it; replaced as a whole. */
-function writeDump(text: string, log: Log): void {
-	const path = `${process.env["TMPDIR"] ?? "/tmp"}/keepalived_check.data`;
+function writeDump(text: string, { global }: DroverConfig, log: Log): void {
+	const path = dumpFile("keepalived_check", global, process.env["TMPDIR"] ?? "/tmp");
 	try {
 		writeFileSync(`${path}.new`, text, { mode: 0o644 });
 		renameSync(`${path}.new`, path);

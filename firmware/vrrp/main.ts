@@ -12,6 +12,7 @@ import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
+import { dumpFile, statsFile } from "../process-files.ts";
 import { self } from "../self.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { listening, look, patience, restarted } from "../status/patience.ts";
@@ -28,6 +29,7 @@ const USAGE = `usage: drover vrrp [-f FILE] [--no-standby] [--no-realtime]
 Runs the VRRP instances of a keepalived.conf in the foreground.
 
   -f, --use-file FILE  the configuration (default /etc/keepalived/keepalived.conf)
+  -i, --config-id ID   the id that @ID lines are compared with (the host name)
   --no-standby         one process only: nothing takes over when it is killed
   --no-realtime        no real-time scheduling priority
 
@@ -56,6 +58,8 @@ const RECENT_BEAT_MICROS = 500_000;
 
 interface Options {
 	readonly file: string;
+	/** What `@ID` lines are compared with; null: the host's name. */
+	readonly configId: string | null;
 	readonly standby: boolean;
 	readonly withStandby: boolean;
 	readonly realTime: boolean;
@@ -63,6 +67,7 @@ interface Options {
 
 function parse(words: readonly string[]): Options | string {
 	let file = "/etc/keepalived/keepalived.conf";
+	let configId: string | null = null;
 	let standby = false;
 	let withStandby = true;
 	let realTime = true;
@@ -72,13 +77,16 @@ function parse(words: readonly string[]): Options | string {
 			const next = words[++index];
 			if (next === undefined) return `${word} needs a file name`;
 			file = next;
+		} else if (word === "-i" || word === "--config-id") {
+			configId = words[++index] ?? null;
+			if (configId === null) return `${word} needs an id`;
 		} else if (word.startsWith("--use-file=")) file = word.slice(11);
 		else if (word === "--standby") standby = true;
 		else if (word === "--no-standby") withStandby = false;
 		else if (word === "--no-realtime") realTime = false;
 		else return `what is "${word}"?`;
 	}
-	return { file: resolve(file), standby, withStandby, realTime };
+	return { file: resolve(file), configId, standby, withStandby, realTime };
 }
 
 /** Resolves with the exit status when the service has ended. */
@@ -170,7 +178,8 @@ class Process {
 
 	/** Null when the file cannot be used; the log says why. */
 	#load(): DroverConfig | null {
-		const loaded = loadConfig(this.#options.file);
+		const { file, configId } = this.#options;
+		const loaded = loadConfig(file, configId === null ? {} : { configId });
 		for (const { severity, location, message } of loaded.diagnostics.slice(0, 100)) {
 			const text = `${location.file}:${location.line}:${location.column}: ${message}`;
 			if (severity === "error") this.#log.error(text);
@@ -285,7 +294,8 @@ class Process {
 		if (!this.#options.withStandby) return;
 		setTimeout(() => {
 			if (this.#ending || this.#active === null || this.#active.hasStandby) return;
-			const flags = this.#options.realTime ? [] : ["--no-realtime"];
+			const { realTime, configId } = this.#options;
+			const flags = [...(realTime ? [] : ["--no-realtime"]), ...(configId === null ? [] : ["-i", configId])];
 			const child = Bun.spawn([...self(), "vrrp", "--standby", ...flags, "-f", this.#options.file], {
 				stdin: "ignore",
 				stdout: "inherit",
@@ -326,12 +336,15 @@ class Process {
 				break;
 			case "SIGUSR1":
 				void this.#dump(
-					"keepalived.data",
+					dumpFile("keepalived", this.#service.config.global, dumpDirectory()),
 					dataText(this.#service.engine, (at) => this.#service.wallMs(at)),
 				);
 				break;
 			case "SIGUSR2":
-				void this.#dump("keepalived.stats", statsText(this.#service.engine));
+				void this.#dump(
+					statsFile(this.#service.config.global, dumpDirectory()),
+					statsText(this.#service.engine),
+				);
 				break;
 		}
 	}
@@ -347,8 +360,7 @@ class Process {
 			this.#log.warn({ outcome }, `${when}_script ${script.command[0]} did not end well`);
 	}
 
-	async #dump(name: string, text: string): Promise<void> {
-		const path = `${process.env["TMPDIR"] ?? tmpdir()}/${name}`;
+	async #dump(path: string, text: string): Promise<void> {
 		try {
 			await writeFile(`${path}.new`, text, { mode: 0o644 });
 			await rename(`${path}.new`, path);
@@ -381,6 +393,8 @@ class Process {
 		setTimeout(() => process.exit(status), 10);
 	}
 }
+
+const dumpDirectory = () => process.env["TMPDIR"] ?? tmpdir();
 
 /** No file yet: a service without instances, which a reload fills. */
 function emptyOf(file: string): DroverConfig {

@@ -217,6 +217,16 @@ export const globalDefaults: GlobalConfig = {
 	networkNamespace: null,
 	ipvsNetworkNamespace: null,
 	pathCheck: true,
+	lvsNetlinkMonitorBufferBytes: null,
+	naming: {
+		processName: null,
+		instance: null,
+		pidDirectory: false,
+		childWaitMs: 5_000,
+		instanceInDumps: false,
+		stateDumpFile: null,
+		statsDumpFile: null,
+	},
 	tcpCheckSentinel: true,
 };
 

@@ -77,6 +77,30 @@ describe("running", () => {
 		expect(after.sinceMs).toBe(before.sinceMs);
 	});
 
+	test("instance and process_name: pid files of its own, with the names of the parent and its child", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "drover-instance-"));
+		const other = network.namespace("b");
+		network.segment("other").plug(other, "eth0", "10.9.1.1/24");
+		const path = join(folder, "keepalived.conf");
+		writeFileSync(
+			path,
+			`instance drover${process.pid}\nglobal_defs { process_name kd_parent }\n${configuration(["10.9.1.100/24"])}`,
+		);
+		const env = { ...environment(), DROVER_RUN_DIR: folder };
+		// The id is handed on to all children.
+		const second = other.spawn([...drover, "keepalived", "-n", "-P", "-i", "here", "-f", path], { env });
+		const files = ["keepalived", "vrrp"].map((name) => `/run/keepalived/${name}_drover${process.pid}.pid`);
+		await until("the VIP", () => other.addresses("eth0").includes("10.9.1.100/24"));
+		await until("both pid files", () => files.every(existsSync));
+		const pids = files.map((name) => Number(readFileSync(name, "utf8")));
+		expect(readFileSync(`/proc/${pids[0]}/comm`, "utf8")).toBe("kd_parent\n");
+		expect(readFileSync(`/proc/${pids[1]}/cmdline`, "utf8")).toContain("vrrp");
+		process.kill(pids[0]!, "SIGTERM");
+		await second.exited;
+		expect(files.filter(existsSync)).toEqual([]);
+		rmSync(folder, { recursive: true });
+	});
+
 	test("SIGHUP with a broken file changes nothing", async () => {
 		writeFileSync(file(), configuration(["10.9.0.102/24"]).replace("virtual_router_id", "virtual_ruoter_id"));
 		process.kill(Number(readFileSync(pidFile(), "utf8")), "SIGHUP");

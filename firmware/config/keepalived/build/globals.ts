@@ -48,6 +48,8 @@ export const defaultNotes = (): GlobalNotes => ({
 	multicast6: "ff02::12",
 });
 
+const DEFAULT_CHILD_WAIT_MICROS = 5_000_000;
+
 /** Reads every global_defs block; what builders need goes into `context.globals`. */
 export function buildGlobals(
 	context: BuildContext,
@@ -213,7 +215,19 @@ export function buildGlobals(
 		),
 		bfd: processSettings("bfd", word("bfd_process_name") ?? (has("process_names") ? "keepalived_bfd" : null)),
 		lvsNetlinkBufferBytes: optional("lvs_netlink_cmd_rcv_bufs"),
+		lvsNetlinkMonitorBufferBytes: optional("lvs_netlink_monitor_rcv_bufs"),
 		snmpTraps: has("enable_traps"),
+		naming: {
+			processName: word("process_name"),
+			instance: outermost("instance"),
+			pidDirectory: root.some((statement) => statement.keyword.name === "use_pid_dir"),
+			childWaitMs:
+				(root.findLast((statement) => statement.keyword.name === "child_wait_time")?.number ??
+					DEFAULT_CHILD_WAIT_MICROS) / 1000,
+			instanceInDumps: on("data_use_instance", false),
+			stateDumpFile: word("state_dump_file"),
+			statsDumpFile: word("stats_dump_file"),
+		},
 		networkNamespace: outermost("net_namespace"),
 		ipvsNetworkNamespace: outermost("net_namespace_ipvs"),
 		pathCheck: notes.pathCheck,

@@ -104,12 +104,12 @@ export function buildVirtualServer(
 		if (inner.body === null) continue;
 		const realServer = buildRealServer(context, inner, server);
 		if (realServer === null) continue;
-		const { address, port } = realServer;
-		if (addresses.has(address) && realServers.some((one) => one.address === address && one.port === port)) {
+		const { address } = realServer;
+		if (addresses.has(address) && standsAmong(realServers, realServer)) {
 			context.error(
 				inner,
 				"duplicate-server",
-				`${title}: real server ${address} ${port} stands twice`,
+				`${title}: real server ${address} ${realServer.port} stands twice`,
 				"the second one",
 			);
 			continue;
@@ -209,6 +209,11 @@ export function buildVirtualServer(
 		realServers,
 		location: context.locate(statement),
 	};
+}
+
+/** Outside the loop over all servers, which would have to make a function for each of them. */
+function standsAmong(servers: readonly RealServerConfig[], { address, port }: RealServerConfig): boolean {
+	return servers.some((one) => one.address === address && one.port === port);
 }
 
 function readIdentity(

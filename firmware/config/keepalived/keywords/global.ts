@@ -42,7 +42,7 @@ const LENIENT = `bfd_cpu_affinity bfd_priority bfd_rt_priority checker_cpu_affin
 export const globalDefs = grammar(
 	[
 		keyword("process_names", flag, "off", "names the child processes"),
-		keyword("process_name", processName, "keepalived", "names the parent process", notYet),
+		keyword("process_name", processName, "keepalived", "names the parent process"),
 		keyword("vrrp_process_name", processName, "", "names the VRRP process"),
 		keyword("checker_process_name", processName, "", "names the checker process"),
 		keyword("lvs_process_name", processName, "", "names the checker process", {
@@ -232,8 +232,8 @@ export const globalDefs = grammar(
 		keyword("vrrp_netlink_monitor_rcv_bufs_force", boolean, "off", "netlink buffer"),
 		keyword("lvs_netlink_cmd_rcv_bufs", bytes, "1 MiB", "netlink buffer"),
 		keyword("lvs_netlink_cmd_rcv_bufs_force", boolean, "on", "netlink buffer; Drover always does"),
-		keyword("lvs_netlink_monitor_rcv_bufs", bytes, "", "netlink buffer", notYet),
-		keyword("lvs_netlink_monitor_rcv_bufs_force", boolean, "off", "netlink buffer", notYet),
+		keyword("lvs_netlink_monitor_rcv_bufs", bytes, "", "netlink buffer"),
+		keyword("lvs_netlink_monitor_rcv_bufs_force", boolean, "off", "netlink buffer; Drover always does"),
 		keyword("process_monitor_rcv_bufs", bytes, "", "process monitor buffer", notYet),
 		keyword("process_monitor_rcv_bufs_force", boolean, "off", "process monitor buffer", notYet),
 		keyword("rs_init_notifies", boolean, "off", "notify_up at start, too"),
@@ -261,12 +261,12 @@ export const globalDefs = grammar(
 		),
 		keyword("config_save_dir", word, "", "keeps copies of configurations", notYet),
 		keyword("tmp_config_directory", word, "", "place of the merged configuration", notYet),
-		keyword("data_use_instance", boolean, "off", "instance in dump file names", notYet),
+		keyword("data_use_instance", boolean, "off", "instance in dump file names"),
 		keyword("json_version", choice("1", "2"), "1", "layout of the JSON dump", { ...notYet, since: "2.2.8" }),
 		keyword("iproute_usr_dir", word, "", "place of rt_tables", { ...notYet, since: "2.3.2" }),
 		keyword("iproute_etc_dir", word, "", "place of rt_tables", { ...notYet, since: "2.3.2" }),
-		keyword("state_dump_file", word, "", "path of the state dump", { ...notYet, since: "2.3.3" }),
-		keyword("stats_dump_file", word, "", "path of the statistics dump", { ...notYet, since: "2.3.3" }),
+		keyword("state_dump_file", word, "", "path of the state dump", { since: "2.3.3" }),
+		keyword("stats_dump_file", word, "", "path of the statistics dump", { since: "2.3.3" }),
 		keyword("json_dump_file", word, "", "path of the JSON dump", { ...notYet, since: "2.3.3" }),
 		// Drover's own, and spellings that keepalived dropped.
 		keyword("path_check", boolean, "on", "asks real servers for the virtual address (DR, TUN)", {

@@ -54,12 +54,13 @@ const virtual = (
 	${extra}
 	${realServers(prefix)}
 }`;
-/** Its real servers are not checked. */
-const unchecked = (address: string, port: number, protocol: string) => `virtual_server ${address} ${port} {
+/** Of another protocol than TCP; whether its real servers live is seen by their web servers. */
+const other = (address: string, port: number, protocol: string) => `virtual_server ${address} ${port} {
+	delay_loop 1
 	lb_algo wrr
 	lb_kind NAT
 	protocol ${protocol}
-	${weights.map((weight, index) => `real_server 10.0.0.1${index + 1} ${port} { weight ${weight} }`).join("\n")}
+	${weights.map((weight, index) => `real_server 10.0.0.1${index + 1} ${port} { weight ${weight}\n ${check()} }`).join("\n")}
 }`;
 const config = (...more: string[]) =>
 	[
@@ -77,8 +78,8 @@ const config = (...more: string[]) =>
 		virtual(sorry, "NAT", "10.0.0.1", "quorum 4\n sorry_server 10.0.0.19 80"),
 		virtual(sorry6, "NAT", "fd00::1", "quorum 4\n sorry_server fd00::19 80"),
 		virtual(path6, "DR", "fd00::1", "path_check on"),
-		unchecked(datagrams, 53, "UDP"),
-		unchecked(associations, 9, "SCTP"),
+		other(datagrams, 53, "UDP"),
+		other(associations, 9, "SCTP"),
 		`virtual_server fwmark 5 { delay_loop 1\n lb_algo wrr\n lb_kind NAT\n ${realServers("10.0.0.1")} }`,
 		`virtual_server_group pair {\n ${group}-12 80\n }`,
 		`virtual_server group pair { delay_loop 1\n lb_algo rr\n lb_kind NAT\n protocol TCP\n ${realServers("10.0.0.1")} }`,
