@@ -161,10 +161,12 @@ async function supervise(file: string, values: Values): Promise<number> {
 	let stopping = false;
 	let global: GlobalConfig | null = null;
 	const written = new Set<string>();
+	/** Null until the configuration has said where to. */
+	const pidPath = (name: string): string | null =>
+		global === null ? null : (values[pidOptions[name]!] ?? pidFile(pidNames[name]!, global));
 	const writePid = (name: string, pid: number): void => {
-		// Written once the configuration has said where to.
-		if (global === null) return;
-		const path = values[pidOptions[name]!] ?? pidFile(pidNames[name]!, global);
+		const path = pidPath(name);
+		if (path === null) return;
 		written.add(path);
 		mkdirSync(dirname(path), { recursive: true });
 		writeFileSync(path, `${pid}\n`);
@@ -193,7 +195,11 @@ async function supervise(file: string, values: Values): Promise<number> {
 			if (children.length === 0) finish(0);
 			return;
 		}
-		if (child.name === "bfd" && status === 0) return;
+		if (child.name === "bfd" && status === 0) {
+			const path = pidPath("bfd");
+			if (path !== null) rmSync(path, { force: true });
+			return;
+		}
 		log.error({ child: child.name, status, signal }, `${child.name} ended; it is started again`);
 		if (values["dont-respawn"]) {
 			stop();

@@ -36,9 +36,12 @@ beforeAll(() => {
 	network.segment("lan").plug(box, "eth0", "10.9.0.1/24");
 	directory = mkdtempSync(join(tmpdir(), "drover-keepalived-"));
 	writeFileSync(file(), configuration(["10.9.0.100/24"]));
-	parent = box.spawn([...drover, "keepalived", "-n", "-P", "-f", file(), "-p", pidFile()], {
-		env: environment(),
-	});
+	parent = box.spawn(
+		[...drover, "keepalived", "-n", "-P", "-f", file(), "-p", pidFile(), "-b", join(directory, "bfd.pid")],
+		{
+			env: environment(),
+		},
+	);
 });
 afterAll(() => {
 	network[Symbol.dispose]();
@@ -75,6 +78,19 @@ describe("running", () => {
 		await until("the second VIP", () => box.addresses("eth0").includes("10.9.0.101/24"));
 		const after = status().instances[0]!;
 		expect(after.sinceMs).toBe(before.sinceMs);
+	});
+
+	test("BFD runs from the reload on that brings a session, with a pid file of its own", async () => {
+		const bfdPid = join(directory, "bfd.pid");
+		await until("no session, no process", () => !existsSync(bfdPid));
+		writeFileSync(
+			file(),
+			`bfd_instance peer {\nneighbor_ip 10.9.0.2\nsource_ip 10.9.0.1\n}\n${configuration(["10.9.0.100/24", "10.9.0.101/24"])}`,
+		);
+		process.kill(Number(readFileSync(pidFile(), "utf8")), "SIGHUP");
+		const text = () => Bun.spawnSync([...drover, "bfd", "status"], { env: environment() }).stdout.toString();
+		await until("the session", () => text().startsWith("peer  Down with 10.9.0.2"));
+		await until("its pid file", () => existsSync(bfdPid));
 	});
 
 	test("instance and process_name: pid files of its own, with the names of the parent and its child", async () => {
