@@ -147,6 +147,7 @@ const pure = [
 	"firmware/cache/why.ts",
 	"firmware/cache/store/tags.ts",
 	"firmware/cache/store/vary.ts",
+	"firmware/cache/worker/cache-status.ts",
 	"firmware/cache/worker/hop-by-hop.ts",
 	"firmware/cache/worker/received-body.ts",
 	"firmware/cache/worker/revalidation.ts",

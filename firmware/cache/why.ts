@@ -1,5 +1,7 @@
 /** How an answer of the cache came about, in words. Pure: a Cache-Status field (RFC 9211) and the answer's own fields in. */
 
+import { NOT_STORED } from "./worker/cache-status.ts";
+
 export interface Reason {
 	readonly status: number;
 	readonly handling: "hit" | "miss" | "pass" | "other";
@@ -19,20 +21,9 @@ const forwards: Readonly<Record<string, string>> = {
 	"uri-miss": "it was not in the cache",
 	"vary-miss": "it was in the cache, but not in the variant that this request needs",
 	stale: "it was in the cache, but too old",
+	collapsed: "another request was fetching it, and this one was served along",
 	request: "the request asks for a fresh answer",
 };
-
-/** Why an answer with these fields may not be stored, as far as its own fields say. */
-export function storageReason(headers: Headers): string | null {
-	const control = headers.get("cache-control") ?? "";
-	if (headers.has("set-cookie")) return "it carries Set-Cookie: hit-for-miss";
-	const forbidding = /\b(no-store|private|no-cache)\b/i.exec(control)?.[1];
-	if (forbidding !== undefined) return `it says Cache-Control: ${forbidding}`;
-	if (headers.get("vary") === "*") return "it says Vary: *";
-	const lifetime = /\b(?:s-maxage|max-age)\s*=\s*"?0*(?![1-9])/i.exec(control)?.[0];
-	if (lifetime !== undefined) return `its lifetime is over at once: ${lifetime}`;
-	return null;
-}
 
 /** Reads the answer to a request that asked why. */
 export function reasonOf(status: number, headers: Headers): Reason {
@@ -48,7 +39,8 @@ export function reasonOf(status: number, headers: Headers): Reason {
 		};
 	// Caches on the way add their members in front of this one.
 	const member = /"Drover"(?:[^",]|"(?:[^"\\]|\\.)*")*$/.exec(cacheStatus)?.[0] ?? cacheStatus;
-	const detail = /detail="((?:[^"\\]|\\.)*)"/.exec(member)?.[1]?.replace(/\\(.)/g, "$1") ?? "";
+	const said = /detail="((?:[^"\\]|\\.)*)"/.exec(member)?.[1]?.replace(/\\(.)/g, "$1") ?? "";
+	const [detail = "", storing] = said.split(NOT_STORED);
 	const ttl = /ttl=(-?\d+)/.exec(member)?.[1];
 	if (/;\s*hit\b/.test(member)) {
 		const ttlSeconds = Number(ttl ?? 0);
@@ -65,10 +57,9 @@ export function reasonOf(status: number, headers: Headers): Reason {
 			],
 		};
 	}
-	const forward = /fwd=([a-z-]+)/.exec(member)?.[1] ?? "";
+	const forward = /;\s*collapsed\b/.test(member) ? "collapsed" : (/fwd=([a-z-]+)/.exec(member)?.[1] ?? "");
 	const stored = /;\s*stored\b/.test(member);
 	const handling = forward === "bypass" || forward === "method" ? "pass" : "miss";
-	const storing = stored ? null : storageReason(headers);
 	return {
 		...none,
 		handling,
@@ -76,7 +67,7 @@ export function reasonOf(status: number, headers: Headers): Reason {
 		lines: [
 			`not from the cache: ${detail === "" ? (forwards[forward] ?? forward) : detail}`,
 			stored ? "the answer is stored now" : "the answer is not stored",
-			...(storing === null ? [] : [`the answer: ${storing}`]),
+			...(storing === undefined ? [] : [`it may not be: ${storing}`]),
 		],
 	};
 }

@@ -112,15 +112,23 @@ async function load(
 	}
 }
 
+/** Commands that the manager answers by itself. */
+const inManager: ReadonlySet<string> = new Set(["help", "ping"]);
+
+/** More words than a line of the protocol holds; shown as -1. */
+const UNBOUNDED = 1000;
+
 function backendRows(manager: Manager, pattern: string): { vcl: string; backend: string; key: string }[] {
 	const rows: { vcl: string; backend: string; key: string }[] = [];
 	for (const vcl of manager.vcls.values())
 		for (const backend of vcl.compiled.backends) {
+			// `backend NAME none;` is nowhere: there is nothing to say of it.
+			if (backend.endpoint.kind === "none") continue;
 			const key = `${vcl.name}.${backend.name}`;
 			const active = manager.labels.get(manager.active ?? "") ?? manager.active;
 			if (
 				pattern === ""
-					? vcl.name === active || vcl.state !== "cold"
+					? vcl.name === active
 					: globMatches(pattern.includes(".") ? pattern : `${active}.${pattern}`, key)
 			)
 				rows.push({ vcl: vcl.name, backend: backend.name, key });
@@ -218,7 +226,7 @@ const commands: Readonly<Record<string, Command>> = {
 		syntax: "ban <field> <operator> <arg> [&& <field> <oper> <arg> ...]",
 		about: "Mark obsolete all objects where all the conditions match.",
 		minimum: 3,
-		maximum: 1000,
+		maximum: UNBOUNDED,
 		child: true,
 		async run({ manager, words }) {
 			const wrong = await manager.ban(words);
@@ -234,20 +242,21 @@ const commands: Readonly<Record<string, Command>> = {
 		child: true,
 		run(context) {
 			const bans = [...context.manager.bans.all].reverse();
+			const references = context.manager.banReferences().reverse();
 			if (context.json)
 				return json(
 					context,
 					2,
-					...bans.map((ban) => ({
+					...bans.map((ban, index) => ({
 						time: Number(ban.addedAt.toFixed(6)),
-						refs: 0,
+						refs: references[index],
 						completed: ban.completed,
 						spec: ban.text,
 					})),
 				);
 			const lines = bans.map(
-				(ban) =>
-					`${ban.addedAt.toFixed(6).padStart(10)} ${String(0).padStart(5)} ${ban.completed ? "C" : "-"}  ${ban.text}\n`,
+				(ban, index) =>
+					`${ban.addedAt.toFixed(6).padStart(10)} ${String(references[index]).padStart(5)} ${ban.completed ? "C" : "-"}  ${ban.text}\n`,
 			);
 			return ok(`Present bans:\n${lines.join("")}`);
 		},
@@ -276,8 +285,8 @@ const commands: Readonly<Record<string, Command>> = {
 						syntax: command.syntax,
 						help: command.about,
 						minarg: command.minimum,
-						maxarg: command.maximum,
-						flags: command.debug ? "d" : "",
+						maxarg: command.maximum >= UNBOUNDED ? -1 : command.maximum,
+						flags: command.debug ? "d" : inManager.has(name) ? "i" : "",
 						json: command.json === true,
 					})),
 				);
@@ -474,7 +483,7 @@ const commands: Readonly<Record<string, Command>> = {
 		syntax: "vcl.discard <name_pattern>...",
 		about: "Unload the named configurations (when possible).",
 		minimum: 1,
-		maximum: 100,
+		maximum: UNBOUNDED,
 		async run({ manager, words }) {
 			const names = new Set<string>();
 			for (const pattern of words) {

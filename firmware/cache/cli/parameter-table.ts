@@ -1,7 +1,8 @@
 /** Every varnishd 7.1 parameter, and one of our own (rfc9111): type, default, bounds. `effect`: acts here, acts on something similar, or is only kept. */
 
 export type ParameterKind = "duration" | "bytes" | "integer" | "real" | "bool" | "bits" | "string" | "pool";
-export type Effect = "acts" | "similar" | "kept";
+/** "absent": a name only, as the stock program has it here. */
+export type Effect = "acts" | "similar" | "kept" | "absent";
 
 export interface ParameterEntry {
 	readonly name: string;
@@ -38,7 +39,7 @@ const entry = (
 });
 
 export const parameterTable: readonly ParameterEntry[] = [
-	entry("accept_filter", "string", "", "-", "", "", "", "kept", "kernel accept filter; not on Linux"),
+	entry("accept_filter", "string", "", "-", "", "", "", "absent", "kernel accept filter; not on Linux"),
 	entry("acceptor_sleep_decay", "real", "", "0.9", "0", "1", "experimental", "kept", "accept back-off"),
 	entry(
 		"acceptor_sleep_incr",
@@ -241,7 +242,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 	entry("h2_rx_window_increment", "bytes", "bytes", "1M", "1M", "1G", "wizard", "kept", ""),
 	entry("h2_rx_window_low_water", "bytes", "bytes", "10M", "65535b", "1G", "wizard", "kept", ""),
 	entry("h2_rxbuf_storage", "string", "", "Transient", "", "", "restart", "kept", "stevedore name"),
-	entry("http1_iovs", "integer", "iovecs", "64", "5", "1024", "wizard", "kept", ""),
+	entry("http1_iovs", "integer", "struct iovec (=16 bytes)", "64", "5", "1024", "wizard", "kept", ""),
 	entry("http_gzip_support", "bool", "bool", "on", "", "", "", "acts", ""),
 	entry(
 		"http_max_hdr",
@@ -400,7 +401,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 	entry("vcl_path", "string", "", "/etc/varnish:/usr/share/varnish/vcl", "", "", "build", "acts", ""),
 	entry("vmod_path", "string", "", "/usr/lib/x86_64-linux-gnu/varnish/vmods", "", "", "build", "kept", ""),
 	entry("vsl_buffer", "bytes", "bytes", "16k", "267", "", "", "kept", "≥ vsl_reclen+12"),
-	entry("vsl_mask", "bits", "", "default", "", "", "", "acts", "± tag list"),
+	entry("vsl_mask", "bits", "", "default", "", "", "", "acts", "+/- tag list"),
 	entry("vsl_reclen", "bytes", "bytes", "255b", "16b", "16372", "", "acts", "max payload incl NUL"),
 	entry("vsl_space", "bytes", "bytes", "80M", "1M", "4G", "restart", "acts", "ring size"),
 	entry(

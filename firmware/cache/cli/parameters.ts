@@ -332,17 +332,25 @@ export class ParameterSet {
 					entry.name === name ||
 					(name === "changed" && this.#values.get(entry.name) !== this.#defaults.get(entry.name)),
 			)
-			.map((entry) => ({
-				name: entry.name,
-				implemented: true,
-				value: jsonValue(entry, this.#values.get(entry.name)!),
-				...(entry.unit === "" || entry.kind === "bool" ? {} : { units: entry.unit }),
-				default: formatValue(entry, this.#defaults.get(entry.name)!),
-				...(entry.minimum === "" ? {} : { minimum: entry.minimum }),
-				...(entry.maximum === "" ? {} : { maximum: entry.maximum }),
-				description: entry.about,
-				flags: entry.flags,
-			}));
+			.map((entry) =>
+				entry.effect === "absent" ? { name: entry.name, implemented: false } : this.#jsonOf(entry),
+			);
+	}
+
+	#jsonOf(entry: ParameterEntry): unknown {
+		return {
+			name: entry.name,
+			implemented: true,
+			value: jsonValue(entry, this.#values.get(entry.name)!),
+			...(entry.unit === "" ? {} : { units: entry.unit }),
+			// As it is written in the table: 0.75k, not 768b.
+			default:
+				entry.kind === "bytes" ? entry.defaultText : formatValue(entry, this.#defaults.get(entry.name)!),
+			...(entry.minimum === "" ? {} : { minimum: entry.minimum }),
+			...(entry.maximum === "" ? {} : { maximum: entry.maximum }),
+			description: entry.about,
+			flags: entry.flags.map((flag) => flagNames[flag] ?? flag),
+		};
 	}
 }
 
@@ -390,11 +398,33 @@ function formatValue(entry: ParameterEntry, value: ParameterValue): string {
 	}
 }
 
-const jsonValue = (entry: ParameterEntry, value: ParameterValue) =>
-	entry.kind === "bool" ||
-	entry.kind === "integer" ||
-	entry.kind === "duration" ||
-	entry.kind === "real" ||
-	entry.kind === "bytes"
-		? value
-		: String(value);
+/** The long names that JSON has for flags. */
+const flagNames: Readonly<Record<string, string>> = {
+	build: "build_options",
+	delayed: "delayed_effect",
+	reload: "must_reload",
+	restart: "must_restart",
+};
+
+function poolValue(text: string): { min_pool: number; max_pool: number; max_age: number } {
+	const [minimum = 0, maximum = 0, age = 0] = text.split(",").map(Number);
+	return { min_pool: minimum, max_pool: maximum, max_age: age };
+}
+
+function jsonValue(entry: ParameterEntry, value: ParameterValue): unknown {
+	switch (entry.kind) {
+		case "bool":
+		case "integer":
+		case "duration":
+		case "real":
+		case "bytes":
+			return value;
+		case "pool":
+			return poolValue(String(value));
+		case "bits":
+		case "string":
+			return String(value);
+		default:
+			return entry.kind satisfies never;
+	}
+}

@@ -2,7 +2,16 @@
  * The manager: it owns the configuration, the store file, the shared memory that tools read, and the workers.
  * It never touches a client's bytes. A worker that dies is replaced at once, with the same VCLs and sockets.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statfsSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { dirname, join } from "node:path";
 import type { ParameterSet } from "../cli/parameters.ts";
@@ -18,7 +27,7 @@ import { formatRing, Ring } from "../log/ring.ts";
 import { Tag } from "../log/tags.ts";
 import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
-import { BanList, parseBan } from "../store/bans.ts";
+import { BanList, banWords, parseBan } from "../store/bans.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
 import type { BackendDefinition } from "../vcl/runtime.ts";
 import { clearBusyMarks } from "../worker/busy-marks.ts";
@@ -44,6 +53,9 @@ export type ChildState = "stopped" | "starting" | "running" | "stopping" | "died
 
 /** A VCL that compiles, and whose vcl_init said no. */
 export class InitialisationError extends Error {}
+
+/** Between looks for bans that nothing refers to. */
+const BANS_LOOK_MS = 500;
 
 /** "Linux,…": what banner and log say of the machine and of the storages, the last of which is Transient's. */
 export function platformText({ storages }: Options): string {
@@ -304,6 +316,10 @@ export class Manager {
 
 	// ── bans ────────────────────────────────────────────────────────────────────────────────
 
+	get #banDuplicates(): boolean {
+		return this.parameters.values["ban_dups"] === true;
+	}
+
 	/** Adds a ban everywhere; returns what is wrong with it, if anything. */
 	async ban(words: readonly string[]): Promise<string | undefined> {
 		const parsed = parseBan(words);
@@ -311,10 +327,35 @@ export class Manager {
 		if (this.#control === undefined) return "Child not running";
 		const number = Atomics.add(this.#control.bans, 0, 1) + 1;
 		const addedAt = (performance.timeOrigin + performance.now()) / 1000;
-		this.bans.add(number, addedAt, parsed.tests, parsed.text, this.parameters.values["ban_dups"] === true);
+		this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
 		await this.#everywhere({ kind: "ban", ban: { number, addedAt, words } });
 		this.#saveBans();
 		return undefined;
+	}
+
+	/** `finished`: the lurker's worker has seen every object past that ban. */
+	#tendBans(lurker: WorkerProcess, finished: number | undefined): void {
+		const { bans } = this;
+		if (finished !== undefined && finished > bans.finished) {
+			bans.finish(finished);
+			for (const worker of this.#workers)
+				if (worker !== lurker && !worker.exited) worker.send({ kind: "bans-finished", number: finished });
+		}
+		// Duplicates are completed long before they are old enough for the lurker.
+		const now = performance.now();
+		if (now < this.#bansLookedAtMs + BANS_LOOK_MS || this.parameters.number("ban_lurker_sleep") <= 0) return;
+		this.#bansLookedAtMs = now;
+		if (bans.all.length < 2 || !bans.all[0]!.completed) return;
+		for (const count of this.banReferences()) {
+			if (count > 0 || bans.all.length < 2 || !bans.all[0]!.completed) break;
+			bans.dropOldest();
+		}
+	}
+	#bansLookedAtMs = 0;
+
+	/** Objects that refer to each ban, in the order of `bans.all`. */
+	banReferences(): number[] {
+		return this.bans.referenced(this.#arena?.banReferences() ?? new Map());
 	}
 
 	#saveBans(): void {
@@ -322,7 +363,10 @@ export class Manager {
 		const lines = this.bans.all
 			.filter((ban) => !ban.completed)
 			.map((ban) => JSON.stringify({ number: ban.number, addedAt: ban.addedAt, text: ban.text }));
-		writeFileSync(`${this.#persistentPath}.bans`, lines.join("\n"));
+		// Whole or not at all, whenever the power goes.
+		const path = `${this.#persistentPath}.bans`;
+		writeFileSync(`${path}.new`, lines.join("\n"), { flush: true });
+		renameSync(`${path}.new`, path);
 	}
 
 	get #persistentPath(): string | undefined {
@@ -340,8 +384,8 @@ export class Manager {
 					addedAt: number;
 					text: string;
 				};
-				const parsed = parseBan(text.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? []);
-				if (parsed.ok) this.bans.add(number, addedAt, parsed.tests, parsed.text, true);
+				const parsed = parseBan(banWords(text));
+				if (parsed.ok) this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
 			} catch {
 				// A line cut by a power failure is the last one; the bans before it stand.
 			}
@@ -367,6 +411,8 @@ export class Manager {
 		this.#logPath = join(child.path, log.file);
 		child.announce(log.file, logBytes, "Log", "Log");
 		this.#ring = new Ring(log.map, this.#control.ring, WORKER_LIMIT + 1);
+		// The first ban asks for nothing; objects that no other was there for refer to it.
+		if (this.bans.all.length === 0) this.bans.add(0, now, [], "", false).completed = true;
 		this.#openStore(now);
 		this.#mainValues = child.addCounters(mainCounters, "MAIN").values;
 		this.#storageValues = [...this.options.storages.map((storage) => storage.name), "Transient"].map(
@@ -459,13 +505,13 @@ export class Manager {
 	async #bringUp(worker: WorkerProcess): Promise<void> {
 		await worker.ready;
 		worker.send(this.#parameterMessage());
-		for (const ban of this.bans.all)
+		for (const ban of this.bans.all.filter(({ number }) => number > 0))
 			await worker.call({
 				kind: "ban",
 				ban: {
 					number: ban.number,
 					addedAt: ban.addedAt,
-					words: ban.text.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [],
+					words: banWords(ban.text),
 				},
 			});
 		for (const vcl of this.vcls.values()) await worker.call({ kind: "load", vcl: vcl.text });
@@ -515,7 +561,13 @@ export class Manager {
 			case "ban": {
 				const parsed = parseBan(message.ban.words);
 				if (parsed.ok)
-					this.bans.add(message.ban.number, message.ban.addedAt, parsed.tests, parsed.text, true);
+					this.bans.add(
+						message.ban.number,
+						message.ban.addedAt,
+						parsed.tests,
+						parsed.text,
+						this.#banDuplicates,
+					);
 				for (const worker of this.#workers)
 					if (worker !== from && !worker.exited)
 						void worker.call({ kind: "ban", ban: message.ban }).catch(() => {});
@@ -525,9 +577,7 @@ export class Manager {
 			case "report":
 				this.#reports.set(from.index, message.report);
 				this.#news = true;
-				if (message.report.oldestBan !== undefined && from.index === 0)
-					this.bans.trim(message.report.oldestBan);
-				for (const number of message.report.completedBans) this.bans.complete(number);
+				if (from.index === 0) this.#tendBans(from, message.report.oldestBan);
 				return;
 			default:
 				return;
@@ -638,7 +688,7 @@ export class Manager {
 		put("n_vcl_avail", warm.length);
 		put("bans", this.bans.all.length);
 		put("bans_completed", this.bans.all.filter((ban) => ban.completed).length);
-		put("bans_obj", this.bans.all.filter((ban) => !ban.needsRequest).length);
+		put("bans_obj", this.bans.all.filter((ban) => !ban.needsRequest && ban.tests.length > 0).length);
 		put("bans_req", this.bans.all.filter((ban) => ban.needsRequest).length);
 		put("bans_added", this.bans.added);
 		put("bans_deleted", this.bans.deleted);

@@ -584,6 +584,18 @@ export class Arena {
 		return found;
 	}
 
+	/** How many live objects have been tested up to each ban, by its number. */
+	banReferences(): Map<number, number> {
+		const { slots } = this.#book;
+		const references = new Map<number, number>();
+		for (let at = 0; at < slots.length; at += SLOT_WORDS) {
+			if ((slots[at + Slot.flags]! & Flag.live) === 0) continue;
+			const ban = slots[at + Slot.ban]!;
+			references.set(ban, (references.get(ban) ?? 0) + 1);
+		}
+		return references;
+	}
+
 	figures(): StoreFigures {
 		const bytes = this.#book.controlFloats[ControlFloat.liveBytes]!;
 		const transientBytes = this.#book.controlFloats[ControlFloat.transientBytes]!;

@@ -190,6 +190,7 @@ export class BanList {
 	/** Oldest first. */
 	#bans: Ban[] = [];
 	#newest = 0;
+	#finished = 0;
 	tested = 0;
 	testsTested = 0;
 	dups = 0;
@@ -203,6 +204,14 @@ export class BanList {
 	/** Number of the newest ban: what a new object starts from. */
 	get newest(): number {
 		return this.#newest;
+	}
+
+	/**
+	 * Every stored object has been tested against the bans up to this number. What was asked for before one of them
+	 * came must not be stored any more: nobody would test it.
+	 */
+	get finished(): number {
+		return this.#finished;
 	}
 
 	/** Bans before this number are no more; everything stored has been tested against them. */
@@ -247,18 +256,29 @@ export class BanList {
 		return undefined;
 	}
 
-	/** Marks a ban as having nothing left to do. */
-	complete(number: number): void {
-		for (const ban of this.#bans) if (ban.number === number) ban.completed = true;
+	/**
+	 * What refers to each ban, in the order of `all`: every object to the newest one that it was tested against.
+	 * `references` counts objects by that number; those of bans that are no more belong to the next older one.
+	 */
+	referenced(references: ReadonlyMap<number, number>): number[] {
+		const counts = this.#bans.map(() => 0);
+		for (const [number, count] of references) {
+			let at = this.#bans.length - 1;
+			while (at > 0 && this.#bans[at]!.number > number) at--;
+			if (at >= 0) counts[at]! += count;
+		}
+		return counts;
 	}
 
-	/** Drops completed bans from the old end: all objects are newer than `oldestReferenced`. The newest one stays. */
-	trim(oldestReferenced: number): void {
-		while (this.#bans.length > 1) {
-			const first = this.#bans[0]!;
-			if (first.number > oldestReferenced && !first.completed) break;
-			this.#bans.shift();
-			this.deleted++;
-		}
+	/** Every object is past the bans up to `number`: they are completed, and all but the newest are dropped. */
+	finish(number: number): void {
+		this.#finished = Math.max(this.#finished, Math.min(number, this.#newest));
+		for (const ban of this.#bans) if (ban.number <= number) ban.completed = true;
+		while (this.#bans.length > 1 && this.#bans[0]!.number < number && this.#bans[0]!.completed)
+			this.dropOldest();
+	}
+
+	dropOldest(): void {
+		if (this.#bans.shift() !== undefined) this.deleted++;
 	}
 }

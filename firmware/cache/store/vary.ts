@@ -96,8 +96,11 @@ function favouriteLanguage(value: string | undefined): string | undefined {
 }
 
 /** Whether a request selects the variant stored under `specification`. */
-export function varyMatches(specification: string, request: FieldList): boolean {
-	if (specification === "") return true;
+export const varyMatches = (specification: string, request: FieldList): boolean =>
+	specification === "" || varyDifference(specification, request) === undefined;
+
+/** The first field in which a request asks for another variant than the one stored under `specification`. */
+export function varyDifference(specification: string, request: FieldList): string | undefined {
 	for (const line of specification.split("\n")) {
 		const mark = line.indexOf("\x01");
 		const name = line.slice(0, mark);
@@ -105,7 +108,7 @@ export function varyMatches(specification: string, request: FieldList): boolean 
 		const value = line.slice(mark + 1, language < 0 ? undefined : language);
 		if (varyValue(name, request) === value) continue;
 		// Another list of languages, but the stored answer is in the one that it puts first.
-		if (language < 0 || favouriteLanguage(request.joined(name)) !== line.slice(language + 1)) return false;
+		if (language < 0 || favouriteLanguage(request.joined(name)) !== line.slice(language + 1)) return name;
 	}
-	return true;
+	return undefined;
 }

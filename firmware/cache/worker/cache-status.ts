@@ -1,9 +1,26 @@
 /** How an answer came about, in the words of the Cache-Status field (RFC 9211). Pure. */
-import { isUnsafe } from "../store/freshness.ts";
-import type { Answer } from "./answer.ts";
+
+import type { FieldList } from "../http/headers.ts";
+import { type FreshnessParameters, initialLifetime, isUnsafe } from "../store/freshness.ts";
+import { varySpecification } from "../store/vary.ts";
 
 /** For Cache-Status, the access log and `drover cache why`. */
 export type Handling = "hit" | "miss" | "pass" | "pipe" | "synth" | "error";
+
+/** Between the reason of a miss and the reason why its answer was not stored. */
+export const NOT_STORED = "; not stored: ";
+
+/** The answer, as far as it matters here. Times and durations in seconds. */
+interface Answered {
+	readonly status: number;
+	readonly fields: FieldList;
+	readonly tOrigin: number;
+	readonly ttl: number;
+	readonly grace: number;
+	readonly keep: number;
+	readonly uncacheable: boolean;
+	readonly body: { readonly kind: string };
+}
 
 interface Handled {
 	readonly handling: Handling;
@@ -11,27 +28,63 @@ interface Handled {
 	readonly why: string;
 	/** Unix seconds. */
 	readonly now: number;
-	readonly req: { readonly method: string; readonly isHitmiss: boolean };
+	readonly req: {
+		readonly method: string;
+		readonly isHitmiss: boolean;
+		readonly hashAlwaysMiss: boolean;
+		readonly fields: FieldList;
+	};
 }
 
+/** Why a miss's answer is not stored: its own words, or the VCL's. Undefined when it is stored. */
+export function whyNotStored(
+	answer: Answered,
+	request: FieldList,
+	parameters: FreshnessParameters,
+): string | undefined {
+	const { fields, status, tOrigin } = answer;
+	if (!answer.uncacheable && answer.ttl + answer.grace + answer.keep > 0) return undefined;
+	const vary = fields.joined("vary");
+	if (varySpecification(vary, request) === undefined) return `Vary: ${vary}`;
+	const lifetime = initialLifetime(status, fields, tOrigin, parameters);
+	// The order of the built-in VCL: a lifetime that is over comes first.
+	if (lifetime.ttl <= 0) return lifetime.source;
+	if (!answer.uncacheable) return "the VCL left it no lifetime";
+	if (fields.has("set-cookie")) return "Set-Cookie";
+	if (/no-store/i.test(fields.joined("surrogate-control") ?? "")) return "Surrogate-Control: no-store";
+	const control = fields.joined("cache-control") ?? "";
+	const forbidding = /no-cache|no-store|private/i.exec(control)?.[0];
+	if (forbidding !== undefined && !fields.has("surrogate-control")) return `Cache-Control: ${forbidding}`;
+	if (vary === "*") return "Vary: *";
+	return "the VCL set beresp.uncacheable";
+}
+
+/** sf-string (RFC 8941 §3.3.3): printable ASCII only. */
+const quoted = (text: string) => `"${text.replace(/[^ -~]/g, "?").replace(/["\\]/g, "\\$&")}"`;
+
 /** The one member that this cache adds. */
-export function cacheStatus(request: Handled, answer: Answer): string {
-	const { handling, req } = request;
-	const why = request.why.replace(/["\\]/g, "");
+export function cacheStatus(request: Handled, answer: Answered, parameters: FreshnessParameters): string {
+	const { handling, req, why } = request;
 	switch (handling) {
 		case "hit":
+			// It came while it was fetched for another request (RFC 9211 §2.7).
+			if (answer.body.kind === "stream") return '"Drover"; fwd=uri-miss; collapsed';
 			return `"Drover"; hit; ttl=${Math.floor(answer.tOrigin + answer.ttl - request.now)}`;
 		case "miss": {
-			const forward = req.isHitmiss
-				? "bypass"
-				: why.includes("lifetime")
-					? "stale"
-					: why.includes("Vary")
-						? "vary-miss"
-						: "uri-miss";
-			return `"Drover"; fwd=${forward}; fwd-status=${answer.status}${answer.uncacheable ? "" : "; stored"}; detail="${why}"`;
+			const notStored = whyNotStored(answer, req.fields, parameters);
+			const forward = req.hashAlwaysMiss
+				? "request"
+				: req.isHitmiss
+					? "bypass"
+					: why.includes("lifetime")
+						? "stale"
+						: why.includes("Vary")
+							? "vary-miss"
+							: "uri-miss";
+			const detail = notStored === undefined ? why : `${why}${NOT_STORED}${notStored}`;
+			return `"Drover"; fwd=${forward}; fwd-status=${answer.status}${notStored === undefined ? "; stored" : ""}; detail=${quoted(detail)}`;
 		}
 		default:
-			return `"Drover"; fwd=${isUnsafe(req.method) ? "method" : "bypass"}; fwd-status=${answer.status}; detail="${why}"`;
+			return `"Drover"; fwd=${isUnsafe(req.method) ? "method" : "bypass"}; fwd-status=${answer.status}; detail=${quoted(why)}`;
 	}
 }

@@ -13,7 +13,7 @@ import { Tag } from "../log/tags.ts";
 import type { BanSubject } from "../store/bans.ts";
 import { ageAt, isUnsafe } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
-import { varyMatches } from "../store/vary.ts";
+import { varyDifference, varyMatches } from "../store/vary.ts";
 import type { Action, RequestMessage } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
 import { BUSY_WAIT_MS, type BusyMark } from "./busy-marks.ts";
@@ -289,11 +289,11 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		let stale: Answer | undefined;
 		if (!req.hashAlwaysMiss) {
 			const { answers } = engine.objects.find(this.key);
-			let sawVariant = false;
+			let sawVariant: string | undefined;
 			for (const answer of answers) {
 				if (this.#banned(answer)) continue;
 				if (!req.hashIgnoreVary && answer.vary !== "" && !varyMatches(answer.vary, req.fields)) {
-					sawVariant = true;
+					sawVariant ??= varyDifference(answer.vary, req.fields);
 					continue;
 				}
 				if (answer.ttl + answer.grace + answer.keep <= 0) continue;
@@ -314,8 +314,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.why =
 					stale !== undefined
 						? `the stored object's lifetime of ${stale.ttl} s is over`
-						: sawVariant
-							? "only other variants (Vary) are stored"
+						: sawVariant !== undefined
+							? `only other variants are stored (Vary: ${sawVariant})`
 							: "nothing is stored for it yet";
 			if (this.#joinFetch(stale)) return;
 			if (stale !== undefined && ageAt(stale, now, req.ttl, req.grace).kind === "grace") {
@@ -323,7 +323,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				return;
 			}
 			// Which variant another worker fetches cannot be seen from here: with variants, nobody waits.
-			if (!sawVariant && !req.hashIgnoreBusy && !this.#claim()) return;
+			if (sawVariant === undefined && !req.hashIgnoreBusy && !this.#claim()) return;
 		} else this.why = "req.hash_always_miss";
 		this.#miss(stale);
 	}

@@ -128,7 +128,8 @@ export abstract class Delivery extends Task implements BodyReader {
 			resp.fields.appendLine("Accept-Ranges: bytes", "accept-ranges");
 			vslLog.addText(acceptRangesRecord);
 		}
-		if (this.engine.cacheStatus || this.asksWhy) resp.append("Cache-Status", cacheStatus(this, answer));
+		if (this.engine.cacheStatus || this.asksWhy)
+			resp.append("Cache-Status", cacheStatus(this, answer, this.engine.parameters));
 		this.#afterDeliver(this.call("vcl_deliver"), answer);
 	}
 

@@ -22,7 +22,7 @@ import {
 	staleIfError,
 } from "../store/freshness.ts";
 import { varySpecification } from "../store/vary.ts";
-import type { Connection, IpAddress, RequestMessage, Session } from "../vcl/runtime.ts";
+import type { Action, Connection, IpAddress, RequestMessage, Session } from "../vcl/runtime.ts";
 import { Address } from "./address.ts";
 import type { Answer } from "./answer.ts";
 import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
@@ -39,7 +39,7 @@ import { recode } from "./recode.ts";
 import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
 import { storeAnswer, storeMarker } from "./store-answer.ts";
-import { Task } from "./task.ts";
+import { type Outcome, Task, type Waiting } from "./task.ts";
 
 /** Informational answers in a row before a backend is thought to be flooding. */
 const INFORMATIONAL_LIMIT = 16;
@@ -117,6 +117,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	/** Of the stored answer that a 304 has confirmed. */
 	#staleBody: Uint8Array | undefined;
 	#hitForPassSeconds = -1;
+	#meanwhile: { readonly pieces: Uint8Array[]; closed: boolean } | undefined;
 	#requestBytes = { header: 0, body: 0 };
 	#responseBytes = { header: 0, body: 0 };
 	#received: { method: string; url: string; fields: FieldList };
@@ -219,8 +220,14 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		const block = this.#block;
 		if (block === undefined) this.bereq.logAll();
 		else this.bereq.logAll(block.logText, block.fields.count);
-		const action = this.callAtOnce("vcl_backend_fetch");
+		this.#afterFetch(this.call("vcl_backend_fetch"));
+	}
+
+	#afterFetch(action: Outcome): void {
 		switch (action.kind) {
+			case "waiting":
+				action.afterwards((acted) => this.#afterFetch(acted));
+				return;
 			case "fetch":
 				this.#connect(false);
 				return;
@@ -351,6 +358,10 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 
 	onData(bytes: Uint8Array): void {
 		this.#sawBytes = true;
+		if (this.#meanwhile !== undefined) {
+			this.#meanwhile.pieces.push(Uint8Array.from(bytes));
+			return;
+		}
 		if (this.#phase === "body") {
 			this.#bodyBytes(bytes);
 			return;
@@ -451,7 +462,29 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
 		beresp.filters = gzipped && this.engine.parameters.gzipSupport ? "testgunzip" : "";
 		if (this.#serveStaleInstead(beresp.status)) return;
-		this.#afterResponse(this.callAtOnce("vcl_backend_response"), rest);
+		const action = this.call("vcl_backend_response");
+		if (action.kind === "waiting") this.#waitWithResponse(action, rest);
+		else this.#afterResponse(action, rest);
+	}
+
+	/** What the backend says while vcl_backend_response waits is kept: what the socket had when it was stopped. */
+	#waitWithResponse(action: Waiting, rest: Uint8Array): void {
+		const meanwhile = { pieces: [Uint8Array.from(rest)], closed: false };
+		this.#meanwhile = meanwhile;
+		this.#connection?.unlimit();
+		this.#connection?.socket?.pause();
+		action.afterwards((acted) => {
+			this.#meanwhile = undefined;
+			this.#connection?.socket?.resume();
+			this.#afterResponse(acted, Buffer.concat(meanwhile.pieces));
+			if (meanwhile.closed) this.onClose();
+		});
+	}
+
+	protected override resume(goOn: () => void): void {
+		if (this.#phase === "done") return;
+		this.now = this.engine.now();
+		goOn();
 	}
 
 	/**
@@ -496,7 +529,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		this.#finish();
 	}
 
-	#afterResponse(action: ReturnType<Task["call"]>, rest: Uint8Array): void {
+	#afterResponse(action: Action, rest: Uint8Array): void {
 		switch (action.kind) {
 			case "deliver":
 				break;
@@ -681,6 +714,10 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	}
 
 	onClose(): void {
+		if (this.#meanwhile !== undefined) {
+			this.#meanwhile.closed = true;
+			return;
+		}
 		if (this.#phase === "body" && this.#body?.endsWithConnection) {
 			this.#bodyWhole();
 			return;
@@ -754,8 +791,15 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		if (this.waiters.length > 0) beresp.setLifetime(this.now, 1, 5, 5);
 		else beresp.setLifetime(this.now, 0, 0, 0);
 		if (this.reason === "pass") beresp.uncacheable = true;
-		const action = this.callAtOnce("vcl_backend_error");
+		this.#afterError(this.call("vcl_backend_error"));
+	}
+
+	#afterError(action: Outcome): void {
+		const { beresp } = this;
 		switch (action.kind) {
+			case "waiting":
+				action.afterwards((acted) => this.#afterError(acted));
+				return;
 			case "deliver":
 				break;
 			case "retry":
@@ -906,6 +950,10 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		const { engine } = this;
 		const answer = this.answer!;
 		if (ageAt(answer, this.now).kind === "expired" && !(answer.ttl + answer.grace + answer.keep > 0)) return;
+		if (this.#banAtStart < engine.bans.finished) {
+			this.vslLog.add(Tag.Error, "a ban came and ended while it was fetched: not stored");
+			return;
+		}
 		let length = 0;
 		for (const piece of pieces) length += piece.length;
 		const { fields } = answer;

@@ -46,7 +46,7 @@ export class BanLurker {
 		}
 		this.#slot = 0;
 		this.oldest = Math.min(this.#oldestSoFar, ripe.at(-1)!.number);
-		bans.trim(this.oldest);
+		bans.finish(this.oldest);
 		this.#oldestSoFar = Number.POSITIVE_INFINITY;
 		return Math.max(parameters.banLurkerSleep, 0.02);
 	}
@@ -61,7 +61,7 @@ export class BanLurker {
 			if (ban.number <= object.ban) continue;
 			if (now - ban.addedAt < parameters.banLurkerAge) break;
 			if (ban.completed) {
-				if (reached === ban.number - 1) reached = ban.number;
+				reached = ban.number;
 				continue;
 			}
 			if (ban.needsRequest) return reached;

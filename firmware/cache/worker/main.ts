@@ -4,7 +4,7 @@ import { setPayloadLimit } from "../log/records.ts";
 import { Ring } from "../log/ring.ts";
 import { shownTags, Tag, type TagName } from "../log/tags.ts";
 import { Arena } from "../store/arena.ts";
-import { BanList, parseBan } from "../store/bans.ts";
+import { BanList, banWords, parseBan } from "../store/bans.ts";
 import { compileVcl } from "../vcl/compile.ts";
 import { formatFailure } from "../vcl/diagnostic.ts";
 import type { Stevedore, VclHost } from "../vcl/runtime.ts";
@@ -80,10 +80,10 @@ class Worker {
 			],
 			publishBan: (tests, text, now) => {
 				const number = Atomics.add(control.bans, 0, 1) + 1;
-				this.#bans.add(number, now, tests, text, true);
+				this.#bans.add(number, now, tests, text, this.#engine.parameters.banDuplicates);
 				send({
 					kind: "ban",
-					ban: { number, addedAt: now, words: text.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [] },
+					ban: { number, addedAt: now, words: banWords(text) },
 				});
 			},
 		});
@@ -130,7 +130,6 @@ class Worker {
 				sessions: this.#engine.sessionCount,
 				bans: { tested: this.#bans.tested, testsTested: this.#bans.testsTested },
 				oldestBan: this.#lurker.oldest,
-				completedBans: this.#bans.all.filter((ban) => ban.completed).map((ban) => ban.number),
 				logRecords: this.#ring.written,
 				logFlushes: this.#ring.flushes,
 				logCycles: this.#ring.cycles,
@@ -173,6 +172,9 @@ class Worker {
 			case "ban":
 				this.#addBan(message.ban);
 				return undefined;
+			case "bans-finished":
+				this.#bans.finish(message.number);
+				return undefined;
 			case "health": {
 				const backend = this.#backends.get(message.vcl)?.find(({ name }) => name === message.backend);
 				if (backend !== undefined) {
@@ -195,7 +197,10 @@ class Worker {
 	#addBan(ban: BanMessage): void {
 		if (this.#bans.all.some(({ number }) => number === ban.number)) return;
 		const parsed = parseBan(ban.words);
-		if (parsed.ok) this.#bans.add(ban.number, ban.addedAt, parsed.tests, parsed.text, true);
+		if (parsed.ok) {
+			const { banDuplicates } = this.#engine.parameters;
+			this.#bans.add(ban.number, ban.addedAt, parsed.tests, parsed.text, banDuplicates);
+		}
 		this.#lurker.wake();
 	}
 

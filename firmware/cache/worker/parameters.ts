@@ -26,6 +26,7 @@ export interface WorkerParameters {
 	gzipLevel: number;
 	remoteErrorHolddown: number;
 	preferIpv6: boolean;
+	banDuplicates: boolean;
 	banLurkerAge: number;
 	banLurkerSleep: number;
 	banLurkerBatch: number;
@@ -66,6 +67,7 @@ export function workerParameters(all: Parameters): WorkerParameters {
 		gzipLevel: number("gzip_level"),
 		remoteErrorHolddown: number("backend_remote_error_holddown"),
 		preferIpv6: flag("prefer_ipv6"),
+		banDuplicates: flag("ban_dups"),
 		banLurkerAge: number("ban_lurker_age"),
 		banLurkerSleep: number("ban_lurker_sleep"),
 		banLurkerBatch: number("ban_lurker_batch"),

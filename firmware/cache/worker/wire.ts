@@ -50,6 +50,8 @@ export type ToWorker =
 	| { readonly kind: "discard"; readonly call: number; readonly name: string }
 	| { readonly kind: "listen"; readonly call: number; readonly listeners: readonly ListenerOption[] }
 	| { readonly kind: "ban"; readonly call: number; readonly ban: BanMessage }
+	/** Every object is past the bans up to this one. */
+	| { readonly kind: "bans-finished"; readonly number: number }
 	| {
 			readonly kind: "health";
 			readonly vcl: string;
@@ -67,7 +69,6 @@ export interface WorkerReport {
 	readonly sessions: number;
 	readonly bans: { readonly tested: number; readonly testsTested: number };
 	readonly oldestBan: number | undefined;
-	readonly completedBans: readonly number[];
 	readonly logRecords: number;
 	readonly logFlushes: number;
 	readonly logCycles: number;

@@ -10,7 +10,7 @@ import {
 	splitWords,
 } from "../../../firmware/cache/cli/protocol.ts";
 import { parseOptions, splitAddress } from "../../../firmware/cache/manager/options.ts";
-import { explain, reasonOf, storageReason } from "../../../firmware/cache/why.ts";
+import { explain, reasonOf } from "../../../firmware/cache/why.ts";
 
 describe("framing", () => {
 	test("13 bytes, the body, a line feed", () =>
@@ -231,15 +231,18 @@ describe("why", () => {
 		}));
 	test("an answer without the field", () =>
 		expect(reasonOf(503, new Headers())).toMatchObject({ handling: "other", cacheStatus: null }));
-	test.each<[string, Record<string, string>, string | null]>([
-		["Set-Cookie", { "set-cookie": "a=b" }, "Set-Cookie"],
-		["a lifetime of nothing", { "cache-control": "max-age=0" }, "max-age=0"],
-		["no-store", { "cache-control": "no-store" }, "no-store"],
-		["Vary: *", { vary: "*" }, "Vary"],
-		["an ordinary lifetime", { "cache-control": "max-age=60" }, null],
-	])("not stored: %s", (_title, fields, part) => {
-		const found = storageReason(new Headers(fields));
-		if (part === null) expect(found).toBeNull();
-		else expect(found).toContain(part);
-	});
+	test("an answer that is not stored says why not", () =>
+		expect(
+			reason(
+				'"Drover"; fwd=uri-miss; fwd-status=200; detail="nothing is stored for it yet; not stored: Set-Cookie"',
+			).lines,
+		).toEqual([
+			"not from the cache: nothing is stored for it yet",
+			"the answer is not stored",
+			"it may not be: Set-Cookie",
+		]));
+	test("served along with another's fetch", () =>
+		expect(reason('"Drover"; fwd=uri-miss; collapsed').lines[0]).toContain(
+			"another request was fetching it",
+		));
 });

@@ -1,5 +1,5 @@
 /** `-s persistent`: what was stored is there after any end, or is not there at all; never something else. */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,8 +24,10 @@ beforeAll(() => {
 		hostname: "127.0.0.1",
 		fetch(request) {
 			fetches++;
-			return new Response(bodyOf(new URL(request.url).pathname), {
-				headers: { "cache-control": "max-age=3600", "x-tag": "red" },
+			const { pathname } = new URL(request.url);
+			const [, seconds = "3600", age = "0"] = /^\/ttl\/(\d+)\/(\d+)/.exec(pathname) ?? [];
+			return new Response(bodyOf(pathname), {
+				headers: { "cache-control": `max-age=${seconds}`, age, "x-tag": "red" },
 			});
 		},
 	});
@@ -42,15 +44,14 @@ afterAll(() => {
 
 const ask = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).then((response) => response.text());
 
-async function start(): Promise<void> {
-	daemon = Bun.spawn(
-		[
-			...[process.execPath, drover, "varnishd", "-F", "-n", join(directory, "work")],
-			...["-a", `127.0.0.1:${port}`, "-b", `127.0.0.1:${origin.port}`, "-S", "none"],
-			...["-s", `persistent,${store},32m`, "-l", "1m", "-p", "thread_pools=2"],
-		],
-		{ stdio: ["ignore", "ignore", "ignore"] },
-	);
+const words = (storage: string) => [
+	...[process.execPath, drover, "varnishd", "-F", "-n", join(directory, "work")],
+	...["-a", `127.0.0.1:${port}`, "-b", `127.0.0.1:${origin.port}`, "-S", "none"],
+	...["-s", storage, "-l", "1m", "-p", "thread_pools=2"],
+];
+
+async function start(storage = `persistent,${store},32m`): Promise<void> {
+	daemon = Bun.spawn(words(storage), { stdio: ["ignore", "ignore", "ignore"] });
 	const deadline = Date.now() + 25_000;
 	while (Date.now() < deadline) {
 		try {
@@ -174,3 +175,84 @@ test("an object that cannot fit is passed whole, never cut; the store keeps its 
 		big.stop(true);
 	}
 }, 60_000);
+
+test("kill -9: what was left of each lifetime is left, and the age goes on", async () => {
+	await start();
+	const age = async (path: string) => {
+		const answer = await fetch(`http://127.0.0.1:${port}${path}`);
+		expect(await answer.text()).toBe(bodyOf(path));
+		return Number(answer.headers.get("age"));
+	};
+	const stored = performance.now();
+	const elapsed = () => (performance.now() - stored) / 1000;
+	expect(await age("/ttl/3600/1000")).toBe(1000);
+	expect(await age("/ttl/8/0")).toBe(0);
+	expect(await age("/ttl/100/98")).toBe(98);
+	await kill();
+	await Bun.sleep(2000);
+	await start();
+	const before = fetches;
+	const old = await age("/ttl/3600/1000");
+	expect(old).toBeGreaterThanOrEqual(1001);
+	expect(old).toBeLessThanOrEqual(1001 + elapsed());
+	const young = await age("/ttl/8/0");
+	// A slow machine may have used up its lifetime; then it is new.
+	if (elapsed() < 7.5) {
+		expect(young).toBeGreaterThanOrEqual(1);
+		expect(fetches - before).toBe(0);
+	}
+	// Its two seconds passed while nobody ran.
+	expect(await age("/ttl/100/98")).toBe(98);
+	expect(fetches - before).toBeGreaterThan(0);
+	while (elapsed() < 9) await Bun.sleep(100);
+	const asked = fetches;
+	expect(await age("/ttl/8/0")).toBe(0);
+	expect(fetches - asked).toBe(1);
+}, 60_000);
+
+test("bans with blanks and quotes are the same after kill -9", async () => {
+	await start();
+	await hits(["/ban/1", "/ban/2"]);
+	admin("ban", 'obj.http.x-tag == "a b" && req.url ~ ^/ban');
+	admin("ban", "req.url == /ban/1 && obj.http.x-tag == red");
+	const list = admin("ban.list");
+	await kill();
+	await start();
+	const specs = (text: string) => text.split("\n").map((line) => line.slice(26));
+	expect(specs(admin("ban.list")).filter((spec) => spec.includes("ban"))).toEqual(
+		specs(list).filter((spec) => spec.includes("ban")),
+	);
+	expect(await hits(["/ban/1", "/ban/2"])).toBe(1);
+}, 60_000);
+
+describe("-s file", () => {
+	const file = join(directory, "file");
+
+	test("objects are in the file, within its size; a restart begins empty", async () => {
+		await start(`disk=file,${file},8m`);
+		const paths = Array.from({ length: 50 }, (_, index) => `/file/${index}`);
+		expect(await hits(paths)).toBe(0);
+		expect(await hits(paths)).toBe(50);
+		expect(admin("storage.list")).toContain("storage.disk = file");
+		expect(readFileSync(file).includes(bodyOf("/file/7"))).toBe(true);
+		// Ten times its size goes through it.
+		for (let index = 0; index < 40; index++)
+			await Promise.all(Array.from({ length: 20 }, (_, each) => ask(`/through/${index}/${each}`)));
+		expect(statSync(file).size).toBeLessThanOrEqual(8 * 1048576);
+		await kill();
+		await start(`disk=file,${file},8m`);
+		expect(await hits(paths)).toBe(0);
+	}, 60_000);
+
+	test.each<[title: string, storage: string, message: string]>([
+		["no path", "file", "(-s file) no path"],
+		["a size that is none", `file,${file},much`, '(-s file) size "much": not a size'],
+		["more than there is", `file,${file},900t`, "MB left"],
+		["a place that is none", "file,/proc/none/file,8m", "/proc/none"],
+	])("%s", async (_title, storage, message) => {
+		const child = Bun.spawn(words(storage), { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+		const text = await new Response(child.stderr).text();
+		expect(await child.exited).not.toBe(0);
+		expect(text).toContain(message);
+	});
+});

@@ -76,8 +76,30 @@ describe("list", () => {
 		add(list, 2, "obj.http.x == 1");
 		add(list, 3, "req.url == /");
 		expect(list.all.map((each) => each.completed)).toEqual([true, false, false]);
-		list.trim(2);
-		expect(list.all.map((each) => each.number)).toEqual([3]);
+		list.finish(2);
+		expect(list.all.map(({ number, completed }) => [number, completed])).toEqual([
+			[2, true],
+			[3, false],
+		]);
+		expect(list.finished).toBe(2);
+		list.finish(3);
+		expect(list.all.map(({ number, completed }) => [number, completed])).toEqual([[3, true]]);
+	});
+	test("references: each object to the newest ban that it was tested against", () => {
+		const list = new BanList();
+		for (const number of [2, 4, 6]) add(list, number, `obj.http.x == ${number}`);
+		// Ban 5 is no more; those before 2 are the oldest's.
+		expect(
+			list.referenced(
+				new Map([
+					[0, 1],
+					[2, 10],
+					[5, 100],
+					[6, 1000],
+				]),
+			),
+		).toEqual([11, 100, 1000]);
+		expect(new BanList().referenced(new Map([[1, 1]]))).toEqual([]);
 	});
 	test("a ban on requests waits for one", () => {
 		const list = new BanList();
