@@ -372,26 +372,33 @@ pub fn lock_memory() -> i32 {
     result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) })
 }
 
-/// madvise(2) MADV_DONTNEED of this program's own code: what only starting needed is given back, the rest comes back
-/// from the page cache when it is used.
+/// madvise(2) MADV_DONTNEED of this program's own code and constants: what only starting needed is given back, the rest
+/// comes back from the page cache when it is used.
 #[napi]
 pub fn release_code() -> i32 {
-    let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/maps"), std::fs::read_link("/proc/self/exe"))
+    let (Ok(maps), Ok(program)) =
+        (std::fs::read_to_string("/proc/self/smaps"), std::fs::read_link("/proc/self/exe"))
     else {
         return -libc::ENOENT;
     };
-    // Never written to, so nothing is lost.
-    let code = maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(program.to_string_lossy().as_ref()));
-    for line in code {
-        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
-        let Some((Ok(start), Ok(end))) =
-            range.map(|(start, end)| (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)))
-        else {
-            return -libc::EINVAL;
-        };
-        let status = result(unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_DONTNEED) });
-        if status < 0 {
-            return status;
+    let program = program.to_string_lossy();
+    let mut range = None;
+    for line in maps.lines() {
+        let first = line.split(' ').next().unwrap_or("");
+        if let Some((start, end)) = first.split_once('-') {
+            let ours = (line.contains(" r-xp ") || line.contains(" r--p ")) && line.ends_with(program.as_ref());
+            range = match (ours, usize::from_str_radix(start, 16), usize::from_str_radix(end, 16)) {
+                (true, Ok(start), Ok(end)) => Some((start, end)),
+                _ => None,
+            };
+        }
+        // Nothing in it differs from the file (as relocated pointers would), so nothing is lost.
+        let pristine = first == "Anonymous:" && line.split_whitespace().nth(1) == Some("0");
+        if let (true, Some((start, end))) = (pristine, range) {
+            let status = result(unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_DONTNEED) });
+            if status < 0 {
+                return status;
+            }
         }
     }
     0
