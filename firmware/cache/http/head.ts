@@ -1,5 +1,5 @@
 /** The header section that requests and responses share (RFC 9112 §5). */
-import { fieldKey } from "./headers.ts";
+import { fieldKey, knownKey } from "./headers.ts";
 import { type HeadLimits, hasControl, isToken, START_LINE_SLOTS } from "./syntax.ts";
 
 export interface HeaderSection {
@@ -52,11 +52,12 @@ export function parseHeaders(
 		const colon = line.indexOf(":");
 		if (colon < 0) return bad("header line has no colon");
 		const name = line.slice(0, colon);
-		if (!isToken(name)) return bad("header name is not a token");
+		const known = knownKey(name);
+		if (known === undefined && !isToken(name)) return bad("header name is not a token");
 		if (hasControl(line)) return bad("header value holds a control character");
 		if (lines.length + START_LINE_SLOTS >= limits.headerLines) return bad("too many headers");
 		lines.push(line);
-		keys.push(fieldKey(name));
+		keys.push(known ?? fieldKey(name));
 		at = newline + 1;
 	}
 }

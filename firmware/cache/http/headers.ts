@@ -6,15 +6,20 @@
  * carry the same bytes, so a message copies them before its first change.
  */
 
+import { isToken } from "./syntax.ts";
+
 /** Lower-case names seen so far. Bounded: a client that invents names cannot make it grow. */
 const KNOWN_NAMES_LIMIT = 2048;
 const knownNames = new Map<string, string>();
+
+/** fieldKey() of a token that was seen before; undefined says nothing about the name. */
+export const knownKey = (name: string): string | undefined => knownNames.get(name);
 
 /** The lower-case form of a field name; the same string object for the same name. */
 export function fieldKey(name: string): string {
 	const known = knownNames.get(name);
 	if (known !== undefined) return known;
-	if (knownNames.size >= KNOWN_NAMES_LIMIT || name.length > 64) return name.toLowerCase();
+	if (knownNames.size >= KNOWN_NAMES_LIMIT || name.length > 64 || !isToken(name)) return name.toLowerCase();
 	// A copy: a slice would keep the whole message that it came with alive.
 	const own = flat(name);
 	const key = own.toLowerCase();

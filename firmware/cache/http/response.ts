@@ -23,6 +23,23 @@ export interface ResponseHead {
 	readonly end: number;
 }
 
+interface StatusLine {
+	readonly proto: "HTTP/1.0" | "HTTP/1.1";
+	readonly status: number;
+	readonly reason: string;
+}
+
+/** Most answers begin so. */
+const USUAL_LINE = "HTTP/1.1 200 OK";
+const usual: StatusLine = { proto: "HTTP/1.1", status: 200, reason: "OK" };
+
+function statusLine(line: string): StatusLine | undefined {
+	if (line === USUAL_LINE) return usual;
+	const match = /^(HTTP\/1\.[01]) +([1-9]\d\d)(?: (.*))?$/.exec(line);
+	if (match === null || hasControl(line)) return undefined;
+	return { proto: match[1] as "HTTP/1.1", status: Number(match[2]), reason: match[3] ?? "" };
+}
+
 const bad = (reason: string): Malformed => ({ kind: "bad", reason });
 
 /** Parses the head of the answer to a `method` request from `text` at `start`. */
@@ -36,11 +53,9 @@ export function parseResponse(
 	if (newline < 0)
 		return text.length - start > limits.lineBytes ? bad("status line is over its limit") : more;
 	const lineEnd = newline > start && text.charCodeAt(newline - 1) === 0x0d ? newline - 1 : newline;
-	const line = text.slice(start, lineEnd);
-	const match = /^(HTTP\/1\.[01]) +([1-9]\d\d)(?: (.*))?$/.exec(line);
-	if (match === null || hasControl(line)) return bad("status line is malformed");
-	const proto = match[1] as "HTTP/1.0" | "HTTP/1.1";
-	const status = Number(match[2]);
+	const first = statusLine(text.slice(start, lineEnd));
+	if (first === undefined) return bad("status line is malformed");
+	const { proto, status, reason } = first;
 	const section = parseHeaders(text, newline + 1, start, limits);
 	if (section.kind !== "headers") return section;
 	const { lines, keys, end } = section;
@@ -73,5 +88,5 @@ export function parseResponse(
 		framing = { kind: "eof" };
 		keepAlive = false;
 	}
-	return { kind: "response", proto, status, reason: match[3] ?? "", lines, keys, framing, keepAlive, end };
+	return { kind: "response", proto, status, reason, lines, keys, framing, keepAlive, end };
 }

@@ -59,3 +59,7 @@ export const reasonPhrase = (status: number) => phrases[status % 1000] ?? "Unkno
 
 /** A status that this cache knows the meaning of (RFC 9111 §5.2.2.3). */
 export const isRegisteredStatus = (status: number) => phrases[status] !== undefined;
+
+/** The three digits of a status. */
+export const statusText = (status: number): string =>
+	status === 200 ? "200" : String(status).padStart(3, "0");

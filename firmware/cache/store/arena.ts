@@ -27,7 +27,7 @@ import {
 	TAG_WORDS,
 	WORKER_LIMIT,
 } from "./layout.ts";
-import { lockWord, unlockWord } from "./lock.ts";
+import { lockWord, tryLockWord, unlockWord } from "./lock.ts";
 import { layDown, rebuild, type Store, takeUp } from "./recovery.ts";
 import { DEAD, RECLAIM_LIMIT, Segments } from "./segments.ts";
 import { marksIn, marksOf, type TagMarks, tagsIn } from "./tags.ts";
@@ -178,8 +178,8 @@ export class Arena {
 				}
 				slot = this.#book.slots[at + Slot.next]! - 1;
 			}
-			if (this.version(shard) === version)
-				return found.sort((a, b) => b.insertedAt - a.insertedAt || b.vxid - a.vxid);
+			if (this.version(shard) !== version) continue;
+			return found.length < 2 ? found : found.sort((a, b) => b.insertedAt - a.insertedAt || b.vxid - a.vxid);
 		}
 		return [];
 	}
@@ -544,15 +544,21 @@ export class Arena {
 
 	// ── expiry ──────────────────────────────────────────────────────────────────────────────
 
-	/** Removes what is past its deadline, at most `limit` objects; returns how many. Any worker may call it. */
+	/**
+	 * Removes what is past its deadline, at most `limit` objects; returns how many. Any worker may call it. It can wait:
+	 * while another process has the lock, perhaps asleep with it, nothing is done.
+	 */
 	expire(nowSeconds: number, limit = 2000): number {
 		const { control } = this.#book;
 		if (control[Control.wheelSecond]! >= Math.floor(nowSeconds)) return 0;
-		return this.#locked(() => {
+		if (!tryLockWord(control, Control.lock, this.#worker + 1)) return 0;
+		try {
 			const removed = this.#wheel.turn(nowSeconds, limit, (slot) => this.#unlink(slot));
 			control[Control.expired]! += removed;
 			return removed;
-		});
+		} finally {
+			unlockWord(control, Control.lock, this.#worker + 1);
+		}
 	}
 
 	/** Every live object from slot `from` on, at most `limit` of them, for the ban lurker; `next` is -1 at the end. */

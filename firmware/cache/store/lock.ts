@@ -8,9 +8,13 @@ const SPINS = 200;
 const SLEEP_MS = 0.05;
 const bed = new Int32Array(new SharedArrayBuffer(4));
 
+/** False when somebody has it. */
+export const tryLockWord = (words: Int32Array, index: number, holder: number): boolean =>
+	Atomics.compareExchange(words, index, 0, holder) === 0;
+
 export function lockWord(words: Int32Array, index: number, holder: number): void {
 	for (let attempt = 0; ; attempt++) {
-		if (Atomics.compareExchange(words, index, 0, holder) === 0) return;
+		if (tryLockWord(words, index, holder)) return;
 		if (attempt > SPINS) Atomics.wait(bed, 0, 0, SLEEP_MS);
 	}
 }

@@ -1,5 +1,6 @@
 /** What a client is to be given: a stored object, one that is still coming, or one made here. */
 import { FieldList, fieldKey, flat } from "../http/headers.ts";
+import { statusText } from "../http/status.ts";
 import { record, records } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { StoredObject } from "../store/arena.ts";
@@ -64,18 +65,15 @@ export function answerOf(object: StoredObject, storageNames: readonly string[]):
 
 /** The head as it is stored. */
 export function headText(answer: Pick<Answer, "status" | "reason" | "proto" | "fields">): string {
-	return `${answer.proto} ${String(answer.status).padStart(3, "0")} ${answer.reason}\r\n${answer.fields.text()}`;
+	return `${answer.proto} ${statusText(answer.status)} ${answer.reason}\r\n${answer.fields.text()}`;
 }
 
 export function answerLogText(answer: Answer): string {
-	if (answer.logText === undefined) {
-		const text =
-			record(Tag.RespProtocol, answer.proto) +
+	answer.logText ??= flat(
+		record(Tag.RespProtocol, answer.proto) +
 			record(Tag.RespStatus, String(answer.status)) +
 			record(Tag.RespReason, answer.reason) +
-			records(Tag.RespHeader, answer.fields.lines);
-		// Only what is stored is delivered again and again.
-		answer.logText = answer.body.kind === "stored" ? flat(text) : text;
-	}
+			records(Tag.RespHeader, answer.fields.lines),
+	);
 	return answer.logText;
 }

@@ -7,7 +7,7 @@
  */
 import type { Socket } from "bun";
 import { EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT } from "../../kernel/errno.ts";
-import { allocateBytes } from "../http/bytes.ts";
+import { allocateBytes, type ByteBuffer } from "../http/bytes.ts";
 import { formatProxyHeader } from "../http/proxy.ts";
 import type { BackendDefinition, Connection, Director, VclContext } from "../vcl/runtime.ts";
 import { BackendTlsSettings, startTls } from "./backend-tls.ts";
@@ -49,7 +49,7 @@ export interface BackendUser {
 	readonly connection: Connection;
 	/** Ready to be written to. `reused`: it served another request before. */
 	onOpen(connection: BackendConnection, reused: boolean): void;
-	onData(bytes: Uint8Array): void;
+	onData(bytes: ByteBuffer): void;
 	onDrain(): void;
 	/** The backend closed its side, or the connection failed. */
 	onClose(): void;
@@ -316,7 +316,7 @@ export class Backend implements Director {
 		};
 		const handlers = {
 			data: (_socket: Socket<BackendConnection>, bytes: Buffer) => {
-				if (connection.user !== undefined) connection.user.onData(bytes);
+				if (connection.user !== undefined) connection.user.onData(bytes as unknown as ByteBuffer);
 				else this.#discard(connection);
 			},
 			drain: () => connection.drain(),

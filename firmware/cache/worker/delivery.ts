@@ -8,7 +8,7 @@ import { notModified } from "../http/conditional.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList, flat } from "../http/headers.ts";
 import type { RequestHead } from "../http/request.ts";
-import { reasonPhrase } from "../http/status.ts";
+import { reasonPhrase, statusText } from "../http/status.ts";
 import { record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { TransactionLog } from "../log/transaction-log.ts";
@@ -112,7 +112,9 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.resp = resp;
 		resp.time = this.now;
 		resp.isStreaming = answer.body.kind === "stream" && answer.body.stream.state === "open";
-		vslLog.addText(answerLogText(answer));
+		// What is stored is delivered again and again: its records are made once.
+		if (answer.body.kind === "stored") vslLog.addText(answerLogText(answer));
+		else resp.logAll();
 		resp.appendHeader(
 			"x-varnish",
 			"X-Varnish",
@@ -367,7 +369,7 @@ export abstract class Delivery extends Task implements BodyReader {
 			fields.appendLine("Connection: keep-alive", "connection");
 			this.vslLog.addText(keepAliveRecord);
 		}
-		const text = `HTTP/1.1 ${String(status).padStart(3, "0")} ${resp.reason}\r\n${fields.text()}\r\n`;
+		const text = `HTTP/1.1 ${statusText(status)} ${resp.reason}\r\n${fields.text()}\r\n`;
 		this.#headBytes = text.length;
 		if (headOnly || source.kind === "none") {
 			client.emit(text, undefined);

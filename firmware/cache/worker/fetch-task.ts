@@ -3,6 +3,8 @@
  * be stored, and tells who waits. Every way a backend can lie ends in vcl_backend_error or, when bytes are
  * already on their way to a client, in a connection that breaks visibly.
  */
+
+import type { ByteBuffer } from "../http/bytes.ts";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
@@ -178,7 +180,10 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		this.vcl.busy++;
 	}
 
+	#registered = false;
+
 	#register(retryOf: FetchTask | undefined): void {
+		this.#registered = true;
 		const { inflight } = this.engine;
 		const list = inflight.get(this.key);
 		if (list === undefined) inflight.set(this.key, [this]);
@@ -187,10 +192,17 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	}
 
 	#unregister(): void {
+		if (!this.#registered) return;
+		this.#registered = false;
 		const { inflight } = this.engine;
-		const list = inflight.get(this.key)?.filter((each) => each !== this);
-		if (list === undefined || list.length === 0) inflight.delete(this.key);
-		else inflight.set(this.key, list);
+		const list = inflight.get(this.key);
+		if (list === undefined) return;
+		if (list.length === 1 && list[0] === this) inflight.delete(this.key);
+		else if (list.includes(this))
+			inflight.set(
+				this.key,
+				list.filter((each) => each !== this),
+			);
 	}
 
 	get client(): FetchClient | undefined {
@@ -356,7 +368,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 
 	// ── the answer ──────────────────────────────────────────────────────────────────────────
 
-	onData(bytes: Uint8Array): void {
+	onData(bytes: ByteBuffer): void {
 		this.#sawBytes = true;
 		if (this.#meanwhile !== undefined) {
 			this.#meanwhile.pieces.push(Uint8Array.from(bytes));
@@ -368,7 +380,8 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		}
 		if (this.#phase !== "head") return;
 		const before = this.#text.length;
-		this.#text += Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length).toString("latin1");
+		const text = bytes.latin1Slice();
+		this.#text = before === 0 ? text : this.#text + text;
 		let at = 0;
 		for (;;) {
 			const head = parseResponse(this.#text, at, this.bereq.method, this.engine.parameters.response);
@@ -996,6 +1009,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	#unmarked = false;
 
 	#release(): void {
+		if (this.waiters.length === 0) return;
 		for (const waiter of this.waiters.splice(0)) {
 			this.engine.count(Main.busy_wakeup);
 			waiter.wake();

@@ -32,10 +32,14 @@ export class ReceivedBody {
 	take(bytes: Uint8Array, onData: (data: Uint8Array) => void): BodyProgress {
 		switch (this.#framing.kind) {
 			case "length": {
-				const taken = Math.min(this.#left, bytes.length);
-				this.#left -= taken;
-				onData(bytes.subarray(0, taken));
-				return this.#left > 0 ? more : behind(bytes.subarray(taken));
+				const left = this.#left - bytes.length;
+				if (left < 0) {
+					onData(bytes.subarray(0, this.#left));
+					return behind(bytes.subarray(this.#left));
+				}
+				this.#left = left;
+				onData(bytes);
+				return left > 0 ? more : whole;
 			}
 			case "chunked": {
 				const end = this.#decoder.push(bytes, 0, onData);

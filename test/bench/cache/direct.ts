@@ -53,9 +53,7 @@ async function replace(arena: Arena, perSecond: number, seconds: number, objects
 		const due = Math.floor((passed / 1000) * perSecond);
 		while (done < due) {
 			const index = Math.floor(Math.random() * objects);
-			const meta = objectMeta(index, "bench", Date.now() / 1000, 1024);
-			for (const old of arena.lookup(meta.key)) arena.remove(old);
-			arena.insert(meta, body);
+			arena.replace(objectMeta(index, "bench", Date.now() / 1000, 1024), body);
 			done++;
 		}
 		await Bun.sleep(1);
