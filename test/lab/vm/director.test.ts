@@ -147,9 +147,9 @@ describe("real servers come and go", () => {
 	test(
 		"a connection survives a reload that does not concern it",
 		async () => {
-			const { ended } = await keep(drover.lab, "192.168.80.201", 8);
+			const { ended } = await keep(drover.lab, "192.168.80.201", 5);
 			await reconfigure(drover.lab, { quorumDelayLoop: 2 });
-			expect(await ended).toMatchObject({ lines: 80, ended: "complete" });
+			expect(await ended).toMatchObject({ lines: 50, ended: "complete" });
 			await reconfigure(drover.lab, {});
 		},
 		TEST_LIMIT_MS,
@@ -158,7 +158,7 @@ describe("real servers come and go", () => {
 	test(
 		"a drained real server (weight 0) keeps its connections and gets no new ones",
 		async () => {
-			const kept = await Promise.all([1, 2, 3, 4, 5, 6].map(() => keep(drover.lab, "192.168.80.201", 12)));
+			const kept = await Promise.all([1, 2, 3, 4, 5, 6].map(() => keep(drover.lab, "192.168.80.201", 7)));
 			try {
 				await reconfigure(drover.lab, { firstWeight: 0 });
 				await until("dr1 has weight 0", PROMPT_LIMIT_MS, async () => {
@@ -167,7 +167,7 @@ describe("real servers come and go", () => {
 				await expectOnly("192.168.80.201", 17, "dr2", "dr3");
 				const ends = await Promise.all(kept.map(({ ended }) => ended));
 				expect(ends.map(({ server }) => server)).toContain("dr1");
-				for (const end of ends) expect(end).toMatchObject({ lines: 120, ended: "complete" });
+				for (const end of ends) expect(end).toMatchObject({ lines: 70, ended: "complete" });
 			} finally {
 				await reconfigure(drover.lab, {});
 			}
