@@ -2,16 +2,7 @@
  * The manager: it owns the configuration, the store file, the shared memory that tools read, and the workers.
  * It never touches a client's bytes. A worker that dies is replaced at once, with the same VCLs and sockets.
  */
-import {
-	existsSync,
-	mkdirSync,
-	readFileSync,
-	renameSync,
-	rmSync,
-	statfsSync,
-	statSync,
-	writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, rmSync, statfsSync, statSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { dirname, join } from "node:path";
 import type { ParameterSet } from "../cli/parameters.ts";
@@ -27,13 +18,14 @@ import { formatRing, Ring } from "../log/ring.ts";
 import { Tag } from "../log/tags.ts";
 import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
-import { BanList, banWords, parseBan } from "../store/bans.ts";
+import { type Ban, BanList, banWords, parseBan } from "../store/bans.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
 import type { BackendDefinition } from "../vcl/runtime.ts";
 import { clearBusyMarks } from "../worker/busy-marks.ts";
 import { type ControlPage, createControlPage, openControlPage } from "../worker/control.ts";
 import type { ListenAddress } from "../worker/listeners.ts";
 import type { FromWorker, ToWorker, WorkerReport } from "../worker/wire.ts";
+import { BanFile } from "./ban-file.ts";
 import type { ListenerOption, Options } from "./options.ts";
 import { Probe, type ProbeReport } from "./probe.ts";
 import { compileForShelf, type ShelvedVcl, type VclSource } from "./vcl-shelf.ts";
@@ -327,9 +319,9 @@ export class Manager {
 		if (this.#control === undefined) return "Child not running";
 		const number = Atomics.add(this.#control.bans, 0, 1) + 1;
 		const addedAt = (performance.timeOrigin + performance.now()) / 1000;
-		this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
+		const ban = this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
 		await this.#everywhere({ kind: "ban", ban: { number, addedAt, words } });
-		this.#saveBans();
+		this.#saveBan(ban);
 		return undefined;
 	}
 
@@ -352,44 +344,35 @@ export class Manager {
 		}
 	}
 	#bansLookedAtMs = 0;
+	/** Of a persistent store. */
+	#banFile: BanFile | undefined;
 
 	/** Objects that refer to each ban, in the order of `bans.all`. */
 	banReferences(): number[] {
 		return this.bans.referenced(this.#arena?.banReferences() ?? new Map());
 	}
 
-	#saveBans(): void {
-		if (this.#persistentPath === undefined) return;
-		const lines = this.bans.all
-			.filter((ban) => !ban.completed)
-			.map((ban) => JSON.stringify({ number: ban.number, addedAt: ban.addedAt, text: ban.text }));
-		// Whole or not at all, whenever the power goes.
-		const path = `${this.#persistentPath}.bans`;
-		writeFileSync(`${path}.new`, lines.join("\n"), { flush: true });
-		renameSync(`${path}.new`, path);
+	#saveBan(ban: Ban): void {
+		if (this.#banFile?.add(ban, this.bans.all.length)) this.#banFile.rewrite(this.#lastingBans());
 	}
 
-	get #persistentPath(): string | undefined {
-		return this.options.storages.find((storage) => storage.kind === "persistent")?.path;
+	/** Those that the next start needs. The newest always: its number tells what objects have been tested against. */
+	#lastingBans(): Ban[] {
+		const { all, newest } = this.bans;
+		return all.filter(({ number, completed }) => number > 0 && (!completed || number === newest));
 	}
 
-	#restoreBans(): void {
-		const path = this.#persistentPath;
-		if (path === undefined || !existsSync(`${path}.bans`)) return;
-		for (const line of readFileSync(`${path}.bans`, "utf8").split("\n")) {
-			if (line === "") continue;
-			try {
-				const { number, addedAt, text } = JSON.parse(line) as {
-					number: number;
-					addedAt: number;
-					text: string;
-				};
-				const parsed = parseBan(banWords(text));
-				if (parsed.ok) this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
-			} catch {
-				// A line cut by a power failure is the last one; the bans before it stand.
-			}
+	/** `persistent`: the store has objects of before, which the file's bans are for. */
+	#openBanFile(persistent: boolean): void {
+		const file = new BanFile(`${this.#storePath}.bans`);
+		this.#banFile = file;
+		for (const { number, addedAt, text } of persistent ? file.read() : []) {
+			const parsed = parseBan(banWords(text));
+			if (parsed.ok) this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
 		}
+		// A ban may have been noted on objects and never have been written down: its number must not come again.
+		for (const noted of this.#arena?.banReferences().keys() ?? []) this.bans.setNewest(noted);
+		file.rewrite(this.#lastingBans());
 		this.#control!.bans[0] = this.bans.newest;
 	}
 
@@ -452,9 +435,9 @@ export class Manager {
 		this.#arena = Arena.open(this.#storePath, this.#storeBytes, WORKER_LIMIT - 1);
 		if (persistent) {
 			const found = this.#arena.reopen(now);
-			this.#restoreBans();
 			this.#log(`Info: ${found} objects found in ${this.#storePath}`);
 		}
+		if (backed?.kind === "persistent") this.#openBanFile(persistent);
 	}
 
 	/** A mapped page that the file system cannot give is a SIGBUS in a worker: better no start than that. */
@@ -560,18 +543,13 @@ export class Manager {
 		switch (message.kind) {
 			case "ban": {
 				const parsed = parseBan(message.ban.words);
-				if (parsed.ok)
-					this.bans.add(
-						message.ban.number,
-						message.ban.addedAt,
-						parsed.tests,
-						parsed.text,
-						this.#banDuplicates,
-					);
+				if (!parsed.ok) return;
+				const { number, addedAt } = message.ban;
+				const ban = this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
 				for (const worker of this.#workers)
 					if (worker !== from && !worker.exited)
 						void worker.call({ kind: "ban", ban: message.ban }).catch(() => {});
-				this.#saveBans();
+				this.#saveBan(ban);
 				return;
 			}
 			case "report":

@@ -42,6 +42,7 @@ function policy(backends: Readonly<Record<string, string>>): string {
 ${names.map((name) => `backend ${name} { .host = "127.0.0.1"; ${backends[name]} }`).join("\n")}
 sub vcl_recv {
 ${names.map((name) => `if (req.url ~ "^/${name}(/|$)") { set req.backend_hint = ${name}; }`).join("\n")}
+	if (req.http.piped) { return (pipe); }
 	return (pass);
 }
 `;
@@ -164,6 +165,15 @@ describe("TLS to a backend", () => {
 		expect(answer.status).toBe(201);
 		const stored = await Bun.file(join(directory, "put/authority/put/file")).bytes();
 		expect(Buffer.from(stored).equals(body)).toBe(true);
+	});
+
+	test("a pipe is encrypted too", async () => {
+		const answer = await get("authority/large", { headers: { piped: "1" } });
+		expect(answer.headers.get("via")).toBeNull();
+		const bytes = Buffer.from(await answer.arrayBuffer());
+		expect(bytes.equals(Buffer.alloc(BODY_BYTES, "0123456789abcdef"))).toBe(true);
+		const refused = await get("wrongname", { headers: { piped: "1" } });
+		expect(refused.status).toBe(503);
 	});
 
 	test("the PROXY header goes in front of the handshake", async () => {

@@ -16,6 +16,8 @@ const { bothPath } = makeCertificate(directory, "front", ["DNS:front.example"]);
 let origin: Server;
 let cache: RunningCache;
 let port = 0;
+/** Seconds that a client stayed that said nothing. */
+let silence: Promise<number>;
 
 beforeAll(async () => {
 	port = await freePort();
@@ -44,6 +46,12 @@ sub vcl_deliver {
 `,
 	);
 	cache = await startCache(drover, 0, ["-f", vcl, "-a", `web=127.0.0.1:${port},tls=${bothPath}`]);
+	const started = performance.now();
+	silence = new Promise((resolve) => {
+		const socket = connectPlain(port, "127.0.0.1");
+		socket.on("error", () => {});
+		socket.on("close", () => resolve((performance.now() - started) / 1000));
+	});
 }, 60_000);
 
 afterAll(async () => {
@@ -177,16 +185,6 @@ describe("a TLS listener", () => {
 		socket.destroy();
 	});
 
-	test("who does not shake hands does not stay", async () => {
-		const started = performance.now();
-		await new Promise<void>((resolve) => {
-			const socket = connectPlain(port, "127.0.0.1");
-			socket.on("error", () => {});
-			socket.on("close", () => resolve());
-		});
-		expect(performance.now() - started).toBeGreaterThan(1000);
-	});
-
 	test("a certificate that cannot be read is said at the start", async () => {
 		const missing = join(directory, "missing.pem");
 		const listen = `127.0.0.1:${await freePort()},tls=${missing}`;
@@ -197,4 +195,6 @@ describe("a TLS listener", () => {
 			"PROXY and tls do not go together",
 		);
 	});
+
+	test("who does not shake hands does not stay", async () => expect(await silence).toBeGreaterThan(1));
 });

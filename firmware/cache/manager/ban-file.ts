@@ -1,0 +1,71 @@
+/**
+ * The bans that a persistent store needs with it, a line of JSON for each: added to one by one, written anew when most
+ * lines are of bans that are no more. What add() and rewrite() were given is on the disk when they return.
+ */
+import {
+	closeSync,
+	existsSync,
+	fsyncSync,
+	openSync,
+	readFileSync,
+	renameSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
+
+export interface SavedBan {
+	readonly number: number;
+	/** Unix seconds. */
+	readonly addedAt: number;
+	/** As parseBan() takes its words. */
+	readonly text: string;
+}
+
+/** Lines of dead bans that are left alone. */
+const DEAD_LINES = 1000;
+
+const lineOf = ({ number, addedAt, text }: SavedBan) => `${JSON.stringify({ number, addedAt, text })}\n`;
+
+export class BanFile {
+	readonly #path: string;
+	#lines = 0;
+
+	constructor(path: string) {
+		this.#path = path;
+	}
+
+	/** Oldest first. A line that a power failure cut is the last one, and was never acknowledged. */
+	read(): SavedBan[] {
+		if (!existsSync(this.#path)) return [];
+		const bans: SavedBan[] = [];
+		for (const line of readFileSync(this.#path, "utf8").split("\n"))
+			try {
+				const { number, addedAt, text } = JSON.parse(line) as Partial<SavedBan>;
+				if (typeof number === "number" && typeof addedAt === "number" && typeof text === "string")
+					bans.push({ number, addedAt, text });
+			} catch {
+				// Cut, or the end.
+			}
+		return bans;
+	}
+
+	/** `living`: how many bans there are. True when the file should be written anew. */
+	add(ban: SavedBan, living: number): boolean {
+		const file = openSync(this.#path, "a");
+		try {
+			writeSync(file, lineOf(ban));
+			fsyncSync(file);
+		} finally {
+			closeSync(file);
+		}
+		this.#lines++;
+		return this.#lines > living * 2 + DEAD_LINES;
+	}
+
+	/** These and no others; whole or not at all, whenever the power goes. */
+	rewrite(bans: readonly SavedBan[]): void {
+		writeFileSync(`${this.#path}.new`, bans.map(lineOf).join(""), { flush: true });
+		renameSync(`${this.#path}.new`, this.#path);
+		this.#lines = bans.length;
+	}
+}
