@@ -579,15 +579,32 @@ export class Arena {
 	tagged(tag: string): StoredObject[] {
 		const { tags, slots } = this.#book;
 		const { low, high } = marksOf([tag]);
+		const wanted = Buffer.from(tag, "latin1");
 		const found: StoredObject[] = [];
 		for (let slot = 0; slot < this.layout.slotCount; slot++) {
 			if ((tags[slot * TAG_WORDS]! & low) !== low || (tags[slot * TAG_WORDS + 1]! & high) !== high) continue;
 			if ((slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
+			// Most that the marks let through in vain do not have these bytes anywhere.
+			if (!this.#headHas(slot, wanted)) continue;
 			const shard = slots[slot * SLOT_WORDS + Slot.hashLow]! & (SHARD_COUNT - 1);
 			const object = this.#read(slot, shard, this.version(shard));
 			if (object !== undefined && this.holds(object) && tagsIn(object.head).includes(tag)) found.push(object);
 		}
 		return found;
+	}
+
+	/** True when `wanted` is somewhere in the key, the variant or the head of a slot's record. */
+	#headHas(slot: number, wanted: Buffer): boolean {
+		const record = this.#book.recordOf(slot);
+		if (record === undefined) return false;
+		const { words, bytes, base } = record;
+		const length =
+			words[(base + Record.keyBytes) >> 2]! +
+			words[(base + Record.varyBytes) >> 2]! +
+			words[(base + Record.headBytes) >> 2]!;
+		const start = bytes.byteOffset + base + RECORD_BYTES;
+		if (length < 0 || start + length > bytes.byteOffset + bytes.length) return false;
+		return Buffer.from(bytes.buffer as ArrayBuffer, start, length).includes(wanted);
 	}
 
 	/** How many live objects have been tested up to each ban, by its number. */

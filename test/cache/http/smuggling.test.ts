@@ -2,10 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ChunkedDecoder } from "../../../firmware/cache/http/chunked.ts";
-import { parseProxyHeader } from "../../../firmware/cache/http/proxy.ts";
+import { formatProxyHeader, parseProxyHeader } from "../../../firmware/cache/http/proxy.ts";
 import { parseRequest } from "../../../firmware/cache/http/request.ts";
 import { parseResponse } from "../../../firmware/cache/http/response.ts";
 import { DEFAULT_LIMITS } from "../../../firmware/cache/http/syntax.ts";
+import { Address } from "../../../firmware/cache/worker/address.ts";
 
 const get = (...headers: string[]) =>
 	`GET / HTTP/1.1\r\nHost: a\r\n${headers.map((line) => `${line}\r\n`).join("")}\r\n`;
@@ -233,6 +234,30 @@ describe("PROXY protocol", () => {
 			`PROXY ${"x".repeat(200)}`,
 		])
 			expect(parseProxyHeader(Buffer.from(text)).kind).toBe("bad");
+	});
+	test("what is written is read: the same ends, the same length, and more before its end", () => {
+		const port = fc.integer({ min: 0, max: 65535 });
+		const end = fc.oneof(fc.ipV4(), fc.ipV6()).chain((text) => port.map((each) => new Address(text, each)));
+		fc.assert(
+			fc.property(fc.constantFrom(1 as const, 2 as const), end, end, (version, source, destination) => {
+				const bytes = formatProxyHeader(version, source, destination);
+				const header = parseProxyHeader(Buffer.concat([bytes, Buffer.from("GET / HTTP/1.1")]));
+				if (source.bytes.length !== destination.bytes.length) {
+					expect(header).toEqual({ kind: "local", version, end: bytes.length });
+					return;
+				}
+				if (header.kind !== "proxied") throw new Error(`${header.kind}: ${bytes}`);
+				const read = (side: { address: string; port: number }) => new Address(side.address, side.port);
+				for (const [wrote, side] of [
+					[source, read(header.source)],
+					[destination, read(header.destination)],
+				] as const)
+					expect([side.port, [...side.bytes]]).toEqual([wrote.port, [...wrote.bytes]]);
+				expect(header.end).toBe(bytes.length);
+				for (let cut = 1; cut < bytes.length; cut++)
+					expect(parseProxyHeader(bytes.subarray(0, cut)).kind).toBe("more");
+			}),
+		);
 	});
 	test("version 2 with an authority", () => {
 		const tlv = Buffer.concat([Buffer.from([2, 0, 3]), Buffer.from("a.b")]);
