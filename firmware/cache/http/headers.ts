@@ -52,6 +52,18 @@ export function flat(text: string): string {
 	return Buffer.from(text, "latin1").toString("latin1");
 }
 
+/** Fields that a message usually gets on its way. */
+const ROOM_FIELDS = 6;
+
+/** A copy that can grow a little without being copied once more. */
+function withRoom(texts: readonly string[]): string[] {
+	const { length } = texts;
+	const copy = new Array<string>(length + ROOM_FIELDS);
+	for (let index = 0; index < length; index++) copy[index] = texts[index]!;
+	copy.length = length;
+	return copy;
+}
+
 export class FieldList {
 	lines: string[];
 	keys: string[];
@@ -72,8 +84,8 @@ export class FieldList {
 
 	#own(): void {
 		if (this.#owned) return;
-		this.lines = this.lines.slice();
-		this.keys = this.keys.slice();
+		this.lines = withRoom(this.lines);
+		this.keys = withRoom(this.keys);
 		this.#owned = true;
 	}
 
