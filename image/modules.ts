@@ -142,7 +142,7 @@ export function addModules(
 	for (const path of chosen) put(path, readFileSync(`${kernel.modulesDirectory}/${path}`));
 	// Type descriptions for tracers are a fifth of every module, and nothing here reads them.
 	runTool("strip", [
-		"--strip-debug",
+		"--strip-unneeded",
 		"--remove-section=.BTF",
 		...chosen.map((path) => join(scratchModules, path)),
 	]);

@@ -296,6 +296,14 @@ describe("changes go through the plan and a commit that waits", () => {
 		]);
 	});
 
+	test("a setting that is typed as a command, too; its quotation marks hold it together", () => {
+		expect(menuIn({ facts: waiting }, 'config set "snmp.location=rack 3"', "y", "y").commands).toEqual([
+			"config set snmp.location=rack 3 --plan",
+			"config set snmp.location=rack 3 --yes",
+			"config confirm",
+		]);
+	});
+
 	test("a virtual server, question by question, with wrong answers in between", () => {
 		const { commands, shown } = menuIn(
 			{ facts: waiting },

@@ -22,6 +22,18 @@ describe("the root file system", () => {
 		expect(make().digest()).toBe(root.digest());
 	});
 
+	test("our stand-ins for Debian's libraries have all that its programs look up; what they spare is not there", () => {
+		for (const program of ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"]) {
+			const { stdout, stderr } = Bun.spawnSync(["ldd", "-r", program], {
+				env: { ...process.env, LD_LIBRARY_PATH: join(scratchDirectory, "stand-ins") },
+			});
+			expect(`${stdout}${stderr}`).toContain(scratchDirectory);
+			expect(`${stdout}${stderr}`).not.toContain("undefined symbol");
+		}
+		for (const spared of ["libkrb5support.so.0", "libtirpc.so.3", "libpcre2-8.so.0", "libgcrypt.so.20"])
+			expect(root.has(`usr/lib/x86_64-linux-gnu/${spared}`)).toBe(false);
+	});
+
 	test.each([
 		["usr/lib/drover/bun"],
 		["usr/lib/drover/drover.js"],

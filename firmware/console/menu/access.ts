@@ -26,10 +26,10 @@ export function accessMenu(): Dialogue {
 		},
 		{ label: "SSH", command: "config set ssh.enabled=on", dialogue: sshMenu },
 		{ label: "SNMP", command: "config set snmp.enabled=on", dialogue: snmpMenu },
-		{ label: "Syslog", command: "config set syslog....", dialogue: syslogMenu },
+		{ label: "Syslog", command: "config set syslog...", dialogue: syslogMenu },
 		{ label: "NTP", command: "config set ntp.servers=...", dialogue: ntp },
 		{ label: "Metrics (HTTP)", command: "config set metrics.enabled=on", dialogue: metrics },
-		{ label: "This console", command: "config set console....", dialogue: consoleSettings },
+		{ label: "This console", command: "config set console...", dialogue: consoleSettings },
 		{ label: "Speed of the serial line", command: "console speed BAUD", dialogue: speed },
 		{ label: "All settings, in an editor", command: "config edit", dialogue: editSettings },
 	]);

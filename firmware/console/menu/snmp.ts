@@ -11,7 +11,7 @@ export function snmpMenu(): Dialogue {
 	return submenu("snmp", "SNMP", [
 		{ label: "On or off, from where", command: "config set snmp.enabled=on", dialogue: change },
 		{ label: "Communities (v2c)", command: "config set snmp.communities=...", dialogue: communities },
-		{ label: "Add a user (v3)", command: "config set snmp.users[NAME]....", dialogue: addUser },
+		{ label: "Add a user (v3)", command: "config set snmp.users[NAME]...", dialogue: addUser },
 		{
 			label: "Remove a user",
 			command: "config set --remove snmp.users[NAME]",
@@ -25,7 +25,7 @@ export function snmpMenu(): Dialogue {
 					);
 			},
 		},
-		{ label: "Add a receiver of traps", command: "config set snmp.receivers[+]....", dialogue: addReceiver },
+		{ label: "Add a receiver of traps", command: "config set snmp.receivers[+]...", dialogue: addReceiver },
 		{
 			label: "Remove a receiver",
 			command: "config set --remove snmp.receivers[N]",
@@ -56,10 +56,12 @@ function* change(): Dialogue {
 			now: listText(snmp.sources),
 			read: words(network),
 		},
-		{ prompt: "Location", path: "snmp.location", now: snmp.location, read: word(line) },
-		{ prompt: "Contact", path: "snmp.contact", now: snmp.contact, read: word(line) },
+		{ prompt: "Location", path: "snmp.location", now: snmp.location || "none", read: freeText },
+		{ prompt: "Contact", path: "snmp.contact", now: snmp.contact || "none", read: freeText },
 	]);
 }
+
+const freeText = (text: string) => (text === "none" ? "" : word(line)(text));
 
 /** A community is a secret: it is typed unseen, and what is set is not shown. */
 function* communities(): Dialogue {

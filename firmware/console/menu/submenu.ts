@@ -72,7 +72,9 @@ export function* runLine(line: string): Dialogue {
 		}
 	if (notHere.has(name) && words.length === 1)
 		return yield* say([`"${printable(name)}" runs as a service; "${name} --help" says more.`]);
-	const asks = (name === "vs" || name === "rs") && ["add", "change", "remove"].includes(action);
+	const asks =
+		((name === "vs" || name === "rs") && ["add", "change", "remove"].includes(action)) ||
+		(name === "config" && action === "set");
 	if (asks && !["--yes", "-y", "--plan", "--help", "-h"].some((option) => words.includes(option)))
 		return yield* changeByCommand(words);
 	yield* run(words);

@@ -10,7 +10,7 @@ import { submenu } from "./submenu.ts";
 
 export function syslogMenu(): Dialogue {
 	return submenu("syslog", "Syslog", [
-		{ label: "Add a receiver", command: "config set syslog.receivers[+]....", dialogue: add },
+		{ label: "Add a receiver", command: "config set syslog.receivers[+]...", dialogue: add },
 		{
 			label: "Remove a receiver",
 			command: "config set --remove syslog.receivers[N]",

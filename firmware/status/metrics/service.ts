@@ -2,13 +2,12 @@
  * `drover metrics`: `/metrics` in OpenMetrics and `/healthz`, on the addresses of the inside ports alone.
  * Like the SNMP agent it asks the services at most once a second, and may crash without anyone noticing.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
-import { type ApplianceSettings, parseSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings.ts";
 import { inNetwork } from "../../wire/ip-network.ts";
 import type { BoxFacts } from "../box/facts.ts";
 import { newMemory, readBox } from "../box/read-facts.ts";
 import { openLog } from "../log.ts";
+import { runOptionalService, toldToEnd } from "../optional-service.ts";
 import { boxMetrics } from "./box-metrics.ts";
 import { illnesses } from "./health.ts";
 import { CONTENT_TYPE, openMetricsText } from "./openmetrics.ts";
@@ -18,39 +17,17 @@ const IDLE_SECONDS = 10;
 /** No request that is answered here has a body. */
 const BODY_LIMIT_BYTES = 1024;
 
-const help = `usage: drover metrics [--config FILE]
-
-Answers /metrics (OpenMetrics) and /healthz on the inside ports, as the [metrics] section of appliance.toml says.
-
-  --config FILE       the appliance's settings (/data/config/current/appliance.toml)`;
-
 export async function main(words: readonly string[]): Promise<number> {
-	const { values } = parseArgs({
-		args: [...words],
-		options: {
-			config: { type: "string", default: "/data/config/current/appliance.toml" },
-			help: { type: "boolean", short: "h" },
+	return runOptionalService(
+		{
+			name: "metrics",
+			about: "Answers /metrics (OpenMetrics) and /healthz on the inside ports, as appliance.toml says.",
+			options: {},
+			lacks: ({ metrics }) => (metrics.enabled ? null : "enabled = true"),
+			run: serve,
 		},
-	});
-	if (values.help) {
-		console.log(help);
-		return 0;
-	}
-	let settings: ApplianceSettings;
-	try {
-		const text = existsSync(values.config) ? readFileSync(values.config, "utf8") : "";
-		settings = parseSettings(text, values.config);
-	} catch (error) {
-		console.error(error instanceof Error ? error.message : error);
-		return 1;
-	}
-	if (!settings.metrics.enabled) {
-		console.error(
-			'drover metrics: not enabled: set "enabled = true" in the [metrics] section of appliance.toml',
-		);
-		return 0;
-	}
-	return serve(settings);
+		words,
+	);
 }
 
 async function serve({ metrics, port }: ApplianceSettings): Promise<number> {
@@ -88,10 +65,7 @@ async function serve({ metrics, port }: ApplianceSettings): Promise<number> {
 		}
 	if (servers.length === 0) return 1;
 	log.info({ addresses, port: metrics.port }, "answering");
-	await new Promise<void>((resolve) => {
-		process.on("SIGTERM", resolve);
-		process.on("SIGINT", resolve);
-	});
+	await toldToEnd();
 	for (const server of servers) void server.stop(true);
 	return 0;
 }

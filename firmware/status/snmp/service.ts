@@ -16,13 +16,13 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { z } from "zod";
-import { type ApplianceSettings, parseSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings.ts";
 import { runDirectory } from "../../bus/socket-path.ts";
 import type { Facts } from "../box/facts.ts";
 import { type Memory, newMemory, readBox } from "../box/read-facts.ts";
 import { openLog } from "../log.ts";
+import { runOptionalService, toldToEnd } from "../optional-service.ts";
 import { type AgentUser, startAgent } from "./agent.ts";
 import { type BoxEvent, notificationsOf } from "./notification/notification.ts";
 import { Notifier } from "./notification/notifier.ts";
@@ -52,46 +52,28 @@ type State = z.infer<typeof stateSchema>;
 /** RFC 3411 SnmpEngineID: enterprise 8072 with the high bit, format 128 (own), eight random octets. */
 const newEngineId = () => `80001f8880${randomBytes(8).toString("hex")}`;
 
-const help = `usage: drover snmp [--config FILE] [--state DIRECTORY]
-
-Answers SNMP v2c and v3 and notifies receivers as the [snmp] section of appliance.toml says.
-
-  --config FILE       the appliance's settings (/data/config/current/appliance.toml)
-  --state DIRECTORY   where engine ID, engine boots and interface numbers are kept (/data/snmp)`;
-
 export async function main(words: readonly string[]): Promise<number> {
-	const { values } = parseArgs({
-		args: [...words],
-		options: {
-			config: { type: "string", default: "/data/config/current/appliance.toml" },
-			state: { type: "string", default: "/data/snmp" },
-			help: { type: "boolean", short: "h" },
+	return runOptionalService(
+		{
+			name: "snmp",
+			about: "Answers SNMP v2c and v3 and notifies receivers, as appliance.toml says.",
+			options: {
+				state: {
+					otherwise: "/data/snmp",
+					about: "where engine ID, engine boots and interface numbers are kept",
+				},
+			},
+			lacks: ({ snmp }) => (snmp.enabled ? null : "enabled = true"),
+			async run(settings, { state }) {
+				const service = new SnmpService(settings, state);
+				service.start();
+				await toldToEnd();
+				service.stop();
+				return 0;
+			},
 		},
-	});
-	if (values.help) {
-		console.log(help);
-		return 0;
-	}
-	let settings: ApplianceSettings;
-	try {
-		const text = existsSync(values.config) ? readFileSync(values.config, "utf8") : "";
-		settings = parseSettings(text, values.config);
-	} catch (error) {
-		console.error(error instanceof Error ? error.message : error);
-		return 1;
-	}
-	if (!settings.snmp.enabled) {
-		console.error('drover snmp: not enabled: set "enabled = true" in the [snmp] section of appliance.toml');
-		return 0;
-	}
-	const service = new SnmpService(settings, values.state);
-	service.start();
-	await new Promise<void>((resolve) => {
-		process.on("SIGTERM", resolve);
-		process.on("SIGINT", resolve);
-	});
-	service.stop();
-	return 0;
+		words,
+	);
 }
 
 interface Look {

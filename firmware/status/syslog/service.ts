@@ -1,13 +1,13 @@
 /** `drover syslog`: sends what the services and the kernel log to the receivers of appliance.toml (RFC 5424). */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
 import { z } from "zod";
-import { type ApplianceSettings, parseSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings.ts";
 import { method, serve } from "../../bus/server.ts";
 import { runDirectory } from "../../bus/socket-path.ts";
 import { openLog } from "../log.ts";
+import { runOptionalService, toldToEnd } from "../optional-service.ts";
 import { KernelLog } from "./kernel-log.ts";
 import { formatMessage, type LogEntry, parseLogLine, SEVERITIES } from "./message.ts";
 import { Receiver } from "./receiver.ts";
@@ -17,39 +17,17 @@ const LOOK_INTERVAL_MS = 250;
 const PLAIN_PORT = 514;
 const TLS_PORT = 6514;
 
-const help = `usage: drover syslog [--config FILE] [--logs DIRECTORY]
-
-Sends the services' and the kernel's log to the receivers in the [syslog] section of appliance.toml.
-
-  --config FILE      the appliance's settings (/data/config/current/appliance.toml)
-  --logs DIRECTORY   where the services' logs are (/run/log)`;
-
 export async function main(words: readonly string[]): Promise<number> {
-	const { values } = parseArgs({
-		args: [...words],
-		options: {
-			config: { type: "string", default: "/data/config/current/appliance.toml" },
-			logs: { type: "string", default: "/run/log" },
-			help: { type: "boolean", short: "h" },
+	return runOptionalService(
+		{
+			name: "syslog",
+			about: "Sends the services' and the kernel's log to the receivers in appliance.toml.",
+			options: { logs: { otherwise: "/run/log", about: "where the services' logs are" } },
+			lacks: ({ syslog }) => (syslog.receivers.length > 0 ? null : "receivers"),
+			run: ({ syslog }, { logs, config }) => forward(syslog, logs, dirname(config)),
 		},
-	});
-	if (values.help) {
-		console.log(help);
-		return 0;
-	}
-	let settings: ApplianceSettings;
-	try {
-		const text = existsSync(values.config) ? readFileSync(values.config, "utf8") : "";
-		settings = parseSettings(text, values.config);
-	} catch (error) {
-		console.error(error instanceof Error ? error.message : error);
-		return 1;
-	}
-	if (settings.syslog.receivers.length === 0) {
-		console.error("drover syslog: there are no receivers in the [syslog] section of appliance.toml");
-		return 0;
-	}
-	return forward(settings.syslog, values.logs, dirname(values.config));
+		words,
+	);
 }
 
 async function forward(
@@ -87,10 +65,7 @@ async function forward(
 	look();
 	const timer = setInterval(look, LOOK_INTERVAL_MS);
 	log.info({ receivers: wanted.map(({ host, transport }) => `${host} ${transport}`) }, "sending");
-	await new Promise<void>((resolve) => {
-		process.on("SIGTERM", resolve);
-		process.on("SIGINT", resolve);
-	});
+	await toldToEnd();
 	clearInterval(timer);
 	look();
 	for (const receiver of receivers) receiver.close();

@@ -119,7 +119,19 @@ describe("the serial console", () => {
 		const network = await console.answer("1", "network> ");
 		expect(network).toMatch(/eth0 +outside .*192\.168\.80\.100\/24/);
 		expect(network).toContain("192.168.80.0/24 dev eth0");
-		expect(await console.answer("9", "network> ")).toContain("There is no 9 here: 1 to 4");
+		expect(await console.answer("9", "network> ")).toContain("There is no 9 here: 1 to 8");
+		const plan = await console.answers(
+			["2", "goes back): "],
+			["2", "[inside]: "],
+			["", "[10.80.0.100/24 fd00:81::100/64]: "],
+			["10.80.0.100/24 10.80.0.300/24", "[10.80.0.100/24 fd00:81::100/64]: "],
+			["10.80.0.100/24 10.80.0.110/24", "[none]: "],
+			["", "[1500]: "],
+			["", "[y/N] "],
+		);
+		expect(plan).toContain("- address fd00:81::100/64 dev eth1");
+		expect(plan).toContain("+ address 10.80.0.110/24 dev eth1");
+		expect(await console.answer("n", "network> ")).toContain("Nothing was changed.");
 		await console.answer("0");
 		await console.answer("5", "cache> ");
 		await console.answer("0");
@@ -231,6 +243,22 @@ describe("the serial console", () => {
 			'Type "reboot" or',
 		);
 		expect(await console.answers(["poweroff", "go on: "], ["yes", PROMPT])).toContain("Nothing was done.");
+	});
+
+	stop("access: SSH is turned on by questions: planned, in force, kept", async (console) => {
+		await console.answers(["10", "access> "], ["3", "ssh> "]);
+		const plan = await console.answers(
+			["1", "[off]: "],
+			["on", "[off]: "],
+			["perhaps", "[off]: "],
+			["on", "[22]: "],
+			["", "[none]: "],
+			["10.80.0.0/24", "[y/N] "],
+		);
+		expect(plan).toContain("+ the service sshd starts");
+		expect(plan).toContain("~ ssh.sources: none");
+		expect(await console.answer("y", "Enter: later ")).toMatch(/Revision \d+ is in force\./);
+		await console.answers(["y", "ssh> "], ["0", "access> "], ["0", PROMPT]);
 	});
 
 	stop("at 9600 baud", async (console) => {

@@ -49,7 +49,8 @@ export class SerialConsole {
 			this.#text = "";
 			this.#socket.write("\r");
 		}
-		expectPlain(answer);
+		// What was typed is as long as it is.
+		expectPlain(answer.replace(line, ""));
 		return answer;
 	}
 

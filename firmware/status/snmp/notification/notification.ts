@@ -39,7 +39,10 @@ const IF_ENTRY = "1.3.6.1.2.1.2.2.1";
 const VRRP = `${KEEPALIVED_OID}.2`;
 const CHECK = `${KEEPALIVED_OID}.3`;
 const ROUTER_ID = `${KEEPALIVED_OID}.1.2`;
-/** KEEPALIVED-MIB: vrrpTraps, checkTraps. */
+/**
+ * KEEPALIVED-MIB: vrrpTraps, checkTraps. keepalived 2.2.7 sends the same objects in the same order, but without the
+ * row behind them: a manager that looks for its names finds both.
+ */
 const VRRP_TRAPS = `${VRRP}.10.0`;
 const CHECK_TRAPS = `${CHECK}.5.0`;
 const VRRPV3_NEW_MASTER = `${VRRPV3_OID}.0.1`;
