@@ -139,6 +139,8 @@ export interface VrrpProcessConfig {
 	readonly receiveBufferBytes: number | null;
 	readonly netlinkCommandBufferBytes: number | null;
 	readonly netlinkMonitorBufferBytes: number | null;
+	/** Of the socket that hears of processes, for `vrrp_track_process`. */
+	readonly processMonitorBufferBytes: number | null;
 }
 
 /** An interface whose link state is asked for, not told. */

@@ -83,7 +83,11 @@ export interface ProcessWatch {
  * Calls back for every process event until closed. `onOverflow`: events were lost; read /proc anew.
  * Throws a SystemCallError where the connector does not exist or is not allowed.
  */
-export function watchProcesses(onEvent: (event: ProcessEvent) => void, onOverflow: () => void): ProcessWatch {
+export function watchProcesses(
+	onEvent: (event: ProcessEvent) => void,
+	onOverflow: () => void,
+	receiveBufferBytes: number = RECEIVE_BUFFER_BYTES,
+): ProcessWatch {
 	const fd = native.socket(AF_NETLINK, SOCK_DGRAM, NETLINK_CONNECTOR);
 	if (fd < 0) throw new SystemCallError("process connector", fd);
 	const check = (what: string, status: number) => {
@@ -96,7 +100,7 @@ export function watchProcesses(onEvent: (event: ProcessEvent) => void, onOverflo
 		fd,
 		SOL_SOCKET,
 		SO_RCVBUFFORCE,
-		new Uint8Array(new Int32Array([RECEIVE_BUFFER_BYTES]).buffer),
+		new Uint8Array(new Int32Array([receiveBufferBytes]).buffer),
 	);
 	const listen = new MessageBuilder(NLMSG_DONE)
 		.u32(CN_IDX_PROC)

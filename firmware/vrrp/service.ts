@@ -381,6 +381,7 @@ export class VrrpService {
 			return watchProcesses(
 				(event) => recent.note(event),
 				() => {},
+				this.#config.global.vrrpProcess.processMonitorBufferBytes ?? undefined,
 			);
 		} catch {
 			// Not in the first network namespace: names of ended processes stay unknown.

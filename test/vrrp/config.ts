@@ -201,6 +201,7 @@ export const globalDefaults: GlobalConfig = {
 		receiveBufferBytes: null,
 		netlinkCommandBufferBytes: null,
 		netlinkMonitorBufferBytes: null,
+		processMonitorBufferBytes: null,
 	},
 	umask: null,
 	lvsFlush: false,

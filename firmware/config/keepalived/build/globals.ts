@@ -198,6 +198,7 @@ export function buildGlobals(
 			receiveBufferBytes: parseWhole(word("vrrp_rx_bufs_policy") ?? "") || null,
 			netlinkCommandBufferBytes: optional("vrrp_netlink_cmd_rcv_bufs"),
 			netlinkMonitorBufferBytes: optional("vrrp_netlink_monitor_rcv_bufs"),
+			processMonitorBufferBytes: optional("process_monitor_rcv_bufs"),
 		},
 		umask: readMask(last("umask")?.words ?? null),
 		lvsFlush: has("lvs_flush"),

@@ -13,7 +13,6 @@ import {
 } from "./grammar.ts";
 
 const optionalWord: Argument = { kind: "word", optional: true };
-const notYet = { notYet: true } as const;
 
 export const root = grammar([
 	keyword("global_defs", block("global_defs"), "", "settings of the whole process"),
@@ -21,7 +20,7 @@ export const root = grammar([
 	keyword("linkbeat_interfaces", lines("IF [MII|ETHTOOL|IOCTL]"), "", "polls these interfaces"),
 	keyword("net_namespace", word, "none", "network namespace to run in"),
 	keyword("net_namespace_ipvs", optionalWord, "as net_namespace", "network namespace of IPVS"),
-	keyword("namespace_with_ipsets", flag, "off", "ipsets inside a namespace", notYet),
+	keyword("namespace_with_ipsets", flag, "off", "ipsets inside a namespace; Drover filters with nftables"),
 	keyword("use_pid_dir", flag, "off", "place of pid files"),
 	keyword("instance", word, "none", "names pid files"),
 	keyword("child_wait_time", wholeSeconds(0), "5", "wait for services at shutdown"),
