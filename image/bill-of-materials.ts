@@ -17,6 +17,7 @@ const debianPackages = [
 	"nftables",
 	"runit",
 	"openntpd",
+	"libzstd-dev",
 	"libbsd0",
 	"libmd0",
 	"libmnl0",
