@@ -333,9 +333,9 @@ export class Manager {
 			for (const worker of this.#workers)
 				if (worker !== lurker && !worker.exited) worker.send({ kind: "bans-finished", number: finished });
 		}
-		// Duplicates are completed long before they are old enough for the lurker.
+		// Duplicates are completed long before they are old enough for the lurker, and without one too.
 		const now = performance.now();
-		if (now < this.#bansLookedAtMs + BANS_LOOK_MS || this.parameters.number("ban_lurker_sleep") <= 0) return;
+		if (now < this.#bansLookedAtMs + BANS_LOOK_MS) return;
 		this.#bansLookedAtMs = now;
 		if (bans.all.length < 2 || !bans.all[0]!.completed) return;
 		for (const count of this.banReferences()) {
