@@ -3,6 +3,8 @@
 export type VrrpStateName = "INIT" | "BACKUP" | "MASTER" | "FAULT";
 
 export interface VrrpStatus {
+	/** The process that goes on if this one is killed; null while there is none. */
+	readonly standbyPid?: number | null;
 	/** Unix milliseconds. */
 	readonly startedAtMs: number;
 	readonly configFile: string;

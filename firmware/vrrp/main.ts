@@ -283,7 +283,7 @@ class Process {
 		const { openControl } = await import("./control.ts");
 		if (this.#ending) return;
 		this.#bus = openControl({
-			status: () => this.#service.status(),
+			status: () => ({ ...this.#service.status(), standbyPid: this.#active?.standbyPid ?? null }),
 			timeline: (instance, count) => this.#service.timeline(instance, count),
 			reload: () => this.#reload(),
 			command: (kind, instances) => this.#service.command(kind, instances),

@@ -38,6 +38,7 @@ const BACKLOG_LIMIT_BYTES = 16 * 1024 * 1024;
 export class ActiveLink {
 	readonly #listener: UnixSocketListener<Peer>;
 	#standby: Socket<Peer> | null = null;
+	#standbyPid: number | null = null;
 
 	constructor(handlers: {
 		welcome(): FromActive;
@@ -61,6 +62,7 @@ export class ActiveLink {
 							else {
 								if (this.#standby !== null) this.#write(this.#standby, { kind: "leave" });
 								this.#standby = socket;
+								this.#standbyPid = message.pid;
 								this.#write(socket, handlers.welcome());
 								handlers.onStandby(message.pid);
 							}
@@ -73,12 +75,18 @@ export class ActiveLink {
 				close: (socket) => {
 					if (this.#standby !== socket) return;
 					this.#standby = null;
+					this.#standbyPid = null;
 					handlers.onStandby(null);
 				},
 				error() {},
 			},
 		});
 		chmodSync(path, 0o600);
+	}
+
+	/** Null while nobody would take over. */
+	get standbyPid(): number | null {
+		return this.#standbyPid;
 	}
 
 	get hasStandby(): boolean {

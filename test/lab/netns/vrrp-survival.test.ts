@@ -50,12 +50,10 @@ describe.concurrent("survival", () => {
 		const ping = client.namespace.spawn(["ping", "-i", "0.05", "-c", "120", "-W", "1", "192.0.2.200"]);
 		await Bun.sleep(1500);
 		process.kill(first.active, "SIGKILL");
-		const second = await eventually("a new pair", async () => {
+		const second = await eventually("a new pair, ready", async () => {
 			const pids = ours.droverPids();
-			if (pids.length !== 2 || pids.includes(first.active)) return null;
-			// A child has its parent's command line until it is a program of its own.
-			await Bun.sleep(300);
-			return Bun.deepEquals(ours.droverPids(), pids) ? pids : null;
+			const { standbyPid } = await ours.status().catch(() => ({ standbyPid: null }));
+			return standbyPid != null && pids.length === 2 && pids.includes(standbyPid) ? pids : null;
 		});
 		expect(second).toContain(first.standby);
 		// And once more: the successor is as mortal.
