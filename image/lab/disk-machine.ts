@@ -88,12 +88,12 @@ export class DiskMachine {
 	}
 
 	/**
-	 * A watchdog that runs out resets the machine from now on. At first it does not: on a busy host a guest
-	 * may get no processor for longer than that.
+	 * Whether a watchdog that runs out resets the machine from now on. At first it does not: on a busy host a guest
+	 * may get no processor for longer than that. QEMU's watchdog that has run out is off until the next start.
 	 */
-	async watchdogResets(): Promise<void> {
+	async watchdogResets(resets: boolean): Promise<void> {
 		const qmp = await Qmp.open(join(this.#options.directory, "qmp.sock"));
-		await qmp.execute("set-action", { watchdog: "reset" });
+		await qmp.execute("set-action", { watchdog: resets ? "reset" : "none" });
 		qmp.close();
 	}
 

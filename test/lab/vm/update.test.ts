@@ -38,6 +38,8 @@ const firmware = process.env["DROVER_FIRMWARE"] === "UEFI" ? "UEFI" : "BIOS";
 const longTest: (name: string, body: () => Promise<void>, limitMs: number) => void =
 	process.env["DROVER_WHOLE_LIFE"] === "1" ? test : () => {};
 const BOOT_LIMIT_MS = 300_000;
+/** From the last feed to the loader: 10 s, and what a busy host makes of them. */
+const HANG_LIMIT_MS = 60_000;
 const STICK_BYTES = 256 * 1024 * 1024;
 const BUILT_IN_DISK_BYTES = 2_000_000_000;
 const NEW_VERSION = "9.0.0";
@@ -282,10 +284,21 @@ describe("on its own disk", () => {
 		"hung user space is reset by the watchdog, counted, and back in service",
 		async () => {
 			await shell();
-			await run("until [ -s /run/drover/watchdog ]; do sleep 1; done");
-			await machine.watchdogResets();
-			machine.type("kill -STOP $(cat /run/sv/monitor/supervise/pid)\r");
-			await machine.shows(/Slot A: preferred/, BOOT_LIMIT_MS);
+			const hang = async () => {
+				await run("until [ -s /run/drover/watchdog ]; do sleep 1; done");
+				await machine.watchdogResets(true);
+				machine.type("kill -STOP $(cat /run/sv/monitor/supervise/pid)\r");
+				await machine.shows(/Slot A: preferred/, HANG_LIMIT_MS);
+				await machine.watchdogResets(false);
+			};
+			await hang().catch(async () => {
+				// This machine starved the guest while it started, and QEMU's watchdog ran out unseen: once more.
+				await machine.watchdogResets(false);
+				machine.type("reboot\r");
+				await machine.shows(/Slot A: preferred/, BOOT_LIMIT_MS);
+				await shell();
+				await hang();
+			});
 			await shell();
 			expect(await run("cat /run/drover/reset-by-watchdog")).toContain("hang");
 			expect(await run("drover update status")).toContain(
