@@ -279,6 +279,13 @@ describe("changes go through the plan and a commit that waits", () => {
 		expect(menuIn({ facts: waiting }, ...asked, "y", "n").commands.at(-1)).toBe("config rollback 7");
 		expect(menuIn({ facts: waiting }, ...asked, "y", "").commands.at(-1)).toBe(`${change} --yes`);
 	});
+	test("in force with trouble somewhere: it is asked all the same whether it stays", () => {
+		const trouble = (command: string) => (command.endsWith("--yes") ? 1 : 0);
+		expect(menuIn({ facts: waiting, status: trouble }, ...asked, "y", "n").commands.at(-1)).toBe(
+			"config rollback 7",
+		);
+		expect(menuIn({ status: trouble }, ...asked, "y").shown.at(-1)).toBe("real servers> ");
+	});
 	test("a plan that is refused or says nothing ends it", () => {
 		for (const status of [1, 5])
 			expect(menuIn({ status: () => status }, ...asked).commands).toEqual([`${change} --plan`]);

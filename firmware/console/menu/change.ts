@@ -6,7 +6,8 @@ export function* changeByCommand(words: readonly string[], input: readonly strin
 	if ((yield* run([...words, "--plan"], input)) !== 0) return;
 	if (!(yield* agree("Put this into force, to be taken back in 5 minutes unless confirmed?")))
 		return yield* say(["Nothing was changed."]);
-	if ((yield* run([...words, "--yes"], input)) !== 0) return;
+	// In force, but with trouble somewhere: then all the more somebody has to say whether it stays.
+	yield* run([...words, "--yes"], input);
 	yield* confirmWaiting();
 }
 

@@ -48,7 +48,7 @@ export function* commit(): Dialogue {
 	const why = yield* ask("Why, for the history (Enter for nothing): ");
 	if (!(yield* agree("Put this into force?")))
 		return yield* say(["Nothing was changed; the working copy stays."]);
-	if ((yield* run(["config", "commit", "confirm", minutes, ...(why === "" ? [] : [why])])) !== 0) return;
+	yield* run(["config", "commit", "confirm", minutes, ...(why === "" ? [] : [why])]);
 	yield* confirmWaiting();
 }
 
