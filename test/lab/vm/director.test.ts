@@ -31,7 +31,8 @@ beforeAll(async () => {
 	drover = await directorLab();
 	await until("director a is master", 150_000, async () => (await vrrpState("a", "VI_1")) === "MASTER");
 	await until("director a is IPv6 master", 60_000, async () => (await vrrpState("a", "VI_6")) === "MASTER");
-	for (const name of ["80.201", "80.202", "80.203", "::201", "::202", "FWM"]) await servedBy(name, 3);
+	for (const name of ["80.201", "80.202", "80.203", "::201", "::202", "FWM"])
+		await servedBy(name, 3, BOOT_LIMIT_MS / 4);
 	await servedBy("80.204", 2);
 }, BOOT_LIMIT_MS);
 

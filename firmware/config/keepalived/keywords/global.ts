@@ -50,8 +50,7 @@ export const globalDefs = grammar(
 			old: "alias",
 		}),
 		keyword("bfd_process_name", processName, "", "names the BFD process"),
-		keyword("use_symlink_paths", boolean, "off", "keeps symbolic links in script paths", {
-			...notYet,
+		keyword("use_symlink_paths", boolean, "off", "keeps symbolic links in script paths; Drover always does", {
 			since: "2.3.0",
 		}),
 		keyword("set_supplementary_groups", boolean, "off", "gives scripts the user's other groups", {
