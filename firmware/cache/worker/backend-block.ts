@@ -18,11 +18,14 @@ export interface BackendBlock {
 export type BackendPurpose = "pass" | "gzip" | "plain";
 
 /** By the arrays of the client's fields, which nobody changes. */
-const known: Readonly<Record<BackendPurpose, WeakMap<readonly string[], BackendBlock>>> = {
-	pass: new WeakMap(),
-	gzip: new WeakMap(),
-	plain: new WeakMap(),
-};
+type Known = Readonly<Record<BackendPurpose, WeakMap<readonly string[], BackendBlock>>>;
+const nothing = (): Known => ({ pass: new WeakMap(), gzip: new WeakMap(), plain: new WeakMap() });
+let known = nothing();
+
+/** Records are made otherwise from now on (vsl_mask, vsl_reclen). */
+export function forgetBackendBlocks(): void {
+	known = nothing();
+}
 
 export function backendBlock(request: FieldList, purpose: BackendPurpose): BackendBlock {
 	// Arrays of its own will not be seen again.

@@ -28,7 +28,12 @@ export interface Forwarded {
 	/** The same with Accept-Encoding as the cache wants it, and the records of that change. */
 	readonly normalised: { readonly lines: string[]; readonly keys: string[]; readonly logText: string };
 }
-const forwarded = new WeakMap<RequestHeaderFields, Forwarded>();
+let forwarded = new WeakMap<RequestHeaderFields, Forwarded>();
+
+/** Records are made otherwise from now on (vsl_mask, vsl_reclen). */
+export function forgetForwarded(): void {
+	forwarded = new WeakMap();
+}
 
 export function withForwardedFor(fields: RequestHeaderFields, ip: string): Forwarded {
 	const known = forwarded.get(fields);

@@ -6,10 +6,10 @@ import { gunzipSync } from "node:zlib";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
 import { notModified } from "../http/conditional.ts";
 import { formatHttpDate } from "../http/date.ts";
-import { FieldList, flat } from "../http/headers.ts";
+import { FieldList } from "../http/headers.ts";
 import type { RequestHead } from "../http/request.ts";
 import { reasonPhrase, statusText } from "../http/status.ts";
-import { record, Side } from "../log/records.ts";
+import { Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { TransactionLog } from "../log/transaction-log.ts";
 import { type Answer, answerLogText } from "./answer.ts";
@@ -33,11 +33,6 @@ const COPY_BYTES = 96 * 1024;
 const UNPACK_AT_ONCE_BYTES = 4 * 1024 * 1024;
 
 const nothing = new Uint8Array(0);
-
-const viaRecord = flat(record(Tag.RespHeader, `Via: ${VIA}`));
-const acceptRangesRecord = flat(record(Tag.RespHeader, "Accept-Ranges: bytes"));
-const keepAliveRecord = flat(record(Tag.RespHeader, "Connection: keep-alive"));
-const noFiltersRecord = flat(record(Tag.Filters, ""));
 
 export abstract class Delivery extends Task implements BodyReader {
 	readonly client: ClientPort;
@@ -124,11 +119,11 @@ export abstract class Delivery extends Task implements BodyReader {
 		const via = resp.fields.get("via");
 		if (via === undefined) {
 			resp.fields.appendLine(VIA_LINE, "via");
-			vslLog.addText(viaRecord);
+			vslLog.add(Tag.RespHeader, VIA_LINE);
 		} else resp.setHeader("via", "Via", `${via}, ${VIA}`);
 		if (answer.status === 200 && this.engine.parameters.rangeSupport && this.handling !== "pass") {
 			resp.fields.appendLine("Accept-Ranges: bytes", "accept-ranges");
-			vslLog.addText(acceptRangesRecord);
+			vslLog.add(Tag.RespHeader, "Accept-Ranges: bytes");
 		}
 		if (this.engine.cacheStatus || this.asksWhy)
 			resp.append("Cache-Status", cacheStatus(this, answer, this.engine.parameters));
@@ -334,8 +329,7 @@ export abstract class Delivery extends Task implements BodyReader {
 			}
 		}
 		if (source.kind === "none" || !("filtersLogged" in source)) {
-			if (ranges === "") this.vslLog.addText(noFiltersRecord);
-			else this.vslLog.add(Tag.Filters, ranges);
+			this.vslLog.add(Tag.Filters, ranges);
 		}
 		const headOnly = this.headOnly || !mayHaveBody;
 		let chunked = false;
@@ -367,7 +361,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		if (client.willClose) resp.append("Connection", "close");
 		else {
 			fields.appendLine("Connection: keep-alive", "connection");
-			this.vslLog.addText(keepAliveRecord);
+			this.vslLog.add(Tag.RespHeader, "Connection: keep-alive");
 		}
 		const text = `HTTP/1.1 ${statusText(status)} ${resp.reason}\r\n${fields.text()}\r\n`;
 		this.#headBytes = text.length;

@@ -10,7 +10,9 @@ import { formatFailure } from "../vcl/diagnostic.ts";
 import type { Stevedore, VclHost } from "../vcl/runtime.ts";
 import { AccessLog } from "./access-log.ts";
 import { Backend } from "./backend.ts";
+import { forgetBackendBlocks } from "./backend-block.ts";
 import { BusyMarks } from "./busy-marks.ts";
+import { forgetForwarded } from "./client-messages.ts";
 import { openControlPage } from "./control.ts";
 import { type ActiveVcl, Engine } from "./engine.ts";
 import { Listeners } from "./listeners.ts";
@@ -148,6 +150,9 @@ class Worker {
 				this.#ring.immediate = this.#engine.parameters.synchronousLog;
 				shownTags.fill(1);
 				for (const name of message.hiddenTags) shownTags[Tag[name as TagName]] = 0;
+				forgetForwarded();
+				forgetBackendBlocks();
+				this.#engine.objects.forget();
 				return undefined;
 			case "load":
 				this.#load(message.vcl);

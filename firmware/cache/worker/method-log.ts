@@ -1,26 +1,14 @@
-/** VCL_call and VCL_return records, made once. */
-import { flat } from "../http/headers.ts";
-import { record } from "../log/records.ts";
-import { Tag } from "../log/tags.ts";
-import type { ActionKind, MethodName } from "../vcl/runtime.ts";
+/** What VCL_call records say. */
+import type { MethodName } from "../vcl/runtime.ts";
 
-const calls = new Map<MethodName, string>();
-const returns = new Map<ActionKind, string>();
+const names = new Map<MethodName, string>();
 
-export function callRecord(method: MethodName): string {
-	let text = calls.get(method);
-	if (text === undefined) {
-		text = flat(record(Tag.VCL_call, method.slice(4).toUpperCase()));
-		calls.set(method, text);
+/** "RECV" of vcl_recv. */
+export function callName(method: MethodName): string {
+	let name = names.get(method);
+	if (name === undefined) {
+		name = method.slice(4).toUpperCase();
+		names.set(method, name);
 	}
-	return text;
-}
-
-export function returnRecord(kind: ActionKind): string {
-	let text = returns.get(kind);
-	if (text === undefined) {
-		text = flat(record(Tag.VCL_return, kind));
-		returns.set(kind, text);
-	}
-	return text;
+	return name;
 }

@@ -27,6 +27,12 @@ export class Objects {
 		this.#storageNames = storageNames;
 	}
 
+	/** Records are made otherwise from now on (vsl_mask, vsl_reclen): those of stored heads too. */
+	forget(): void {
+		this.#young = new Map();
+		this.#old = new Map();
+	}
+
 	find(key: string): CachedKey {
 		let entry = this.#young.get(key);
 		if (entry === undefined) {

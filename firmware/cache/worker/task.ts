@@ -23,7 +23,7 @@ import {
 } from "../vcl/runtime.ts";
 import { grant, grantAtOnce } from "./barrier.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
-import { callRecord, returnRecord } from "./method-log.ts";
+import { callName } from "./method-log.ts";
 
 /** A sub's action, or that it is not there yet. */
 export type Outcome = Action | Waiting;
@@ -104,7 +104,7 @@ export abstract class Task implements VclContext {
 	}
 
 	#first(method: keyof Subs, steps: Steps): Outcome {
-		this.vslLog.addText(callRecord(method));
+		this.vslLog.add(Tag.VCL_call, callName(method));
 		return this.#next(method, steps, undefined);
 	}
 
@@ -120,7 +120,7 @@ export abstract class Task implements VclContext {
 			action = failed(error);
 		}
 		this.#noteFailure(action);
-		this.vslLog.addText(returnRecord(action.kind));
+		this.vslLog.add(Tag.VCL_return, action.kind);
 		return action;
 	}
 
@@ -148,7 +148,7 @@ export abstract class Task implements VclContext {
 	#run(method: keyof Subs): Action {
 		this.method = method;
 		const log = this.vslLog;
-		log.addText(callRecord(method));
+		log.add(Tag.VCL_call, callName(method));
 		let action: Action;
 		try {
 			action = this.vcl.loaded.subs[method](this);
@@ -156,7 +156,7 @@ export abstract class Task implements VclContext {
 			action = failed(error);
 		}
 		this.#noteFailure(action);
-		log.addText(returnRecord(action.kind));
+		log.add(Tag.VCL_return, action.kind);
 		return action;
 	}
 
