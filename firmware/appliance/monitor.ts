@@ -8,8 +8,10 @@ import { diagnose, firstHistory, INTERVAL_MS } from "./vital-signs.ts";
 /** With the monitor's own interval and a start of the program: within 15 s of a hang. */
 const WATCHDOG_SECONDS = 10;
 const SERVICES = ["bfd", "vrrp", "director", "cache"];
-/** An answer that is late is one all the same; nobody is asked again meanwhile. */
+/** An answer that is late is one all the same. */
 const ANSWER_TIMEOUT_MS = 60_000;
+/** Questions to one service that may be open: a single one that got lost must not cost it its life. */
+const QUESTIONS_LIMIT = 8;
 /** A service that kept ending (rootfs/usr/lib/drover/finish) and has run for so long is well again. */
 const CALM_MS = 60_000;
 const ALARMS_DIRECTORY = "/run/drover/alarms";
@@ -33,7 +35,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	let history = firstHistory(performance.now());
 	let programEnded = false;
 	let programRuns = false;
-	const asked = new Set<string>();
+	const asked = new Map<string, number>();
 	const answered = new Set<string>();
 	const runs = new Map<string, { readonly pid: string; readonly sinceMs: number }>();
 	let logKeptAtMs = performance.now();
@@ -46,14 +48,15 @@ export async function main(words: readonly string[]): Promise<number> {
 			});
 		}
 		for (const name of SERVICES) {
-			if (asked.has(name)) continue;
-			asked.add(name);
+			const open = asked.get(name) ?? 0;
+			if (open >= QUESTIONS_LIMIT) continue;
+			asked.set(name, open + 1);
 			call(name, "status", {}, ANSWER_TIMEOUT_MS)
 				.then(
 					() => answered.add(name),
 					() => {},
 				)
-				.finally(() => asked.delete(name));
+				.finally(() => asked.set(name, asked.get(name)! - 1));
 		}
 		await Bun.sleep(INTERVAL_MS);
 		const nowMs = performance.now();
