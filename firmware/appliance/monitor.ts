@@ -51,7 +51,7 @@ export async function main(words: readonly string[]): Promise<number> {
 			const open = asked.get(name) ?? 0;
 			if (open >= QUESTIONS_LIMIT) continue;
 			asked.set(name, open + 1);
-			call(name, "status", {}, ANSWER_TIMEOUT_MS)
+			call(name, "ping", {}, ANSWER_TIMEOUT_MS)
 				.then(
 					() => answered.add(name),
 					() => {},

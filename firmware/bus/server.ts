@@ -2,7 +2,8 @@
  * A service's own socket: it answers calls and feeds subscribers. There is no broker.
  *
  * A call is `{ id, method, input }`; the answer `{ id, output }` or `{ id, error }`.
- * The method "subscribe" turns the connection into a stream of `{ event }`.
+ * The method "subscribe" turns the connection into a stream of `{ event }`; "ping" is answered by every service, at no
+ * cost, so that it can be seen to live.
  */
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import type { Socket, UnixSocketListener } from "bun";
@@ -70,6 +71,10 @@ export function serve(name: string, methods: Readonly<Record<string, Method<neve
 		const { id, input } = call.data;
 		if (call.data.method === "subscribe") {
 			socket.data.subscribed = true;
+			send(socket, { id, output: null });
+			return;
+		}
+		if (call.data.method === "ping") {
 			send(socket, { id, output: null });
 			return;
 		}

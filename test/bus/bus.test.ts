@@ -62,6 +62,9 @@ describe("calls", () => {
 	test("an answer comes back", async () => {
 		expect(await call<number>("test", "double", { value: 21 })).toBe(42);
 	});
+	test("every service says that it lives", async () => {
+		expect(await call<null>("test", "ping")).toBeNull();
+	});
 	test("an answer larger than a socket buffer comes back whole", async () => {
 		expect((await call<string>("test", "big", { length: 5_000_000 })).length).toBe(5_000_000);
 	});
