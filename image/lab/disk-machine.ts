@@ -154,7 +154,8 @@ export class DiskMachine {
 			...(diskBus === "usb" || stick !== undefined ? ["-device", "qemu-xhci"] : []),
 			...[
 				"-device",
-				diskBus === "usb" ? "usb-storage,drive=disk,bootindex=0" : "virtio-blk-pci,drive=disk,bootindex=0",
+				// QEMU starts a kernel that it is given before anything else.
+				`${diskBus === "usb" ? "usb-storage" : "virtio-blk-pci"},drive=disk${more.includes("-kernel") ? "" : ",bootindex=0"}`,
 			],
 			...(secondDisk === undefined
 				? []

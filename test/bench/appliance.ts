@@ -92,7 +92,11 @@ class Wire {
 		let wire: Wire;
 		const socket = await Bun.udpSocket({
 			hostname: "127.0.0.1",
-			socket: { data: (_socket, frame) => wire.#receive(frame) },
+			socket: {
+				data: (_socket, frame) => wire.#receive(frame),
+				// Until QEMU listens.
+				error() {},
+			},
 		});
 		wire = new Wire(socket, guestPort);
 		return wire;
