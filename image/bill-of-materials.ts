@@ -17,7 +17,6 @@ const debianPackages = [
 	"nftables",
 	"runit",
 	"openntpd",
-	"libzstd-dev",
 	"libbsd0",
 	"libmd0",
 	"libmnl0",

@@ -11,7 +11,6 @@ import { cpio } from "./cpio.ts";
 import { bundleFirmware } from "./firmware-bundle.ts";
 import { initramfsTree } from "./initramfs-tree.ts";
 import { findKernel, readKernel, unpackKernel } from "./kernel.ts";
-import { kernelLoaderDigest, repackKernel } from "./repack-kernel.ts";
 import { rootTree } from "./root-tree.ts";
 import { packSquashfs } from "./squashfs.ts";
 
@@ -74,10 +73,8 @@ async function buildInto(
 
 	const vmlinuz = readKernel(kernel);
 	const kernelDigest = new Bun.CryptoHasher("sha256").update(vmlinuz).digest("hex");
+	await make(files.vmlinuz, kernelDigest, () => vmlinuz);
 	await make(files.vmlinux, kernelDigest, () => unpackKernel(vmlinuz));
-	await make(files.vmlinuz, `${kernelDigest} ${kernelLoaderDigest()} ${level}`, () =>
-		repackKernel({ vmlinuz, vmlinux: readFileSync(files.vmlinux), zstdLevel: level, scratchDirectory }),
-	);
 
 	const initramfs = initramfsTree(kernel, scratchDirectory);
 	await make(files.initramfs, `${initramfs.digest()} ${level}`, async () =>
