@@ -11,27 +11,28 @@ export interface Arrival {
 	readonly multihop: boolean;
 }
 
-/** The session, or why there is none, in words. `sessions` are found by our discriminator. */
-export function sessionFor(
-	sessions: ReadonlyMap<number, BfdSession>,
+/** What holds the session, or why there is none, in words. `sessions` are found by our discriminator. */
+export function sessionFor<Holder extends { readonly session: BfdSession }>(
+	sessions: ReadonlyMap<number, Holder>,
 	control: BfdControl,
 	arrival: Arrival,
-): BfdSession | string {
-	const session =
+): Holder | string {
+	const found =
 		control.yourDiscriminator === 0
 			? [...sessions.values()].find(
-					({ config }) => config.neighbor === arrival.source && config.multihop === arrival.multihop,
+					({ session: { config } }) =>
+						config.neighbor === arrival.source && config.multihop === arrival.multihop,
 				)
 			: sessions.get(control.yourDiscriminator);
-	if (session === undefined) return `no session with ${arrival.source}`;
-	const { config } = session;
+	if (found === undefined) return `no session with ${arrival.source}`;
+	const { config } = found.session;
 	// Somebody else who learnt the discriminator.
 	if (config.neighbor !== arrival.source)
 		return `${arrival.source} uses the discriminator of ${config.name}, whose neighbor is ${config.neighbor}`;
 	const least = leastHopLimit(config);
 	if (arrival.hopLimit < least)
 		return `${arrival.source}: TTL ${arrival.hopLimit}, and ${config.name} wants ${least} or more (ttl, max_hops)`;
-	return session;
+	return found;
 }
 
 /** keepalived.conf(5): `max_hops` may be lost of what both sides send; -1 and 255 ask nothing. */

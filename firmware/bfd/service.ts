@@ -1,5 +1,6 @@
 /** Drives the sessions: sockets, clock and chance. Every decision is `session.ts`'s. */
 import type { BfdConfig } from "../config/model.ts";
+import { errnoName } from "../kernel/errno.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
 import { UdpSocket } from "../kernel/udp-socket.ts";
 import type { BfdEventMessage, BfdSessionStatus } from "../status/bfd.ts";
@@ -164,11 +165,7 @@ export class BfdService {
 		const found =
 			typeof control === "string"
 				? `${arrival.source} sent ${control}`
-				: sessionFor(
-						new Map([...this.#running].map(([discriminator, { session }]) => [discriminator, session])),
-						control,
-						arrival,
-					);
+				: sessionFor(this.#running, control, arrival);
 		if (typeof control === "string" || typeof found === "string") {
 			this.#discarded++;
 			const nowMicros = monotonicMicros();
@@ -177,7 +174,7 @@ export class BfdService {
 			this.#options.log.info(`a BFD packet was discarded: ${found}`);
 			return;
 		}
-		this.#feed(this.#running.get(found.localDiscriminator)!, { kind: "packet", control });
+		this.#feed(found, { kind: "packet", control });
 	}
 
 	#feed(running: Running, event: BfdEvent): void {
@@ -210,7 +207,7 @@ export class BfdService {
 		const nowMicros = monotonicMicros();
 		if (status >= 0 || nowMicros < running.quietUntilMicros) return;
 		running.quietUntilMicros = nowMicros + SEND_FAILURE_QUIET_MICROS;
-		this.#options.log.warn(`(${config.name}) BFD cannot send to ${config.neighbor}: error ${-status}`);
+		this.#options.log.warn(`(${config.name}) BFD cannot send to ${config.neighbor}: ${errnoName(-status)}`);
 	}
 
 	#arm(running: Running): void {

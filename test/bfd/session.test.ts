@@ -192,7 +192,7 @@ test("RFC 5880 §6.8.16: switched off, the neighbor hears it once, and nothing i
 });
 
 describe("RFC 5880 §6.3, RFC 5881 §5: whose packet it is", () => {
-	const sessions = new Map([[11, up()]]);
+	const sessions = new Map([[11, { session: up() }]]);
 	const near: Arrival = { source: "192.0.2.2", hopLimit: 255, multihop: false };
 	test.each<[string, Partial<BfdControl>, Partial<Arrival>, string]>([
 		["our discriminator", {}, {}, "peer"],
@@ -209,12 +209,12 @@ describe("RFC 5880 §6.3, RFC 5881 §5: whose packet it is", () => {
 		["the other port", { yourDiscriminator: 0 }, { multihop: true }, "no session with 192.0.2.2"],
 	])("%s", (_title, control, arrival, expected) => {
 		const found = sessionFor(sessions, packet("Up", control), { ...near, ...arrival });
-		expect(typeof found === "string" ? found : found.config.name).toBe(expected);
+		expect(typeof found === "string" ? found : found.session.config.name).toBe(expected);
 	});
 	test("max_hops allows as many", () => {
-		const few = new Map([[11, up({ maxHops: 1 })]]);
+		const few = new Map([[11, { session: up({ maxHops: 1 }) }]]);
 		expect(sessionFor(few, packet("Up"), { ...near, hopLimit: 254 })).toBeObject();
-		const any = new Map([[11, up({ maxHops: -1 })]]);
+		const any = new Map([[11, { session: up({ maxHops: -1 }) }]]);
 		expect(sessionFor(any, packet("Up"), { ...near, hopLimit: -1 })).toBeObject();
 	});
 });
