@@ -12,6 +12,7 @@ import {
 	writeFileSync,
 	writeSync,
 } from "node:fs";
+import { dirname } from "node:path";
 
 export interface SavedBan {
 	readonly number: number;
@@ -66,6 +67,13 @@ export class BanFile {
 	rewrite(bans: readonly SavedBan[]): void {
 		writeFileSync(`${this.#path}.new`, bans.map(lineOf).join(""), { flush: true });
 		renameSync(`${this.#path}.new`, this.#path);
+		// Without it a power failure could bring the old file back, and lose what is added to this one.
+		const folder = openSync(dirname(this.#path), "r");
+		try {
+			fsyncSync(folder);
+		} finally {
+			closeSync(folder);
+		}
 		this.#lines = bans.length;
 	}
 }

@@ -2,6 +2,9 @@
  * A time limit that is set and lifted for every request on a connection and is hardly ever passed. Setting it is one
  * look at the clock: the timer that is waiting already is left alone when it comes early enough, and looks again.
  */
+/** setTimeout counts in 32 bits; more than this would be due at once. */
+const TIMER_LIMIT_MS = 2 ** 31 - 1;
+
 export class TimeLimit {
 	readonly #onPast: () => void;
 	#pastMs = Number.POSITIVE_INFINITY;
@@ -34,7 +37,7 @@ export class TimeLimit {
 	#lookAt(atMs: number, afterMs: number): void {
 		clearTimeout(this.#timer);
 		this.#looksMs = atMs;
-		this.#timer = setTimeout(this.#look, afterMs);
+		this.#timer = setTimeout(this.#look, Math.min(TIMER_LIMIT_MS, afterMs));
 	}
 
 	readonly #look = () => {

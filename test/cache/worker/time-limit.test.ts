@@ -1,5 +1,5 @@
 /** A limit that is set again and again passes once, when nothing has set it anew. */
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { TimeLimit } from "../../../firmware/cache/worker/time-limit.ts";
 
 async function passed(limit: (onPast: () => void) => void): Promise<number> {
@@ -42,4 +42,19 @@ test("one that was lifted, ended or set to nothing never passes", async () => {
 	limits[2]!.set(0);
 	await passed((onPast) => new TimeLimit(onPast).set(0.1));
 	expect(past).toBe(0);
+});
+
+test("a limit of forty days neither passes nor looks again all the time", async () => {
+	const timers = spyOn(globalThis, "setTimeout");
+	let past = 0;
+	const limit = new TimeLimit(() => past++);
+	try {
+		limit.set(40 * 86_400);
+		await Bun.sleep(50);
+		expect(past).toBe(0);
+		expect(timers).toHaveBeenCalledTimes(1);
+	} finally {
+		limit.end();
+		timers.mockRestore();
+	}
 });
