@@ -38,9 +38,9 @@ export function openLog(service: string): Log {
 	let waiting: (() => void)[] = [];
 	/** When what is being written was said. */
 	let saidAt: Date | null = null;
-	const load = (): Logger => {
+	const load = (when: "in service" | "at the end" = "in service"): Logger => {
 		if (logger !== null) return logger;
-		logger = pinoLogger(service, fd, least, () => saidAt ?? new Date());
+		logger = pinoLogger(service, fd, least, when, () => saidAt ?? new Date());
 		for (const say of waiting) say();
 		waiting = [];
 		return logger;
@@ -53,8 +53,8 @@ export function openLog(service: string): Log {
 				return;
 			}
 			if (waiting.length === 0) {
-				setTimeout(load, LOADED_AFTER_MS);
-				process.once("exit", load);
+				setTimeout(() => load(), LOADED_AFTER_MS);
+				process.once("exit", () => load("at the end"));
 			}
 			const time = new Date();
 			waiting.push(() => {
@@ -79,10 +79,18 @@ function write(logger: Logger, level: Level, fieldsOrText: object | string, text
 	else logger[level](fieldsOrText, text);
 }
 
-function pinoLogger(service: string, fd: number, level: string, now: () => Date): Logger {
+function pinoLogger(
+	service: string,
+	fd: number,
+	level: string,
+	when: "in service" | "at the end",
+	now: () => Date,
+): Logger {
 	// Not an import: those are loaded when the program is.
 	const pino = require("pino") as typeof import("pino").default;
-	const destination = pino.destination({ dest: fd, sync: false, maxLength: BACKLOG_LIMIT_BYTES });
+	// At the end nobody is left to see a write through.
+	const sync = when === "at the end";
+	const destination = pino.destination({ dest: fd, sync, maxLength: BACKLOG_LIMIT_BYTES });
 	destination.on("error", () => {});
 	return pino(
 		{
