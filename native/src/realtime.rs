@@ -145,6 +145,8 @@ pub struct Repeat {
     last_round: Option<Round>,
     /// What follows the first turn of a run that a watch starts.
     opening: Option<Round>,
+    /// To be sent after the next round: an advert comes before what it announces.
+    opening_owed: bool,
     timer: Timer,
     pub running: bool,
     pub next: u64,
@@ -347,6 +349,7 @@ impl State {
             repeat.previous = 0;
         }
         repeat.running = true;
+        repeat.opening_owed = false;
         repeat.aligned = false;
         repeat.interval = interval;
         repeat.next = first.max(now);
@@ -584,6 +587,9 @@ impl State {
                 repeat.rounds.pop_front();
             }
         }
+        if std::mem::take(&mut repeat.opening_owed) {
+            self.openings.extend(repeat.opening.clone());
+        }
         repeat.worst_lateness = repeat.worst_lateness.max(now.saturating_sub(repeat.next));
         if repeat.previous != 0 {
             repeat.longest_gap = repeat.longest_gap.max(now - repeat.previous);
@@ -624,8 +630,8 @@ impl State {
         let judged = watch.last_delivered <= self.settled;
         watch.deadline = 0;
         let started = repeat != 0 && judged && self.start_repeat(repeat, now, interval) == 0;
-        if let (true, Some(repeat)) = (started, self.repeats.get(&repeat)) {
-            self.openings.extend(repeat.opening.clone());
+        if let (true, Some(repeat)) = (started, self.repeats.get_mut(&repeat)) {
+            repeat.opening_owed = true;
         }
         self.queued += 1;
         Record::push(&mut self.events, Record::EXPIRED, started, id, generation, at, None);
