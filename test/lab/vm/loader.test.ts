@@ -91,7 +91,7 @@ const stored = (): Slots =>
 let starts = 0;
 
 /** Powers the machine on until the loader has said what is awaited; its words. */
-async function start(firmware: "BIOS" | "UEFI", awaited = /Slot [AB]: \w+/): Promise<string> {
+async function start(firmware: "BIOS" | "UEFI", awaited = /Slot [AB]: \w+(?=\W)/): Promise<string> {
 	const log = join(directory, `serial-${starts++}.log`);
 	const uefi =
 		firmware === "UEFI" ? ["-drive", `if=pflash,format=raw,readonly=on,file=${UEFI_FIRMWARE}`] : [];
@@ -208,7 +208,7 @@ test(
 		writeSync(fd, Buffer.alloc(4096), 0, 4096, partitionStart("boot-A"));
 		closeSync(fd);
 		store({ preferred: "A", A: record("good", 3), B: record("good", 3) });
-		expect(await start("BIOS", /Slot A: preferred[\s\S]*Slot B: \w+/)).toEndWith("Slot B: fallback");
+		expect(await start("BIOS", /Slot A: preferred[\s\S]*Slot B: \w+(?=\W)/)).toEndWith("Slot B: fallback");
 		copyFileSync(damaged, disk);
 	},
 	2 * START_LIMIT_MS,
