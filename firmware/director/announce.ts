@@ -5,16 +5,43 @@
 import type { GlobalConfig, Script } from "../config/model.ts";
 import type { DirectorEvent } from "../status/director.ts";
 import { realServerName, virtualServerName } from "./names.ts";
-import type { Notice } from "./pool.ts";
+import type { Notice, Pool } from "./pool.ts";
 
 export interface Announcement {
 	readonly script: Script | null;
 	/** With its line end; keepalived.conf(5) lvs_notify_fifo. */
 	readonly fifoLine: string;
 	/** The router id is put before the subject where the mail is sent. */
-	readonly mail: { readonly subject: string; readonly body: string } | null;
+	readonly mail: Mail | null;
 	readonly logLine: string;
 	readonly event: DirectorEvent;
+}
+
+export interface Mail {
+	readonly subject: string;
+	readonly body: string;
+}
+
+/** A check that came or went while its server stayed what it was. */
+export interface CheckNotice {
+	readonly pool: Pool;
+	readonly member: number;
+	readonly reason: string;
+}
+
+/** What follows from it: a mail with the server's own state, unless no_checker_emails. */
+export function checkMail({ pool, member, reason }: CheckNotice, perRealServerOnly: boolean): Mail | null {
+	const server = pool.config.realServers[member]!;
+	if (perRealServerOnly || !server.smtpAlert) return null;
+	return realServerMail(pool, member, pool.members[member]!.alive, reason);
+}
+
+function realServerMail({ config }: Pool, member: number, up: boolean, reason: string): Mail {
+	const realServer = realServerName(config.realServers[member]!, config.protocol);
+	return {
+		subject: `Realserver ${realServer} of virtual server ${virtualServerName(config)} - ${up ? "UP" : "DOWN"}`,
+		body: `=> ${reason} <=`,
+	};
 }
 
 /** Null for what nobody is told: a real server that is up from the start, without rs_init_notifies. */
@@ -41,12 +68,7 @@ export function announce(
 			return {
 				script: notice.up ? server.notifyUp : server.notifyDown,
 				fifoLine: `RS ${realServer} ${virtualServer} ${state}\n`,
-				mail: server.smtpAlert
-					? {
-							subject: `Realserver ${realServer} of virtual server ${virtualServer} - ${state}`,
-							body: `=> ${notice.reason} <=`,
-						}
-					: null,
+				mail: server.smtpAlert ? realServerMail(notice.pool, notice.member, notice.up, notice.reason) : null,
 				logLine: `${verb} service ${realServer} ${notice.up ? "to" : "from"} VS ${virtualServer}: ${notice.reason}`,
 				event: {
 					kind: "real-server",

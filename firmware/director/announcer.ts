@@ -5,7 +5,7 @@ import { Mailer } from "../notify/mail.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
 import type { DirectorEvent } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
-import { announce } from "./announce.ts";
+import { announce, type CheckNotice, checkMail } from "./announce.ts";
 import type { Notice } from "./pool.ts";
 
 /** keepalived never kills a notify script; one that hangs for this long is not coming back. */
@@ -53,6 +53,13 @@ export class Announcer {
 				this.#log.warn({ outcome, at: script.location }, `notify script ${script.command[0]} failed`);
 			});
 			this.#pending.add(run);
+		}
+	}
+
+	tellOfChecks(notices: readonly CheckNotice[]): void {
+		for (const notice of notices) {
+			const mail = checkMail(notice, this.#global.mail.perRealServerOnly);
+			if (mail !== null) this.#mailer.send(mail);
 		}
 	}
 

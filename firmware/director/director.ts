@@ -10,6 +10,7 @@ import { TIMELINE_LIMIT, Timeline, type TimelineEntry } from "../status/timeline
 import type { VrrpStateName } from "../status/vrrp.ts";
 import { endpointText } from "../wire/ipvs.ts";
 import { Adoption } from "./adoption.ts";
+import type { CheckNotice } from "./announce.ts";
 import { Announcer } from "./announcer.ts";
 import { serviceKeyOf } from "./desired.ts";
 import { openConnections } from "./drain.ts";
@@ -306,13 +307,18 @@ export class Director {
 
 	#onHealth(changes: readonly HealthChange[]): void {
 		const notices: Notice[] = [];
+		const checks: CheckNotice[] = [];
 		this.#remember(changes);
 		for (const change of changes) {
-			if (change.kind !== "alive" && change.kind !== "weight") continue;
+			if (change.kind === "path" || (change.kind === "check" && change.decisive)) continue;
 			const pool = this.#pools.get(change.virtualServer);
 			if (pool === undefined) continue;
 			const member = placeOf(pool.config, change.realServer);
 			if (member === undefined) continue;
+			if (change.kind === "check") {
+				checks.push({ pool, member, reason: change.reason });
+				continue;
+			}
 			this.#adoption.hasSpoken(change.virtualServer, member);
 			const { alive, weight, reason } = change.verdict;
 			const step = stepPool(pool, { kind: "verdict", member, alive, weight, reason });
@@ -324,6 +330,7 @@ export class Director {
 		void this.#keeper.pump();
 		// The table first: whoever is told may look at it.
 		this.#tell(notices);
+		this.#announcer.tellOfChecks(checks);
 	}
 
 	/** What a check said comes before what it did to its server. */

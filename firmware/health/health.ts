@@ -40,6 +40,8 @@ export interface HealthChange {
 	readonly verdict: Verdict;
 	/** For `check` and `path`: whether this one is up now. */
 	readonly up: boolean;
+	/** Whether the server came or went with it. */
+	readonly decisive: boolean;
 	readonly reason: string;
 	/** Unix milliseconds. */
 	readonly atMs: number;
@@ -134,6 +136,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			realServer: server.key,
 			verdict: after,
 			up,
+			decisive: before.alive !== after.alive,
 			reason,
 			atMs: clock.nowMs(),
 		};

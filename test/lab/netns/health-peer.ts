@@ -44,7 +44,11 @@ export class KeepalivedCheckers {
 
 	/** How many times it has put a real server into the table: all its words, where the FIFO may lose some. */
 	additions(): number {
-		return readFileSync(this.#log, "latin1").split("Adding service ").length - 1;
+		return this.log().split("Adding service ").length - 1;
+	}
+
+	log(): string {
+		return readFileSync(this.#log, "latin1");
 	}
 
 	/** Of the process that runs the checks. */

@@ -1,27 +1,8 @@
 /** keepalived.conf(5) smtp_alert, smtp_server, notification_email: the same letters as keepalived writes, to a real SMTP server. */
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { eventually } from "./network.ts";
+import { type Letter, openPostOffice } from "./post-office.ts";
 import { type Box, instanceText, Lab } from "./vrrp-lab.ts";
-
-/** Python's SMTP server: takes everything and writes sender, recipients and text to a file, a letter a line. */
-const SERVER = `
-import asyncore, json, smtpd, sys
-class Server(smtpd.SMTPServer):
-    def process_message(self, peer, sender, recipients, data, **rest):
-        letter = {"sender": sender, "recipients": recipients, "text": data.decode()}
-        with open(sys.argv[1], "a") as file:
-            file.write(json.dumps(letter) + "\\n")
-Server(("192.0.2.3", 2525), None)
-asyncore.loop()
-`;
-
-interface Letter {
-	readonly sender: string;
-	readonly recipients: readonly string[];
-	readonly text: string;
-}
 
 const text = `global_defs {
 	router_id LVS_DEVEL
@@ -46,19 +27,7 @@ async function letters(run: (box: Box) => void): Promise<Letter[]> {
 	using lab = new Lab("mail");
 	const box = lab.box("box", 1);
 	const post = lab.box("post", 3);
-	const file = join(post.folder, "letters");
-	post.namespace.spawn(["python3", "-W", "ignore", "-c", SERVER, file], { stdout: "ignore" });
-	await eventually("the server listens", () => post.namespace.run("ss", "-ltn").includes(":2525"));
-	const read = (): Letter[] => {
-		try {
-			return readFileSync(file, "utf8")
-				.split("\n")
-				.filter(Boolean)
-				.map((line) => JSON.parse(line) as Letter);
-		} catch {
-			return [];
-		}
-	};
+	const read = await openPostOffice(post.namespace, "192.0.2.3", post.folder);
 	box.namespace.ip("link", "add", "eth1", "type", "veth", "peer", "name", "far1");
 	for (const name of ["eth1", "far1"]) box.namespace.ip("link", "set", name, "up");
 	run(box);
@@ -80,7 +49,7 @@ async function letters(run: (box: Box) => void): Promise<Letter[]> {
 			read().some((letter) => /G1 - .*FAULT/.test(letter.text)),
 		30_000,
 	);
-	return read();
+	return [...read()];
 }
 
 /** What does not depend on the hour. */
