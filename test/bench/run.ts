@@ -5,6 +5,7 @@
  *
  *   bun test/bench/run.ts             everything
  *   bun test/bench/run.ts vrrp vcl    the named files
+ *   bun test/bench/run.ts director:speed    a part of one
  */
 import { readdirSync } from "node:fs";
 import type { BenchResult } from "./result.ts";
@@ -15,7 +16,8 @@ const available = readdirSync(import.meta.dir)
 	.sort();
 
 interface Bench {
-	readonly bench?: () => Promise<readonly BenchResult[]>;
+	/** All of it, or the part that has this name. */
+	readonly bench?: (part?: string) => Promise<readonly BenchResult[]>;
 }
 
 export function table(results: readonly BenchResult[]): string {
@@ -42,7 +44,7 @@ export function table(results: readonly BenchResult[]): string {
 
 if (import.meta.main) {
 	const wanted = process.argv.slice(2);
-	const unknown = wanted.filter((name) => !available.includes(name));
+	const unknown = wanted.filter((name) => !available.includes(name.split(":")[0]!));
 	if (unknown.length > 0) {
 		console.error(`no such bench: ${unknown.join(", ")} (there are ${available.join(", ")})`);
 		process.exit(2);
@@ -50,11 +52,12 @@ if (import.meta.main) {
 	const results: BenchResult[] = [];
 	let broken = 0;
 	for (const name of wanted.length > 0 ? wanted : available) {
-		const { bench } = (await import(`./${name}.ts`)) as Bench;
+		const [file, part] = name.split(":");
+		const { bench } = (await import(`./${file}.ts`)) as Bench;
 		if (bench === undefined) continue;
 		console.error(`measuring ${name} …`);
 		try {
-			results.push(...(await bench()));
+			results.push(...(await bench(part)));
 		} catch (error) {
 			broken++;
 			console.error(`${name} could not be measured: ${error instanceof Error ? error.message : error}`);
