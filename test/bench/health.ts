@@ -11,6 +11,7 @@ import { Agent } from "../lab/netns/health-client.ts";
 import { KeepalivedCheckers } from "../lab/netns/health-peer.ts";
 import { inside } from "../lab/netns/inside.ts";
 import { bunPath, eventually, type Namespace, Network } from "../lab/netns/network.ts";
+import { runParts } from "./parts.ts";
 import type { BenchResult } from "./result.ts";
 
 const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 3);
@@ -137,7 +138,11 @@ async function sample(namespace: Namespace, judge: Judge): Promise<Sample> {
 	}
 }
 
-export async function bench(): Promise<readonly BenchResult[]> {
+export const bench = (part?: string): Promise<readonly BenchResult[]> =>
+	runParts({ checks: checkRows, departures: departureRows, memory: memoryRows }, part);
+
+/** A namespace with a server on many addresses and ports, and a folder for configurations. */
+async function withServers<T>(work: (namespace: Namespace, folder: string) => Promise<T>): Promise<T> {
 	const folder = mkdtempSync(join(tmpdir(), "drover-bench-health-"));
 	using network = Network.create("bench");
 	try {
@@ -149,6 +154,14 @@ export async function bench(): Promise<readonly BenchResult[]> {
 			String(PORTS),
 		]);
 		await target.stdout.getReader().read();
+		return await work(namespace, folder);
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+}
+
+const checkRows = () =>
+	withServers(async (namespace, folder) => {
 		const results: BenchResult[] = [];
 		const first: { ours: number[]; peer: number[] } = { ours: [], peer: [] };
 		for (const kind of ["TCP_CHECK", "HTTP_GET"] as const) {
@@ -179,25 +192,28 @@ export async function bench(): Promise<readonly BenchResult[]> {
 			ratio: median(first.ours) / FIRST_VERDICT_BAR_MS,
 			bar: 1,
 		});
-		results.push(...(await departures(network)));
+		return results;
+	});
+
+const memoryRows = () =>
+	withServers(async (namespace, folder) => {
 		const text = configText("TCP_CHECK", MANY_SERVERS).replace("delay_loop 1", "delay_loop 6");
 		const theirs = await sample(namespace, await keepalived(namespace, text, MANY_SERVERS));
 		const mine = await sample(namespace, await drover(namespace, folder, text, MANY_SERVERS));
-		results.push({
-			name: "memory of the checks with 20,000 real servers, to 120 MB",
-			ours: `${(mine.residentBytes / 1e6).toFixed(0)} MB`,
-			peer: `${(theirs.residentBytes / 1e6).toFixed(0)} MB`,
-			ratio: mine.residentBytes / MEMORY_BAR_BYTES,
-			bar: 1,
-		});
-		return results;
-	} finally {
-		rmSync(folder, { recursive: true, force: true });
-	}
-}
+		return [
+			{
+				name: "memory of the checks with 20,000 real servers, to 120 MB",
+				ours: `${(mine.residentBytes / 1e6).toFixed(0)} MB`,
+				peer: `${(theirs.residentBytes / 1e6).toFixed(0)} MB`,
+				ratio: mine.residentBytes / MEMORY_BAR_BYTES,
+				bar: 1,
+			},
+		];
+	});
 
 /** A server that stops: from the closing of its port to the verdict, delay_loop 1 s, no retry; and a pulled cable. */
-async function departures(network: Network): Promise<BenchResult[]> {
+async function departureRows(): Promise<readonly BenchResult[]> {
+	using network = Network.create("bench");
 	const [box, far] = [network.namespace("box"), network.namespace("far")];
 	const lan = network.segment("lan");
 	const cable = lan.plug(box, "eth1", "10.5.0.1/24");

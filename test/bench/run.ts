@@ -11,7 +11,7 @@ import { readdirSync } from "node:fs";
 import type { BenchResult } from "./result.ts";
 
 const available = readdirSync(import.meta.dir)
-	.filter((name) => name.endsWith(".ts") && !["run.ts", "result.ts"].includes(name))
+	.filter((name) => name.endsWith(".ts") && !["run.ts", "result.ts", "parts.ts"].includes(name))
 	.map((name) => name.slice(0, -3))
 	.sort();
 

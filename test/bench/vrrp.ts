@@ -10,6 +10,7 @@ import { skewTimeMicros } from "../../firmware/vrrp/timers.ts";
 import { formatAddress } from "../../firmware/wire/ip.ts";
 import { bunPath, eventually, type Namespace } from "../lab/netns/network.ts";
 import { type Box, instanceText, Lab, type Running, watchAddresses } from "../lab/netns/vrrp-lab.ts";
+import { runParts } from "./parts.ts";
 import type { BenchResult } from "./result.ts";
 
 const VIP = "192.0.2.200";
@@ -413,7 +414,20 @@ export async function underLoad(kind: Kind, seconds: number): Promise<Loaded> {
 	return { failovers: low.log().split("Entering MASTER").length - before, longestGapMs: gap / 1e3 };
 }
 
-export async function bench(): Promise<readonly BenchResult[]> {
+export const bench = (part?: string): Promise<readonly BenchResult[]> =>
+	runParts(
+		{
+			takeover: takeoverRows,
+			stop: stopRows,
+			kill: killRows,
+			addresses: addressRows,
+			crowd: crowdRows,
+			load: loadRows,
+		},
+		part,
+	);
+
+async function takeoverRows(): Promise<readonly BenchResult[]> {
 	const results: BenchResult[] = [];
 	const answers: Record<Kind, number[]> = { drover: [], keepalived: [] };
 	const plans = [
@@ -449,33 +463,52 @@ export async function bench(): Promise<readonly BenchResult[]> {
 			ratio: pick(answers.drover),
 			bar,
 		});
+	return results;
+}
+
+async function stopRows(): Promise<readonly BenchResult[]> {
 	const stops: Record<Kind, number> = { drover: 0, keepalived: 0 };
 	for (const kind of kinds) stops[kind] = median(await cleanStops(kind, 5));
-	results.push({
-		name: "clean stop: from the farewell to the next advert, beyond the skew (ratio: ms)",
-		ours: `skew + ${stops.drover.toFixed(2)} ms`,
-		peer: `skew + ${stops.keepalived.toFixed(2)} ms`,
-		ratio: stops.drover,
-		bar: 1,
-	});
+	return [
+		{
+			name: "clean stop: from the farewell to the next advert, beyond the skew (ratio: ms)",
+			ours: `skew + ${stops.drover.toFixed(2)} ms`,
+			peer: `skew + ${stops.keepalived.toFixed(2)} ms`,
+			ratio: stops.drover,
+			bar: 1,
+		},
+	];
+}
+
+async function killRows(): Promise<readonly BenchResult[]> {
 	const killed = { drover: await kill("drover"), keepalived: await kill("keepalived") };
 	const words = ({ backMs, failedOver, silenceMs }: Killed) =>
 		`${failedOver ? "FAILOVER" : "still master"}, back in ${backMs.toFixed(0)} ms, ${silenceMs.toFixed(0)} ms silence`;
-	results.push({
-		name: "kill -9, advert_int 1 s (ratio: time back against 100 ms; a failover counts 100)",
-		ours: words(killed.drover),
-		peer: words(killed.keepalived),
-		ratio: killed.drover.failedOver ? 100 : killed.drover.backMs / 100,
-		bar: 1,
-	});
+	return [
+		{
+			name: "kill -9, advert_int 1 s (ratio: time back against 100 ms; a failover counts 100)",
+			ours: words(killed.drover),
+			peer: words(killed.keepalived),
+			ratio: killed.drover.failedOver ? 100 : killed.drover.backMs / 100,
+			bar: 1,
+		},
+	];
+}
+
+async function addressRows(): Promise<readonly BenchResult[]> {
 	const missing = [...(await deletions("192.0.2.210/24", 10)), ...(await deletions("2001:db8::210/64", 10))];
-	results.push({
-		name: "an address that somebody deletes is back, IPv4 and IPv6, worst of 20 (ratio: against 100 ms)",
-		ours: `${Math.max(...missing).toFixed(1)} ms`,
-		peer: "not put back: it resigns",
-		ratio: Math.max(...missing) / 100,
-		bar: 1,
-	});
+	return [
+		{
+			name: "an address that somebody deletes is back, IPv4 and IPv6, worst of 20 (ratio: against 100 ms)",
+			ours: `${Math.max(...missing).toFixed(1)} ms`,
+			peer: "not put back: it resigns",
+			ratio: Math.max(...missing) / 100,
+			bar: 1,
+		},
+	];
+}
+
+async function crowdRows(): Promise<readonly BenchResult[]> {
 	const ours: Crowd[] = [];
 	const theirs: Crowd[] = [];
 	for (let turn = 0; turn < 2; turn++) {
@@ -487,7 +520,7 @@ export async function bench(): Promise<readonly BenchResult[]> {
 	const jitter = [of(ours, (run) => run.jitterMs), of(theirs, (run) => run.jitterMs)] as const;
 	const memories = [of(ours, (run) => run.memoryMb), of(theirs, (run) => run.memoryMb)] as const;
 	const rate = of(ours, (run) => run.perSecond);
-	results.push(
+	return [
 		{
 			name: `${CROWD} instances × 10 adverts/s (${rate.toFixed(0)} seen): CPU`,
 			ours: `${cpu[0].toFixed(1)} ms/s`,
@@ -509,7 +542,10 @@ export async function bench(): Promise<readonly BenchResult[]> {
 			ratio: memories[0] / 60,
 			bar: 1,
 		},
-	);
+	];
+}
+
+async function loadRows(): Promise<readonly BenchResult[]> {
 	const seconds = Number(process.env["DROVER_BENCH_MINUTES"] ?? 0.5) * 60;
 	const loaded = {
 		drover: await underLoad("drover", seconds),
@@ -517,12 +553,13 @@ export async function bench(): Promise<readonly BenchResult[]> {
 	};
 	const loadWords = ({ failovers, longestGapMs }: Loaded) =>
 		`${failovers} failovers, gap ≤ ${longestGapMs.toFixed(1)} ms`;
-	results.push({
-		name: `10 ms adverts beside 4 busy loops, ${seconds} s (ratio: longest gap against 15 ms)`,
-		ours: loadWords(loaded.drover),
-		peer: loadWords(loaded.keepalived),
-		ratio: loaded.drover.failovers > 0 ? 100 : loaded.drover.longestGapMs / 15,
-		bar: 1,
-	});
-	return results;
+	return [
+		{
+			name: `10 ms adverts beside 4 busy loops, ${seconds} s (ratio: longest gap against 15 ms)`,
+			ours: loadWords(loaded.drover),
+			peer: loadWords(loaded.keepalived),
+			ratio: loaded.drover.failovers > 0 ? 100 : loaded.drover.longestGapMs / 15,
+			bar: 1,
+		},
+	];
 }
