@@ -83,6 +83,7 @@ const pure = [
 	"firmware/vrrp/explain.ts",
 	"firmware/vrrp/receive.ts",
 	"firmware/vrrp/router.ts",
+	"firmware/vrrp/status-report.ts",
 	"firmware/vrrp/packet-filter.ts",
 	"firmware/vrrp/sync-group.ts",
 	"firmware/vrrp/timers.ts",

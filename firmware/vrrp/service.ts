@@ -3,7 +3,7 @@
  * Every decision is the engine's; here is only how it is told and how it is carried out.
  */
 import { setPriority } from "node:os";
-import type { AddressConfig, DroverConfig, LinkbeatConfig, VrrpInstanceConfig } from "../config/model.ts";
+import type { DroverConfig } from "../config/model.ts";
 import { SCHED_FIFO, SCHED_OTHER } from "../kernel/constants.ts";
 import { native } from "../kernel/native.ts";
 import { RecentProcesses, watchProcesses } from "../kernel/process-events.ts";
@@ -13,7 +13,7 @@ import { URGENT_NICENESS } from "../kernel/urgent.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
 import type { Log } from "../status/log.ts";
 import { Timeline, type TimelineEntry } from "../status/timeline.ts";
-import type { VrrpEvent, VrrpInstanceStatus, VrrpStateName, VrrpStatus } from "../status/vrrp.ts";
+import type { VrrpEvent, VrrpStateName, VrrpStatus } from "../status/vrrp.ts";
 import { AddressKeeper, type HeldAddress, type LogLine } from "./address-keeper.ts";
 import { adopt, type Saved } from "./adoption.ts";
 import { type Announcement, Announcer } from "./announcer.ts";
@@ -35,9 +35,12 @@ import type { Guarded } from "./guard.ts";
 import { KernelView } from "./kernel-view.ts";
 import { Notifier, type NotifyState, STOP_SCRIPT_LIMIT_MS } from "./notify.ts";
 import { droppedAddresses } from "./packet-filter.ts";
+import { Placement } from "./placement.ts";
 import { becomeProcess } from "./process.ts";
+import { RareSources } from "./rare-sources.ts";
 import { RouteKeeper } from "./route-keeper.ts";
 import { masterDownInterval, type Router, standing } from "./router.ts";
+import { instanceStatus } from "./status-report.ts";
 import { Takeovers } from "./takeover.ts";
 import { Trackers } from "./trackers.ts";
 import { type Port, type PortPlace, Transport } from "./transport.ts";
@@ -89,8 +92,8 @@ export class VrrpService {
 	readonly #trackers: Trackers;
 	readonly #claims: ClaimWatch;
 	readonly #filter: FilterKeeper;
-	#bfd: { configure(names: readonly string[]): void; close(): void } | null = null;
-	#linkBeat: { configure(beats: readonly LinkbeatConfig[]): void; close(): void } | null = null;
+	readonly #placement: Placement;
+	readonly #rareSources: RareSources;
 	readonly #sysctls = new SysctlChanges();
 	#claimsDue = false;
 	#notifier: Notifier | null = null;
@@ -158,9 +161,14 @@ export class VrrpService {
 		);
 		this.#routes = new RouteKeeper(this.#view, line);
 		this.#virtualMacs = new VirtualMacs(this.#view, line);
+		this.#placement = new Placement(this.#view, this.#addresses, this.#virtualMacs, () => this.#config);
+		this.#rareSources = new RareSources({
+			onLink: (name, up) => this.#view.setPolled(name, up),
+			onBfd: (name, up) => this.#feed({ kind: "bfd", name, up }),
+		});
 		this.#filter = new FilterKeeper((text) => line("error", text));
 		this.#takeovers = new Takeovers(this.#view, {
-			wanted: (router) => this.#wanted(router),
+			wanted: (router) => this.#placement.wanted(router),
 			// Paced ones wait for their turn in the announcer.
 			announcements: (router, wanted) =>
 				this.#announcer.datagrams(
@@ -232,8 +240,7 @@ export class VrrpService {
 			this.#removeStale();
 		}
 		this.#applyFilter();
-		void this.#configureLinkBeat();
-		void this.#configureBfd();
+		this.#rareSources.configure(this.#config);
 		this.#trackers.configure(this.#config, predecessor !== null);
 	}
 
@@ -254,8 +261,7 @@ export class VrrpService {
 		this.#holdStatic();
 		this.#feed({ kind: "reload", config });
 		this.#applyFilter();
-		void this.#configureLinkBeat();
-		void this.#configureBfd();
+		this.#rareSources.configure(config);
 		this.#trackers.configure(config, true);
 		if (config.global.fifoWriteVrrpStatesOnReload)
 			for (const router of this.#engine.routers)
@@ -272,8 +278,7 @@ export class VrrpService {
 		this.#addresses.release(STATIC_KEY);
 		this.#claims.close();
 		this.#filter.clear();
-		this.#linkBeat?.close();
-		this.#bfd?.close();
+		this.#rareSources.close();
 		this.#sysctls.restore();
 		if (this.#leaseTimer !== null) clearInterval(this.#leaseTimer);
 		if (this.#wakeTimer !== null) clearTimeout(this.#wakeTimer);
@@ -302,14 +307,7 @@ export class VrrpService {
 
 	/** Every address that this service may put on an interface, whoever holds it now. */
 	guarded(): Guarded[] {
-		return this.#engine.routers.flatMap((router) => {
-			const { advertIntervalMicros, downTimerAdverts } = router.config;
-			const leaseMicros = advertIntervalMicros * downTimerAdverts;
-			return this.#wanted(router).flatMap((held) => {
-				const device = this.#view.nameOf(held.kernel.interfaceIndex);
-				return device === null ? [] : [{ held, device, leaseMicros }];
-			});
-		});
+		return this.#engine.routers.flatMap((router) => this.#placement.guarded(router));
 	}
 
 	/** The operator's word; names or none for all. Returns how many there were. */
@@ -336,7 +334,9 @@ export class VrrpService {
 		return {
 			startedAtMs: this.#startedAtMs,
 			configFile: this.#options.configFile,
-			instances: this.#engine.routers.map((router) => this.#instanceStatus(router)),
+			instances: this.#engine.routers.map((router) =>
+				instanceStatus(router, this.#config.syncGroups, (atMicros) => this.wallMs(atMicros)),
+			),
 			syncGroups: Object.entries(this.#engine.groupStates).map(([name, state]) => ({ name, state })),
 		};
 	}
@@ -346,34 +346,6 @@ export class VrrpService {
 		const groups = this.#config.syncGroups.filter(({ members }) => members.includes(instance ?? ""));
 		const subjects = new Set([WHOLE_SERVICE, instance, ...groups.map(({ name }) => name)]);
 		return this.#timeline.newest(count, (subject) => instance === null || subjects.has(subject));
-	}
-
-	#instanceStatus(router: Router): VrrpInstanceStatus {
-		const { config, master, conflict } = router;
-		const isMaster = router.state === "MASTER";
-		return {
-			name: config.name,
-			state: router.state,
-			reason: router.reason,
-			sinceMs: this.wallMs(router.sinceMicros),
-			interface: config.interface ?? "",
-			virtualRouterId: config.virtualRouterId,
-			version: config.version,
-			basePriority: config.priority,
-			effectivePriority: router.priority,
-			advertIntervalMs: config.advertIntervalMicros / 1000,
-			masterAddress: isMaster ? router.sourceAddress : (master?.address ?? null),
-			masterPriority: isMaster ? router.priority : (master?.priority ?? null),
-			virtualAddresses: config.virtualAddresses.map(
-				({ address, prefixLength }) => `${address}/${prefixLength}`,
-			),
-			conflict: conflict?.detail ?? null,
-			unicastPeers: config.unicastPeers.map(({ address }) => address),
-			preempt: config.preempt,
-			resigned: router.resigned,
-			syncGroup: this.#config.syncGroups.find(({ members }) => members.includes(config.name))?.name ?? null,
-			counters: { ...router.counters },
-		};
 	}
 
 	#watchProcesses(recent: RecentProcesses): { close(): void } | null {
@@ -398,7 +370,7 @@ export class VrrpService {
 
 	/** What an earlier life left on the interfaces and nobody holds now. */
 	#removeStale(): void {
-		const candidates = this.#engine.routers.flatMap((router) => this.#wanted(router));
+		const candidates = this.#engine.routers.flatMap((router) => this.#placement.wanted(router));
 		this.#addresses.removeStale(candidates);
 	}
 
@@ -525,35 +497,9 @@ export class VrrpService {
 			return;
 		}
 		const { config } = router;
-		const added = this.#addresses.hold(key, this.#wanted(router));
+		const added = this.#addresses.hold(key, this.#placement.wanted(router));
 		this.#routes.hold(key, config);
 		if (announceNew) this.#announceHeld(added, config.garp.repeat);
-	}
-
-	#wanted({ config }: Router): HeldAddress[] {
-		const virtual = this.#virtualInterface(config);
-		return this.#addresses.wanted(instanceKey(config), config, (address) =>
-			this.#interfaceOf(config, address, virtual),
-		);
-	}
-
-	/** Where an address of a router is put; `virtual` is the router's virtual interface. */
-	#interfaceOf(instance: VrrpInstanceConfig, address: AddressConfig, virtual: string | null): string | null {
-		const elsewhere = address.interface !== null && address.interface !== instance.interface;
-		const device = address.interface ?? instance.interface;
-		const ownMac =
-			address.useVmac ||
-			(instance.vmacForAddresses && (elsewhere || (address.family !== instance.family && virtual !== null)));
-		if (ownMac && device !== null)
-			return this.#virtualMacs.ensureFor(
-				instanceKey(instance),
-				instance,
-				address.family,
-				device,
-				this.#config.global.vmacAddressPrefix,
-			);
-		if (address.interface !== null) return address.interface;
-		return virtual !== null && address.family === instance.family ? virtual : instance.interface;
 	}
 
 	/** Drops what comes for addresses that are not to be answered for. */
@@ -562,36 +508,12 @@ export class VrrpService {
 		const dropped = droppedAddresses(this.#config, (key) => {
 			const router = routerOf(this.#engine, key);
 			if (router === null) return [];
-			return this.#wanted(router).flatMap(({ kernel: { family, address, interfaceIndex } }) => {
+			return this.#placement.wanted(router).flatMap(({ kernel: { family, address, interfaceIndex } }) => {
 				const device = this.#view.nameOf(interfaceIndex);
 				return device === null ? [] : [{ family, address, device }];
 			});
 		});
 		this.#filter.apply(packetFilter, dropped);
-	}
-
-	/** Few boxes need it: what it takes is loaded there only. */
-	async #configureLinkBeat(): Promise<void> {
-		const { linkbeats } = this.#config;
-		if (this.#linkBeat === null) {
-			if (linkbeats.length === 0) return;
-			const { LinkBeat } = await import("./link-beat.ts");
-			if (this.#stopped) return;
-			this.#linkBeat = new LinkBeat((name, up) => this.#view.setPolled(name, up));
-		}
-		this.#linkBeat.configure(this.#config.linkbeats);
-	}
-
-	/** Follows the sessions that are tracked; what `drover bfd` last said stands while it is away. */
-	async #configureBfd(): Promise<void> {
-		const names = this.#config.bfdInstances.filter(({ forVrrp }) => forVrrp).map(({ name }) => name);
-		if (this.#bfd === null) {
-			if (names.length === 0) return;
-			const { BfdTracker } = await import("./bfd-tracker.ts");
-			if (this.#stopped || this.#bfd !== null) return;
-			this.#bfd = new BfdTracker((name, up) => this.#feed({ kind: "bfd", name, up }));
-		}
-		this.#bfd.configure(this.#config.bfdInstances.filter(({ forVrrp }) => forVrrp).map(({ name }) => name));
 	}
 
 	/** Once for many changes: opening sockets can wait until the takeover is done. */
@@ -660,41 +582,12 @@ export class VrrpService {
 		this.#announcer.announce([{ address: router.sourceAddress, link, gapMicros: 0, key }], 1);
 	}
 
-	#virtualInterface(config: VrrpInstanceConfig): string | null {
-		if (config.vmac === null) return null;
-		return this.#virtualMacs.ensure(instanceKey(config), config, this.#config.global.vmacPrefix);
-	}
-
-	/** A router that cannot have its virtual interface is out, as with keepalived. */
 	#reportVirtualInterface(key: string): void {
 		const router = routerOf(this.#engine, key);
 		if (router === null || router.config.vmac === null) return;
-		const { config } = router;
-		// Without the interface below it, that one is the fault.
-		const parent = this.#view.link(config.vmac?.parentInterface ?? config.interface ?? "");
-		const problem =
-			parent === null || this.#virtualInterface(config) !== null
-				? null
-				: `its virtual interface on ${parent.name} cannot be made`;
+		const problem = this.#placement.problemOf(router);
 		if (problem === (this.#engine.readings.virtualInterfaces[key] ?? null)) return;
 		queueMicrotask(() => this.#feed({ kind: "virtual-interface", key, problem }));
-	}
-
-	#placeOf(router: Router): PortPlace | null {
-		const { config, sourceAddress } = router;
-		if (sourceAddress === null) return null;
-		const unicast = config.unicastPeers.length > 0;
-		if (config.interface === null)
-			return { receiveIndexes: [], sendName: null, sendIndex: null, sourceAddress };
-		const own = this.#view.link(config.interface);
-		if (own === null) return null;
-		const virtual = this.#virtualInterface(config);
-		const sendName =
-			virtual !== null && !config.vmac!.transmitOnBase && !unicast ? virtual : config.interface;
-		const sendIndex = this.#view.link(sendName)?.index ?? null;
-		const virtualIndex = virtual === null ? undefined : this.#view.link(virtual)?.index;
-		const receiveIndexes = virtualIndex === undefined ? [own.index] : [own.index, virtualIndex];
-		return { receiveIndexes, sendName, sendIndex, sourceAddress };
 	}
 
 	/** The port of a router as it must be now; undefined while it cannot be had. */
@@ -702,7 +595,7 @@ export class VrrpService {
 		const router = routerOf(this.#engine, key);
 		const open = this.#ports.get(key);
 		if (router === null) return open;
-		const place = this.#placeOf(router);
+		const place = this.#placement.ofAdverts(router);
 		if (place === null) return open;
 		if (open !== undefined && !reopen && samePlace(open.place, place)) {
 			open.config = router.config;
