@@ -5,15 +5,9 @@
  * (its skew comes on top), so who comes back within it goes on as master and nobody notices.
  */
 import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
-import {
-	type Engine,
-	type EngineAction,
-	type EngineStep,
-	instanceKey,
-	newEngine,
-	type Readings,
-	step,
-} from "./engine.ts";
+import { type Engine, type EngineAction, type EngineStep, newEngine, step } from "./engine.ts";
+import { instanceKey } from "./instance-key.ts";
+import type { Readings } from "./readings.ts";
 import { masterDownInterval, newRouter, type Router, standing } from "./router.ts";
 import { groupState } from "./sync-group.ts";
 

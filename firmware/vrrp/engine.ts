@@ -2,10 +2,13 @@
  * All virtual routers of one box: instances, sync groups and tracking as one state machine. Pure.
  * The simulator, the tests and `drover vrrp` drive this same `step`.
  */
-import type { DroverConfig, SyncGroupConfig, TrackReference, VrrpInstanceConfig } from "../config/model.ts";
+import type { DroverConfig, SyncGroupConfig, VrrpInstanceConfig } from "../config/model.ts";
 import type { VrrpStateName } from "../status/vrrp.ts";
-import { formatAddress, parseIpv6 } from "../wire/ip.ts";
+import { formatAddress } from "../wire/ip.ts";
 import type { IpPacket } from "../wire/ip-packet.ts";
+import { conditionsOf } from "./conditions.ts";
+import { instanceKey } from "./instance-key.ts";
+import { type InterfaceReading, type Readings, ripened, withInterface } from "./readings.ts";
 import { receive } from "./receive.ts";
 import {
 	type Fault,
@@ -18,41 +21,7 @@ import {
 	step as stepRouter,
 } from "./router.ts";
 import { groupFaultOf, groupState, mayBecomeMaster } from "./sync-group.ts";
-import {
-	type Debounced,
-	type Effect,
-	effectivePriority,
-	effectOf,
-	fileEffect,
-	initialScript,
-	processIsUp,
-	report,
-	rescaledScript,
-	ripen,
-	type ScriptReading,
-	scriptResult,
-	undecided,
-} from "./tracking.ts";
-
-/** What the kernel says of an interface. */
-export interface InterfaceReading {
-	readonly name: string;
-	readonly index: number;
-	/** IFF_UP and IFF_RUNNING. */
-	readonly up: boolean;
-	/** In the kernel's order, both families, canonical text. */
-	readonly addresses: readonly string[];
-}
-
-export interface Readings {
-	readonly interfaces: Readonly<Record<string, InterfaceReading & { readonly link: Debounced }>>;
-	readonly scripts: Readonly<Record<string, ScriptReading>>;
-	readonly processes: Readonly<Record<string, Debounced>>;
-	readonly files: Readonly<Record<string, number>>;
-	readonly bfd: Readonly<Record<string, boolean>>;
-	/** Routers whose virtual interface cannot be had, by key: why. */
-	readonly virtualInterfaces: Readonly<Record<string, string>>;
-}
+import { initialScript, processIsUp, report, rescaledScript, scriptResult, undecided } from "./tracking.ts";
 
 export interface Engine {
 	readonly config: DroverConfig;
@@ -141,17 +110,6 @@ export type EngineAction =
 export interface EngineStep {
 	readonly engine: Engine;
 	readonly actions: readonly EngineAction[];
-}
-
-/** What makes two configurations mean the same virtual router (keepalived's vrrp_exist). Not its name. */
-export function instanceKey(config: VrrpInstanceConfig): string {
-	const way = config.unicastPeers.length > 0 ? "unicast" : config.multicastDestination;
-	const vmac =
-		config.vmac === null
-			? ""
-			: `/${config.vmac.ipvlan === null ? "vmac" : "ipvlan"}:${config.vmac.name ?? ""}`;
-	const source = way === "unicast" || config.interface === null ? `/${config.sourceAddress ?? ""}` : "";
-	return `${config.virtualRouterId}/${config.family}/${config.interface ?? "-"}/${way}${source}${vmac}`;
 }
 
 /** Does a packet that came in on `interfaceName` speak to this router? */
@@ -614,174 +572,4 @@ function sameFaults(a: readonly Fault[], b: readonly Fault[]): boolean {
 			return fault.key === other.key && fault.detail === other.detail && fault.pending === other.pending;
 		})
 	);
-}
-
-function withInterface(
-	readings: Readings,
-	reading: InterfaceReading,
-	config: DroverConfig,
-	atMicros: number,
-): Readings {
-	const delays = config.interfaceDelays.find((delay) => delay.interface === reading.name);
-	const delayMs = delays === undefined ? 0 : reading.up ? delays.upMs : delays.downMs;
-	const before = readings.interfaces[reading.name];
-	const link = report(before?.link ?? undecided, reading.up, delayMs * 1000, atMicros);
-	return { ...readings, interfaces: { ...readings.interfaces, [reading.name]: { ...reading, link } } };
-}
-
-function ripened(readings: Readings, atMicros: number): Readings {
-	const each = (states: Readonly<Record<string, Debounced>>) =>
-		Object.fromEntries(Object.entries(states).map(([name, state]) => [name, ripen(state, atMicros)]));
-	return {
-		...readings,
-		processes: each(readings.processes),
-		interfaces: Object.fromEntries(
-			Object.entries(readings.interfaces).map(([name, reading]) => [
-				name,
-				reading.link.candidate === null ? reading : { ...reading, link: ripen(reading.link, atMicros) },
-			]),
-		),
-	};
-}
-
-interface Conditions {
-	readonly priority: number;
-	readonly sourceAddress: string | null;
-	readonly faults: readonly Fault[];
-}
-
-/** What the readings mean for one router. */
-function conditionsOf(
-	router: Router,
-	group: SyncGroupConfig | null,
-	config: DroverConfig,
-	readings: Readings,
-	startingUp: boolean,
-): Conditions {
-	const instance = router.config;
-	const faults: Fault[] = [];
-	let deltas = 0;
-	const fault = (key: string, detail: string, pending = false) => faults.push({ key, detail, pending });
-	const take = (key: string, what: string, effect: Effect) => {
-		if (effect.kind === "weight") deltas += effect.delta;
-		else if (effect.kind === "fault") fault(key, what);
-		else fault(key, `${what.replace(/ (is|has) .*$/, "")} has no result yet`, true);
-	};
-	const problem = readings.virtualInterfaces[instanceKey(instance)];
-	if (problem !== undefined) fault("virtual-interface", problem);
-	if (startingUp) fault("startup-delay", "startup delay", true);
-	const isUp = (name: string): boolean | null => readings.interfaces[name]?.link.value ?? null;
-	if (instance.interface !== null && instance.trackPrimary && isUp(instance.interface) !== true)
-		fault(`interface ${instance.interface}`, linkDetail(instance.interface, readings));
-	for (const { interface: name, noTrack } of [...instance.virtualAddresses, ...instance.excludedAddresses])
-		if (
-			name !== null &&
-			!noTrack &&
-			name !== instance.interface &&
-			isUp(name) !== true &&
-			!faults.some(({ key }) => key === `interface ${name}`)
-		)
-			fault(`interface ${name}`, linkDetail(name, readings));
-	const tracked = (own: readonly TrackReference[], shared: readonly TrackReference[]) => [
-		...(group === null || group.trackingWeight ? own : own.map((one) => ({ ...one, weight: 0 }))),
-		...shared,
-	];
-	for (const { name, weight, reverse } of tracked(instance.trackInterfaces, group?.trackInterfaces ?? []))
-		if (name !== instance.interface)
-			take(
-				`track ${name}`,
-				`interface ${name} is ${reverse ? "up" : "down"}`,
-				effectOf(isUp(name) ?? false, weight, reverse),
-			);
-	for (const { name, weight, reverse } of tracked(instance.trackScripts, group?.trackScripts ?? []))
-		take(
-			`script ${name}`,
-			`script ${name} has failed`,
-			effectOf(readings.scripts[name]?.up ?? null, weight, reverse),
-		);
-	for (const { name, weight, reverse } of tracked(instance.trackProcesses, group?.trackProcesses ?? []))
-		take(
-			`process ${name}`,
-			`process ${name} has no quorum`,
-			effectOf(readings.processes[name]?.value ?? null, weight, reverse),
-		);
-	for (const { name, weight, reverse } of tracked(instance.trackFiles, group?.trackFiles ?? [])) {
-		const value = readings.files[name] ?? 0;
-		take(`file ${name}`, `file ${name} is ${value}`, fileEffect(value, weight, reverse));
-	}
-	for (const { name, weight, reverse } of tracked(instance.trackBfd, group?.trackBfd ?? []))
-		take(
-			`bfd ${name}`,
-			`BFD session ${name} is down`,
-			effectOf(readings.bfd[name] ?? false, weight, reverse),
-		);
-	for (const { trackGroup, interface: name, what } of trackedStatics(config))
-		if (
-			name !== null &&
-			isUp(name) !== true &&
-			config.trackGroups.some((one) => one.name === trackGroup && one.instances.includes(instance.name))
-		)
-			fault(`static ${what}`, `${what} cannot be there: ${linkDetail(name, readings)}`);
-	const sourceAddress = sourceAddressOf(instance, config, readings);
-	if (sourceAddress === null)
-		fault("source", `${instance.interface ?? "no interface"} has no ${instance.family} address to send from`);
-	else if (
-		instance.trackSourceAddress &&
-		instance.sourceAddress !== null &&
-		!Object.values(readings.interfaces).some(({ addresses }) => addresses.includes(instance.sourceAddress!))
-	)
-		fault("source", `our address ${instance.sourceAddress} is gone`);
-	if (instance.unicastFaultNoPeer && instance.unicastPeers.length === 0) fault("peers", "no unicast peer");
-	return { priority: effectivePriority(instance.priority, deltas), sourceAddress, faults };
-}
-
-function linkDetail(name: string, readings: Readings): string {
-	return readings.interfaces[name] === undefined
-		? `there is no interface ${name}`
-		: `interface ${name} is down`;
-}
-
-/** The configured address, else the interface's first that is none of ours to move (IPv6: link-local). */
-function sourceAddressOf(
-	instance: VrrpInstanceConfig,
-	config: DroverConfig,
-	readings: Readings,
-): string | null {
-	if (instance.sourceAddress !== null) return instance.sourceAddress;
-	const addresses = readings.interfaces[instance.interface ?? ""]?.addresses ?? [];
-	const own = addresses.filter((address) => address.includes(":") === (instance.family === "inet6"));
-	const movable = movableAddresses(config);
-	const fixed = own.filter((address) => !movable.has(address));
-	if (instance.family === "inet") return fixed[0] ?? null;
-	return fixed.find((address) => isLinkLocal(address)) ?? null;
-}
-
-/** `track_group`: what belongs to the box, and keeps the group's instances out while its interface is down. */
-function trackedStatics(config: DroverConfig) {
-	if (config.trackGroups.length === 0) return [];
-	return [
-		...config.staticAddresses.map((one) => ({ ...one, what: `static address ${one.address}` })),
-		...config.staticRoutes.map((one) => ({ ...one, what: `static route ${one.words[0] ?? ""}` })),
-		...config.staticRules.map((one) => ({ ...one, what: `static rule ${one.words.join(" ")}` })),
-	].filter(({ trackGroup }) => trackGroup !== null);
-}
-
-const movableByConfig = new WeakMap<DroverConfig, ReadonlySet<string>>();
-
-/** All addresses that come and go with mastership. */
-function movableAddresses(config: DroverConfig): ReadonlySet<string> {
-	const known = movableByConfig.get(config);
-	if (known !== undefined) return known;
-	const movable = new Set(
-		config.vrrpInstances.flatMap(({ virtualAddresses, excludedAddresses }) =>
-			[...virtualAddresses, ...excludedAddresses].map(({ address }) => address),
-		),
-	);
-	movableByConfig.set(config, movable);
-	return movable;
-}
-
-function isLinkLocal(address: string): boolean {
-	const bytes = parseIpv6(address);
-	return bytes !== null && bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80;
 }

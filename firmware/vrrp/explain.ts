@@ -4,7 +4,8 @@
  */
 import type { Sighting } from "../status/timeline.ts";
 import { formatAddress } from "../wire/ip.ts";
-import { type Engine, type EngineAction, type EngineEvent, type EngineStep, instanceKey } from "./engine.ts";
+import type { Engine, EngineAction, EngineEvent, EngineStep } from "./engine.ts";
+import { instanceKey } from "./instance-key.ts";
 import { seconds } from "./receive.ts";
 import { FOLLOWS_GROUP, type Router } from "./router.ts";
 import { skewTimeMicros } from "./timers.ts";

@@ -9,7 +9,7 @@ import {
 	RouteNetlink,
 	sameAddress,
 } from "../kernel/rtnetlink.ts";
-import type { InterfaceReading } from "./engine.ts";
+import type { InterfaceReading } from "./readings.ts";
 
 export interface KernelViewHandlers {
 	onInterface(reading: InterfaceReading): void;

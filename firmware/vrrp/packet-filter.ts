@@ -4,7 +4,7 @@
  * addresses whoever is master: a backup has none of them, so nothing changes there at a transition. Pure.
  */
 import type { DroverConfig, PacketFilterConfig } from "../config/model.ts";
-import { instanceKey } from "./engine.ts";
+import { instanceKey } from "./instance-key.ts";
 
 /** An address whose packets are dropped, on the interface where it is put. */
 export interface Dropped {

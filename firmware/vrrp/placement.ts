@@ -4,8 +4,8 @@
  */
 import type { AddressConfig, DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
 import type { AddressKeeper, HeldAddress } from "./address-keeper.ts";
-import { instanceKey } from "./engine.ts";
 import type { Guarded } from "./guard.ts";
+import { instanceKey } from "./instance-key.ts";
 import type { KernelView } from "./kernel-view.ts";
 import type { Router } from "./router.ts";
 import type { PortPlace } from "./transport.ts";

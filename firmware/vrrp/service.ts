@@ -23,7 +23,6 @@ import {
 	type EngineAction,
 	type EngineEvent,
 	type EngineStep,
-	instanceKey,
 	newEngine,
 	routerOf,
 	step,
@@ -32,6 +31,7 @@ import {
 import { explain, WHOLE_SERVICE } from "./explain.ts";
 import { FilterKeeper } from "./filter-keeper.ts";
 import type { Guarded } from "./guard.ts";
+import { instanceKey } from "./instance-key.ts";
 import { KernelView } from "./kernel-view.ts";
 import { Notifier, type NotifyState, STOP_SCRIPT_LIMIT_MS } from "./notify.ts";
 import { droppedAddresses } from "./packet-filter.ts";

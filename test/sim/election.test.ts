@@ -8,7 +8,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import type { DroverConfig, VrrpInstanceConfig } from "../../firmware/config/model.ts";
-import { instanceKey } from "../../firmware/vrrp/engine.ts";
+import { instanceKey } from "../../firmware/vrrp/instance-key.ts";
 import { addressOf, configOf, groupOf, instanceOf } from "../vrrp/config.ts";
 import { type Random, randomFrom } from "./random.ts";
 import { type Box, fairWeather, routerOf, Simulator } from "./simulator.ts";

@@ -9,12 +9,12 @@ import {
 	type Engine,
 	type EngineAction,
 	type EngineEvent,
-	instanceKey,
 	newEngine,
 	routerOf,
 	step,
 	wakeAtMicros,
 } from "../../firmware/vrrp/engine.ts";
+import { instanceKey } from "../../firmware/vrrp/instance-key.ts";
 import { type Standing, standing } from "../../firmware/vrrp/router.ts";
 import { formatAddress, parseAddress } from "../../firmware/wire/ip.ts";
 import { decodeIpPacket, encodeIpPacket, type IpPacket } from "../../firmware/wire/ip-packet.ts";

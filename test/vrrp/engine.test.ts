@@ -6,11 +6,11 @@ import {
 	type Engine,
 	type EngineAction,
 	type EngineEvent,
-	instanceKey,
 	newEngine,
 	step,
 	wakeAtMicros,
 } from "../../firmware/vrrp/engine.ts";
+import { instanceKey } from "../../firmware/vrrp/instance-key.ts";
 import {
 	effectivePriority,
 	effectOf,

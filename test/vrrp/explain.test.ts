@@ -2,8 +2,9 @@
 import { expect, test } from "bun:test";
 import type { DroverConfig } from "../../firmware/config/model.ts";
 import { Timeline } from "../../firmware/status/timeline.ts";
-import { type Engine, type EngineEvent, instanceKey, newEngine, step } from "../../firmware/vrrp/engine.ts";
+import { type Engine, type EngineEvent, newEngine, step } from "../../firmware/vrrp/engine.ts";
 import { explain } from "../../firmware/vrrp/explain.ts";
+import { instanceKey } from "../../firmware/vrrp/instance-key.ts";
 import { parseAddress } from "../../firmware/wire/ip.ts";
 import { decodeIpPacket, encodeIpPacket, type IpPacket } from "../../firmware/wire/ip-packet.ts";
 import { encodeAdvertisement } from "../../firmware/wire/vrrp.ts";
