@@ -1,0 +1,76 @@
+/** What a management command is, and the shapes of its answers. */
+import type { Manager } from "../manager/manager.ts";
+import { jsonReply, Status } from "./protocol.ts";
+
+export interface Reply {
+	readonly status: number;
+	readonly body: string;
+	/** The connection ends after this reply. */
+	readonly close?: boolean;
+}
+
+export interface Command {
+	readonly syntax: string;
+	readonly about: string;
+	readonly minimum: number;
+	readonly maximum: number;
+	readonly json?: boolean;
+	/** Answered by the worker in varnishd: only while it runs. */
+	readonly child?: boolean;
+	readonly debug?: boolean;
+	run(context: Context): Reply | Promise<Reply>;
+}
+
+export interface Context {
+	readonly manager: Manager;
+	/** Arguments without the command's name and without -j. */
+	readonly words: readonly string[];
+	readonly json: boolean;
+	/** As typed, for the JSON envelope. */
+	readonly typed: readonly string[];
+}
+
+export const ok = (body = ""): Reply => ({ status: Status.ok, body });
+export const refuse = (status: number, body: string): Reply => ({ status, body });
+export const json = (context: Context, version: number, ...payload: unknown[]): Reply =>
+	ok(jsonReply(version, context.typed, Date.now() / 1000, payload));
+export const message = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+/** Blanks after the first column, and after each of the others. */
+const FIRST_GAP = 3;
+const GAP = 4;
+
+/** Rows with their columns aligned, as varnishd sets them. */
+export function table(rows: readonly (readonly string[])[]): string {
+	const widths: number[] = [];
+	for (const row of rows)
+		row.forEach((cell, column) => {
+			widths[column] = Math.max(widths[column] ?? 0, cell.length);
+		});
+	return rows
+		.map(
+			(row) =>
+				row
+					.map((cell, column) =>
+						column === row.length - 1
+							? cell
+							: cell.padEnd(widths[column]! + (column === 0 ? FIRST_GAP : GAP)),
+					)
+					.join("") + "\n",
+		)
+		.join("");
+}
+
+/** fnmatch-like: "*" and "?" only. */
+export function globMatches(pattern: string, text: string): boolean {
+	const expression = pattern
+		.replace(/[.+^${}()|[\]\\]/g, "\\$&")
+		.replaceAll("*", ".*")
+		.replaceAll("?", ".");
+	return new RegExp(`^${expression}$`, "s").test(text);
+}
+
+/** More words than a line of the protocol holds; shown as -1. */
+export const UNBOUNDED = 1000;
+
+export type Commands = Readonly<Record<string, Command>>;

@@ -1,0 +1,277 @@
+/** Programs: loaded, used, labelled, shown, discarded. */
+import { readFileSync } from "node:fs";
+import { InitialisationError } from "../../manager/manager.ts";
+import { findVclFile, type VclState } from "../../manager/vcl-shelf.ts";
+import {
+	type Commands,
+	type Context,
+	globMatches,
+	json,
+	message,
+	ok,
+	type Reply,
+	refuse,
+	table,
+	UNBOUNDED,
+} from "../command.ts";
+import { Status } from "../protocol.ts";
+
+/** The busy count of vcl.list is set to the right. */
+const BUSY_WIDTH = 6;
+
+const vclName = /^[A-Za-z][\w-]*$/;
+
+function checkName(name: string, what: string): Reply | undefined {
+	if (!/^[A-Za-z]/.test(name))
+		return refuse(Status.parameter, `Illegal character in ${what} name ('${name[0] ?? ""}')`);
+	if (!vclName.test(name))
+		return refuse(
+			Status.parameter,
+			`Illegal character in ${what} name ('${/[^\w-]/.exec(name)?.[0] ?? ""}')`,
+		);
+	return undefined;
+}
+
+const isState = (text: string): text is VclState => text === "auto" || text === "cold" || text === "warm";
+
+async function load(
+	{ manager }: Context,
+	name: string,
+	source: string,
+	file: string,
+	state: string,
+): Promise<Reply> {
+	const wrong = checkName(name, "VCL");
+	if (wrong !== undefined) return wrong;
+	if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
+	if (manager.vcls.has(name)) return refuse(Status.parameter, `Already a VCL named ${name}`);
+	if (manager.labels.has(name)) return refuse(Status.parameter, `Already a VCL named ${name}`);
+	try {
+		const warnings = await manager.loadVcl({ name, source, file }, state);
+		return ok(
+			`${warnings === "" ? "" : `Message from VCC-compiler:\n${warnings}`}${manager.state === "running" ? "" : "VCL compiled.\n"}`,
+		);
+	} catch (error) {
+		return refuse(error instanceof InitialisationError ? Status.cannot : Status.parameter, message(error));
+	}
+}
+
+export const vclCommands: Commands = {
+	"vcl.deps": {
+		syntax: "vcl.deps [-j]",
+		about: "List all loaded configuration and their dependencies.",
+		minimum: 0,
+		maximum: 0,
+		json: true,
+		run(context) {
+			const { manager } = context;
+			const entries = [
+				...[...manager.vcls.values()].map((vcl) => ({ name: vcl.name, deps: [...vcl.compiled.labels] })),
+				...[...manager.labels].map(([label, name]) => ({ name: label, deps: [name] })),
+			];
+			if (context.json) return json(context, 1, ...entries);
+			return ok(
+				table(
+					entries.flatMap(({ name, deps }) =>
+						deps.length === 0 ? [[name]] : deps.map((each) => [name, each]),
+					),
+				),
+			);
+		},
+	},
+	"vcl.discard": {
+		syntax: "vcl.discard <name_pattern>...",
+		about: "Unload the named configurations (when possible).",
+		minimum: 1,
+		maximum: UNBOUNDED,
+		async run({ manager, words }) {
+			const names = new Set<string>();
+			for (const pattern of words) {
+				const found = [...manager.vcls.keys(), ...manager.labels.keys()].filter((name) =>
+					globMatches(pattern, name),
+				);
+				if (found.length === 0) return refuse(Status.parameter, `No VCL name matches ${pattern}\n`);
+				for (const name of found) {
+					if (name === manager.active) {
+						if (pattern === name) return refuse(Status.cannot, `Cannot discard active VCL program ${name}\n`);
+						continue;
+					}
+					names.add(name);
+				}
+			}
+			for (const name of names) {
+				const label = [...manager.labels].find(([each, target]) => target === name && !names.has(each));
+				if (label !== undefined)
+					return refuse(Status.cannot, `Cannot discard labeled VCL program ${name}:\n\t${label[0]}\n`);
+			}
+			for (const name of [...names].sort(
+				(a, b) => Number(manager.labels.has(b)) - Number(manager.labels.has(a)),
+			))
+				await manager.discardVcl(name);
+			return ok();
+		},
+	},
+	"vcl.inline": {
+		syntax: "vcl.inline <configname> <quoted_VCLstring> [auto|cold|warm]",
+		about: "Compile and load the VCL data under the name provided.",
+		minimum: 2,
+		maximum: 3,
+		run: (context) =>
+			load(context, context.words[0]!, context.words[1]!, "<vcl.inline>", context.words[2] ?? "auto"),
+	},
+	"vcl.label": {
+		syntax: "vcl.label <label> <configname>",
+		about: "Apply label to configuration.",
+		minimum: 2,
+		maximum: 2,
+		async run({ manager, words }) {
+			const [label, name] = words as [string, string];
+			const wrong = checkName(label, "label");
+			if (wrong !== undefined) return wrong;
+			if (manager.vcls.has(label)) return refuse(Status.parameter, `${label} is not a label\n`);
+			if (manager.labels.has(name)) return refuse(Status.cannot, "VCL labels cannot point to labels\n");
+			const vcl = manager.vcls.get(name);
+			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
+			if (vcl.state === "cold") return refuse(Status.cannot, "Cannot label a cold VCL\n");
+			await manager.labelVcl(label, name);
+			return ok();
+		},
+	},
+	"vcl.list": {
+		syntax: "vcl.list [-j]",
+		about: "List all loaded configuration.",
+		minimum: 0,
+		maximum: 0,
+		json: true,
+		run(context) {
+			const { manager } = context;
+			const running = manager.state === "running";
+			const busy = (name: string) =>
+				manager.reports.reduce((sum, report) => sum + (report.busy[name] ?? 0), 0);
+			const temperature = (cold: boolean) => (cold ? "cold" : running ? "warm" : "init");
+			const rows: string[][] = [];
+			const payload: unknown[] = [];
+			for (const vcl of manager.vcls.values()) {
+				const labels = [...manager.labels.values()].filter((target) => target === vcl.name).length;
+				const status = manager.active === vcl.name ? "active" : "available";
+				const row = [
+					status,
+					vcl.state,
+					temperature(vcl.state === "cold"),
+					(running ? String(busy(vcl.name)) : "-").padStart(BUSY_WIDTH),
+					vcl.name,
+				];
+				if (labels > 0) row.push("<-", `(${labels} label${labels > 1 ? "s" : ""})`);
+				rows.push(row);
+				payload.push({
+					status,
+					state: vcl.state,
+					temperature: temperature(vcl.state === "cold"),
+					busy: busy(vcl.name),
+					name: vcl.name,
+					...(labels > 0 ? { labels } : {}),
+				});
+			}
+			for (const [label, target] of manager.labels) {
+				const status = manager.active === label ? "active" : "available";
+				rows.push([
+					status,
+					"label",
+					temperature(false),
+					(running ? "0" : "-").padStart(BUSY_WIDTH),
+					label,
+					"->",
+					target,
+				]);
+				payload.push({
+					status,
+					state: "label",
+					temperature: temperature(false),
+					busy: 0,
+					name: label,
+					label: { name: target },
+				});
+			}
+			return context.json ? json(context, 2, ...payload) : ok(table(rows));
+		},
+	},
+	"vcl.load": {
+		syntax: "vcl.load <configname> <filename> [auto|cold|warm]",
+		about: "Compile and load the VCL file under the name provided.",
+		minimum: 2,
+		maximum: 3,
+		run(context) {
+			const [name, file, state] = context.words as [string, string, string | undefined];
+			const found = findVclFile(file, String(context.manager.parameters.values["vcl_path"]));
+			if (found === undefined)
+				return refuse(
+					Status.parameter,
+					`Message from VCC-compiler:\nCannot read file '${file}' (No such file or directory)\nRunning VCC-compiler failed, exited with 2\nVCL compilation failed\n`,
+				);
+			return load(context, name, readFileSync(found, "latin1"), found, state ?? "auto");
+		},
+	},
+	"vcl.show": {
+		syntax: "vcl.show [-v] [<configname>]",
+		about: "Display the source code for the specified configuration.",
+		minimum: 0,
+		maximum: 2,
+		run({ manager, words }) {
+			const verbose = words.includes("-v");
+			const name = words.find((word) => word !== "-v") ?? manager.active ?? "";
+			const vcl = manager.vcls.get(manager.labels.get(name) ?? name);
+			if (vcl === undefined) return refuse(Status.parameter, `No VCL named '${name}'`);
+			if (!verbose) return ok(vcl.text.source);
+			return ok(
+				vcl.compiled.sources
+					.map(({ name: file, text }, index) => `// VCL.SHOW ${index} ${text.length} ${file}\n${text}\n`)
+					.join(""),
+			);
+		},
+	},
+	"vcl.state": {
+		syntax: "vcl.state <configname> [auto|cold|warm]",
+		about: "Force the state of the named configuration.",
+		minimum: 2,
+		maximum: 2,
+		run({ manager, words }) {
+			const [name, state] = words as [string, string];
+			if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
+			if (manager.labels.has(name)) return refuse(Status.parameter, "Labels are always warm\n");
+			const vcl = manager.vcls.get(name);
+			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
+			if (state === "cold" && manager.active === name)
+				return refuse(Status.cannot, "Cannot set the active VCL cold.\n");
+			if (state === "cold" && [...manager.labels.values()].includes(name))
+				return refuse(Status.cannot, "A labeled VCL cannot be set cold\n");
+			manager.setVclState(vcl, state);
+			return ok();
+		},
+	},
+	"vcl.symtab": {
+		syntax: "vcl.symtab",
+		about: "Dump the VCL symbol-tables.",
+		minimum: 0,
+		maximum: 0,
+		debug: true,
+		run: () => ok(),
+	},
+	"vcl.use": {
+		syntax: "vcl.use <configname|label>",
+		about: "Switch to the named configuration immediately.",
+		minimum: 1,
+		maximum: 1,
+		async run({ manager, words }) {
+			const name = words[0]!;
+			const vcl = manager.vcls.get(manager.labels.get(name) ?? name);
+			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
+			if (vcl.state === "cold") return refuse(Status.cannot, "Cannot set the active VCL cold.\n");
+			try {
+				await manager.useVcl(name);
+				return ok(`VCL '${name}' now active`);
+			} catch (error) {
+				return refuse(Status.cannot, message(error));
+			}
+		},
+	},
+};
