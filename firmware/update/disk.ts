@@ -43,6 +43,7 @@ export function findPartitions(): ReadonlyMap<string, string> {
 /** A partition, or a plain file in its place, as the trust core writes it. */
 export function openPartition(path: string): Partition & { close(): void } {
 	const fd = openSync(path, "r+");
+	let buffer = new Uint8Array(0);
 	return {
 		async write(offset, bytes) {
 			for (let done = 0; done < bytes.length; )
@@ -54,7 +55,9 @@ export function openPartition(path: string): Partition & { close(): void } {
 			if (path.startsWith("/dev/")) Bun.spawnSync([...FLUSH_COMMAND, path]);
 		},
 		async read(offset, length) {
-			const bytes = new Uint8Array(length);
+			// One buffer for all: new memory for each megabyte costs more than reading it.
+			if (buffer.length < length) buffer = new Uint8Array(length);
+			const bytes = buffer;
 			let done = 0;
 			while (done < length) {
 				const count = readSync(fd, bytes, done, length - done, offset + done);

@@ -18,9 +18,11 @@ export async function openSource(place: string): Promise<Source> {
 
 async function fileSource(path: string): Promise<Source> {
 	const file = await open(path, "r");
+	// One buffer for all: new memory for each megabyte costs more than reading it.
+	let bytes = new Uint8Array(0);
 	return {
 		async read(length) {
-			const bytes = new Uint8Array(length);
+			if (bytes.length < length) bytes = new Uint8Array(length);
 			let done = 0;
 			while (done < length) {
 				const { bytesRead } = await file.read(bytes, done, length - done);

@@ -71,12 +71,12 @@ export interface Target {
 	readonly partitionBytes: Readonly<Record<"boot" | "root", number>>;
 }
 
-/** Bytes of the bundle from its start; returns fewer than `length` only at the end. */
+/** Bytes of the bundle from its start, theirs until the next call; returns fewer than `length` only at the end. */
 export type ReadExactly = (length: number) => Promise<Uint8Array>;
 
 /** Reads and verifies header and manifest, before any write. Throws UpdateRefused with the reason. */
 export async function readManifest(read: ReadExactly, target: Target): Promise<Manifest> {
-	const header = await read(HEADER_BYTES);
+	const header = new Uint8Array(await read(HEADER_BYTES));
 	if (header.length < HEADER_BYTES || Buffer.from(header.subarray(0, 8)).toString("latin1") !== MAGIC)
 		throw new UpdateRefused("this is not a Drover firmware file");
 	const view = new DataView(header.buffer, header.byteOffset, header.length);
@@ -151,7 +151,7 @@ export interface Partition {
 	write(offset: number, bytes: Uint8Array): Promise<void>;
 	/** Everything written is on the medium when this resolves. */
 	sync(): Promise<void>;
-	/** From the medium, not from a cache. */
+	/** From the medium, not from a cache; the bytes are the caller's until the next call. */
 	read(offset: number, length: number): Promise<Uint8Array>;
 }
 
@@ -164,6 +164,16 @@ export interface SlotMarks {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * What was written, as short as it can be compared with the medium. SHA-256 has vouched for the bytes before; this one
+ * finds what a medium loses or changes, which is no forger, at a fiftieth of the time.
+ */
+interface WrittenChunk {
+	readonly offset: number;
+	readonly length: number;
+	readonly xxHash64: bigint;
+}
 
 /**
  * Streams a verified bundle's payloads into the idle slot, reads them back and flips last.
@@ -187,6 +197,7 @@ export async function install(
 	for (const payload of manifest.payloads) {
 		const partition = partitions[payload.partition];
 		const hash = createHash("sha256");
+		const written: WrittenChunk[] = [];
 		let offset = 0;
 		while (offset < payload.lengthBytes) {
 			const wanted = offset === 0 ? LATE_BLOCK_BYTES : Math.min(CHUNK_BYTES, payload.lengthBytes - offset);
@@ -195,7 +206,10 @@ export async function install(
 				throw new UpdateRefused(`the file is cut short inside its ${payload.partition} payload`);
 			hash.update(bytes);
 			if (offset === 0) lateBlocks.push({ partition, bytes: new Uint8Array(bytes) });
-			else await partition.write(offset, bytes);
+			else {
+				written.push({ offset, length: wanted, xxHash64: Bun.hash.xxHash64(bytes) });
+				await partition.write(offset, bytes);
+			}
 			offset += wanted;
 			writtenBytes += wanted;
 			progress(writtenBytes);
@@ -205,7 +219,7 @@ export async function install(
 				`the ${payload.partition} payload is damaged: its SHA-256 differs from the signed one`,
 			);
 		await partition.sync();
-		await compareWithMedium(partition, payload, lateBlocks.at(-1)!.bytes);
+		await compareWithMedium(partition, payload.partition, written);
 	}
 	if ((await read(1)).length > 0) throw new UpdateRefused("the file goes on behind its last payload");
 	for (const { partition, bytes } of lateBlocks) {
@@ -219,14 +233,14 @@ export async function install(
 
 async function compareWithMedium(
 	partition: Partition,
-	payload: Manifest["payloads"][number],
-	lateBlock: Uint8Array,
+	name: string,
+	written: readonly WrittenChunk[],
 ): Promise<void> {
-	const hash = createHash("sha256").update(lateBlock);
-	for (let offset = LATE_BLOCK_BYTES; offset < payload.lengthBytes; offset += CHUNK_BYTES)
-		hash.update(await partition.read(offset, Math.min(CHUNK_BYTES, payload.lengthBytes - offset)));
-	if (hash.digest("hex") !== payload.sha256)
-		throw new UpdateRefused(
-			`the ${payload.partition} partition does not hold what was written to it: the medium may be failing`,
-		);
+	for (const { offset, length, xxHash64 } of written) {
+		const bytes = await partition.read(offset, length);
+		if (bytes.length < length || Bun.hash.xxHash64(bytes) !== xxHash64)
+			throw new UpdateRefused(
+				`the ${name} partition does not hold what was written to it: the medium may be failing`,
+			);
+	}
 }

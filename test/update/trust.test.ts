@@ -18,6 +18,24 @@ test("a good bundle is written whole and booted next", async () => {
 	expect(slot.complete).toBe(true);
 });
 
+test("a file and a medium that use one buffer for all their answers", async () => {
+	const slot = new Slot();
+	const once = (read: (...words: number[]) => Promise<Uint8Array>) => {
+		const buffer = new Uint8Array(2 << 20);
+		return async (...words: number[]) => {
+			const bytes = await read(...words);
+			buffer.fill(0xee);
+			buffer.set(bytes);
+			return buffer.subarray(0, bytes.length);
+		};
+	};
+	for (const partition of Object.values(slot.partitions)) partition.read = once(partition.read as never);
+	const read = once(reader(bundle()) as never);
+	await install(read, await readManifest(read, goodTarget), slot.partitions, slot);
+	expect(slot.mark).toBe("trial");
+	expect(slot.complete).toBe(true);
+});
+
 describe("refused before any write", () => {
 	test.each<[string, Uint8Array, Partial<typeof goodTarget>, string]>([
 		["another kind of file", Buffer.from("PK\u0003\u0004".padEnd(200)), {}, "not a Drover firmware file"],
@@ -101,6 +119,14 @@ describe("refused while writing: the idle slot stays unusable", () => {
 	test("bytes behind the last payload", async () => {
 		const slot = new Slot();
 		await expect(update(Buffer.concat([good, Buffer.from("x")]), slot)).rejects.toThrow("goes on behind");
+		expect(slot.mark).toBe("unusable");
+	});
+	test("a medium that ends before its last block", async () => {
+		const slot = new Slot();
+		const { read } = slot.partitions.root;
+		slot.partitions.root.read = async (offset, length) =>
+			(await read(offset, length)).subarray(0, payloads.root.length - 1 - offset);
+		await expect(update(good, slot)).rejects.toThrow("medium may be failing");
 		expect(slot.mark).toBe("unusable");
 	});
 	test("a medium that loses a bit", async () => {
