@@ -10,3 +10,6 @@ export function byteBuffer(bytes: Uint8Array): ByteBuffer {
 }
 
 export const allocateBytes = (length: number) => Buffer.allocUnsafeSlow(length) as unknown as ByteBuffer;
+
+/** Bytes of their own. (Uint8Array.from walks its argument one by one: 30 ns a byte; Buffer.slice copies nothing.) */
+export const copyOf = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes);

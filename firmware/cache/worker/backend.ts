@@ -7,7 +7,7 @@
  */
 import type { Socket } from "bun";
 import { EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT } from "../../kernel/errno.ts";
-import { allocateBytes, type ByteBuffer } from "../http/bytes.ts";
+import { allocateBytes, type ByteBuffer, copyOf } from "../http/bytes.ts";
 import { formatProxyHeader } from "../http/proxy.ts";
 import type { BackendDefinition, Connection, Director, VclContext } from "../vcl/runtime.ts";
 import { BackendTlsSettings, startTls } from "./backend-tls.ts";
@@ -143,7 +143,7 @@ export class BackendConnection {
 		}
 		const length = outgoing.latin1Write(text, 0);
 		const written = this.closed ? length : Math.max(0, this.socket.write(outgoing, 0, length));
-		if (written < length) this.#wait(Uint8Array.from(outgoing.subarray(written, length)));
+		if (written < length) this.#wait(copyOf(outgoing.subarray(written, length)));
 	}
 
 	#wait(bytes: Uint8Array): void {

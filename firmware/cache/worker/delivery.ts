@@ -3,6 +3,7 @@
  * from a fetch that is still running, and the account of it. What is to be answered is decided in client-task.ts.
  */
 import { gunzipSync } from "node:zlib";
+import { copyOf } from "../http/bytes.ts";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
 import { notModified } from "../http/conditional.ts";
 import { formatHttpDate } from "../http/date.ts";
@@ -279,7 +280,7 @@ export abstract class Delivery extends Task implements BodyReader {
 			return;
 		}
 		if (gunzip) {
-			const packed = Uint8Array.from(object.body);
+			const packed = copyOf(object.body);
 			engine.arena.unpin(object);
 			this.vslLog.add(Tag.Filters, "gunzip");
 			try {

@@ -4,7 +4,7 @@
  * already on their way to a client, in a connection that breaks visibly.
  */
 
-import type { ByteBuffer } from "../http/bytes.ts";
+import { type ByteBuffer, copyOf } from "../http/bytes.ts";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
@@ -371,7 +371,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	onData(bytes: ByteBuffer): void {
 		this.#sawBytes = true;
 		if (this.#meanwhile !== undefined) {
-			this.#meanwhile.pieces.push(Uint8Array.from(bytes));
+			this.#meanwhile.pieces.push(copyOf(bytes));
 			return;
 		}
 		if (this.#phase === "body") {
@@ -482,7 +482,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 
 	/** What the backend says while vcl_backend_response waits is kept: what the socket had when it was stopped. */
 	#waitWithResponse(action: Waiting, rest: Uint8Array): void {
-		const meanwhile = { pieces: [Uint8Array.from(rest)], closed: false };
+		const meanwhile = { pieces: [copyOf(rest)], closed: false };
 		this.#meanwhile = meanwhile;
 		this.#connection?.unlimit();
 		this.#connection?.socket?.pause();
@@ -511,7 +511,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 			return "unasked";
 		const object = this.engine.pin(this.key, stale.body.object);
 		if (object === undefined) return "gone";
-		this.#staleBody = Uint8Array.from(object.body);
+		this.#staleBody = copyOf(object.body);
 		this.engine.arena.unpin(object);
 		const { beresp } = this;
 		beresp.fields = updatedFields(stale.fields, beresp.fields);

@@ -1,4 +1,5 @@
 /** return (pipe): the bytes of both sides are passed on as they are until one of them ends. */
+import { copyOf } from "../http/bytes.ts";
 import { FieldList } from "../http/headers.ts";
 import { parseResponse } from "../http/response.ts";
 import { Tag } from "../log/tags.ts";
@@ -154,11 +155,11 @@ export class Pipe implements BackendUser {
 		this.#fromClient += bytes.length;
 		if (this.#connection === undefined) {
 			// The backend is being connected to; the client may not run ahead for long.
-			this.#waiting.push(Uint8Array.from(bytes));
+			this.#waiting.push(copyOf(bytes));
 			if (this.#fromClient > BACKLOG_BYTES) client.socket.pause();
 			return;
 		}
-		this.#connection.write(Uint8Array.from(bytes));
+		this.#connection.write(copyOf(bytes));
 		if (this.#connection.waitingBytes > BACKLOG_BYTES) client.socket.pause();
 	}
 

@@ -10,6 +10,7 @@
  * whenever the object's shard has changed. A request is learnt at its second appearance, so that one-off requests
  * cost a checksum and nothing else.
  */
+import { copyOf } from "../http/bytes.ts";
 import type { LogSink } from "../log/sink.ts";
 import type { Arena, StoredObject } from "../store/arena.ts";
 import { Main } from "./main-counters.ts";
@@ -300,7 +301,7 @@ export class Replays {
 		const { body: _body, ...rest } = outcome;
 		const kept = { ...rest, bodyBytes: body.length };
 		const replay = new Replay(
-			Uint8Array.from(bytes),
+			copyOf(bytes),
 			this.#checksum,
 			this.#generation,
 			session,
@@ -310,7 +311,7 @@ export class Replays {
 				records,
 				head,
 				facts,
-				body: large ? nothing : Uint8Array.from(body),
+				body: large ? nothing : copyOf(body),
 				bodyBytes: body.length,
 			},
 			kin,

@@ -7,7 +7,7 @@
  */
 import type { Socket } from "bun";
 import { sendAhead } from "../../kernel/send-ahead.ts";
-import { allocateBytes } from "../http/bytes.ts";
+import { allocateBytes, copyOf } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
 import { flat } from "../http/headers.ts";
 import { parseRequest, type RequestHead } from "../http/request.ts";
@@ -329,7 +329,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 	sendWhole(bytes: Uint8Array): void {
 		const written = Math.max(0, this.socket.write(bytes));
 		if (written < bytes.length)
-			this.#backlog.push({ bytes: Uint8Array.from(bytes.subarray(written)), release: undefined });
+			this.#backlog.push({ bytes: copyOf(bytes.subarray(written)), release: undefined });
 	}
 
 	sendLarge(head: Uint8Array, body: Uint8Array, release: () => void): void {
@@ -571,7 +571,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 		if (this.#backlog.length > 0) {
 			if (head !== "") this.#backlog.push({ bytes: Buffer.from(head, "latin1"), release: undefined });
 			if (body !== undefined)
-				this.#backlog.push({ bytes: release === undefined ? Uint8Array.from(body) : body, release });
+				this.#backlog.push({ bytes: release === undefined ? copyOf(body) : body, release });
 			return;
 		}
 		if (gatherOwner !== this) {
@@ -610,25 +610,25 @@ export class ClientSession implements ClientPort, ReplaySession {
 		gathered = 0;
 		if (this.#ended) return;
 		if (this.#backlog.length > 0) {
-			this.#backlog.push({ bytes: Uint8Array.from(gather.subarray(0, length)), release: undefined });
+			this.#backlog.push({ bytes: copyOf(gather.subarray(0, length)), release: undefined });
 			return;
 		}
 		let written = ahead ? sendAhead(this.#descriptor, gather.subarray(0, length)) : 0;
 		if (written < length) written += Math.max(0, this.socket.write(gather, written, length - written));
 		if (written < length)
-			this.#backlog.push({ bytes: Uint8Array.from(gather.subarray(written, length)), release: undefined });
+			this.#backlog.push({ bytes: copyOf(gather.subarray(written, length)), release: undefined });
 	}
 
 	#write(bytes: Uint8Array, release: (() => void) | undefined): void {
 		if (this.#backlog.length > 0) {
-			this.#backlog.push({ bytes: release === undefined ? Uint8Array.from(bytes) : bytes, release });
+			this.#backlog.push({ bytes: release === undefined ? copyOf(bytes) : bytes, release });
 			return;
 		}
 		const written = Math.max(0, this.socket.write(bytes));
 		if (written === bytes.length) release?.();
 		else
 			this.#backlog.push({
-				bytes: release === undefined ? Uint8Array.from(bytes.subarray(written)) : bytes.subarray(written),
+				bytes: release === undefined ? copyOf(bytes.subarray(written)) : bytes.subarray(written),
 				release,
 			});
 	}
