@@ -7,7 +7,7 @@
  * then the transaction's id, then the text, padded with NULs to whole words.
  */
 import { allocateBytes, type ByteBuffer } from "../http/bytes.ts";
-import { putMicros } from "./digits.ts";
+import { digitsOf, putDigits, putMicros } from "./digits.ts";
 import { BATCH_TAG, formatSeconds, payloadLimit } from "./records.ts";
 import type { LogSink } from "./sink.ts";
 import { shownTags, Tag } from "./tags.ts";
@@ -19,8 +19,19 @@ const RECORD_HEAD_BYTES = 8;
 const RECORD_EXTRA_BYTES = RECORD_HEAD_BYTES + 4;
 /** "1700000000.000000" and the like, three times, with what is between them. */
 const TIMES_BYTES = 3 * 24;
+/** putDigits() takes numbers up to here. */
+const DIGITS_LIMIT = 2 ** 31 - 1;
+/** Six of them, with blanks. */
+const ACCOUNT_BYTES = 6 * 11;
 const COLON = 0x3a;
 const BLANK = 0x20;
+
+/** Writes a whole number below 2^31; returns where it ends. */
+function putNumber(bytes: ByteBuffer, at: number, value: number): number {
+	const digits = digitsOf(value);
+	putDigits(bytes, at, value, digits);
+	return at + digits;
+}
 
 /** Room for one transaction. Most fit into a small one; what does not fit into a large one is written in parts. */
 class Slab {
@@ -122,6 +133,30 @@ export class TransactionLog {
 		bytes[at++] = BLANK;
 		at = putMicros(bytes, at, step);
 		this.#seal(slab, Tag.Timestamp, at - from);
+	}
+
+	/** ReqAcct and BereqAcct: bytes of head and body, and both together, of what came and of what went (or back). */
+	account(tag: number, headA: number, bodyA: number, headB: number, bodyB: number): void {
+		if (headA + bodyA > DIGITS_LIMIT || headB + bodyB > DIGITS_LIMIT) {
+			this.add(tag, `${headA} ${bodyA} ${headA + bodyA} ${headB} ${bodyB} ${headB + bodyB}`);
+			return;
+		}
+		if (shownTags[tag] === 0) return;
+		const slab = this.#room(ACCOUNT_BYTES);
+		const { bytes } = slab;
+		const from = this.#at + RECORD_HEAD_BYTES;
+		let at = putNumber(bytes, from, headA);
+		bytes[at++] = BLANK;
+		at = putNumber(bytes, at, bodyA);
+		bytes[at++] = BLANK;
+		at = putNumber(bytes, at, headA + bodyA);
+		bytes[at++] = BLANK;
+		at = putNumber(bytes, at, headB);
+		bytes[at++] = BLANK;
+		at = putNumber(bytes, at, bodyB);
+		bytes[at++] = BLANK;
+		at = putNumber(bytes, at, headB + bodyB);
+		this.#seal(slab, tag, at - from);
 	}
 
 	/** Adds records made with record() or records(). */

@@ -337,7 +337,9 @@ export class Arena {
 		const low = this.#low;
 		const high = this.#high;
 		const marks = marksIn(meta.head);
-		return this.#locked(() => {
+		const { control, slots, tags, segments } = this.#book;
+		lockWord(control, Control.lock, this.#worker + 1);
+		try {
 			const queue = this.#segments.takeGhost(low) ? Queue.main : Queue.small;
 			const place = this.#segments.allocate(total, queue);
 			if (place === undefined) return -1;
@@ -345,24 +347,26 @@ export class Arena {
 			if (slot < 0) return -1;
 			this.#write(place.segment, place.offset, slot, total, meta, marks, parts, bodyBytes, low, high);
 			const at = slot * SLOT_WORDS;
-			this.#book.slots[at + Slot.hashLow] = low;
-			this.#book.slots[at + Slot.hashHigh] = high;
-			this.#book.slots[at + Slot.segment] = place.segment;
-			this.#book.slots[at + Slot.offset] = place.offset;
-			this.#book.slots[at + Slot.hits] = 0;
-			this.#book.slots[at + Slot.frequency] = 0;
-			this.#book.slots[at + Slot.ban] = meta.ban;
-			this.#book.tags[slot * TAG_WORDS] = marks.low;
-			this.#book.tags[slot * TAG_WORDS + 1] = marks.high;
-			this.#book.slots[at + Slot.flags] = meta.flags | Flag.live | Flag.verified;
+			slots[at + Slot.hashLow] = low;
+			slots[at + Slot.hashHigh] = high;
+			slots[at + Slot.segment] = place.segment;
+			slots[at + Slot.offset] = place.offset;
+			slots[at + Slot.hits] = 0;
+			slots[at + Slot.frequency] = 0;
+			slots[at + Slot.ban] = meta.ban;
+			tags[slot * TAG_WORDS] = marks.low;
+			tags[slot * TAG_WORDS + 1] = marks.high;
+			slots[at + Slot.flags] = meta.flags | Flag.live | Flag.verified;
 			this.#book.account(meta.flags, total, 1);
-			this.#book.segments[place.segment * SEGMENT_WORDS + Segment.liveCount]!++;
+			segments[place.segment * SEGMENT_WORDS + Segment.liveCount]!++;
 			this.#wheel.add(slot, Math.ceil(meta.tOrigin + meta.ttl + meta.grace + meta.keep));
 			this.#book.link(slot, low);
 			this.#book.touch(shard);
 			if (replaces) this.#unlinkOlder(slot, low, high, meta);
 			return slot;
-		});
+		} finally {
+			unlockWord(control, Control.lock, this.#worker + 1);
+		}
 	}
 
 	/** Takes out what the object in `slot` replaces. Under the lock. */

@@ -18,8 +18,9 @@ export interface Answer {
 	readonly proto: string;
 	/** Never changed: takers copy it. */
 	readonly fields: FieldList;
-	/** Records of the head (protocol to last header), made when first delivered. */
+	/** Records of the head (protocol to last header), made when it is delivered the second time. */
 	logText: string | undefined;
+	delivered: boolean;
 	readonly vxid: number;
 	readonly tOrigin: number;
 	readonly ttl: number;
@@ -38,16 +39,23 @@ export interface Answer {
 
 /** Reads a stored head ("HTTP/1.1 200 OK" CRLF fields) back into an answer. */
 export function answerOf(object: StoredObject, storageNames: readonly string[]): Answer {
-	const lines = object.head.split("\r\n");
-	lines.pop();
-	const start = lines.shift() ?? "HTTP/1.1 500 Internal Server Error";
-	const keys = lines.map((line) => fieldKey(line.slice(0, line.indexOf(":"))));
+	const { head } = object;
+	const start = head.slice(0, head.indexOf("\r\n"));
+	const lines: string[] = [];
+	const keys: string[] = [];
+	for (let at = start.length + 2; at < head.length; ) {
+		const end = head.indexOf("\r\n", at);
+		lines.push(head.slice(at, end));
+		keys.push(fieldKey(head.slice(at, head.indexOf(":", at))));
+		at = end + 2;
+	}
 	return {
 		status: Number(start.slice(9, 12)),
 		reason: start.slice(13),
 		proto: start.slice(0, 8),
-		fields: new FieldList(lines, keys).settle(),
+		fields: new FieldList(lines, keys),
 		logText: undefined,
+		delivered: false,
 		vxid: object.vxid,
 		tOrigin: object.tOrigin,
 		ttl: object.ttl,
@@ -68,12 +76,20 @@ export function headText(answer: Pick<Answer, "status" | "reason" | "proto" | "f
 	return `${answer.proto} ${statusText(answer.status)} ${answer.reason}\r\n${answer.fields.text()}`;
 }
 
-export function answerLogText(answer: Answer): string {
-	answer.logText ??= flat(
-		record(Tag.RespProtocol, answer.proto) +
-			record(Tag.RespStatus, String(answer.status)) +
-			record(Tag.RespReason, answer.reason) +
-			records(Tag.RespHeader, answer.fields.lines),
-	);
+/**
+ * The records of a stored head. Worked out, with the text of the fields, for the second delivery and all that follow:
+ * most objects of a large store are delivered once before they are forgotten here. Undefined the first time.
+ */
+export function answerLogText(answer: Answer): string | undefined {
+	if (answer.logText === undefined && answer.delivered) {
+		answer.fields.settle();
+		answer.logText = flat(
+			record(Tag.RespProtocol, answer.proto) +
+				record(Tag.RespStatus, String(answer.status)) +
+				record(Tag.RespReason, answer.reason) +
+				records(Tag.RespHeader, answer.fields.lines),
+		);
+	}
+	answer.delivered = true;
 	return answer.logText;
 }

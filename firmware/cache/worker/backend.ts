@@ -8,6 +8,7 @@
 import type { Socket } from "bun";
 import { EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT } from "../../kernel/errno.ts";
 import { allocateBytes, type ByteBuffer, copyOf } from "../http/bytes.ts";
+import { flat } from "../http/headers.ts";
 import { formatProxyHeader } from "../http/proxy.ts";
 import type { BackendDefinition, Connection, Director, VclContext } from "../vcl/runtime.ts";
 import { BackendTlsSettings, startTls } from "./backend-tls.ts";
@@ -123,6 +124,21 @@ export class BackendConnection {
 
 	constructor(backend: Backend) {
 		this.backend = backend;
+	}
+
+	#reuseText = "";
+	#reuseLocal = "";
+
+	/** BackendOpen of a request that came in at `localIp`. */
+	openText(localIp: string, reused: boolean): string {
+		if (reused && localIp === this.#reuseLocal) return this.#reuseText;
+		const { host, port } = this.backend.address;
+		const { localPort = 0 } = (this.socket ?? {}) as { localPort?: number };
+		const text = `${this.fd} ${this.backend.name} ${host} ${port} ${localIp} ${localPort} `;
+		if (!reused) return `${text}connect`;
+		this.#reuseLocal = localIp;
+		this.#reuseText = flat(`${text}reuse`);
+		return this.#reuseText;
 	}
 
 	/** Its user hears of it when nothing sets another limit within `seconds`; 0 or less: no limit. */

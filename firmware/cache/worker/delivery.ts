@@ -108,9 +108,10 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.resp = resp;
 		resp.time = this.now;
 		resp.isStreaming = answer.body.kind === "stream" && answer.body.stream.state === "open";
-		// What is stored is delivered again and again: its records are made once.
-		if (answer.body.kind === "stored") vslLog.addText(answerLogText(answer));
-		else resp.logAll();
+		// What is delivered again and again has its records made once.
+		const known = answer.body.kind === "stored" ? answerLogText(answer) : undefined;
+		if (known === undefined) resp.logAll();
+		else vslLog.addText(known);
 		resp.appendHeader(
 			"x-varnish",
 			"X-Varnish",
@@ -459,10 +460,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		engine.count(Main.s_req_bodybytes, bodyIn);
 		engine.count(Main.s_resp_hdrbytes, this.#headBytes);
 		engine.count(Main.s_resp_bodybytes, this.#bodyBytes);
-		this.vslLog.add(
-			Tag.ReqAcct,
-			`${headIn} ${bodyIn} ${headIn + bodyIn} ${this.#headBytes} ${this.#bodyBytes} ${this.#headBytes + this.#bodyBytes}`,
-		);
+		this.vslLog.account(Tag.ReqAcct, headIn, bodyIn, this.#headBytes, this.#bodyBytes);
 		if (engine.accessLog !== undefined) this.#logAccess(now);
 	}
 

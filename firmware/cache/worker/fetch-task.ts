@@ -228,7 +228,6 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	// ── asking ──────────────────────────────────────────────────────────────────────────────
 
 	run(): void {
-		this.now = this.engine.now();
 		const block = this.#block;
 		if (block === undefined) this.bereq.logAll();
 		else this.bereq.logAll(block.logText, block.fields.count);
@@ -255,7 +254,8 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	}
 
 	#connect(fresh: boolean): void {
-		this.vslLog.timestamp("Fetch", this.engine.now());
+		this.now = this.engine.now();
+		this.vslLog.timestamp("Fetch", this.now);
 		const resolved = this.bereq.backend?.resolve(this) ?? null;
 		if (!(resolved instanceof Backend)) {
 			this.#fetchError("No backend");
@@ -306,13 +306,9 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		this.engine.count(reused ? Main.backend_reuse : Main.backend_conn);
 		this.engine.count(Main.backend_req);
 		backend.figures.req++;
-		const now = this.engine.now();
-		this.vslLog.timestamp("Connected", now);
-		const { host, port } = backend.address;
-		this.vslLog.add(
-			Tag.BackendOpen,
-			`${connection.fd} ${backend.name} ${host} ${port} ${this.connection.localIp.text} ${(connection.socket as { localPort?: number } | undefined)?.localPort ?? 0} ${reused ? "reuse" : "connect"}`,
-		);
+		// A connection that is there already takes no time.
+		this.vslLog.timestamp("Connected", reused ? this.now : this.engine.now());
+		this.vslLog.add(Tag.BackendOpen, connection.openText(this.connection.localIp.text, reused));
 		if (!this.bereq.fields.has("host")) this.bereq.setHeader("host", "Host", backend.definition.hostHeader);
 		const body = this.#requestBody;
 		const { fields } = this.bereq;
@@ -380,7 +376,9 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		}
 		if (this.#phase !== "head") return;
 		const before = this.#text.length;
-		const text = bytes.latin1Slice();
+		// Mostly the whole head is here, and what follows it need not become text.
+		const headEnd = before === 0 ? bytes.indexOf("\r\n\r\n") : -1;
+		const text = headEnd < 0 ? bytes.latin1Slice() : bytes.latin1Slice(0, headEnd + 4);
 		this.#text = before === 0 ? text : this.#text + text;
 		let at = 0;
 		for (;;) {
@@ -406,6 +404,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 				return;
 			}
 			at = head.end;
+			if (headEnd >= 0) this.#text = bytes.latin1Slice();
 		}
 	}
 
@@ -631,6 +630,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 			proto: beresp.proto,
 			fields,
 			logText: undefined,
+			delivered: false,
 			vxid: this.xid,
 			tOrigin: beresp.tOrigin,
 			ttl: beresp.wholeTtl,
@@ -831,6 +831,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 			proto: "HTTP/1.1",
 			fields: beresp.fields,
 			logText: undefined,
+			delivered: false,
 			vxid: this.xid,
 			tOrigin: beresp.tOrigin,
 			ttl: beresp.wholeTtl,
@@ -1060,10 +1061,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 			figures.berespHeader += got.header;
 			figures.berespBody += got.body;
 		}
-		this.vslLog.add(
-			Tag.BereqAcct,
-			`${sent.header} ${sent.body} ${sent.header + sent.body} ${got.header} ${got.body} ${got.header + got.body}`,
-		);
+		this.vslLog.account(Tag.BereqAcct, sent.header, sent.body, got.header, got.body);
 		this.vcl.busy--;
 		this.vslLog.end();
 	}
