@@ -35,8 +35,8 @@ export function parseDirectives(value: string | undefined): Directives {
 
 /** delta-seconds (RFC 9111 §1.2.2): junk is stale (0), too large is 2^31. Undefined when the directive is absent. */
 export function deltaSeconds(directives: Directives, name: string): number | undefined {
-	if (!directives.has(name)) return undefined;
-	const text = directives.get(name) ?? "";
+	const text = directives.get(name);
+	if (text === undefined) return directives.has(name) ? 0 : undefined;
 	if (!/^\d+/.test(text)) return 0;
 	return Math.min(Number.parseInt(text, 10), 2 ** 31);
 }

@@ -52,6 +52,8 @@ export interface ObjectMeta {
 	readonly ban: number;
 	/** Index of its storage among the -s arguments. */
 	readonly storage: number;
+	/** The marks of the tags in `head`, by whoever knows that there are none; looked for otherwise. */
+	readonly marks?: TagMarks | undefined;
 }
 
 /** A stored object as one process sees it: a copy of its meta, and where its bytes are. */
@@ -336,7 +338,7 @@ export class Arena {
 		const shard = this.shardOf(meta.key);
 		const low = this.#low;
 		const high = this.#high;
-		const marks = marksIn(meta.head);
+		const marks = meta.marks ?? marksIn(meta.head);
 		const { control, slots, tags, segments } = this.#book;
 		lockWord(control, Control.lock, this.#worker + 1);
 		try {

@@ -12,7 +12,8 @@ export interface TagMarks {
 	readonly high: number;
 }
 
-const noTags: TagMarks = { low: 0, high: 0 };
+/** What an object without tags has. */
+export const noTags: TagMarks = { low: 0, high: 0 };
 
 /** Tags of one object that are taken note of; a head is bounded by http_resp_size anyway. */
 const TAG_LIMIT = 1024;

@@ -4,7 +4,7 @@
  *
  * A form fits as long as those numbers have as many digits as it has places for; `shapeOf` says which form that is.
  */
-import { digitsOf, putDigits, putSeconds } from "../log/digits.ts";
+import { digitsOf, putDigits, putSeconds, putSixDigits } from "../log/digits.ts";
 import { BATCH_TAG, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 
@@ -315,12 +315,12 @@ export class Form {
 			for (const at of places.ends) putSeconds(log, at, second);
 		}
 		for (let index = 0; index < places.begins.length; index++)
-			putDigits(log, places.begins[index]! + TIME_DIGITS + 1, part, 6);
+			putSixDigits(log, places.begins[index]! + TIME_DIGITS + 1, part);
 		for (let index = 0; index < places.remaining.length; index++) {
 			const whole = Math.floor(run.remainingMicros / MICROS);
 			const at = places.remaining[index]!;
 			putDigits(log, at, whole, digits.remainingMicros);
-			putDigits(log, at + digits.remainingMicros + 1, run.remainingMicros - whole * MICROS, 6);
+			putSixDigits(log, at + digits.remainingMicros + 1, run.remainingMicros - whole * MICROS);
 		}
 	}
 
@@ -336,13 +336,13 @@ export class Form {
 		}
 		const part = endedMicros - second * MICROS;
 		for (let index = 0; index < places.ends.length; index++)
-			putDigits(log, places.ends[index]! + TIME_DIGITS + 1, part, 6);
+			putSixDigits(log, places.ends[index]! + TIME_DIGITS + 1, part);
 		const since = Math.min(Math.max(0, endedMicros - beganMicros), 10 * MICROS - 1);
 		const whole = Math.floor(since / MICROS);
 		for (let index = 0; index < places.durations.length; index++) {
 			const at = places.durations[index]!;
 			log[at] = ZERO + whole;
-			putDigits(log, at + 2, since - whole * MICROS, 6);
+			putSixDigits(log, at + 2, since - whole * MICROS);
 		}
 	}
 }

@@ -1,6 +1,7 @@
 /** What a fetch leaves in the store: the answer, or a mark that there is none to be had. */
 import type { StoredObject } from "../store/arena.ts";
 import { Flag } from "../store/layout.ts";
+import { noTags } from "../store/tags.ts";
 import { type Answer, headText } from "./answer.ts";
 import type { Engine } from "./engine.ts";
 
@@ -22,6 +23,9 @@ export function storeAnswer(
 	remembered: boolean,
 	pieces: readonly Uint8Array[],
 ): boolean {
+	const { fields } = answer;
+	// Hardly any answer has tags; looking into the head for them takes longer.
+	const tagged = fields.has("xkey") || fields.has("x-hashtwo");
 	return engine.arena.replace(
 		{
 			key,
@@ -39,6 +43,7 @@ export function storeAnswer(
 				(remembered ? Flag.hitForMiss | Flag.remembered : 0),
 			vxid: xid,
 			ban,
+			marks: tagged ? undefined : noTags,
 			storage: Math.max(
 				0,
 				engine.storages.findIndex((storage) => storage.name === answer.storage),

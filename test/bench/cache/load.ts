@@ -1,4 +1,4 @@
-/** Load by wrk (as fast as it goes) and by rate.c (at a constant rate). */
+/** Load by wrk (as fast as it goes) and by rate.c (at a constant rate, or as fast as it goes). */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Contestant } from "./contestants.ts";
@@ -25,13 +25,8 @@ const missScript = `${script}
 local n = math.random(1000000000)
 request = function() n = n + 1 return wrk.format("GET", "/miss/" .. n) end
 `;
-/** One of a million, evenly. */
-const millionScript = `${script}
-wrk.headers["Host"]="bench"
-request = function() return wrk.format("GET", string.format("/object/%08d", math.random(0, 999999))) end
-`;
 
-export type Kind = "browser" | "miss" | "million";
+export type Kind = "browser" | "miss";
 
 export interface Measure {
 	readonly perSecond: number;
@@ -52,11 +47,9 @@ export class Load {
 		this.#scripts = {
 			browser: join(directory, "browser.lua"),
 			miss: join(directory, "miss.lua"),
-			million: join(directory, "million.lua"),
 		};
 		writeFileSync(this.#scripts.browser, script);
 		writeFileSync(this.#scripts.miss, missScript);
-		writeFileSync(this.#scripts.million, millionScript);
 	}
 
 	/** As many requests as 32 connections of one wrk thread make. */
@@ -142,4 +135,23 @@ export async function atRate(
 	]);
 	const [sent = 0, , lost = 0, p50 = 0, , p99 = 0, , max = 0] = text.trim().split(" ").map(Number);
 	return { sent, lost, p50, p99, max };
+}
+
+/**
+ * As many requests as `connections` make that ask again as soon as they are answered. The requests are put together
+ * in C: a script for each of them would take more of the load's core than the requests do of the server's.
+ */
+export async function flatOut(
+	program: string,
+	target: Contestant,
+	seconds: number,
+	connections: number,
+	requestFile: string,
+	modulus: number,
+): Promise<Measure> {
+	const before = cpuNanoseconds(target.pids());
+	const command = [program, target.port, 0, seconds, connections, requestFile, modulus].map(String);
+	const [, answered = 0, lost = 0] = (await output(command)).trim().split(" ").map(Number);
+	const used = cpuNanoseconds(target.pids()) - before;
+	return { perSecond: answered / seconds, cpuMicros: used / 1e3 / answered, errors: lost };
 }

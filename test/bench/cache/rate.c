@@ -5,6 +5,8 @@
  *
  *   rate PORT RATE SECONDS CONNECTIONS FILE [MODULUS]
  *
+ * RATE 0: each connection asks again as soon as it is answered, for SECONDS. Latencies count from the request then.
+ *
  * FILE holds one request; eight digits "########" in it become a number drawn below MODULUS. Answers must have a Content-Length.
  * Prints: sent answered errors p50 p90 p99 p99.9 max, latencies in microseconds.
  */
@@ -23,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+/* More answers a second are not to be expected of one core. */
+enum { CLOSED_LOOP_LIMIT = 1000000 };
 enum { CONNECTION_LIMIT = 4096, EVENTS = 256, REQUEST_BYTES = 8192, HEAD_BYTES = 4096, RECEIVE_BYTES = 1 << 16 };
 
 struct connection {
@@ -100,8 +104,10 @@ int main(int argc, char **argv) {
 		fprintf(stderr, "usage: rate PORT RATE SECONDS CONNECTIONS FILE [MODULUS]\n");
 		return 2;
 	}
-	const double rate = atof(argv[2]);
-	const int64_t total = (int64_t)(rate * atof(argv[3])), modulus = argc > 6 ? atoll(argv[6]) : 1;
+	const double rate = atof(argv[2]), seconds = atof(argv[3]);
+	const int closed_loop = rate == 0;
+	const int64_t total = closed_loop ? (int64_t)(seconds * CLOSED_LOOP_LIMIT) : (int64_t)(rate * seconds);
+	const int64_t modulus = argc > 6 ? atoll(argv[6]) : 1;
 	const int count = atoi(argv[4]);
 	if (count < 1 || count > CONNECTION_LIMIT || total < 1)
 		return 2;
@@ -131,13 +137,13 @@ int main(int argc, char **argv) {
 		idle[idle_count++] = each;
 	}
 	uint64_t random = 88172645463325252ULL;
-	const int64_t start = now() + 10000000, give_up = start + (int64_t)(total / rate * 1e9) + 5000000000LL;
+	const int64_t start = now() + 10000000, end = start + (int64_t)(seconds * 1e9), give_up = end + 5000000000LL;
 	int64_t sent = 0;
 	struct epoll_event events[EVENTS];
-	while (answered + errors < total && now() < give_up) {
+	while (answered + errors < (closed_loop && now() >= end ? sent : total) && now() < give_up) {
 		while (sent < total && idle_count > 0) {
-			int64_t due = start + (int64_t)(sent * 1e9 / rate);
-			if (due > now())
+			int64_t due = closed_loop ? now() : start + (int64_t)(sent * 1e9 / rate);
+			if (closed_loop ? due >= end : due > now())
 				break;
 			struct connection *each = idle[--idle_count];
 			if (number != NULL) {
@@ -154,8 +160,10 @@ int main(int argc, char **argv) {
 				errors++;
 		}
 		/* Sleeping would add the kernel's wake-up to the latency: the wait is active near the next due time. */
-		int64_t next = sent < total && idle_count > 0 ? start + (int64_t)(sent * 1e9 / rate) - now() : 1000000;
-		int ready = epoll_wait(poll, events, EVENTS, next > 2000000 ? 1 : 0);
+		int64_t next = 1000000;
+		if (!closed_loop && sent < total && idle_count > 0)
+			next = start + (int64_t)(sent * 1e9 / rate) - now();
+		int ready = epoll_wait(poll, events, EVENTS, closed_loop || next > 2000000 ? 1 : 0);
 		for (int index = 0; index < ready; index++) {
 			struct connection *each = events[index].data.ptr;
 			ssize_t got = recv(each->socket, received, sizeof received, 0);
@@ -171,7 +179,7 @@ int main(int argc, char **argv) {
 	int64_t kept = answered < total ? answered : total;
 	qsort(latencies, (size_t)kept, sizeof *latencies, by_size);
 	const double points[] = {0.5, 0.9, 0.99, 0.999};
-	printf("%lld %lld %lld", (long long)sent, (long long)answered, (long long)(total - answered));
+	printf("%lld %lld %lld", (long long)sent, (long long)answered, (long long)((closed_loop ? sent : total) - answered));
 	for (int index = 0; index < 4; index++)
 		printf(" %u", kept > 0 ? latencies[(int64_t)((double)(kept - 1) * points[index])] : 0);
 	printf(" %u\n", kept > 0 ? latencies[kept - 1] : 0);

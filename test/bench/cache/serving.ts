@@ -19,8 +19,27 @@ export interface Table {
 
 type Bars = readonly (readonly [peer: ContestantName, bar: number])[];
 
-/** A fetch runs through much more code than a hit, which a compiler on the same core has to get through. */
-const warmUpSeconds = (kind: Kind, path: string) => (kind === "miss" || path === "/pass" ? 6 : 2);
+const WARM_UP_SLICE_SECONDS = 2;
+/** Nobody warms up for longer. */
+const WARM_UP_LIMIT_SECONDS = 24;
+/** Slices in a row, each no cheaper by so much than the cheapest before, that show a server warm. */
+const SETTLED_SLICES = 2;
+const SETTLED = 0.97;
+
+/**
+ * What is measured is a server as it runs for days, not the compiler that shares its core in the first seconds: load
+ * until the CPU per request falls no more. A fetch runs through much more code than a hit.
+ */
+async function warmUp(table: Table, target: Contestant, path: string, kind: Kind): Promise<void> {
+	let cheapest = Number.POSITIVE_INFINITY;
+	let settled = 0;
+	for (let seconds = 0; seconds < WARM_UP_LIMIT_SECONDS; seconds += WARM_UP_SLICE_SECONDS) {
+		const { cpuMicros } = await table.load.measure(target, path, kind, WARM_UP_SLICE_SECONDS);
+		settled = cpuMicros < cheapest * SETTLED ? 0 : settled + 1;
+		cheapest = Math.min(cheapest, cpuMicros);
+		if (settled >= SETTLED_SLICES) return;
+	}
+}
 
 async function compare(
 	table: Table,
@@ -30,10 +49,7 @@ async function compare(
 ): Promise<(name: ContestantName) => Measure> {
 	const contestants: Contestant[] = [];
 	for (const name of names) contestants.push(await table.get(name));
-	// Compiled code is what is measured: everybody gets the same time to warm up.
-	for (const each of contestants)
-		if (each.name !== "floor")
-			await table.load.measure(each, path, kind, Math.max(warmUpSeconds(kind, path), table.seconds));
+	for (const each of contestants) await warmUp(table, each, path, kind);
 	const found = await table.load.compare(contestants, path, kind, table.seconds, table.rounds);
 	return (name) => found.get(name)!;
 }
@@ -96,7 +112,7 @@ export async function hits(table: Table): Promise<BenchResult[]> {
 export async function latency(table: Table): Promise<BenchResult[]> {
 	const drover = await table.get("drover");
 	const varnish = await table.get("varnish");
-	for (const each of [drover, varnish]) await table.load.measure(each, "/1k", "browser", 2);
+	for (const each of [drover, varnish]) await warmUp(table, each, "/1k", "browser");
 	const peak = (await table.load.measure(varnish, "/1k", "browser", 2)).perSecond;
 	const file = table.load.requestFile("latency", "/1k", "bench");
 	const p99s = new Map<Contestant, number[]>([
