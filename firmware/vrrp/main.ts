@@ -51,6 +51,11 @@ const HEARTBEAT_PERIOD_MS = 100;
  * lease: a successor is better than its farewell.
  */
 const HANG_LIMIT_MS = 1_600;
+/**
+ * A configuration is read in one go, in which nothing else is done: on a slow box that takes seconds. Meanwhile the
+ * adverts go on, and the standby knows.
+ */
+const LOAD_LIMIT_MS = 10_000;
 /** Kills that lie further back than this are forgotten. */
 const HANG_CALM_MICROS = 600_000_000;
 /** A beat not older than this was the last before the end. */
@@ -171,7 +176,8 @@ class Process {
 		if (this.#link === null) {
 			const saved = readStateFile(this.#options.file);
 			if (saved === null) await this.#script("startup");
-			this.#activate(saved === null ? null : { saved, aliveAtMicros: this.#heartbeat.lastMicros });
+			const aliveAtMicros = Math.min(this.#heartbeat.lastMicros, monotonicMicros());
+			this.#activate(saved === null ? null : { saved, aliveAtMicros });
 		} else this.#watchHeartbeat();
 		return this.#ended.promise;
 	}
@@ -236,7 +242,9 @@ class Process {
 		this.#hangTimer = setInterval(() => {
 			const now = monotonicMicros();
 			const last = this.#heartbeat.lastMicros;
-			silence = look(silence, now / 1000, last !== beat || last === 0, HEARTBEAT_PERIOD_MS);
+			// A beat that lies ahead: it said that it will be busy until then.
+			const heard = last !== beat || last === 0 || last > now;
+			silence = look(silence, now / 1000, heard, HEARTBEAT_PERIOD_MS);
 			beat = last;
 			if (this.#activePid === 0) return;
 			const { kills } = this.#heartbeat;
@@ -308,6 +316,17 @@ class Process {
 
 	/** A file with errors changes nothing. */
 	#reload(): { readonly accepted: boolean } {
+		this.#service.renewLease(LOAD_LIMIT_MS * 1000);
+		this.#heartbeat.beat(monotonicMicros() + LOAD_LIMIT_MS * 1000);
+		try {
+			return this.#reloadNow();
+		} finally {
+			this.#service.renewLease();
+			this.#heartbeat.beat(monotonicMicros());
+		}
+	}
+
+	#reloadNow(): { readonly accepted: boolean } {
 		const config = this.#load();
 		if (config === null || !this.#acceptable) {
 			this.#log.error(`${this.#options.file} is not taken over, the running configuration stays`);

@@ -212,7 +212,7 @@ export class VrrpService {
 	/** Begins: from nothing, or where another process was interrupted. Until then it only looks and learns. */
 	start(predecessor: Predecessor | null): void {
 		this.#notifier = new Notifier(this.#config, this.#line);
-		this.#renewLease();
+		this.renewLease();
 		this.#leaseTimer = setInterval(() => this.#onLeaseTimer(), LEASE_PERIOD_MS);
 		this.#holdStatic();
 		const now = monotonicMicros();
@@ -679,19 +679,20 @@ export class VrrpService {
 		}
 	}
 
-	#renewLease(): void {
-		this.#realTime.renewLease(this.#leaseMicros);
+	/** Adverts go on for so long without a word from here. */
+	renewLease(micros = this.#leaseMicros): void {
+		this.#realTime.renewLease(micros);
 	}
 
 	#onLeaseTimer(): void {
-		this.#renewLease();
+		this.renewLease();
 		for (const port of this.#ports.values()) port.maintain();
 		this.#options.onAlive(monotonicMicros());
 	}
 
 	/** This thread was held up so long that the other one stopped sending and said goodbye. */
 	#onLapse(key: string): void {
-		this.#renewLease();
+		this.renewLease();
 		const router = routerOf(this.#engine, key);
 		const port = this.#ports.get(key);
 		if (router === null || port === undefined || router.state !== "MASTER") return;
