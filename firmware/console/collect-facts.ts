@@ -6,6 +6,7 @@ import { readPasswordHash } from "../appliance/password-file.ts";
 import { readPorts } from "../appliance/ports.ts";
 import { call } from "../bus/client.ts";
 import { runDirectory, socketPath } from "../bus/socket-path.ts";
+import { leftToConfirmMs, readClocks } from "../config/revisions/deadline.ts";
 import { fileDisk } from "../config/revisions/disk.ts";
 import { Revisions } from "../config/revisions/revisions.ts";
 import { configDirectory } from "../config/revisions/workspace.ts";
@@ -73,7 +74,13 @@ function crashing(): ConsoleFacts["crashing"] {
 function revision(): ConsoleFacts["revision"] {
 	try {
 		const revisions = new Revisions(fileDisk(configDirectory()));
-		return { current: revisions.currentNumber(), pending: revisions.pending() };
+		const pending = revisions.pending();
+		const clocks = readClocks();
+		return {
+			current: revisions.currentNumber(),
+			pending:
+				pending === null ? null : { ...pending, deadlineMs: clocks.nowMs + leftToConfirmMs(pending, clocks) },
+		};
 	} catch {
 		return { current: null, pending: null };
 	}

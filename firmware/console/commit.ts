@@ -1,6 +1,6 @@
 /** A change of the configuration from the command line: the plan is shown, the operator asked, the revision committed. */
 import { createInterface } from "node:readline/promises";
-import { mayCut, startGuard } from "../config/revisions/command.ts";
+import { mayCut } from "../config/revisions/command.ts";
 import { commitProposal, type FileEdits, propose } from "../config/revisions/proposal.ts";
 import { Workspace } from "../config/revisions/workspace.ts";
 import { UsageError } from "./usage-error.ts";
@@ -63,10 +63,8 @@ export async function changeConfiguration(
 	const { info, troubles } = await commitProposal(workspace, proposal, why, within);
 	for (const trouble of troubles) console.error(trouble);
 	console.log(`Revision ${info.number} is in force.`);
-	if (workspace.revisions.pending() !== null) {
-		startGuard();
+	if (workspace.revisions.pending() !== null)
 		console.log(`It is taken back in ${minutes} min unless you say "drover config confirm".`);
-	}
 	return troubles.length === 0 ? 0 : 1;
 }
 

@@ -2,10 +2,10 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { self } from "../../self.ts";
 import { applyCurrent, ownConnection, whereFrom } from "./apply.ts";
 import { packArchive, unpackArchive } from "./archive.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
+import { leftToConfirmMs, readClocks, startGuard } from "./deadline.ts";
 import { cuts } from "./own-path.ts";
 import { fetchBackup, sendBackup } from "./place.ts";
 import { type Files, type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";
@@ -117,7 +117,7 @@ async function commit(workspace: Workspace, words: readonly string[]): Promise<n
 		who: process.env["USER"] ?? "root",
 		from: whereFrom(),
 		why: comment,
-		nowMs: Date.now(),
+		...readClocks(),
 		confirmWithinMs,
 	});
 	return putIntoForce(workspace, `Revision ${info.number} is in force.`);
@@ -146,17 +146,15 @@ export function mayCut(
 	return false;
 }
 
+/** The guard stands before anything is changed: what is changed may cut the operator off, and this process with him. */
 async function putIntoForce(workspace: Workspace, words: string): Promise<number> {
+	const pending = workspace.revisions.pending();
+	const left = pending === null ? "" : inMinutes(leftToConfirmMs(pending, readClocks()));
+	if (pending !== null) startGuard();
 	const troubles = await applyCurrent(workspace.root);
 	for (const trouble of troubles) console.error(trouble);
 	console.log(words);
-	const pending = workspace.revisions.pending();
-	if (pending !== null) {
-		startGuard();
-		console.log(
-			`It is taken back ${inMinutes(pending.deadlineMs - Date.now())} unless you say "drover config confirm".`,
-		);
-	}
+	if (pending !== null) console.log(`It is taken back ${left} unless you say "drover config confirm".`);
 	return troubles.length === 0 ? 0 : 1;
 }
 
@@ -199,7 +197,7 @@ async function rollback(workspace: Workspace, [word, ...words]: readonly string[
 		who: process.env["USER"] ?? "root",
 		from: whereFrom(),
 		why: comment,
-		nowMs: Date.now(),
+		...readClocks(),
 		confirmWithinMs,
 	});
 	workspace.discardCandidate();
@@ -227,7 +225,7 @@ async function history(workspace: Workspace): Promise<number> {
 		const marks = [
 			...(number === current ? ["in force"] : []),
 			...(number === rescueNumber ? ["rescue"] : []),
-			...(number === pending?.revision ? [`back ${inMinutes(pending.deadlineMs - Date.now())}`] : []),
+			...(number === pending?.revision ? [`back ${inMinutes(leftToConfirmMs(pending, readClocks()))}`] : []),
 			...(schemaVersion > SCHEMA_VERSION ? ["of a newer firmware"] : []),
 		];
 		const when = new Date(atMs).toISOString().slice(0, 16).replace("T", " ");
@@ -293,18 +291,12 @@ async function recover(workspace: Workspace): Promise<number> {
 	return 0;
 }
 
-/**
- * Waits for the deadline of a commit that wants to be confirmed, and takes it back then. The time that is left
- * is looked up once: a clock that is set meanwhile makes it neither shorter nor longer.
- */
+/** Waits for the deadline of a commit that wants to be confirmed, and takes it back then. */
 async function guard(workspace: Workspace): Promise<number> {
-	const deadlines = new Map<number, number>();
 	for (;;) {
 		const pending = workspace.revisions.pending();
 		if (pending === null) return 0;
-		const deadline = deadlines.get(pending.revision) ?? performance.now() + pending.deadlineMs - Date.now();
-		deadlines.set(pending.revision, deadline);
-		const leftMs = deadline - performance.now();
+		const leftMs = leftToConfirmMs(pending, readClocks());
 		if (leftMs > 0) {
 			await Bun.sleep(Math.min(leftMs, GUARD_INTERVAL_MS));
 			continue;
@@ -315,17 +307,6 @@ async function guard(workspace: Workspace): Promise<number> {
 		console.error(`drover: ${takenBack(taken)}, because it was not confirmed in time`);
 		return 0;
 	}
-}
-
-export function startGuard(): void {
-	if (existsSync("/run/sv/guard")) {
-		Bun.spawnSync(["sv", "up", "/run/sv/guard"]);
-		return;
-	}
-	Bun.spawn([...self(), "config", "guard"], {
-		detached: true,
-		stdio: ["ignore", "ignore", "ignore"],
-	}).unref();
 }
 
 const takenBack = ({ revision, previous }: PendingCommit) =>

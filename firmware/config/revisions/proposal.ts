@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type Document, parseDocument, print } from "../keepalived/document.ts";
 import { applyCurrent, whereFrom } from "./apply.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
+import { readClocks, startGuard } from "./deadline.ts";
 import { type Files, RevisionError, type RevisionInfo } from "./revisions.ts";
 import { readFiles, type Workspace } from "./workspace.ts";
 
@@ -66,7 +67,7 @@ export interface Committed {
 	readonly troubles: readonly string[];
 }
 
-/** Puts a proposal into force; `confirmWithinMs` null is final. The caller starts the guard. */
+/** Puts a proposal into force; `confirmWithinMs` null is final, else the guard waits before anything changes. */
 export async function commitProposal(
 	workspace: Workspace,
 	{ files }: Proposal,
@@ -78,11 +79,12 @@ export async function commitProposal(
 		who: process.env["USER"] ?? "root",
 		from: whereFrom(),
 		why,
-		nowMs: Date.now(),
+		...readClocks(),
 		confirmWithinMs,
 	});
 	// What stood in the working copy was the revision before: the next edit begins with this one.
 	workspace.discardCandidate();
+	if (workspace.revisions.pending() !== null) startGuard();
 	return { info, troubles: await applyCurrent(workspace.root) };
 }
 

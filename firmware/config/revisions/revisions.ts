@@ -41,6 +41,8 @@ const pendingSchema = z.object({
 	previous: z.number().int(),
 	/** Unix milliseconds. */
 	deadlineMs: z.number(),
+	/** The same by the box's uptime, which no set clock moves (deadline.ts). */
+	deadlineUptimeMs: z.number().optional(),
 });
 export type PendingCommit = z.infer<typeof pendingSchema>;
 
@@ -55,6 +57,8 @@ export interface CommitRequest {
 	readonly from: string;
 	readonly why: string;
 	readonly nowMs: number;
+	/** Since the box started. */
+	readonly uptimeMs?: number;
 	/** Taken back by itself unless confirmed within this time; null is final at once. */
 	readonly confirmWithinMs: number | null;
 }
@@ -152,6 +156,9 @@ export class Revisions {
 				revision: number,
 				previous: parent,
 				deadlineMs: request.nowMs + request.confirmWithinMs,
+				...(request.uptimeMs === undefined
+					? {}
+					: { deadlineUptimeMs: request.uptimeMs + request.confirmWithinMs }),
 			});
 		this.#point("current", number);
 		this.#dropOldest();

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runDirectory } from "../../bus/socket-path.ts";
+import { leftToConfirmMs, readClocks } from "../../config/revisions/deadline.ts";
 import { fileDisk } from "../../config/revisions/disk.ts";
 import { Revisions } from "../../config/revisions/revisions.ts";
 import { configDirectory } from "../../config/revisions/workspace.ts";
@@ -23,7 +24,10 @@ export function readFirmware(nowMs: number): FirmwareFacts {
 		onTrial: existsSync(join(updateDirectory(), "trial.json")),
 		lastUpdate: last === undefined ? "" : `${new Date(last.atMs).toISOString()} ${last.what}: ${last.detail}`,
 		reverted: existsSync(join(runDirectory(), "reverted")),
-		commitTimerSeconds: pending === null ? 0 : Math.max(0, Math.ceil((pending.deadlineMs - nowMs) / 1000)),
+		commitTimerSeconds:
+			pending === null
+				? 0
+				: Math.max(0, Math.ceil(leftToConfirmMs(pending, { ...readClocks(), nowMs }) / 1000)),
 		watchdogArmed: existsSync(join(runDirectory(), "watchdog")),
 		configRevision: revision,
 	};

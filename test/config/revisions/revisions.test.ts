@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { leftToConfirmMs } from "../../../firmware/config/revisions/deadline.ts";
 import { fileDisk } from "../../../firmware/config/revisions/disk.ts";
 import {
 	type CommitRequest,
@@ -84,6 +85,18 @@ describe("commit confirm", () => {
 		expect(running(revisions)).toBe("two");
 		expect(revisions.expire(61_000)?.revision).toBe(2);
 		expect(running(revisions)).toBe("one");
+	});
+	test("its time is the box's uptime: a clock that is set makes it neither shorter nor longer", () => {
+		const revisions = store();
+		revisions.commit(commitOf("one"));
+		revisions.commit(commitOf("two", { confirmWithinMs: 60_000, uptimeMs: 5_000 }));
+		const pending = revisions.pending()!;
+		for (const nowMs of [0, 1_000, 7_200_000])
+			expect(leftToConfirmMs(pending, { nowMs, uptimeMs: 20_000 })).toBe(45_000);
+	});
+	test("a commit of a firmware that noted the clock's time only goes by the clock", () => {
+		const pending = { revision: 2, previous: 1, deadlineMs: 61_000 };
+		expect(leftToConfirmMs(pending, { nowMs: 1_000, uptimeMs: 5 })).toBe(60_000);
 	});
 	test("not confirmed before a restart: goes back at the restart", () => {
 		const revisions = store();
