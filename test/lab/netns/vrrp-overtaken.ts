@@ -7,6 +7,11 @@ import { native } from "../../../firmware/kernel/native.ts";
 import { openLog } from "../../../firmware/status/log.ts";
 import { VrrpService } from "../../../firmware/vrrp/service.ts";
 
+const VIRTUAL_ADDRESS = "192.0.2.200";
+/** A busy machine may take its time. */
+const RETRACT_LIMIT_MS = 10_000;
+const FAREWELL_MS = 200;
+
 export interface Overtaken {
 	readonly when: "taken-over" | "retracted";
 	readonly addresses: string;
@@ -25,11 +30,11 @@ if (import.meta.main) {
 		onAlive: () => {},
 	});
 	service.start(null);
+	const addresses = () => Bun.spawnSync(["ip", "-br", "address", "show", "dev", "eth0"]).stdout.toString();
 	const print = (when: Overtaken["when"]) => {
-		const { stdout } = Bun.spawnSync(["ip", "-br", "address", "show", "dev", "eth0"]);
 		const line: Overtaken = {
 			when,
-			addresses: stdout.toString(),
+			addresses: addresses(),
 			state: service.status().instances[0]?.state ?? null,
 		};
 		process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -40,8 +45,12 @@ if (import.meta.main) {
 	while (native.monotonicMicros() < until);
 	print("taken-over");
 	service.reload(next);
-	setTimeout(() => {
+	const givenUp = performance.now() + RETRACT_LIMIT_MS;
+	const timer = setInterval(() => {
+		if (addresses().includes(VIRTUAL_ADDRESS) && performance.now() < givenUp) return;
+		clearInterval(timer);
 		print("retracted");
-		process.exit(0);
-	}, 500);
+		// Its farewell leaves with the other thread.
+		setTimeout(() => process.exit(0), FAREWELL_MS);
+	}, 50);
 }

@@ -160,34 +160,12 @@ describe.concurrent("survival", () => {
 		await Bun.sleep(3_000);
 		// The standby is the first to go on, and sees a beat that is seconds old.
 		process.kill(standby, "SIGCONT");
-		await Bun.sleep(500);
-		process.kill(active, "SIGCONT");
-		await Bun.sleep(500);
-		await ours.becomes("MASTER");
-		expect(ours.droverPids()).toEqual(expect.arrayContaining([active, standby]));
-		expect(drover.log()).not.toContain("hangs");
-	}, 90_000);
-
-	test("a reload that takes seconds is no hang: the same process goes on, and stays master", async () => {
-		using lab = new Lab("slow-reload");
-		const ours = lab.box("ours", 1);
-		const text = instanceText({ priority: 100, interval: 3, state: "MASTER" });
-		const drover = ours.drover(text);
-		await ours.becomes("MASTER");
-		const { active, standby } = await pair(ours, drover);
-		// Enough to read for a second on a fast machine.
-		ours.write(text + "global_defs {\n router_id slow\n}\n".repeat(100_000));
-		process.kill(active, "SIGHUP");
 		await Bun.sleep(200);
-		// And for three more on a slow one.
-		process.kill(active, "SIGSTOP");
-		await Bun.sleep(3_000);
 		process.kill(active, "SIGCONT");
-		await eventually("it is reloaded", () => drover.log().includes(" reloaded"));
+		await Bun.sleep(500);
 		await ours.becomes("MASTER");
 		expect(ours.droverPids()).toEqual(expect.arrayContaining([active, standby]));
 		expect(drover.log()).not.toContain("hangs");
-		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
 	}, 90_000);
 
 	test("below 100 ms nobody waits: priority 0 at once, and the peer has the address", async () => {
@@ -624,3 +602,26 @@ ${instanceText({ priority: 100, version: 3, interval: 0.2, state: "MASTER" })}`;
 		expect(data).toContain(" VRRP Instance = VI_1\n   VRRP Version = 3\n   State = MASTER\n");
 	}, 60_000);
 });
+
+// By itself: reading for a second is a burden to its neighbours.
+test("a reload that takes seconds is no hang: the same process goes on, and stays master", async () => {
+	using lab = new Lab("slow-reload");
+	const ours = lab.box("ours", 1);
+	const text = instanceText({ priority: 100, interval: 3, state: "MASTER" });
+	const drover = ours.drover(text);
+	await ours.becomes("MASTER");
+	const { active, standby } = await pair(ours, drover);
+	// Enough to read for a second on a fast machine.
+	ours.write(text + "global_defs {\n router_id slow\n}\n".repeat(100_000));
+	process.kill(active, "SIGHUP");
+	await Bun.sleep(200);
+	// And for three more on a slow one.
+	process.kill(active, "SIGSTOP");
+	await Bun.sleep(3_000);
+	process.kill(active, "SIGCONT");
+	await eventually("it is reloaded", () => drover.log().includes(" reloaded"));
+	await ours.becomes("MASTER");
+	expect(ours.droverPids()).toEqual(expect.arrayContaining([active, standby]));
+	expect(drover.log()).not.toContain("hangs");
+	expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
+}, 90_000);
