@@ -211,7 +211,12 @@ export class Replays {
 		if (++this.#strangers % TRICKLE === 0 && this.#credit < CREDIT_LIMIT) this.#credit++;
 		const at = checksum & (SEEN_SLOTS - 1);
 		const { log, accessLog, cacheStatus } = this.#engine;
-		this.wanted = this.#seen[at] === checksum && !log.immediate && accessLog === undefined && !cacheStatus;
+		this.wanted =
+			this.#seen[at] === checksum &&
+			this.#credit >= LEARNING_PRICE &&
+			!log.immediate &&
+			accessLog === undefined &&
+			!cacheStatus;
 		this.#seen[at] = checksum;
 		return undefined;
 	}
