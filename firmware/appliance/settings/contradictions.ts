@@ -20,6 +20,10 @@ export function contradictions(settings: ApplianceSettings): SettingsFinding[] {
 		...twice(settings.user.map(({ name }, index) => [["user", index, "name"], name])),
 		...twice(settings.snmp.users.map(({ name }, index) => [["snmp", "users", index, "name"], name])),
 		...twice(settings.cache.storage.map(({ name }, index) => [["cache", "storage", index, "name"], name])),
+		...twice([
+			...settings.cache.listen.map((text, index): Named => [["cache", "listen", index], text]),
+			...settings.cache.tls.map(({ listen }, index): Named => [["cache", "tls", index, "listen"], listen]),
+		]),
 		...gateways(settings),
 		...snmp(settings),
 		...access(settings),

@@ -50,6 +50,18 @@ const storageSchema = z.discriminatedUnion("kind", [
 export const cacheSchema = z.strictObject({
 	enabled: z.boolean().default(false),
 	listen: z.array(listener).max(16).default([":80"]).describe("where clients are answered"),
+	tls: z
+		.array(
+			z.strictObject({
+				listen: listener,
+				certificate: fileName.describe(
+					"a PEM file of this revision: the certificate, those that vouch for it, and its key",
+				),
+			}),
+		)
+		.max(16)
+		.default([])
+		.describe("where clients are answered over TLS"),
 	vcl: fileName.optional().describe("the policy, a file of this revision"),
 	backend: line.optional().describe("instead of a policy: the one web server, as HOST:PORT"),
 	pool: line

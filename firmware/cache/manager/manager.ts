@@ -521,6 +521,11 @@ export class Manager {
 		this.#spareTimer = setTimeout(() => this.#keepSpare(), SPARE_PAUSE_MS);
 	}
 
+	/** Every worker accepts with the certificates that the files hold now. */
+	async renewCertificates(): Promise<void> {
+		await this.#everywhere({ kind: "renew-certificates" });
+	}
+
 	#parameterMessage(): ToWorker {
 		setPayloadLimit(this.parameters.number("vsl_reclen"));
 		return {

@@ -10,6 +10,7 @@ import { parseAddress } from "../../wire/ip.ts";
 import { ParameterSet } from "../cli/parameters.ts";
 import { type ListenerOption, type Options, type StorageOption, splitAddress } from "../manager/options.ts";
 import { backendVcl, compileForShelf, type VclSource } from "../manager/vcl-shelf.ts";
+import { inspectCertificate } from "./certificate.ts";
 import { findPool, POOL_FILE, poolOnlyVcl, poolVcl } from "./pool-vcl.ts";
 
 export type CacheSettings = ApplianceSettings["cache"];
@@ -22,7 +23,9 @@ export interface CacheRevision {
 	readonly vcl: Omit<VclSource, "name">;
 	/** The VCL and everything that it includes, as the compiler read it. */
 	readonly includes: readonly string[];
-	/** What the compiler warned of; empty when nothing. */
+	/** PEM texts by file name. */
+	readonly certificates: Readonly<Record<string, string>>;
+	/** What the compiler warned of, and certificates that will not do for long; empty when nothing. */
 	readonly warnings: string;
 }
 
@@ -38,6 +41,7 @@ export async function readRevision(
 	const keepalived = join(folder, "keepalived.conf");
 	const model = config !== undefined ? config : existsSync(keepalived) ? loadConfig(keepalived).config : null;
 	refuseShadowed(settings, model, path);
+	const { certificates, remarks } = certificatesOf(folder, settings);
 	const vcl = sourceOf(folder, settings, model);
 	const parameters = parametersOf(settings, folder);
 	const result = await compileForShelf(
@@ -48,12 +52,38 @@ export async function readRevision(
 	);
 	if (!result.ok) throw new Error(result.message);
 	const { sources, warnings } = result.vcl.compiled;
-	return { settings, vcl, includes: sources.map(({ text }) => text), warnings };
+	return {
+		settings,
+		vcl,
+		certificates,
+		includes: sources.map(({ text }) => text),
+		warnings: [...remarks, warnings].filter((text) => text !== "").join("\n"),
+	};
+}
+
+function certificatesOf(
+	folder: string,
+	settings: CacheSettings,
+): { readonly certificates: Readonly<Record<string, string>>; readonly remarks: readonly string[] } {
+	const certificates: Record<string, string> = {};
+	const remarks: string[] = [];
+	for (const { certificate: name } of settings.tls) {
+		if (Object.hasOwn(certificates, name)) continue;
+		const file = join(folder, name);
+		if (!existsSync(file))
+			throw new Error(
+				`${join(folder, "appliance.toml")}: the revision has no file "${name}", which [[cache.tls]] certificate names`,
+			);
+		certificates[name] = readFileSync(file, "latin1");
+		const remark = inspectCertificate(certificates[name], name, Date.now());
+		if (remark !== null) remarks.push(remark);
+	}
+	return { certificates, remarks };
 }
 
 /** IPVS takes a virtual server's connections before any local socket sees them. */
 function refuseShadowed(settings: CacheSettings, config: DroverConfig | null, path: string): void {
-	for (const text of settings.listen) {
+	for (const text of [...settings.listen, ...settings.tls.map(({ listen }) => listen)]) {
 		const listener = parseListener(text);
 		if (listener?.address == null) continue;
 		const bytes = parseAddress(listener.address)?.toString();
@@ -115,18 +145,18 @@ export function parametersOf(settings: CacheSettings, folder: string): Parameter
 const storageDirectory = () => process.env["DROVER_CACHE_DIR"] ?? "/data/cache";
 
 /** ":80" is every address of both families. */
-function listenersOf(text: string, index: number): ListenerOption[] {
+function listenersOf(text: string, name: string, certificate?: string): ListenerOption[] {
 	const { address, port } = parseListener(text)!;
 	const hosts = address === null ? ["0.0.0.0", "::"] : [address];
 	return hosts.map((host) => ({
-		name: `a${index}`,
+		name,
 		text,
 		host,
 		port: String(port),
 		path: undefined,
 		transport: "HTTP/1",
 		mode: undefined,
-		tls: undefined,
+		tls: certificate,
 		administrative: false,
 	}));
 }
@@ -144,11 +174,17 @@ function storageOf({ kind, name, size }: CacheSettings["storage"][number]): Stor
 /** Named "ask", for `drover cache why` and `purge`: a socket that only root reaches. */
 export const ASK_LISTENER = "ask";
 
-/** The settings as varnishd's options. `directory` holds the shared memory and the socket for questions. */
-export function optionsOf(settings: CacheSettings, directory: string): Options {
+/**
+ * The settings as varnishd's options. `directory` holds the shared memory and the socket for questions, `folder` the
+ * revision's files.
+ */
+export function optionsOf(settings: CacheSettings, directory: string, folder: string): Options {
 	return {
 		listeners: [
-			...settings.listen.flatMap(listenersOf),
+			...settings.listen.flatMap((text, index) => listenersOf(text, `a${index}`)),
+			...settings.tls.flatMap(({ listen, certificate }, index) =>
+				listenersOf(listen, `tls${index}`, join(folder, certificate)),
+			),
 			{
 				name: ASK_LISTENER,
 				text: join(directory, "ask.sock"),

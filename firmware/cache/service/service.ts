@@ -85,7 +85,7 @@ class CacheService {
 		this.#restart = restart;
 		mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
 		this.#manager = new Manager(
-			optionsOf(revision.settings, this.#directory),
+			optionsOf(revision.settings, this.#directory, folder),
 			parametersOf(revision.settings, folder),
 			this.#directory,
 			(line) => log.info(line),
@@ -176,8 +176,9 @@ class CacheService {
 			setTimeout(() => this.#restart("the revision turns it off"), 0);
 			return "stops: the revision turns it off";
 		}
-		const fixed = ({ listen, storage, management, cache_status }: CacheRevision["settings"]) => ({
+		const fixed = ({ listen, tls, storage, management, cache_status }: CacheRevision["settings"]) => ({
 			listen,
+			tls,
 			storage,
 			management,
 			cache_status,
@@ -189,11 +190,15 @@ class CacheService {
 		this.#takeParameters(running.settings.parameters, next.settings.parameters);
 		const same =
 			isDeepStrictEqual(next.vcl, running.vcl) && isDeepStrictEqual(next.includes, running.includes);
+		const renews = !isDeepStrictEqual(next.certificates, running.certificates);
+		if (renews) await this.#manager.renewCertificates();
 		if (!same) await this.#useVcl(next);
 		this.#revision = next;
-		return same
-			? "nothing has changed for the cache"
-			: `${next.vcl.file} is active as ${this.#manager.active}`;
+		const done = [
+			...(same ? [] : [`${next.vcl.file} is active as ${this.#manager.active}`]),
+			...(renews ? ["certificates are renewed"] : []),
+		];
+		return done.join("; ") || "nothing has changed for the cache";
 	}
 
 	#takeParameters(

@@ -22,6 +22,13 @@ const GREETING_WAIT_MS = 5000;
 /** ALPN's wire form of http/1.1 (RFC 7301 §3.1). */
 const ALPN_HTTP11 = Buffer.from("\x08http/1.1", "latin1");
 
+interface Opened {
+	/** With the port that the kernel gave. */
+	readonly option: ListenerOption;
+	readonly listener: TCPSocketListener<ClientSession> | UnixSocketListener<ClientSession>;
+	readonly address: ListenAddress;
+}
+
 /** What a socket carries until its PROXY header is complete, or its handshake is done. */
 interface Greeting {
 	bytes: Buffer;
@@ -32,7 +39,7 @@ export class Listeners {
 	readonly #engine: Engine;
 	readonly #sessions = new Set<ClientSession>();
 	readonly #greetings = new Map<ClientSocket, Greeting>();
-	readonly #open: (TCPSocketListener<ClientSession> | UnixSocketListener<ClientSession>)[] = [];
+	#open: Opened[] = [];
 
 	constructor(engine: Engine) {
 		this.#engine = engine;
@@ -40,37 +47,53 @@ export class Listeners {
 
 	/** Starts to accept; the addresses come back with the ports that the kernel gave. */
 	open(options: readonly ListenerOption[]): ListenAddress[] {
-		return options.map((option) => {
-			const socket = this.#handlers(option);
-			const tls =
-				option.tls === undefined
-					? {}
-					: { tls: { ...readCertificate(option.tls), ALPNProtocols: ALPN_HTTP11 } };
-			if (option.path !== undefined) {
-				const path = option.path.startsWith("@") ? `\0${option.path.slice(1)}` : option.path;
-				if (!path.startsWith("\0")) rmSync(path, { force: true });
-				const listener = Bun.listen<ClientSession>({
-					unix: path,
-					socket,
-					...tls,
-				} as never) as unknown as UnixSocketListener<ClientSession>;
-				if (option.mode !== undefined) chmodSync(path, option.mode);
-				this.#open.push(listener);
-				return { name: option.name, address: option.path, port: "-" };
-			}
-			const hostname = option.host === "" ? "0.0.0.0" : option.host;
-			// reusePort and allowHalfOpen are missing from the type definitions, not from Bun.
+		for (const option of options) this.#open.push(this.#listen(option));
+		return this.#open.map(({ address }) => address);
+	}
+
+	/**
+	 * Accepts with the certificates that the files hold now; connections that are open keep theirs.
+	 * Throws when one cannot be had: then all stay as they were.
+	 */
+	renewCertificates(): void {
+		const fresh: Opened[] = [];
+		try {
+			for (const { option } of this.#open) if (option.tls !== undefined) fresh.push(this.#listen(option));
+		} catch (error) {
+			for (const { listener } of fresh) listener.stop();
+			throw error;
+		}
+		for (const { option, listener } of this.#open) if (option.tls !== undefined) listener.stop();
+		this.#open = [...this.#open.filter(({ option }) => option.tls === undefined), ...fresh];
+	}
+
+	#listen(option: ListenerOption): Opened {
+		const socket = this.#handlers(option);
+		const tls =
+			option.tls === undefined ? {} : { tls: { ...readCertificate(option.tls), ALPNProtocols: ALPN_HTTP11 } };
+		if (option.path !== undefined) {
+			const path = option.path.startsWith("@") ? `\0${option.path.slice(1)}` : option.path;
+			if (!path.startsWith("\0")) rmSync(path, { force: true });
 			const listener = Bun.listen<ClientSession>({
-				hostname,
-				port: Number(option.port),
-				reusePort: true,
-				allowHalfOpen: true,
+				unix: path,
 				socket,
 				...tls,
-			} as never) as TCPSocketListener<ClientSession>;
-			this.#open.push(listener);
-			return { name: option.name, address: hostname, port: String(listener.port) };
-		});
+			} as never) as unknown as UnixSocketListener<ClientSession>;
+			if (option.mode !== undefined) chmodSync(path, option.mode);
+			return { option, listener, address: { name: option.name, address: option.path, port: "-" } };
+		}
+		const hostname = option.host === "" ? "0.0.0.0" : option.host;
+		// reusePort and allowHalfOpen are missing from the type definitions, not from Bun.
+		const listener = Bun.listen<ClientSession>({
+			hostname,
+			port: Number(option.port),
+			reusePort: true,
+			allowHalfOpen: true,
+			socket,
+			...tls,
+		} as never) as TCPSocketListener<ClientSession>;
+		const port = String(listener.port);
+		return { option: { ...option, port }, listener, address: { name: option.name, address: hostname, port } };
 	}
 
 	#handlers(option: ListenerOption): SocketHandler<ClientSession> {

@@ -174,6 +174,9 @@ class Worker {
 				return undefined;
 			case "listen":
 				return this.#listeners.open(message.listeners);
+			case "renew-certificates":
+				this.#listeners.renewCertificates();
+				return undefined;
 			case "ban":
 				this.#addBan(message.ban);
 				return undefined;

@@ -49,6 +49,7 @@ export type ToWorker =
 	| { readonly kind: "label"; readonly call: number; readonly label: string; readonly name: string }
 	| { readonly kind: "discard"; readonly call: number; readonly name: string }
 	| { readonly kind: "listen"; readonly call: number; readonly listeners: readonly ListenerOption[] }
+	| { readonly kind: "renew-certificates"; readonly call: number }
 	| { readonly kind: "ban"; readonly call: number; readonly ban: BanMessage }
 	/** Every object is past the bans up to this one. */
 	| { readonly kind: "bans-finished"; readonly number: number }

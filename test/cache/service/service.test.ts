@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { CacheStatus } from "../../../firmware/status/cache.ts";
+import { makeCertificate } from "../http/certificate.ts";
 
 const drover = join(import.meta.dir, "../../../firmware/drover.ts");
 const directory = mkdtempSync(join(tmpdir(), "drover-cache-"));
@@ -42,6 +44,7 @@ vcl = "default.vcl"
 pool = "192.0.2.1 80"
 ${more}
 `;
+const tlsAt = (at: number) => `[[cache.tls]]\nlisten = "127.0.0.1:${at}"\ncertificate = "shop.pem"\n`;
 const vcl = (mark: string) => `vcl 4.1;
 include "pool.vcl";
 sub vcl_recv {
@@ -269,6 +272,20 @@ describe("a new revision", () => {
 			"frob",
 		],
 		["a size that is none", () => ({ "appliance.toml": settings().replace("8M", "much") }), "is not a size"],
+		[
+			"a certificate that is not there",
+			() => ({ "appliance.toml": settings(tlsAt(port + 1)) }),
+			'no file "shop.pem", which [[cache.tls]] certificate names',
+		],
+		[
+			"a certificate without its key",
+			() => ({
+				"appliance.toml": settings(tlsAt(port + 1)),
+				"shop.pem": readFileSync(makeCertificate(directory, "cut", ["DNS:a"]).certificatePath, "utf8"),
+			}),
+			"shop.pem holds no private key",
+		],
+		["one address for both", () => ({ "appliance.toml": settings(tlsAt(port)) }), `"127.0.0.1:`],
 	])("%s is refused", async (_title, files, part) => {
 		await write(files());
 		const refused = await run("config", "commit");
@@ -283,6 +300,61 @@ describe("a new revision", () => {
 		start();
 		await until("it answers again", answers);
 		expect((await ask("/a")).headers.get("cache-status")).toContain('"Drover"');
+	});
+});
+
+describe("[[cache.tls]]", () => {
+	const certificate = (label: string) =>
+		readFileSync(makeCertificate(directory, label, ["DNS:shop.example.com"]).bothPath, "utf8");
+	const connect = () =>
+		new Promise<TLSSocket>((resolve, reject) => {
+			const socket = connectTls({ host: "127.0.0.1", port: tlsPort, rejectUnauthorized: false }, () =>
+				resolve(socket),
+			);
+			socket.on("error", reject);
+		});
+	const nameOf = (socket: TLSSocket) => String(socket.getPeerCertificate().subject.CN);
+	const get = (socket: TLSSocket) =>
+		new Promise<string>((resolve) => {
+			socket.once("data", (bytes: Buffer) => resolve(bytes.toString("latin1")));
+			socket.write("GET /tls HTTP/1.1\r\nHost: shop.example.com\r\n\r\n");
+		});
+	let tlsPort = 0;
+
+	test("clients are answered over TLS with the revision's certificate", async () => {
+		const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+		tlsPort = probe.port;
+		probe.stop(true);
+		await write({ "appliance.toml": settings(tlsAt(tlsPort)), "shop.pem": certificate("first") });
+		const committed = await run("config", "commit");
+		expect(committed.text).toContain("shop.pem expires on");
+		expect(committed.status).toBe(0);
+		expect(await service.exited).toBe(0);
+		start();
+		await until("it answers again", answers);
+		const socket = await connect();
+		expect(nameOf(socket)).toBe("first");
+		expect(await get(socket)).toContain("HTTP/1.1 200 OK");
+		socket.destroy();
+	});
+
+	test("a commit renews it: open connections go on, what is stored stays, new ones see the new one", async () => {
+		const old = await connect();
+		await get(old);
+		const before = originRequests;
+		const { startedAtMs } = await status();
+		await write({ "shop.pem": certificate("second") });
+		expect((await run("config", "commit")).status).toBe(0);
+		const fresh = await connect();
+		expect(nameOf(fresh)).toBe("second");
+		expect(await get(fresh)).toContain("HTTP/1.1 200 OK");
+		expect(await get(old)).toContain("HTTP/1.1 200 OK");
+		expect(originRequests).toBe(before);
+		expect(await status()).toMatchObject({
+			startedAtMs,
+			reload: { ok: true, message: "certificates are renewed" },
+		});
+		for (const socket of [old, fresh]) socket.destroy();
 	});
 });
 
