@@ -273,11 +273,14 @@ export class Network {
 	}
 }
 
+/** How long a busy machine may take for what is not a matter of time. */
+const LIMIT_MS = 20_000;
+
 /** Polls until `probe` gives something true, and returns it; throws with `what` after `limitMs`. */
 export async function eventually<T>(
 	what: string,
 	probe: () => T | Promise<T>,
-	limitMs = 10_000,
+	limitMs = LIMIT_MS,
 ): Promise<Exclude<T, false | null | undefined>> {
 	const deadline = performance.now() + limitMs;
 	for (;;) {
