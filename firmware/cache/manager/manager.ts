@@ -6,26 +6,22 @@ import { existsSync, mkdirSync, rmSync, statfsSync, statSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { dirname, join } from "node:path";
 import type { ParameterSet } from "../cli/parameters.ts";
-import {
-	backendCounters,
-	mainCounters,
-	managerCounters,
-	poolCounters,
-	storageCounters,
-} from "../log/counters.ts";
+import { managerCounters } from "../log/counters.ts";
 import { record, setPayloadLimit } from "../log/records.ts";
 import { formatRing, Ring } from "../log/ring.ts";
 import { Tag } from "../log/tags.ts";
 import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
-import { type Ban, BanList, banWords, parseBan } from "../store/bans.ts";
+import { type BanList, banWords, parseBan } from "../store/bans.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
 import type { BackendDefinition } from "../vcl/runtime.ts";
 import { clearBusyMarks } from "../worker/busy-marks.ts";
 import { type ControlPage, createControlPage, openControlPage } from "../worker/control.ts";
 import type { ListenAddress } from "../worker/listeners.ts";
 import type { FromWorker, ToWorker, WorkerReport } from "../worker/wire.ts";
-import { BanFile } from "./ban-file.ts";
+import { BanKeeper } from "./ban-keeper.ts";
+import { CounterBoard } from "./counter-board.ts";
+import { mainFigures } from "./main-figures.ts";
 import type { ListenerOption, Options } from "./options.ts";
 import { Probe, type ProbeReport } from "./probe.ts";
 import { compileForShelf, type ShelvedVcl, type VclSource } from "./vcl-shelf.ts";
@@ -46,9 +42,6 @@ export type ChildState = "stopped" | "starting" | "running" | "stopping" | "died
 /** A VCL that compiles, and whose vcl_init said no. */
 export class InitialisationError extends Error {}
 
-/** Between looks for bans that nothing refers to. */
-const BANS_LOOK_MS = 500;
-
 /** "Linux,…": what banner and log say of the machine and of the storages, the last of which is Transient's. */
 export function platformText({ storages }: Options): string {
 	const machine = process.arch === "x64" ? "x86_64" : process.arch;
@@ -67,7 +60,7 @@ export class Manager {
 	readonly directory: string;
 	readonly startedAt = Date.now() / 1000;
 	readonly identity: string;
-	readonly bans = new BanList();
+	readonly #banKeeper = new BanKeeper(() => this.parameters.values["ban_dups"] === true);
 	readonly vcls = new Map<string, ShelvedVcl>();
 	/** Labels and the VCL that each points to. */
 	readonly labels = new Map<string, string>();
@@ -96,10 +89,7 @@ export class Manager {
 	#ring: Ring | undefined;
 	#logPath = "";
 	readonly #mgtValues: BigUint64Array;
-	#mainValues: BigUint64Array | undefined;
-	#storageValues: { name: string; values: BigUint64Array }[] = [];
-	#poolValues: { name: string; values: BigUint64Array }[] = [];
-	readonly #backendValues = new Map<string, { values: BigUint64Array; file: string }>();
+	#board: CounterBoard | undefined;
 	#timer: ReturnType<typeof setInterval> | undefined;
 	#childStartedAt = 0;
 	#log: (line: string) => void;
@@ -123,6 +113,10 @@ export class Manager {
 
 	addArgument(ident: string, text: string): void {
 		this.#mgt.addText("Arg", ident, text);
+	}
+
+	get bans(): BanList {
+		return this.#banKeeper.list;
 	}
 
 	get workerPids(): number[] {
@@ -220,8 +214,7 @@ export class Manager {
 		for (const backend of vcl.compiled.backends) {
 			const key = `${vcl.name}.${backend.name}`;
 			if (!this.backendsSince.has(key)) this.backendsSince.set(key, now);
-			if (this.#child !== undefined && !this.#backendValues.has(key))
-				this.#backendValues.set(key, this.#child.addCounters(backendCounters, `VBE.${key}`));
+			this.#board?.addBackend(key);
 			if (backend.probe !== null && this.state === "running" && !this.probes.has(key))
 				this.probes.set(key, new Probe(vcl.name, backend, now, (report) => this.#probed(report)));
 		}
@@ -232,11 +225,7 @@ export class Manager {
 			const key = `${vcl.name}.${backend.name}`;
 			this.probes.get(key)?.stop();
 			this.probes.delete(key);
-			const counters = this.#backendValues.get(key);
-			if (counters !== undefined) {
-				this.#child?.withdraw(counters.file);
-				this.#backendValues.delete(key);
-			}
+			this.#board?.withdrawBackend(key);
 		}
 	}
 
@@ -308,10 +297,6 @@ export class Manager {
 
 	// ── bans ────────────────────────────────────────────────────────────────────────────────
 
-	get #banDuplicates(): boolean {
-		return this.parameters.values["ban_dups"] === true;
-	}
-
 	/** Adds a ban everywhere; returns what is wrong with it, if anything. */
 	async ban(words: readonly string[]): Promise<string | undefined> {
 		const parsed = parseBan(words);
@@ -319,61 +304,25 @@ export class Manager {
 		if (this.#control === undefined) return "Child not running";
 		const number = Atomics.add(this.#control.bans, 0, 1) + 1;
 		const addedAt = (performance.timeOrigin + performance.now()) / 1000;
-		const ban = this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
+		const ban = this.#banKeeper.add(number, addedAt, parsed);
 		await this.#everywhere({ kind: "ban", ban: { number, addedAt, words } });
-		this.#saveBan(ban);
+		this.#banKeeper.save(ban);
 		return undefined;
 	}
 
 	/** `finished`: the lurker's worker has seen every object past that ban. */
 	#tendBans(lurker: WorkerProcess, finished: number | undefined): void {
-		const { bans } = this;
-		if (finished !== undefined && finished > bans.finished) {
-			bans.finish(finished);
+		if (finished !== undefined && finished > this.bans.finished) {
+			this.bans.finish(finished);
 			for (const worker of this.#workers)
 				if (worker !== lurker && !worker.exited) worker.send({ kind: "bans-finished", number: finished });
 		}
-		// Duplicates are completed long before they are old enough for the lurker, and without one too.
-		const now = performance.now();
-		if (now < this.#bansLookedAtMs + BANS_LOOK_MS) return;
-		this.#bansLookedAtMs = now;
-		if (bans.all.length < 2 || !bans.all[0]!.completed) return;
-		for (const count of this.banReferences()) {
-			if (count > 0 || bans.all.length < 2 || !bans.all[0]!.completed) break;
-			bans.dropOldest();
-		}
+		this.#banKeeper.dropUnreferenced(performance.now(), () => this.banReferences());
 	}
-	#bansLookedAtMs = 0;
-	/** Of a persistent store. */
-	#banFile: BanFile | undefined;
 
 	/** Objects that refer to each ban, in the order of `bans.all`. */
 	banReferences(): number[] {
 		return this.bans.referenced(this.#arena?.banReferences() ?? new Map());
-	}
-
-	#saveBan(ban: Ban): void {
-		if (this.#banFile?.add(ban, this.bans.all.length)) this.#banFile.rewrite(this.#lastingBans());
-	}
-
-	/** Those that the next start needs. The newest always: its number tells what objects have been tested against. */
-	#lastingBans(): Ban[] {
-		const { all, newest } = this.bans;
-		return all.filter(({ number, completed }) => number > 0 && (!completed || number === newest));
-	}
-
-	/** `persistent`: the store has objects of before, which the file's bans are for. */
-	#openBanFile(persistent: boolean): void {
-		const file = new BanFile(`${this.#storePath}.bans`);
-		this.#banFile = file;
-		for (const { number, addedAt, text } of persistent ? file.read() : []) {
-			const parsed = parseBan(banWords(text));
-			if (parsed.ok) this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
-		}
-		// A ban may have been noted on objects and never have been written down: its number must not come again.
-		for (const noted of this.#arena?.banReferences().keys() ?? []) this.bans.setNewest(noted);
-		file.rewrite(this.#lastingBans());
-		this.#control!.bans[0] = this.bans.newest;
 	}
 
 	// ── start and stop ──────────────────────────────────────────────────────────────────────
@@ -397,14 +346,10 @@ export class Manager {
 		// The first ban asks for nothing; objects that no other was there for refer to it.
 		if (this.bans.all.length === 0) this.bans.add(0, now, [], "", false).completed = true;
 		this.#openStore(now);
-		this.#mainValues = child.addCounters(mainCounters, "MAIN").values;
-		this.#storageValues = [...this.options.storages.map((storage) => storage.name), "Transient"].map(
-			(name) => ({ name, values: child.addCounters(storageCounters, `SMA.${name}`).values }),
+		this.#board = new CounterBoard(
+			child,
+			this.options.storages.map(({ name }) => name),
 		);
-		this.#poolValues = ["busyobj", "req0", "sess0"].map((name) => ({
-			name,
-			values: child.addCounters(poolCounters, `MEMPOOL.${name}`).values,
-		}));
 		this.addresses = [];
 		this.state = "running";
 		try {
@@ -437,7 +382,11 @@ export class Manager {
 			const found = this.#arena.reopen(now);
 			this.#log(`Info: ${found} objects found in ${this.#storePath}`);
 		}
-		if (backed?.kind === "persistent") this.#openBanFile(persistent);
+		if (backed?.kind === "persistent") {
+			const noted = this.#arena.banReferences().keys();
+			this.#banKeeper.open(`${this.#storePath}.bans`, persistent ? noted : null);
+			this.#control!.bans[0] = this.bans.newest;
+		}
 	}
 
 	/** A mapped page that the file system cannot give is a SIGBUS in a worker: better no start than that. */
@@ -550,11 +499,11 @@ export class Manager {
 				const parsed = parseBan(message.ban.words);
 				if (!parsed.ok) return;
 				const { number, addedAt } = message.ban;
-				const ban = this.bans.add(number, addedAt, parsed.tests, parsed.text, this.#banDuplicates);
+				const ban = this.#banKeeper.add(number, addedAt, parsed);
 				for (const worker of this.#workers)
 					if (worker !== from && !worker.exited)
 						void worker.call({ kind: "ban", ban: message.ban }).catch(() => {});
-				this.#saveBan(ban);
+				this.#banKeeper.save(ban);
 				return;
 			}
 			case "report":
@@ -620,10 +569,7 @@ export class Manager {
 		if (this.options.storages.some((storage) => storage.kind === "persistent")) this.#arena?.layDown();
 		this.#arena = undefined;
 		this.#control = undefined;
-		this.#mainValues = undefined;
-		this.#storageValues = [];
-		this.#poolValues = [];
-		this.#backendValues.clear();
+		this.#board = undefined;
 		this.#child?.remove();
 		this.#child = undefined;
 		if (this.options.storages.every((storage) => storage.kind === "malloc"))
@@ -639,69 +585,16 @@ export class Manager {
 
 	/** Sums of the workers' MAIN counters by name, gauges worked out. */
 	mainFigures(): Map<string, number> {
-		const figures = new Map<string, number>();
 		const count = Math.max(this.#workers.length, 1);
-		for (const [index, counter] of mainCounters.counters.entries()) {
-			let sum = 0;
-			for (let worker = 0; worker < count; worker++) sum += this.#control?.counters(worker)[index] ?? 0;
-			figures.set(counter.name, sum);
-		}
-		const store = this.#arena?.figures();
-		const report = (value: (each: WorkerReport) => number) =>
-			this.reports.reduce((sum, each) => sum + value(each), 0);
-		const put = (name: string, value: number) => figures.set(name, Math.max(0, value));
-		put("uptime", Math.floor(Date.now() / 1000 - this.#childStartedAt));
-		put("pools", this.parameters.number("thread_pools"));
-		put("threads", this.parameters.number("thread_pools") * this.parameters.number("thread_pool_min"));
-		put(
-			"threads_created",
-			this.parameters.number("thread_pools") * this.parameters.number("thread_pool_min"),
-		);
-		put("n_object", store?.objects ?? 0);
-		put("n_objectcore", store?.objects ?? 0);
-		put("n_objecthead", store?.objects ?? 0);
-		put("n_expired", store?.expired ?? 0);
-		put("n_lru_nuked", store?.nuked ?? 0);
-		const warm = [...this.vcls.values()];
-		put(
-			"n_backend",
-			warm.reduce((sum, vcl) => sum + vcl.compiled.backends.length, 0),
-		);
-		put("n_vcl", warm.length);
-		put("n_vcl_avail", warm.length);
-		put("bans", this.bans.all.length);
-		put("bans_completed", this.bans.all.filter((ban) => ban.completed).length);
-		put("bans_obj", this.bans.all.filter((ban) => !ban.needsRequest && ban.tests.length > 0).length);
-		put("bans_req", this.bans.all.filter((ban) => ban.needsRequest).length);
-		put("bans_added", this.bans.added);
-		put("bans_deleted", this.bans.deleted);
-		put("bans_dups", this.bans.dups);
-		put(
-			"bans_tested",
-			report((each) => each.bans.tested),
-		);
-		put(
-			"bans_tests_tested",
-			report((each) => each.bans.testsTested),
-		);
-		put(
-			"shm_records",
-			report((each) => each.logRecords),
-		);
-		put(
-			"shm_writes",
-			report((each) => each.logFlushes),
-		);
-		put(
-			"shm_flushes",
-			report((each) => each.logFlushes),
-		);
-		put(
-			"shm_cycles",
-			report((each) => each.logCycles),
-		);
-		put("vmods", new Set(warm.flatMap((vcl) => vcl.compiled.vmods)).size);
-		return figures;
+		return mainFigures({
+			workerCounters: Array.from({ length: count }, (_, worker) => this.#control?.counters(worker) ?? []),
+			store: this.#arena?.figures(),
+			reports: this.reports,
+			parameters: this.parameters,
+			vcls: [...this.vcls.values()],
+			bans: this.bans,
+			uptimeSeconds: Math.floor(Date.now() / 1000 - this.#childStartedAt),
+		});
 	}
 
 	#news = true;
@@ -718,66 +611,12 @@ export class Manager {
 
 	#updateCounters(): void {
 		this.#mgtValues[0] = BigInt(Math.floor(Date.now() / 1000 - this.startedAt));
-		const main = this.#mainValues;
-		if (main === undefined) return;
-		const figures = this.mainFigures();
-		for (const [index, counter] of mainCounters.counters.entries())
-			main[index] = BigInt(Math.max(0, Math.round(figures.get(counter.name) ?? 0)));
-		const store = this.#arena?.figures();
-		if (store !== undefined)
-			for (const { name, values } of this.#storageValues) {
-				const transient = name === "Transient";
-				const first = this.options.storages[0]?.name === name;
-				values[4] = BigInt(
-					transient ? store.transientObjects : first ? store.objects - store.transientObjects : 0,
-				);
-				values[5] = BigInt(Math.max(0, transient ? store.transientBytes : first ? store.bytes : 0));
-				values[6] = BigInt(transient ? 0 : first ? Math.max(0, store.spaceBytes) : 0);
-			}
-		const sessions = this.reports.reduce((sum, each) => sum + each.sessions, 0);
-		for (const { name, values } of this.#poolValues)
-			values[0] = BigInt(
-				name === "sess0"
-					? sessions
-					: name === "req0"
-						? this.reports.reduce((sum, each) => sum + Object.values(each.busy).reduce((a, b) => a + b, 0), 0)
-						: 0,
-			);
-		for (const [key, { values }] of this.#backendValues) this.#updateBackend(key, values);
-	}
-
-	#updateBackend(key: string, values: BigUint64Array): void {
-		const sum = (figure: string) =>
-			BigInt(
-				Math.max(
-					0,
-					this.reports.reduce((total, each) => total + (each.backends[key]?.[figure] ?? 0), 0),
-				),
-			);
-		const probe = this.probes.get(key);
-		values[0] = probe === undefined ? 0n : probe.happy;
-		const order = [
-			"bereqHeader",
-			"bereqBody",
-			"berespHeader",
-			"berespBody",
-			"pipeHeader",
-			"pipeOut",
-			"pipeIn",
-			"conn",
-			"req",
-			"unhealthy",
-			"busy",
-			"fail",
-		];
-		for (const [index, figure] of order.entries()) values[index + 1] = sum(figure);
-		values[13] = sum("failAccess");
-		values[14] = sum("failNoAddress");
-		values[15] = sum("failRefused");
-		values[16] = sum("failUnreachable");
-		values[17] = sum("failTimeout");
-		values[18] = sum("failOther");
-		values[19] = sum("helddown");
+		this.#board?.update({
+			main: this.mainFigures(),
+			store: this.#arena?.figures(),
+			reports: this.reports,
+			probeBits: (key) => this.probes.get(key)?.happy,
+		});
 	}
 
 	async shutDown(): Promise<void> {

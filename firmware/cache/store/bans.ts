@@ -79,6 +79,8 @@ export type BanExpression =
 
 const refuse = (message: string): BanExpression => ({ ok: false, message });
 
+export type ParsedBan = Extract<BanExpression, { readonly ok: true }>;
+
 /** Reads the words of `FIELD OP ARG [&& …]`. */
 export function parseBan(words: readonly string[]): BanExpression {
 	if (words.length > WORD_LIMIT || words.length % 4 !== 3) return refuse("Wrong number of arguments");
