@@ -153,6 +153,12 @@ export class Arena {
 		return this.#low & (SHARD_COUNT - 1);
 	}
 
+	/** 32 bits of what the index goes by. */
+	fingerprintOf(key: string): number {
+		this.#hash(key);
+		return this.#low;
+	}
+
 	version(shard: number): number {
 		return Atomics.load(this.#book.shards, shard);
 	}
@@ -218,7 +224,7 @@ export class Arena {
 			shard,
 			version,
 			key: map.buffer.latin1Slice(keyAt, varyAt),
-			vary: map.buffer.latin1Slice(varyAt, headAt),
+			vary: varyAt === headAt ? "" : map.buffer.latin1Slice(varyAt, headAt),
 			head: map.buffer.latin1Slice(headAt, bodyAt),
 			bodyBytes,
 			body,

@@ -5,6 +5,8 @@
 import type { Arena } from "../store/arena.ts";
 import { type Answer, answerOf } from "./answer.ts";
 
+/** Keys of which it is known that they were looked up before; a power of two. */
+const SEEN_SLOTS = 8192;
 /** Keys remembered. An entry holds parsed heads, about 1 to 2 KB; bodies stay in the store. */
 const ENTRY_LIMIT = 4096;
 
@@ -21,6 +23,8 @@ export class Objects {
 	/** Two generations: when the young one is full it becomes the old one, and the old one is forgotten. */
 	#young = new Map<string, CachedKey>();
 	#old = new Map<string, CachedKey>();
+	/** Fingerprints: a key is remembered at its second look-up, most keys of a large store never. */
+	readonly #seen = new Int32Array(SEEN_SLOTS);
 
 	constructor(arena: Arena, storageNames: readonly string[]) {
 		this.#arena = arena;
@@ -47,9 +51,18 @@ export class Objects {
 			version: objects[0]?.version ?? -1,
 			answers: objects.map((object) => answerOf(object, this.#storageNames)),
 		};
-		if (objects.length > 0) this.#remember(key, fresh);
-		else if (entry !== undefined) this.#young.delete(key);
+		if (objects.length === 0) {
+			if (entry !== undefined) this.#young.delete(key);
+		} else if (entry !== undefined || this.#sawBefore(key)) this.#remember(key, fresh);
 		return fresh;
+	}
+
+	#sawBefore(key: string): boolean {
+		const fingerprint = this.#arena.fingerprintOf(key);
+		const at = fingerprint & (SEEN_SLOTS - 1);
+		const before = this.#seen[at] === fingerprint;
+		this.#seen[at] = fingerprint;
+		return before;
 	}
 
 	#remember(key: string, entry: CachedKey): void {
