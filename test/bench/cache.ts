@@ -62,13 +62,14 @@ export async function bench(
 	const results: BenchResult[] = [];
 	try {
 		await answering(`http://127.0.0.1:${originPort}/1k`);
+		const rateProgram = compile("rate", directory);
 		const table: Table = {
-			load: new Load(directory),
+			load: new Load(directory, rateProgram),
 			seconds: options.seconds,
 			rounds: options.rounds,
 			directory,
 			originPort,
-			rateProgram: compile("rate", directory),
+			rateProgram,
 			get: async (name) => {
 				const known = running.get(name) ?? (await start(name, directory, originPort));
 				running.set(name, known);

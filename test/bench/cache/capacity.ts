@@ -21,7 +21,6 @@ const MILLION = 1_000_000;
 const STORE_BYTES = 1792 << 20;
 const REPLACEMENTS_PER_SECOND = 20_000;
 const BODY_BYTES = 1024;
-const CONNECTIONS_OF_LOAD = 32;
 /** Every request of this row runs through all of the code: its compiler needs as long as that of misses. */
 const WARM_UP_SECONDS = 10;
 
@@ -48,8 +47,7 @@ export async function million(table: Table): Promise<BenchResult[]> {
 		// Index and book-keeping count too.
 		const perObject = (statSync(store).blocks * 512) / objects;
 		const file = table.load.requestFile("million", "/object/########", "bench");
-		const load = (seconds: number) =>
-			flatOut(table.rateProgram, target, seconds, CONNECTIONS_OF_LOAD, file, MILLION);
+		const load = (seconds: number) => flatOut(table.rateProgram, target, seconds, file, MILLION);
 		await load(WARM_UP_SECONDS);
 		const seconds = Math.max(5, table.seconds * table.rounds);
 		const churn = Bun.spawn(

@@ -26,7 +26,8 @@ local n = math.random(1000000000)
 request = function() n = n + 1 return wrk.format("GET", "/miss/" .. n) end
 `;
 
-export type Kind = "browser" | "miss";
+/** "large": a browser's request, the answer read 64 KB at a time; wrk reads 8 KB, and its core is full before theirs. */
+export type Kind = "browser" | "large" | "miss";
 
 export interface Measure {
 	readonly perSecond: number;
@@ -35,15 +36,21 @@ export interface Measure {
 	readonly errors: number;
 }
 
+/** Of one load. */
+const CONNECTIONS = 32;
+
 export const show = ({ perSecond, cpuMicros }: Measure) =>
 	`${Math.round(perSecond)}/s, ${cpuMicros.toFixed(1)} µs CPU`;
 
 export class Load {
 	readonly #directory: string;
-	readonly #scripts: Readonly<Record<Kind, string>>;
+	readonly #scripts: Readonly<Record<Exclude<Kind, "large">, string>>;
+	readonly #rateProgram: string;
 
-	constructor(directory: string) {
+	/** `rateProgram` is rate.c, compiled. */
+	constructor(directory: string, rateProgram: string) {
 		this.#directory = directory;
+		this.#rateProgram = rateProgram;
 		this.#scripts = {
 			browser: join(directory, "browser.lua"),
 			miss: join(directory, "miss.lua"),
@@ -52,13 +59,17 @@ export class Load {
 		writeFileSync(this.#scripts.miss, missScript);
 	}
 
-	/** As many requests as 32 connections of one wrk thread make. */
+	/** As many requests as 32 connections of one thread make. */
 	async measure(target: Contestant, path: string, kind: Kind, seconds: number): Promise<Measure> {
+		if (kind === "large") {
+			const file = this.requestFile("large", path, "127.0.0.1");
+			return flatOut(this.#rateProgram, target, seconds, file, 1);
+		}
 		const before = cpuNanoseconds(target.pids());
 		const text = await output([
 			"wrk",
 			"-t1",
-			"-c32",
+			`-c${CONNECTIONS}`,
 			`-d${seconds}s`,
 			"-s",
 			this.#scripts[kind],
@@ -138,19 +149,18 @@ export async function atRate(
 }
 
 /**
- * As many requests as `connections` make that ask again as soon as they are answered. The requests are put together
+ * As many requests as 32 connections make that ask again as soon as they are answered. The requests are put together
  * in C: a script for each of them would take more of the load's core than the requests do of the server's.
  */
 export async function flatOut(
 	program: string,
 	target: Contestant,
 	seconds: number,
-	connections: number,
 	requestFile: string,
 	modulus: number,
 ): Promise<Measure> {
 	const before = cpuNanoseconds(target.pids());
-	const command = [program, target.port, 0, seconds, connections, requestFile, modulus].map(String);
+	const command = [program, target.port, 0, seconds, CONNECTIONS, requestFile, modulus].map(String);
 	const [, answered = 0, lost = 0] = (await output(command)).trim().split(" ").map(Number);
 	const used = cpuNanoseconds(target.pids()) - before;
 	return { perSecond: answered / seconds, cpuMicros: used / 1e3 / answered, errors: lost };
