@@ -8,12 +8,15 @@ import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
 import type { GlobalConfig } from "./config/model.ts";
+import { catchesSignal } from "./kernel/caught-signals.ts";
 import { type PidFileName, pidFile } from "./process-files.ts";
 import { self } from "./self.ts";
 import { openLog } from "./status/log.ts";
 
 /** A child that dies sooner than this after its start is started again only after the same time. */
 const RESPAWN_GAP_MS = 1_000;
+/** How soon a signal that came while a child starts is tried again. */
+const SIGNAL_AGAIN_MS = 50;
 /** The version whose command line and dumps are kept. */
 const COMPATIBLE_VERSION = "2.2.7";
 
@@ -80,6 +83,9 @@ interface Child {
 	readonly name: string;
 	process: Subprocess;
 	startedAtMs: number;
+	/** Signals that came before it catches them. */
+	readonly waiting: Set<NodeJS.Signals>;
+	again: ReturnType<typeof setTimeout> | null;
 }
 
 export async function main(words: readonly string[]): Promise<number> {
@@ -177,7 +183,13 @@ async function supervise(file: string, values: Values): Promise<number> {
 	});
 
 	const start = (name: string): void => {
-		const child: Child = { name, startedAtMs: performance.now(), process: null as never };
+		const child: Child = {
+			name,
+			startedAtMs: performance.now(),
+			process: null as never,
+			waiting: new Set(),
+			again: null,
+		};
 		const own = name === "bfd" ? ["--if-needed"] : [];
 		child.process = Bun.spawn([...enter, ...self(), name, ...childWords, ...own], {
 			stdin: "ignore",
@@ -198,6 +210,8 @@ async function supervise(file: string, values: Values): Promise<number> {
 		if (child.name === "bfd" && status === 0) {
 			const path = pidPath("bfd");
 			if (path !== null) rmSync(path, { force: true });
+			// It may have read the configuration before the one that it was to be told of.
+			if (child.waiting.has("SIGHUP")) start("bfd");
 			return;
 		}
 		log.error({ child: child.name, status, signal }, `${child.name} ended; it is started again`);
@@ -207,6 +221,18 @@ async function supervise(file: string, values: Values): Promise<number> {
 		}
 		const livedMs = performance.now() - child.startedAtMs;
 		setTimeout(() => !stopping && start(child.name), livedMs < RESPAWN_GAP_MS ? RESPAWN_GAP_MS : 0);
+	};
+
+	/** A child that still starts would end by a signal that it does not catch yet. */
+	const deliver = (child: Child): void => {
+		child.again = null;
+		if (!children.includes(child)) return;
+		for (const signal of child.waiting)
+			if (catchesSignal(child.process.pid, signal)) {
+				child.waiting.delete(signal);
+				child.process.kill(signal);
+			}
+		if (child.waiting.size > 0) child.again = setTimeout(() => deliver(child), SIGNAL_AGAIN_MS);
 	};
 
 	const stop = (): void => {
@@ -223,7 +249,10 @@ async function supervise(file: string, values: Values): Promise<number> {
 	if (!values["ignore-sigint"]) process.on("SIGINT", stop);
 	for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const)
 		process.on(signal, () => {
-			for (const child of children) child.process.kill(signal);
+			for (const child of children) {
+				child.waiting.add(signal);
+				if (child.again === null) deliver(child);
+			}
 			// The new configuration may have sessions.
 			if (signal === "SIGHUP" && names.includes("bfd") && !children.some(({ name }) => name === "bfd"))
 				start("bfd");

@@ -80,6 +80,32 @@ describe("running", () => {
 		expect(after.sinceMs).toBe(before.sinceMs);
 	});
 
+	test("SIGHUP and SIGUSR1 while the children start: nobody ends by them, and the last file is what runs", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "drover-early-"));
+		const early = network.namespace("c");
+		network.segment("early").plug(early, "eth0", "10.9.2.1/24");
+		const path = join(folder, "keepalived.conf");
+		const write = (addresses: readonly string[]) => writeFileSync(path, configuration(addresses));
+		write(["10.9.2.100/24"]);
+		const env = { ...environment(), DROVER_RUN_DIR: folder, DROVER_LOG: join(folder, "log"), TMPDIR: folder };
+		const pid = join(folder, "pid");
+		const started = early.spawn([...drover, "keepalived", "-n", "-f", path, "-p", pid], { env });
+		// Its first child is there: the parent listens.
+		const children = () => readFileSync(`/proc/${started.pid}/task/${started.pid}/children`, "utf8");
+		await until("the children", () => children().trim() !== "");
+		for (let count = 0; count < 40; count++) {
+			if (count === 20) write(["10.9.2.100/24", "10.9.2.101/24"]);
+			started.kill("SIGHUP");
+			started.kill("SIGUSR1");
+			await Bun.sleep(10);
+		}
+		await until("what the file says", () => early.addresses("eth0").includes("10.9.2.101/24"));
+		expect(readFileSync(join(folder, "log"), "utf8")).not.toContain("it is started again");
+		started.kill("SIGTERM");
+		await started.exited;
+		rmSync(folder, { recursive: true, force: true });
+	});
+
 	test("BFD runs from the reload on that brings a session, with a pid file of its own", async () => {
 		const bfdPid = join(directory, "bfd.pid");
 		await until("no session, no process", () => !existsSync(bfdPid));
