@@ -46,3 +46,16 @@ export const knownMisses: ReadonlyMap<string, string> = new Map([
 		"parts are not stored: a miss asks for the whole object, as Varnish does",
 	],
 ]);
+
+const heuristic = "a lifetime that nobody stated is at most default_ttl, which is 0 here";
+const target =
+	"its target is the name that a cache announces in Surrogate-Capability; Drover, as Varnish, announces none of itself";
+
+/** What it misses besides with default_ttl 0, default_grace 0 and default_keep 3600. */
+export const knownMissesWithoutDefaults: ReadonlyMap<string, string> = new Map([
+	...[200, 203, 204, 404, 405, 410, 414, 501, 599].map(
+		(status) => [`heuristic-${status}-cached`, heuristic] as const,
+	),
+	["surrogate-fresh-cc-nostore", target],
+	["surrogate-max-age-me-target", target],
+]);
