@@ -23,8 +23,13 @@ const TIMES_BYTES = 3 * 24;
 const DIGITS_LIMIT = 2 ** 31 - 1;
 /** Six of them, with blanks. */
 const ACCOUNT_BYTES = 6 * 11;
+/** A transaction and three durations. */
+const HIT_BYTES = 10 + 3 * 20;
 const COLON = 0x3a;
 const BLANK = 0x20;
+
+/** A duration that putMicros() can write: most are, but a policy may say "10000y". */
+const isPlain = (seconds: number) => seconds >= 0 && seconds < 1e9;
 
 /** Writes a whole number below 2^31; returns where it ends. */
 function putNumber(bytes: ByteBuffer, at: number, value: number): number {
@@ -133,6 +138,27 @@ export class TransactionLog {
 		bytes[at++] = BLANK;
 		at = putMicros(bytes, at, step);
 		this.#seal(slab, Tag.Timestamp, at - from);
+	}
+
+	/** Hit: the object's transaction, what is left of its lifetime, grace and keep, in seconds. */
+	hit(vxid: number, remaining: number, grace: number, keep: number): void {
+		if (!(isPlain(remaining) && isPlain(grace) && isPlain(keep))) {
+			const times = [remaining, grace, keep].map(formatSeconds);
+			this.add(Tag.Hit, `${vxid} ${times.join(" ")}`);
+			return;
+		}
+		if (shownTags[Tag.Hit] === 0) return;
+		const slab = this.#room(HIT_BYTES);
+		const { bytes } = slab;
+		const from = this.#at + RECORD_HEAD_BYTES;
+		let at = putNumber(bytes, from, vxid);
+		bytes[at++] = BLANK;
+		at = putMicros(bytes, at, Math.round(remaining * 1e6));
+		bytes[at++] = BLANK;
+		at = putMicros(bytes, at, Math.round(grace * 1e6));
+		bytes[at++] = BLANK;
+		at = putMicros(bytes, at, Math.round(keep * 1e6));
+		this.#seal(slab, Tag.Hit, at - from);
 	}
 
 	/** ReqAcct and BereqAcct: bytes of head and body, and both together, of what came and of what went (or back). */

@@ -37,6 +37,23 @@ export interface Answer {
 	readonly vary: string;
 }
 
+/** Names and keys of the fields of the head that was read last: stored heads resemble each other. */
+const lastNames: string[] = [];
+const lastKeys: string[] = [];
+const LAST_LIMIT = 32;
+
+/** The lower-case name of the field at `at`, which is number `index` of its head. */
+function keyAt(head: string, at: number, index: number): string {
+	if (index < lastNames.length && head.startsWith(lastNames[index]!, at)) return lastKeys[index]!;
+	const name = head.slice(at, head.indexOf(":", at));
+	const key = fieldKey(name);
+	if (index < LAST_LIMIT && index <= lastNames.length) {
+		lastNames[index] = flat(`${name}:`);
+		lastKeys[index] = key;
+	}
+	return key;
+}
+
 /** Reads a stored head ("HTTP/1.1 200 OK" CRLF fields) back into an answer. */
 export function answerOf(object: StoredObject, storageNames: readonly string[]): Answer {
 	const { head } = object;
@@ -46,7 +63,7 @@ export function answerOf(object: StoredObject, storageNames: readonly string[]):
 	for (let at = start.length + 2; at < head.length; ) {
 		const end = head.indexOf("\r\n", at);
 		lines.push(head.slice(at, end));
-		keys.push(fieldKey(head.slice(at, head.indexOf(":", at))));
+		keys.push(keyAt(head, at, lines.length - 1));
 		at = end + 2;
 	}
 	return {

@@ -421,10 +421,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (grace) engine.count(Main.cache_hit_grace);
 		this.handling = "hit";
 		const remaining = answer.tOrigin + answer.ttl - this.startedAt;
-		this.vslLog.add(
-			Tag.Hit,
-			`${answer.vxid} ${formatSeconds(remaining)} ${formatSeconds(answer.grace)} ${formatSeconds(answer.keep)}`,
-		);
+		this.vslLog.hit(answer.vxid, remaining, answer.grace, answer.keep);
 		const hits = answer.body.kind === "stored" ? engine.arena.use(answer.body.object) + 1 : 1;
 		this.obj = new HitObject(answer, engine, this.startedAt, hits);
 		this.#afterHit(this.call("vcl_hit"), answer, refresh);
