@@ -2,7 +2,7 @@
  * The manager: it owns the configuration, the store file, the shared memory that tools read, and the workers.
  * It never touches a client's bytes. A worker that dies is replaced at once, with the same VCLs and sockets.
  */
-import { existsSync, mkdirSync, rmSync, statfsSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { dirname, join } from "node:path";
 import type { ParameterSet } from "../cli/parameters.ts";
@@ -24,6 +24,7 @@ import { CounterBoard } from "./counter-board.ts";
 import { mainFigures } from "./main-figures.ts";
 import type { ListenerOption, Options } from "./options.ts";
 import { Probe, type ProbeReport } from "./probe.ts";
+import { claimStore, type StoreClaim } from "./store-claim.ts";
 import { compileForShelf, type ShelvedVcl, type VclSource } from "./vcl-shelf.ts";
 import { type CallOf, WorkerProcess } from "./worker-process.ts";
 
@@ -82,6 +83,10 @@ export class Manager {
 	readonly #workerStartMs = new Map<number, number>();
 	readonly #reports = new Map<number, WorkerReport>();
 	#storePath = "";
+	/** Of a store that is a file. */
+	#claim: StoreClaim | null = null;
+	/** Of a store that is memory only. */
+	#storeFd: number | null = null;
 	readonly #storeBytes: number;
 	readonly #controlPath: string;
 	#control: ControlPage | undefined;
@@ -374,9 +379,11 @@ export class Manager {
 		this.#storePath =
 			backed?.path ?? join("/dev/shm", `drover-store-${process.pid}-${Math.floor(this.startedAt)}`);
 		mkdirSync(dirname(this.#storePath), { recursive: true, mode: 0o755 });
+		if (backed !== undefined) this.#claim ??= claimStore(this.#storePath);
 		const persistent = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeBytes);
 		if (!persistent) this.#checkSpace(dirname(this.#storePath));
 		if (!persistent) Arena.create(this.#storePath, this.#storeBytes, now);
+		if (backed === undefined) this.#hideStore();
 		this.#arena = Arena.open(this.#storePath, this.#storeBytes, WORKER_LIMIT - 1);
 		if (persistent) {
 			const found = this.#arena.reopen(now);
@@ -387,6 +394,16 @@ export class Manager {
 			this.#banKeeper.open(`${this.#storePath}.bans`, persistent ? noted : null);
 			this.#control!.bans[0] = this.bans.newest;
 		}
+	}
+
+	/**
+	 * Memory has no name that outlives its processes, so that nothing is left of it when they are killed. Workers
+	 * come to it by way of the manager's descriptor.
+	 */
+	#hideStore(): void {
+		this.#storeFd = openSync(this.#storePath, "r+");
+		rmSync(this.#storePath);
+		this.#storePath = `/proc/${process.pid}/fd/${this.#storeFd}`;
 	}
 
 	/** A mapped page that the file system cannot give is a SIGBUS in a worker: better no start than that. */
@@ -572,8 +589,10 @@ export class Manager {
 		this.#board = undefined;
 		this.#child?.remove();
 		this.#child = undefined;
-		if (this.options.storages.every((storage) => storage.kind === "malloc"))
-			rmSync(this.#storePath, { force: true });
+		this.#claim?.release();
+		this.#claim = null;
+		if (this.#storeFd !== null) closeSync(this.#storeFd);
+		this.#storeFd = null;
 		rmSync(this.#controlPath, { force: true });
 		this.addresses = [];
 		this.#mgtValues[2]!++;

@@ -1,6 +1,16 @@
 /** `-s persistent`: what was stored is there after any end, or is not there at all; never something else. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+	closeSync,
+	existsSync,
+	mkdtempSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -87,6 +97,14 @@ async function stop(): Promise<void> {
 	daemon!.kill("SIGTERM");
 	await daemon!.exited;
 	daemon = undefined;
+}
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+	const deadline = Date.now() + 25_000;
+	while (!holds()) {
+		if (Date.now() > deadline) throw new Error(`${what}: not within 25 s`);
+		await Bun.sleep(20);
+	}
 }
 
 const admin = (...words: string[]) =>
@@ -224,6 +242,44 @@ test("bans with blanks and quotes are the same after kill -9", async () => {
 		specs(list).filter((spec) => spec.includes("ban")),
 	);
 	expect(await hits(["/ban/1", "/ban/2"])).toBe(1);
+}, 60_000);
+
+test("a second daemon on the same file is refused; the first one serves on, and after kill -9 the file is free", async () => {
+	await start();
+	await hits(["/first"]);
+	const second = Bun.spawn(
+		[
+			...[process.execPath, drover, "varnishd", "-F", "-n", join(directory, "second"), "-a", "127.0.0.1:0"],
+			...["-b", `127.0.0.1:${origin.port}`, "-S", "none", "-s", `persistent,${store},32m`],
+		],
+		{ stdin: "ignore", stdout: "ignore", stderr: "pipe" },
+	);
+	expect(await new Response(second.stderr).text()).toContain(`${store} is in use by another varnishd`);
+	expect(await second.exited).not.toBe(0);
+	expect(await hits(["/first"])).toBe(1);
+	await kill();
+	await start();
+	expect(await hits(["/first"])).toBe(1);
+}, 60_000);
+
+test("-s malloc: the memory has no name, and none of it is left after kill -9 of the manager", async () => {
+	await start("malloc,32m");
+	await hits(["/malloc"]);
+	const { pid } = daemon!;
+	expect(readdirSync("/dev/shm").filter((name) => name.startsWith(`drover-store-${pid}-`))).toEqual([]);
+	const workers = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+	expect(workers.length).toBeGreaterThanOrEqual(2);
+	// One that begins anew finds the memory all the same.
+	process.kill(Number(workers[0]), "SIGKILL");
+	await until("another worker", () => {
+		const now = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+		return !now.includes(workers[0]!) && now.length >= 2;
+	});
+	for (let count = 0; count < 20; count++) expect(await hits(["/malloc"])).toBe(1);
+	daemon!.kill("SIGKILL");
+	await daemon!.exited;
+	daemon = undefined;
+	await until("the workers end", () => workers.every((worker) => !existsSync(`/proc/${worker}/fd/0`)));
 }, 60_000);
 
 describe("-s file", () => {
