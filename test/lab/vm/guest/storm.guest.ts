@@ -8,7 +8,7 @@ import { DirectorProcess, ipvsadm, saved, until } from "./box.ts";
 
 const STEPS = 30;
 const STRANGER = ["-A -t 10.99.0.1:99 -s rr", "-a -t 10.99.0.1:99 -r 192.168.99.1:99 -m -w 7"];
-const seed = Number(process.env["DROVER_SEED"] ?? Date.now() % 1_000_000);
+const seed = Number(process.env["DROVER_SEED"]);
 
 /** mulberry32: whole numbers below `limit`, the same for the same seed. */
 let state = seed;
