@@ -216,7 +216,9 @@ export class Arena {
 				this.#drop(slot);
 				return undefined;
 			}
-			this.#book.slots[at + Slot.flags] = flags | Flag.verified;
+			// The slot may be another's by now.
+			if (this.version(shard) === version)
+				Atomics.compareExchange(this.#book.slots, at + Slot.flags, flags, flags | Flag.verified);
 		}
 		return {
 			slot,
@@ -503,11 +505,14 @@ export class Arena {
 		this.#book.slots[object.slot * SLOT_WORDS + Slot.ban] = ban;
 	}
 
-	/** Takes a live slot out of everything. Under the lock. */
+	/**
+	 * Takes a live slot out of everything. Under the lock. Whoever reads meanwhile finds the object or does not; the
+	 * version moves once it cannot be found any more and before its place may be taken, so that one who has found it
+	 * has either pinned it by then, or sees that it is gone.
+	 */
 	#unlink(slot: number): void {
 		const at = slot * SLOT_WORDS;
 		const low = this.#book.slots[at + Slot.hashLow]!;
-		this.#book.touch(low & (SHARD_COUNT - 1));
 		const bucket = low & (this.layout.bucketCount - 1);
 		let previous = -1;
 		let each = this.#book.buckets[bucket]! - 1;
@@ -533,6 +538,7 @@ export class Arena {
 			record.words[(record.base + Record.headChecksum) >> 2]! ^= DEAD;
 		}
 		this.#book.slots[at + Slot.flags] = 0;
+		this.#book.touch(low & (SHARD_COUNT - 1));
 		this.#book.slots[at + Slot.next] = this.#book.control[Control.freeSlot]!;
 		this.#book.control[Control.freeSlot] = slot + 1;
 		const live = --this.#book.segments[segment * SEGMENT_WORDS + Segment.liveCount]!;

@@ -168,7 +168,15 @@ export class Segments {
 			this.#unlink(slot);
 			this.book.control[Control.nuked]!++;
 		}
-		if (this.book.segments[segment * SEGMENT_WORDS + Segment.state] === SegmentState.sealed)
+		this.#releaseUnpinned(segment);
+	}
+
+	/** It was not pinned when it was chosen; since then somebody may have begun to send from it, and has it until then. */
+	#releaseUnpinned(segment: number): void {
+		if (
+			this.book.segments[segment * SEGMENT_WORDS + Segment.state] === SegmentState.sealed &&
+			!this.book.pinned(segment)
+		)
 			this.release(segment);
 	}
 
@@ -220,8 +228,7 @@ export class Segments {
 			this.#unlink(slot);
 			this.book.control[Control.nuked]!++;
 		}
-		if (this.book.segments[victim * SEGMENT_WORDS + Segment.state] === SegmentState.sealed)
-			this.release(victim);
+		this.#releaseUnpinned(victim);
 		return true;
 	}
 
@@ -273,7 +280,6 @@ export class Segments {
 		const offset = this.book.segments[to + Segment.usedBytes]!;
 		this.book.segments[to + Segment.usedBytes] = offset + total;
 		const at = slot * SLOT_WORDS;
-		this.book.touch(this.book.slots[at + Slot.hashLow]! & (SHARD_COUNT - 1));
 		const map = this.book.maps[Math.floor(open / this.book.layout.segmentsPerMap)]!;
 		const base = (open % this.book.layout.segmentsPerMap) * this.book.layout.segmentBytes + offset;
 		map.bytes.set(record.bytes.subarray(record.base, record.base + total), base);
@@ -283,6 +289,7 @@ export class Segments {
 		this.book.segments[to + Segment.liveCount]!++;
 		this.book.slots[at + Slot.segment] = open;
 		this.book.slots[at + Slot.offset] = offset;
+		this.book.touch(this.book.slots[at + Slot.hashLow]! & (SHARD_COUNT - 1));
 		return true;
 	}
 

@@ -3,8 +3,11 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Arena, type ObjectMeta } from "../../../firmware/cache/store/arena.ts";
+import { Arena, type ObjectMeta, type StoredObject } from "../../../firmware/cache/store/arena.ts";
+import { Book } from "../../../firmware/cache/store/book.ts";
 import { Control, planLayout } from "../../../firmware/cache/store/layout.ts";
+import { Segments } from "../../../firmware/cache/store/segments.ts";
+import { Wheel } from "../../../firmware/cache/store/wheel.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "drover-arena-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -159,6 +162,77 @@ describe("eviction", () => {
 		for (let index = 0; index < 5000; index++) arena.insert(meta(`/${index}`), [Buffer.alloc(2000)]);
 		expect(text(view)).toBe("precious");
 		arena.unpin(pinned);
+	});
+});
+
+describe("a reader in the middle of a change", () => {
+	/** Calls `act` once, inside the `at`-th step of a change that anybody makes; how many steps there were. */
+	function interrupting(at: number, act: () => void, work: () => void): number {
+		let steps = 0;
+		const restore: (() => void)[] = [];
+		for (const [prototype, name] of [
+			[Book.prototype, "touch"],
+			[Book.prototype, "account"],
+			[Wheel.prototype, "remove"],
+			[Segments.prototype, "release"],
+			[Segments.prototype, "allocate"],
+		] as const) {
+			const methods = prototype as unknown as Record<string, (...values: unknown[]) => unknown>;
+			const original = methods[name]!;
+			methods[name] = function (...values) {
+				const result = original.apply(this, values);
+				if (steps++ === at) act();
+				return result;
+			};
+			restore.push(() => {
+				methods[name] = original;
+			});
+		}
+		try {
+			work();
+		} finally {
+			for (const each of restore) each();
+		}
+		return steps;
+	}
+
+	// Larger than half a segment: a place of its own; smaller: a place among others, and moved when it is used.
+	test.each<[title: string, bytes: number, uses: number]>([
+		["a large object", 20_000, 0],
+		["a small one", 3_000, 0],
+		["a small one that is used", 3_000, 3],
+	])("%s is what was stored as long as it is pinned, or held", (_title, bytes, uses) => {
+		const wanted = Buffer.alloc(bytes, "wanted ");
+		let seen = 0;
+		for (let at = 0, steps = 1; at < steps; at++) {
+			const { arena, path } = fresh(1 << 20);
+			const reader = Arena.open(path, 1 << 20, 1);
+			arena.insert(meta("/x", { vxid: 7 }), [wanted]);
+			const [stored] = arena.lookup("/x");
+			for (let use = 0; use < uses; use++) arena.use(stored!);
+			let pinned: StoredObject | undefined;
+			let held: StoredObject | undefined;
+			steps = interrupting(
+				at,
+				() => {
+					held = reader.lookup("/x")[0];
+					if (held !== undefined && reader.pin(held)) pinned = held;
+				},
+				() => {
+					for (let each = 0; each < 150; each++)
+						arena.insert(meta(`/other/${each}`, { vxid: 100 + each }), [Buffer.alloc(bytes, each)]);
+				},
+			);
+			if (pinned !== undefined) {
+				seen++;
+				expect({ at, same: wanted.equals(pinned.body) }).toEqual({ at, same: true });
+				reader.unpin(pinned);
+			}
+			if (held !== undefined && reader.holds(held))
+				expect({ at, same: wanted.equals(held.body) }).toEqual({ at, same: true });
+			rmSync(path);
+		}
+		expect(seen).toBeGreaterThan(10);
 	});
 });
 
