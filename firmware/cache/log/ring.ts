@@ -8,7 +8,7 @@
  * and copies that into the ring under a lock.
  */
 import { allocateBytes } from "../http/bytes.ts";
-import { lockWord, unlockWord } from "../store/lock.ts";
+import { type IsGone, lockWord, lockWordOrInherit, unlockWord } from "../store/lock.ts";
 import { BATCH_TAG } from "./records.ts";
 import type { LogSink } from "./sink.ts";
 
@@ -56,7 +56,11 @@ export class Ring implements LogSink {
 	flushes = 0;
 	cycles = 0;
 
-	constructor(bytes: Uint8Array, control: Int32Array, worker: number) {
+	/** Only for who outlives other writers: whether a holder of the lock has died. */
+	readonly #isGone: IsGone | undefined;
+
+	constructor(bytes: Uint8Array, control: Int32Array, worker: number, isGone?: IsGone) {
+		this.#isGone = isGone;
 		this.#head = new Int32Array(bytes.buffer, bytes.byteOffset, HEAD_BYTES / 4);
 		this.#offsets = new BigInt64Array(bytes.buffer, bytes.byteOffset + 24, SEGMENTS);
 		this.#segmentWords = Number(new BigInt64Array(bytes.buffer, bytes.byteOffset + 8, 1)[0]!);
@@ -120,7 +124,8 @@ export class Ring implements LogSink {
 		}
 		if (this.#gathered === 0) return;
 		const count = this.#gathered >> 2;
-		lockWord(this.#control, RingControl.lock, this.#holder);
+		if (this.#isGone === undefined) lockWord(this.#control, RingControl.lock, this.#holder);
+		else lockWordOrInherit(this.#control, RingControl.lock, this.#holder, this.#isGone);
 		let position = this.#control[RingControl.position]!;
 		const words = this.#words;
 		const limit = words.length;

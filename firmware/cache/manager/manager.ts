@@ -347,7 +347,9 @@ export class Manager {
 		formatRing(log.map.subarray(0, logBytes));
 		this.#logPath = join(child.path, log.file);
 		child.announce(log.file, logBytes, "Log", "Log");
-		this.#ring = new Ring(log.map, this.#control.ring, WORKER_LIMIT + 1);
+		this.#ring = new Ring(log.map, this.#control.ring, WORKER_LIMIT + 1, (holder) =>
+			this.#isGone(holder - 1),
+		);
 		// The first ban asks for nothing; objects that no other was there for refer to it.
 		if (this.bans.all.length === 0) this.bans.add(0, now, [], "", false).completed = true;
 		this.#openStore(now);
@@ -533,12 +535,16 @@ export class Manager {
 		}
 	}
 
+	#isGone(index: number): boolean {
+		return this.#workers[index]?.isGone === true;
+	}
+
 	#onExit(from: WorkerProcess, code: number | null, signal: string | null): void {
 		if (this.#workers[from.index] !== from || this.state !== "running") return;
 		this.#mgtValues[4]!++;
 		this.panic = `Worker ${from.index} (${from.pid}) died ${signal === null ? `status=${code}` : `signal=${signal}`} at ${new Date().toUTCString()}`;
 		this.#log(`Error: Child (${from.pid}) died ${signal === null ? `status=${code}` : `signal=${signal}`}`);
-		this.#arena?.bury(from.index, Date.now() / 1000);
+		this.#arena?.bury(from.index, Date.now() / 1000, (index) => this.#isGone(index));
 		const ring = this.#control?.ring;
 		if (ring !== undefined) Atomics.compareExchange(ring, 0, from.index + 1, 0);
 		if (this.#control !== undefined) clearBusyMarks(this.#control.busy, from.index);

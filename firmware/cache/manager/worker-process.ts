@@ -1,4 +1,5 @@
 /** One worker process, seen from the manager: its channel, the calls that wait for an answer, its end. */
+import { readFileSync } from "node:fs";
 import type { Subprocess } from "bun";
 import { self } from "../../self.ts";
 import type { FromWorker, Setup, ToWorker } from "../worker/wire.ts";
@@ -74,6 +75,16 @@ export class WorkerProcess {
 
 	get pid(): number {
 		return this.#child.pid;
+	}
+
+	/** It has ended, though nobody may have been told yet. proc(5): a zombie is in state Z, or X for a moment. */
+	get isGone(): boolean {
+		if (this.exited) return true;
+		try {
+			return /^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${this.pid}/stat`, "latin1"));
+		} catch {
+			return true;
+		}
 	}
 
 	#settle(message: Extract<FromWorker, { kind: "done" }>): void {

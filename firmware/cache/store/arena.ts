@@ -27,7 +27,7 @@ import {
 	TAG_WORDS,
 	WORKER_LIMIT,
 } from "./layout.ts";
-import { lockWord, tryLockWord, unlockWord } from "./lock.ts";
+import { lockWord, lockWordOrInherit, tryLockWord, unlockWord } from "./lock.ts";
 import { layDown, rebuild, type Store, takeUp } from "./recovery.ts";
 import { DEAD, RECLAIM_LIMIT, Segments } from "./segments.ts";
 import { marksIn, marksOf, type TagMarks, tagsIn } from "./tags.ts";
@@ -653,13 +653,15 @@ export class Arena {
 
 	/**
 	 * What a dead worker left: its lock, its pins, its open segments. When it died in the middle of a change the
-	 * index is built anew. Called by the manager, whose id here is WORKER_LIMIT.
+	 * index is built anew. Called by the manager, whose id here is WORKER_LIMIT. `isGone` tells of others that have
+	 * died too, and have not been buried yet.
 	 */
-	bury(worker: number, nowSeconds: number): void {
+	bury(worker: number, nowSeconds: number, isGone: (worker: number) => boolean = () => false): void {
+		const { control } = this.#book;
 		const died =
-			Atomics.compareExchange(this.#book.control, Control.lock, worker + 1, MANAGER) === worker + 1;
+			Atomics.compareExchange(control, Control.lock, worker + 1, MANAGER) === worker + 1 ||
+			lockWordOrInherit(control, Control.lock, MANAGER, (holder) => isGone(holder - 1));
 		this.#book.pins.fill(0, worker * this.layout.segmentCount, (worker + 1) * this.layout.segmentCount);
-		if (!died) lockWord(this.#book.control, Control.lock, MANAGER);
 		try {
 			if (died) rebuild(this.#store, nowSeconds);
 			else

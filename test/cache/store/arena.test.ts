@@ -308,4 +308,17 @@ describe("restart", () => {
 		expect(other.lookup("/50")).toHaveLength(1);
 		expect(other.insert(meta("/new"), body("y"))).toBeDefined();
 	});
+
+	test("two workers die, and it is the other one that has the lock", () => {
+		const { arena, path } = fresh(1 << 20);
+		for (let index = 0; index < 100; index++) arena.insert(meta(`/${index}`), body("x"));
+		const manager = Arena.open(path, 1 << 20, 31);
+		const words = new Int32Array(Bun.mmap(path, { shared: true }).buffer, 0, 16);
+		words[2] = 2;
+		manager.bury(0, NOW, (worker) => worker === 1);
+		expect(words[2]).toBe(0);
+		manager.bury(1, NOW, () => true);
+		expect(manager.lookup("/50")).toHaveLength(1);
+		expect(manager.insert(meta("/new"), body("y"))).toBeDefined();
+	});
 });
