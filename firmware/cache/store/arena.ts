@@ -449,7 +449,9 @@ export class Arena {
 		words[word + (Record.tagsLow >> 2)] = marks.low;
 		words[word + (Record.tagsHigh >> 2)] = marks.high;
 		words[word + (Record.bodyChecksum >> 2)] = Bun.hash.crc32(bytes.subarray(bodyAt, at));
-		words[word + (Record.headChecksum >> 2)] = Bun.hash.crc32(bytes.subarray(base + Record.tOrigin, bodyAt));
+		words[word + (Record.headChecksum >> 2)] = this.#book.headSum(
+			bytes.subarray(base + Record.tOrigin, bodyAt),
+		);
 		words[word] = RECORD_MAGIC;
 	}
 

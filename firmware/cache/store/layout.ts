@@ -9,7 +9,7 @@
  */
 
 export const STORE_MAGIC = 0x44525653;
-export const STORE_VERSION = 4;
+export const STORE_VERSION = 5;
 
 /** Most processes that may map one store. */
 export const WORKER_LIMIT = 32;

@@ -153,8 +153,8 @@ function rebuildSegment(
 			floats[(base + Record.keep) >> 3]!;
 		words[word + (Record.slot >> 2)] = -1;
 		if (deadline > now) {
-			const checksum = Bun.hash.crc32(bytes.subarray(base + Record.tOrigin, base + RECORD_BYTES + headBytes));
-			if (checksum >>> 0 === words[word + (Record.headChecksum >> 2)]! >>> 0) {
+			const checksum = book.headSum(bytes.subarray(base + Record.tOrigin, base + RECORD_BYTES + headBytes));
+			if (checksum === words[word + (Record.headChecksum >> 2)]!) {
 				if (nextSlot >= layout.slotCount) break;
 				const slot = nextSlot++;
 				words[word + (Record.slot >> 2)] = slot;

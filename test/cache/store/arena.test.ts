@@ -309,6 +309,30 @@ describe("restart", () => {
 		expect(other.insert(meta("/new"), body("y"))).toBeDefined();
 	});
 
+	test("a body that looks like a record of another key is none after a crash", () => {
+		const budget = 1 << 20;
+		const { segmentBytes, dataAt } = planLayout(budget);
+		// What somebody may send who knows how stores are made, and not this store's secret.
+		const other = fresh(budget);
+		other.arena.insert(meta("/forged", { ttl: 10_000 }), body("evil"));
+		const file = readFileSync(other.path);
+		const record = file.subarray(dataAt, dataAt + 1024);
+		expect(text(record)).toContain("evil");
+		const { arena, path } = fresh(budget);
+		// Larger than a segment, the record at each place where one might begin in the second.
+		const bytes = Buffer.alloc(segmentBytes + 4096);
+		arena.insert(meta("/large", { ttl: 1, grace: 0 }), [bytes]);
+		const at = readFileSync(path).indexOf("/large") - dataAt;
+		record.copy(bytes, segmentBytes - at - "/large".length - meta("").head.length);
+		const again = fresh(budget);
+		again.arena.insert(meta("/large", { ttl: 1, grace: 0 }), [bytes]);
+		const stored = readFileSync(again.path);
+		expect(stored.subarray(dataAt + segmentBytes, dataAt + segmentBytes + 1024).equals(record)).toBe(true);
+		const reopened = Arena.open(again.path, budget, 0);
+		expect(reopened.reopen(NOW + 100)).toBe(0);
+		expect(reopened.lookup("/forged")).toEqual([]);
+	});
+
 	test("two workers die, and it is the other one that has the lock", () => {
 		const { arena, path } = fresh(1 << 20);
 		for (let index = 0; index < 100; index++) arena.insert(meta(`/${index}`), body("x"));
