@@ -1,17 +1,22 @@
 /**
  * `drover network apply [-f FILE]`: gives the box its name, addresses and routes from appliance.toml.
  * Without the file every port comes up without an address, so that the console can say so.
+ * What the current settings came to is left ready for the next start (start-plan.ts).
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type NetworkSettings, networkPlan, networkRemovals } from "./network-plan.ts";
 import { physicalPorts } from "./ports.ts";
 import { applyServices } from "./services.ts";
 import { type ApplianceSettings, applianceSchema, parseSettings } from "./settings.ts";
+import { APPLIED_FILE, RESOLVER_FILE, startFiles } from "./start-files.ts";
+import { START_DIRECTORY, storeStartPlan } from "./start-plan.ts";
 
 export const SETTINGS_PATH = "/data/config/current/appliance.toml";
+/** Names the firmware, with a hash of its code. */
+const RELEASE_PATH = "/etc/drover-release";
 
 const RUN_DIRECTORY = "/run/drover";
-const APPLIED_PATH = `${RUN_DIRECTORY}/network.json`;
 const appliedSchema = applianceSchema.pick({ port: true, route: true });
 
 export async function main(words: readonly string[]): Promise<number> {
@@ -20,15 +25,18 @@ export async function main(words: readonly string[]): Promise<number> {
 		return words.includes("--help") ? 0 : 2;
 	}
 	const path = words[1] ?? SETTINGS_PATH;
+	const text = existsSync(path) ? readFileSync(path, "utf8") : null;
 	let settings: ApplianceSettings;
 	try {
-		settings = existsSync(path) ? parseSettings(readFileSync(path, "utf8"), path) : withoutFile();
+		settings = text === null ? withoutFile() : parseSettings(text, path);
 	} catch (error) {
 		// A box that cannot be reached at all is worse than one whose ports are merely up.
 		console.error(`drover: ${error instanceof Error ? error.message : String(error)}`);
-		settings = withoutFile();
+		return apply(withoutFile());
 	}
-	return apply(settings);
+	const status = await apply(settings);
+	if (path === SETTINGS_PATH && text !== null) leaveForNextStart(settings, text);
+	return status;
 }
 
 /** Every port up, none with an address. */
@@ -36,21 +44,34 @@ function withoutFile(): ApplianceSettings {
 	return applianceSchema.parse({ port: physicalPorts().map((name) => ({ name, role: "outside" })) });
 }
 
-/** resolv.conf(5). */
-const resolverLines = ({ dns, search }: ApplianceSettings) =>
-	[
-		...(search.length > 0 ? [`search ${search.join(" ")}\n`] : []),
-		...dns.map((server) => `nameserver ${server}\n`),
-	].join("");
+/** A box that cannot keep it starts the long way, as it does after an update. */
+function leaveForNextStart(settings: ApplianceSettings, text: string): void {
+	// In a lab without an image there is nothing that could start.
+	if (!existsSync(RELEASE_PATH)) return;
+	const madeBy = readFileSync(RELEASE_PATH, "utf8");
+	try {
+		storeStartPlan(
+			settings,
+			new Map([
+				[SETTINGS_PATH, text],
+				[RELEASE_PATH, madeBy],
+			]),
+		);
+	} catch (error) {
+		console.error(`drover: ${START_DIRECTORY}: ${error instanceof Error ? error.message : error}`);
+	}
+}
 
 async function apply(settings: ApplianceSettings): Promise<number> {
 	writeFileSync("/proc/sys/kernel/hostname", settings.hostname);
-	if (existsSync(RUN_DIRECTORY)) writeFileSync(`${RUN_DIRECTORY}/resolv.conf`, resolverLines(settings));
+	const files = startFiles(settings);
+	const write = (name: string) => writeFileSync(join(RUN_DIRECTORY, name), files.get(name)!);
+	if (existsSync(RUN_DIRECTORY)) write(RESOLVER_FILE);
 	const before = readApplied();
 	const isWhole = await batch(networkPlan(settings), console.error);
 	if (before !== null) await batch(networkRemovals(before, settings), () => {});
 	if (existsSync(RUN_DIRECTORY)) {
-		writeFileSync(APPLIED_PATH, JSON.stringify({ port: settings.port, route: settings.route }));
+		write(APPLIED_FILE);
 		applyServices(settings, RUN_DIRECTORY);
 	}
 	return isWhole ? 0 : 1;
@@ -59,7 +80,7 @@ async function apply(settings: ApplianceSettings): Promise<number> {
 /** What was set last time, so that it can be taken away again; null after the box's start. */
 function readApplied(): NetworkSettings | null {
 	try {
-		return appliedSchema.parse(JSON.parse(readFileSync(APPLIED_PATH, "utf8")));
+		return appliedSchema.parse(JSON.parse(readFileSync(join(RUN_DIRECTORY, APPLIED_FILE), "utf8")));
 	} catch {
 		return null;
 	}

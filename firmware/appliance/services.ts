@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { ntpConfiguration } from "./ntp-configuration.ts";
 import type { ApplianceSettings } from "./settings.ts";
+import { NTP_FILE } from "./start-files.ts";
 import { wantedServices } from "./wanted-services.ts";
 
 /** Writes the marks, and tells the supervisors of what changed; before they run there is nobody to tell. */
@@ -13,11 +14,10 @@ export function applyServices(settings: ApplianceSettings, runDirectory: string)
 	const directory = join(runDirectory, "wanted");
 	mkdirSync(directory, { recursive: true });
 	if (settings.ntp.servers.length > 0)
-		writeFileSync(join(runDirectory, "ntpd.conf"), ntpConfiguration(settings.ntp.servers));
-	for (const [name, dependsOn] of Object.entries(wantedServices(settings))) {
+		writeFileSync(join(runDirectory, NTP_FILE), ntpConfiguration(settings.ntp.servers));
+	for (const [name, now] of Object.entries(wantedServices(settings))) {
 		const mark = join(directory, name);
 		const before = existsSync(mark) ? readFileSync(mark, "utf8") : null;
-		const now = dependsOn === null ? null : JSON.stringify(dependsOn);
 		if (before === now) continue;
 		// It holds passwords of SNMP users.
 		if (now === null) rmSync(mark);

@@ -18,7 +18,7 @@ export function settingsChanges(before: ApplianceSettings, after: ApplianceSetti
 		changes.push(`~ name servers: ${after.dns.join(", ") || "none"}`);
 	const [had, has] = [wantedServices(before), wantedServices(after)];
 	for (const name of Object.keys(has)) {
-		if (JSON.stringify(had[name]) === JSON.stringify(has[name])) continue;
+		if (had[name] === has[name]) continue;
 		if (had[name] === null) changes.push(`+ the service ${name} starts`);
 		else if (has[name] === null) changes.push(`- the service ${name} ends`);
 		else changes.push(`~ the service ${name} starts anew`);
