@@ -18,6 +18,7 @@ import { type Log, openLog } from "../status/log.ts";
 import { listening, look, patience, restarted } from "../status/patience.ts";
 import { type Saved, save, savedRouter } from "./adoption.ts";
 import { dataText, statsText } from "./dump.ts";
+import { openGate } from "./gate.ts";
 import { Guard, holdFifo } from "./guard.ts";
 import { instanceKey } from "./instance-key.ts";
 import { type Predecessor, VrrpService } from "./service.ts";
@@ -272,6 +273,8 @@ class Process {
 			this.#service.abandon();
 			this.#end(1);
 			return;
+		} finally {
+			openGate();
 		}
 		this.#stateFile = new StateFile(this.#options.file, () => save(this.#service.engine));
 		this.#stateFile.changed();
