@@ -1,4 +1,4 @@
-/** The firmware as Bun runs it on the appliance: one entry, and a chunk for each command. */
+/** The firmware as Bun runs it on the appliance: one entry and a chunk for each command, and VRRP in one file. */
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Glob } from "bun";
@@ -18,31 +18,52 @@ export interface FirmwareBundle {
 }
 
 /**
- * Bundles `firmware/drover.ts`. The shim stays outside the bundle and is found as
- * `./drover.node` beside it. Throws with the bundler's messages.
+ * Bundles `firmware/drover.ts` and `firmware/vrrp-program.ts`. The shim stays outside the bundles and is found
+ * beside them. Throws with the bundler's messages.
  */
 export async function bundleFirmware(): Promise<FirmwareBundle> {
 	const shimPath = join(project, "native/drover.node");
 	if (!existsSync(shimPath)) throw new Error("native/drover.node is missing: run native/build.sh");
+	const outputs = [
+		...(await bundle({
+			entrypoints: [join(project, "firmware/drover.ts")],
+			format: "esm",
+			splitting: true,
+			naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]" },
+		})),
+		// Its parsed form lies beside it, made by the same Bun that the image carries; any other one would not take it.
+		...(await bundle({
+			entrypoints: [join(project, "firmware/vrrp-program.ts")],
+			format: "cjs",
+			bytecode: true,
+			naming: { entry: "vrrp.[ext]" },
+		})),
+	];
+	const bundled = new Map(
+		await Promise.all(
+			outputs.map(
+				async (output) => [basename(output.path), new Uint8Array(await output.arrayBuffer())] as const,
+			),
+		),
+	);
+	const files = [...[...bundled].map(([path, content]) => ({ path, content })), ...packageFiles(unbundled)];
+	return { files: files.sort((a, b) => (a.path < b.path ? -1 : 1)), shimPath };
+}
+
+type Shape = Pick<Bun.BuildConfig, "entrypoints" | "format" | "splitting" | "naming" | "bytecode">;
+
+async function bundle(shape: Shape): Promise<readonly Bun.BuildArtifact[]> {
 	const result = await Bun.build({
-		entrypoints: [join(project, "firmware/drover.ts")],
+		...shape,
 		target: "bun",
-		format: "esm",
-		splitting: true,
 		minify: { whitespace: true, syntax: true, identifiers: false },
 		external: ["./drover.node", ...unbundled],
-		naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]" },
+		// cbor-x would look through folders for an addon that is not in the image, at every start of a service.
+		define: { "process.env.CBOR_NATIVE_ACCELERATION_DISABLED": '"true"' },
 		throw: false,
-	});
+	} as Bun.BuildConfig);
 	if (!result.success) throw new Error(`the firmware does not bundle:\n${result.logs.join("\n")}`);
-	const bundled = await Promise.all(
-		result.outputs.map(async (output) => ({
-			path: basename(output.path),
-			content: new Uint8Array(await output.arrayBuffer()),
-		})),
-	);
-	const files = [...bundled, ...packageFiles(unbundled)];
-	return { files: files.sort((a, b) => (a.path < b.path ? -1 : 1)), shimPath };
+	return result.outputs;
 }
 
 /** The code of npm packages and of all they depend on, as `node_modules/…`. */

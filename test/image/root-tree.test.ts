@@ -1,6 +1,6 @@
 /** What is in the image: built from this machine's packages, the same twice, and complete. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
@@ -38,6 +38,8 @@ describe("the root file system", () => {
 		["usr/lib/drover/bun"],
 		["usr/lib/drover/drover.js"],
 		["usr/lib/drover/drover.node"],
+		["usr/lib/drover/vrrp.js"],
+		["usr/lib/drover/vrrp.js.jsc"],
 		["usr/lib/drover/node_modules/net-snmp/package.json"],
 		["usr/bin/drover"],
 		["usr/sbin/keepalived"],
@@ -73,6 +75,26 @@ describe("the root file system", () => {
 			return (script && (entry.mode & 0o111) === 0) || (entry.mode & 0o022) !== 0;
 		});
 		expect(wrong.map(({ path }) => path)).toEqual([]);
+	});
+
+	test("the program that a start waits for is taken in its parsed form by the Bun beside it", () => {
+		const at = join(scratchDirectory, "firmware");
+		mkdirSync(at);
+		for (const name of ["vrrp.js", "vrrp.js.jsc"]) {
+			const file = firmware.files.find(({ path }) => path === name);
+			writeFileSync(join(at, name), file!.content);
+		}
+		for (const { path, content } of firmware.files)
+			if (path.endsWith(".node")) writeFileSync(join(at, path), content);
+		const { exitCode, stdout, stderr } = Bun.spawnSync(
+			[process.execPath, join(at, "vrrp.js"), "vrrp", "--help"],
+			{
+				env: { ...process.env, BUN_JSC_verboseDiskCache: "1" },
+			},
+		);
+		expect({ exitCode, stderr: stderr.toString() }).toMatchObject({ exitCode: 0 });
+		expect(`${stdout}${stderr}`).toContain("usage: drover vrrp");
+		expect(`${stdout}${stderr}`).toContain("Cache hit");
 	});
 
 	test("no password and no key of anybody's is in it", () => {
