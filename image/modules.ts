@@ -3,7 +3,7 @@
  * A pattern is a path below `kernel/` with `*` and `**`; the closure over modules.dep and
  * modules.softdep is added by itself.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Glob } from "bun";
 import { runTool } from "./disk/tool.ts";
@@ -147,8 +147,10 @@ export function addModules(
 		...chosen.map((path) => join(scratchModules, path)),
 	]);
 	for (const path of chosen) tree.copy(`${inImage}/${path}`, join(scratchModules, path));
-	for (const name of ["modules.builtin", "modules.builtin.modinfo", "modules.order"])
-		put(name, readFileSync(`${kernel.modulesDirectory}/${name}`));
+	put("modules.builtin", readFileSync(`${kernel.modulesDirectory}/modules.builtin`));
+	// Only depmod reads these.
+	for (const name of ["modules.builtin.modinfo", "modules.order"])
+		copyFileSync(`${kernel.modulesDirectory}/${name}`, join(scratchModules, name));
 	const depmod = Bun.spawnSync(["/sbin/depmod", "-b", scratch, kernel.release], { stderr: "pipe" });
 	if (depmod.exitCode !== 0) throw new Error(`depmod failed: ${depmod.stderr.toString()}`);
 	for (const name of ["modules.dep", "modules.alias", "modules.softdep"])
