@@ -18,8 +18,8 @@ image: ## build the disk image into out/
 firmware: ## build the signed file that updates a box, into out/
 	@image/setup.sh build && $(bun) image/bundle.ts $(ARGS)
 
-flash: ## write the image to a disk: make flash DISK=/dev/sdX
-	@image/setup.sh build && $(bun) image/flash.ts $(DISK)
+flash: ## write the image to a disk: make flash DISK=/dev/sdX (IMAGE=FILE: a raw one that is there)
+	@image/setup.sh build && $(bun) image/flash.ts $(DISK) $(IMAGE)
 
 bench: ## measure Drover beside its peers, as ratios
 	@image/setup.sh test && $(bun) test/bench/run.ts $(ARGS)
@@ -33,7 +33,7 @@ bench-cache: ## the cache beside Varnish, nginx and HAProxy (ARGS="hits latency"
 fuzz: ## throw bad bytes at every parser of the cache (ARGS="SECONDS TARGET")
 	@image/setup.sh test && $(bun) test/fuzz/run.ts $(ARGS)
 
-soak: ## the long ones: 200 power cuts, each started, and the life of a box in UEFI (some hours)
+soak: ## the long ones: a box's life in BIOS and in UEFI, with 200 power cuts, each started (ARGS="cuts --minutes 9" for a part)
 	@image/setup.sh test && $(bun) test/soak.ts $(ARGS)
 
 format: ## put every file into the house style

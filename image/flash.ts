@@ -2,6 +2,7 @@
  * `make flash DISK=/dev/sdX`: writes the image to a whole disk. It says what is on that disk,
  * asks for its name, writes, reads back and compares; the running system's disk and disks in
  * use are refused. The disk gets identifiers of its own, so that two of them in one box differ.
+ * `IMAGE=FILE` takes a raw image that is there already and builds nothing.
  */
 import { randomUUID } from "node:crypto";
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
@@ -20,7 +21,7 @@ import { writeDisk } from "../firmware/update/write-disk.ts";
 import { release } from "./release.ts";
 
 async function main(words: readonly string[]): Promise<number> {
-	const named = words.find((word) => !word.startsWith("-"));
+	const [named, given] = words.filter((word) => !word.startsWith("-"));
 	if (named === undefined || !existsSync(named)) {
 		console.error(
 			named === undefined
@@ -29,13 +30,17 @@ async function main(words: readonly string[]): Promise<number> {
 		);
 		return 2;
 	}
+	if (given !== undefined && !existsSync(given)) {
+		console.error(`There is no ${given}.`);
+		return 2;
+	}
 	// Before anything is built: a wrong name is said at once.
 	const early = refusal(readDiskFacts(named, 0).disk, readDiskFacts(named, 0));
 	if (early !== null) {
 		console.error(`Not written: ${early}.`);
 		return 1;
 	}
-	const { disk: image } = await release({ small: true, onProgress: (line) => console.log(line) });
+	const image = given ?? (await release({ small: true, onProgress: (line) => console.log(line) })).disk;
 	return flash(named, image, async (disk) => {
 		const prompt = createInterface({ input: process.stdin, output: process.stdout });
 		try {

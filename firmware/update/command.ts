@@ -78,8 +78,10 @@ async function status(): Promise<number> {
 		const { state, left, version } = slots[slot];
 		const words = [
 			`slot ${slot}: ${version || "empty"}`,
-			state === "trial" ? `on trial, ${left} more starts` : state,
-			...(state === "good" && left < STARTS ? [`${left} more hangs until the other slot is started`] : []),
+			state === "trial" ? `on trial, ${left} more ${left === 1 ? "start" : "starts"}` : state,
+			...(state === "good" && left < STARTS
+				? [`${left} more ${left === 1 ? "hang" : "hangs"} until the other slot is started`]
+				: []),
 			...(slot === running.slot ? [`running (${running.reason})`] : []),
 			...(slot === slots.preferred ? ["started next"] : []),
 		];

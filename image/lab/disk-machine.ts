@@ -19,6 +19,8 @@ export interface DiskMachineOptions {
 	/** The raw disk; written by the guest. */
 	readonly disk: string;
 	readonly firmware: "BIOS" | "UEFI";
+	/** 2 unless told. */
+	readonly processors?: number;
 	/** How the disk is attached; "usb" is a stick that the box starts from. */
 	readonly diskBus?: "virtio" | "usb";
 	/** Every write to the disk and every flush is recorded into this file (write-log.ts). */
@@ -127,6 +129,7 @@ export class DiskMachine {
 			secondDisk,
 			stick,
 			cache = "unsafe",
+			processors = 2,
 			network = "user,id=net,restrict=on",
 			more = [],
 		} = this.#options;
@@ -142,7 +145,7 @@ export class DiskMachine {
 				"-cpu",
 				"max",
 				"-smp",
-				"2",
+				String(processors),
 				"-m",
 				String(MEMORY_MEGABYTES),
 			],

@@ -3,7 +3,8 @@
  * power had gone there, with what was not flushed dropped, torn and reordered from a seed.
  */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { ENVIRONMENT_BYTES, parseEnvironment } from "../../../firmware/update/environment.ts";
 import {
 	BACKUP_SECTORS,
@@ -15,7 +16,7 @@ import {
 import { chooseSlot, readSlots, type Slot, type Slots } from "../../../firmware/update/slots.ts";
 import { layout, partitionStart, SECTOR_BYTES } from "../../../image/disk/layout.ts";
 import { runTool } from "../../../image/disk/tool.ts";
-import { CutDisk, cutPower, type LogEntry, random } from "../../../image/lab/write-log.ts";
+import { CutDisk, cutPower, type LogEntry, random, readWriteLog } from "../../../image/lab/write-log.ts";
 
 export interface Recording {
 	/** The disk before. */
@@ -119,14 +120,51 @@ function soundTable(disk: CutDisk, diskBytes: number) {
 	}
 }
 
+/** Sectors that are written in one piece, at most. */
+const MATERIALIZED_SECTORS_MAX = 2048;
+
 /** The disk after the cut as a file of its own, to be started. */
 export function materialize({ base }: Recording, disk: CutDisk, path: string): void {
 	runTool("cp", ["--sparse=always", base, path]);
 	const fd = openSync(path, "r+");
 	try {
-		for (const sector of disk.changed.keys())
-			writeSync(fd, disk.read(sector * SECTOR_BYTES, SECTOR_BYTES), 0, SECTOR_BYTES, sector * SECTOR_BYTES);
+		const sectors = Float64Array.from(disk.changed.keys()).sort();
+		for (let at = 0; at < sectors.length; ) {
+			let run = 1;
+			while (run < MATERIALIZED_SECTORS_MAX && sectors[at + run] === sectors[at]! + run) run++;
+			const offset = sectors[at]! * SECTOR_BYTES;
+			const bytes = disk.read(offset, run * SECTOR_BYTES);
+			writeSync(fd, bytes, 0, bytes.length, offset);
+			at += run;
+		}
 	} finally {
 		closeSync(fd);
 	}
+}
+
+/** The files of a recording in its folder, and what else is known of it. */
+const recordingFiles = { base: "before.img", log: "writes.log", rest: "recording.json" } as const;
+
+export interface RecordedDisk {
+	readonly bytes: number;
+	readonly payloads: Recording["payloads"];
+}
+
+/** Begins a recording of `disk`, switched off, in `directory`; returns where its writes are to be logged. */
+export function beginRecording(directory: string, disk: string, { bytes, payloads }: RecordedDisk): string {
+	mkdirSync(directory, { recursive: true });
+	runTool("cp", ["--sparse=always", disk, join(directory, recordingFiles.base)]);
+	writeFileSync(join(directory, recordingFiles.rest), JSON.stringify({ diskBytes: bytes, payloads }));
+	return join(directory, recordingFiles.log);
+}
+
+/** What was recorded in `directory` so far; null when nothing was. */
+export function readRecording(directory: string): Recording | null {
+	const log = join(directory, recordingFiles.log);
+	if (!existsSync(log)) return null;
+	const rest = JSON.parse(readFileSync(join(directory, recordingFiles.rest), "utf8")) as Pick<
+		Recording,
+		"diskBytes" | "payloads"
+	>;
+	return { ...rest, base: join(directory, recordingFiles.base), log, entries: readWriteLog(log) };
 }
