@@ -3,7 +3,7 @@
  * answers, ^C, a cable that is pulled in the middle, 9600 baud, the log-in.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DirectorStatus } from "../../../firmware/status/director.ts";
@@ -12,6 +12,7 @@ import { addBridge, Host } from "../../../image/lab/hosts.ts";
 import { presetConfiguration, WebHost } from "../../../image/lab/lab.ts";
 import { labOverlay } from "../../../image/lab/overlay.ts";
 import { VirtualMachine } from "../../../image/lab/virtual-machine.ts";
+import { capture } from "./capture.ts";
 import { SerialConsole } from "./serial-console.ts";
 
 const BOOT_LIMIT_MS = 400_000;
@@ -20,9 +21,47 @@ const SETTLED_LIMIT_MS = 180_000;
 const LOOK_EVERY_MS = 1_000;
 const PROMPT = "director-a> ";
 const PASSWORD = "correct horse";
+const DIRECTOR_INSIDE = "10.80.0.100";
+/** The station of whoever runs the box, on the inside segment: asks, logs in, keeps time and receives the log. */
+const STATION = "10.80.0.102";
+/** Its clock, against the one that the box starts with. */
+const STATION_AHEAD_SECONDS = 7_200;
+
+/** Added to the box's own from its first start on: metrics, who may ask, who may log in. */
+const accessSettings = (key: string) => `
+[metrics]
+enabled = true
+
+[snmp]
+communities = ["watch"]
+
+[[user]]
+name = "root"
+keys = ["${key}"]
+`;
+/** Added by an edit: before the tutorial's real servers. */
+const cacheSettings = `
+[cache]
+enabled = true
+listen = ["${DIRECTOR_INSIDE}:80"]
+storage = [{ kind = "memory", name = "s0", size = "8M" }]
+vcl = "default.vcl"
+pool = "192.168.80.200 80"
+
+[cache.parameters]
+vsl_space = "1m"
+`;
+const cacheVcl = `vcl 4.1;
+include "pool.vcl";
+sub vcl_deliver {
+	set resp.http.X-Cache = "HIT";
+	if (obj.hits == 0) { set resp.http.X-Cache = "MISS"; }
+}
+`;
 
 let directory: string;
 let director: VirtualMachine;
+let station: Host;
 const hosts: Host[] = [];
 
 beforeAll(async () => {
@@ -32,18 +71,26 @@ beforeAll(async () => {
 	hosts.push(fabric!, web1!, web2!);
 	addBridge(fabric!, "outside");
 	addBridge(fabric!, "inside");
+	web1!.run(`ssh-keygen -q -t ed25519 -N "" -C station -f ${join(directory, "key")}`);
+	const key = readFileSync(join(directory, "key.pub"), "utf8").trim();
+	const preset = presetConfiguration("a");
 	director = new VirtualMachine({
 		name: "a",
 		number: 1,
 		directory,
 		boot,
 		overlay: labOverlay(),
-		configuration: presetConfiguration("a"),
+		configuration: { ...preset, "appliance.toml": preset["appliance.toml"]! + accessSettings(key) },
 		fabric: fabric!,
 	});
 	await director.powerOn();
 	new WebHost(fabric!, web1!, "web1", 102);
 	new WebHost(fabric!, web2!, "web2", 103);
+	station = web1!;
+	const timeServer = join(import.meta.dir, "guest/time-server.ts");
+	station.spawn([process.execPath, timeServer, STATION, String(STATION_AHEAD_SECONDS)], "ignore");
+	const received = `OPEN:${join(directory, "syslog")},creat,append`;
+	station.spawn(["socat", "-u", `UDP4-RECV:514,bind=${STATION}`, received], "ignore");
 	await director.ready();
 	await until("it is master", isMaster);
 	await until("both web servers are in", async () => (await virtualServer())?.aliveRealServers === 2);
@@ -77,6 +124,11 @@ const virtualServer = async () =>
 		) as DirectorStatus["virtualServers"]
 	)[0];
 
+const newestLogs = () =>
+	director.agent
+		.run("cd /run/log; for each in */current; do echo == $each; tail -n 12 $each; done", COMMAND_LIMIT_MS)
+		.catch(String);
+
 const stop = (title: string, use: (console: SerialConsole) => Promise<void>) =>
 	test(
 		title,
@@ -84,6 +136,8 @@ const stop = (title: string, use: (console: SerialConsole) => Promise<void>) =>
 			const console = await SerialConsole.open(director.consolePath, PROMPT);
 			try {
 				await use(console);
+			} catch (error) {
+				throw new Error(`${(error as Error).message}\nthe logs:\n${await newestLogs()}`, { cause: error });
 			} finally {
 				console.close();
 			}
@@ -100,7 +154,9 @@ describe("the serial console", () => {
 		expect(first).toMatch(/eth0 .*192\.168\.80\.100\/24/);
 		expect(first).toContain("! No password is set");
 		expect(first).toContain("12 Restart or power off");
+		capture("README.md", "menu", first);
 		const status = await console.answer("1", "0 back: ");
+		capture("README.md", "status", status.slice(status.indexOf("\n")));
 		expect(status).toMatch(/VI_1 +MASTER +for .*priority 100, VRID 51 on eth0/);
 		expect(status).toMatch(/\[192\.168\.80\.200\]:tcp:80 wrr DR +2 of 2/);
 		expect(await console.answer("x", "0 back: ")).toContain('"x" is nothing here');
@@ -245,9 +301,16 @@ describe("the serial console", () => {
 		expect(await console.answers(["poweroff", "go on: "], ["yes", PROMPT])).toContain("Nothing was done.");
 	});
 
-	stop("access: SSH is turned on by questions: planned, in force, kept", async (console) => {
+	/** Puts a planned change into force and keeps it. Returns the plan. */
+	const keepChange = async (console: SerialConsole, plan: string, menu: string) => {
+		expect(await console.answer("y", "Enter: later ")).toMatch(/Revision \d+ is in force\./);
+		await console.answer("y", menu);
+		return plan;
+	};
+
+	stop("access: SSH, SNMP, syslog and NTP by questions: planned, in force, kept", async (console) => {
 		await console.answers(["10", "access> "], ["3", "ssh> "]);
-		const plan = await console.answers(
+		const ssh = await console.answers(
 			["1", "[off]: "],
 			["on", "[off]: "],
 			["perhaps", "[off]: "],
@@ -255,10 +318,117 @@ describe("the serial console", () => {
 			["", "[none]: "],
 			["10.80.0.0/24", "[y/N] "],
 		);
-		expect(plan).toContain("+ the service sshd starts");
-		expect(plan).toContain("~ ssh.sources: none");
-		expect(await console.answer("y", "Enter: later ")).toMatch(/Revision \d+ is in force\./);
-		await console.answers(["y", "ssh> "], ["0", "access> "], ["0", PROMPT]);
+		expect(await keepChange(console, ssh, "ssh> ")).toContain("+ the service sshd starts");
+		await console.answer("0", "access> ");
+
+		await console.answer("4", "snmp> ");
+		const snmp = await console.answers(
+			["1", "[off]: "],
+			["on", "[none]: "],
+			["10.80.0.0/33", "[none]: "],
+			["10.80.0.0/24", "Location [none]: "],
+			["rack 3", "Contact [none]: "],
+			["", "[y/N] "],
+		);
+		expect(await keepChange(console, snmp, "snmp> ")).toContain("+ the service snmp starts");
+		await console.answer("0", "access> ");
+
+		const syslog = await console.answers(
+			["5", "syslog> "],
+			["1", "receiver: "],
+			[STATION, "[udp]: "],
+			["icmp", "[udp]: "],
+			["", "Port [514]: "],
+			["", "[y/N] "],
+		);
+		expect(await keepChange(console, syslog, "syslog> ")).toContain("+ the service syslog starts");
+		await console.answer("0", "access> ");
+
+		const ntp = await console.answers(["6", "[none]: "], [STATION, "[y/N] "]);
+		expect(await keepChange(console, ntp, "access> ")).toContain("+ the service ntp starts");
+		const access = await console.answer("2", "access> ");
+		expect(access).toContain("SSH       on, port 22, keys and passwords, from 10.80.0.0/24");
+		expect(access).toMatch(/SNMP +on, .*1 v2c communit/);
+		expect(access).toContain(`Syslog    to ${STATION}`);
+		expect(access).toContain(`NTP       asks ${STATION}`);
+		await console.answer("0");
+	});
+
+	stop(
+		"what was set there is done: the clock, the log, SNMP, metrics; the last two on the inside alone",
+		async () => {
+			await until("the clock is the station's", async () => {
+				const ahead = Number(await director.agent.run("date +%s", COMMAND_LIMIT_MS)) - Date.now() / 1000;
+				return Math.abs(ahead - STATION_AHEAD_SECONDS) < 60;
+			});
+			await until("the station has the log", async () =>
+				/^<\d+>1 \S+ director-a drover-\w+ /m.test(readFileSync(join(directory, "syslog"), "utf8")),
+			);
+			const get = (address: string) =>
+				station.runLater(
+					`snmpget -v2c -c watch -m '' -r 0 -t 5 -Oqv ${address} 1.3.6.1.2.1.1.5.0 1.3.6.1.2.1.1.6.0 1.3.6.1.4.1.9586.100.5.2.3.1.4.1`,
+				);
+			await until("SNMP answers", async () => (await get(DIRECTOR_INSIDE)).status === 0);
+			expect((await get(DIRECTOR_INSIDE)).output.replaceAll('"', "").split("\n").slice(0, 3)).toEqual([
+				"director-a",
+				"rack 3",
+				"2",
+			]);
+			expect((await get("192.168.80.100")).status).not.toBe(0);
+			const ask = async (address: string, path: string) =>
+				(await station.runLater(`curl --silent --show-error --max-time 30 http://${address}:9100${path}`))
+					.output;
+			await until("it answers", async () => (await ask(DIRECTOR_INSIDE, "/metrics")).includes("# EOF"));
+			expect(await ask(DIRECTOR_INSIDE, "/metrics")).toMatch(/^drover_vrrp_\w+\{.*VI_1.*\} /m);
+			expect(await ask(DIRECTOR_INSIDE, "/healthz")).toBe("ok\n");
+			for (const outside of ["192.168.80.100", "192.168.80.200"])
+				expect(await ask(outside, "/healthz")).toContain("Failed to connect");
+		},
+	);
+
+	stop(
+		"both VRRP processes end and stay away: the addresses are taken off, and come back with them",
+		async () => {
+			await director.agent.run(
+				`sv once /run/sv/vrrp
+				pids=
+				for each in /proc/[0-9]*; do
+					case "$(tr '\\0' ' ' <$each/cmdline)" in *"drover.js v"rrp*) pids="$pids \${each#/proc/}" ;; esac
+				done
+				kill -9 $pids`,
+				COMMAND_LIMIT_MS,
+			);
+			await until("its address is off", async () => !(await isMaster()));
+			expect(await director.agent.run("sv status /run/sv/vrrp")).toMatch(/^down: /);
+			await director.agent.run("sv up /run/sv/vrrp", COMMAND_LIMIT_MS);
+			await until("it is master again", isMaster);
+		},
+	);
+
+	stop("the cache, turned on by an edit: a MISS, and then a HIT that says its age", async (console) => {
+		await director.agent.run(
+			`cd $(drover config edit | head -n 1)
+cat >>appliance.toml <<'END'
+${cacheSettings}END
+cat >default.vcl <<'END'
+${cacheVcl}END`,
+			COMMAND_LIMIT_MS,
+		);
+		expect(await console.answer("config commit a cache")).toContain("is in force");
+		const ask = async (path: string) =>
+			(await station.runLater(`curl --silent --include --max-time 30 http://${DIRECTOR_INSIDE}${path}`))
+				.output;
+		await until("the cache answers", async () => (await ask("/")).startsWith("HTTP/1.1 200"));
+		const [first, second] = [await ask("/page"), await ask("/page")];
+		expect(first).toMatch(/^X-Cache: MISS\r$/m);
+		expect(first).toMatch(/^web[12]$/m);
+		expect(second).toMatch(/^X-Cache: HIT\r$/m);
+		expect(second).toMatch(/^Age: \d+\r$/m);
+		expect(second.split("\r\n\r\n")[1]).toBe(first.split("\r\n\r\n")[1]!);
+		// And the menu knows.
+		await console.answer("5", "cache> ");
+		expect(await console.answer("1", "cache> ")).toMatch(/hit/i);
+		await console.answer("0");
 	});
 
 	stop("at 9600 baud", async (console) => {
@@ -288,6 +458,35 @@ describe("the serial console", () => {
 		await console.answer("\x03", "Password: ");
 		await console.answer(PASSWORD);
 		expect(await console.answer("log 20 console warn")).toContain("wrong password");
+	});
+
+	/** Logs in and types; what came until `awaited` was there, or the connection had ended. */
+	const ssh = async (options: string, typed: string, awaited: string) => {
+		const [input, output, askPass] = ["typed", "shown", "ask-pass"].map((name) => join(directory, name));
+		writeFileSync(input!, typed);
+		writeFileSync(askPass!, `#!/bin/sh\necho '${PASSWORD}'\n`, { mode: 0o700 });
+		const known = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=10";
+		await station.runLater(
+			`export TERM=dumb SSH_ASKPASS=${askPass} SSH_ASKPASS_REQUIRE=force
+			timeout 60 ssh -tt ${known} ${options} <${input} >${output} 2>&1 &
+			until grep -q '${awaited}' ${output} || ! kill -0 $! 2>/dev/null; do sleep 0.2; done
+			kill $! 2>/dev/null; wait`,
+		);
+		return readFileSync(output!, "utf8");
+	};
+
+	stop("over SSH, by key and by password, there is the same menu; from elsewhere there is none", async () => {
+		const key = `-i ${join(directory, "key")} -o PreferredAuthentications=publickey`;
+		const shown = await ssh(`${key} root@${DIRECTOR_INSIDE}`, "1\r", "holds 192.168.80.200/32");
+		expect(shown).toContain("director-a  Drover ");
+		expect(shown).toContain("12 Restart or power off");
+		const password = "-o PreferredAuthentications=password -o PubkeyAuthentication=no";
+		expect(await ssh(`${password} root@${DIRECTOR_INSIDE}`, "", "VI_1 MASTER holds")).toMatch(
+			/VI_1 MASTER holds 192\.168\.80\.200/,
+		);
+		const outside = await ssh(`${key} -b 192.168.80.102 root@192.168.80.100`, "", "Drover");
+		expect(outside).toContain("Permission denied");
+		expect(outside).not.toContain("director-a  Drover");
 		await director.agent.run("rm /data/access/shadow");
 	});
 });
