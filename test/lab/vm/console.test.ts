@@ -464,6 +464,8 @@ ${cacheVcl}END`,
 	const ssh = async (options: string, typed: string, awaited: string) => {
 		const [input, output, askPass] = ["typed", "shown", "ask-pass"].map((name) => join(directory, name));
 		writeFileSync(input!, typed);
+		// What was shown before must not be taken for what is awaited now.
+		writeFileSync(output!, "");
 		writeFileSync(askPass!, `#!/bin/sh\necho '${PASSWORD}'\n`, { mode: 0o700 });
 		const known = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=10";
 		await station.runLater(
