@@ -154,7 +154,9 @@ async function run(machine: DiskMachine, command: string): Promise<string> {
 /** The last number that a command printed. */
 async function number(machine: DiskMachine, command: string): Promise<number> {
 	const output = await run(machine, command);
-	return Number(/(-?[\d.]+)\s*$/.exec(output)?.[1]);
+	const found = /(-?[\d.]+)\s*$/.exec(output)?.[1];
+	if (found === undefined) throw new Error(`"${command}" gave no number: ${output}`);
+	return Number(found);
 }
 
 async function shell(machine: DiskMachine): Promise<void> {
@@ -223,7 +225,7 @@ export async function bench(): Promise<readonly BenchResult[]> {
 		await run(machine, "mkdir -p /tmp/parcel; mount -o ro /dev/vdb /tmp/parcel");
 		const updateSeconds = await number(
 			machine,
-			"read -r a _ </proc/uptime; drover update install /tmp/parcel/new.fw >/dev/null; read -r b _ </proc/uptime; echo \"$a $b\" | awk '{ print $2 - $1 }'",
+			"read -r a _ </proc/uptime; drover update install /tmp/parcel/new.fw >/dev/null && read -r b _ </proc/uptime && echo \"$a $b\" | awk '{ print $2 - $1 }'",
 		);
 		await machine.watchdogResets(true);
 		await run(machine, "true");
