@@ -222,7 +222,10 @@ export async function bench(): Promise<readonly BenchResult[]> {
 			machine,
 			'p=/run/sv/director/supervise/pid; read -r old <$p; read -r a _ </proc/uptime; kill -9 $old; new=$old; while [ "$new" = "$old" ] || [ -z "$new" ]; do read -r new <$p; done; read -r b _ </proc/uptime; echo "$a $b" | awk \'{ print $2 - $1 }\'',
 		);
-		await run(machine, "modprobe -qa vfat nls_cp437 nls_ascii; mkdir -p /tmp/parcel; mount -o ro /dev/vdb /tmp/parcel");
+		await run(
+			machine,
+			"modprobe -qa vfat nls_cp437 nls_ascii; mkdir -p /tmp/parcel; mount -o ro /dev/vdb /tmp/parcel",
+		);
 		const updateSeconds = await number(
 			machine,
 			"read -r a _ </proc/uptime; drover update install /tmp/parcel/new.fw >/dev/null && read -r b _ </proc/uptime && echo \"$a $b\" | awk '{ print $2 - $1 }'",
