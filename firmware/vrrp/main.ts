@@ -18,14 +18,13 @@ import { type Log, openLog } from "../status/log.ts";
 import { listening, look, patience, restarted } from "../status/patience.ts";
 import { type Saved, save, savedRouter } from "./adoption.ts";
 import { dataText, statsText } from "./dump.ts";
-import { openGate } from "./gate.ts";
 import { Guard, holdFifo } from "./guard.ts";
 import { instanceKey } from "./instance-key.ts";
 import { type Predecessor, VrrpService } from "./service.ts";
 import { ActiveLink, attach, type FromActive, Heartbeat, type StandbyLink } from "./standby.ts";
 import { readStateFile, StateFile } from "./state-file.ts";
 
-const USAGE = `usage: drover vrrp [-f FILE] [--no-standby] [--no-realtime]
+const USAGE = `usage: drover vrrp [-f FILE] [--no-standby] [--no-realtime] [--after-director]
 
 Runs the VRRP instances of a keepalived.conf in the foreground.
 
@@ -33,6 +32,7 @@ Runs the VRRP instances of a keepalived.conf in the foreground.
   -i, --config-id ID   the id that @ID lines are compared with (the host name)
   --no-standby         one process only: nothing takes over when it is killed
   --no-realtime        no real-time scheduling priority
+  --after-director     takes no part before "drover director" answers, or for 15 s
 
 SIGHUP reloads, SIGTERM stops with priority 0, SIGUSR1 writes keepalived.data and SIGUSR2
 keepalived.stats into $TMPDIR or /tmp.
@@ -69,6 +69,7 @@ interface Options {
 	readonly standby: boolean;
 	readonly withStandby: boolean;
 	readonly realTime: boolean;
+	readonly afterDirector: boolean;
 }
 
 function parse(words: readonly string[]): Options | string {
@@ -77,6 +78,7 @@ function parse(words: readonly string[]): Options | string {
 	let standby = false;
 	let withStandby = true;
 	let realTime = true;
+	let afterDirector = false;
 	for (let index = 0; index < words.length; index++) {
 		const word = words[index]!;
 		if (word === "-f" || word === "--use-file" || word === "--file") {
@@ -90,9 +92,10 @@ function parse(words: readonly string[]): Options | string {
 		else if (word === "--standby") standby = true;
 		else if (word === "--no-standby") withStandby = false;
 		else if (word === "--no-realtime") realTime = false;
+		else if (word === "--after-director") afterDirector = true;
 		else return `what is "${word}"?`;
 	}
-	return { file: resolve(file), configId, standby, withStandby, realTime };
+	return { file: resolve(file), configId, standby, withStandby, realTime, afterDirector };
 }
 
 /** Resolves with the exit status when the service has ended. */
@@ -124,6 +127,8 @@ class Process {
 	#guard: Guard | null = null;
 	#lastReadings: unknown = null;
 	#ending = false;
+	/** SIGHUP came before there was anything to reload. */
+	#reloadAsked = false;
 	#hangTimer: ReturnType<typeof setInterval> | null = null;
 
 	constructor(options: Options) {
@@ -176,11 +181,24 @@ class Process {
 		this.#service.becomeUrgent();
 		if (this.#link === null) {
 			const saved = readStateFile(this.#options.file);
-			if (saved === null) await this.#script("startup");
+			if (saved === null) {
+				await this.#script("startup");
+				if (this.#options.afterDirector) await this.#waitForDirector();
+			}
+			if (this.#ending) return this.#ended.promise;
 			const aliveAtMicros = Math.min(this.#heartbeat.lastMicros, monotonicMicros());
 			this.#activate(saved === null ? null : { saved, aliveAtMicros });
+			if (this.#reloadAsked) this.#reload();
 		} else this.#watchHeartbeat();
 		return this.#ended.promise;
+	}
+
+	async #waitForDirector(): Promise<void> {
+		const { DIRECTOR_LIMIT_MS, directorAnswers } = await import("./after-director.ts");
+		if (!(await directorAnswers(DIRECTOR_LIMIT_MS, () => this.#ending)) && !this.#ending)
+			this.#log.warn(
+				`the director does not answer: taking part without it after ${DIRECTOR_LIMIT_MS / 1000} s`,
+			);
 	}
 
 	/** Null when the file cannot be used; the log says why. */
@@ -273,8 +291,6 @@ class Process {
 			this.#service.abandon();
 			this.#end(1);
 			return;
-		} finally {
-			openGate();
 		}
 		this.#stateFile = new StateFile(this.#options.file, () => save(this.#service.engine));
 		this.#stateFile.changed();
@@ -347,6 +363,7 @@ class Process {
 			// The foreground process of a pair speaks for it; a standby of its own ends alone.
 			if (this.#link !== null && !this.#options.standby) this.#link.signal(signal);
 			else if (signal === "SIGTERM") this.#end(0);
+			else if (signal === "SIGHUP") this.#reloadAsked = true;
 			return;
 		}
 		switch (signal) {
