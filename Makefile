@@ -21,7 +21,7 @@ firmware: ## build the signed file that updates a box, into out/
 flash: ## write the image to a disk: make flash DISK=/dev/sdX (IMAGE=FILE: a raw one that is there)
 	@image/setup.sh build && $(bun) image/flash.ts $(DISK) $(IMAGE)
 
-bench: ## measure Drover beside its peers, as ratios
+bench: ## measure Drover beside its peers, as ratios (ARGS="vrrp:kill" for a part)
 	@image/setup.sh test && $(bun) test/bench/run.ts $(ARGS)
 
 conformance: ## run the public HTTP cache suite against Drover and Varnish (ARGS=--verbose)

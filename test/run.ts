@@ -152,18 +152,27 @@ async function runSuite(suite: Suite): Promise<Outcome> {
 	return outcome;
 }
 
-/** The failures of those that passed when their files ran again, each file alone. */
-async function unsteadyOf(failures: readonly Failure[]): Promise<readonly Failure[]> {
+interface SecondRun {
+	/** What failed and passes when its file runs again alone. */
+	readonly unsteady: readonly Failure[];
+	/** What failed this time, be it the same or something else. */
+	readonly again: readonly Failure[];
+}
+
+/** Runs the files of these failures once more, each alone. */
+async function secondRun(failures: readonly Failure[]): Promise<SecondRun> {
 	const files = [...new Set(failures.map(({ file }) => file))].filter((file) => file !== "");
-	if (files.length === 0 || files.length > SECOND_RUN_FILES_MAX) return [];
-	console.log(`\n── once more, alone: ${files.join(", ")}`);
 	const unsteady: Failure[] = [];
+	const again: Failure[] = [];
+	if (files.length === 0 || files.length > SECOND_RUN_FILES_MAX) return { unsteady, again };
+	console.log(`\n── once more, alone: ${files.join(", ")}`);
 	for (const file of files) {
 		const { text, status } = await runCommand(file, bunTest(file.replace(/^test\//, "")), SECOND_RUN_SECONDS);
 		if (bunTotals(text, status).failed === 0)
 			unsteady.push(...failures.filter((failure) => failure.file === file));
+		else again.push(...bunFailures(text));
 	}
-	return unsteady;
+	return { unsteady, again };
 }
 
 const told = ({ file, test, why }: Failure) =>
@@ -191,13 +200,14 @@ if (import.meta.main) {
 		sum.failed += outcome.failed;
 		failures.push(...outcome.failures);
 	}
-	const unsteady = await unsteadyOf(failures);
+	const { unsteady, again } = await secondRun(failures);
 	sum.passed += unsteady.length;
 	sum.failed -= unsteady.length;
 	const failed = failures.filter((failure) => !unsteady.includes(failure));
 	if (unsteady.length > 0)
 		console.log(`\nUnsteady, passed when run again alone:\n${unsteady.map(told).join("\n")}`);
 	if (failed.length > 0) console.log(`\nFailed:\n${failed.map(told).join("\n")}`);
+	if (again.length > 0) console.log(`\nFailed in the second run:\n${again.map(told).join("\n")}`);
 	console.log(`\n${sum.passed} passed, ${sum.failed} failed`);
 	process.exit(sum.failed === 0 ? 0 : 1);
 }
