@@ -9,26 +9,23 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, createPrivateKey } from "node:crypto";
 import {
 	closeSync,
-	mkdirSync,
 	mkdtempSync,
 	openSync,
 	readFileSync,
 	readSync,
 	rmSync,
 	truncateSync,
-	writeFileSync,
 	writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatEnvironment } from "../../../firmware/update/environment.ts";
 import { factorySlots, markUnusable, type Slot, STARTS, writeSlots } from "../../../firmware/update/slots.ts";
-import { build } from "../../../image/build.ts";
 import { bundle } from "../../../image/bundle.ts";
-import { buildDisk } from "../../../image/disk/disk.ts";
 import { diskBytes, layout, partitionStart } from "../../../image/disk/layout.ts";
-import { runTool } from "../../../image/disk/tool.ts";
-import { DiskMachine } from "../../../image/lab/disk-machine.ts";
+import { DiskMachine, type DiskMachineOptions } from "../../../image/lab/disk-machine.ts";
+import { BUILT_IN_DISK_BYTES, emptyDisk, factoryImage, presetText, stickWith } from "./factory-image.ts";
+import { BOOT_LIMIT_MS, Operator, PASSWORD } from "./operator.ts";
 import {
 	beginRecording,
 	cut,
@@ -40,45 +37,21 @@ import {
 } from "./power-cut.ts";
 
 const firmware = process.env["DROVER_FIRMWARE"] === "UEFI" ? "UEFI" : "BIOS";
-const BOOT_LIMIT_MS = 300_000;
 /** From the last feed to the loader: 10 s, and what a busy host makes of them. */
 const HANG_LIMIT_MS = 60_000;
-const STICK_BYTES = 256 * 1024 * 1024;
-const BUILT_IN_DISK_BYTES = 2_000_000_000;
 const NEW_VERSION = "9.0.0";
-const PASSWORD = "ox and cart";
-
-const presetText = `hostname = "gate-7"
-
-[[port]]
-name = "eth0"
-role = "outside"
-addresses = ["10.0.2.15/24"]
-gateways = ["10.0.2.2"]
-`;
 
 let directory: string;
 let recordingDirectory: string;
 let machine: DiskMachine;
+let operator: Operator;
 let payloads: Recording["payloads"];
 
 beforeAll(async () => {
 	directory = mkdtempSync(join(tmpdir(), "drover-life-"));
 	recordingDirectory = process.env["DROVER_KEEP_RECORDING"] ?? directory;
-	const files = await build({ release: false, onProgress: console.log });
-	const scratchDirectory = join(directory, "scratch");
-	mkdirSync(scratchDirectory);
 	const image = join(directory, "image.img");
-	const slot = buildDisk(
-		{
-			version: "0.1.0",
-			vmlinuz: files.vmlinuz,
-			initramfs: files.initramfs,
-			rootSquashfs: files.root,
-			scratchDirectory,
-		},
-		image,
-	);
+	const slot = await factoryImage(directory, image);
 	// The stick that it was written to is larger.
 	truncateSync(image, diskBytes + 200 * 1024 * 1024);
 	const key = createPrivateKey(readFileSync(join(import.meta.dir, "../../../image/keys/development.pem")));
@@ -94,22 +67,14 @@ beforeAll(async () => {
 		return [{ lengthBytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") }];
 	};
 	payloads = { boot: payload(slot.boot), root: payload(slot.root) };
-	const damaged = Uint8Array.from(good);
+	const damaged = new Uint8Array(good);
 	damaged[good.length - 1_000_000]! ^= 1;
-	const stick = join(directory, "stick.img");
-	runTool("truncate", ["--size", String(STICK_BYTES), stick]);
-	runTool("mkfs.vfat", ["-F", "32", stick]);
-	for (const [name, bytes] of [
-		["good.fw", good],
-		["damaged.fw", damaged],
-		["drover.toml", Buffer.from(presetText)],
-	] as const) {
-		writeFileSync(join(scratchDirectory, name), bytes);
-		runTool("mcopy", ["-i", stick, join(scratchDirectory, name), `::${name}`]);
-	}
-	rmSync(scratchDirectory, { recursive: true });
-	writeFileSync(join(directory, "disk.img"), "");
-	truncateSync(join(directory, "disk.img"), BUILT_IN_DISK_BYTES);
+	stickWith(join(directory, "stick.img"), {
+		"good.fw": good,
+		"damaged.fw": damaged,
+		"drover.toml": presetText,
+	});
+	emptyDisk(join(directory, "disk.img"));
 }, 300_000);
 
 afterAll(async () => {
@@ -117,38 +82,14 @@ afterAll(async () => {
 	rmSync(directory, { recursive: true, force: true });
 });
 
-/** Answers the console until its prompt is there: a first password, or the log-in. */
-async function prompt(): Promise<string> {
-	let shown = "";
-	for (;;) {
-		const [text] = await machine.shows(
-			/[\s\S]*?(New password \(\d+ characters or more\): |The same again: |Name of this box \[drover\]: |Password: |(drover|gate-7)> )/,
-			BOOT_LIMIT_MS,
-		);
-		shown += text;
-		if (text.endsWith("> ")) return shown;
-		machine.type(text.endsWith("[drover]: ") ? "\x03" : `${PASSWORD}\r`);
-	}
+/** A box, and somebody at its serial port. */
+function setUp(options: Omit<DiskMachineOptions, "directory" | "firmware">): void {
+	machine = new DiskMachine({ directory, firmware, ...options });
+	operator = new Operator(machine);
 }
 
-/** Opens the console's shell; kernel messages may stand between. */
-async function shell(): Promise<string> {
-	const shown = await prompt();
-	machine.type("shell\r");
-	await machine.shows(/returns to the console/, BOOT_LIMIT_MS);
-	return shown;
-}
-
-let commands = 0;
-
-/** Runs a command in the guest's shell; its output. */
-async function run(command: string, limitMs = 60_000): Promise<string> {
-	const mark = `done-${++commands}`;
-	machine.type(`${command}; echo ${mark.slice(0, 2)}''${mark.slice(2)}\r`);
-	await machine.shows(/\n/, limitMs);
-	const [output] = await machine.shows(new RegExp(`[\\s\\S]*?${mark}\\r?\\n`), limitMs);
-	return output.slice(0, output.lastIndexOf(mark)).replaceAll("\r", "");
-}
+const shell = () => operator.shell();
+const run = (command: string, limitMs?: number) => operator.run(command, limitMs);
 
 /** Hangs that a good slot may have before the other one is started, from `drover update status`. */
 function hangsLeft(slot: Slot, status: string): number {
@@ -170,12 +111,10 @@ async function statusUntil(pattern: RegExp): Promise<string> {
 
 describe("installed from a stick", () => {
 	beforeAll(async () => {
-		machine = new DiskMachine({
-			directory,
+		setUp({
 			disk: join(directory, "image.img"),
 			diskBus: "usb",
 			secondDisk: join(directory, "disk.img"),
-			firmware,
 		});
 		await machine.powerOn();
 	});
@@ -218,11 +157,9 @@ describe("on its own disk", () => {
 		await machine.powerOff();
 		emptySlotB(join(directory, "disk.img"));
 		const disk = join(directory, "disk.img");
-		machine = new DiskMachine({
-			directory,
+		setUp({
 			disk,
 			record: beginRecording(recordingDirectory, disk, { bytes: BUILT_IN_DISK_BYTES, payloads }),
-			firmware,
 			stick: join(directory, "stick.img"),
 		});
 		await machine.powerOn();
