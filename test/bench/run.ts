@@ -57,7 +57,10 @@ if (import.meta.main) {
 		if (bench === undefined) continue;
 		console.error(`measuring ${name} …`);
 		try {
-			results.push(...(await bench(part)));
+			const measured = await bench(part);
+			// The whole takes half an hour: whoever ends it earlier keeps what was measured.
+			console.error(`${table(measured)}\n`);
+			results.push(...measured);
 		} catch (error) {
 			broken++;
 			console.error(`${name} could not be measured: ${error instanceof Error ? error.message : error}`);
