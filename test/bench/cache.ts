@@ -38,19 +38,17 @@ const rows: Readonly<Record<string, (table: Table) => Promise<BenchResult[]>>> =
 	eviction,
 };
 
-export interface BenchOptions {
+interface Measurement {
 	readonly seconds: number;
 	readonly rounds: number;
 	/** Names of rows; none: all. */
 	readonly names: readonly string[];
 	/** Told of every row as soon as it is known. */
-	readonly onRow?: (row: BenchResult) => void;
+	readonly onRow: (row: BenchResult) => void;
 }
 
-/** Runs the rows. `ratio` is the peer's requests/s over ours where more is better: 0.5 is twice as fast. */
-export async function bench(
-	options: BenchOptions = { seconds: 1, rounds: 5, names: [] },
-): Promise<readonly BenchResult[]> {
+/** `ratio` is the peer's requests/s over ours where more is better: 0.5 is twice as fast. */
+async function measure(options: Measurement): Promise<readonly BenchResult[]> {
 	const directory = mkdtempSync(join(tmpdir(), "drover-bench-cache-"));
 	// Varnish compiles as another user, who must get in.
 	chmodSync(directory, 0o755);
@@ -79,7 +77,7 @@ export async function bench(
 		for (const name of options.names.length > 0 ? options.names : Object.keys(rows))
 			for (const row of await rows[name]!(table)) {
 				results.push(row);
-				options.onRow?.(row);
+				options.onRow(row);
 			}
 	} finally {
 		for (const each of running.values()) await each.stop();
@@ -87,6 +85,18 @@ export async function bench(
 		rmSync(directory, { recursive: true, force: true });
 	}
 	return results;
+}
+
+/** All rows, or the one named. */
+export function bench(name?: string): Promise<readonly BenchResult[]> {
+	if (name !== undefined && rows[name] === undefined)
+		throw new Error(`there is no part "${name}" (there are ${Object.keys(rows).join(", ")})`);
+	return measure({
+		seconds: 1,
+		rounds: 5,
+		names: name === undefined ? [] : [name],
+		onRow: (row) => console.error(`  ${row.name}: ${row.ours}, peer ${row.peer}`),
+	});
 }
 
 if (import.meta.main) {
@@ -102,7 +112,7 @@ if (import.meta.main) {
 		console.error(`no such row: ${unknown.join(", ")} (there are ${Object.keys(rows).join(", ")})`);
 		process.exit(2);
 	}
-	await bench({
+	await measure({
 		seconds: Number(values.seconds),
 		rounds: Number(values.rounds),
 		names: positionals,
