@@ -41,6 +41,7 @@ const pure = [
 	"firmware/status/clock.ts",
 	"firmware/process-files.ts",
 	"firmware/status/patience.ts",
+	"firmware/status/snmp/addressed-engine.ts",
 	"firmware/status/snmp/notification/told.ts",
 	"firmware/status/box/interface-index.ts",
 	"firmware/status/metrics/box-metrics.ts",

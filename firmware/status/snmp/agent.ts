@@ -6,12 +6,19 @@
 import type { EventEmitter } from "node:events";
 import snmp from "net-snmp";
 import { inNetwork } from "../../wire/ip-network.ts";
+import { type Addressed, addressedEngine, discovery } from "./addressed-engine.ts";
 import { type Instance, type Oid, parseOid, type Value, type View } from "./view.ts";
 
 /** GETBULK answers stay below this, so that they fit one unfragmented datagram. */
 export const RESPONSE_LIMIT_BYTES = 1400;
 export const REPETITIONS_LIMIT = 100;
 const VARBINDS_LIMIT = 128;
+/** What asks for more at once is told tooBig. */
+const GET_RESPONSE_LIMIT_BYTES = 8192;
+/** Version, community or security parameters around the variable bindings, at most. */
+const ENVELOPE_BYTES = 200;
+/** Questions that wait for a look at the box; more are dropped, as a full socket would. */
+export const WAITING_LIMIT = 256;
 
 export interface AgentUser {
 	readonly name: string;
@@ -43,11 +50,14 @@ export interface AgentOptions {
 interface Request {
 	readonly version: number;
 	readonly user: { readonly name: string };
+	/** What the other side can take, of version 3. */
+	readonly msgGlobalData?: { readonly msgMaxSize: number };
 	readonly msgSecurityParameters?: {
-		readonly msgAuthoritativeEngineID: Uint8Array;
 		readonly msgAuthoritativeEngineBoots: number;
 		readonly msgAuthoritativeEngineTime: number;
 	};
+	/** RFC 3412 §6.4: whether a report may be sent for it. */
+	isReportable(): unknown;
 	createReportResponseMessage(engine: object, context: string, errorType: number): Report;
 	readonly pdu: {
 		varbinds: { oid: string }[];
@@ -87,15 +97,16 @@ const TOO_BIG = 1;
 const NOT_WRITABLE = 17;
 
 /** usmStats (RFC 3414 §5) of reports that mean a refusal; the others are how an engine is discovered. */
+const UNKNOWN_USER = "1.3.6.1.6.3.15.1.1.3.0";
 const REFUSALS: Readonly<Record<string, string>> = {
-	"1.3.6.1.6.3.15.1.1.3.0": "an unknown user",
+	[UNKNOWN_USER]: "an unknown user",
 	"1.3.6.1.6.3.15.1.1.5.0": "a wrong password",
 };
 
 /** RFC 3414 §3.2 step 7: seconds that a message's time may be off. */
 export const TIME_WINDOW_SECONDS = 150;
 const NOT_IN_TIME_WINDOW = 2;
-const UNKNOWN_ENGINE_ID = 4;
+const UNKNOWN_USER_NAME = 3;
 /** RFC 3412 §6.4: msgFlags of authNoPriv. */
 const AUTHENTICATED = 1;
 
@@ -130,60 +141,88 @@ export function startAgent(options: AgentOptions): () => void {
 	for (const user of options.users) authorizer.addUser(libraryUser(user));
 
 	/**
-	 * RFC 3414 §3.2 steps 3 and 7, which the library leaves out: a recorded question, or one that was meant for
-	 * another engine, is answered with a report alone.
+	 * Version 2c with a community that the library has found, or version 3 as RFC 3414 §3.2 wants it in its steps 4
+	 * and 7, which the library leaves out: a recorded question, or one that names no user, gets a report at most.
 	 */
-	const isTimely = (socket: unknown, request: Request, from: Sender): boolean => {
+	const isDue = (socket: unknown, request: Request, from: Sender): boolean => {
+		if (request.version === snmp.Version2c) return true;
 		const said = request.msgSecurityParameters;
-		if (said === undefined) return true;
-		const { engineID, engineBoots, engineTime } = agent.engine;
-		const isMine = Buffer.compare(said.msgAuthoritativeEngineID, engineID) === 0;
+		if (request.version !== snmp.Version3 || said === undefined) return false;
+		const report = (usmStatistic: number) => {
+			const message = request.createReportResponseMessage(agent.engine, "", usmStatistic);
+			// Only an authenticated report may set the other side's clock.
+			if (usmStatistic === NOT_IN_TIME_WINDOW) {
+				message.user = { ...request.user, level: snmp.SecurityLevel.authNoPriv };
+				message.msgGlobalData.msgFlags = AUTHENTICATED;
+				message.msgSecurityParameters.msgUserName = request.user.name;
+			}
+			if (request.isReportable()) agent.listener.send(message, from, socket);
+		};
+		// The library takes nobody for a user without a password.
+		if (request.user.name === "") {
+			if (!request.isReportable()) options.onRefused(from.address, REFUSALS[UNKNOWN_USER]!);
+			report(UNKNOWN_USER_NAME);
+			return false;
+		}
+		const { engineBoots, engineTime } = agent.engine;
 		const isNow =
 			said.msgAuthoritativeEngineBoots === engineBoots &&
 			Math.abs(said.msgAuthoritativeEngineTime - engineTime) <= TIME_WINDOW_SECONDS;
-		if (isMine && isNow) return true;
-		const report = request.createReportResponseMessage(
-			agent.engine,
-			"",
-			isMine ? NOT_IN_TIME_WINDOW : UNKNOWN_ENGINE_ID,
-		);
-		// Only an authenticated report may set the other side's clock.
-		if (isMine) {
-			report.user = { ...request.user, level: snmp.SecurityLevel.authNoPriv };
-			report.msgGlobalData.msgFlags = AUTHENTICATED;
-			report.msgSecurityParameters.msgUserName = request.user.name;
-		}
-		agent.listener.send(report, from, socket);
-		return false;
+		if (!isNow) report(NOT_IN_TIME_WINDOW);
+		return isNow;
 	};
 
-	const answer = (
+	let waiting = 0;
+	const answer = async (
 		socket: unknown,
 		request: Request,
 		from: Sender,
-		read: (view: View) => unknown[] | null,
+		read: (view: View, limitBytes: number) => unknown[] | null,
 	) => {
-		if (!isTimely(socket, request, from)) return;
-		void options.view().then((view) => {
+		waiting++;
+		try {
+			if (!isDue(socket, request, from) || waiting > WAITING_LIMIT) return;
+			const view = await options.view();
 			const response = request.pdu.getResponsePduForRequest();
-			const varbinds = request.pdu.varbinds.length > VARBINDS_LIMIT ? null : read(view);
+			const room = Math.max(
+				0,
+				(request.msgGlobalData?.msgMaxSize ?? Number.POSITIVE_INFINITY) - ENVELOPE_BYTES,
+			);
+			const varbinds = request.pdu.varbinds.length > VARBINDS_LIMIT ? null : read(view, room);
 			if (varbinds === null) response.errorStatus = TOO_BIG;
 			else response.varbinds = varbinds;
 			agent.sendResponse(socket, from, request, response);
-		});
+		} catch {
+			// The library reads numbers that it cannot write, such as a request-id over 32 bits.
+		} finally {
+			waiting--;
+		}
 	};
+	const isMine = ({ engineId }: Addressed) =>
+		engineId.length === 0 || Buffer.compare(engineId, options.engineId) === 0;
 	// In front of the library, so that a foreign source does not even learn the engine's ID.
 	for (const socket of Object.values(agent.listener.sockets)) {
 		const handlers = socket.listeners("message") as ((message: Buffer, from: Sender) => void)[];
 		socket.removeAllListeners("message");
 		socket.on("message", (message: Buffer, from: Sender) => {
-			if (!options.sources.some((network) => inNetwork(from.address, network)))
+			if (!options.sources.some((network) => inNetwork(from.address, network))) {
 				options.onRefused(from.address, "this source is not allowed");
-			else {
-				asking = from.address;
-				for (const handle of handlers) handle(message, from);
-				asking = null;
+				return;
 			}
+			let question = message;
+			const addressed = addressedEngine(message);
+			if (addressed !== null && !isMine(addressed)) {
+				if (!addressed.reportable) return;
+				// RFC 3414 §3.2 step 3: it is told the right one, and no more.
+				question = Buffer.from(discovery(addressed.msgId));
+			}
+			asking = from.address;
+			try {
+				for (const handle of handlers) handle(question, from);
+			} catch {
+				// Likewise: a report with numbers of the question.
+			}
+			asking = null;
 		});
 	}
 	const send = agent.listener.send;
@@ -194,20 +233,23 @@ export function startAgent(options: AgentOptions): () => void {
 		send.call(agent.listener, message, ...rest);
 	};
 	agent.getRequest = (socket, request, from) =>
-		answer(socket, request, from, (view) =>
-			request.pdu.varbinds.map(({ oid }) => {
-				const found = view.get(parseOid(oid));
-				return found === null ? { oid, type: snmp.ObjectType.NoSuchInstance, value: null } : varbind(found);
-			}),
+		answer(socket, request, from, (view, limitBytes) =>
+			get(
+				request.pdu.varbinds.map(({ oid }) => instance(view, parseOid(oid))),
+				limitBytes,
+			),
 		);
 	agent.getNextRequest = (socket, request, from) =>
-		answer(socket, request, from, (view) =>
-			request.pdu.varbinds.map(({ oid }) => next(view, parseOid(oid)).varbind),
+		answer(socket, request, from, (view, limitBytes) =>
+			get(
+				request.pdu.varbinds.map(({ oid }) => next(view, parseOid(oid))),
+				limitBytes,
+			),
 		);
 	agent.getBulkRequest = (socket, request, from) =>
-		answer(socket, request, from, (view) => bulk(view, request.pdu));
+		answer(socket, request, from, (view, limitBytes) => bulk(view, request.pdu, limitBytes));
 	agent.setRequest = (socket, request, from) => {
-		if (!isTimely(socket, request, from)) return;
+		if (!isDue(socket, request, from)) return;
 		const response = request.pdu.getResponsePduForRequest();
 		response.varbinds = request.pdu.varbinds;
 		response.errorStatus = NOT_WRITABLE;
@@ -236,29 +278,46 @@ interface Step {
 	readonly end: boolean;
 }
 
+/** All of them, or null when they are too much for one answer. */
+function get(steps: readonly Step[], limitBytes: number): unknown[] | null {
+	const size = steps.reduce((sum, { bytes }) => sum + bytes, 0);
+	return size > Math.min(GET_RESPONSE_LIMIT_BYTES, limitBytes) ? null : steps.map((step) => step.varbind);
+}
+
+function instance(view: View, oid: Oid): Step {
+	const found = view.get(oid);
+	return found === null
+		? nothing(oid, snmp.ObjectType.NoSuchInstance)
+		: { oid, varbind: varbind(found), bytes: encodedBytes(found), end: false };
+}
+
+const nothing = (oid: Oid, type: number): Step => ({
+	oid,
+	varbind: { oid: oid.join("."), type, value: null },
+	bytes: oid.length * 5 + 8,
+	end: true,
+});
+
 function next(view: View, oid: Oid): Step {
 	const found = view.next(oid);
-	if (found === null)
-		return {
-			oid,
-			varbind: { oid: oid.join("."), type: snmp.ObjectType.EndOfMibView, value: null },
-			bytes: oid.length + 8,
-			end: true,
-		};
+	if (found === null) return nothing(oid, snmp.ObjectType.EndOfMibView);
 	return { oid: found.oid, varbind: varbind(found), bytes: encodedBytes(found), end: false };
 }
 
-/** RFC 3416 §4.2.3, ended early when the answer would not fit one datagram. */
-function bulk(view: View, pdu: Request["pdu"]): unknown[] {
+/** RFC 3416 §4.2.3, ended early when the answer would not fit one datagram; null when not even its first row fits. */
+function bulk(view: View, pdu: Request["pdu"], limitBytes: number): unknown[] | null {
 	const heads = pdu.varbinds.map(({ oid }) => parseOid(oid));
-	const nonRepeaters = Math.min(pdu.nonRepeaters, heads.length);
-	const varbinds: unknown[] = heads.slice(0, nonRepeaters).map((oid) => next(view, oid).varbind);
+	const nonRepeaters = Math.max(0, Math.min(pdu.nonRepeaters, heads.length));
+	const first = heads.slice(0, nonRepeaters).map((oid) => next(view, oid));
+	const varbinds = get(first, limitBytes);
 	let row = heads.slice(nonRepeaters);
-	let size = 0;
+	let size = first.reduce((sum, { bytes }) => sum + bytes, 0);
+	if (varbinds === null) return null;
 	for (let count = 0; count < Math.min(pdu.maxRepetitions, REPETITIONS_LIMIT) && row.length > 0; count++) {
 		const steps = row.map((oid) => next(view, oid));
 		size += steps.reduce((sum, { bytes }) => sum + bytes, 0);
-		if (size > RESPONSE_LIMIT_BYTES && count > 0) break;
+		if (size > Math.min(count > 0 ? RESPONSE_LIMIT_BYTES : GET_RESPONSE_LIMIT_BYTES, limitBytes))
+			return count > 0 ? varbinds : null;
 		varbinds.push(...steps.map((step) => step.varbind));
 		if (steps.every(({ end }) => end)) break;
 		row = steps.map(({ oid }) => oid);

@@ -124,7 +124,7 @@ class SnmpService {
 			communities: snmp.communities,
 			users: snmp.users.map(agentUser),
 			sources: snmp.sources,
-			view: async () => (await this.#look(VIEW_LIFETIME_MS)).view,
+			view: () => this.#view(),
 			onRefused: (from, why) => this.#onRefused(from, why),
 		});
 		// Nobody listens: nothing needs to be watched.
@@ -151,6 +151,15 @@ class SnmpService {
 
 	stop(): void {
 		this.#stop();
+	}
+
+	async #view(): Promise<View> {
+		try {
+			return (await this.#look(VIEW_LIFETIME_MS)).view;
+		} catch (error) {
+			this.#log.error(`the box could not be looked at: ${error instanceof Error ? error.message : error}`);
+			throw error;
+		}
 	}
 
 	/** What the box is like, not longer ago than `lifetimeMs`. */
