@@ -12,8 +12,9 @@ export interface Source {
 	close(): Promise<void>;
 }
 
-export async function openSource(place: string): Promise<Source> {
-	return /^https?:\/\//.test(place) ? urlSource(place) : fileSource(place);
+/** `resumeDelayMs`: how long a broken transfer is left alone before it is taken up again. */
+export async function openSource(place: string, resumeDelayMs = RESUME_DELAY_MS): Promise<Source> {
+	return /^https?:\/\//.test(place) ? urlSource(place, resumeDelayMs) : fileSource(place);
 }
 
 async function fileSource(path: string): Promise<Source> {
@@ -35,42 +36,83 @@ async function fileSource(path: string): Promise<Source> {
 	};
 }
 
+/** What tells one version of a file from another (RFC 9110 §8.8); null where the server does not say. */
+interface Version {
+	readonly etag: string | null;
+	readonly lastModified: string | null;
+	readonly totalBytes: number | null;
+}
+
+/** Going on would mix two files: no further try can help. */
+class OtherFileError extends Error {}
+
 /**
  * Streams a URL. A transfer that breaks goes on with a Range request (RFC 9110 §14) from the
- * last byte; a server that answers it with another file is found out by the hashes.
+ * last byte, of the same file only (§13.1.5); a server without ranges sends all of it once more.
+ * What a server that lies about either sends instead is found out by the hashes.
  */
-async function urlSource(url: string): Promise<Source> {
+async function urlSource(url: string, resumeDelayMs: number): Promise<Source> {
 	/** Bytes that have come, in order, and how many were handed on before them. */
 	let waiting: Uint8Array[] = [];
 	let waitingBytes = 0;
 	let position = 0;
+	let first: Version | null = null;
 	let stream: ReturnType<typeof reader> | null = null;
+	/** Of what the server sends now: bytes that have come before. */
+	let skippedBytes = 0;
 	let resumes = 0;
 	let ended = false;
 
 	const connect = async () => {
 		const from = position + waitingBytes;
-		const response = await fetch(url, from === 0 ? {} : { headers: { range: `bytes=${from}-` } });
-		if (response.status !== (from === 0 ? 200 : 206) || response.body === null)
-			throw new Error(`${url} answers ${response.status}${from > 0 ? ` to the rest from byte ${from}` : ""}`);
-		stream = reader(response.body);
+		// Offsets are of the file itself, not of a compressed form of it.
+		const headers: Record<string, string> = { "accept-encoding": "identity" };
+		if (from > 0) headers["range"] = `bytes=${from}-`;
+		if (from > 0 && first?.etag?.startsWith('"') === true) headers["if-range"] = first.etag;
+		const abort = new AbortController();
+		const response = await withinSilence(
+			fetch(url, { headers, decompress: false, signal: abort.signal }),
+			url,
+		).catch((error) => {
+			abort.abort();
+			throw error;
+		});
+		const { status, body } = response;
+		if ((status !== 200 && !(status === 206 && from > 0)) || body === null) {
+			abort.abort();
+			throw new Error(`${url} answers ${status}${from > 0 ? ` to the rest from byte ${from}` : ""}`);
+		}
+		stream = reader(body);
+		const part = status === 206 ? readContentRange(response) : null;
+		const version = versionOf(response, part?.totalBytes ?? null);
+		if ((status === 206 && part?.firstByte !== from) || (first !== null && differ(first, version)))
+			throw new OtherFileError(`${url} does not go on with the same file: it may have changed meanwhile`);
+		first ??= version;
+		skippedBytes = status === 200 ? from : 0;
 	};
 	const fill = async () => {
 		for (;;) {
 			try {
 				if (stream === null) await connect();
 				const { done, value } = await withinSilence(stream!.read(), url);
-				if (done) ended = true;
-				else {
-					waiting.push(value);
-					waitingBytes += value.length;
+				if (done) {
+					const gotBytes = position + waitingBytes;
+					if (skippedBytes > 0 || gotBytes < (first?.totalBytes ?? 0))
+						throw new Error(`${url} ends after ${gotBytes} of ${first?.totalBytes} bytes`);
+					ended = true;
+					return;
 				}
+				const fresh = value.subarray(Math.min(skippedBytes, value.length));
+				skippedBytes -= value.length - fresh.length;
+				if (fresh.length === 0) continue;
+				waiting.push(fresh);
+				waitingBytes += fresh.length;
 				return;
 			} catch (error) {
 				void stream?.cancel().catch(() => {});
 				stream = null;
-				if (++resumes > RESUME_LIMIT) throw error;
-				await Bun.sleep(RESUME_DELAY_MS);
+				if (error instanceof OtherFileError || ++resumes > RESUME_LIMIT) throw error;
+				await Bun.sleep(resumeDelayMs);
 			}
 		}
 	};
@@ -86,9 +128,34 @@ async function urlSource(url: string): Promise<Source> {
 			return bytes;
 		},
 		async close() {
-			await stream?.cancel();
+			// One that has failed already says so once more.
+			await stream?.cancel().catch(() => {});
 		},
 	};
+}
+
+/** "bytes 100-999/1000" (RFC 9110 §14.4); null when it is none. */
+function readContentRange(response: Response): { firstByte: number; totalBytes: number | null } | null {
+	const match = /^bytes (\d+)-\d+\/(\d+|\*)$/i.exec(response.headers.get("content-range")?.trim() ?? "");
+	if (match === null) return null;
+	return { firstByte: Number(match[1]), totalBytes: match[2] === "*" ? null : Number(match[2]) };
+}
+
+function versionOf(response: Response, totalBytes: number | null): Version {
+	const { headers, status } = response;
+	const length = headers.get("content-length");
+	return {
+		etag: headers.get("etag"),
+		lastModified: headers.get("last-modified"),
+		totalBytes: status === 200 && length !== null ? Number(length) : totalBytes,
+	};
+}
+
+/** Whether two answers speak of different files, in something that both say. */
+function differ(one: Version, other: Version): boolean {
+	return (["etag", "lastModified", "totalBytes"] as const).some(
+		(key) => one[key] !== null && other[key] !== null && one[key] !== other[key],
+	);
 }
 
 /** A server that says nothing any more counts as a broken transfer. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { HEADER_BYTES, install, readManifest, UpdateRefused } from "../../firmware/update/trust.ts";
+import { type Random, randomFrom } from "../sim/random.ts";
 import { bundle, goodManifest, goodTarget, PowerCut, payloads, reader, Slot } from "./support.ts";
 
 async function update(bytes: Uint8Array, slot = new Slot(), target = goodTarget): Promise<Slot> {
@@ -154,6 +155,72 @@ test("power cut before each write: old, or unusable, never a slot that is marked
 		if (slot.mark === "old") expect(slot.media.boot.every((byte) => byte === 0xaa)).toBe(true);
 	}
 });
+
+/** The bundle torn, patched, joined and reordered in a few places. */
+function mangled(random: Random, good: Uint8Array): Uint8Array {
+	let bytes = Buffer.from(good);
+	for (let count = random.integer(1, 3); count > 0; count--) {
+		const [at, to] = [random.integer(0, bytes.length), random.integer(0, bytes.length)];
+		const length = random.pick([1, 8, 512, 4096, payloads.boot.length]);
+		const piece = Buffer.from(bytes.subarray(at, at + length));
+		switch (random.integer(0, 6)) {
+			case 0:
+				bytes = bytes.subarray(0, at);
+				break;
+			case 1:
+				if (at < bytes.length) bytes[at]! ^= 1 << random.integer(0, 7);
+				break;
+			case 2:
+				bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)]);
+				break;
+			case 3:
+				bytes = Buffer.concat([bytes.subarray(0, at), piece, bytes.subarray(at)]);
+				break;
+			case 4:
+				piece.copy(bytes, to);
+				break;
+			case 5:
+				bytes.fill(0, at, at + length);
+				break;
+			default: {
+				const start = good.length - payloads.boot.length - payloads.root.length;
+				bytes = Buffer.concat([bytes.subarray(0, start), payloads.root, payloads.boot]);
+			}
+		}
+	}
+	return bytes;
+}
+
+test("whatever is made of a bundle, on media that fail or lose power: complete, or not marked", async () => {
+	const good = bundle();
+	const outcomes = new Set<string>();
+	for (let seed = 0; seed < 120; seed++) {
+		const random = randomFrom(seed);
+		const bytes = random.chance(0.7) ? mangled(random, good) : good;
+		const slot = new Slot(random.chance(0.3) ? random.integer(0, 10) : undefined);
+		const { root } = slot.partitions;
+		if (random.chance(0.2)) {
+			const { write } = root;
+			const lostAt = random.integer(0, 3);
+			let writes = 0;
+			// A medium that says yes, and forgets.
+			root.write = async (offset, part) => {
+				if (writes++ !== lostAt) await write(offset, part);
+			};
+		}
+		try {
+			await update(bytes, slot);
+		} catch (error) {
+			outcomes.add((error as Error).constructor.name);
+			expect(slot.mark).not.toBe("trial");
+			continue;
+		}
+		outcomes.add("installed");
+		expect(slot.complete).toBe(true);
+		expect(slot.mark).toBe("trial");
+	}
+	expect([...outcomes].sort()).toEqual(["PowerCut", "UpdateRefused", "installed"]);
+}, 30_000);
 
 test("the trust core stays under 300 lines", () => {
 	const text = readFileSync(`${import.meta.dir}/../../firmware/update/trust.ts`, "utf8");
