@@ -10,7 +10,15 @@ import {
 	statSync,
 } from "node:fs";
 import { basename } from "node:path";
-import { SECTOR_BYTES } from "./gpt.ts";
+import {
+	BACKUP_SECTORS,
+	type Gpt,
+	GptError,
+	PRIMARY_SECTORS,
+	parseBackupGpt,
+	parseGpt,
+	SECTOR_BYTES,
+} from "./gpt.ts";
 
 export interface DiskFacts {
 	readonly isDisk: boolean;
@@ -68,44 +76,95 @@ function attribute(disk: string, name: string): string {
 	return existsSync(path) ? readFileSync(path, "utf8").trim() : "";
 }
 
-/** Model, size, and each partition with its size and name; the lines that a person decides by. */
+/** Model, size, and each partition with its size, content and name; the lines that a person decides by. */
 export function describeDisk(disk: string): string[] {
-	const gigabytes = (sectors: string) => `${((Number(sectors) * SECTOR_BYTES) / 1e9).toFixed(1)} GB`;
-	const name = basename(disk);
+	const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
 	const model =
 		`${attribute(disk, "device/vendor")} ${attribute(disk, "device/model")}`.trim() || "unknown model";
-	const directory = `/sys/block/${name}`;
-	const partitions = (existsSync(directory) ? readdirSync(directory) : [])
-		.filter((each) => each.startsWith(name))
-		.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-	const content = (device: string) => {
-		const label = /^PARTNAME=(.*)$/m.exec(attribute(disk, `${basename(device)}/uevent`))?.[1];
-		return `${contentOf(firstBytes(device))}${label === undefined ? "" : ` "${label}"`}`;
-	};
+	const partitions = tablePartitions(disk) ?? kernelPartitions(disk);
 	return [
-		`${disk}: ${model}, ${gigabytes(attribute(disk, "size"))}`,
-		...partitions.map(
-			(each) =>
-				`  ${each.padEnd(12)} ${gigabytes(attribute(disk, `${each}/size`))}  ${content(`/dev/${each}`)}`,
+		`${disk}: ${model}, ${gigabytes(Number(attribute(disk, "size") || 0) * SECTOR_BYTES)}`,
+		...partitions.map(({ device, sizeBytes, content, label }) =>
+			`  ${device.padEnd(12)} ${gigabytes(sizeBytes)}  ${content}${label === null ? "" : ` "${label}"`}`.trimEnd(),
 		),
 		...(partitions.length === 0 ? [`  no partitions; ${contentOf(firstBytes(disk))}`] : []),
 	];
 }
 
+interface PartitionSeen {
+	/** As the kernel names it, such as "sda1". */
+	readonly device: string;
+	readonly sizeBytes: number;
+	readonly content: string;
+	readonly label: string | null;
+}
+
+/** What the disk's own GPT says: no kernel has to have read it before. Null when there is none. */
+function tablePartitions(disk: string): readonly PartitionSeen[] | null {
+	const table = readTable(disk);
+	if (table === null) return null;
+	const prefix = `${basename(disk)}${/\d$/.test(disk) ? "p" : ""}`;
+	return table.partitions.map(({ number, firstSector, lastSector, name }) => ({
+		device: `${prefix}${number}`,
+		sizeBytes: (lastSector - firstSector + 1) * SECTOR_BYTES,
+		content: contentOf(firstBytes(disk, firstSector * SECTOR_BYTES)),
+		label: printable(name),
+	}));
+}
+
+/** The one at its start or, when that is damaged, the one at its end. */
+function readTable(disk: string): Gpt | null {
+	const sectors = Number(attribute(disk, "size") || 0);
+	const places = [
+		() => parseGpt(readBytes(disk, 0, PRIMARY_SECTORS * SECTOR_BYTES)),
+		() =>
+			parseBackupGpt(
+				readBytes(disk, (sectors - BACKUP_SECTORS) * SECTOR_BYTES, BACKUP_SECTORS * SECTOR_BYTES),
+			),
+	];
+	for (const place of places)
+		try {
+			return place();
+		} catch (error) {
+			if (!(error instanceof GptError)) throw error;
+		}
+	return null;
+}
+
+/** What the kernel makes of another kind of table. */
+function kernelPartitions(disk: string): readonly PartitionSeen[] {
+	const name = basename(disk);
+	const directory = `/sys/block/${name}`;
+	return (existsSync(directory) ? readdirSync(directory) : [])
+		.filter((each) => each.startsWith(name))
+		.sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+		.map((device) => ({
+			device,
+			sizeBytes: Number(attribute(disk, `${device}/size`) || 0) * SECTOR_BYTES,
+			content: contentOf(firstBytes(`/dev/${device}`)),
+			label: null,
+		}));
+}
+
+/** A name that anybody may have given: it moves no cursor. */
+const printable = (text: string) => text.replace(/[^\x20-\x7e]/g, "?");
+
 /** btrfs has its superblock farthest behind: at 64 KiB. */
 const SNIFF_BYTES = 68 * 1024;
 
-function firstBytes(device: string): Uint8Array {
-	const bytes = new Uint8Array(SNIFF_BYTES);
+const firstBytes = (device: string, offset = 0) => readBytes(device, offset, SNIFF_BYTES);
+
+/** A medium that cannot be read, such as an empty card reader, has nothing to show. */
+function readBytes(device: string, offset: number, length: number): Uint8Array {
+	const bytes = new Uint8Array(length);
 	try {
 		const fd = openSync(device, "r");
 		try {
-			return bytes.subarray(0, readSync(fd, bytes, 0, SNIFF_BYTES, 0));
+			return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
 		} finally {
 			closeSync(fd);
 		}
 	} catch {
-		// A medium that cannot be read, such as an empty card reader, has nothing to show.
 		return bytes.subarray(0, 0);
 	}
 }

@@ -5,6 +5,7 @@ import {
 	mkdtempSync,
 	openSync,
 	readFileSync,
+	readSync,
 	rmSync,
 	truncateSync,
 	writeFileSync,
@@ -12,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { contentOf, refusal } from "../../firmware/update/disk-target.ts";
+import { contentOf, describeDisk, refusal } from "../../firmware/update/disk-target.ts";
 import { PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "../../firmware/update/gpt.ts";
 import { diskBytes, partitionStart, sfdiskScript } from "../../image/disk/layout.ts";
 import { runTool } from "../../image/disk/tool.ts";
@@ -112,6 +113,24 @@ describe("a real block device", () => {
 		).toBe("the slot's root");
 		expect(runTool("sfdisk", ["--verify", device])).toContain("No errors detected");
 	}, 60_000);
+
+	test("what is on it is told from its own table, or from the copy at its end", () => {
+		const shown = describeDisk(device);
+		const name = device.slice("/dev/".length);
+		expect(shown).toHaveLength(1 + 8);
+		expect(shown[1]).toMatch(new RegExp(`^  ${name}p1 +0\\.0 GB  empty "bios"$`));
+		expect(shown[6]).toMatch(new RegExp(`^  ${name}p6 +0\\.2 GB  empty "root-A"$`));
+		const fd = openSync(device, "r+");
+		const header = new Uint8Array(SECTOR_BYTES);
+		readSync(fd, header, 0, SECTOR_BYTES, SECTOR_BYTES);
+		try {
+			writeSync(fd, new Uint8Array(SECTOR_BYTES), 0, SECTOR_BYTES, SECTOR_BYTES);
+			expect(describeDisk(device)).toEqual(shown);
+		} finally {
+			writeSync(fd, header, 0, SECTOR_BYTES, SECTOR_BYTES);
+			closeSync(fd);
+		}
+	});
 
 	test("another name than its own leaves it alone", async () => {
 		const before = Bun.hash(readFileSync(backing).subarray(0, 1 << 20));
