@@ -1,6 +1,7 @@
 /** What the commands of the console share: help, mistakes, and services that do not answer, in plain words. */
 import { BusError } from "../bus/client.ts";
 import { EditError } from "../config/keepalived/edit.ts";
+import { diskTrouble } from "../config/revisions/disk.ts";
 import { RevisionError } from "../config/revisions/revisions.ts";
 import { type CommandHelp, formatHelp } from "./command-help.ts";
 import { NameError } from "./servers/name.ts";
@@ -29,8 +30,9 @@ export async function runCommand(
 			return 2;
 		}
 		const expected = [BusError, EditError, RevisionError, NameError].some((kind) => error instanceof kind);
-		if (!expected) throw error;
-		console.error(`drover ${name}: ${(error as Error).message}`);
+		const words = expected ? (error as Error).message : diskTrouble(error);
+		if (words === null) throw error;
+		console.error(`drover ${name}: ${words}`);
 		return 1;
 	}
 }

@@ -6,6 +6,7 @@ import { applyCurrent, ownConnection, whereFrom } from "./apply.ts";
 import { packArchive, unpackArchive } from "./archive.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
 import { leftToConfirmMs, readClocks, startGuard } from "./deadline.ts";
+import { diskTrouble } from "./disk.ts";
 import { cuts } from "./own-path.ts";
 import { fetchBackup, sendBackup } from "./place.ts";
 import { type Files, type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";
@@ -62,8 +63,9 @@ export async function revisionMain(name: string, words: readonly string[]): Prom
 	try {
 		return await revisionActions[name]!(new Workspace(), words);
 	} catch (error) {
-		if (!(error instanceof RevisionError)) throw error;
-		console.error(`drover config: ${error.message}`);
+		const words = error instanceof RevisionError ? error.message : diskTrouble(error);
+		if (words === null) throw error;
+		console.error(`drover config: ${words}`);
 		return 1;
 	}
 }
@@ -99,7 +101,10 @@ async function compare(workspace: Workspace, [number]: readonly string[]): Promi
 
 async function commit(workspace: Workspace, words: readonly string[]): Promise<number> {
 	const [confirmWithinMs, comment] = readConfirm(words, "commit confirm 5");
-	const checked = await checkFolder(workspace.openCandidate());
+	// Read once: what was checked is what is committed, whoever edits the folder meanwhile.
+	const files = workspace.candidateFiles();
+	const madeFrom = workspace.revisions.currentNumber();
+	const checked = await checkFiles(workspace, files);
 	for (const remark of checked.remarks) console.log(remark);
 	if (checked.problems.length > 0) {
 		for (const problem of checked.problems) console.error(problem);
@@ -113,7 +118,8 @@ async function commit(workspace: Workspace, words: readonly string[]): Promise<n
 		);
 	if (!mayCut(running, checked, confirmWithinMs, "drover config commit confirm 5")) return 1;
 	const info = workspace.revisions.commit({
-		files: workspace.candidateFiles(),
+		files,
+		madeFrom,
 		who: process.env["USER"] ?? "root",
 		from: whereFrom(),
 		why: comment,
@@ -121,6 +127,19 @@ async function commit(workspace: Workspace, words: readonly string[]): Promise<n
 		confirmWithinMs,
 	});
 	return putIntoForce(workspace, `Revision ${info.number} is in force.`);
+}
+
+/** As they would stand in a revision: nothing else is there that they could include. */
+async function checkFiles(workspace: Workspace, files: Files): Promise<Checked> {
+	return inFolder(files, async (folder) => {
+		const checked = await checkFolder(folder);
+		const inPlace = (text: string) => text.replaceAll(folder, workspace.candidate);
+		return {
+			...checked,
+			problems: checked.problems.map(inPlace),
+			remarks: checked.remarks.map(inPlace),
+		};
+	});
 }
 
 async function checkCurrent(workspace: Workspace): Promise<Checked | null> {
@@ -159,7 +178,7 @@ async function putIntoForce(workspace: Workspace, words: string): Promise<number
 }
 
 async function check(workspace: Workspace): Promise<number> {
-	const { problems, remarks } = await checkFolder(workspace.openCandidate());
+	const { problems, remarks } = await checkFiles(workspace, workspace.candidateFiles());
 	for (const finding of [...problems, ...remarks]) console.log(finding);
 	console.log(
 		problems.length === 0 ? "The working copy can be committed." : "The working copy cannot be committed.",
@@ -168,7 +187,7 @@ async function check(workspace: Workspace): Promise<number> {
 }
 
 async function planWorkingCopy(workspace: Workspace): Promise<number> {
-	const checked = await checkFolder(workspace.openCandidate());
+	const checked = await checkFiles(workspace, workspace.candidateFiles());
 	if (checked.problems.length > 0) {
 		for (const problem of checked.problems) console.error(problem);
 		return 5;

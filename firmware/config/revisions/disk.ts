@@ -34,6 +34,36 @@ export interface Disk {
 	list(path: string): readonly string[] | null;
 	read(path: string): Uint8Array | null;
 	readLink(path: string): string | null;
+	/** Does `work` while nobody else, in whatever process, does his. Throws a DiskBusyError. Not to be nested. */
+	exclusively<T>(work: () => T): T;
+}
+
+/** Somebody else was at it for longer than LOCK_LIMIT_MS. */
+export class DiskBusyError extends Error {
+	constructor() {
+		super("somebody else is changing the configuration at this moment: try again");
+	}
+}
+
+const LOCK_LIMIT_MS = 10_000;
+const LOCK_RETRY_MS = 20;
+/** The lock is the descriptor's, which the tool inherits: it outlives the tool, and ends with this process however that ends. */
+const LOCK_COMMAND = ["flock", "-x", "-n", "3"];
+
+/** Why a disk was not written, in words for the operator; null for any other error. */
+export function diskTrouble(error: unknown): string | null {
+	if (error instanceof DiskBusyError) return error.message;
+	switch ((error as NodeJS.ErrnoException | null)?.code) {
+		case "ENOSPC":
+		case "EDQUOT":
+			return "the disk is full: nothing was changed";
+		case "EROFS":
+			return "the disk can only be read: nothing was changed";
+		case "EIO":
+			return "the disk does not work (input/output error)";
+		default:
+			return null;
+	}
 }
 
 /** The real disk under `root`. */
@@ -68,5 +98,18 @@ export function fileDisk(root: string): Disk {
 		list: (path) => orNull(() => readdirSync(at(path))),
 		read: (path) => orNull(() => readFileSync(at(path))),
 		readLink: (path) => orNull(() => readlinkSync(at(path))),
+		exclusively: (work) => {
+			const fd = openSync(root, "r");
+			try {
+				const deadline = performance.now() + LOCK_LIMIT_MS;
+				while (Bun.spawnSync(LOCK_COMMAND, { stdio: ["ignore", "ignore", "ignore", fd] }).exitCode !== 0) {
+					if (performance.now() > deadline) throw new DiskBusyError();
+					Bun.sleepSync(LOCK_RETRY_MS);
+				}
+				return work();
+			} finally {
+				closeSync(fd);
+			}
+		},
 	};
 }

@@ -11,6 +11,8 @@ import { readFiles, type Workspace } from "./workspace.ts";
 
 export interface Proposal {
 	readonly files: Files;
+	/** The revision that they were made from. */
+	readonly madeFrom: number | null;
 	/** What keeps it from being committed, ready to print; empty when nothing does. */
 	readonly problems: readonly string[];
 	/** A line or two for each change. */
@@ -55,7 +57,7 @@ export async function propose(workspace: Workspace, edits: FileEdits): Promise<P
 		const current = join(workspace.root, "current");
 		const running = existsSync(current) ? await checkFolder(current) : null;
 		const problems = proposed.problems.map((text) => text.replaceAll(`${scratch}/`, ""));
-		return { files, problems, changes: planLines(running, proposed), running, proposed };
+		return { files, madeFrom: number, problems, changes: planLines(running, proposed), running, proposed };
 	} finally {
 		rmSync(scratch, { recursive: true });
 	}
@@ -70,12 +72,13 @@ export interface Committed {
 /** Puts a proposal into force; `confirmWithinMs` null is final, else the guard waits before anything changes. */
 export async function commitProposal(
 	workspace: Workspace,
-	{ files }: Proposal,
+	{ files, madeFrom }: Proposal,
 	why: string,
 	confirmWithinMs: number | null,
 ): Promise<Committed> {
 	const info = workspace.revisions.commit({
 		files,
+		madeFrom,
 		who: process.env["USER"] ?? "root",
 		from: whereFrom(),
 		why,

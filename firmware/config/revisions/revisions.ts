@@ -6,13 +6,14 @@
  *     rescue  -> revisions/N   what the operator chose to fall back on
  *     pending.json             a commit that waits for its confirmation
  *
- * A revision's folder appears whole by one rename and is never written again; `current`
- * changes by one rename. So power loss at any moment leaves the old revision or the new one.
+ * A revision's folder appears whole by one rename and is never written again, and it goes the same way;
+ * `current` changes by one rename. So power loss at any moment leaves the old revision or the new one.
  * A commit that was not confirmed before a restart is taken back at that restart.
+ * Whoever changes something has the store to himself meanwhile; reading needs no lock.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import type { Disk } from "./disk.ts";
+import { type Disk, diskTrouble } from "./disk.ts";
 
 /** Older ones are dropped, except the current, the rescue and the pending commit's predecessor. */
 export const HISTORY_LIMIT = 100;
@@ -61,6 +62,8 @@ export interface CommitRequest {
 	readonly uptimeMs?: number;
 	/** Taken back by itself unless confirmed within this time; null is final at once. */
 	readonly confirmWithinMs: number | null;
+	/** The revision that the files were made from: when another one is current meanwhile, they are refused. */
+	readonly madeFrom?: number | null;
 }
 
 export class Revisions {
@@ -75,16 +78,13 @@ export class Revisions {
 	 * taken back. Returns the revision that was taken back, or null.
 	 */
 	recover(): PendingCommit | null {
-		this.#disk.makeDirectory("revisions");
-		for (const name of this.#disk.list("revisions") ?? [])
-			if (!/^\d+$/.test(name)) this.#disk.remove(`revisions/${name}`);
-		for (const name of ["current.new", "rescue.new", "pending.json.new"]) this.#disk.remove(name);
-		const pending = this.pending();
-		if (pending === null) return null;
-		const taken = this.currentNumber() === pending.revision;
-		if (taken) this.#point("current", pending.previous);
-		this.#dropPending();
-		return taken ? pending : null;
+		return this.#change(() => {
+			this.#sweep();
+			const pending = this.pending();
+			if (pending !== null) this.#point("current", pending.previous);
+			this.#dropPending();
+			return pending;
+		});
 	}
 
 	/** The running revision's number; null on a box that never had one. */
@@ -126,12 +126,18 @@ export class Revisions {
 		);
 	}
 
+	/** The commit in force that waits for its confirmation. One that never came into force, or went, waits for nothing. */
 	pending(): PendingCommit | null {
-		return this.#json("pending.json", pendingSchema);
+		const pending = this.#json("pending.json", pendingSchema);
+		return pending !== null && pending.revision === this.currentNumber() ? pending : null;
 	}
 
 	/** Writes a new revision and makes it current. The caller has checked the files. */
 	commit(request: CommitRequest): RevisionInfo {
+		return this.#change(() => this.#commit(request));
+	}
+
+	#commit(request: CommitRequest): RevisionInfo {
 		const waiting = this.pending();
 		if (waiting !== null)
 			throw new RevisionError(
@@ -139,6 +145,11 @@ export class Revisions {
 			);
 		checkFiles(request.files);
 		const parent = this.currentNumber();
+		if (request.madeFrom !== undefined && request.madeFrom !== parent)
+			throw new RevisionError(
+				`revision ${parent} came into force meanwhile: nothing was changed, look at it and try again`,
+			);
+		this.#sweep();
 		const number = (this.#numbers().at(-1) ?? 0) + 1;
 		const info: RevisionInfo = {
 			number,
@@ -167,49 +178,81 @@ export class Revisions {
 
 	/** Makes the pending commit final. Returns its number. */
 	confirm(): number {
-		const pending = this.pending();
-		if (pending === null) throw new RevisionError("no commit waits for a confirmation");
-		this.#dropPending();
-		return pending.revision;
+		return this.#change(() => {
+			const pending = this.pending();
+			if (pending === null) throw new RevisionError("no commit waits for a confirmation");
+			this.#dropPending();
+			return pending.revision;
+		});
 	}
 
 	/** Takes the pending commit back when its time is over. Returns it, or null when there was nothing to do. */
 	expire(nowMs: number): PendingCommit | null {
-		const pending = this.pending();
-		if (pending === null || nowMs < pending.deadlineMs) return null;
-		this.#point("current", pending.previous);
-		this.#dropPending();
-		return pending;
+		return this.#change(() => {
+			const pending = this.pending();
+			if (pending === null || nowMs < pending.deadlineMs) return null;
+			this.#point("current", pending.previous);
+			this.#dropPending();
+			return pending;
+		});
 	}
 
 	/** Commits an old revision's files again, as a new revision; a waiting commit is taken back first. */
 	rollback(number: number, request: Omit<CommitRequest, "files">): RevisionInfo {
-		const files = this.files(number);
-		const pending = this.pending();
-		if (pending !== null) {
-			this.#point("current", pending.previous);
-			this.#dropPending();
-		}
-		const why = `rollback to ${number}${request.why === "" ? "" : `: ${request.why}`}`;
-		return this.commit({ ...request, files, why });
+		return this.#change(() => {
+			const files = this.files(number);
+			const pending = this.pending();
+			if (pending !== null) {
+				this.#point("current", pending.previous);
+				this.#dropPending();
+			}
+			const why = `rollback to ${number}${request.why === "" ? "" : `: ${request.why}`}`;
+			return this.#commit({ ...request, files, why });
+		});
 	}
 
 	/** Chooses what the rescue entry starts with. */
 	setRescue(number: number): void {
-		this.files(number);
-		this.#point("rescue", number);
+		this.#change(() => {
+			this.files(number);
+			this.#point("rescue", number);
+		});
+	}
+
+	/** Whatever changes the store: alone, and with words for what the disk refuses. */
+	#change<T>(work: () => T): T {
+		try {
+			return this.#disk.exclusively(work);
+		} catch (error) {
+			const trouble = diskTrouble(error);
+			throw trouble === null ? error : new RevisionError(trouble);
+		}
+	}
+
+	/** What somebody began and did not end: he is not there any more, since he had the store to himself. */
+	#sweep(): void {
+		this.#disk.makeDirectory("revisions");
+		for (const name of this.#disk.list("revisions") ?? [])
+			if (!/^\d+$/.test(name)) this.#disk.remove(`revisions/${name}`);
+		for (const name of ["current.new", "rescue.new", "pending.json.new", "candidate.new"])
+			this.#disk.remove(name);
 	}
 
 	#writeFolder(info: RevisionInfo, files: Files): void {
 		const folder = `revisions/${info.number}.new`;
-		this.#disk.remove(folder);
-		this.#disk.makeDirectory(folder);
 		const all: [string, Uint8Array][] = [...files, ["revision.json", json(info)]];
-		for (const [name, bytes] of all) {
-			this.#disk.write(`${folder}/${name}`, bytes);
-			this.#disk.sync(`${folder}/${name}`);
+		try {
+			this.#disk.makeDirectory(folder);
+			for (const [name, bytes] of all) {
+				this.#disk.write(`${folder}/${name}`, bytes);
+				this.#disk.sync(`${folder}/${name}`);
+			}
+			this.#disk.sync(folder);
+		} catch (error) {
+			// A full disk is to have its room back.
+			if (diskTrouble(error) !== null) this.#disk.remove(folder);
+			throw error;
 		}
-		this.#disk.sync(folder);
 		this.#disk.rename(folder, `revisions/${info.number}`);
 		this.#disk.sync("revisions");
 	}
@@ -249,7 +292,11 @@ export class Revisions {
 		const kept = new Set([this.currentNumber(), this.rescueNumber(), this.pending()?.previous]);
 		const numbers = this.#numbers();
 		for (const number of numbers.slice(0, Math.max(0, numbers.length - HISTORY_LIMIT)))
-			if (!kept.has(number)) this.#disk.remove(`revisions/${number}`);
+			if (!kept.has(number)) {
+				// Whole or not at all: a removal takes many steps.
+				this.#disk.rename(`revisions/${number}`, `revisions/${number}.old`);
+				this.#disk.remove(`revisions/${number}.old`);
+			}
 	}
 
 	#json<T>(path: string, schema: z.ZodType<T>): T | null {

@@ -1,16 +1,16 @@
 /** The configuration's folder: the revisions, and the working copy that is being edited. */
 import {
-	cpSync,
 	existsSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
+	renameSync,
 	rmSync,
 	statSync,
 	writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { fileDisk } from "./disk.ts";
+import { type Disk, fileDisk } from "./disk.ts";
 import { type Files, RevisionError, Revisions } from "./revisions.ts";
 
 const FILE_LIMIT_BYTES = 16 * 1024 * 1024;
@@ -25,23 +25,24 @@ export class Workspace {
 	/** What the operator edits; begins as a copy of the current revision. */
 	readonly candidate: string;
 	readonly revisions: Revisions;
+	readonly #disk: Disk;
 
 	constructor(root = configDirectory()) {
 		this.root = root;
 		this.candidate = join(root, "candidate");
 		mkdirSync(root, { recursive: true, mode: 0o700 });
-		this.revisions = new Revisions(fileDisk(root));
+		this.#disk = fileDisk(root);
+		this.revisions = new Revisions(this.#disk);
 	}
 
 	/** The candidate's folder, filled with the current revision when there is none yet. */
 	openCandidate(): string {
 		if (!existsSync(this.candidate)) {
-			mkdirSync(this.candidate, { mode: 0o700 });
 			const current = join(this.root, "current");
-			if (existsSync(current))
-				for (const name of readdirSync(current))
-					if (name !== "revision.json")
-						cpSync(join(current, name), join(this.candidate, name), { dereference: true });
+			this.#disk.exclusively(() => {
+				if (!existsSync(this.candidate))
+					this.#placeCandidate(existsSync(current) ? readFiles(current) : new Map());
+			});
 		}
 		return this.candidate;
 	}
@@ -52,9 +53,22 @@ export class Workspace {
 
 	/** The candidate becomes these files and nothing else. */
 	replaceCandidate(files: Files): void {
+		this.#disk.exclusively(() => this.#placeCandidate(files));
+	}
+
+	/** Whole or not at all: half a working copy could be committed, and would take the rest out of service. */
+	#placeCandidate(files: Files): void {
+		const folder = `${this.candidate}.new`;
+		rmSync(folder, { recursive: true, force: true });
+		try {
+			mkdirSync(folder, { mode: 0o700 });
+			for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes, { mode: 0o600 });
+		} catch (error) {
+			rmSync(folder, { recursive: true, force: true });
+			throw error;
+		}
 		this.discardCandidate();
-		mkdirSync(this.candidate, { mode: 0o700 });
-		for (const [name, bytes] of files) writeFileSync(join(this.candidate, name), bytes, { mode: 0o600 });
+		renameSync(folder, this.candidate);
 	}
 
 	candidateFiles(): Files {
@@ -68,11 +82,13 @@ export function readFiles(folder: string): Files {
 	for (const name of readdirSync(folder).sort()) {
 		if (name.startsWith(".") || name === "revision.json") continue;
 		const path = join(folder, name);
-		const { size } = statSync(path);
-		if (!statSync(path).isFile())
+		const found = statSync(path, { throwIfNoEntry: false });
+		// Editors make files of their own, and remove them.
+		if (found === undefined) continue;
+		if (!found.isFile())
 			throw new RevisionError(`${path} is no plain file; a revision holds plain files only`);
-		if (size > FILE_LIMIT_BYTES)
-			throw new RevisionError(`${path} has ${size} bytes; the limit is ${FILE_LIMIT_BYTES}`);
+		if (found.size > FILE_LIMIT_BYTES)
+			throw new RevisionError(`${path} has ${found.size} bytes; the limit is ${FILE_LIMIT_BYTES}`);
 		files.set(name, readFileSync(path));
 	}
 	return files;

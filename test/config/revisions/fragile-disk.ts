@@ -96,4 +96,7 @@ export class FragileDisk implements Disk {
 		const entry = this.#tree.get(path);
 		return entry?.kind === "link" ? entry.target : null;
 	}
+	exclusively<T>(work: () => T): T {
+		return work();
+	}
 }
