@@ -26,6 +26,8 @@ const MINUTE_MS = 60_000;
 const IDLE_MINUTES = 10;
 /** A command that does not end upon ^C within this is killed. */
 const INTERRUPT_LIMIT_MS = 3_000;
+/** Behind what went wrong, before the dialogue begins again. */
+const FAILURE_PAUSE_MS = 1_000;
 /** A line of a command's output is cut here. */
 const LINE_LIMIT_CHARACTERS = 4_096;
 
@@ -107,20 +109,21 @@ class Console {
 			let reply: Reply = { kind: "done" };
 			let interrupted = false;
 			while (!interrupted) {
-				let step: IteratorResult<Step, void>;
 				try {
-					step = dialogue.next(reply);
+					const step = dialogue.next(reply);
+					if (step.done) return;
+					const next = await this.#perform(step.value);
+					if (next === "log-out") return;
+					if (next === "interrupt") interrupted = true;
+					else reply = next;
 				} catch (error) {
+					if (error instanceof SessionEnd) throw error;
 					// The console outlives whatever one dialogue meets.
 					this.#failed(error);
 					interrupted = true;
-					break;
+					// What fails at once, each time, is not to fill the line and the log.
+					await Bun.sleep(FAILURE_PAUSE_MS);
 				}
-				if (step.done) return;
-				const next = await this.#perform(step.value);
-				if (next === "log-out") return;
-				if (next === "interrupt") interrupted = true;
-				else reply = next;
 			}
 			dialogue.return();
 		}
@@ -201,6 +204,8 @@ class Console {
 			return interrupted ? "interrupt" : { kind: "status", status };
 		} finally {
 			stop();
+			// Nobody is there any more to see what it says.
+			if (child.exitCode === null) end("SIGTERM");
 		}
 	}
 

@@ -201,11 +201,11 @@ export class Terminal {
 	}
 
 	#deliver(event: Waiting): void {
-		if (event.kind === "interrupt" && this.#onInterrupt !== null) {
+		if ((event.kind === "interrupt" || event.kind === "gone") && this.#onInterrupt !== null) {
 			this.forget();
 			this.#onInterrupt();
 			// A page that waits for its answer is given up with the command that made it.
-			if (!this.#asking) return;
+			if (event.kind === "interrupt" && !this.#asking) return;
 		}
 		// The end must arrive even when nobody listens to the rest any more.
 		if (this.#waiting.length >= WAITING_EVENTS_LIMIT && event.kind !== "gone") return;

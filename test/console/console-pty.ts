@@ -75,6 +75,10 @@ export class ConsolePty {
 		}
 	}
 
+	get pid(): number {
+		return this.#process.pid;
+	}
+
 	get exited(): Promise<number> {
 		return this.#process.exited;
 	}
