@@ -81,6 +81,8 @@ export interface Native {
 	lockMemory(): number;
 	/** madvise(2) MADV_DONTNEED of the program's code: what only starting needed is given back. Before `lockMemory`. */
 	releaseCode(): number;
+	/** flock(2) LOCK_EX without waiting: -EAGAIN while another open file has it. It ends with the open file. */
+	lockFile(fd: number): number;
 	/** prctl(2) with one numeric argument, such as PR_SET_PDEATHSIG. */
 	processControl(option: number, argument: number): number;
 	/** prctl(2) PR_SET_NAME of the calling thread: at most 15 bytes. */

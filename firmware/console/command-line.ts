@@ -1,7 +1,7 @@
 /** What the commands of the console share: help, mistakes, and services that do not answer, in plain words. */
 import { BusError } from "../bus/client.ts";
 import { EditError } from "../config/keepalived/edit.ts";
-import { diskTrouble } from "../config/revisions/disk.ts";
+import { diskTrouble } from "../config/revisions/disk-trouble.ts";
 import { RevisionError } from "../config/revisions/revisions.ts";
 import { type CommandHelp, formatHelp } from "./command-help.ts";
 import { NameError } from "./servers/name.ts";

@@ -419,6 +419,12 @@ pub fn inotify_add_watch(fd: i32, path: String, mask: u32) -> i32 {
     }
 }
 
+/// flock(2) LOCK_EX without waiting: the lock is the open file's and ends with it, however its process ends.
+#[napi]
+pub fn lock_file(fd: i32) -> i32 {
+    result(unsafe { libc::flock(fd, libc::LOCK_EX | libc::LOCK_NB) })
+}
+
 /// prctl(2) with one numeric argument, such as PR_SET_PDEATHSIG or PR_SET_CHILD_SUBREAPER.
 #[napi]
 pub fn process_control(option: i32, argument: u32) -> i32 {

@@ -6,7 +6,7 @@ import { applyCurrent, ownConnection, whereFrom } from "./apply.ts";
 import { packArchive, unpackArchive } from "./archive.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
 import { leftToConfirmMs, readClocks, startGuard } from "./deadline.ts";
-import { diskTrouble } from "./disk.ts";
+import { diskTrouble } from "./disk-trouble.ts";
 import { cuts } from "./own-path.ts";
 import { fetchBackup, sendBackup } from "./place.ts";
 import { type Files, type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";

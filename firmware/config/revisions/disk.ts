@@ -17,6 +17,8 @@ import {
 	writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { tryLock } from "../../kernel/file-lock.ts";
+import { DiskBusyError } from "./disk-trouble.ts";
 
 export interface Disk {
 	makeDirectory(path: string): void;
@@ -38,36 +40,11 @@ export interface Disk {
 	exclusively<T>(work: () => T): T;
 }
 
-/** Somebody else was at it for longer than LOCK_LIMIT_MS. */
-export class DiskBusyError extends Error {
-	constructor() {
-		super("somebody else is changing the configuration at this moment: try again");
-	}
-}
-
 const LOCK_LIMIT_MS = 10_000;
 const LOCK_RETRY_MS = 20;
-/** The lock is the descriptor's, which the tool inherits: it outlives the tool, and ends with this process however that ends. */
-const LOCK_COMMAND = ["flock", "-x", "-n", "3"];
-
-/** Why a disk was not written, in words for the operator; null for any other error. */
-export function diskTrouble(error: unknown): string | null {
-	if (error instanceof DiskBusyError) return error.message;
-	switch ((error as NodeJS.ErrnoException | null)?.code) {
-		case "ENOSPC":
-		case "EDQUOT":
-			return "the disk is full: nothing was changed";
-		case "EROFS":
-			return "the disk can only be read: nothing was changed";
-		case "EIO":
-			return "the disk does not work (input/output error)";
-		default:
-			return null;
-	}
-}
 
 /** The real disk under `root`. */
-export function fileDisk(root: string): Disk {
+export function fileDisk(root: string, lockLimitMs = LOCK_LIMIT_MS): Disk {
 	const at = (path: string) => join(root, path);
 	const orNull = <T>(action: () => T): T | null => {
 		try {
@@ -101,8 +78,8 @@ export function fileDisk(root: string): Disk {
 		exclusively: (work) => {
 			const fd = openSync(root, "r");
 			try {
-				const deadline = performance.now() + LOCK_LIMIT_MS;
-				while (Bun.spawnSync(LOCK_COMMAND, { stdio: ["ignore", "ignore", "ignore", fd] }).exitCode !== 0) {
+				const deadline = performance.now() + lockLimitMs;
+				while (!tryLock(fd)) {
 					if (performance.now() > deadline) throw new DiskBusyError();
 					Bun.sleepSync(LOCK_RETRY_MS);
 				}

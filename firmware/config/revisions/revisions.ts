@@ -13,7 +13,8 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { type Disk, diskTrouble } from "./disk.ts";
+import type { Disk } from "./disk.ts";
+import { diskTrouble } from "./disk-trouble.ts";
 
 /** Older ones are dropped, except the current, the rescue and the pending commit's predecessor. */
 export const HISTORY_LIMIT = 100;

@@ -10,7 +10,7 @@ export function toolMenu(): Dialogue {
 		{ label: "Ping", command: "tools ping HOST", dialogue: () => withHost("ping") },
 		{ label: "Traceroute", command: "tools traceroute HOST", dialogue: () => withHost("traceroute") },
 		{ label: "Who else has our addresses?", command: "tools conflicts", dialogue: () => once("conflicts") },
-		{ label: "Are the real servers set up right?", command: "tools verify", dialogue: () => once("verify") },
+		{ label: "Are real servers set up right?", command: "tools verify", dialogue: () => once("verify") },
 		{ label: "Packets on the screen", command: "tools capture PORT", dialogue: () => capture(false) },
 		{ label: "Packets to a USB stick", command: "tools capture PORT --usb", dialogue: () => capture(true) },
 		{

@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileDisk } from "../../../firmware/config/revisions/disk.ts";
+import { Revisions } from "../../../firmware/config/revisions/revisions.ts";
 
 const drover = join(import.meta.dir, "../../../firmware/drover.ts");
 let directory: string;
@@ -262,6 +264,34 @@ test("kill -9 at any moment of a commit: one revision or the other, whole, and t
 	write(server(99));
 	config("commit");
 	expect(running()).toBe(server(99));
+});
+
+test("operators at the same moment: each commit is a revision of its own, or is told to try again", async () => {
+	write(server(1));
+	config("commit");
+	const outcomes = await Promise.all(
+		[1, 2, 3, 4].map(async (name) => {
+			const words = ["config", "set", `hostname=gate-${name}`, "--yes", "--final"];
+			const child = Bun.spawn([process.execPath, drover, ...words], {
+				env: { ...process.env, DROVER_CONFIG_DIR: directory, DROVER_RUN_DIR: join(directory, "run") },
+				stdin: "ignore",
+				stdout: "pipe",
+				stderr: "pipe",
+			});
+			const text = await new Response(child.stdout).text();
+			const errors = await new Response(child.stderr).text();
+			return { status: await child.exited, text, errors };
+		}),
+	);
+	const committed = outcomes.filter(({ status }) => status === 0);
+	expect(committed.length).toBeGreaterThan(0);
+	for (const { status, errors } of outcomes)
+		if (status !== 0) expect(errors).toMatch(/^drover config set: revision \d came into force meanwhile/);
+	const revisions = new Revisions(fileDisk(directory));
+	const names = revisions.history().map(({ number }) => number);
+	expect(names).toEqual(Array.from({ length: committed.length + 1 }, (_, at) => committed.length + 1 - at));
+	for (const number of names) expect(revisions.files(number).size).toBeGreaterThan(0);
+	expect(revisions.currentNumber()).toBe(names[0]!);
 });
 
 describe("config set: settings by name", () => {

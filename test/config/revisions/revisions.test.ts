@@ -31,6 +31,15 @@ const running = (revisions: Revisions) => {
 	return number === null ? null : new TextDecoder().decode(revisions.files(number).get("keepalived.conf"));
 };
 
+/** Takes so many more files. */
+class FullDisk extends FragileDisk {
+	room = Number.POSITIVE_INFINITY;
+	override write(path: string, bytes: Uint8Array): void {
+		if (this.room-- <= 0) throw Object.assign(new Error("write"), { code: "ENOSPC" });
+		super.write(path, bytes);
+	}
+}
+
 function store(disk = new FragileDisk()) {
 	const revisions = new Revisions(disk);
 	revisions.recover();
@@ -117,7 +126,51 @@ describe("commit confirm", () => {
 	});
 });
 
+describe("two operators", () => {
+	test("files that were made from another revision than the one in force are refused", () => {
+		const revisions = store();
+		revisions.commit(commitOf("one"));
+		revisions.commit(commitOf("two", { madeFrom: 1 }));
+		expect(() => revisions.commit(commitOf("three", { madeFrom: 1 }))).toThrow(
+			"revision 2 came into force meanwhile",
+		);
+		expect(running(revisions)).toBe("two");
+	});
+	test("a disk that somebody else holds is waited for, and no longer than its limit", () => {
+		const root = mkdtempSync(join(tmpdir(), "drover-revisions-"));
+		try {
+			const [one, other] = [fileDisk(root, 50), fileDisk(root, 50)];
+			expect(one.exclusively(() => "mine")).toBe("mine");
+			one.exclusively(() => {
+				expect(() => other.exclusively(() => "both")).toThrow("somebody else is changing the configuration");
+				expect(() => new Revisions(other).commit(commitOf("x"))).toThrow(RevisionError);
+			});
+			expect(other.exclusively(() => "mine")).toBe("mine");
+		} finally {
+			rmSync(root, { recursive: true });
+		}
+	});
+	test("a waiting commit whose revision is not in force waits for nothing, and nothing can be confirmed", () => {
+		const disk = new FragileDisk();
+		const revisions = store(disk);
+		revisions.commit(commitOf("one"));
+		disk.write("pending.json", text(JSON.stringify({ revision: 2, previous: 1, deadlineMs: 9e15 })));
+		expect(() => revisions.confirm()).toThrow("no commit waits");
+		revisions.commit(commitOf("two"));
+		expect(running(revisions)).toBe("two");
+	});
+});
+
 describe("limits and damage", () => {
+	test("a full disk is said, gets its room back, and what runs stays", () => {
+		const disk = new FullDisk();
+		const revisions = store(disk);
+		revisions.commit(commitOf("one"));
+		disk.room = 1;
+		expect(() => revisions.commit(commitOf("two"))).toThrow("the disk is full: nothing was changed");
+		expect(disk.list("revisions")).toEqual(["1"]);
+		expect(running(revisions)).toBe("one");
+	});
 	test(`${HISTORY_LIMIT} revisions are kept, the rescue revision always`, () => {
 		const revisions = store();
 		revisions.commit(commitOf("rescue"));
