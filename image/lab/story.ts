@@ -5,7 +5,8 @@ import type { DirectorCondition, Session } from "./session.ts";
 /** The tutorial's checks take up to delay_loop 6 s + 3 retries of 3 s, and the machine may be busy. */
 const POOL_LIMIT_MS = 60_000;
 const FAILOVER_LIMIT_MS = 30_000;
-const BOOT_LIMIT_MS = 120_000;
+/** Two emulated boxes on a busy machine take minutes. */
+const BOOT_LIMIT_MS = 300_000;
 const SETTLE_MS = 3_000;
 
 /** Throws naming the chapter that did not come true. */

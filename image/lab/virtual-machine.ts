@@ -13,7 +13,8 @@ import { Qmp } from "./qmp.ts";
  */
 const MACHINE = process.env["DROVER_MACHINE"] ?? "q35";
 const MEMORY_MEGABYTES = 512;
-const BOOT_LIMIT_MS = 120_000;
+/** Two emulated boxes on a busy machine take minutes. */
+const BOOT_LIMIT_MS = 300_000;
 
 export interface MachineOptions {
 	readonly name: string;
