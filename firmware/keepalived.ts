@@ -9,7 +9,8 @@ import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
 import type { GlobalConfig } from "./config/model.ts";
 import { catchesSignal } from "./kernel/caught-signals.ts";
-import { type PidFileName, pidFile } from "./process-files.ts";
+import { type PidFileName, pidFile, reloadFile } from "./process-files.ts";
+import type { ReloadClock } from "./reload-clock.ts";
 import { self } from "./self.ts";
 import { openLog } from "./status/log.ts";
 
@@ -17,6 +18,8 @@ import { openLog } from "./status/log.ts";
 const RESPAWN_GAP_MS = 1_000;
 /** How soon a signal that came while a child starts is tried again. */
 const SIGNAL_AGAIN_MS = 50;
+/** The parent looks at what a reload means for itself this long after it. */
+const FOLLOW_AFTER_MS = 1_000;
 /** The version whose command line and dumps are kept. */
 const COMPATIBLE_VERSION = "2.2.7";
 
@@ -245,29 +248,66 @@ async function supervise(file: string, values: Values): Promise<number> {
 		}, global?.naming.childWaitMs).unref();
 	};
 
+	const tell = (child: Child, signal: NodeJS.Signals): void => {
+		child.waiting.add(signal);
+		if (child.again === null) deliver(child);
+	};
+
+	let followReload = (): void => {};
+	/** Reloads one after the other: each has its own reload file. */
+	let reloading: Promise<void> = Promise.resolve();
+	const reload = (): void => {
+		reloading = reloading.then(reloadOnce);
+	};
+	const reloadOnce = async (): Promise<void> => {
+		const path = global === null ? null : reloadFile(global);
+		if (path === null) for (const child of children) tell(child, "SIGHUP");
+		else {
+			const { readAgain } = await import("./reload-file.ts");
+			await readAgain(path, [...children], (child) => tell(child, "SIGHUP"), log);
+		}
+		// The new configuration may have sessions.
+		if (names.includes("bfd") && !children.some(({ name }) => name === "bfd")) start("bfd");
+		// After them: they have the processors first.
+		setTimeout(followReload, FOLLOW_AFTER_MS).unref();
+	};
+
 	process.on("SIGTERM", stop);
 	if (!values["ignore-sigint"]) process.on("SIGINT", stop);
-	for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const)
+	process.on("SIGHUP", reload);
+	for (const signal of ["SIGUSR1", "SIGUSR2"] as const)
 		process.on(signal, () => {
-			for (const child of children) {
-				child.waiting.add(signal);
-				if (child.again === null) deliver(child);
-			}
-			// The new configuration may have sessions.
-			if (signal === "SIGHUP" && names.includes("bfd") && !children.some(({ name }) => name === "bfd"))
-				start("bfd");
+			for (const child of children) tell(child, signal);
 		});
 
 	for (const name of names) start(name);
 	// The services do not wait for what only the parent needs.
 	const { loadConfig } = await import("./config/keepalived/load.ts");
 	const configId = values["config-id"];
-	global = loadConfig(file, configId === undefined ? {} : { configId }).config.global;
+	const load = () => loadConfig(file, configId === undefined ? {} : { configId });
+	let clock: ReloadClock | null = null;
+	const follow = async ({ reload: wanted }: GlobalConfig): Promise<void> => {
+		clock?.close();
+		clock = null;
+		if (wanted.timeFile === null) return;
+		const { ReloadClock } = await import("./reload-clock.ts");
+		clock = new ReloadClock(wanted.timeFile, wanted.repeat, reload, log);
+	};
+	global = load().config.global;
+	await follow(global);
+	followReload = () => {
+		const { config, acceptable } = load();
+		// What the services refuse counts for nobody; names and places are settled at the start.
+		if (!acceptable || global === null) return;
+		global = { ...global, reload: config.global.reload };
+		void follow(global);
+	};
 	const { processName } = global.naming;
 	if (processName !== null) (await import("./kernel/native.ts")).native.setProcessName(processName);
 	writePid("keepalived", process.pid);
 	for (const child of children) writePid(child.name, child.process.pid);
 	const status = await finished;
+	(clock as ReloadClock | null)?.close();
 	for (const path of written) rmSync(path, { force: true });
 	return status;
 }

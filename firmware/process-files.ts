@@ -19,6 +19,12 @@ export function pidFile(name: PidFileName, { naming, networkNamespace }: Naming)
 	return join(RUN_DIRECTORY, isOwn ? "keepalived" : "", networkNamespace ?? "", `${name}${suffix}.pid`);
 }
 
+/** `reload_file`: where the file says, or beside the parent's pid file. Null is none. */
+export function reloadFile(global: Naming & Pick<GlobalConfig, "reload">): string | null {
+	const { file } = global.reload;
+	return file === "" ? pidFile("keepalived", global).replace(/pid$/, "reload") : file;
+}
+
 /** "keepalived.data", "keepalived_check.NAMESPACE_INSTANCE.data" in `directory`, or where the file says. */
 export function dumpFile(
 	name: "keepalived" | "keepalived_check",

@@ -40,6 +40,7 @@ const pure = [
 	"firmware/status/box/facts.ts",
 	"firmware/status/clock.ts",
 	"firmware/process-files.ts",
+	"firmware/reload-time.ts",
 	"firmware/status/patience.ts",
 	"firmware/status/snmp/addressed-engine.ts",
 	"firmware/status/snmp/notification/told.ts",

@@ -96,6 +96,7 @@ export interface GlobalConfig {
 	readonly lvsNetlinkMonitorBufferBytes: number | null;
 	readonly snmpTraps: boolean;
 	readonly naming: NamingConfig;
+	readonly reload: ReloadConfig;
 	readonly networkNamespace: string | null;
 	readonly ipvsNetworkNamespace: string | null;
 	/** Drover's own: the path check for DR and TUN; `path_check off` turns it off for all. */
@@ -115,6 +116,16 @@ export interface NamingConfig {
 	readonly instanceInDumps: boolean;
 	readonly stateDumpFile: string | null;
 	readonly statsDumpFile: string | null;
+}
+
+/** How others are told of reloads, and ask for them. */
+export interface ReloadConfig {
+	/** `reload_file`: is there while the configuration is read; "" is the default place, null none. */
+	readonly file: string | null;
+	/** `reload_time_file`: holds the time of the next reload. */
+	readonly timeFile: string | null;
+	/** `reload_repeat`: the time file stays after the reload. */
+	readonly repeat: boolean;
 }
 
 /** `nftables…`: where packets to addresses that do not accept them are dropped. */

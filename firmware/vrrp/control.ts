@@ -1,11 +1,14 @@
 /** What `drover vrrp` answers on its socket. Loaded when the process begins to serve: a standby needs none of it. */
 import { z } from "zod";
 import { type BusServer, method, serve } from "../bus/server.ts";
+import type { DroverConfig } from "../config/model.ts";
 import { TIMELINE_LIMIT, type TimelineEntry } from "../status/timeline.ts";
 import type { VrrpStatus } from "../status/vrrp.ts";
 
 export interface Controlled {
 	status(): VrrpStatus;
+	/** What runs; without virtual servers, which are the director's. */
+	config(): DroverConfig;
 	timeline(instance: string | null, count: number): readonly TimelineEntry[];
 	reload(): { readonly accepted: boolean };
 	/** Returns how many instances it concerned; null is all. */
@@ -17,6 +20,7 @@ const instances = z.object({ instances: z.array(z.string()).nullable().default(n
 export function openControl(service: Controlled): BusServer {
 	return serve("vrrp", {
 		status: method(z.object({}), () => service.status()),
+		config: method(z.object({}), () => service.config()),
 		timeline: method(
 			z.object({
 				instance: z.string().max(300).nullable().default(null),

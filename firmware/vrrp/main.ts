@@ -10,6 +10,8 @@ import { resolve } from "node:path";
 import type { BusServer } from "../bus/server.ts";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
+import { SystemCallError } from "../kernel/errno.ts";
+import { enterNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
 import { dumpFile, statsFile } from "../process-files.ts";
@@ -98,6 +100,9 @@ function parse(words: readonly string[]): Options | string {
 	return { file: resolve(file), configId, standby, withStandby, realTime, afterDirector };
 }
 
+/** Exit status of keepalived (lib/scheduler.h). */
+const EXIT_FATAL = 1;
+
 /** Resolves with the exit status when the service has ended. */
 export async function main(words: readonly string[]): Promise<number> {
 	if (words.includes("--help") || words.includes("-h")) {
@@ -109,7 +114,15 @@ export async function main(words: readonly string[]): Promise<number> {
 		console.error(`drover vrrp: ${options}\n\n${USAGE}`);
 		return 2;
 	}
-	return new Process(options).run();
+	try {
+		return await new Process(options).run();
+	} catch (error) {
+		// Such as a network namespace that is not there.
+		if (!(error instanceof SystemCallError)) throw error;
+		openLog("vrrp").fatal(error.message);
+		console.error(`drover vrrp: ${error.message}`);
+		return EXIT_FATAL;
+	}
 }
 
 class Process {
@@ -136,6 +149,9 @@ class Process {
 		for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const)
 			process.on(signal, () => this.#onSignal(signal === "SIGINT" ? "SIGTERM" : signal));
 		const config = this.#load() ?? emptyOf(options.file);
+		// Before anything is opened or started in the namespace at hand.
+		const { networkNamespace } = config.global;
+		if (networkNamespace !== null) enterNetworkNamespace(namespacePath(networkNamespace));
 		this.#service = new VrrpService({
 			config,
 			configFile: options.file,
@@ -311,6 +327,7 @@ class Process {
 		if (this.#ending) return;
 		this.#bus = openControl({
 			status: () => ({ ...this.#service.status(), standbyPid: this.#active?.standbyPid ?? null }),
+			config: () => this.#service.config,
 			timeline: (instance, count) => this.#service.timeline(instance, count),
 			reload: () => this.#reload(),
 			command: (kind, instances) => this.#service.command(kind, instances),
@@ -349,6 +366,10 @@ class Process {
 		const config = this.#load();
 		if (config === null || !this.#acceptable) {
 			this.#log.error(`${this.#options.file} is not taken over, the running configuration stays`);
+			return { accepted: false };
+		}
+		if (config.global.networkNamespace !== this.#service.config.global.networkNamespace) {
+			this.#log.error("net_namespace can only be changed by a restart; the running configuration stays");
 			return { accepted: false };
 		}
 		this.#service.reload(config);

@@ -569,7 +569,11 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 				`keepalived.conf:2:2: error: script: /nonexistent/check does not exist
     script /nonexistent/check
     ^^^^^^
-    lost: what the script would do`,
+    lost: script: the script never runs`,
+				`keepalived.conf:11:3: error: VI_1: vrrp_script chk was dropped
+    chk
+    ^^^
+    lost: track_script chk`,
 			],
 			acceptable: false,
 			exitStatus: 5,

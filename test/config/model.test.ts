@@ -1,5 +1,8 @@
 /** What a file means: defaults, inheritance, and what is put right, section by section of keepalived.conf(5). */
 import { describe, expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { CheckConfig, VirtualServerConfig, VrrpInstanceConfig } from "../../firmware/config/model.ts";
 import { brief, instance, loadText, server } from "./load-text.ts";
 
@@ -98,7 +101,7 @@ describe("vrrp_instance", () => {
 		expect(vrrp(lines)).toMatchObject(expected);
 	});
 
-	test("announcements: global defaults, then its own; lower priority follows the master's", () => {
+	test("announcements: global defaults, then its own; lower priority follows the global ones", () => {
 		const before = "global_defs {\nvrrp_garp_master_delay 2\nvrrp_garp_master_repeat 3\n}\n";
 		expect(vrrp("", before).garp).toMatchObject({
 			delayMs: 2000,
@@ -108,9 +111,46 @@ describe("vrrp_instance", () => {
 		});
 		expect(vrrp("\tgarp_master_delay 7\n\tgarp_lower_prio_repeat 1", before).garp).toMatchObject({
 			delayMs: 7000,
-			lowerPriorityDelayMs: 7000,
+			lowerPriorityDelayMs: 2000,
 			lowerPriorityRepeat: 1,
 		});
+	});
+
+	test("strict mode: lower adverts are not answered, whatever else is written", () => {
+		const before = "global_defs {\nvrrp_lower_prio_no_advert off\n}\n";
+		expect(vrrp("\tstrict_mode", before).lowerPriorityNoAdvert).toBe(true);
+		const own = loadText(instance("\tstrict_mode\n\tlower_prio_no_advert off"));
+		expect(own.config.vrrpInstances[0]!.lowerPriorityNoAdvert).toBe(true);
+		expect(own.exitStatus).toBe(5);
+		expect(vrrp("", before).lowerPriorityNoAdvert).toBe(false);
+	});
+
+	test("scripts that cannot run are not tracked: no file, not executable, writable for others", () => {
+		const directory = mkdtempSync(join(tmpdir(), "drover-scripts-"));
+		const open = join(directory, "open");
+		const plain = join(directory, "plain");
+		writeFileSync(plain, "#!/bin/sh\n");
+		writeFileSync(open, "#!/bin/sh\n");
+		chmodSync(open, 0o777);
+		const scripts = { gone: "/nowhere/check", plain, open, good: "/bin/true" };
+		const blocks = Object.entries(scripts).map(
+			([name, path]) => `vrrp_script ${name} {\nscript ${path}\n}\n`,
+		);
+		const tracked = `track_script {\n${Object.keys(scripts).join("\n")}\n}\nnotify ${open}`;
+		const text = `global_defs {\nenable_script_security\nscript_user root\n}\n${blocks.join("")}${instance(tracked)}`;
+		const { config, exitStatus } = loadText(text);
+		rmSync(directory, { recursive: true });
+		expect(config.vrrpInstances[0]!.trackScripts.map(({ name }) => name)).toEqual(["good"]);
+		expect(config.trackScripts.map(({ name }) => name)).toEqual(["good"]);
+		expect(config.vrrpInstances[0]!.notify.generic).toBeNull();
+		expect(exitStatus).toBe(6);
+	});
+
+	test("a calculated broadcast address is for prefixes up to 30 bits", () => {
+		const lines = ["10.0.0.1/24 brd +", "10.0.0.2/31 brd +", "10.0.0.3 brd -", "10.0.0.4 brd 10.0.0.255"];
+		const { config } = loadText(instance("", "V", 9, lines.join("\n\t\t")));
+		const broadcasts = config.vrrpInstances[0]!.virtualAddresses.map(({ broadcast }) => broadcast);
+		expect(broadcasts).toEqual(["+", null, null, "10.0.0.255"]);
 	});
 
 	test("IPv6: the first address fixes family and version", () => {
@@ -234,6 +274,12 @@ describe("virtual_server", () => {
 			{ forwarding: { kind: "TUN", tunnel: "gue", port: 6080, checksum: "csum" }, pathCheck: true },
 		],
 		["path_check off", "\tlb_kind DR\n\tpath_check off", { pathCheck: false }],
+		["an engine without persistence", "\tpersistence_engine sip", { persistenceEngine: null }],
+		[
+			"an engine with persistence",
+			"\tpersistence_engine sip\n\tpersistence_timeout 60",
+			{ persistenceEngine: "sip", persistenceTimeoutSeconds: 60 },
+		],
 	])("%s", (_title, lines, expected) => {
 		expect(virtual(lines)).toMatchObject(expected);
 	});

@@ -186,7 +186,7 @@ describe("includes", () => {
 		["includem /none", 6, "error"],
 		["includew /none*", 6, "error"],
 		["includea /none*", 6, "error"],
-		["include", 2, "error"],
+		["include", 5, "error"],
 	])("%s: exit status %d, as keepalived -t has it", (line, status, severity) => {
 		const loaded = loadText(`${line}\n`);
 		expect(loaded.exitStatus).toBe(status as 0);

@@ -219,6 +219,7 @@ export const globalDefaults: GlobalConfig = {
 	ipvsNetworkNamespace: null,
 	pathCheck: true,
 	lvsNetlinkMonitorBufferBytes: null,
+	reload: { file: null, timeFile: null, repeat: false },
 	naming: {
 		processName: null,
 		instance: null,

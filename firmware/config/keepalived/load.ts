@@ -1,6 +1,6 @@
 /** Reads a keepalived.conf from the disk of this machine: the thin edge around the pure reader. */
 import { isAscii, isUtf8 } from "node:buffer";
-import { accessSync, constants, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { accessSync, constants, lstatSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import type { DroverConfig } from "../model.ts";
@@ -16,7 +16,7 @@ import { StatementReader } from "./statements.ts";
 export interface LoadOptions {
 	/** What `@ID` lines compare with; default: the host's name. */
 	readonly configId?: string;
-	/** Interfaces that exist; default: those in /sys/class/net. */
+	/** Interfaces that exist; default: those of the network namespace. */
 	readonly interfaces?: ReadonlySet<string>;
 	readonly hostName?: string;
 	/** Of the reading before: virtual servers that did not change are taken from it, as the same objects. */
@@ -62,10 +62,11 @@ function readConfig(path: string, options: LoadOptions, memory: ServerMemory | n
 	const findings = new Findings(sources);
 	const reader = new LineReader(diskFiles, surroundings, findings, sources);
 	const read = reader.open(resolve(path), path);
-	const machine = thisMachine(options.interfaces ?? interfacesHere(), hostName);
 	let statements: ReturnType<StatementReader["readRoot"]> = [];
 	if (read.kind === "text") statements = new StatementReader(reader, findings, memory).readRoot();
 	else reader.reportUnreadable(path, read);
+	const namespace = statements.findLast(({ keyword }) => keyword.name === "net_namespace")?.words[0];
+	const machine = thisMachine(options.interfaces ?? interfaces(namespace), hostName);
 	const config = buildConfig(statements, findings, machine, sources, memory);
 	if (config === null) return null;
 	return {
@@ -78,13 +79,25 @@ function readConfig(path: string, options: LoadOptions, memory: ServerMemory | n
 	};
 }
 
-/** Names of the network interfaces in this network namespace. */
-export function interfacesHere(): ReadonlySet<string> {
+/** Names of the network interfaces in the network namespace that the configuration names, else in the caller's. */
+function interfaces(namespace: string | undefined): ReadonlySet<string> {
 	try {
-		return new Set(readdirSync("/sys/class/net"));
+		if (namespace === undefined) return interfacesHere();
+		// On demand: it brings the shim, which a check of a file has no other use for.
+		const { inNetworkNamespace, namespacePath } =
+			require("../../kernel/network-namespace.ts") as typeof import("../../kernel/network-namespace.ts");
+		return inNetworkNamespace(namespacePath(namespace), interfacesHere);
 	} catch {
 		return new Set();
 	}
+}
+
+/** proc(5), /proc/net/dev: unlike /sys/class/net it is about the namespace of who reads it. */
+function interfacesHere(): ReadonlySet<string> {
+	const lines = readFileSync("/proc/thread-self/net/dev", "latin1").split("\n").slice(2);
+	return new Set(
+		lines.filter((line) => line.includes(":")).map((line) => line.slice(0, line.lastIndexOf(":")).trim()),
+	);
 }
 
 const diskFiles: Files = {

@@ -629,7 +629,6 @@ export class LineReader {
 				code: "missing-argument",
 				message: `${keyword} needs a file name`,
 				lost: "the line",
-				exitStatus: 2,
 			});
 			return;
 		}

@@ -143,6 +143,68 @@ describe("running", () => {
 		rmSync(folder, { recursive: true });
 	});
 
+	test("reload_file is there until all have read; reload_time_file brings a reload at its time, once", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "drover-reload-"));
+		const own = network.namespace("d");
+		network.segment("own").plug(own, "eth0", "10.9.3.1/24");
+		const path = join(folder, "keepalived.conf");
+		const [reloadFile, timeFile] = [join(folder, "reading"), join(folder, "time")];
+		const write = (addresses: readonly string[]) =>
+			writeFileSync(
+				path,
+				`global_defs {\nreload_file ${reloadFile}\nreload_time_file ${timeFile}\n}\n${configuration(addresses)}`,
+			);
+		write(["10.9.3.100/24"]);
+		const env = { ...environment(), DROVER_RUN_DIR: folder, DROVER_LOG: join(folder, "log") };
+		const pid = join(folder, "pid");
+		const started = own.spawn([...drover, "keepalived", "-n", "-P", "-B", "-f", path, "-p", pid], { env });
+		await until("the VIP", () => own.addresses("eth0").includes("10.9.3.100/24"));
+		await until("the parent's pid file", () => existsSync(pid));
+		writeFileSync(reloadFile, "wait");
+		write(["10.9.3.100/24", "10.9.3.101/24"]);
+		started.kill("SIGHUP");
+		await until("the reload file is gone", () => !existsSync(reloadFile));
+		const configured = Bun.spawnSync([process.execPath, join(import.meta.dir, "ask.ts"), "vrrp", "config"], {
+			env,
+		});
+		expect(configured.stdout.toString() + configured.stderr.toString()).toContain("10.9.3.101");
+		write(["10.9.3.100/24", "10.9.3.102/24"]);
+		writeFileSync(
+			timeFile,
+			new Date(Date.now() + 2_000).toISOString().replace("T", " ").replace(/\..*/, "Z"),
+		);
+		await until("what the file says, at its time", () => own.addresses("eth0").includes("10.9.3.102/24"));
+		expect(existsSync(timeFile)).toBe(false);
+		started.kill("SIGTERM");
+		await started.exited;
+		rmSync(folder, { recursive: true, force: true });
+	});
+
+	test("net_namespace: its interfaces are the ones that count, at a reload as well", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "drover-namespace-"));
+		const inside = network.namespace("e");
+		network.segment("inside").plug(inside, "inner0", "10.9.4.1/24");
+		const path = join(folder, "keepalived.conf");
+		const write = (addresses: readonly string[]) =>
+			writeFileSync(
+				path,
+				`net_namespace ${inside.name}\n${configuration(addresses).replace("eth0", "inner0")}`,
+			);
+		write(["10.9.4.100/24"]);
+		const env = { ...environment(), DROVER_RUN_DIR: folder, DROVER_LOG: join(folder, "log") };
+		const check = Bun.spawnSync([...drover, "keepalived", "-t", "-f", path], { env });
+		expect(check.stdout.toString()).toContain("nothing wrong");
+		const vrrp = Bun.spawn([...drover, "vrrp", "-f", path], { env, stdout: "ignore", stderr: "ignore" });
+		await until("the VIP", () => inside.addresses("inner0").includes("10.9.4.100/24"));
+		write(["10.9.4.100/24", "10.9.4.101/24"]);
+		vrrp.kill("SIGHUP");
+		await until("the second VIP", () => inside.addresses("inner0").includes("10.9.4.101/24"));
+		vrrp.kill("SIGTERM");
+		await vrrp.exited;
+		expect(readFileSync(join(folder, "log"), "utf8")).not.toContain("no interface");
+		rmSync(folder, { recursive: true, force: true });
+	});
+
 	test("SIGHUP with a broken file changes nothing", async () => {
 		writeFileSync(file(), configuration(["10.9.0.102/24"]).replace("virtual_router_id", "virtual_ruoter_id"));
 		process.kill(Number(readFileSync(pidFile(), "utf8")), "SIGHUP");

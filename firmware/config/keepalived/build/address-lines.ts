@@ -16,6 +16,9 @@ export interface AddressUse {
 
 const flags = new Set(["home", "-nodad", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac"]);
 
+/** RFC 3021: with 31 bits there is no room for one. */
+const LONGEST_BROADCAST_PREFIX = 30;
+
 export function readAddressLines(
 	context: BuildContext,
 	statements: readonly Statement[],
@@ -116,6 +119,14 @@ function readAddressLine(context: BuildContext, line: DataLine, use: AddressUse)
 				else trackGroup = value;
 				break;
 		}
+	}
+	if ((broadcast === "+" || broadcast === "-") && prefixLength > LONGEST_BROADCAST_PREFIX) {
+		broadcast = null;
+		context.warn(
+			line,
+			"broadcast",
+			`${use.owner}: ${text}: a network with prefix length ${prefixLength} has no broadcast address`,
+		);
 	}
 	// An IPv6 /128 is never chosen as a source address unless a lifetime is written (keepalived.conf(5)).
 	if (prefix.family === "inet6" && prefixLength === 128 && !words.includes("preferred_lft")) preferred = 0;

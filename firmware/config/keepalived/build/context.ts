@@ -47,7 +47,7 @@ export interface GlobalNotes {
 	garpLowerDelaySeconds: number | null;
 	garpLowerRepeat: number | null;
 	minGarp: boolean;
-	lowerPriorityNoAdvert: boolean | null;
+	lowerPriorityNoAdvert: boolean;
 	higherPrioritySendAdvert: boolean;
 	ownerIgnoreAdverts: boolean;
 	notifyPriorityChanges: boolean;
@@ -201,28 +201,22 @@ export class BuildContext {
 			return null;
 		}
 		const found = this.machine.program(program);
-		if (found.kind === "missing")
-			this.error(statement, "no-script", `${title}: ${program} does not exist`, "what the script would do", {
-				exitStatus: 5,
-			});
-		else if (found.kind === "not-executable")
+		if (found.kind !== "found") {
+			const why = found.kind === "missing" ? "does not exist" : "is not executable";
+			this.error(statement, "no-script", `${title}: ${program} ${why}`, `${title}: the script never runs`);
+			return null;
+		}
+		const runsAs = user ?? this.globals.scriptUser ?? "root";
+		if (!this.globals.scriptSecurity) this.insecureScript ??= statement;
+		else if (runsAs === "root" && found.insecure !== null) {
 			this.error(
 				statement,
-				"no-script",
-				`${title}: ${program} is not executable`,
-				"what the script would do",
+				"insecure-script",
+				`${title}: ${found.insecure} can be written by others than root, and enable_script_security is set`,
+				`${title}: the script never runs`,
+				{ exitStatus: 6 },
 			);
-		else {
-			const runsAs = user ?? this.globals.scriptUser ?? "root";
-			if (!this.globals.scriptSecurity) this.insecureScript ??= statement;
-			else if (runsAs === "root" && found.insecure !== null)
-				this.error(
-					statement,
-					"insecure-script",
-					`${title}: ${found.insecure} can be written by others than root, and enable_script_security is set`,
-					`${title}: the script never runs`,
-					{ exitStatus: 6 },
-				);
+			return null;
 		}
 		return {
 			command: [...command],

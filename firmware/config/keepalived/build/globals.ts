@@ -36,7 +36,7 @@ export const defaultNotes = (): GlobalNotes => ({
 	garpLowerDelaySeconds: null,
 	garpLowerRepeat: null,
 	minGarp: false,
-	lowerPriorityNoAdvert: null,
+	lowerPriorityNoAdvert: false,
 	higherPrioritySendAdvert: false,
 	ownerIgnoreAdverts: false,
 	notifyPriorityChanges: false,
@@ -89,9 +89,7 @@ export function buildGlobals(
 	const lowerDelay = optional("vrrp_garp_lower_prio_delay");
 	notes.garpLowerDelaySeconds = lowerDelay === null ? null : lowerDelay / 1_000_000;
 	notes.garpLowerRepeat = optional("vrrp_garp_lower_prio_repeat");
-	notes.lowerPriorityNoAdvert = has("vrrp_lower_prio_no_advert")
-		? on("vrrp_lower_prio_no_advert", false)
-		: null;
+	notes.lowerPriorityNoAdvert = on("vrrp_lower_prio_no_advert", false);
 	notes.higherPrioritySendAdvert = on("vrrp_higher_prio_send_advert", false);
 	notes.ownerIgnoreAdverts = on("vrrp_owner_ignore_adverts", false);
 	notes.notifyPriorityChanges = on("vrrp_notify_priority_changes", false);
@@ -228,6 +226,11 @@ export function buildGlobals(
 			instanceInDumps: on("data_use_instance", false),
 			stateDumpFile: word("state_dump_file"),
 			statsDumpFile: word("stats_dump_file"),
+		},
+		reload: {
+			file: has("reload_file") ? (word("reload_file") ?? "") : null,
+			timeFile: word("reload_time_file"),
+			repeat: has("reload_repeat"),
 		},
 		networkNamespace: outermost("net_namespace"),
 		ipvsNetworkNamespace: outermost("net_namespace_ipvs"),

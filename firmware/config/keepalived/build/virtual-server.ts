@@ -594,7 +594,8 @@ function readPersistence(
 	}
 	return {
 		persistenceTimeoutSeconds: timeout,
-		persistenceEngine: settings.word("persistence_engine"),
+		// keepalived hands it on with the timeout only.
+		persistenceEngine: timeout === null ? null : settings.word("persistence_engine"),
 		persistenceGranularity: timeout === null ? null : granularity,
 	};
 }

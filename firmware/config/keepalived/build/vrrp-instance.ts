@@ -236,6 +236,13 @@ export function buildInstance(
 		index,
 		interface: networkInterface,
 	});
+	const noAdvert = settings.last("lower_prio_no_advert");
+	if (strict && noAdvert?.number === 0)
+		context.warn(
+			noAdvert,
+			"conflict",
+			`${title}: in strict mode lower adverts are not answered; lower_prio_no_advert is on`,
+		);
 	const down = settings.number("down_timer_adverts") ?? globals.downTimerAdverts;
 	return {
 		name,
@@ -284,7 +291,7 @@ export function buildInstance(
 		...references,
 		garp,
 		lowerPriorityNoAdvert:
-			settings.boolean("lower_prio_no_advert") ?? globals.lowerPriorityNoAdvert ?? strict,
+			strict || (settings.boolean("lower_prio_no_advert") ?? globals.lowerPriorityNoAdvert),
 		higherPrioritySendAdvert: settings.boolean("higher_prio_send_advert") ?? globals.higherPrioritySendAdvert,
 		ownerIgnoreAdverts:
 			settings.boolean("owner_ignore_adverts") ??
@@ -528,10 +535,10 @@ function readGarp(
 		elsewhereAll: (elsewhere ?? globals.garpElsewhere).all,
 		lowerPriorityDelayMs: strict
 			? 0
-			: seconds("garp_lower_prio_delay", globals.garpLowerDelaySeconds ?? delay) * 1000,
+			: seconds("garp_lower_prio_delay", globals.garpLowerDelaySeconds ?? globals.garpDelaySeconds) * 1000,
 		lowerPriorityRepeat: strict
 			? 0
-			: (settings.number("garp_lower_prio_repeat") ?? globals.garpLowerRepeat ?? repeat),
+			: (settings.number("garp_lower_prio_repeat") ?? globals.garpLowerRepeat ?? globals.garpRepeat),
 		garpIntervalMicros: gap.garpMicros,
 		gnaIntervalMicros: gap.gnaMicros,
 	};

@@ -252,9 +252,9 @@ export const globalDefs = grammar(
 		keyword("umask", words("OCTAL | IRUSR|…"), "", "permissions of written files"),
 		keyword("random_seed", unsigned(0), "", "makes random choices repeatable", notYet),
 		keyword("reload_check_config", optionalWord, "off", "checks before a reload; Drover always does", {}),
-		keyword("reload_time_file", word, "", "reload at the time in a file", notYet),
-		keyword("reload_repeat", flag, "off", "reload every day", notYet),
-		keyword("reload_file", optionalWord, "", "file that exists during a reload", notYet),
+		keyword("reload_time_file", word, "", "reload at the time in a file"),
+		keyword("reload_repeat", flag, "off", "reload every day"),
+		keyword("reload_file", optionalWord, "", "file that exists during a reload"),
 		keyword(
 			"include_check",
 			words("[[+|-]read|match|wildcard_match|brace_match]…", 0),
