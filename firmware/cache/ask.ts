@@ -79,8 +79,18 @@ async function request(target: string, headers: Headers): Promise<Response> {
 			: `http://${target}`;
 	if (!URL.canParse(absolute)) throw new Error(`"${target}" is no URL`);
 	const options = { redirect: "manual" as const, headers, decompress: false };
-	if (!existsSync(socket)) return fetch(absolute, options);
-	return fetch(absolute.replace(/^https:/i, "http:"), { ...options, unix: socket });
+	const own = existsSync(socket);
+	try {
+		return await (own
+			? fetch(absolute.replace(/^https:/i, "http:"), { ...options, unix: socket })
+			: fetch(absolute, options));
+	} catch {
+		throw new Error(
+			own
+				? "the cache of this box does not answer"
+				: `no cache runs on this box, and ${new URL(absolute).host} does not answer`,
+		);
+	}
 }
 
 async function purge([target]: readonly string[], json: boolean): Promise<number> {

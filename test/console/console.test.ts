@@ -190,6 +190,39 @@ describe("^C at every prompt is the menu again", () => {
 	});
 });
 
+describe("absurd input at every prompt", () => {
+	const absurd = [
+		"z".repeat(4_096),
+		"\xe9\xff".repeat(600),
+		"\x1b[999;999H\x1b[2J\x1b]0;title\x07\x9b5m",
+		"\x00\x01\x02\x0f\x11\x13\x16\x1a\x1c",
+		"\"'`$(id);|&",
+		"-1",
+		"9".repeat(20),
+		"%s%n",
+		"__proto__",
+		"\x7f\x08\x15\x17y y\x17\x7f-",
+	];
+	test.each(["1", "3", "3\r3", "3\r3\r10.0.0.9:80\r", "3\r2\r4", "3\r8", "4\r3", "6\r7", "12"])(
+		"%p: told what is wrong in lines that fit, and the menu is there again",
+		async (typed) => {
+			await withConsole(async (console) => {
+				console.type(`${typed}\r`);
+				for (const line of absurd) {
+					// Whatever is asked: a question ends with one of these, and a blank.
+					await console.shows(/[>:\]] $|-- more.* -- $/);
+					console.type(`${line}\r`);
+				}
+				await console.shows(/[>:\]] $|-- more.* -- $/);
+				const text = await console.answer("\x03", PROMPT);
+				expectPlain(text);
+				expect(text).toContain(" 1 Status");
+			});
+			expect(readFileSync(join(directory, "log"), "utf8")).not.toContain('"level":50');
+		},
+	);
+});
+
 describe("pages", () => {
 	test(`after ${PAGE_LINES} lines the rest waits; q and ^C stop, Enter goes on`, async () => {
 		await withConsole(async (console) => {

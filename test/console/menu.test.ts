@@ -165,6 +165,20 @@ describe("the first screen", () => {
 		for (const line of help) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
 	});
 
+	test.each([
+		["5", "3"],
+		["5", "4"],
+		["5", "5"],
+		["6", "9"],
+		["6", "10"],
+		["8", "1"],
+		["8", "2"],
+		["9", "3"],
+	])("0 goes back where a text is asked for, too: %s, %s", (item, below) => {
+		const { commands, shown } = menu(item, below, "0");
+		expect(commands).toEqual([]);
+		expect(shown.at(-1)).toMatch(/^\w+> $/);
+	});
 	test("an empty line shows the banner again; what is not there is said", () => {
 		const { shown } = menu("", "13", "help");
 		expect(shown.filter((line) => line.startsWith("director-b  Drover"))).toHaveLength(2);

@@ -33,7 +33,7 @@ export async function sendBackup(archive: string, place: string, name: string): 
 	try {
 		copyFileSync(archive, path);
 	} catch (error) {
-		throw new RevisionError(`${path} cannot be written: ${error instanceof Error ? error.message : error}`);
+		throw new RevisionError(`${path} cannot be written: ${plainly(error)}`);
 	}
 	return path;
 }
@@ -64,7 +64,30 @@ export async function fetchBackup(place: string, archive: string): Promise<void>
 	}
 	if (isScp(place)) return scp(scpTarget(place), archive);
 	if (!existsSync(place)) throw new RevisionError(`there is no ${place}`);
-	copyFileSync(place, archive);
+	if (!statSync(place).isFile()) throw new RevisionError(`${place} is no file`);
+	try {
+		copyFileSync(place, archive);
+	} catch (error) {
+		throw new RevisionError(`${place} cannot be read: ${plainly(error)}`);
+	}
+}
+
+/** An error of a file operation, without the call and its paths. */
+function plainly(error: unknown): string {
+	switch ((error as NodeJS.ErrnoException).code) {
+		case "ENOENT":
+		case "ENOTDIR":
+			return "there is no such folder";
+		case "EROFS":
+			return "its disk can only be read";
+		case "ENOSPC":
+			return "the disk is full";
+		case "EACCES":
+		case "EPERM":
+			return "it is not allowed";
+		default:
+			return error instanceof Error ? error.message : String(error);
+	}
 }
 
 const isWeb = (place: string) => /^https?:\/\//.test(place);

@@ -109,23 +109,23 @@ export function* agree(question: string): Dialogue<boolean> {
 
 /**
  * Asks until `read` takes the answer; what it throws as UsageError is shown. An empty line gives `otherwise`
- * (shown in brackets when it has a text), or null: the operator changed his mind. So does a 0 that is no answer.
+ * (shown in brackets when it has a text), or null: the operator changed his mind. So does 0, unless it is a value.
  */
 export function* askFor<T>(
 	prompt: string,
 	read: (text: string) => T,
 	otherwise: string | null = null,
+	zero: "back" | "value" = "back",
 ): Dialogue<T | null> {
 	const shown = otherwise === null ? `${prompt}: ` : `${prompt} [${otherwise}]: `;
 	for (;;) {
 		const typed = yield* ask(shown);
 		const text = typed === "" ? otherwise : typed;
-		if (text === null) return null;
+		if (text === null || (typed === "0" && zero === "back")) return null;
 		try {
 			return read(text);
 		} catch (error) {
 			if (!(error instanceof UsageError)) throw error;
-			if (typed === "0") return null;
 			yield* say(wrap(sentence(error.message), ""));
 		}
 	}
@@ -140,15 +140,8 @@ export function* askChange(
 	now: string,
 	read: (text: string) => string,
 ): Dialogue<string | undefined | null> {
-	const answer = yield* askFor(
-		prompt,
-		(text) => {
-			if (text === "0") return { kind: "back" } as const;
-			return { kind: "value", value: text === now ? undefined : read(text) } as const;
-		},
-		now,
-	);
-	return answer === null || answer.kind === "back" ? null : answer.value;
+	const answer = yield* askFor(prompt, (text) => ({ value: text === now ? undefined : read(text) }), now);
+	return answer === null ? null : answer.value;
 }
 
 /** One of a numbered list, by its number; null goes back. When there is one only, it is that. */

@@ -50,7 +50,10 @@ export function notThere(line: string, count: number): string {
 }
 
 /** Commands that are the console itself, or that would never end on it. */
-const notHere = new Set(["console", "bfd", "vrrp", "director", "keepalived", "varnishd", "monitor", "snmp"]);
+const notHere = new Set([
+	...["console", "bfd", "vrrp", "director", "keepalived", "varnishd", "monitor"],
+	...["snmp", "metrics", "syslog"],
+]);
 
 /** Any command, typed at a prompt, with or without "drover" before it. */
 export function* runLine(line: string): Dialogue {

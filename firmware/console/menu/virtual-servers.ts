@@ -200,10 +200,8 @@ function* realServerMenu(): Dialogue {
 			label: "Change the weight",
 			command: "rs change REAL VIRTUAL",
 			dialogue: withReal(function* (real) {
-				const weight = yield* askFor(`Weight of ${real}`, (text) =>
-					read.whole(text, 0, read.WEIGHT_LIMIT, "a weight"),
-				);
-				if (weight !== null) yield* changeByCommand(["rs", "change", real, name, "--weight", String(weight)]);
+				const weight = yield* askFor(`Weight of ${real}`, weightText, null, "value");
+				if (weight !== null) yield* changeByCommand(["rs", "change", real, name, "--weight", weight]);
 			}),
 		},
 		{ label: "Drain", command: "rs drain REAL", dialogue: override("drain") },
@@ -224,6 +222,8 @@ function* realServerMenu(): Dialogue {
 	]);
 }
 
+const weightText = (text: string) => String(read.whole(text, 0, read.WEIGHT_LIMIT, "a weight"));
+
 function* addReal(name: string): Dialogue {
 	const port = parseEndpoint(name.replace(/\/\w+$/, ""))?.port;
 	const real = yield* askFor("Real server, ADDRESS:PORT", (text) => {
@@ -233,9 +233,7 @@ function* addReal(name: string): Dialogue {
 	});
 	if (real === null) return;
 	const [place = "", given] = real.split("=");
-	const weight =
-		given ??
-		(yield* askFor("Weight", (text) => String(read.whole(text, 0, read.WEIGHT_LIMIT, "a weight")), "1"));
+	const weight = given ?? (yield* askFor("Weight", weightText, "1", "value"));
 	if (weight === null) return;
 	const check = yield* askFor("Check: tcp, http:/PATH, none", checked, "tcp");
 	if (check === null) return;
