@@ -6,7 +6,7 @@ import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
 import type { AccessLog } from "./access-log.ts";
 import { BodyBudget } from "./body-budget.ts";
 import type { BusyMarks } from "./busy-marks.ts";
-import type { Inflight } from "./inflight.ts";
+import type { InflightFetches } from "./inflight.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
 import { Replays } from "./replay.ts";
@@ -57,7 +57,7 @@ export class Engine {
 	readonly publishBan: EngineOptions["publishBan"];
 	readonly busy: BusyMarks;
 	/** Fetches under way whose answer others may wait for, by key. */
-	readonly inflight = new Map<string, Inflight[]>();
+	readonly inflight: InflightFetches = new Map();
 	active: ActiveVcl | undefined;
 	readonly labels = new Map<string, ActiveVcl>();
 	readonly heldLimitBytes: number;

@@ -4,11 +4,10 @@
  * already on their way to a client, in a connection that breaks visibly.
  */
 
-import { type ByteBuffer, copyOf } from "../http/bytes.ts";
-import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
+import { copyOf } from "../http/bytes.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
-import { parseResponse, type ResponseHead } from "../http/response.ts";
+import type { ResponseHead } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
 import { Side, wholeSeconds } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
@@ -24,29 +23,22 @@ import {
 	staleIfError,
 } from "../store/freshness.ts";
 import { varySpecification } from "../store/vary.ts";
-import type { Action, Connection, IpAddress, RequestMessage, Session } from "../vcl/runtime.ts";
-import { Address } from "./address.ts";
+import type { Action, Connection, RequestMessage, Session } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
-import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
 import { type BackendBlock, backendBlock } from "./backend-block.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
 import { type BodySource, BodyStream, PAUSE_BYTES } from "./body-stream.ts";
 import { BUSY_BODY_BYTES, type BusyMark } from "./busy-marks.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
+import { Exchange } from "./exchange.ts";
 import { privateFields, storedFields, weaken } from "./hop-by-hop.ts";
-import type { FetchReason, Inflight, Waiter } from "./inflight.ts";
-import { ReceivedBody } from "./received-body.ts";
+import { type FetchReason, type Inflight, register, unregister, type Waiter } from "./inflight.ts";
 import { recode } from "./recode.ts";
-import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
+import type { RequestBody } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
 import { storeAnswer, storeMarker } from "./store-answer.ts";
-import { type Outcome, Task, type Waiting } from "./task.ts";
-
-/** Informational answers in a row before a backend is thought to be flooding. */
-const INFORMATIONAL_LIMIT = 16;
-/** Request body bytes that may wait for a slow backend. */
-const BACKEND_BACKLOG_BYTES = 512 * 1024;
+import type { Outcome, Waiting } from "./task.ts";
 
 /** As Fetch_Body records have it. */
 const framingNames = { chunked: "2 chunked", length: "3 length", eof: "4 eof", none: "0 none" } as const;
@@ -79,37 +71,21 @@ export interface FetchStart {
 	readonly busyMark: BusyMark | undefined;
 }
 
-type Phase = "idle" | "connecting" | "head" | "body" | "done";
-
-export class FetchTask extends Task implements BackendUser, BodySource, RequestBodyTaker, Inflight {
+export class FetchTask extends Exchange implements BodySource, Inflight {
 	readonly start: FetchStart;
 	readonly reason: FetchReason;
 	readonly key: string;
 	readonly startedAt: number;
 	/** Clients that wait for this fetch to say what it is. */
 	readonly waiters: Waiter[] = [];
-	override readonly bereq: BackendRequestFields;
 	override beresp: BackendResponseFields = undefined as never;
-	backend: Backend | undefined;
 	retries: number;
 	/** Set when it may be delivered; `joinable` while others may share it. */
 	answer: Answer | undefined;
 	joinable = false;
 	#client: FetchClient | undefined;
-	#phase: Phase = "idle";
-	#connection: BackendConnection | undefined;
-	#reused = false;
-	#sawBytes = false;
-	#cancel: () => void = () => {};
-	#text = "";
-	#informational = 0;
-	#head: ResponseHead | undefined;
-	#body: ReceivedBody | undefined;
-	#junk = false;
 	#stream: BodyStream | undefined;
 	#announced = false;
-	#requestBody: RequestBody | undefined;
-	#bodySent = false;
 	#cacheable = false;
 	/** Not for hits, but its body is kept to be asked about (no-cache with a validator). */
 	#remembered = false;
@@ -119,9 +95,6 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	/** Of the stored answer that a 304 has confirmed. */
 	#staleBody: Uint8Array | undefined;
 	#hitForPassSeconds = -1;
-	#meanwhile: { readonly pieces: Uint8Array[]; closed: boolean } | undefined;
-	#requestBytes = { header: 0, body: 0 };
-	#responseBytes = { header: 0, body: 0 };
 	#received: { method: string; url: string; fields: FieldList };
 	/** Of a first try. */
 	#block: BackendBlock | undefined;
@@ -140,7 +113,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		this.connection = client.connection;
 		this.session = client.session;
 		this.#client = start.reason === "bgfetch" ? undefined : client;
-		this.#requestBody = start.body;
+		this.requestBody = start.body;
 		const parent = retryOf === undefined ? client.xid : retryOf.xid;
 		const reason = retryOf === undefined ? start.reason : "retry";
 		log.add(Tag.Begin, `bereq ${parent} ${reason}`);
@@ -157,7 +130,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 			this.#client = retryOf.#client;
 			this.waiters.push(...retryOf.waiters.splice(0));
 			this.#received = retryOf.#received;
-			this.#requestBody = retryOf.#requestBody;
+			this.requestBody = retryOf.requestBody;
 		} else {
 			const pass = start.reason === "pass";
 			const purpose = pass ? "pass" : engine.parameters.gzipSupport ? "gzip" : "plain";
@@ -176,33 +149,19 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 			this.#received = { method: this.bereq.method, url: this.bereq.url, fields: fields.copy() };
 		}
 		if (this.bereq.backend === undefined) this.bereq.backend = this.vcl.loaded.defaultBackend;
-		if (this.reason !== "pass") this.#register(retryOf);
+		if (this.reason !== "pass") {
+			this.#registered = true;
+			register(engine.inflight, this.key, this, retryOf);
+		}
 		this.vcl.busy++;
 	}
 
 	#registered = false;
 
-	#register(retryOf: FetchTask | undefined): void {
-		this.#registered = true;
-		const { inflight } = this.engine;
-		const list = inflight.get(this.key);
-		if (list === undefined) inflight.set(this.key, [this]);
-		else if (retryOf !== undefined && list.includes(retryOf)) list[list.indexOf(retryOf)] = this;
-		else list.push(this);
-	}
-
 	#unregister(): void {
 		if (!this.#registered) return;
 		this.#registered = false;
-		const { inflight } = this.engine;
-		const list = inflight.get(this.key);
-		if (list === undefined) return;
-		if (list.length === 1 && list[0] === this) inflight.delete(this.key);
-		else if (list.includes(this))
-			inflight.set(
-				this.key,
-				list.filter((each) => each !== this),
-			);
+		unregister(this.engine.inflight, this.key, this);
 	}
 
 	get client(): FetchClient | undefined {
@@ -212,7 +171,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	/** The client has gone away. A fetch for the cache goes on; a private one has nobody left. */
 	clientGone(): void {
 		this.#client = undefined;
-		if (this.reason === "pass" && this.#phase !== "done") this.#stop("client gone");
+		if (this.reason === "pass" && this.phase !== "done") this.#stop();
 	}
 
 	override rollback(_message: RequestMessage): void {
@@ -221,8 +180,8 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	}
 
 	dropRequestBody(): void {
-		this.#requestBody?.drop();
-		this.#requestBody = undefined;
+		this.requestBody?.drop();
+		this.requestBody = undefined;
 	}
 
 	// ── asking ──────────────────────────────────────────────────────────────────────────────
@@ -240,7 +199,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 				action.afterwards((acted) => this.#afterFetch(acted));
 				return;
 			case "fetch":
-				this.#connect(false);
+				this.connect(false);
 				return;
 			case "error":
 				this.#error(action.status, action.reason);
@@ -253,164 +212,9 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		}
 	}
 
-	#connect(fresh: boolean): void {
-		this.now = this.engine.now();
-		this.vslLog.timestamp("Fetch", this.now);
-		const resolved = this.bereq.backend?.resolve(this) ?? null;
-		if (!(resolved instanceof Backend)) {
-			this.#fetchError("No backend");
-			return;
-		}
-		this.backend = resolved;
-		if (!resolved.healthy(this)) {
-			resolved.figures.unhealthy++;
-			this.engine.count(Main.backend_unhealthy);
-			this.#fetchError(`backend ${resolved.name}: unhealthy`);
-			return;
-		}
-		this.#phase = "connecting";
-		const timeout = this.#timeout("connectTimeout", resolved);
-		this.#cancel = resolved.connect(this, timeout, this.engine.parameters.remoteErrorHolddown, fresh);
-	}
-
-	onFail(reason: string): void {
-		if (this.#phase !== "connecting") return;
-		this.engine.count(reason.endsWith("busy") ? Main.backend_busy : Main.backend_fail);
-		this.#fetchError(reason);
-	}
-
-	/** Seconds: what VCL set, else what the backend says, else the parameter. */
-	#timeout(
-		name: "connectTimeout" | "firstByteTimeout" | "betweenBytesTimeout",
-		backend: Backend | undefined,
-	): number {
-		return this.bereq[name] || backend?.definition[`${name}Seconds`] || this.engine.parameters[name];
-	}
-
-	get backendIp(): IpAddress | null {
-		const address = this.#connection?.socket?.remoteAddress;
-		return address === undefined ? null : new Address(address, 0);
-	}
-
-	onOpen(connection: BackendConnection, reused: boolean): void {
-		if (this.#phase !== "connecting") {
-			connection.backend.recycle(connection, this.engine.now());
-			return;
-		}
-		const { backend } = connection;
-		this.#connection = connection;
-		this.#reused = reused;
-		this.#sawBytes = false;
-		this.#text = "";
-		this.#phase = "head";
-		this.engine.count(reused ? Main.backend_reuse : Main.backend_conn);
-		this.engine.count(Main.backend_req);
-		backend.figures.req++;
-		// A connection that is there already takes no time.
-		this.vslLog.timestamp("Connected", reused ? this.now : this.engine.now());
-		this.vslLog.add(Tag.BackendOpen, connection.openText(this.connection.localIp.text, reused));
-		if (!this.bereq.fields.has("host")) this.bereq.setHeader("host", "Host", backend.definition.hostHeader);
-		const body = this.#requestBody;
-		const { fields } = this.bereq;
-		// The framing is ours, whatever the VCL or the client made of these fields.
-		fields.unset("transfer-encoding");
-		if (body === undefined) {
-			const said = fields.get("content-length");
-			if (said !== undefined && said !== "0") fields.unset("content-length");
-		} else if (body.length === undefined) {
-			fields.unset("content-length");
-			fields.append("Transfer-Encoding", "chunked");
-		} else if (fields.joined("content-length") !== String(body.length))
-			fields.set("Content-Length", String(body.length));
-		const head = `${this.bereq.method} ${this.bereq.url} HTTP/1.1\r\n${fields.text()}\r\n`;
-		this.#requestBytes.header = head.length;
-		connection.writeText(head);
-		if (body !== undefined) {
-			body.take(this);
-			this.#bodySent = body.spent;
-		}
-		this.vslLog.timestamp("Bereq", this.engine.now());
-		connection.limit(this.#timeout("firstByteTimeout", backend), "first byte timeout");
-	}
-
-	onRequestBody(piece: Uint8Array): boolean {
-		const connection = this.#connection;
-		if (connection === undefined) return false;
-		this.#bodySent = true;
-		this.#requestBytes.body += piece.length;
-		if (this.#requestBody?.length === undefined) {
-			connection.writeText(chunkHead(piece.length));
-			connection.write(piece);
-			connection.writeText("\r\n");
-		} else connection.write(piece);
-		return connection.waitingBytes > BACKEND_BACKLOG_BYTES;
-	}
-
-	onRequestBodyEnd(): void {
-		if (this.#requestBody?.length === undefined) this.#connection?.writeText(LAST_CHUNK);
-	}
-
-	onDrain(): void {
-		this.#requestBody?.resume();
-	}
-
-	onLate(reason: string): void {
-		this.#broken(reason);
-	}
-
-	#limitBetweenBytes(): void {
-		this.#connection?.limit(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
-	}
-
 	// ── the answer ──────────────────────────────────────────────────────────────────────────
 
-	onData(bytes: ByteBuffer): void {
-		this.#sawBytes = true;
-		if (this.#meanwhile !== undefined) {
-			this.#meanwhile.pieces.push(copyOf(bytes));
-			return;
-		}
-		if (this.#phase === "body") {
-			this.#bodyBytes(bytes);
-			return;
-		}
-		if (this.#phase !== "head") return;
-		const before = this.#text.length;
-		// Mostly the whole head is here, and what follows it need not become text.
-		const headEnd = before === 0 ? bytes.indexOf("\r\n\r\n") : -1;
-		const text = headEnd < 0 ? bytes.latin1Slice() : bytes.latin1Slice(0, headEnd + 4);
-		this.#text = before === 0 ? text : this.#text + text;
-		let at = 0;
-		for (;;) {
-			const head = parseResponse(this.#text, at, this.bereq.method, this.engine.parameters.response);
-			if (head.kind === "more") {
-				if (at > 0) this.#text = this.#text.slice(at);
-				return;
-			}
-			if (head.kind === "bad") {
-				this.engine.count(Main.fetch_bad);
-				this.vslLog.add(Tag.Error, head.reason);
-				this.#fetchError(`http format error: ${head.reason}`);
-				return;
-			}
-			if (head.status >= 200) {
-				this.#responseBytes.header = head.end - at;
-				this.#onHead(head, bytes.subarray(head.end - before));
-				return;
-			}
-			if (head.status === 101 || ++this.#informational > INFORMATIONAL_LIMIT) {
-				this.engine.count(Main.fetch_1xx);
-				this.#fetchError(head.status === 101 ? "protocol switch without upgrade" : "too many 1xx answers");
-				return;
-			}
-			at = head.end;
-			if (headEnd >= 0) this.#text = bytes.latin1Slice();
-		}
-	}
-
-	#onHead(head: ResponseHead, rest: Uint8Array): void {
-		this.#head = head;
-		this.#text = "";
+	protected override onHead(head: ResponseHead, rest: Uint8Array): void {
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Beresp", this.now);
 		const fields = new FieldList(head.lines, head.keys);
@@ -421,7 +225,6 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		beresp.logAll();
 		if (!fields.has("date")) beresp.append("Date", formatHttpDate(this.now));
 		const { framing } = head;
-		this.#body = new ReceivedBody(framing);
 		switch (framing.kind) {
 			case "chunked":
 				this.engine.count(Main.fetch_chunked);
@@ -449,13 +252,13 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 				case "updated":
 					break;
 				case "gone":
-					this.#letGo();
+					this.letGo();
 					this.bereq.unsetHeader("if-none-match");
 					this.bereq.unsetHeader("if-modified-since");
-					this.#connect(false);
+					this.connect(false);
 					return;
 				case "unasked":
-					this.#fetchError("304 response but not conditional fetch");
+					this.fetchError("304 response but not conditional fetch");
 					return;
 			}
 		if (this.reason === "pass") {
@@ -481,20 +284,12 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 
 	/** What the backend says while vcl_backend_response waits is kept: what the socket had when it was stopped. */
 	#waitWithResponse(action: Waiting, rest: Uint8Array): void {
-		const meanwhile = { pieces: [copyOf(rest)], closed: false };
-		this.#meanwhile = meanwhile;
-		this.#connection?.unlimit();
-		this.#connection?.socket?.pause();
-		action.afterwards((acted) => {
-			this.#meanwhile = undefined;
-			this.#connection?.socket?.resume();
-			this.#afterResponse(acted, Buffer.concat(meanwhile.pieces));
-			if (meanwhile.closed) this.onClose();
-		});
+		const held = this.holdAnswer(rest);
+		action.afterwards((acted) => held.goOn((bytes) => this.#afterResponse(acted, bytes)));
 	}
 
 	protected override resume(goOn: () => void): void {
-		if (this.#phase === "done") return;
+		if (this.phase === "done") return;
 		this.now = this.engine.now();
 		goOn();
 	}
@@ -532,7 +327,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	}
 
 	#giveStale(stale: Answer): void {
-		this.#stop("stale-if-error");
+		this.#stop();
 		this.answer = stale;
 		const client = this.#client;
 		this.#client = undefined;
@@ -553,7 +348,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 				this.#retry();
 				return;
 			case "error":
-				this.#closeConnection("error");
+				this.closeConnection();
 				this.#error(action.status, action.reason);
 				return;
 			default:
@@ -561,10 +356,10 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 				return;
 		}
 		this.#prepare();
-		if (rest.length > 0 && this.#phase === "body") this.#bodyBytes(rest);
-		else if (this.#head?.framing.kind === "none" && this.#phase === "body") this.#bodyWhole();
+		if (rest.length > 0 && this.phase === "body") this.bodyBytes(rest);
+		else if (this.head?.framing.kind === "none" && this.phase === "body") this.onBodyEnd();
 		// Whatever was wrong with the first bytes is known by now: a lie found here still becomes a 503.
-		if (this.#phase === "body" && this.beresp.doStream) this.#announce();
+		if (this.phase === "body" && this.beresp.doStream) this.#announce();
 	}
 
 	/** Decides what becomes of the answer and makes the object's head. */
@@ -612,7 +407,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		}
 		this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
 		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
-		const { framing } = this.#head!;
+		const { framing } = this.head!;
 		const lifetime = beresp.wholeTtl + beresp.grace + beresp.keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
 		if (beresp.uncacheable && this.reason !== "pass") engine.count(Main.beresp_uncacheable);
@@ -645,26 +440,16 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 			vary: vary ?? "",
 		};
 		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
-		this.#phase = "body";
+		this.phase = "body";
 		this.vslLog.add(Tag.Fetch_Body, `${framingNames[framing.kind]} ${beresp.doStream ? "stream" : "-"}`);
 		if (this.#staleBody !== undefined) this.#stream.push(this.#staleBody);
-		if (framing.kind !== "none") this.#limitBetweenBytes();
+		if (framing.kind !== "none") this.limitBetweenBytes();
 	}
 
 	#transform: "gzip" | "gunzip" | undefined;
 
-	pauseBody(): void {
-		this.#connection?.unlimit();
-		this.#connection?.socket?.pause();
-	}
-
-	resumeBody(): void {
-		this.#connection?.socket?.resume();
-		this.#limitBetweenBytes();
-	}
-
 	abandonBody(): void {
-		if (!this.#cacheable && this.#announced) this.#stop("nobody reads");
+		if (!this.#cacheable && this.#announced) this.#stop();
 	}
 
 	/**
@@ -674,7 +459,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	#tooLarge(): void {
 		if (!this.#stream?.keeping) return;
 		if (this.#transform !== undefined) {
-			this.#broken("body is larger than what may be held to be recoded");
+			this.broken("body is larger than what may be held to be recoded");
 			return;
 		}
 		const stored = this.#cacheable || this.#remembered;
@@ -697,26 +482,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		this.#marker = storeMarker(engine, this, kind, vary, beresp.tOrigin, seconds, this.now);
 	}
 
-	#bodyBytes(bytes: Uint8Array): void {
-		this.#responseBytes.body += bytes.length;
-		const progress = this.#body!.take(bytes, (data) => this.#push(data));
-		if (this.#phase !== "body") return;
-		switch (progress.kind) {
-			case "more":
-				break;
-			case "whole":
-				this.#junk ||= progress.untidy;
-				this.#bodyWhole();
-				break;
-			case "bad":
-				this.#junk = true;
-				this.#broken(progress.reason);
-				return;
-		}
-		if (this.#phase === "body") this.#limitBetweenBytes();
-	}
-
-	#push(bytes: Uint8Array): void {
+	protected override onBodyBytes(bytes: Uint8Array): void {
 		if (bytes.length === 0) return;
 		const stream = this.#stream!;
 		stream.push(bytes);
@@ -726,53 +492,26 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		if (held > heldLimitBytes || (held > PAUSE_BYTES && bodies.over)) this.#tooLarge();
 	}
 
-	onClose(): void {
-		if (this.#meanwhile !== undefined) {
-			this.#meanwhile.closed = true;
-			return;
-		}
-		if (this.#phase === "body" && this.#body?.endsWithConnection) {
-			this.#bodyWhole();
-			return;
-		}
-		if (this.#phase === "head" && this.#reused && !this.#sawBytes && !this.#bodySent) {
-			// The backend closed an idle connection just as we wrote: that is no answer yet, ask again.
-			this.engine.count(Main.backend_retry);
-			this.vslLog.add(Tag.BackendClose, `${this.#connection?.fd ?? -1} ${this.backend?.name ?? ""} close`);
-			this.#dropConnection();
-			this.#connect(true);
-			return;
-		}
-		this.#broken(
-			this.#phase === "head"
-				? this.#sawBytes
-					? "HTC eof (-1)"
-					: "HTC eof (-1)"
-				: "straight insufficient bytes",
-		);
-	}
-
-	/** The backend or the connection failed after the request was sent. */
-	#broken(reason: string): void {
-		if (this.#phase === "done") return;
-		if (this.#phase === "body" && this.#announced) {
+	protected override broken(reason: string): void {
+		if (this.phase === "done") return;
+		if (this.phase === "body" && this.#announced) {
 			this.vslLog.add(Tag.FetchError, reason);
 			this.engine.count(Main.fetch_failed);
-			this.#closeConnection("broken");
+			this.closeConnection();
 			this.#stream?.fail();
 			this.#unregister();
 			this.#release();
 			this.#finish();
 			return;
 		}
-		this.#fetchError(reason);
+		this.fetchError(reason);
 	}
 
 	/** Nothing has reached a client yet: the VCL decides what it gets. */
-	#fetchError(reason: string): void {
+	protected override fetchError(reason: string): void {
 		this.vslLog.add(Tag.FetchError, reason);
 		this.engine.count(Main.fetch_failed);
-		this.#closeConnection(reason);
+		this.closeConnection();
 		const { stale } = this.start;
 		if (stale !== undefined && stale.body.kind === "stored" && !stale.uncacheable) {
 			const allowed = staleIfError(stale.fields, true, this.engine.parameters);
@@ -785,7 +524,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	}
 
 	#error(status: number, reason: string | null): void {
-		this.#closeConnection("error");
+		this.closeConnection();
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Error", this.now);
 		const fields = new FieldList();
@@ -852,9 +591,9 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 	}
 
 	#retry(): void {
-		const body = this.#requestBody;
-		if (this.#head?.framing.kind === "none" && this.#connection !== undefined) this.#letGo();
-		else this.#closeConnection("retry");
+		const body = this.requestBody;
+		if (this.head?.framing.kind === "none") this.letGo();
+		this.closeConnection();
 		if (this.retries >= this.engine.parameters.maxRetries) {
 			this.vslLog.add(Tag.VCL_Error, "Too many retries, delivering 503");
 			if (this.method === "vcl_backend_error") this.#abandon();
@@ -874,18 +613,18 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		this.vslLog.add(Tag.Link, `bereq ${next.xid} retry`);
 		this.#client?.fetchReplaced(next);
 		this.#client = undefined;
-		this.#phase = "done";
+		this.phase = "done";
 		this.vcl.busy--;
 		this.vslLog.end();
 		next.run();
 	}
 
 	#abandon(): void {
-		this.#closeConnection("abandon");
+		this.closeConnection();
 		const client = this.#client;
 		this.#client = undefined;
 		this.#unregister();
-		this.#phase = "done";
+		this.phase = "done";
 		client?.onFetchFailed();
 		this.#release();
 		this.#finish();
@@ -893,37 +632,20 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 
 	// ── the end ─────────────────────────────────────────────────────────────────────────────
 
-	#bodyWhole(): void {
-		this.#letGo();
+	protected override onBodyEnd(): void {
+		this.letGo();
 		if (!this.#applyTransform(this.#stream!)) return;
 		const stream = this.#stream!;
 		this.vslLog.timestamp("BerespBody", this.engine.now());
 		this.vslLog.add(Tag.Length, String(stream.bytes));
 		if (this.#cacheable || this.#remembered) this.#store(stream.pieces);
 		const announced = this.#announced;
-		this.#phase = "done";
+		this.phase = "done";
 		stream.finish();
 		if (!announced) this.#announce();
 		this.#unregister();
 		this.#release();
 		this.#finish();
-	}
-
-	/** The answer is complete: the connection goes back for reuse, if it can be. */
-	#letGo(): void {
-		const connection = this.#connection;
-		if (connection === undefined) return;
-		this.#connection = undefined;
-		const kept = this.#head!.keepAlive && !this.#junk && !this.#requestPending();
-		const { fd } = connection;
-		const recycled = kept && connection.backend.recycle(connection, this.engine.now());
-		if (!kept) connection.backend.discard(connection);
-		if (recycled) this.engine.count(Main.backend_recycle);
-		this.vslLog.add(Tag.BackendClose, `${fd} ${connection.backend.name} ${recycled ? "recycle" : "close"}`);
-	}
-
-	#requestPending(): boolean {
-		return this.#requestBody !== undefined && !this.#requestBody.ended;
 	}
 
 	/** gzip, gunzip and the check of gzip bodies; false when the body is not what it says. */
@@ -942,7 +664,7 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		if (whole.length === 0) return true;
 		const recoded = recode(whole, recoding, this.engine.parameters.gzipLevel);
 		if (!recoded.ok) {
-			this.#broken(recoded.reason);
+			this.broken(recoded.reason);
 			return false;
 		}
 		this.engine.count({ gzip: Main.n_gzip, gunzip: Main.n_gunzip, check: Main.n_test_gunzip }[recoding]);
@@ -986,15 +708,15 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		if (this.#announced) return;
 		this.#announced = true;
 		const answer = this.answer!;
-		this.joinable = this.#cacheable && this.#phase !== "done";
+		this.joinable = this.#cacheable && this.phase !== "done";
 		const { body } = answer;
 		const soon = body.kind !== "stream" || (body.length !== undefined && body.length <= BUSY_BODY_BYTES);
 		if (!this.joinable || !soon) this.#unmark();
 		const client = this.#client;
 		this.#client = undefined;
 		client?.onAnswer(answer, this);
-		if (answer.body.kind === "stream" && client === undefined && !this.#cacheable && this.#phase !== "done") {
-			this.#stop("nobody reads");
+		if (answer.body.kind === "stream" && client === undefined && !this.#cacheable && this.phase !== "done") {
+			this.#stop();
 			return;
 		}
 		if (!this.joinable) this.#unregister();
@@ -1017,26 +739,10 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		}
 	}
 
-	#dropConnection(): void {
-		const connection = this.#connection;
-		this.#connection = undefined;
-		if (connection !== undefined) connection.backend.discard(connection);
-	}
-
-	#closeConnection(_why: string): void {
-		if (this.#phase === "connecting") this.#cancel();
-		const connection = this.#connection;
-		if (connection !== undefined) {
-			this.vslLog.add(Tag.BackendClose, `${connection.fd} ${connection.backend.name} close`);
-			this.#dropConnection();
-		}
-		if (this.#phase !== "done") this.#phase = "idle";
-	}
-
 	/** Ends without an answer: nobody is left who wants it. */
-	#stop(why: string): void {
-		this.#closeConnection(why);
-		if (this.#phase === "done") return;
+	#stop(): void {
+		this.closeConnection();
+		if (this.phase === "done") return;
 		this.#stream?.fail();
 		this.#unregister();
 		this.#finish();
@@ -1049,19 +755,10 @@ export class FetchTask extends Task implements BackendUser, BodySource, RequestB
 		this.#unmark();
 		this.#stream?.fail();
 		this.#stream?.settle();
-		this.#phase = "done";
+		this.phase = "done";
 		this.#unregister();
-		this.#requestBody?.leave(this);
-		const sent = this.#requestBytes;
-		const got = this.#responseBytes;
-		if (this.backend !== undefined) {
-			const { figures } = this.backend;
-			figures.bereqHeader += sent.header;
-			figures.bereqBody += sent.body;
-			figures.berespHeader += got.header;
-			figures.berespBody += got.body;
-		}
-		this.vslLog.account(Tag.BereqAcct, sent.header, sent.body, got.header, got.body);
+		this.requestBody?.leave(this);
+		this.account();
 		this.vcl.busy--;
 		this.vslLog.end();
 	}

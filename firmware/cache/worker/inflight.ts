@@ -20,3 +20,31 @@ export interface Inflight {
 		readonly client: { readonly req: { readonly fields: FieldList } };
 	};
 }
+
+/** The fetches under way, by the key of what they fetch. Lists are replaced, never changed: somebody may be walking one. */
+export type InflightFetches = Map<string, readonly Inflight[]>;
+
+/** Puts `fetch` in, in the place of the one that it retries. */
+export function register(
+	fetches: InflightFetches,
+	key: string,
+	fetch: Inflight,
+	retryOf: Inflight | undefined,
+): void {
+	const list = fetches.get(key);
+	if (list === undefined) fetches.set(key, [fetch]);
+	else if (retryOf !== undefined && list.includes(retryOf))
+		fetches.set(
+			key,
+			list.map((each) => (each === retryOf ? fetch : each)),
+		);
+	else fetches.set(key, [...list, fetch]);
+}
+
+export function unregister(fetches: InflightFetches, key: string, fetch: Inflight): void {
+	const list = fetches.get(key);
+	if (list === undefined) return;
+	const others = list.filter((each) => each !== fetch);
+	if (others.length === 0) fetches.delete(key);
+	else fetches.set(key, others);
+}

@@ -1,0 +1,327 @@
+/**
+ * One exchange with a backend: a connection is had, the request goes out on it, and what comes back is cut into a head
+ * and the bytes of a body. What they mean, and what becomes of a failure, is fetch-task.ts's.
+ */
+import { type ByteBuffer, copyOf } from "../http/bytes.ts";
+import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
+import { parseResponse, type ResponseHead } from "../http/response.ts";
+import { Tag } from "../log/tags.ts";
+import type { IpAddress } from "../vcl/runtime.ts";
+import { Address } from "./address.ts";
+import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
+import type { BackendRequestFields } from "./backend-messages.ts";
+import { Main } from "./engine.ts";
+import { ReceivedBody } from "./received-body.ts";
+import type { RequestBody, RequestBodyTaker } from "./request-body.ts";
+import { Task } from "./task.ts";
+
+/** Informational answers in a row before a backend is thought to be flooding. */
+const INFORMATIONAL_LIMIT = 16;
+/** Request body bytes that may wait for a slow backend. */
+const BACKEND_BACKLOG_BYTES = 512 * 1024;
+
+export type Phase = "idle" | "connecting" | "head" | "body" | "done";
+
+export abstract class Exchange extends Task implements BackendUser, RequestBodyTaker {
+	override bereq: BackendRequestFields = undefined as never;
+	backend: Backend | undefined;
+	protected phase: Phase = "idle";
+	/** Of the client's request; undefined when there is none, or VCL has dropped it. */
+	protected requestBody: RequestBody | undefined;
+	protected head: ResponseHead | undefined;
+	protected readonly requestBytes = { header: 0, body: 0 };
+	protected readonly responseBytes = { header: 0, body: 0 };
+	#connection: BackendConnection | undefined;
+	#reused = false;
+	#sawBytes = false;
+	#cancel: () => void = () => {};
+	#text = "";
+	#informational = 0;
+	#body: ReceivedBody | undefined;
+	#junk = false;
+	#bodySent = false;
+	#meanwhile: { readonly pieces: Uint8Array[]; closed: boolean } | undefined;
+
+	/** The head is here; `rest` came with it. */
+	protected abstract onHead(head: ResponseHead, rest: Uint8Array): void;
+	/** Bytes of the body. */
+	protected abstract onBodyBytes(bytes: Uint8Array): void;
+	protected abstract onBodyEnd(): void;
+	/** No answer that could be used, and nothing of one has been used. */
+	protected abstract fetchError(reason: string): void;
+	/** The backend or the connection failed after the request was sent. */
+	protected abstract broken(reason: string): void;
+
+	// ── asking ──────────────────────────────────────────────────────────────────────────────
+
+	/** `fresh`: on no connection that was used before. */
+	protected connect(fresh: boolean): void {
+		this.now = this.engine.now();
+		this.vslLog.timestamp("Fetch", this.now);
+		const resolved = this.bereq.backend?.resolve(this) ?? null;
+		if (!(resolved instanceof Backend)) {
+			this.fetchError("No backend");
+			return;
+		}
+		this.backend = resolved;
+		if (!resolved.healthy(this)) {
+			resolved.figures.unhealthy++;
+			this.engine.count(Main.backend_unhealthy);
+			this.fetchError(`backend ${resolved.name}: unhealthy`);
+			return;
+		}
+		this.phase = "connecting";
+		const timeout = this.#timeout("connectTimeout", resolved);
+		this.#cancel = resolved.connect(this, timeout, this.engine.parameters.remoteErrorHolddown, fresh);
+	}
+
+	onFail(reason: string): void {
+		if (this.phase !== "connecting") return;
+		this.engine.count(reason.endsWith("busy") ? Main.backend_busy : Main.backend_fail);
+		this.fetchError(reason);
+	}
+
+	/** Seconds: what VCL set, else what the backend says, else the parameter. */
+	#timeout(
+		name: "connectTimeout" | "firstByteTimeout" | "betweenBytesTimeout",
+		backend: Backend | undefined,
+	): number {
+		return this.bereq[name] || backend?.definition[`${name}Seconds`] || this.engine.parameters[name];
+	}
+
+	get backendIp(): IpAddress | null {
+		const address = this.#connection?.socket?.remoteAddress;
+		return address === undefined ? null : new Address(address, 0);
+	}
+
+	onOpen(connection: BackendConnection, reused: boolean): void {
+		if (this.phase !== "connecting") {
+			connection.backend.recycle(connection, this.engine.now());
+			return;
+		}
+		const { backend } = connection;
+		this.#connection = connection;
+		this.#reused = reused;
+		this.#sawBytes = false;
+		this.#text = "";
+		this.phase = "head";
+		this.engine.count(reused ? Main.backend_reuse : Main.backend_conn);
+		this.engine.count(Main.backend_req);
+		backend.figures.req++;
+		// A connection that is there already takes no time.
+		this.vslLog.timestamp("Connected", reused ? this.now : this.engine.now());
+		this.vslLog.add(Tag.BackendOpen, connection.openText(this.connection.localIp.text, reused));
+		if (!this.bereq.fields.has("host")) this.bereq.setHeader("host", "Host", backend.definition.hostHeader);
+		const body = this.requestBody;
+		const { fields } = this.bereq;
+		// The framing is ours, whatever the VCL or the client made of these fields.
+		fields.unset("transfer-encoding");
+		if (body === undefined) {
+			const said = fields.get("content-length");
+			if (said !== undefined && said !== "0") fields.unset("content-length");
+		} else if (body.length === undefined) {
+			fields.unset("content-length");
+			fields.append("Transfer-Encoding", "chunked");
+		} else if (fields.joined("content-length") !== String(body.length))
+			fields.set("Content-Length", String(body.length));
+		const head = `${this.bereq.method} ${this.bereq.url} HTTP/1.1\r\n${fields.text()}\r\n`;
+		this.requestBytes.header = head.length;
+		connection.writeText(head);
+		if (body !== undefined) {
+			body.take(this);
+			this.#bodySent = body.spent;
+		}
+		this.vslLog.timestamp("Bereq", this.engine.now());
+		connection.limit(this.#timeout("firstByteTimeout", backend), "first byte timeout");
+	}
+
+	onRequestBody(piece: Uint8Array): boolean {
+		const connection = this.#connection;
+		if (connection === undefined) return false;
+		this.#bodySent = true;
+		this.requestBytes.body += piece.length;
+		if (this.requestBody?.length === undefined) {
+			connection.writeText(chunkHead(piece.length));
+			connection.write(piece);
+			connection.writeText("\r\n");
+		} else connection.write(piece);
+		return connection.waitingBytes > BACKEND_BACKLOG_BYTES;
+	}
+
+	onRequestBodyEnd(): void {
+		if (this.requestBody?.length === undefined) this.#connection?.writeText(LAST_CHUNK);
+	}
+
+	onDrain(): void {
+		this.requestBody?.resume();
+	}
+
+	onLate(reason: string): void {
+		this.broken(reason);
+	}
+
+	protected limitBetweenBytes(): void {
+		this.#connection?.limit(this.#timeout("betweenBytesTimeout", this.backend), "between bytes timeout");
+	}
+
+	// ── the answer ──────────────────────────────────────────────────────────────────────────
+
+	onData(bytes: ByteBuffer): void {
+		this.#sawBytes = true;
+		if (this.#meanwhile !== undefined) {
+			this.#meanwhile.pieces.push(copyOf(bytes));
+			return;
+		}
+		if (this.phase === "body") {
+			this.bodyBytes(bytes);
+			return;
+		}
+		if (this.phase !== "head") return;
+		const before = this.#text.length;
+		// Mostly the whole head is here, and what follows it need not become text.
+		const headEnd = before === 0 ? bytes.indexOf("\r\n\r\n") : -1;
+		const text = headEnd < 0 ? bytes.latin1Slice() : bytes.latin1Slice(0, headEnd + 4);
+		this.#text = before === 0 ? text : this.#text + text;
+		let at = 0;
+		for (;;) {
+			const head = parseResponse(this.#text, at, this.bereq.method, this.engine.parameters.response);
+			if (head.kind === "more") {
+				if (at > 0) this.#text = this.#text.slice(at);
+				return;
+			}
+			if (head.kind === "bad") {
+				this.engine.count(Main.fetch_bad);
+				this.vslLog.add(Tag.Error, head.reason);
+				this.fetchError(`http format error: ${head.reason}`);
+				return;
+			}
+			if (head.status >= 200) {
+				this.responseBytes.header = head.end - at;
+				this.head = head;
+				this.#text = "";
+				this.#body = new ReceivedBody(head.framing);
+				this.onHead(head, bytes.subarray(head.end - before));
+				return;
+			}
+			if (head.status === 101 || ++this.#informational > INFORMATIONAL_LIMIT) {
+				this.engine.count(Main.fetch_1xx);
+				this.fetchError(head.status === 101 ? "protocol switch without upgrade" : "too many 1xx answers");
+				return;
+			}
+			at = head.end;
+			if (headEnd >= 0) this.#text = bytes.latin1Slice();
+		}
+	}
+
+	/** What the backend says from now on is kept behind `rest`, until goOn() is called on what this returns. */
+	protected holdAnswer(rest: Uint8Array): { goOn(use: (bytes: Uint8Array) => void): void } {
+		const meanwhile = { pieces: [copyOf(rest)], closed: false };
+		this.#meanwhile = meanwhile;
+		this.#connection?.unlimit();
+		this.#connection?.socket?.pause();
+		return {
+			goOn: (use) => {
+				this.#meanwhile = undefined;
+				this.#connection?.socket?.resume();
+				use(Buffer.concat(meanwhile.pieces));
+				if (meanwhile.closed) this.onClose();
+			},
+		};
+	}
+
+	/** The reader of the body does not keep up. */
+	pauseBody(): void {
+		this.#connection?.unlimit();
+		this.#connection?.socket?.pause();
+	}
+
+	resumeBody(): void {
+		this.#connection?.socket?.resume();
+		this.limitBetweenBytes();
+	}
+
+	protected bodyBytes(bytes: Uint8Array): void {
+		this.responseBytes.body += bytes.length;
+		const progress = this.#body!.take(bytes, (data) => this.onBodyBytes(data));
+		if (this.phase !== "body") return;
+		switch (progress.kind) {
+			case "more":
+				break;
+			case "whole":
+				this.#junk ||= progress.untidy;
+				this.onBodyEnd();
+				break;
+			case "bad":
+				this.#junk = true;
+				this.broken(progress.reason);
+				return;
+		}
+		if (this.phase === "body") this.limitBetweenBytes();
+	}
+
+	onClose(): void {
+		if (this.#meanwhile !== undefined) {
+			this.#meanwhile.closed = true;
+			return;
+		}
+		if (this.phase === "body" && this.#body?.endsWithConnection) {
+			this.onBodyEnd();
+			return;
+		}
+		if (this.phase === "head" && this.#reused && !this.#sawBytes && !this.#bodySent) {
+			// The backend closed an idle connection just as we wrote: that is no answer yet, ask again.
+			this.engine.count(Main.backend_retry);
+			this.vslLog.add(Tag.BackendClose, `${this.#connection?.fd ?? -1} ${this.backend?.name ?? ""} close`);
+			this.#dropConnection();
+			this.connect(true);
+			return;
+		}
+		this.broken(this.phase === "head" ? "HTC eof (-1)" : "straight insufficient bytes");
+	}
+
+	// ── the end ─────────────────────────────────────────────────────────────────────────────
+
+	/** The answer is complete: the connection goes back for reuse, if it can be. */
+	protected letGo(): void {
+		const connection = this.#connection;
+		if (connection === undefined) return;
+		this.#connection = undefined;
+		const pending = this.requestBody !== undefined && !this.requestBody.ended;
+		const kept = this.head!.keepAlive && !this.#junk && !pending;
+		const { fd } = connection;
+		const recycled = kept && connection.backend.recycle(connection, this.engine.now());
+		if (!kept) connection.backend.discard(connection);
+		if (recycled) this.engine.count(Main.backend_recycle);
+		this.vslLog.add(Tag.BackendClose, `${fd} ${connection.backend.name} ${recycled ? "recycle" : "close"}`);
+	}
+
+	#dropConnection(): void {
+		const connection = this.#connection;
+		this.#connection = undefined;
+		if (connection !== undefined) connection.backend.discard(connection);
+	}
+
+	protected closeConnection(): void {
+		if (this.phase === "connecting") this.#cancel();
+		const connection = this.#connection;
+		if (connection !== undefined) {
+			this.vslLog.add(Tag.BackendClose, `${connection.fd} ${connection.backend.name} close`);
+			this.#dropConnection();
+		}
+		if (this.phase !== "done") this.phase = "idle";
+	}
+
+	/** Its bytes in the backend's figures and in the log. */
+	protected account(): void {
+		const sent = this.requestBytes;
+		const got = this.responseBytes;
+		if (this.backend !== undefined) {
+			const { figures } = this.backend;
+			figures.bereqHeader += sent.header;
+			figures.bereqBody += sent.body;
+			figures.berespHeader += got.header;
+			figures.berespBody += got.body;
+		}
+		this.vslLog.account(Tag.BereqAcct, sent.header, sent.body, got.header, got.body);
+	}
+}
