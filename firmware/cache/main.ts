@@ -154,8 +154,7 @@ function vclSources(
 			return [{ name: "boot", file: "<-b argument>", text: "vcl 4.1;\n\nbackend default none;\n" }];
 		if (options.backend.startsWith("/"))
 			return [{ name: "boot", file: "<-b argument>", text: backendPathVcl(options.backend) }];
-		const { host, port } = splitAddress(options.backend, "80");
-		return [{ name: "boot", file: "<-b argument>", text: backendVcl(host, port) }];
+		return [{ name: "boot", file: "<-b argument>", text: backendVcl(options.backend) }];
 	}
 	const files = options.files.filter((file) => file !== "");
 	const sources: { name: string; file: string; text: string }[] = [];

@@ -19,6 +19,7 @@ export interface Malformed {
 export const more = { kind: "more" } as const;
 export type More = typeof more;
 
+const isBlank = (code: number) => code === 0x20 || code === 0x09;
 const bad = (reason: string): Malformed => ({ kind: "bad", reason });
 
 /**
@@ -48,7 +49,10 @@ export function parseHeaders(
 		const first = text.charCodeAt(at);
 		if (first === 0x20 || first === 0x09)
 			return bad("header line starts with a blank (obsolete line folding)");
-		const line = text.slice(at, end);
+		// Blanks at the end are no part of the value (RFC 9112 §5), and are not passed on.
+		let valueEnd = end;
+		while (isBlank(text.charCodeAt(valueEnd - 1))) valueEnd--;
+		const line = text.slice(at, valueEnd);
 		const colon = line.indexOf(":");
 		if (colon < 0) return bad("header line has no colon");
 		const name = line.slice(0, colon);

@@ -25,8 +25,14 @@ export type Compiled =
 	| { readonly ok: false; readonly message: string };
 
 /** The text of a VCL with one backend, as -b makes it. */
-export function backendVcl(host: string, port: string): string {
-	return `vcl 4.1;\n\nbackend default {\n    .host = "${host}";\n    .port = "${port}";\n}\n`;
+/** `address` may have a port, as "HOST:PORT" or "HOST PORT": it is what requests that name no Host ask for. */
+export function backendVcl(address: string): string {
+	const words = /^(\S+) +(\S+)$/.exec(address);
+	if (words !== null) {
+		const [, host = "", port = ""] = words;
+		return backendVcl(`${host.includes(":") ? `[${host}]` : host}:${port}`);
+	}
+	return `vcl 4.1;\n\nbackend default {\n    .host = "${address}";\n}\n`;
 }
 
 export function backendPathVcl(path: string): string {

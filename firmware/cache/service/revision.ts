@@ -8,7 +8,7 @@ import { loadConfig } from "../../config/keepalived/load.ts";
 import type { DroverConfig } from "../../config/model.ts";
 import { parseAddress } from "../../wire/ip.ts";
 import { ParameterSet } from "../cli/parameters.ts";
-import { type ListenerOption, type Options, type StorageOption, splitAddress } from "../manager/options.ts";
+import type { ListenerOption, Options, StorageOption } from "../manager/options.ts";
 import { backendVcl, compileForShelf, type VclSource } from "../manager/vcl-shelf.ts";
 import { inspectCertificate } from "./certificate.ts";
 import { findPool, POOL_FILE, poolOnlyVcl, poolVcl } from "./pool-vcl.ts";
@@ -115,10 +115,8 @@ function sourceOf(
 			);
 		provided[POOL_FILE] = poolVcl(pool);
 	}
-	if (settings.backend !== undefined) {
-		const { host, port } = splitAddress(settings.backend, "80");
-		return { source: backendVcl(host, port), file: "<backend>", provided };
-	}
+	if (settings.backend !== undefined)
+		return { source: backendVcl(settings.backend), file: "<backend>", provided };
 	if (settings.vcl === undefined) return { source: poolOnlyVcl, file: "<pool>", provided };
 	const file = join(folder, settings.vcl);
 	if (!existsSync(file))

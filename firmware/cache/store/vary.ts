@@ -11,12 +11,14 @@ const LANGUAGE = "\x03";
 /**
  * What a Vary field asks to be equal: "name\x01value" lines over the named request fields, sorted; undefined
  * for a malformed field or "*"; "" when nothing varies. `contentLanguage` of the answer, when it has one language,
- * is noted with Accept-Language.
+ * is noted with Accept-Language. `oneCoding`: the backend is asked for gzip whatever the client takes, so that
+ * Accept-Encoding selects nothing.
  */
 export function varySpecification(
 	vary: string | undefined,
 	request: FieldList,
 	contentLanguage?: string,
+	oneCoding = false,
 ): string | undefined {
 	if (vary === undefined) return "";
 	const names: string[] = [];
@@ -25,6 +27,7 @@ export function varySpecification(
 		if (name === "") continue;
 		if (name === "*") return undefined;
 		if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name)) return undefined;
+		if (oneCoding && name === "accept-encoding") continue;
 		if (!names.includes(name)) names.push(name);
 	}
 	return names

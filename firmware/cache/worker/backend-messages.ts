@@ -130,7 +130,7 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	}
 	/** What is left of the lifetime: the age that the answer came with is spent already. */
 	get ttl(): number {
-		return this.#ttl - this.age;
+		return Math.max(0, this.#ttl) - this.age;
 	}
 	set ttl(seconds: number) {
 		this.#ttl = seconds + this.age;

@@ -174,7 +174,7 @@ export class HitObject implements CachedObject {
 		return this.#answer.tOrigin;
 	}
 	get ttl(): number {
-		return this.#answer.tOrigin + this.#answer.ttl - this.#now;
+		return this.#answer.tOrigin + Math.max(0, this.#answer.ttl) - this.#now;
 	}
 	get uncacheable(): boolean {
 		return this.#answer.uncacheable;

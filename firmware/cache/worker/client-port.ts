@@ -26,6 +26,8 @@ export type CloseReason =
 
 /** A request while it is being answered, as the session sees it. */
 export interface Answering {
+	/** The head of the answer has left. */
+	readonly begun: boolean;
 	/** The client takes bytes again. */
 	onBody(): void;
 	/** The client has gone. */

@@ -20,10 +20,10 @@ import { type ClientRequestFields, ClientResponseFields } from "./client-message
 import type { ClientPort } from "./client-port.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
 import { gunzipStream } from "./gunzip-stream.ts";
-import { weaken } from "./hop-by-hop.ts";
+import { varyByEncoding, weaken } from "./hop-by-hop.ts";
 import { respTags } from "./messages.ts";
 import { applyRange, type Outgoing } from "./range-body.ts";
-import type { RequestBody } from "./request-body.ts";
+import { DROP_BYTES, type RequestBody } from "./request-body.ts";
 import { type Outcome, Task } from "./task.ts";
 
 const VIA = "1.1 varnish (Varnish/7.1)";
@@ -85,6 +85,10 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.connection = client.connection;
 		this.session = client.settings;
 		this.headOnly = head.method === "HEAD";
+	}
+
+	get begun(): boolean {
+		return this.#headBytes > 0;
 	}
 
 	/** Answers 503 because the VCL failed. */
@@ -219,9 +223,21 @@ export abstract class Delivery extends Task implements BodyReader {
 		const top = req.method === "GET" || req.method === "HEAD";
 		this.#processedAt = engine.now();
 		this.vslLog.timestamp("Process", this.#processedAt);
+		const packed = answer.gzip && !req.canGzip && engine.parameters.gzipSupport;
+		// What is passed is as the backend wants it where there is no whole body to unpack.
+		const unpacks =
+			packed && (this.handling !== "pass" || (!this.headOnly && resp.status !== 206 && resp.status !== 304));
+		if (unpacks) {
+			resp.unsetHeader("content-encoding");
+			resp.fields.unset("content-length");
+			weaken(resp.fields);
+			varyByEncoding(resp.fields);
+		}
 		if (resp.status === 200 && top && this.handling !== "pass") {
 			const etag = resp.fields.get("etag");
-			const modified = resp.fields.get("last-modified");
+			// RFC 9111 §4.3.2: a stored answer without Last-Modified is as old as its Date.
+			const modified =
+				resp.fields.get("last-modified") ?? resp.fields.get("date") ?? formatHttpDate(answer.tOrigin);
 			if (notModified(req.fields, etag, modified)) {
 				resp.setStatus(304);
 				resp.fields.unset("content-length");
@@ -231,18 +247,8 @@ export abstract class Delivery extends Task implements BodyReader {
 				return;
 			}
 		}
-		const gunzip =
-			answer.gzip &&
-			!req.canGzip &&
-			engine.parameters.gzipSupport &&
-			!this.headOnly &&
-			this.handling !== "pass";
-		if (answer.gzip && !req.canGzip && engine.parameters.gzipSupport && this.handling !== "pass") {
-			resp.unsetHeader("content-encoding");
-			resp.fields.unset("content-length");
-			weaken(resp.fields);
-			if (gunzip) engine.count(Main.n_gunzip);
-		}
+		const gunzip = unpacks && !this.headOnly;
+		if (gunzip) engine.count(Main.n_gunzip);
 		if (resp.body !== undefined) {
 			this.dropAnswer();
 			const bytes = Buffer.from(resp.body, "latin1");
@@ -263,7 +269,10 @@ export abstract class Delivery extends Task implements BodyReader {
 				const length = stream.state === "whole" ? stream.bytes : body.length;
 				if (whole !== undefined && !gunzip && !this.headOnly)
 					this.#send({ kind: "bytes", bytes: whole, length: whole.length });
-				else if (gunzip) this.#send({ kind: "stream", stream: gunzipStream(stream), length: undefined });
+				else if (gunzip && whole !== undefined && whole.length <= COPY_BYTES) {
+					this.dropAnswer();
+					this.#sendUnpacked(whole);
+				} else if (gunzip) this.#send({ kind: "stream", stream: gunzipStream(stream), length: undefined });
 				else if (this.headOnly && stream.state === "whole" && !stream.keeping)
 					this.#send({ kind: "stream", stream, length: undefined });
 				else this.#send({ kind: "stream", stream, length });
@@ -283,14 +292,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		if (gunzip) {
 			const packed = copyOf(object.body);
 			engine.arena.unpin(object);
-			this.vslLog.add(Tag.Filters, "gunzip");
-			try {
-				const plain = gunzipSync(packed, { maxOutputLength: UNPACK_AT_ONCE_BYTES * 64 });
-				this.#send({ kind: "bytes", bytes: plain, length: plain.length, filtersLogged: true });
-			} catch {
-				this.client.closeAfter("TX_ERROR");
-				this.synth(503, "Stored object cannot be unpacked");
-			}
+			this.#sendUnpacked(packed);
 			return;
 		}
 		const { body } = object;
@@ -304,6 +306,18 @@ export abstract class Delivery extends Task implements BodyReader {
 				length: body.length,
 				release: () => engine.arena.unpin(object),
 			});
+	}
+
+	#sendUnpacked(packed: Uint8Array): void {
+		this.vslLog.add(Tag.Filters, "gunzip");
+		try {
+			const plain =
+				packed.length === 0 ? nothing : gunzipSync(packed, { maxOutputLength: UNPACK_AT_ONCE_BYTES * 64 });
+			this.#send({ kind: "bytes", bytes: plain, length: plain.length, filtersLogged: true });
+		} catch {
+			this.client.closeAfter("TX_ERROR");
+			this.synth(503, "Stored object cannot be unpacked");
+		}
 	}
 
 	/** The daemon's own answer, which no VCL sees: one field and no body. */
@@ -356,8 +370,8 @@ export abstract class Delivery extends Task implements BodyReader {
 			fields.unset("connection");
 		}
 		if (this.body !== undefined && !this.body.ended && !client.willClose) {
-			// The rest of a body that nobody wants: read it if it is short, else close.
-			if (this.body.length !== undefined && this.body.length < 1 << 20) this.body.drop();
+			// The rest of a body that nobody wants: read it if it is short (chunks: as long as they are), else close.
+			if (this.body.length === undefined || this.body.length < DROP_BYTES) this.body.drop();
 			else client.closeAfter("RX_BODY");
 		}
 		if (client.willClose) resp.append("Connection", "close");

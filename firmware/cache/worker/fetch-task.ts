@@ -32,7 +32,7 @@ import { BUSY_BODY_BYTES, type BusyMark } from "./busy-marks.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
-import { privateFields, storedFields, weaken } from "./hop-by-hop.ts";
+import { privateFields, storedFields, varyByEncoding, weaken } from "./hop-by-hop.ts";
 import { type FetchReason, type Inflight, register, unregister, type Waiter } from "./inflight.ts";
 import { recode } from "./recode.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -371,6 +371,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			beresp.fields.joined("vary"),
 			this.#client?.req.fields ?? this.start.client.req.fields,
 			parameters.rfc9111 ? beresp.fields.joined("content-language") : undefined,
+			parameters.gzipSupport,
 		);
 		if (vary === undefined && this.reason !== "pass") beresp.uncacheable = true;
 		this.#cacheable = !beresp.uncacheable && this.reason !== "pass" && vary !== undefined;
@@ -387,6 +388,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			this.reason === "pass" || (beresp.uncacheable && !this.#remembered)
 				? privateFields(beresp.fields)
 				: storedFields(beresp.fields);
+		const { framing } = this.head!;
+		// Nothing is not packed: whoever would unpack it would find it broken.
+		if (framing.kind === "none" && this.bereq.method !== "HEAD" && !beresp.was304)
+			fields.unset("content-encoding");
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
 		const gunzip = gzipped && beresp.doGunzip && parameters.gzipSupport;
 		const gzip = !gzipped && beresp.doGzip && parameters.gzipSupport && !fields.has("content-encoding");
@@ -396,9 +401,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		}
 		if (gzip) {
 			fields.set("Content-Encoding", "gzip");
-			const old = fields.joined("vary");
-			if (old === undefined || !/accept-encoding/i.test(old))
-				fields.set("Vary", old === undefined ? "Accept-Encoding" : `${old}, Accept-Encoding`);
+			varyByEncoding(fields);
 			weaken(fields);
 		}
 		if (gunzip || gzip) {
@@ -407,7 +410,6 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		}
 		this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
 		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
-		const { framing } = this.head!;
 		const lifetime = beresp.wholeTtl + beresp.grace + beresp.keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
 		if (beresp.uncacheable && this.reason !== "pass") engine.count(Main.beresp_uncacheable);
@@ -477,7 +479,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const { beresp, engine } = this;
 		const seconds = this.#hitForPassSeconds >= 0 ? this.#hitForPassSeconds : beresp.wholeTtl;
 		if (seconds <= 0) return;
-		const vary = varySpecification(beresp.fields.joined("vary"), this.start.client.req.fields) ?? "";
+		const { gzipSupport } = engine.parameters;
+		const asked = this.start.client.req.fields;
+		const vary = varySpecification(beresp.fields.joined("vary"), asked, undefined, gzipSupport) ?? "";
 		const kind = this.#hitForPassSeconds >= 0 ? "hitForPass" : "hitForMiss";
 		this.#marker = storeMarker(engine, this, kind, vary, beresp.tOrigin, seconds, this.now);
 	}

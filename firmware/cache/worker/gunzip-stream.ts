@@ -20,7 +20,8 @@ export function gunzipStream(source: BodyStream): BodyStream {
 			if (source.state === "failed") unpack.destroy(new Error("source failed"));
 			else if (source.state === "whole" && source.drained(reader)) {
 				source.leave(reader);
-				unpack.end();
+				if (source.bytes > 0) unpack.end();
+				else target.finish();
 			}
 		},
 	};

@@ -54,3 +54,11 @@ export function weaken(fields: FieldList): void {
 	const etag = fields.get("etag");
 	if (etag !== undefined && !etag.startsWith("W/")) fields.set("ETag", `W/${etag}`);
 }
+
+/** The representation was chosen by what codings the client takes (RFC 9110 §12.5.5). */
+export function varyByEncoding(fields: FieldList): void {
+	const old = fields.joined("vary");
+	if (old === undefined) fields.set("Vary", "Accept-Encoding");
+	else if (!listMembers(old).includes("accept-encoding"))
+		fields.set("Vary", old === "" ? "Accept-Encoding" : `${old}, Accept-Encoding`);
+}

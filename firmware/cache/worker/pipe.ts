@@ -47,7 +47,7 @@ class PipeRequest extends RequestFields implements BackendRequest {
 	readonly #task: PipedRequest;
 
 	constructor(task: PipedRequest, fields: FieldList, xid: number) {
-		super(task.req.method, task.req.url, "HTTP/1.1", fields, task.vslLog, bereqTags);
+		super(task.req.method, task.req.url, task.req.proto, fields, task.vslLog, bereqTags);
 		this.#task = task;
 		this.time = task.startedAt;
 		this.xid = String(xid);
@@ -172,7 +172,7 @@ export class Pipe implements BackendUser {
 		const task = this.#task;
 		const { client, engine } = task;
 		engine.count(Main.n_pipe);
-		const head = `${this.#request.method} ${this.#request.url} HTTP/1.1\r\n${this.#request.fields.text()}\r\n`;
+		const head = `${this.#request.method} ${this.#request.url} ${this.#request.proto}\r\n${this.#request.fields.text()}\r\n`;
 		this.#headBytes = head.length;
 		connection.write(Buffer.from(head, "latin1"));
 		task.vslLog.timestamp("Pipe", engine.now());

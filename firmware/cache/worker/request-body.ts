@@ -5,6 +5,9 @@
 
 export const HOLD_BYTES = 256 * 1024;
 
+/** So much of a body that nobody wants is read, so that the connection can go on. */
+export const DROP_BYTES = 1 << 20;
+
 export interface RequestBodyTaker {
 	/** True asks the session to wait (the backend does not keep up) until resume() is called. */
 	onRequestBody(piece: Uint8Array): boolean;
@@ -21,6 +24,8 @@ export class RequestBody {
 	/** A taker has had bytes of it that are not held any more: it cannot be sent again. */
 	spent = false;
 	bytes = 0;
+	/** Nobody wants it: what comes is thrown away. */
+	dropped = false;
 	/** Set by the session. */
 	pause: () => void = () => {};
 	resume: () => void = () => {};
@@ -82,6 +87,7 @@ export class RequestBody {
 
 	/** Reads the rest and throws it away. */
 	drop(): void {
+		this.dropped = true;
 		this.#held.length = 0;
 		this.#heldBytes = 0;
 		this.#taker = { onRequestBody: () => false, onRequestBodyEnd() {} };

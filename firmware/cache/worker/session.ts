@@ -20,7 +20,7 @@ import { ClientTask } from "./client-task.ts";
 import { credentialsOf } from "./credentials.ts";
 import { type Engine, Main } from "./engine.ts";
 import type { Outcome, Replay, ReplaySession } from "./replay.ts";
-import { RequestBody } from "./request-body.ts";
+import { DROP_BYTES, RequestBody } from "./request-body.ts";
 
 /** The gathering buffer of the worker. A response that does not fit leaves in pieces. */
 const GATHER_BYTES = 256 * 1024;
@@ -451,7 +451,10 @@ export class ClientSession implements ClientPort, ReplaySession {
 		if (this.#decoder !== undefined) {
 			const end = this.#decoder.push(bytes, 0, (data) => body.push(data));
 			if (typeof end === "string") {
-				this.#task?.abandon();
+				this.#badBody(end);
+				return -1;
+			}
+			if (body.dropped && body.bytes > DROP_BYTES) {
 				this.abort("RX_BODY");
 				return -1;
 			}
@@ -463,6 +466,20 @@ export class ClientSession implements ClientPort, ReplaySession {
 		body.push(bytes.subarray(0, take));
 		if (this.#bodyLeft === 0) this.#bodyDone();
 		return take;
+	}
+
+	/** Where the next request would begin is not known. Who has not been answered yet is told so. */
+	#badBody(reason: string): void {
+		const task = this.#task;
+		if (task === undefined || task.begun) {
+			this.abort("RX_BODY");
+			return;
+		}
+		this.#task = undefined;
+		this.#body = undefined;
+		this.#decoder = undefined;
+		task.abandon();
+		this.#refuse(400, reason, "");
 	}
 
 	#bodyDone(): void {
