@@ -6,6 +6,8 @@
  * was tested against (or that stood when it was fetched), so a look-up tests only newer ones. A ban that only
  * looks at objects can be tested by the lurker, in the background; when all objects are past it, it is gone.
  */
+import { compileRegex, type Matcher } from "../vcl/regex/regex.ts";
+import { VclFailure } from "../vcl/runtime.ts";
 
 export type BanField =
 	| { readonly kind: "url" }
@@ -20,7 +22,7 @@ export interface BanTest {
 	readonly field: BanField;
 	readonly operator: BanOperator;
 	readonly argument: string;
-	readonly pattern: RegExp | undefined;
+	readonly pattern: Matcher | undefined;
 	readonly seconds: number;
 }
 
@@ -93,21 +95,16 @@ export function parseBan(words: readonly string[]): BanExpression {
 		const argument = words[index + 2]!;
 		const ordered = field.kind === "seconds";
 		const allowed = ordered ? ["==", "!=", ">", ">=", "<", "<="] : ["==", "!=", "~", "!~"];
-		if (!allowed.includes(operator)) {
-			const names = allowed.map((each) => `"${each}"`);
+		if (!allowed.includes(operator))
 			return refuse(
-				`expected conditional (${names.slice(0, -1).join(", ")} or ${names.at(-1)}) got "${words[index + 1]}"`,
+				`expected conditional (${allowed.slice(0, -1).join(", ")} or ${allowed.at(-1)}) got "${words[index + 1]}"`,
 			);
-		}
-		let pattern: RegExp | undefined;
+		let pattern: Matcher | undefined;
 		let seconds = 0;
 		if (operator === "~" || operator === "!~") {
-			try {
-				const insensitive = argument.startsWith("(?i)");
-				pattern = new RegExp(insensitive ? argument.slice(4) : argument, insensitive ? "i" : "");
-			} catch (error) {
-				return refuse(`Regex compile error: ${error instanceof Error ? error.message : error}`);
-			}
+			const result = compileRegex(argument);
+			if (!result.ok) return refuse(`Regex compile error: ${result.error}`);
+			pattern = result.regex.matcher;
 		}
 		if (ordered) {
 			const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)$/.exec(argument);
@@ -119,10 +116,24 @@ export function parseBan(words: readonly string[]): BanExpression {
 	return { ok: true, tests, text: words.map(quoteWord).join(" ") };
 }
 
+/** A subject that takes the expression too long does not match, as with varnishd. */
+function matches(pattern: Matcher, value: string): boolean {
+	try {
+		return pattern.test(value);
+	} catch (error) {
+		if (error instanceof VclFailure) return false;
+		throw error;
+	}
+}
+
 const quoteWord = (word: string) =>
 	/[\s"\\]/.test(word) || word === "" ? `"${word.replace(/["\\]/g, "\\$&")}"` : word;
 
-/** Splits a ban() string of VCL; blanks separate, quotes group. */
+/** Splits the string of VCL's ban(): blanks separate, and a quote is a character like others (that of an ETag). */
+export const banWordsOfVcl = (expression: string): string[] =>
+	expression.split(/[ \t\r\n]+/).filter((word) => word !== "");
+
+/** Splits the text of a ban as it is listed and kept; blanks separate, quotes group. */
 export function banWords(expression: string): string[] {
 	return [...expression.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map((match) =>
 		match[1] !== undefined ? match[1].replace(/\\(.)/g, "$1") : match[2]!,
@@ -173,9 +184,9 @@ function testHolds(test: BanTest, subject: BanSubject): boolean {
 		case "!=":
 			return value !== argument;
 		case "~":
-			return value !== undefined && test.pattern!.test(value);
+			return value !== undefined && matches(test.pattern!, value);
 		case "!~":
-			return value === undefined || !test.pattern!.test(value);
+			return value === undefined || !matches(test.pattern!, value);
 		default:
 			return false;
 	}

@@ -38,6 +38,10 @@ describe("expressions", () => {
 		["obj.http.gone !~ x", subject(undefined, {}), true],
 		['obj.http.x == "a b"', subject(undefined, { x: "a b" }), true],
 		["req.url ~ (?i)^/A$", subject({ url: "/a" }, {}), true],
+		// Expressions are those of VCL, not of JavaScript.
+		["req.url ~ ^/a(?i)B[[:digit:]]$", subject({ url: "/ab7" }, {}), true],
+		["req.url ~ \\A/a++b\\Z", subject({ url: "/aab" }, {}), true],
+		["req.url ~ ^/a$", subject({ url: "/a\n" }, {}), true],
 	];
 	for (const [text, what, holds] of cases) test(text, () => expect(banHolds(ban(text), what)).toBe(holds));
 
@@ -49,6 +53,7 @@ describe("expressions", () => {
 		["obj.ttl > x", "expected duration"],
 		["req.url ~ (", "Regex compile error"],
 		["req.url == a || req.url == b", "expected &&"],
+		["req.url ~ \\p{L}", "Regex compile error"],
 	];
 	for (const [text, message] of wrong)
 		test(`refused: ${text}`, () => {
