@@ -36,7 +36,9 @@ export function isPort(text: string): boolean {
 /** An address literal as VCL's IP, or null. */
 export function ipLiteral(text: string, port: number): IpAddress | null {
 	const bytes = parseAddress(text);
-	return bytes === null ? null : { text: formatAddress(bytes), port, bytes };
+	if (bytes === null) return null;
+	// An IPv4 address in an IPv6 socket is shown as what it is, though it matches as IPv6.
+	return { text: formatAddress(bytes).replace(/^::ffff:(?=\d+\.)/, ""), port, bytes };
 }
 
 /** Addresses of a host: itself when it is a literal; "localhost" without asking anyone. */

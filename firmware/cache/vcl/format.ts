@@ -3,6 +3,7 @@ import type { Stevedore } from "./runtime.ts";
 
 /** `%.3f`: three decimals; exact ties go to the even digit, as C's printf does and toFixed does not. */
 export function formatReal(value: number): string {
+	if (Object.is(value, -0)) return "-0.000";
 	const text = value.toFixed(3);
 	// Halfway between two thousandths, exactly: only odd sixteenths are both that and a binary number.
 	if (Math.abs(value * 16) % 2 !== 1) return text;
@@ -11,9 +12,9 @@ export function formatReal(value: number): string {
 	return (value < 0 ? -even : even).toFixed(3);
 }
 
-/** `%.0f` */
+/** Whole bytes: what is left over is dropped. */
 export function formatBytes(value: number): string {
-	return value.toFixed(0);
+	return Math.trunc(value).toFixed(0);
 }
 
 /** RFC 1123 date in GMT, whole seconds. */
@@ -29,7 +30,7 @@ const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
  */
 export function parseTime(text: string): number | null {
 	const trimmed = text.trim();
-	if (/^\d+(\.\d+)?$/.test(trimmed)) return Number(trimmed);
+	if (/^(?:\d{1,15}(?:\.\d*)?|\.\d+)$/.test(trimmed)) return Number(trimmed);
 	const imf = /^[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$/.exec(trimmed);
 	if (imf !== null) return seconds(imf[3]!, imf[2]!, imf[1]!, imf[4]!, imf[5]!, imf[6]!);
 	const rfc850 = /^[A-Z][a-z]+day, (\d\d)-([A-Z][a-z]{2})-(\d\d) (\d\d):(\d\d):(\d\d) GMT$/.exec(trimmed);
@@ -78,7 +79,7 @@ function seconds(
 
 /** "10s", "1.5 m", "-3d": seconds, or null. The unit is mandatory. */
 export function parseDuration(text: string): number | null {
-	const match = /^\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*(ms|s|m|h|d|w|y)\s*$/.exec(text);
+	const match = /^\s*(-?(?:\d+\.?\d*|\.\d+))\s*(ms|s|m|h|d|w|y)\s*$/.exec(text);
 	if (match === null) return null;
 	const units: Readonly<Record<string, number>> = {
 		ms: 0.001,
@@ -94,10 +95,11 @@ export function parseDuration(text: string): number | null {
 
 /** "10", "1.5KB", "3 M": bytes, or null. Letters in any case. */
 export function parseBytes(text: string): number | null {
-	const match = /^\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)b?\s*$/i.exec(text);
-	if (match === null) return null;
+	const match = /^\s*(-?0+|\d{1,15}(?:\.\d{1,3})?)\s*([kmgtp]?)b?\s*$/i.exec(text);
+	// Parts of a byte do not exist, only parts of thousands.
+	if (match === null || (match[2] === "" && match[1]!.includes("."))) return null;
 	const exponent = " kmgtp".indexOf(match[2]!.toLowerCase());
-	return Math.round(Number(match[1]) * (match[2] === "" ? 1 : 1024 ** exponent));
+	return Math.trunc(Number(match[1]) * (match[2] === "" ? 1 : 1024 ** exponent));
 }
 
 /** A stevedore as text: "storage.s0"; null when there is none. */

@@ -1,5 +1,5 @@
 /** vmod std: conversions, files, logging, and what fits nowhere else. Reference §8.2. */
-import { ipLiteral } from "../address.ts";
+import { ipLiteral, splitHostAndPort } from "../address.ts";
 import { parseBytes, parseDuration, parseTime } from "../format.ts";
 import { type VclContext, VclFailure } from "../runtime.ts";
 import { lowerCase, upperCase } from "../support.ts";
@@ -109,8 +109,9 @@ export const std = vmod("std", [
 		"STRING s1, STRING s2",
 		"STRING",
 		(_context, _host, text: string | null, part: string | null) => {
-			const at = (text ?? "").indexOf(part ?? "");
-			return text === null || at < 0 ? null : text.slice(at);
+			if (text === null || part === null) return null;
+			const at = text.indexOf(part);
+			return at < 0 ? null : text.slice(at);
 		},
 	],
 	[
@@ -202,8 +203,7 @@ export const std = vmod("std", [
 		"IP",
 		(_context, host, text: string | null, fallback, resolve: boolean, port?: string | null) => {
 			const service = port ?? "80";
-			const number = /^\d{1,5}$/.test(service) ? Number(service) : 0;
-			let address = text === null ? null : parseIp(text, number);
+			let address = text === null ? null : parseIp(text, service);
 			if (address === null && resolve && text !== null && text !== "")
 				address = host.resolveName(text, service);
 			return orFallback("ip", address, fallback);
@@ -332,11 +332,35 @@ function syntaxOf(context: VclContext): number {
 /** The engine (or vcl_init) may put the program's syntax (40, 41) under this key. */
 export const syntaxKey: object = {};
 
-function parseIp(text: string, port: number) {
-	const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(text);
-	if (bracketed !== null)
-		return ipLiteral(bracketed[1]!, bracketed[2] === undefined ? port : Number(bracketed[2]));
-	const withPort = /^(\d+\.\d+\.\d+\.\d+)[: ](\d+)$/.exec(text);
-	if (withPort !== null) return ipLiteral(withPort[1]!, Number(withPort[2]));
-	return ipLiteral(text, port);
+/** An address, perhaps with a port, as the resolver of the C library reads it without asking anyone. */
+function parseIp(text: string, service: string) {
+	const split = splitHostAndPort(text);
+	if ("error" in split) return null;
+	const port = portNumber(split.port === null || split.port === "" ? service : split.port);
+	return port === null ? null : ipLiteral(dottedQuad(split.host) ?? split.host, port);
+}
+
+/** Names that a port goes by in VCL; others are looked up by whoever resolves names. */
+const services: ReadonlyMap<string, number> = new Map([
+	["http", 80],
+	["https", 443],
+]);
+
+/** Past 16 bits it goes around, as it does there. */
+const portNumber = (text: string) =>
+	/^\d{1,9}$/.test(text) ? Number(text) & 0xffff : (services.get(text) ?? null);
+
+/** inet_aton(3): one to four numbers, each decimal, octal or hexadecimal; the last one fills what is left. */
+function dottedQuad(text: string): string | null {
+	const parts = text.split(".");
+	if (parts.length > 4) return null;
+	let address = 0;
+	for (const [index, part] of parts.entries()) {
+		if (!/^(?:0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9]\d{0,9})$/.test(part)) return null;
+		const number = /^0[0-7]/.test(part) ? Number.parseInt(part, 8) : Number(part);
+		const bytesLeft = index === parts.length - 1 ? 4 - index : 1;
+		if (number >= 256 ** bytesLeft) return null;
+		address += number * 256 ** (4 - index - bytesLeft);
+	}
+	return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join(".");
 }
