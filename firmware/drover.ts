@@ -172,7 +172,15 @@ async function run(argv: readonly string[]): Promise<number> {
 		return 2;
 	}
 	const { main } = await entry.load();
-	return main(words);
+	try {
+		return await main(words);
+	} catch (error) {
+		const { commandFault } = await import("./command-fault.ts");
+		const fault = commandFault(name, error);
+		if (fault === null) throw error;
+		console.error(fault.text);
+		return fault.exitStatus;
+	}
 }
 
 if (import.meta.main) process.exitCode = await run(process.argv);

@@ -1,6 +1,6 @@
 /** `drover varnishd …` and `drover cache …`: the cache's front doors. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { self } from "../self.ts";
 import { commandNames, runCommand } from "./cli/commands.ts";
@@ -161,6 +161,7 @@ function vclSources(
 	for (const [index, file] of files.entries()) {
 		const found = findVclFile(file, String(parameters.values["vcl_path"]));
 		if (found === undefined) return `Cannot read -f file '${file}' (No such file or directory)`;
+		if (statSync(found).isDirectory()) return `Cannot read -f file '${file}' (Is a directory)`;
 		sources.push({
 			name: index === files.length - 1 ? "boot" : `boot${index}`,
 			file: found,

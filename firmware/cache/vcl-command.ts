@@ -5,6 +5,7 @@
 import { lookup } from "node:dns/promises";
 import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { fileProblem } from "./manager/vcl-shelf.ts";
 import { toByteString, toBytes, toText } from "./vcl/byte-string.ts";
 import { type CompileOptions, type CompileResult, compileVcl, hostNames } from "./vcl/compile.ts";
@@ -16,9 +17,9 @@ const usage = `usage: drover vcl check FILE     compile it, and say what is wron
        drover vcl show FILE      print the JavaScript that it becomes
        drover vcl upgrade FILE   print it as VCL 4.1 (comments and layout stay)
 
-  -I PATH       where relative includes are looked for (default /etc/varnish:/usr/share/varnish/vcl)
-  -n            do not look up host names
-  -u            unused declarations are warnings
+  -I, --include-path PATH  where relative includes are looked for (/etc/varnish:/usr/share/varnish/vcl)
+  -n, --no-lookup          do not look up host names
+  -u, --unused-warns       unused declarations are warnings
 `;
 
 /** Parameter vcl_path of the stock program. */
@@ -100,31 +101,36 @@ export async function compileFile(
 	});
 }
 
-export const main = async (words: readonly string[]): Promise<number> => {
-	const [verb, ...rest] = words;
-	const files: string[] = [];
-	let vclPath = defaultVclPath;
-	let lookUp = true;
-	let unusedIsError = true;
-	for (let index = 0; index < rest.length; index++) {
-		const word = rest[index]!;
-		if (word === "-I") vclPath = rest[++index] ?? vclPath;
-		else if (word === "-n") lookUp = false;
-		else if (word === "-u") unusedIsError = false;
-		else files.push(word);
-	}
-	const [file] = files;
-	if (file === undefined || files.length > 1 || !["check", "show", "upgrade"].includes(verb ?? "")) {
-		console.error(usage);
-		return verb === "--help" ? 0 : 2;
-	}
-	let text: Uint8Array;
+function readPolicy(path: string): Uint8Array {
 	try {
-		text = readFileSync(file);
+		return readFileSync(path);
 	} catch (error) {
-		console.error(`drover vcl: cannot read ${file}: ${(error as Error).message}`);
+		// That of a folder does not say which.
+		throw Object.assign(error as Error, { path });
+	}
+}
+
+export const main = async (words: readonly string[]): Promise<number> => {
+	const { values, positionals } = parseArgs({
+		args: [...words],
+		options: {
+			"include-path": { type: "string", short: "I", default: defaultVclPath },
+			"no-lookup": { type: "boolean", short: "n", default: false },
+			"unused-warns": { type: "boolean", short: "u", default: false },
+			help: { type: "boolean", short: "h", default: false },
+		},
+		allowPositionals: true,
+	});
+	if (values.help) {
+		console.log(usage);
+		return 0;
+	}
+	const [verb, file, ...more] = positionals;
+	if (file === undefined || more.length > 0 || !["check", "show", "upgrade"].includes(verb ?? "")) {
+		console.error(usage);
 		return 2;
 	}
+	const text = readPolicy(file);
 	if (verb === "upgrade") {
 		if (hasVersion(text)) {
 			console.error(`${file}: is VCL 4 already`);
@@ -141,9 +147,9 @@ export const main = async (words: readonly string[]): Promise<number> => {
 		return 0;
 	}
 	const result = await compileFile(resolve(file), text, {
-		include: includeFrom(vclPath),
-		lookUp,
-		unusedIsError,
+		include: includeFrom(values["include-path"]),
+		lookUp: !values["no-lookup"],
+		unusedIsError: !values["unused-warns"],
 	});
 	if (!result.ok) {
 		console.error(toText(formatFailure(result.error)));

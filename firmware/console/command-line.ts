@@ -1,5 +1,6 @@
 /** What the commands of the console share: help, mistakes, and services that do not answer, in plain words. */
 import { BusError } from "../bus/client.ts";
+import { isParseArgsError } from "../command-fault.ts";
 import { EditError } from "../config/keepalived/edit.ts";
 import { diskTrouble } from "../config/revisions/disk-trouble.ts";
 import { RevisionError } from "../config/revisions/revisions.ts";
@@ -24,7 +25,7 @@ export async function runCommand(
 	try {
 		return await run();
 	} catch (error) {
-		if (error instanceof UsageError || (error instanceof TypeError && isParseArgsError(error))) {
+		if (error instanceof UsageError || isParseArgsError(error)) {
 			console.error(`drover ${name}: ${error.message}`);
 			console.error(`"drover ${name} --help" shows how it is called.`);
 			return 2;
@@ -35,11 +36,6 @@ export async function runCommand(
 		console.error(`drover ${name}: ${words}`);
 		return 1;
 	}
-}
-
-/** node:util's parseArgs throws TypeErrors with these codes. */
-function isParseArgsError(error: TypeError & { code?: string }): boolean {
-	return error.code?.startsWith("ERR_PARSE_ARGS") ?? false;
 }
 
 /** JSON for programs, or lines for people. */

@@ -2,7 +2,7 @@
 import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { BusServer } from "../bus/server.ts";
-import { formatDiagnostic } from "../config/keepalived/diagnostics.ts";
+import { formatDiagnostic, placeOf } from "../config/keepalived/diagnostics.ts";
 import { type LoadedConfig, loadConfig } from "../config/keepalived/load.ts";
 import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
@@ -222,8 +222,7 @@ function refusalOf(next: LoadedConfig, running: DroverConfig): string | null {
 	if (!next.acceptable) {
 		const errors = next.diagnostics.filter(({ severity }) => severity === "error");
 		const [first] = errors;
-		const where =
-			first === undefined ? "" : `${first.location.file}:${first.location.line}: ${first.message}`;
+		const where = first === undefined ? "" : `${placeOf(first.location)}: ${first.message}`;
 		return errors.length > 1 ? `${where} (and ${errors.length - 1} more errors)` : where || "it has errors";
 	}
 	if (next.config.global.networkNamespace !== running.global.networkNamespace)

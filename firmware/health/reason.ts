@@ -26,6 +26,8 @@ const words: Readonly<Record<string, string>> = {
 	EINVAL: "invalid argument",
 	ENOENT: "no such file",
 	ENOTDIR: "not a directory",
+	EISDIR: "is a directory",
+	ENAMETOOLONG: "the name is too long",
 	ENOEXEC: "not an executable format",
 	EAFNOSUPPORT: "address family not supported",
 };

@@ -1,6 +1,7 @@
 /** `drover update`: the operator's words for slots and firmware, and the judge of a new one. */
 import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { openLog } from "../status/log.ts";
 import {
 	idleSlot,
@@ -30,50 +31,94 @@ export const FAILED_LOG_DIRECTORY = "/data/log/failed-update";
 
 const help = `usage: drover update COMMAND
 
-  status                       what runs, why, and what the other slot holds
+  status [--json]              what runs, why, and what the other slot holds
   install FILE|URL|usb          verify, write the idle slot, read back, start it at the next restart
     --allow-downgrade          take an older version too
     --reboot                   restart at once
   confirm                      the running firmware is good: keep it
   rollback                     start the other slot at the next restart
-  history                      updates, newest first
+  history [--json]             updates, newest first
 
 A new firmware is on trial until it does what the old one did: services, links, VRRP
 instances, real servers, configuration revision. Otherwise the box goes back by itself.
 
 example: drover update install https://example.org/drover-1.2.0.fw --reboot`;
 
+/** What the command line asks for, beyond the name. */
+interface Wish {
+	readonly place: string | undefined;
+	readonly allowDowngrade: boolean;
+	readonly reboot: boolean;
+	readonly json: boolean;
+}
+
+interface Command {
+	readonly run: (wish: Wish) => Promise<number>;
+	/** Options and words that it knows. */
+	readonly takes: readonly (keyof Wish)[];
+}
+
+const commands: Readonly<Record<string, Command>> = {
+	status: { run: status, takes: ["json"] },
+	install: { run: installCommand, takes: ["place", "allowDowngrade", "reboot"] },
+	confirm: { run: confirm, takes: [] },
+	rollback: { run: rollback, takes: [] },
+	history: { run: history, takes: ["json"] },
+	watch: { run: watch, takes: [] },
+};
+
 export async function main(words: readonly string[]): Promise<number> {
-	const [name, ...rest] = words;
-	if (name === undefined || name === "--help" || name === "help") {
+	const { values, positionals } = parseArgs({
+		args: [...words],
+		options: {
+			"allow-downgrade": { type: "boolean", default: false },
+			reboot: { type: "boolean", default: false },
+			json: { type: "boolean", default: false },
+			help: { type: "boolean", short: "h", default: false },
+		},
+		allowPositionals: true,
+	});
+	const [name, place, ...more] = positionals;
+	if (values.help || name === undefined || name === "help") {
 		console.log(help);
-		return name === undefined ? 2 : 0;
+		return name === undefined && !values.help ? 2 : 0;
 	}
-	const commands: Readonly<Record<string, (rest: readonly string[]) => Promise<number>>> = {
-		status,
-		install: installCommand,
-		confirm,
-		rollback,
-		history,
-		watch,
-	};
 	const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
 	if (command === undefined) {
 		console.error(`drover update: there is no "${name}"\n\n${help}`);
 		return 2;
 	}
+	const wish: Wish = {
+		place,
+		allowDowngrade: values["allow-downgrade"],
+		reboot: values.reboot,
+		json: values.json,
+	};
+	const given = (Object.keys(wish) as (keyof Wish)[]).filter(
+		(key) => wish[key] !== undefined && wish[key] !== false,
+	);
+	if (more.length > 0 || given.some((key) => !command.takes.includes(key))) {
+		console.error(`drover update ${name}: too many words\n"drover update --help" shows how it is called.`);
+		return 2;
+	}
 	try {
-		return await command(rest);
+		return await command.run(wish);
 	} catch (error) {
 		console.error(`drover update: ${error instanceof Error ? error.message : error}`);
 		return 1;
 	}
 }
 
-async function status(): Promise<number> {
+async function status({ json }: Wish): Promise<number> {
 	const running = readRunning();
 	const slots = new LoaderSlots().read();
 	const trial = new UpdateRecords().trial();
+	if (json) {
+		const missing =
+			trial === null || trial.slot !== running.slot ? null : missingNow(trial.before, await lookAtWorking());
+		console.log(JSON.stringify({ running, slots, trial: missing && { missing } }, null, 2));
+		return 0;
+	}
 	for (const slot of ["A", "B"] as const) {
 		const { state, left, version } = slots[slot];
 		const words = [
@@ -94,10 +139,10 @@ async function status(): Promise<number> {
 	return 0;
 }
 
-async function installCommand(words: readonly string[]): Promise<number> {
-	const place = words.find((word) => !word.startsWith("--"));
+async function installCommand(wish: Wish): Promise<number> {
+	const { place } = wish;
 	if (place === undefined) throw new Error('say which file or URL, or "usb"');
-	if (place === "usb") return installFromStick(words.filter((word) => word !== "usb"));
+	if (place === "usb") return installFromStick(wish);
 	const running = readRunning();
 	const loader = new LoaderSlots();
 	const records = new UpdateRecords();
@@ -109,7 +154,7 @@ async function installCommand(words: readonly string[]): Promise<number> {
 	try {
 		const manifest = await readManifest(
 			source.read,
-			updateTarget(running, partitionBytes, words.includes("--allow-downgrade")),
+			updateTarget(running, partitionBytes, wish.allowDowngrade),
 		);
 		const total = manifest.payloads.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
 		console.log(
@@ -132,19 +177,19 @@ async function installCommand(words: readonly string[]): Promise<number> {
 		partitions.boot.close();
 		partitions.root.close();
 	}
-	if (words.includes("--reboot")) Bun.spawnSync(["reboot"]);
+	if (wish.reboot) Bun.spawnSync(["reboot"]);
 	return 0;
 }
 
 /** The newest bundle on the USB stick that is in. */
-async function installFromStick(words: readonly string[]): Promise<number> {
+async function installFromStick(wish: Wish): Promise<number> {
 	const { withStick } = await import("../appliance/usb-stick.ts");
 	return withStick("read", async (folder) => {
 		const bundles = readdirSync(folder).filter((name) => name.endsWith(".fw"));
 		const newest = bundles.sort(byVersion).at(-1);
 		if (newest === undefined) throw new Error("there is no firmware (drover-....fw) on the USB stick");
 		console.log(`Taking ${newest} from the USB stick.`);
-		return installCommand([join(folder, newest), ...words]);
+		return installCommand({ ...wish, place: join(folder, newest) });
 	});
 }
 
@@ -190,8 +235,12 @@ async function rollback(): Promise<number> {
 	return 0;
 }
 
-async function history(): Promise<number> {
+async function history({ json }: Wish): Promise<number> {
 	const entries = new UpdateRecords().history();
+	if (json) {
+		console.log(JSON.stringify(entries, null, 2));
+		return 0;
+	}
 	if (entries.length === 0) console.log("No update yet.");
 	for (const { atMs, what, detail } of entries)
 		console.log(`${new Date(atMs).toISOString().slice(0, 19)}Z  ${what}: ${detail}`);

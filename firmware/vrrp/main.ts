@@ -8,6 +8,7 @@ import { rename, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import type { BusServer } from "../bus/server.ts";
+import { placeOf } from "../config/keepalived/diagnostics.ts";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { SystemCallError } from "../kernel/errno.ts";
@@ -222,7 +223,7 @@ class Process {
 		const { file, configId } = this.#options;
 		const loaded = loadConfig(file, configId === null ? {} : { configId });
 		for (const { severity, location, message } of loaded.diagnostics.slice(0, 100)) {
-			const text = `${location.file}:${location.line}:${location.column}: ${message}`;
+			const text = `${placeOf(location)}: ${message}`;
 			if (severity === "error") this.#log.error(text);
 			else this.#log.warn(text);
 		}

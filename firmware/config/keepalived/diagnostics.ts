@@ -139,11 +139,14 @@ export function printable(text: string): string {
 	});
 }
 
+/** FILE:LINE:COLUMN; a finding about the whole file has no line. */
+export const placeOf = ({ file, line, column }: Diagnostic["location"]): string =>
+	line > 0 ? `${file}:${line}:${column}` : file;
+
 /** A finding as text of several lines, without a line end. */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
-	const { file, line, column } = diagnostic.location;
-	const place = line > 0 ? `${file}:${line}:${column}` : file;
-	const lines = [`${place}: ${diagnostic.severity}: ${printable(diagnostic.message)}`];
+	const { column } = diagnostic.location;
+	const lines = [`${placeOf(diagnostic.location)}: ${diagnostic.severity}: ${printable(diagnostic.message)}`];
 	const before = diagnostic.sourceLine.slice(0, column - 1);
 	if (diagnostic.sourceLine.trim() !== "" && column <= LINE_SHOWN_LIMIT) {
 		const shown = printable(diagnostic.sourceLine.slice(column - 1).replace(/\t/g, " "));

@@ -26,7 +26,7 @@ export const revisionHelp = `       drover config edit                     where
        drover config confirm                  keep the commit that waits
        drover config rollback N|rescue [confirm MINUTES] [COMMENT]
                                               revision N again
-       drover config history                  revisions, newest first
+       drover config history [--json]         revisions, newest first
        drover config rescue [N]               which revision the rescue entry starts with
        drover config discard                  forget the working copy
        drover config backup PLACE             all files of the current revision, as one archive
@@ -52,11 +52,37 @@ export const revisionActions: Readonly<Record<string, Action>> = {
 	recover,
 };
 
+/** How many words an action takes after its name; the others take none. A comment may have any number. */
+const WORDS_LIMIT: Readonly<Record<string, number>> = {
+	compare: 1,
+	rescue: 1,
+	backup: 1,
+	restore: 1,
+	history: 1,
+	commit: Number.POSITIVE_INFINITY,
+	rollback: Number.POSITIVE_INFINITY,
+};
+
+/** The first word that `name` cannot mean; null when there is none. */
+function unknownWord(name: string, words: readonly string[]): string | null {
+	const option = words.find((word) => /^-(?!\d)/.test(word) && !(name === "history" && word === "--json"));
+	const surplus =
+		name === "history" ? words.find((word) => word !== "--json") : words[WORDS_LIMIT[name] ?? 0];
+	return option ?? surplus ?? null;
+}
+
 export async function revisionMain(name: string, words: readonly string[]): Promise<number> {
 	// Whoever only asks makes no folder; this is also how a person finds out on a machine that is no box.
 	if (["check", "plan"].includes(name) && !existsSync(configDirectory())) {
 		console.error(
 			`drover config ${name}: there is no configuration in ${configDirectory()}; name a file: drover config ${name} FILE`,
+		);
+		return 2;
+	}
+	const unknown = unknownWord(name, words);
+	if (unknown !== null) {
+		console.error(
+			`drover config ${name}: what is "${unknown}"?\n"drover config --help" shows how it is called.`,
 		);
 		return 2;
 	}
@@ -234,11 +260,16 @@ async function inFolder<T>(files: Files, use: (folder: string) => Promise<T>): P
 	}
 }
 
-async function history(workspace: Workspace): Promise<number> {
+async function history(workspace: Workspace, [json]: readonly string[]): Promise<number> {
 	const current = workspace.revisions.currentNumber();
 	const rescueNumber = workspace.revisions.rescueNumber();
 	const pending = workspace.revisions.pending();
 	const infos = workspace.revisions.history();
+	if (json !== undefined) {
+		const waiting = pending && { revision: pending.revision, leftMs: leftToConfirmMs(pending, readClocks()) };
+		console.log(JSON.stringify({ current, rescue: rescueNumber, waiting, revisions: infos }, null, 2));
+		return 0;
+	}
 	if (infos.length === 0) console.log("No revision yet.");
 	for (const { number, atMs, who, from, why, schemaVersion } of infos) {
 		const marks = [

@@ -54,7 +54,7 @@ describe("drover vcl", () => {
 		expect(err).toContain("VCL 3: remove -> unset");
 	});
 	test("no such file, no such verb", () => {
-		expect(drover("check", join(folder, "none.vcl")).status).toBe(2);
+		expect(drover("check", join(folder, "none.vcl")).status).toBe(1);
 		expect(drover("paint", "x").status).toBe(2);
 	});
 });
