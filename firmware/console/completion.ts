@@ -5,7 +5,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
 	access: ["--json"],
 	cache: ["status", "top", "why", "purge", "ban", "--json"],
 	config: [
-		..."check plan show edit compare commit confirm rollback history rescue discard backup restore".split(
+		..."check plan show edit compare commit confirm rollback history rescue discard backup restore set schema".split(
 			" ",
 		),
 		"FILE",
@@ -45,7 +45,10 @@ const words: Readonly<Record<string, readonly string[]>> = {
 		..."ping traceroute conflicts verify capture".split(" "),
 		..."--count --seconds --filter --usb --json".split(" "),
 	],
-	update: [..."status install confirm rollback history".split(" "), "FILE"],
+	update: [
+		..."status install confirm rollback history usb --allow-downgrade --reboot --json".split(" "),
+		"FILE",
+	],
 	varnishd: ["-f", "FILE"],
 	vcl: ["check", "show", "upgrade", "FILE"],
 	vs: [
