@@ -1,6 +1,6 @@
 /** The box's network ports as the kernel shows them below /sys/class/net. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
+import { interfaceAddresses } from "../kernel/interface-addresses.ts";
 import type { Port } from "../status/port.ts";
 
 export type { Port };
@@ -26,7 +26,7 @@ export function physicalPorts(): string[] {
 const IFF_UP = 1;
 
 export function readPorts(): Port[] {
-	const addresses = networkInterfaces();
+	const addresses = interfaceAddresses();
 	return physicalPorts().map((name) => {
 		const speed = Number(attribute(name, "speed") ?? -1);
 		return {
@@ -35,8 +35,8 @@ export function readPorts(): Port[] {
 			enabled: (Number(attribute(name, "flags") ?? 0) & IFF_UP) !== 0,
 			carrier: attribute(name, "carrier") === "1",
 			speedMegabits: speed > 0 ? speed : null,
-			addresses: (addresses[name] ?? [])
-				.map((address) => address.cidr ?? address.address)
+			addresses: (addresses.get(Number(attribute(name, "ifindex"))) ?? [])
+				.map(({ address, prefixLength }) => `${address}/${prefixLength}`)
 				.filter((cidr) => !cidr.startsWith("fe80:")),
 		};
 	});

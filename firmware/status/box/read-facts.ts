@@ -1,10 +1,10 @@
 /** Looks at the box: /proc, /sys, the services' sockets. */
 import { readdirSync, readFileSync, statfsSync } from "node:fs";
-import { hostname, networkInterfaces, release, version } from "node:os";
+import { hostname, release, version } from "node:os";
 import { z } from "zod";
 import { call } from "../../bus/client.ts";
 import type { DroverConfig } from "../../config/model.ts";
-import { canonicalAddress } from "../../wire/ip.ts";
+import { interfaceAddresses } from "../../kernel/interface-addresses.ts";
 import type { DirectorStatus } from "../director.ts";
 import type { VrrpStatus } from "../vrrp.ts";
 import type { BoxFacts, CacheFacts, FirmwareFacts, HostFacts, InterfaceFacts } from "./facts.ts";
@@ -133,9 +133,12 @@ function readFileSystem(path: string): HostFacts["fileSystems"] {
 function readInterfaces(memory: Memory, nowMs: number): readonly InterfaceFacts[] {
 	const names = list("/sys/class/net").filter((name) => name !== "bonding_masters");
 	memory.indices = assignIndices(memory.indices, [...names].sort());
-	const addresses = networkInterfaces();
-	return names.map((name) => {
+	const addresses = interfaceAddresses();
+	return names.flatMap((name) => {
 		const base = `/sys/class/net/${name}`;
+		const kernelIndex = read(`${base}/ifindex`);
+		// It went while the others were read.
+		if (kernelIndex === null) return [];
 		const flags = Number(read(`${base}/flags`) ?? 0);
 		const state = read(`${base}/operstate`);
 		const adminUp = (flags & 1) !== 0;
@@ -159,9 +162,9 @@ function readInterfaces(memory: Memory, nowMs: number): readonly InterfaceFacts[
 			statistics: Object.fromEntries(
 				list(`${base}/statistics`).map((file) => [file, BigInt(read(`${base}/statistics/${file}`) ?? 0)]),
 			),
-			addresses: (addresses[name] ?? []).map(({ address, cidr }) => ({
-				address: canonicalAddress(address.split("%")[0]!) ?? address,
-				prefixLength: Number(cidr?.split("/")[1] ?? 0),
+			addresses: (addresses.get(Number(kernelIndex)) ?? []).map(({ address, prefixLength }) => ({
+				address,
+				prefixLength,
 			})),
 		};
 	});

@@ -204,11 +204,6 @@ describe("IF-MIB", () => {
 		expect(octets()).toBeGreaterThanOrEqual(low - 100_000);
 		expect(octets()).toBeLessThanOrEqual(kernel());
 	});
-	test("the VIP is in ipAddressTable", () => {
-		expect(box.try("snmpbulkwalk", ...v2c, "-On", "127.0.0.1", "1.3.6.1.2.1.4.34.1.3").stdout).toContain(
-			".1.4.10.9.0.100 ",
-		);
-	});
 });
 
 describe("RFC 2863 §3.1.5: ifIndex after a restart", () => {
@@ -230,6 +225,23 @@ describe("RFC 2863 §3.1.5: ifIndex after a restart", () => {
 		expect(new Set(["a0", "a1"].map((name) => after[name]))).toEqual(
 			new Set([String(highest + 1), String(highest + 2)]),
 		);
+	});
+});
+
+describe("IP-MIB", () => {
+	test("ipAddressTable has the VIP, an address with a label of its own, and one of a port without a cable", async () => {
+		const addresses = () =>
+			box.try("snmpbulkwalk", ...v2c, "-On", "127.0.0.1", "1.3.6.1.2.1.4.34.1.3").stdout;
+		expect(addresses()).toContain(".1.4.10.9.0.100 ");
+		box.ip("addr", "add", "10.9.200.1/24", "dev", "eth0", "label", "eth0:more");
+		box.ip("link", "add", "loose0", "type", "veth", "peer", "name", "loose1");
+		box.ip("addr", "add", "10.8.0.1/24", "dev", "loose0");
+		await until("both are there", () =>
+			["10.9.200.1", "10.8.0.1"].every((address) => addresses().includes(`.1.4.${address} `)),
+		);
+		box.ip("link", "del", "loose0");
+		box.ip("addr", "del", "10.9.200.1/24", "dev", "eth0");
+		await until("both are gone", () => !/\.1\.4\.10\.(9\.200|8\.0)\.1 /.test(addresses()));
 	});
 });
 
