@@ -34,21 +34,12 @@ export function conditionsOf(
 	const isUp = (name: string): boolean | null => readings.interfaces[name]?.link.value ?? null;
 	if (instance.interface !== null && instance.trackPrimary && isUp(instance.interface) !== true)
 		fault(`interface ${instance.interface}`, linkDetail(instance.interface, readings));
-	for (const { interface: name, noTrack } of [...instance.virtualAddresses, ...instance.excludedAddresses])
-		if (
-			name !== null &&
-			!noTrack &&
-			name !== instance.interface &&
-			isUp(name) !== true &&
-			!faults.some(({ key }) => key === `interface ${name}`)
-		)
-			fault(`interface ${name}`, linkDetail(name, readings));
-	const tracked = (own: readonly TrackReference[], shared: readonly TrackReference[]) => [
-		...(group === null || group.trackingWeight ? own : own.map((one) => ({ ...one, weight: 0 }))),
-		...shared,
-	];
+	const needed = neededInterfaces(instance);
+	for (const name of needed) if (isUp(name) !== true) fault(`interface ${name}`, linkDetail(name, readings));
+	const tracked = (own: readonly TrackReference[], shared: readonly TrackReference[]) => [...own, ...shared];
+	// What it cannot do without has no weight, as with keepalived.
 	for (const { name, weight, reverse } of tracked(instance.trackInterfaces, group?.trackInterfaces ?? []))
-		if (name !== instance.interface)
+		if (name !== instance.interface && !needed.has(name))
 			take(
 				`track ${name}`,
 				`interface ${name} is ${reverse ? "up" : "down"}`,
@@ -94,6 +85,15 @@ export function conditionsOf(
 		fault("source", `our address ${instance.sourceAddress} is gone`);
 	if (instance.unicastFaultNoPeer && instance.unicastPeers.length === 0) fault("peers", "no unicast peer");
 	return { priority: effectivePriority(instance.priority, deltas), sourceAddress, faults };
+}
+
+/** Other interfaces than its own that its addresses and routes are on. */
+function neededInterfaces(instance: VrrpInstanceConfig): ReadonlySet<string> {
+	const needed = new Set<string>();
+	const items = [...instance.virtualAddresses, ...instance.excludedAddresses, ...instance.virtualRoutes];
+	for (const { interface: name, noTrack } of items)
+		if (name !== null && !noTrack && name !== instance.interface) needed.add(name);
+	return needed;
 }
 
 function linkDetail(name: string, readings: Readings): string {

@@ -95,6 +95,8 @@ export class Placement {
 				this.#config().global.vmacAddressPrefix,
 			);
 		if (address.interface !== null) return address.interface;
-		return virtual !== null && address.family === instance.family ? virtual : instance.interface;
+		// An ipvlan interface shares its parent's MAC address: virtual addresses stay on the parent, as with keepalived.
+		const isOwn = virtual !== null && instance.vmac?.ipvlan === null && address.family === instance.family;
+		return isOwn ? virtual : instance.interface;
 	}
 }

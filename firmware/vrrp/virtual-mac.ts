@@ -3,7 +3,7 @@
  * (RFC 9568 §7.3), with the sysctls that keep ARP on the right one of the two.
  */
 import type { AddressFamily, VmacConfig, VrrpInstanceConfig } from "../config/model.ts";
-import { parseMacAddress } from "../kernel/rtnetlink.ts";
+import { IFA_F_NODAD, parseMacAddress, plainAddress } from "../kernel/rtnetlink.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import type { LogLine } from "./address-keeper.ts";
 import type { KernelView } from "./kernel-view.ts";
@@ -109,6 +109,7 @@ export class VirtualMacs {
 			// What an earlier life left behind is as good as new.
 			if (known !== null && known.parentIndex === parent.index && !others.has(candidate)) {
 				this.#made.set(key, { router, name: candidate, index: known.index });
+				this.#addOwnAddress(known.index, wanted);
 				return candidate;
 			}
 			if (known === null) name ??= candidate;
@@ -136,11 +137,33 @@ export class VirtualMacs {
 			netlink.changeLink(link.index, { up: true });
 			this.#view.refreshLinks();
 			this.#made.set(key, { router, name, index: link.index });
+			this.#addOwnAddress(link.index, wanted);
 			return name;
 		} catch (error) {
 			this.#log("error", `cannot make ${name}: ${error instanceof Error ? error.message : error}`);
 			return null;
 		}
+	}
+
+	/** `use_ipvlan`: the address that adverts come from; without a prefix length it is that address alone. */
+	#addOwnAddress(interfaceIndex: number, { ipvlan, family }: Wanted): void {
+		if (ipvlan === null || ipvlan.address === null) return;
+		const [address, length] = ipvlan.address.split("/");
+		const whole = family === "inet" ? 32 : 128;
+		const prefixLength = length === undefined ? whole : Number(length);
+		const [result] = this.#view.netlink.addAddresses([
+			{
+				...plainAddress,
+				family,
+				interfaceIndex,
+				address: address!,
+				prefixLength,
+				flags: family === "inet6" ? IFA_F_NODAD : 0,
+				// No source of other connections (keepalived does the same).
+				preferredLifetimeSeconds: family === "inet6" && prefixLength === whole ? 0 : null,
+			},
+		]);
+		if (result?.kind === "refused") this.#log("error", `cannot add ${address}: ${result.error.message}`);
 	}
 
 	/** All that was made for a router. */

@@ -146,6 +146,44 @@ describe("vrrp_instance", () => {
 		expect(exitStatus).toBe(6);
 	});
 
+	test("use_ipvlan: its address is the source of adverts, unless another one is written", () => {
+		const own = vrrp("\tuse_ipvlan 10.0.0.9/24 vepa");
+		expect(own.sourceAddress).toBe("10.0.0.9");
+		expect(own.vmac!.ipvlan).toEqual({ mode: "vepa", address: "10.0.0.9/24" });
+		expect(vrrp("\tuse_ipvlan 10.0.0.9\n\tmcast_src_ip 10.0.0.8").sourceAddress).toBe("10.0.0.8");
+	});
+
+	describe("weights, where the priority of an instance must not move by itself", () => {
+		const trackers = `track_file default {\nfile /tmp/f\n}\ntrack_file none {\nfile /tmp/f\nweight 0\n}
+vrrp_script plain {\nscript /bin/true\n}\nvrrp_script weighted {\nscript /bin/true\nweight 4\n}
+vrrp_track_process process {\nprocess sleep\nweight 5\n}\n`;
+		const lines = `track_interface {\neth1 weight -5\n}\ntrack_script {\nplain\nweighted\n}
+track_file {\ndefault\nnone\n}\ntrack_process {\nprocess\n}`;
+		const tracked = (before: string, own = "") => {
+			const { config, exitStatus } = loadText(
+				`${before}${trackers}${instance(`${lines}\n${own}`)}${instance("", "VI_2", 52, "10.0.0.2")}`,
+			);
+			const one = config.vrrpInstances[0]!;
+			const lists = [one.trackInterfaces, one.trackScripts, one.trackFiles, one.trackProcesses];
+			return [...lists.flat().map(({ name, weight }) => `${name} ${weight}`), String(exitStatus)];
+		};
+		const group = (line: string) => `vrrp_sync_group G {\ngroup {\nVI_1\nVI_2\n}\n${line}\n}\n`;
+		const secure = "global_defs {\nenable_script_security\nscript_user root\n}\n";
+		test.each([
+			["alone", "", "", ["eth1 -5", "plain 0", "weighted 4", "default 1", "none 0", "process 5", "0"]],
+			["in a group", group(""), "", ["eth1 0", "plain 0", "default 0", "none 0", "process 5", "5"]],
+			[
+				"in a group with sync_group_tracking_weight",
+				group("sync_group_tracking_weight"),
+				"",
+				["eth1 -5", "plain 0", "weighted 4", "default 1", "none 0", "process 5", "0"],
+			],
+			["as an owner", "", "priority 255", ["plain 0", "default 0", "none 0", "process 5", "5"]],
+		])("%s", (_title, before, own, expected) => {
+			expect(tracked(secure + before, own)).toEqual(expected);
+		});
+	});
+
 	test("a calculated broadcast address is for prefixes up to 30 bits", () => {
 		const lines = ["10.0.0.1/24 brd +", "10.0.0.2/31 brd +", "10.0.0.3 brd -", "10.0.0.4 brd 10.0.0.255"];
 		const { config } = loadText(instance("", "V", 9, lines.join("\n\t\t")));

@@ -161,14 +161,28 @@ describe("one box", () => {
 		expect(new Subject(configOf([instanceOf()]), []).states).toEqual(["FAULT"]);
 	});
 
-	test("weights move the priority of a router, a sync group's members only with sync_group_tracking_weight", () => {
-		const instance = instanceOf({ trackScripts: [reference("s", 20)] });
-		const priority = (trackingWeight: boolean | null) => {
-			const syncGroups = trackingWeight === null ? [] : [groupOf("G", ["VI_1"], { trackingWeight })];
-			const subject = new Subject(configOf([instance], { trackScripts: [trackScriptOf("s")], syncGroups }));
-			return subject.feed({ kind: "script", name: "s", success: true }).engine.routers[0]!.priority;
+	test("weights move the priority of a router", () => {
+		const config = configOf([instanceOf({ trackScripts: [reference("s", 20)] })], {
+			trackScripts: [trackScriptOf("s")],
+		});
+		const subject = new Subject(config);
+		expect(subject.feed({ kind: "script", name: "s", success: true }).engine.routers[0]!.priority).toBe(120);
+	});
+
+	test("an interface that addresses or routes are on is needed: its weight does not count", () => {
+		const track = { trackInterfaces: [reference("eth1", 30)] };
+		const held = (over: object) => {
+			const subject = new Subject(configOf([instanceOf({ ...track, ...over })]));
+			const up = subject.interface("eth1", true, ["198.51.100.1"]);
+			const { priority } = up.engine.routers[0]!;
+			return [priority, ...subject.interface("eth1", false, ["198.51.100.1"]).states];
 		};
-		expect([priority(null), priority(true), priority(false)]).toEqual([120, 120, 100]);
+		const elsewhere = (noTrack: boolean) => [addressOf("192.0.2.201", { interface: "eth1", noTrack })];
+		expect(held({})).toEqual([130, "BACKUP"]);
+		expect(held({ excludedAddresses: elsewhere(false) })).toEqual([100, "FAULT"]);
+		expect(held({ excludedAddresses: elsewhere(true) })).toEqual([130, "BACKUP"]);
+		const route = { family: "inet", words: [], interface: "eth1", noTrack: false, trackGroup: null };
+		expect(held({ virtualRoutes: [route] })).toEqual([100, "FAULT"]);
 	});
 
 	test("a weightless script holds the router in INIT until its first result", () => {

@@ -9,6 +9,7 @@ import { buildGarpGaps, buildInterfaceDelays, buildLinkbeats } from "./build/int
 import { readRoutes, readRules } from "./build/routes.ts";
 import { buildServerGroups } from "./build/server-group.ts";
 import { buildSyncGroups } from "./build/sync-group.ts";
+import { settleTrackedWeights } from "./build/tracked-weights.ts";
 import { buildTrackers } from "./build/tracking.ts";
 import { buildVirtualServer } from "./build/virtual-server.ts";
 import { buildInstance } from "./build/vrrp-instance.ts";
@@ -35,7 +36,7 @@ export function buildConfig(
 		gnaMicros: global.gnaIntervalMicros,
 	});
 
-	const vrrpInstances: VrrpInstanceConfig[] = [];
+	const instances: VrrpInstanceConfig[] = [];
 	const names = new Set<string>();
 	root.forEach((statement, index) => {
 		if (statement.keyword.name !== "vrrp_instance") return;
@@ -46,9 +47,13 @@ export function buildConfig(
 		}
 		names.add(name);
 		const instance = buildInstance(context, statement, index, trackers, gaps);
-		if (instance !== null) vrrpInstances.push(instance);
+		if (instance !== null) instances.push(instance);
 	});
-	const syncGroups = buildSyncGroups(context, root, trackers, vrrpInstances);
+	const syncGroups = buildSyncGroups(context, root, trackers, instances);
+	const groupOf = new Map(syncGroups.flatMap((group) => group.members.map((name) => [name, group] as const)));
+	const vrrpInstances = instances.map((instance) =>
+		settleTrackedWeights(context, instance, groupOf.get(instance.name) ?? null),
+	);
 
 	const groups = buildServerGroups(context, root);
 	const virtualServers: VirtualServerConfig[] = [];

@@ -26,6 +26,7 @@ const MODULES_LOADED = [
 	),
 	"veth",
 	"dummy",
+	"ipvlan",
 	"bridge",
 	"ipip",
 	"ip6_tunnel",

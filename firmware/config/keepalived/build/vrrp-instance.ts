@@ -11,7 +11,7 @@ import type {
 } from "../../model.ts";
 import { parseWhole, secondsText } from "../numbers.ts";
 import type { DataLine, Statement } from "../statements.ts";
-import { readAddress } from "./address.ts";
+import { readAddress, readPrefix } from "./address.ts";
 import { readAddressLines } from "./address-lines.ts";
 import { Settings } from "./block.ts";
 import type { BuildContext } from "./context.ts";
@@ -236,6 +236,7 @@ export function buildInstance(
 		index,
 		interface: networkInterface,
 	});
+	const vmac = readVmac(context, settings, title, family, networkInterface);
 	const noAdvert = settings.last("lower_prio_no_advert");
 	if (strict && noAdvert?.number === 0)
 		context.warn(
@@ -258,7 +259,11 @@ export function buildInstance(
 		preemptDelayMs,
 		accept: settings.has("no_accept") ? false : settings.has("accept") ? true : !strict || priority === 255,
 		strict,
-		sourceAddress: sourceAddress?.family === family ? sourceAddress.address : null,
+		// An ipvlan interface has an address of its own, which adverts come from.
+		sourceAddress:
+			sourceAddress?.family === family
+				? sourceAddress.address
+				: (readPrefix(vmac?.ipvlan?.address ?? "")?.address ?? null),
 		trackSourceAddress: settings.has("track_src_ip"),
 		multicastDestination:
 			destinationAddress?.family === family
@@ -283,7 +288,7 @@ export function buildInstance(
 		virtualRoutes: readRoutes(context, settings.all("virtual_routes"), title),
 		virtualRules: readRules(context, settings.all("virtual_rules"), title),
 		promoteSecondaries: settings.has("promote_secondaries"),
-		vmac: readVmac(context, settings, title, family, networkInterface),
+		vmac,
 		vmacForAddresses: settings.has("use_vmac_addr"),
 		vrf: networkInterface === null ? settings.word("vrf") : null,
 		receiveBufferBytes: settings.number("kernel_rx_buf_size") ?? 0,
@@ -555,6 +560,11 @@ export function readElsewhere(
 	};
 }
 
+/** Canonical text, with the prefix length if it has a good one. */
+function ownAddress({ address, prefixLength }: { address: string; prefixLength: number | null }): string {
+	return prefixLength === null || Number.isNaN(prefixLength) ? address : `${address}/${prefixLength}`;
+}
+
 function readVmac(
 	context: BuildContext,
 	settings: Settings,
@@ -584,7 +594,7 @@ function readVmac(
 		} else if (vmac !== null && /^([0-9a-fA-F]{1,2}:){4,5}[0-9a-fA-F]{1,2}$/.test(word))
 			macAddress = word.toLowerCase();
 		else if (vmac === null && (word === "bridge" || word === "private" || word === "vepa")) mode = word;
-		else if (vmac === null && readAddress(word.split("/")[0]!) !== null) address = word;
+		else if (vmac === null && readPrefix(word)?.family === family) address = ownAddress(readPrefix(word)!);
 		else if (name === null && word.length <= 15) name = word;
 		else
 			context.error(

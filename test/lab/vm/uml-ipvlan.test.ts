@@ -1,0 +1,3 @@
+import { guestSuite } from "./uml.ts";
+
+await guestSuite("./test/lab/vm/guest/ipvlan.guest.ts");
