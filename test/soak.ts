@@ -108,9 +108,7 @@ async function bunTest(name: string, environment: Readonly<Record<string, string
 async function startCuts(firmware: Firmware, directory: string): Promise<number> {
 	const recording = readRecording(directory);
 	if (recording === null) {
-		console.error(
-			`There is no recorded life in ${directory}: bun test/soak.ts --firmware ${firmware} --record`,
-		);
+		console.error(`There is no recorded life in ${directory}: bun test/soak.ts life --firmware ${firmware}`);
 		return 1;
 	}
 	const chosen = moments(recording.entries, POWER_CUTS, seed);
