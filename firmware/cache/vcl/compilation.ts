@@ -1,4 +1,5 @@
 /** State of one compilation: the token stream with its cursor, the symbol table, and what has been declared so far. */
+import { isToken } from "../http/syntax.ts";
 import { type Diagnostics, Refused } from "./diagnostic.ts";
 import { everywhere, methods } from "./methods.ts";
 import type { Regex } from "./regex/regex.ts";
@@ -42,6 +43,18 @@ export const maxNesting = 400;
 
 /** Bound of a dotted name's parts. */
 const maxNameParts = 16;
+
+/** Longest name of a header that VCL may speak of. */
+const HEADER_NAME_BYTES = 126;
+
+/** One byte as C would write it. */
+function shown(char: string): string {
+	const code = char.charCodeAt(0);
+	if (char === "\t") return "\\t";
+	if (char === "\n") return "\\n";
+	if (char === "\r") return "\\r";
+	return code >= 0x20 && code < 0x7f ? char : `\\${code.toString(8).padStart(3, "0")}`;
+}
 
 export class Compilation {
 	position = 0;
@@ -238,10 +251,21 @@ export class Compilation {
 
 	private findHeader(parent: string, part: string, whole: string): VclSymbol | undefined {
 		const wildcard = this.symbols.get(parent.toLowerCase())?.[0];
-		if (wildcard?.kind !== "none") return undefined;
+		if (wildcard?.kind !== "none" || part === "") return undefined;
+		this.checkHeaderName(part);
 		const { variable, message } = { variable: wildcard.wildcard, message: wildcard.wildcard.member };
 		const name: HeaderName = { lower: part.toLowerCase(), written: part, message };
 		return this.add({ ...this.base(whole), kind: "var", variable, header: name });
+	}
+
+	/** A name that is written in quotes need not be one: what it would send is a header, or a message, of its own. */
+	private checkHeaderName(name: string): void {
+		const wrong = [...name].find((char) => !isToken(char));
+		if (wrong !== undefined) this.diagnostics.append(`Invalid character '${shown(wrong)}' in header name.\n`);
+		else if (name.length > HEADER_NAME_BYTES)
+			this.diagnostics.append(`HTTP header (${name.slice(0, 20)}..) is too long.\n`);
+		else return;
+		this.stop();
 	}
 
 	/**

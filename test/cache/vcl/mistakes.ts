@@ -24,6 +24,11 @@ export const mistakes: Readonly<Record<string, readonly string[]>> = {
 		'include "foo"',
 		'include +foo "/nope/*.vcl";',
 		recv("set req.ttl = 10q;"),
+		recv('set req.http."a b" = "x";'),
+		recv('if (req.http."a:b") { }'),
+		recv('set req.http."a\tb" = "x";'),
+		recv('unset req.http."caf\u00e9";'),
+		recv(`set req.http.${"abcdefghij".repeat(13)} = "x";`),
 		recv("set req.http.x = 10KB;"),
 	],
 	"2 grammar": [
