@@ -318,7 +318,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 							? `only other variants are stored (Vary: ${sawVariant})`
 							: "nothing is stored for it yet";
 			if (this.#joinFetch(stale)) return;
-			if (stale !== undefined && ageAt(stale, now, req.ttl, req.grace).kind === "grace") {
+			if (stale !== undefined && this.#usableStale(stale)) {
 				this.#hit(stale, true, true);
 				return;
 			}
@@ -326,6 +326,12 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			if (sawVariant === undefined && !req.hashIgnoreBusy && !this.#claim()) return;
 		} else this.why = "req.hash_always_miss";
 		this.#miss(stale);
+	}
+
+	/** In its grace. What never was fresh has none, as with varnishd: it is only asked about. */
+	#usableStale(stale: Answer): boolean {
+		const { ttl, grace } = this.req;
+		return stale.ttl > 0 && ageAt(stale, this.startedAt, ttl, grace).kind === "grace";
 	}
 
 	/** False when another worker fetches this object: then this request waits for it. */
@@ -393,7 +399,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			if (fetch.start.hitForMiss || req.hashIgnoreBusy) continue;
 			const guess = engine.objects.find(this.key).answers.find((each) => each.vary !== "");
 			if (guess !== undefined && differs(guess.vary, req.fields, fetch.start.client.req.fields)) continue;
-			if (stale !== undefined && ageAt(stale, this.startedAt, req.ttl, req.grace).kind === "grace") {
+			if (stale !== undefined && this.#usableStale(stale)) {
 				this.#hit(stale, true, false);
 				return true;
 			}

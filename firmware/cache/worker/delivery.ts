@@ -20,7 +20,7 @@ import { type ClientRequestFields, ClientResponseFields } from "./client-message
 import type { ClientPort } from "./client-port.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
 import { gunzipStream } from "./gunzip-stream.ts";
-import { varyByEncoding, weaken } from "./hop-by-hop.ts";
+import { weaken } from "./hop-by-hop.ts";
 import { respTags } from "./messages.ts";
 import { applyRange, type Outgoing } from "./range-body.ts";
 import { DROP_BYTES, type RequestBody } from "./request-body.ts";
@@ -62,6 +62,7 @@ export abstract class Delivery extends Task implements BodyReader {
 	#bodyBytes = 0;
 	#processedAt = 0;
 	#streamed = false;
+	#unpacks = false;
 	/** Kept while the outcome is to be learnt. */
 	#sent: { readonly head: string; readonly body: Uint8Array } | undefined;
 
@@ -131,9 +132,17 @@ export abstract class Delivery extends Task implements BodyReader {
 			resp.fields.appendLine("Accept-Ranges: bytes", "accept-ranges");
 			vslLog.add(Tag.RespHeader, "Accept-Ranges: bytes");
 		}
+		this.#unpacks = this.#mustUnpack(answer);
+		if (this.#unpacks) weaken(resp.fields);
 		if (this.engine.cacheStatus || this.asksWhy)
 			resp.append("Cache-Status", cacheStatus(this, answer, this.engine.parameters));
 		this.#afterDeliver(this.call("vcl_deliver"), answer);
+	}
+
+	/** The client does not take gzip. What is passed stays as it is where there is no whole body to unpack. */
+	#mustUnpack({ gzip, status }: Answer): boolean {
+		if (!gzip || this.req.canGzip || !this.engine.parameters.gzipSupport) return false;
+		return this.handling !== "pass" || (!this.headOnly && status !== 206 && status !== 304);
 	}
 
 	#afterDeliver(action: Outcome, answer: Answer): void {
@@ -223,15 +232,9 @@ export abstract class Delivery extends Task implements BodyReader {
 		const top = req.method === "GET" || req.method === "HEAD";
 		this.#processedAt = engine.now();
 		this.vslLog.timestamp("Process", this.#processedAt);
-		const packed = answer.gzip && !req.canGzip && engine.parameters.gzipSupport;
-		// What is passed is as the backend wants it where there is no whole body to unpack.
-		const unpacks =
-			packed && (this.handling !== "pass" || (!this.headOnly && resp.status !== 206 && resp.status !== 304));
-		if (unpacks) {
+		if (this.#unpacks) {
 			resp.unsetHeader("content-encoding");
 			resp.fields.unset("content-length");
-			weaken(resp.fields);
-			varyByEncoding(resp.fields);
 		}
 		if (resp.status === 200 && top && this.handling !== "pass") {
 			const etag = resp.fields.get("etag");
@@ -247,7 +250,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				return;
 			}
 		}
-		const gunzip = unpacks && !this.headOnly;
+		const gunzip = this.#unpacks && !this.headOnly;
 		if (gunzip) engine.count(Main.n_gunzip);
 		if (resp.body !== undefined) {
 			this.dropAnswer();

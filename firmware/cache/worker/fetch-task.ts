@@ -401,9 +401,11 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		}
 		if (gzip) {
 			fields.set("Content-Encoding", "gzip");
-			varyByEncoding(fields);
 			weaken(fields);
 		}
+		// Clients get it packed or not, by what they take: so may those behind other caches.
+		if (gzip || (gzipped && !gunzip && parameters.gzipSupport && framing.kind !== "none"))
+			varyByEncoding(fields);
 		if (gunzip || gzip) {
 			fields.unset("content-length");
 			beresp.doStream = false;

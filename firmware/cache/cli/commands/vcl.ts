@@ -21,14 +21,11 @@ const BUSY_WIDTH = 6;
 
 const vclName = /^[A-Za-z][\w-]*$/;
 
-function checkName(name: string, what: string): Reply | undefined {
+function checkName(name: string): Reply | undefined {
 	if (!/^[A-Za-z]/.test(name))
-		return refuse(Status.parameter, `Illegal character in ${what} name ('${name[0] ?? ""}')`);
+		return refuse(Status.parameter, `Illegal character in VCL name ('${name[0] ?? ""}')`);
 	if (!vclName.test(name))
-		return refuse(
-			Status.parameter,
-			`Illegal character in ${what} name ('${/[^\w-]/.exec(name)?.[0] ?? ""}')`,
-		);
+		return refuse(Status.parameter, `Illegal character in VCL name ('${/[^\w-]/.exec(name)?.[0] ?? ""}')`);
 	return undefined;
 }
 
@@ -41,7 +38,7 @@ async function load(
 	file: string,
 	state: string,
 ): Promise<Reply> {
-	const wrong = checkName(name, "VCL");
+	const wrong = checkName(name);
 	if (wrong !== undefined) return wrong;
 	if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
 	if (manager.vcls.has(name)) return refuse(Status.parameter, `Already a VCL named ${name}`);
@@ -126,7 +123,7 @@ export const vclCommands: Commands = {
 		maximum: 2,
 		async run({ manager, words }) {
 			const [label, name] = words as [string, string];
-			const wrong = checkName(label, "label");
+			const wrong = checkName(label);
 			if (wrong !== undefined) return wrong;
 			if (manager.vcls.has(label)) return refuse(Status.parameter, `${label} is not a label\n`);
 			if (manager.labels.has(name)) return refuse(Status.cannot, "VCL labels cannot point to labels\n");
