@@ -366,6 +366,8 @@ export class ClientSession implements ClientPort, ReplaySession {
 				this.#hold(rest);
 				return;
 			}
+			// RFC 9112 §9.6: after an answer that says close nothing more is a request.
+			if (this.#closeReason !== undefined) return;
 			const used = this.#requests(rest);
 			if (used === 0) {
 				this.#pending = rest;
