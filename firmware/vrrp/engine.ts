@@ -32,6 +32,8 @@ export interface Engine {
 	readonly groupStates: Readonly<Record<string, VrrpStateName>>;
 	/** `vrrp_startup_delay`: nobody takes part before. */
 	readonly startupUntilMicros: number;
+	/** The box cannot serve yet: everybody listens and waits, nobody takes mastership by itself. */
+	readonly held: boolean;
 	/** After the start event; readings that come earlier are only kept. */
 	readonly started: boolean;
 }
@@ -63,6 +65,8 @@ export type EngineEvent =
 	| { readonly kind: "virtual-interface"; readonly key: string; readonly problem: string | null }
 	| { readonly kind: "resign"; readonly keys: readonly string[]; readonly reason: string }
 	| { readonly kind: "take-over"; readonly keys: readonly string[]; readonly reason: string }
+	/** The box can serve from now on; `reason` says how that is known. */
+	| { readonly kind: "release"; readonly reason: string }
 	| { readonly kind: "reload"; readonly config: DroverConfig }
 	| { readonly kind: "stop" };
 
@@ -148,6 +152,7 @@ export function newEngine(config: DroverConfig, atMicros: number): Engine {
 		},
 		groupStates: Object.fromEntries(config.syncGroups.map(({ name }) => [name, "INIT" as const])),
 		startupUntilMicros: atMicros + config.global.startupDelayMs * 1000,
+		held: false,
 		started: false,
 	};
 }
@@ -257,6 +262,10 @@ export function step(engine: Engine, event: EngineEvent, atMicros: number): Engi
 		case "take-over":
 			for (const key of event.keys) run.apply(key, { kind: "take-over", reason: event.reason });
 			break;
+		case "release":
+			run.release();
+			run.reconsider();
+			break;
 		case "reload":
 			run.reload(event.config);
 			break;
@@ -276,6 +285,7 @@ class Run {
 	#routers: Router[] | null = null;
 	readonly #engine: Engine;
 	#readings: Readings;
+	#held: boolean;
 	#started: boolean;
 
 	constructor(engine: Engine, atMicros: number) {
@@ -284,11 +294,16 @@ class Run {
 		this.#config = engine.config;
 		this.#places = engine.places;
 		this.#readings = engine.readings;
+		this.#held = engine.held;
 		this.#started = engine.started;
 	}
 
 	start(): void {
 		this.#started = true;
+	}
+
+	release(): void {
+		this.#held = false;
 	}
 
 	get routers(): readonly Router[] {
@@ -402,9 +417,10 @@ class Run {
 			if (
 				conditions.priority !== router.priority ||
 				conditions.sourceAddress !== router.sourceAddress ||
+				router.held !== this.#held ||
 				!sameFaults(conditions.faults, router.faults)
 			)
-				this.apply(instanceKey(router.config), { kind: "conditions", ...conditions });
+				this.apply(instanceKey(router.config), { kind: "conditions", ...conditions, held: this.#held });
 		}
 	}
 
@@ -524,6 +540,7 @@ class Run {
 			readings: this.#readings,
 			groupStates,
 			startupUntilMicros: this.#engine.startupUntilMicros,
+			held: this.#held,
 			started: this.#started,
 		};
 		return { engine, actions: this.actions };

@@ -66,6 +66,8 @@ function incoming(before: Engine, event: EngineEvent): readonly Sighting[] {
 			return seen("asked to give up mastership", "operator");
 		case "take-over":
 			return seen("asked to become master", "operator");
+		case "release":
+			return seen(event.reason, "director");
 		case "interface": {
 			const known = before.readings.interfaces[event.reading.name];
 			if (known !== undefined && known.up === event.reading.up) return [];

@@ -35,7 +35,7 @@ Runs the VRRP instances of a keepalived.conf in the foreground.
   -i, --config-id ID   the id that @ID lines are compared with (the host name)
   --no-standby         one process only: nothing takes over when it is killed
   --no-realtime        no real-time scheduling priority
-  --after-director     takes no part before "drover director" answers, or for 15 s
+  --after-director     takes no address before "drover director" answers, or for 15 s
 
 SIGHUP reloads, SIGTERM stops with priority 0, SIGUSR1 writes keepalived.data and SIGUSR2
 keepalived.stats into $TMPDIR or /tmp.
@@ -198,10 +198,7 @@ class Process {
 		this.#service.becomeUrgent();
 		if (this.#link === null) {
 			const saved = readStateFile(this.#options.file);
-			if (saved === null) {
-				await this.#script("startup");
-				if (this.#options.afterDirector) await this.#waitForDirector();
-			}
+			if (saved === null) await this.#script("startup");
 			if (this.#ending) return this.#ended.promise;
 			const aliveAtMicros = Math.min(this.#heartbeat.lastMicros, monotonicMicros());
 			this.#activate(saved === null ? null : { saved, aliveAtMicros });
@@ -210,12 +207,15 @@ class Process {
 		return this.#ended.promise;
 	}
 
-	async #waitForDirector(): Promise<void> {
+	/** The election goes on meanwhile: who is master is known, and who waits has waited, when the table is there. */
+	async #releaseAfterDirector(): Promise<void> {
 		const { DIRECTOR_LIMIT_MS, directorAnswers } = await import("./after-director.ts");
-		if (!(await directorAnswers(DIRECTOR_LIMIT_MS, () => this.#ending)) && !this.#ending)
-			this.#log.warn(
-				`the director does not answer: taking part without it after ${DIRECTOR_LIMIT_MS / 1000} s`,
-			);
+		const answers = await directorAnswers(DIRECTOR_LIMIT_MS, () => this.#ending);
+		if (this.#ending) return;
+		const without = `the director does not answer: going on without it after ${DIRECTOR_LIMIT_MS / 1000} s`;
+		if (!answers) this.#log.warn(without);
+		this.#service.release(answers ? "the director has its table: addresses may be taken" : without);
+		this.#startStandbySoon(STANDBY_DELAY_MS);
 	}
 
 	/** Null when the file cannot be used; the log says why. */
@@ -300,8 +300,12 @@ class Process {
 
 	#activate(predecessor: Predecessor | null): void {
 		this.#heartbeat.beat(monotonicMicros());
+		const held =
+			predecessor === null
+				? this.#options.afterDirector
+				: Object.values(predecessor.saved.routers).some((router) => router.held);
 		try {
-			this.#service.start(predecessor);
+			this.#service.start(predecessor, held);
 		} catch (error) {
 			this.#log.fatal(error instanceof Error ? error.message : String(error));
 			// An address that nobody defends must not stay.
@@ -320,7 +324,8 @@ class Process {
 			},
 		});
 		void this.#openControl();
-		this.#startStandbySoon(STANDBY_DELAY_MS);
+		if (held) void this.#releaseAfterDirector();
+		else this.#startStandbySoon(STANDBY_DELAY_MS);
 	}
 
 	async #openControl(): Promise<void> {

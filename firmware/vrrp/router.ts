@@ -103,8 +103,10 @@ export interface Router {
 	readonly masterIntervalMicros: number;
 	/** BACKUP: when the master counts as gone. */
 	readonly masterDownAtMicros: number | null;
-	/** BACKUP in a sync group: the timer ran out, the others have not agreed yet. */
+	/** BACKUP: the timer ran out, but others of its sync group, or the box (`held`), are not ready yet. */
 	readonly wantsMaster: boolean;
+	/** The box could not serve yet: it listens and waits with the others, and takes no mastership by itself. */
+	readonly held: boolean;
 	/** MASTER: adverts go out at this time and every interval after it. */
 	readonly advertAnchorMicros: number | null;
 	/** `preempt_delay`: lower adverts are obeyed until then. */
@@ -134,12 +136,13 @@ export interface Router {
 }
 
 export type RouterEvent =
-	/** Tracking's sum for this router; a change of the source address; all causes of fault. */
+	/** Tracking's sum for this router; a change of the source address; all causes of fault; whether the box can serve. */
 	| {
 			readonly kind: "conditions";
 			readonly priority: number;
 			readonly sourceAddress: string | null;
 			readonly faults: readonly Fault[];
+			readonly held: boolean;
 	  }
 	| { readonly kind: "group-fault"; readonly fault: Fault | null }
 	/** A packet for this virtual router, already judged. */
@@ -232,6 +235,7 @@ export function newRouter(config: VrrpInstanceConfig, atMicros: number): Router 
 		masterIntervalMicros: config.advertIntervalMicros,
 		masterDownAtMicros: null,
 		wantsMaster: false,
+		held: false,
 		advertAnchorMicros: null,
 		preemptAtMicros: null,
 		resigned: false,
@@ -359,7 +363,14 @@ function onConditions(
 	atMicros: number,
 ): Step {
 	const actions: Action[] = [];
-	let next: Router = { ...router, faults: event.faults, sourceAddress: event.sourceAddress };
+	let next: Router = {
+		...router,
+		faults: event.faults,
+		sourceAddress: event.sourceAddress,
+		held: event.held,
+	};
+	// Its time has come while it was held.
+	if (router.held && !next.held && next.wantsMaster) next = { ...next, masterDownAtMicros: atMicros };
 	if (event.priority !== router.priority) {
 		next = { ...next, priority: event.priority };
 		if (router.started) {
@@ -405,8 +416,11 @@ function settle(router: Router, atMicros: number): Step {
 function begin(router: Router, atMicros: number): Step {
 	const { config } = router;
 	const started: Router = { ...router, started: true };
-	if (config.priority === 255 && router.resigned === false && config.initialState === "MASTER")
-		return becomeMaster(started, "we own the addresses", atMicros);
+	if (config.priority === 255 && router.resigned === false && config.initialState === "MASTER") {
+		if (!router.held) return becomeMaster(started, "we own the addresses", atMicros);
+		const held = becomeBackup(started, "started", atMicros);
+		return { router: { ...held.router, wantsMaster: true }, actions: held.actions };
+	}
 	const waitMicros =
 		config.initialState === "MASTER"
 			? shortWaitMicros(config.version, config.advertIntervalMicros)
@@ -548,7 +562,7 @@ function onTimer(router: Router, mayBecomeMaster: boolean, atMicros: number): St
 		}
 	}
 	if (next.state === "BACKUP" && atMicros + DEADLINE_ROUNDING_MICROS >= next.masterDownAtMicros!) {
-		if (!mayBecomeMaster) {
+		if (!mayBecomeMaster || next.held) {
 			next = { ...next, wantsMaster: true, masterDownAtMicros: atMicros + masterDownInterval(next) };
 			return { router: next, actions };
 		}

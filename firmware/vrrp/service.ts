@@ -209,21 +209,24 @@ export class VrrpService {
 		setPollerScheduler(SCHED_FIFO, Math.min(99, this.#priority + 1));
 	}
 
-	/** Begins: from nothing, or where another process was interrupted. Until then it only looks and learns. */
-	start(predecessor: Predecessor | null): void {
+	/**
+	 * Begins: from nothing, or where another process was interrupted. Until then it only looks and learns.
+	 * `held`: it takes no mastership by itself before `release`.
+	 */
+	start(predecessor: Predecessor | null, held: boolean): void {
 		this.#notifier = new Notifier(this.#config, this.#line);
 		this.renewLease();
 		this.#leaseTimer = setInterval(() => this.#onLeaseTimer(), LEASE_PERIOD_MS);
 		this.#holdStatic();
 		const now = monotonicMicros();
 		if (predecessor === null) {
-			this.#engine = this.#withInterfaces(newEngine(this.#config, now), now);
+			this.#engine = this.#withInterfaces({ ...newEngine(this.#config, now), held }, now);
 			this.#removeStale();
 			this.#applyExplained({ kind: "start" }, now);
 		} else {
 			const { saved, aliveAtMicros } = predecessor;
 			const result = adopt(this.#config, saved, aliveAtMicros, now, (engine) =>
-				this.#withInterfaces(engine, now),
+				this.#withInterfaces({ ...engine, held }, now),
 			);
 			this.#timeline.note(
 				[
@@ -242,6 +245,12 @@ export class VrrpService {
 		this.#applyFilter();
 		this.#rareSources.configure(this.#config);
 		this.#trackers.configure(this.#config, predecessor !== null);
+	}
+
+	/** The box can serve from now on; `reason` is for the timeline. */
+	release(reason: string): void {
+		this.#feed({ kind: "release", reason });
+		for (const [key, port] of this.#ports) this.#prepareTakeover(key, port);
 	}
 
 	/** What runs now. */
@@ -657,7 +666,8 @@ export class VrrpService {
 	#prepareTakeover(key: string, port: Port): void {
 		const router = routerOf(this.#engine, key);
 		if (router === null) return;
-		const alone = !this.#config.syncGroups.some(({ members }) => members.includes(router.config.name));
+		const inGroup = this.#config.syncGroups.some(({ members }) => members.includes(router.config.name));
+		const alone = !inGroup && !this.#engine.held;
 		this.#takeovers.prepare(key, port, router, alone);
 	}
 

@@ -36,8 +36,8 @@ class Subject {
 	actions: EngineAction[] = [];
 	nowMicros = 0;
 
-	constructor(config: DroverConfig, addresses: readonly string[] = ["192.0.2.1"]) {
-		this.engine = newEngine(config, 0);
+	constructor(config: DroverConfig, addresses: readonly string[] = ["192.0.2.1"], held = false) {
+		this.engine = { ...newEngine(config, 0), held };
 		this.interface("eth0", true, addresses);
 		this.feed({ kind: "start" });
 	}
@@ -246,6 +246,77 @@ describe("sync groups", () => {
 		expect(subject.states).toEqual(["FAULT", "FAULT"]);
 		// The faulty one says it twice, its mate once.
 		expect(subject.actions.filter(({ kind }) => kind === "send")).toHaveLength(3);
+	});
+});
+
+describe("a box that cannot serve yet", () => {
+	const held = (config: DroverConfig) => new Subject(config, ["192.0.2.1"], true);
+	const released = (subject: Subject) => subject.feed({ kind: "release", reason: "ready" });
+	const key = instanceKey(instanceOf());
+	const deadline = (subject: Subject) => subject.engine.routers[0]!.masterDownAtMicros! - subject.nowMicros;
+
+	test("nobody becomes master however long nobody is heard; released, it does not wait again", () => {
+		const subject = held(configOf([instanceOf()]))
+			.expire()
+			.expire();
+		expect(subject.states).toEqual(["BACKUP"]);
+		expect(subject.kinds()).toEqual(["watch"]);
+		released(subject);
+		expect(subject.states).toEqual(["BACKUP"]);
+		expect(subject.kinds()).toEqual(["watch"]);
+		expect(deadline(subject)).toBe(0);
+		expect(subject.feed({ kind: "expired", key, advertSent: false }).states).toEqual(["MASTER"]);
+	});
+
+	test("released before its time has come, it waits for the rest of it", () => {
+		const subject = held(configOf([instanceOf()]));
+		const before = deadline(subject);
+		released(subject.feed({ kind: "timer" }, SECOND));
+		expect(deadline(subject)).toBe(before - SECOND);
+		expect(subject.expire().states).toEqual(["MASTER"]);
+	});
+
+	test("RFC 9568 6.4.1: the owner of the addresses waits too, and is then at once what it is", () => {
+		const owner = instanceOf({ priority: 255, initialState: "MASTER" });
+		const subject = held(configOf([owner]));
+		expect(subject.states).toEqual(["BACKUP"]);
+		released(subject);
+		expect(deadline(subject)).toBe(0);
+		expect(subject.feed({ kind: "expired", key, advertSent: false }).states).toEqual(["MASTER"]);
+	});
+
+	test("the operator's word comes before it", () => {
+		const subject = held(configOf([instanceOf()]));
+		subject.feed({ kind: "take-over", keys: [key], reason: "the operator asked for it" });
+		expect(subject.states).toEqual(["MASTER"]);
+	});
+
+	test("who comes with a reload is held as well", () => {
+		const subject = held(configOf([instanceOf()]));
+		subject.feed({ kind: "reload", config: configOf([instanceOf(), instanceOf({ virtualRouterId: 52 })]) });
+		expect(subject.expire().states).toEqual(["BACKUP", "BACKUP"]);
+	});
+
+	test("a sync group is released as a whole", () => {
+		const members = ["A", "B"].map((name, at) => instanceOf({ name, virtualRouterId: at + 1 }));
+		const subject = held(configOf(members, { syncGroups: [groupOf("G", ["A", "B"])] })).expire();
+		released(subject);
+		const [first] = subject.engine.routers;
+		subject.feed({ kind: "expired", key: instanceKey(first!.config), advertSent: false });
+		expect(subject.states).toEqual(["MASTER", "MASTER"]);
+	});
+
+	test("a process that goes on in its place holds on", () => {
+		const subject = held(configOf([instanceOf()])).expire();
+		const saved = JSON.parse(JSON.stringify(save(subject.engine)));
+		const now = subject.nowMicros;
+		const { engine } = adopt(subject.engine.config, saved, now, now, (fresh) => {
+			const reading = { name: "eth0", index: 2, up: true, addresses: ["192.0.2.1"] };
+			return step({ ...fresh, held: true }, { kind: "interface", reading }, now).engine;
+		});
+		subject.engine = engine;
+		expect(subject.expire().states).toEqual(["BACKUP"]);
+		expect(released(subject).expire().states).toEqual(["MASTER"]);
 	});
 });
 

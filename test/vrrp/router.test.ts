@@ -58,12 +58,14 @@ const healthy = (priority: number): RouterEvent => ({
 	priority,
 	sourceAddress: SOURCE,
 	faults: [],
+	held: false,
 });
 const faulty = (priority: number, pending = false): RouterEvent => ({
 	kind: "conditions",
 	priority,
 	sourceAddress: SOURCE,
 	faults: [{ key: "k", detail: "interface eth0 is down", pending }],
+	held: false,
 });
 const timer: RouterEvent = { kind: "timer", mayBecomeMaster: true };
 

@@ -17,7 +17,7 @@ const text = (...addresses: string[]) =>
 		addresses: addresses.map((each) => `${each}/24`),
 	});
 
-test("it takes no part while the director is not there, goes by the newest file, and takes over when it is", async () => {
+test("it only listens while the director is not there, goes by the newest file, and takes over when it is", async () => {
 	using lab = new Lab("after");
 	const box = lab.box("box", 1);
 	const peer = lab.box("peer", 2);
@@ -29,7 +29,8 @@ test("it takes no part while the director is not there, goes by the newest file,
 	box.write(text("192.0.2.201"));
 	drover.process.kill("SIGHUP");
 	await Bun.sleep(500);
-	expect(await box.instance()).toBeNull();
+	expect(await box.instance()).toMatchObject({ state: "BACKUP" });
+	expect(box.has("192.0.2.201")).toBe(false);
 	expect(capture.text()).not.toContain("vrid 51");
 	const director = box.namespace.spawn([bunPath, DROVER, "director", "-f", box.configFile], {
 		env: {

@@ -29,7 +29,7 @@ if (import.meta.main) {
 		onEvent: () => {},
 		onAlive: () => {},
 	});
-	service.start(null);
+	service.start(null, false);
 	const addresses = () => Bun.spawnSync(["ip", "-br", "address", "show", "dev", "eth0"]).stdout.toString();
 	const print = (when: Overtaken["when"]) => {
 		const line: Overtaken = {
