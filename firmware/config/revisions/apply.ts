@@ -6,14 +6,20 @@ import { type Connection, parseConnection } from "./own-path.ts";
 
 const RELOAD_TIMEOUT_MS = 20_000;
 
-/** Words for each part that did not take it over; empty when all did. Services that do not run are started by their supervisor. */
-export async function applyCurrent(root: string): Promise<readonly string[]> {
+export type Reloaded = "bfd" | "vrrp" | "director" | "cache";
+const everyService: readonly Reloaded[] = ["bfd", "vrrp", "director", "cache"];
+
+/**
+ * Words for each part that did not take it over; empty when all did. `services` read the configuration again; one that
+ * does not run is started by its supervisor.
+ */
+export async function applyCurrent(root: string, services = everyService): Promise<readonly string[]> {
 	const troubles: string[] = [];
 	if (existsSync(join(root, "current/appliance.toml")) && existsSync("/etc/drover-release")) {
 		const { main } = await import("../../appliance/network.ts");
 		if ((await main([])) !== 0) troubles.push("the box's own addresses are not all set");
 	}
-	for (const service of ["bfd", "vrrp", "director", "cache"])
+	for (const service of services)
 		try {
 			await call(service, "reload", {}, RELOAD_TIMEOUT_MS);
 		} catch (error) {

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Document, parseDocument, print } from "../keepalived/document.ts";
-import { applyCurrent, whereFrom } from "./apply.ts";
+import { applyCurrent, type Reloaded, whereFrom } from "./apply.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
 import { readClocks, startGuard } from "./deadline.ts";
 import { type Files, RevisionError, type RevisionInfo } from "./revisions.ts";
@@ -72,10 +72,13 @@ export interface Committed {
 /** Puts a proposal into force; `confirmWithinMs` null is final, else the guard waits before anything changes. */
 export async function commitProposal(
 	workspace: Workspace,
-	{ files, madeFrom }: Proposal,
+	proposal: Proposal,
 	why: string,
 	confirmWithinMs: number | null,
 ): Promise<Committed> {
+	const { files, madeFrom } = proposal;
+	const before = madeFrom === null ? new Map<string, Uint8Array>() : workspace.revisions.files(madeFrom);
+	const services = concerned(proposal, before);
 	const info = workspace.revisions.commit({
 		files,
 		madeFrom,
@@ -88,7 +91,21 @@ export async function commitProposal(
 	// What stood in the working copy was the revision before: the next edit begins with this one.
 	workspace.discardCandidate();
 	if (workspace.revisions.pending() !== null) startGuard();
-	return { info, troubles: await applyCurrent(workspace.root) };
+	return { info, troubles: await applyCurrent(workspace.root, services) };
+}
+
+/**
+ * Of appliance.toml only the cache reads more than the box's name and network: a new time server is no reason for the
+ * others to read thousands of virtual servers again.
+ */
+function concerned({ files, running, proposed }: Proposal, before: Files): readonly Reloaded[] | undefined {
+	const others = (all: Files) => new Map([...all].filter(([name]) => name !== "appliance.toml"));
+	const network = (checked: Checked | null) => {
+		const { hostname, port, route } = checked?.settings ?? {};
+		return JSON.stringify([hostname, port, route]);
+	};
+	const isSame = sameFiles(others(files), others(before)) && network(running) === network(proposed);
+	return isSame ? ["cache"] : undefined;
 }
 
 function sameFiles(a: Files, b: Files): boolean {
