@@ -7,7 +7,7 @@
  */
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import type { Socket, UnixSocketListener } from "bun";
-import { z } from "zod";
+import type { z } from "zod";
 import { encodeFrame, FrameReader } from "./frame.ts";
 import { runDirectory, socketPath } from "./socket-path.ts";
 
@@ -28,7 +28,24 @@ export function method<Input>(
 	return { input, handle } as unknown as Method<never>;
 }
 
-const callSchema = z.object({ id: z.number(), method: z.string(), input: z.unknown() });
+export type Methods = Readonly<Record<string, Method<never>>>;
+
+interface Call {
+	readonly id: number;
+	readonly method: string;
+	readonly input?: unknown;
+}
+
+const wordsOf = ({ issues }: z.ZodError) =>
+	issues
+		.map(({ path, message }) => `${path.map((part) => `${String(part)}: `).join("")}${message}`)
+		.join("; ");
+
+function isCall(value: unknown): value is Call {
+	if (typeof value !== "object" || value === null) return false;
+	const { id, method } = value as Partial<Call>;
+	return typeof id === "number" && typeof method === "string";
+}
 
 interface Connection {
 	readonly reader: FrameReader;
@@ -43,8 +60,12 @@ export interface BusServer {
 	close(): void;
 }
 
-/** Opens `/run/drover/NAME.sock` (mode 0600) and answers with `methods`. A stale socket is replaced. */
-export function serve(name: string, methods: Readonly<Record<string, Method<never>>>): BusServer {
+/**
+ * Opens `/run/drover/NAME.sock` (mode 0600) and answers with `methods`. A stale socket is replaced. Methods that are
+ * loaded by the first call cost a starting service nothing: with the schemas of their inputs they are a large part of
+ * its code.
+ */
+export function serve(name: string, methods: Methods | (() => Promise<Methods>)): BusServer {
 	mkdirSync(runDirectory(), { recursive: true, mode: 0o755 });
 	const path = socketPath(name);
 	rmSync(path, { force: true });
@@ -62,27 +83,27 @@ export function serve(name: string, methods: Readonly<Record<string, Method<neve
 		flush(socket);
 	};
 
-	const answer = async (socket: Socket<Connection>, value: unknown) => {
-		const call = callSchema.safeParse(value);
-		if (!call.success) {
+	const answer = async (socket: Socket<Connection>, call: unknown) => {
+		if (!isCall(call)) {
 			socket.terminate();
 			return;
 		}
-		const { id, input } = call.data;
-		if (call.data.method === "subscribe") {
+		const { id, input } = call;
+		if (call.method === "subscribe") {
 			socket.data.subscribed = true;
 			send(socket, { id, output: null });
 			return;
 		}
-		if (call.data.method === "ping") {
+		if (call.method === "ping") {
 			send(socket, { id, output: null });
 			return;
 		}
-		const found = Object.hasOwn(methods, call.data.method) ? methods[call.data.method] : undefined;
 		try {
-			if (found === undefined) throw new Error(`${name} has no method "${call.data.method}"`);
+			const all = typeof methods === "function" ? await methods() : methods;
+			const found = Object.hasOwn(all, call.method) ? all[call.method] : undefined;
+			if (found === undefined) throw new Error(`${name} has no method "${call.method}"`);
 			const checked = found.input.safeParse(input ?? {});
-			if (!checked.success) throw new Error(z.prettifyError(checked.error));
+			if (!checked.success) throw new Error(wordsOf(checked.error));
 			send(socket, { id, output: (await found.handle(checked.data)) ?? null });
 		} catch (error) {
 			send(socket, { id, error: error instanceof Error ? error.message : String(error) });

@@ -1,14 +1,11 @@
 /** What the director answers on its socket. */
 import { z } from "zod";
-import { type Method, method } from "../bus/server.ts";
+import { type Methods, method } from "../bus/server.ts";
 import { TIMELINE_LIMIT } from "../status/timeline.ts";
 import type { Director } from "./director.ts";
 
 /** `reload` reads the file again and rejects with the reason when it is refused. */
-export function directorMethods(
-	director: Director,
-	reload: () => Promise<string>,
-): Readonly<Record<string, Method<never>>> {
+export function directorMethods(director: Director, reload: () => Promise<string>): Methods {
 	return {
 		status: method(z.object({}), () => director.status()),
 		config: method(z.object({}), () => director.config),

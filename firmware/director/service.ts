@@ -1,6 +1,5 @@
 /** `drover director`: health checks and the kernel's IPVS table, in the foreground. */
 import { existsSync, renameSync, writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import type { BusServer } from "../bus/server.ts";
 import { formatDiagnostic, placeOf } from "../config/keepalived/diagnostics.ts";
 import { type LoadedConfig, loadConfig } from "../config/keepalived/load.ts";
@@ -38,9 +37,11 @@ With a word: asks the director that runs.
   undo         undoes either`;
 
 export async function main(words: readonly string[]): Promise<number> {
-	let parsed: ReturnType<typeof parse>;
+	// As a starting box calls it: reading other words would load a good part of what all of this loads.
+	if (words.length === 2 && words[0] === "-f") return run(words[1]!, undefined, false);
+	let parsed: Awaited<ReturnType<typeof parse>>;
 	try {
-		parsed = parse(words);
+		parsed = await parse(words);
 	} catch (error) {
 		console.error(`drover director: ${error instanceof Error ? error.message : error}\n\n${help}`);
 		return 2;
@@ -58,8 +59,9 @@ export async function main(words: readonly string[]): Promise<number> {
 	);
 }
 
-const parse = (words: readonly string[]) =>
-	parseArgs({
+async function parse(words: readonly string[]) {
+	const { parseArgs } = await import("node:util");
+	return parseArgs({
 		args: [...words],
 		options: {
 			"use-file": { type: "string", short: "f" },
@@ -69,6 +71,7 @@ const parse = (words: readonly string[]) =>
 		},
 		allowPositionals: true,
 	});
+}
 
 async function run(file: string, configId: string | undefined, keepTable: boolean): Promise<number> {
 	const { promise: stopping, resolve: stop } = Promise.withResolvers<string>();
@@ -154,9 +157,11 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	};
 	// The table first; what only faces and neighbours need is loaded after it.
 	await director.start();
-	const { directorMethods } = await import("./methods.ts");
 	const { serve } = await import("../bus/server.ts");
-	server = serve("director", directorMethods(director, reloadSerially));
+	server = serve("director", async () => {
+		const { directorMethods } = await import("./methods.ts");
+		return directorMethods(director, reloadSerially);
+	});
 	const { VrrpLink: Link } = await import("./vrrp-link.ts");
 	const { watchLocalAddresses } = await import("./local-addresses.ts");
 

@@ -87,7 +87,7 @@ function pinoLogger(
 	now: () => Date,
 ): Logger {
 	// Not an import: those are loaded when the program is.
-	const pino = require("pino") as typeof import("pino").default;
+	const { default: pino } = require("pino") as typeof import("pino");
 	// At the end nobody is left to see a write through.
 	const sync = when === "at the end";
 	const destination = pino.destination({ dest: fd, sync, maxLength: BACKLOG_LIMIT_BYTES });

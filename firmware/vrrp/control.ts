@@ -1,6 +1,6 @@
-/** What `drover vrrp` answers on its socket. Loaded when the process begins to serve: a standby needs none of it. */
+/** What `drover vrrp` answers on its socket. Loaded by the first call. */
 import { z } from "zod";
-import { type BusServer, method, serve } from "../bus/server.ts";
+import { type Methods, method } from "../bus/server.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { TIMELINE_LIMIT, type TimelineEntry } from "../status/timeline.ts";
 import type { VrrpStatus } from "../status/vrrp.ts";
@@ -17,8 +17,8 @@ export interface Controlled {
 
 const instances = z.object({ instances: z.array(z.string()).nullable().default(null) });
 
-export function openControl(service: Controlled): BusServer {
-	return serve("vrrp", {
+export function vrrpMethods(service: Controlled): Methods {
+	return {
 		status: method(z.object({}), () => service.status()),
 		config: method(z.object({}), () => service.config()),
 		timeline: method(
@@ -33,5 +33,5 @@ export function openControl(service: Controlled): BusServer {
 		"take-over": method(instances, (input) => ({
 			instances: service.command("take-over", input.instances),
 		})),
-	});
+	};
 }

@@ -4,7 +4,6 @@
  * of 200 kB that waits: every process of the pair holds a FIFO open for writing, whose end is the news.
  */
 import { constants, mkdirSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
 import { runDirectory } from "../bus/socket-path.ts";
 import type { HeldAddress } from "./address-keeper.ts";
 
@@ -39,12 +38,10 @@ const pidPath = () => `${runDirectory()}/vrrp.guard.pid`;
 /** Says "I live" for as long as this process does. */
 export function holdFifo(): void {
 	mkdirSync(runDirectory(), { recursive: true, mode: 0o755 });
-	try {
-		if (!statSync(fifoPath()).isFIFO()) rmSync(fifoPath());
-	} catch {
-		// It is made now.
+	if (!statSync(fifoPath(), { throwIfNoEntry: false })?.isFIFO()) {
+		rmSync(fifoPath(), { force: true });
+		Bun.spawnSync(["mkfifo", "-m", "0600", fifoPath()], { stderr: "ignore" });
 	}
-	Bun.spawnSync(["mkfifo", "-m", "0600", fifoPath()], { stderr: "ignore" });
 	// For reading, too, so that opening does not wait for the guard. It is closed by the end of the process.
 	openSync(fifoPath(), constants.O_RDWR | constants.O_NONBLOCK);
 }
@@ -93,6 +90,8 @@ export class Guard {
 		const text = guardedText(this.#read());
 		if (text === this.#written) return;
 		try {
+			// Not loaded before it is needed: a box that starts waits for this program.
+			const { rename, writeFile } = await import("node:fs/promises");
 			await writeFile(`${listPath()}.new`, text, { mode: 0o600 });
 			if (this.#closed) return;
 			await rename(`${listPath()}.new`, listPath());
@@ -111,6 +110,7 @@ export class Guard {
 			detached: true,
 		} as Bun.SpawnOptions.OptionsObject<"ignore", "ignore", "inherit">);
 		child.unref();
+		const { writeFile } = await import("node:fs/promises");
 		await writeFile(pidPath(), String(child.pid));
 	}
 }

@@ -4,10 +4,11 @@
  * there are two again. Started while a pair is running, it joins it.
  */
 
-import { rename, writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { resolve } from "node:path";
-import type { BusServer } from "../bus/server.ts";
+import { join, resolve } from "node:path";
+import { type BusServer, serve } from "../bus/server.ts";
+import { runDirectory } from "../bus/socket-path.ts";
 import { placeOf } from "../config/keepalived/diagnostics.ts";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
@@ -215,7 +216,7 @@ class Process {
 		const without = `the director does not answer: going on without it after ${DIRECTOR_LIMIT_MS / 1000} s`;
 		if (!answers) this.#log.warn(without);
 		this.#service.release(answers ? "the director has its table: addresses may be taken" : without);
-		this.#startStandbySoon(STANDBY_DELAY_MS);
+		this.#onReleased();
 	}
 
 	/** Null when the file cannot be used; the log says why. */
@@ -323,20 +324,27 @@ class Process {
 				if (pid === null && !this.#ending) this.#startStandbySoon(STANDBY_RETRY_MS);
 			},
 		});
-		void this.#openControl();
+		this.#bus = this.#openControl();
 		if (held) void this.#releaseAfterDirector();
-		else this.#startStandbySoon(STANDBY_DELAY_MS);
+		else this.#onReleased();
 	}
 
-	async #openControl(): Promise<void> {
-		const { openControl } = await import("./control.ts");
-		if (this.#ending) return;
-		this.#bus = openControl({
-			status: () => ({ ...this.#service.status(), standbyPid: this.#active?.standbyPid ?? null }),
-			config: () => this.#service.config,
-			timeline: (instance, count) => this.#service.timeline(instance, count),
-			reload: () => this.#reload(),
-			command: (kind, instances) => this.#service.command(kind, instances),
+	/** Addresses may be taken: what waits for that, beside a standby the other services of a box, may begin. */
+	#onReleased(): void {
+		writeFileSync(join(runDirectory(), "vrrp.released"), "");
+		this.#startStandbySoon(STANDBY_DELAY_MS);
+	}
+
+	#openControl(): BusServer {
+		return serve("vrrp", async () => {
+			const { vrrpMethods } = await import("./control.ts");
+			return vrrpMethods({
+				status: () => ({ ...this.#service.status(), standbyPid: this.#active?.standbyPid ?? null }),
+				config: () => this.#service.config,
+				timeline: (instance, count) => this.#service.timeline(instance, count),
+				reload: () => this.#reload(),
+				command: (kind, instances) => this.#service.command(kind, instances),
+			});
 		});
 	}
 
@@ -428,6 +436,7 @@ class Process {
 
 	async #dump(path: string, text: string): Promise<void> {
 		try {
+			const { rename, writeFile } = await import("node:fs/promises");
 			await writeFile(`${path}.new`, text, { mode: 0o644 });
 			await rename(`${path}.new`, path);
 		} catch (error) {

@@ -1,6 +1,5 @@
 /** The state on disk (a memory file system), for when both processes are gone at once. */
 import { readFileSync, rmSync } from "node:fs";
-import { rename } from "node:fs/promises";
 import { runDirectory } from "../bus/socket-path.ts";
 import type { Saved } from "./adoption.ts";
 
@@ -56,6 +55,8 @@ export class StateFile {
 		try {
 			const stored: Stored = { bootId: bootId(), configFile: this.#configFile, saved: this.#read() };
 			await Bun.write(`${path()}.new`, JSON.stringify(stored));
+			// Not loaded before it is needed: a box that starts waits for this program.
+			const { rename } = await import("node:fs/promises");
 			if (!this.#closed) await rename(`${path()}.new`, path());
 		} catch {
 			// The next change tries again; the standby has it in any case.
