@@ -1,6 +1,9 @@
-/** The firmware as Bun runs it on the appliance: one entry and a chunk for each command, and VRRP in one file. */
+/**
+ * The firmware as Bun runs it on the appliance: one entry and a chunk for each command, and in one file the two
+ * services that a starting box waits for.
+ */
 import { existsSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { Glob } from "bun";
 
 const project = join(import.meta.dir, "..");
@@ -11,6 +14,16 @@ const project = join(import.meta.dir, "..");
  */
 const unbundled = ["net-snmp"];
 
+/**
+ * What the two services load once they serve, by the name of its file: shared with all other commands, and nothing
+ * that their own file would have to be read with.
+ */
+const later = {
+	pino: "node_modules/pino/pino.js",
+	control: "firmware/vrrp/control.ts",
+	methods: "firmware/director/methods.ts",
+} as const;
+
 export interface FirmwareBundle {
 	/** Paths from the firmware's directory. */
 	readonly files: readonly { readonly path: string; readonly content: Uint8Array }[];
@@ -18,25 +31,26 @@ export interface FirmwareBundle {
 }
 
 /**
- * Bundles `firmware/drover.ts` and `firmware/vrrp-program.ts`. The shim stays outside the bundles and is found
- * beside them. Throws with the bundler's messages.
+ * Bundles `firmware/drover.ts` and `firmware/services-program.ts`. The shim stays outside the bundles and is found beside them. Throws
+ * with the bundler's messages.
  */
 export async function bundleFirmware(): Promise<FirmwareBundle> {
 	const shimPath = join(project, "native/drover.node");
 	if (!existsSync(shimPath)) throw new Error("native/drover.node is missing: run native/build.sh");
 	const outputs = [
 		...(await bundle({
-			entrypoints: [join(project, "firmware/drover.ts")],
+			entrypoints: ["firmware/drover.ts", ...Object.values(later)].map((path) => join(project, path)),
 			format: "esm",
 			splitting: true,
 			naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]" },
 		})),
 		// Its parsed form lies beside it, made by the same Bun that the image carries; any other one would not take it.
 		...(await bundle({
-			entrypoints: [join(project, "firmware/vrrp-program.ts")],
+			entrypoints: [join(project, "firmware/services-program.ts")],
 			format: "cjs",
 			bytecode: true,
-			naming: { entry: "vrrp.[ext]" },
+			naming: { entry: "services.[ext]" },
+			plugins: [loadedLater],
 		})),
 	];
 	const bundled = new Map(
@@ -50,7 +64,32 @@ export async function bundleFirmware(): Promise<FirmwareBundle> {
 	return { files: files.sort((a, b) => (a.path < b.path ? -1 : 1)), shimPath };
 }
 
-type Shape = Pick<Bun.BuildConfig, "entrypoints" | "format" | "splitting" | "naming" | "bytecode">;
+/** cbor-x for Node.js would look for an addon that is not in the image, and load streams, at every start of a service. */
+const plainCbor: Bun.BunPlugin = {
+	name: "plain cbor-x",
+	setup(builder) {
+		builder.onResolve({ filter: /^cbor-x$/ }, () => ({
+			path: join(project, "node_modules/cbor-x/index.js"),
+		}));
+	},
+};
+
+/** Leaves what is loaded later to a file of its own. */
+const loadedLater: Bun.BunPlugin = {
+	name: "loaded later",
+	setup(builder) {
+		const files = new Map(Object.entries(later).map(([name, path]) => [join(project, path), `./${name}.js`]));
+		builder.onResolve({ filter: /^pino$|\.ts$/ }, ({ path, importer }) => {
+			const file = files.get(path === "pino" ? join(project, later.pino) : join(dirname(importer), path));
+			return file === undefined ? undefined : { path: file, external: true };
+		});
+	},
+};
+
+type Shape = Pick<
+	Bun.BuildConfig,
+	"entrypoints" | "format" | "splitting" | "naming" | "bytecode" | "plugins"
+>;
 
 async function bundle(shape: Shape): Promise<readonly Bun.BuildArtifact[]> {
 	const result = await Bun.build({
@@ -58,8 +97,7 @@ async function bundle(shape: Shape): Promise<readonly Bun.BuildArtifact[]> {
 		target: "bun",
 		minify: { whitespace: true, syntax: true, identifiers: false },
 		external: ["./drover.node", ...unbundled],
-		// cbor-x would look through folders for an addon that is not in the image, at every start of a service.
-		define: { "process.env.CBOR_NATIVE_ACCELERATION_DISABLED": '"true"' },
+		plugins: [plainCbor, ...(shape.plugins ?? [])],
 		throw: false,
 	} as Bun.BuildConfig);
 	if (!result.success) throw new Error(`the firmware does not bundle:\n${result.logs.join("\n")}`);

@@ -9,7 +9,7 @@ import { Tree } from "./tree.ts";
 
 export function initramfsTree(kernel: Kernel, scratchDirectory: string): Tree {
 	const tree = new Tree();
-	for (const path of ["bin", "dev", "proc", "sys", "run", "usr/lib"]) tree.directory(path);
+	for (const path of ["bin", "dev", "etc", "proc", "sys", "run", "usr/lib"]) tree.directory(path);
 	tree.symlink("lib", "usr/lib");
 	tree.symlink("lib64", "usr/lib64");
 	// The kernel asks /sbin/modprobe for what a module needs at run time, such as crc32c.
@@ -17,6 +17,7 @@ export function initramfsTree(kernel: Kernel, scratchDirectory: string): Tree {
 	addBusybox(tree, "bin");
 	tree.copy("bin/verity", compileVerity(scratchDirectory), 0o755);
 	addModules(tree, kernel, initramfsModules, scratchDirectory);
+	tree.file("etc/modprobe.conf", readFileSync(join(import.meta.dir, "initramfs/modprobe.conf")));
 	tree.file("init", readFileSync(join(import.meta.dir, "initramfs/init")), 0o755);
 	return tree;
 }

@@ -38,8 +38,9 @@ describe("the root file system", () => {
 		["usr/lib/drover/bun"],
 		["usr/lib/drover/drover.js"],
 		["usr/lib/drover/drover.node"],
-		["usr/lib/drover/vrrp.js"],
-		["usr/lib/drover/vrrp.js.jsc"],
+		["usr/lib/drover/services.js"],
+		["usr/lib/drover/services.js.jsc"],
+		["usr/lib/drover/pino.js"],
 		["usr/lib/drover/node_modules/net-snmp/package.json"],
 		["usr/bin/drover"],
 		["usr/sbin/keepalived"],
@@ -77,24 +78,33 @@ describe("the root file system", () => {
 		expect(wrong.map(({ path }) => path)).toEqual([]);
 	});
 
-	test("the program that a start waits for is taken in its parsed form by the Bun beside it", () => {
+	describe("the two services that a start waits for", () => {
 		const at = join(scratchDirectory, "firmware");
 		mkdirSync(at);
-		for (const name of ["vrrp.js", "vrrp.js.jsc"]) {
-			const file = firmware.files.find(({ path }) => path === name);
-			writeFileSync(join(at, name), file!.content);
-		}
 		for (const { path, content } of firmware.files)
-			if (path.endsWith(".node")) writeFileSync(join(at, path), content);
-		const { exitCode, stdout, stderr } = Bun.spawnSync(
-			[process.execPath, join(at, "vrrp.js"), "vrrp", "--help"],
-			{
-				env: { ...process.env, BUN_JSC_verboseDiskCache: "1" },
-			},
-		);
-		expect({ exitCode, stderr: stderr.toString() }).toMatchObject({ exitCode: 0 });
-		expect(`${stdout}${stderr}`).toContain("usage: drover vrrp");
-		expect(`${stdout}${stderr}`).toContain("Cache hit");
+			if (!path.startsWith("node_modules")) writeFileSync(join(at, path), content);
+		const run = (name: string, words: readonly string[], env: Record<string, string> = {}) => {
+			const command = [process.execPath, join(at, "services.js"), name, ...words];
+			const { exitCode, stdout, stderr } = Bun.spawnSync(command, { env: { ...process.env, ...env } });
+			return { exitCode, text: `${stdout}${stderr}` };
+		};
+
+		test.each(["vrrp", "director"])("drover %s is taken in its parsed form by the Bun beside it", (name) => {
+			const { exitCode, text } = run(name, ["--help"], { BUN_JSC_verboseDiskCache: "1" });
+			expect({ exitCode, text }).toMatchObject({ exitCode: 0 });
+			expect(text).toContain(`usage: drover ${name}`);
+			expect(text).toContain("Cache hit");
+		});
+
+		test("what they load later is found beside them", () => {
+			// The log's writer is.
+			const { exitCode, text } = run("director", ["-f", join(at, "absent.conf")]);
+			expect(exitCode).toBe(6);
+			expect(JSON.parse(text.split("\n").find((line) => line.startsWith("{"))!)).toMatchObject({
+				level: "fatal",
+				service: "director",
+			});
+		});
 	});
 
 	test("no password and no key of anybody's is in it", () => {

@@ -235,6 +235,8 @@ describe("on its own disk", () => {
 		"hung user space is reset by the watchdog, counted, and back in service",
 		async () => {
 			await shell();
+			// Whoever loaded its driver: closing it, or writing "V" to it, does not stop it.
+			expect(await run("cat /sys/class/watchdog/watchdog0/nowayout")).toMatch(/^1$/m);
 			const hang = async () => {
 				await run("until [ -s /run/drover/watchdog ]; do sleep 1; done", BOOT_LIMIT_MS);
 				const before = hangsLeft("A", await run("drover update status"));

@@ -1,0 +1,135 @@
+/**
+ * The image's own init, from its first script to its last service, as the first process of namespaces of this
+ * machine: what waits for what, without a kernel of its own.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { bundleFirmware } from "../../../image/firmware-bundle.ts";
+import { findKernel } from "../../../image/kernel.ts";
+import { rootTree } from "../../../image/root-tree.ts";
+import { eventually } from "./network.ts";
+
+const START_LIMIT_MS = 25_000;
+const directory = mkdtempSync(join(tmpdir(), "drover-start-"));
+const root = join(directory, "root");
+
+beforeAll(async () => {
+	const scratchDirectory = join(directory, "scratch");
+	mkdirSync(scratchDirectory);
+	const firmware = await bundleFirmware();
+	const bunPath = process.execPath;
+	rootTree({ kernel: findKernel(), bunPath, firmware, version: "0.0.0", scratchDirectory }).write(root);
+	// Modules and settings of the kernel are this machine's; terminals there are none.
+	rmSync(join(root, "usr/lib/modules"), { recursive: true });
+	writeFileSync(join(root, "etc/sysctl.d/drover.conf"), "");
+	const inittab = readFileSync(join(root, "etc/inittab"), "utf8");
+	writeFileSync(join(root, "etc/inittab"), inittab.replace(/^tty.*\n/gm, ""));
+}, 60_000);
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const ground = `
+mount --make-rprivate /
+mount --bind "$1" "$1"
+mount --bind "$1/data" "$1/data"
+mount -t proc proc "$1/proc"
+mount -t sysfs sys "$1/sys"
+mount -t tmpfs dev "$1/dev"
+mknod "$1/dev/null" c 1 3 && mknod "$1/dev/zero" c 1 5 && mknod "$1/dev/random" c 1 8 && mknod "$1/dev/urandom" c 1 9
+: >"$1/dev/kmsg"
+: >"$1/dev/console"
+ip link add eth0 type veth peer name cable && ip link set cable up
+cd "$1" && exec chroot . /sbin/init
+`;
+
+class Box {
+	readonly #process: Subprocess;
+
+	/** Switches on a box whose data partition holds this configuration; null is an empty one. */
+	constructor(configuration: Readonly<Record<string, string>> | null) {
+		rmSync(join(root, "data"), { recursive: true, force: true });
+		mkdirSync(join(root, "data"));
+		if (configuration !== null) {
+			const revision = join(root, "data/config/revisions/1");
+			mkdirSync(revision, { recursive: true });
+			for (const [name, text] of Object.entries(configuration)) writeFileSync(join(revision, name), text);
+			symlinkSync("revisions/1", join(root, "data/config/current"));
+		}
+		const apart = ["--mount", "--pid", "--uts", "--net", "--ipc", "--fork", "--kill-child"];
+		this.#process = Bun.spawn(["unshare", ...apart, "sh", "-ec", ground, "sh", root], {
+			stdio: ["ignore", "ignore", "ignore"],
+			env: { PATH: process.env["PATH"] },
+		});
+	}
+
+	/** What a command in the box prints; "" while there is no box yet. */
+	run(command: string): string {
+		const { pid } = this.#process;
+		const init = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+		const enter = ["nsenter", "-t", init, "-m", "-p", "-n", "chroot", root, "sh", "-c", command];
+		const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
+		return init === "" ? "" : Bun.spawnSync(enter, { env, stderr: "ignore" }).stdout.toString();
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.#process.kill("SIGKILL");
+		await this.#process.exited;
+	}
+}
+
+const running = (box: Box) =>
+	box
+		.run("sv status /run/sv/*")
+		.split("\n")
+		.flatMap((line) => /^run: \/run\/sv\/(\S+):/.exec(line)?.[1] ?? []);
+
+test("addresses first: the other services come when VRRP may take them, and it takes them after the director's table", async () => {
+	await using box = new Box({
+		"appliance.toml":
+			'hostname = "gate"\n[[port]]\nname = "eth0"\nrole = "outside"\naddresses = ["192.0.2.1/24"]\n',
+		"keepalived.conf": `
+vrrp_instance VI_1 {
+	state MASTER
+	interface eth0
+	virtual_router_id 51
+	priority 100
+	advert_int 1
+	virtual_ipaddress {
+		192.0.2.200/24
+	}
+}
+virtual_server 192.0.2.200 80 {
+	lb_algo rr
+	lb_kind NAT
+	protocol TCP
+	real_server 192.0.2.2 80 {
+	}
+}
+`,
+	});
+	// Those that are not wanted run for a moment, to find that out.
+	const wanted = "director,monitor,vrrp";
+	await eventually("what is wanted runs", () => running(box).join() === wanted, START_LIMIT_MS);
+	await eventually(
+		"the address is there",
+		() => box.run("ip -4 -o address show dev eth0").includes(" 192.0.2.200/24"),
+		START_LIMIT_MS,
+	);
+	const why = box.run("drover ha why VI_1");
+	expect(why).toMatch(/INIT -> BACKUP: started[\s\S]*the director has its table[\s\S]*BACKUP -> MASTER/);
+	expect(box.run("cat /run/drover/crashes/* /run/drover/alarms/*")).toBe("");
+}, 60_000);
+
+test("a box without a configuration has all its services too; the first two lie down again", async () => {
+	await using box = new Box(null);
+	const lie = /^down: \S+ \d+s, normally up; .*\ndown: \S+ \d+s, normally up; /;
+	await eventually(
+		"the monitor runs, and nothing else",
+		() => running(box).join() === "monitor" && lie.test(box.run("sv status /run/sv/vrrp /run/sv/director")),
+		START_LIMIT_MS,
+	);
+	expect(box.run("cat /run/drover/crashes/* /run/drover/alarms/*")).toBe("");
+}, 60_000);
