@@ -205,6 +205,34 @@ describe("RFC 3414 §3.2: no value without a user's password", () => {
 			client.send(v3(questions.get, { ...elsewhere, flags: REPORTABLE | 3 }), port, "127.0.0.1");
 		}
 		await answersBefore(v3(questions.get, { ...elsewhere, flags: 3 }));
+		// The library passes over what a sequence's tag and length say; a second header hides behind the first.
+		const odd = v3(questions.get, { ...elsewhere, flags: 3 });
+		odd[odd.indexOf(0x30, 4)] = 0x31;
+		await answersBefore(odd);
+		const usm = octets(
+			ber(
+				0x30,
+				octets(elsewhere.engineId),
+				int(1),
+				int(1),
+				octets("nms"),
+				octets(""),
+				octets(new Uint8Array(8)),
+			),
+		);
+		const mine = octets(
+			ber(0x30, octets(ENGINE_ID), int(1), int(1), octets("nms"), octets(""), octets(new Uint8Array(8))),
+		);
+		const header = [int(1), int(65_507), octets(Uint8Array.of(7)), int(3)];
+		await answersBefore(
+			ber(
+				0x30,
+				int(3),
+				ber(0x30, ...header, usm, octets(new Uint8Array(48))),
+				mine,
+				octets(new Uint8Array(48)),
+			),
+		);
 		expect(hashes).not.toHaveBeenCalled();
 		hashes.mockRestore();
 	});

@@ -19,17 +19,24 @@ const USER_SECURITY_MODEL = 3;
 const REPORTABLE = 4;
 const MESSAGE_BYTES_MAX = 65_507;
 
-/** Null for every other version, and for what is no message. */
-export function addressedEngine(message: Uint8Array): Addressed | null {
+/**
+ * "no engine" for the versions that know none; null for what is no message in its form. The library reads on where a
+ * length says stop, so nothing that is left over is passed to it.
+ */
+export function addressedEngine(message: Uint8Array): Addressed | "no engine" | null {
 	const whole = new Elements(message).next(SEQUENCE);
-	if (whole === null || readInteger(whole.next(INTEGER)) !== VERSION_3) return null;
+	const version = readInteger(whole?.next(INTEGER));
+	if (whole === null || version === null) return null;
+	if (version !== VERSION_3) return "no engine";
 	const header = whole.next(SEQUENCE);
 	const msgId = readInteger(header?.next(INTEGER));
-	header?.next(INTEGER);
-	const flags = header?.next(OCTET_STRING)?.bytes[0];
+	const maxSize = header?.next(INTEGER);
+	const flags = header?.next(OCTET_STRING)?.bytes;
+	const model = header?.next(INTEGER);
+	if (msgId === null || !maxSize || flags?.length !== 1 || !model || header?.isDone !== true) return null;
 	const engineId = whole.next(OCTET_STRING)?.next(SEQUENCE)?.next(OCTET_STRING)?.bytes;
-	if (msgId === null || flags === undefined || engineId === undefined) return null;
-	return { msgId, reportable: (flags & REPORTABLE) !== 0, engineId };
+	if (engineId === undefined) return null;
+	return { msgId, reportable: (flags[0]! & REPORTABLE) !== 0, engineId };
 }
 
 /** What a sender asks who does not know the engine yet (RFC 3414 §4), with this msgID: the answer is a report. */
@@ -60,6 +67,10 @@ class Elements {
 
 	constructor(bytes: Uint8Array) {
 		this.bytes = bytes;
+	}
+
+	get isDone(): boolean {
+		return this.#at === this.bytes.length;
 	}
 
 	/** The content of the next one; null when it is no whole one with this tag. */

@@ -211,7 +211,8 @@ export function startAgent(options: AgentOptions): () => void {
 			}
 			let question = message;
 			const addressed = addressedEngine(message);
-			if (addressed !== null && !isMine(addressed)) {
+			if (addressed === null) return;
+			if (addressed !== "no engine" && !isMine(addressed)) {
 				if (!addressed.reportable) return;
 				// RFC 3414 §3.2 step 3: it is told the right one, and no more.
 				question = Buffer.from(discovery(addressed.msgId));
