@@ -579,23 +579,26 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		for (const object of arena.lookup(this.key)) arena.remove(object);
 		if (!parameters.rfc9111) return;
 		const host = req.fields.get("host");
+		const targets = new Set([req.url]);
 		for (const name of ["location", "content-location"]) {
 			const value = answer.fields.get(name);
 			const target = value === undefined ? undefined : sameOriginTarget(value, req.url, host);
-			if (target === undefined || target === req.url) continue;
+			if (target !== undefined) targets.add(target);
+		}
+		for (const target of targets) {
 			const key = this.#keyOf(target);
-			if (key !== undefined) for (const object of arena.lookup(key)) arena.remove(object);
+			if (key !== undefined && key !== this.key) for (const object of arena.lookup(key)) arena.remove(object);
 		}
 	}
 
-	/** The key that this request would have for another target, by the VCL's own vcl_hash. */
+	/** The key that a GET of that target would have, by the VCL's own vcl_hash over this request's fields. */
 	#keyOf(target: string): string | undefined {
 		const { key, method, req } = this;
-		const { url, fields } = req;
+		const { method: asked, url, fields } = req;
 		this.key = "";
-		req.rollBack(req.method, target, fields);
+		req.rollBack("GET", target, fields);
 		const failed = this.callAtOnce("vcl_hash").kind === "fail";
-		req.rollBack(req.method, url, fields);
+		req.rollBack(asked, url, fields);
 		const made = this.key;
 		this.key = key;
 		this.method = method;
