@@ -146,6 +146,12 @@ describe("vrrp_instance", () => {
 		expect(exitStatus).toBe(6);
 	});
 
+	test("preferred_lft is for IPv6: an IPv4 address does not become a deprecated one", () => {
+		const { config, exitStatus } = loadText(instance("", "V", 9, "10.0.0.1/24 preferred_lft 0"));
+		expect(config.vrrpInstances[0]!.virtualAddresses[0]!.preferredLifetimeSeconds).toBeNull();
+		expect(exitStatus).toBe(0);
+	});
+
 	test("use_ipvlan: its address is the source of adverts, unless another one is written", () => {
 		const own = vrrp("\tuse_ipvlan 10.0.0.9/24 vepa");
 		expect(own.sourceAddress).toBe("10.0.0.9");

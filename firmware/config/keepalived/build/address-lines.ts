@@ -128,6 +128,10 @@ function readAddressLine(context: BuildContext, line: DataLine, use: AddressUse)
 			`${use.owner}: ${text}: a network with prefix length ${prefixLength} has no broadcast address`,
 		);
 	}
+	if (prefix.family === "inet" && preferred !== null) {
+		preferred = null;
+		context.hint(line, "no-effect", `${use.owner}: ${text}: preferred_lft is for IPv6`);
+	}
 	// An IPv6 /128 is never chosen as a source address unless a lifetime is written (keepalived.conf(5)).
 	if (prefix.family === "inet6" && prefixLength === 128 && !words.includes("preferred_lft")) preferred = 0;
 	return {
