@@ -35,7 +35,9 @@ export function conditionsOf(
 	if (instance.interface !== null && instance.trackPrimary && isUp(instance.interface) !== true)
 		fault(`interface ${instance.interface}`, linkDetail(instance.interface, readings));
 	const needed = neededInterfaces(instance);
-	for (const name of needed) if (isUp(name) !== true) fault(`interface ${name}`, linkDetail(name, readings));
+	for (const name of needed)
+		if (isUp(name) !== true && !faults.some(({ key }) => key === `interface ${name}`))
+			fault(`interface ${name}`, linkDetail(name, readings));
 	const tracked = (own: readonly TrackReference[], shared: readonly TrackReference[]) => [...own, ...shared];
 	// What it cannot do without has no weight, as with keepalived.
 	for (const { name, weight, reverse } of tracked(instance.trackInterfaces, group?.trackInterfaces ?? []))
@@ -87,12 +89,16 @@ export function conditionsOf(
 	return { priority: effectivePriority(instance.priority, deltas), sourceAddress, faults };
 }
 
-/** Other interfaces than its own that its addresses and routes are on. */
+/**
+ * Interfaces that it cannot do without: those of its addresses elsewhere, and of its routes, its own one included
+ * (with dont_track_primary as well, as with keepalived).
+ */
 function neededInterfaces(instance: VrrpInstanceConfig): ReadonlySet<string> {
 	const needed = new Set<string>();
-	const items = [...instance.virtualAddresses, ...instance.excludedAddresses, ...instance.virtualRoutes];
-	for (const { interface: name, noTrack } of items)
+	for (const { interface: name, noTrack } of [...instance.virtualAddresses, ...instance.excludedAddresses])
 		if (name !== null && !noTrack && name !== instance.interface) needed.add(name);
+	for (const { interface: name, noTrack } of instance.virtualRoutes)
+		if (name !== null && !noTrack) needed.add(name);
 	return needed;
 }
 

@@ -579,6 +579,13 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 		{
+			title: "no script security, and a script that nobody tracks",
+			text: `vrrp_script chk {\n\tscript /bin/true\n}\n${instance()}`,
+			messages: [],
+			acceptable: true,
+			exitStatus: 0,
+		},
+		{
 			title: "a script and no script security",
 			text: `vrrp_script chk {\n\tscript /bin/true\n}\n${instance("\ttrack_script {\n\t\tchk\n\t}")}`,
 			messages: [

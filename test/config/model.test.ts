@@ -177,7 +177,7 @@ track_file {\ndefault\nnone\n}\ntrack_process {\nprocess\n}`;
 		const secure = "global_defs {\nenable_script_security\nscript_user root\n}\n";
 		test.each([
 			["alone", "", "", ["eth1 -5", "plain 0", "weighted 4", "default 1", "none 0", "process 5", "0"]],
-			["in a group", group(""), "", ["eth1 0", "plain 0", "default 0", "none 0", "process 5", "5"]],
+			["in a group", group(""), "", ["eth1 -5", "plain 0", "default 0", "none 0", "process 5", "5"]],
 			[
 				"in a group with sync_group_tracking_weight",
 				group("sync_group_tracking_weight"),

@@ -181,8 +181,18 @@ describe("one box", () => {
 		expect(held({})).toEqual([130, "BACKUP"]);
 		expect(held({ excludedAddresses: elsewhere(false) })).toEqual([100, "FAULT"]);
 		expect(held({ excludedAddresses: elsewhere(true) })).toEqual([130, "BACKUP"]);
-		const route = { family: "inet", words: [], interface: "eth1", noTrack: false, trackGroup: null };
+		const route = {
+			family: "inet" as const,
+			words: [],
+			interface: "eth1",
+			noTrack: false,
+			trackGroup: null,
+			location: nowhere,
+		};
 		expect(held({ virtualRoutes: [route] })).toEqual([100, "FAULT"]);
+		const own = { trackPrimary: false, virtualRoutes: [{ ...route, interface: "eth0" }] };
+		const subject = new Subject(configOf([instanceOf(own)]));
+		expect(subject.interface("eth0", false).states).toEqual(["FAULT"]);
 	});
 
 	test("a weightless script holds the router in INIT until its first result", () => {

@@ -1,8 +1,8 @@
 /**
  * What is left of an instance's own weighted trackers where its priority must not move by itself: as an address owner,
  * and in a sync group without `sync_group_tracking_weight`. As keepalived 2.2.7 does it (observed): scripts, files and
- * BFD sessions with a weight are not tracked, an interface loses its weight in a group and is not tracked by an owner,
- * a file with the weight 1, its default, loses it, and processes keep theirs.
+ * BFD sessions with a weight are not tracked, a file with the weight 1, its default, loses it, and processes keep
+ * theirs. An interface is not tracked by an owner; in a group its weight is said not to count, and counts.
  */
 import type { SyncGroupConfig, TrackReference, VrrpInstanceConfig } from "../../model.ts";
 import type { BuildContext } from "./context.ts";
@@ -11,7 +11,7 @@ import { placeOf } from "./vrrp-instance.ts";
 const OWNER_PRIORITY = 255;
 const FILE_WEIGHT_DEFAULT = 1;
 
-type Kept = "as it is" | "without its weight" | "not at all";
+type Kept = "with its weight" | "without its weight" | "not at all";
 
 export function settleTrackedWeights(
 	context: BuildContext,
@@ -24,21 +24,23 @@ export function settleTrackedWeights(
 	const settle = (references: readonly TrackReference[], keep: (weight: number) => Kept) =>
 		references.flatMap((reference): TrackReference[] => {
 			const { name, weight, location } = reference;
-			const kept = weight === 0 ? "as it is" : keep(weight);
-			if (kept === "as it is") return [reference];
+			if (weight === 0) return [reference];
+			const kept = keep(weight);
+			const what = kept === "not at all" ? "not tracked with a weight" : `tracked ${kept}`;
 			context.warn(
 				placeOf(context, location, name.length),
 				"tracked-weight",
-				kept === "not at all"
-					? `${instance.name}: ${name} is not tracked with a weight ${why}`
-					: `${instance.name}: ${name} is tracked without its weight ${why}`,
+				`${instance.name}: ${name} is ${what} ${why}`,
 			);
+			if (kept === "with its weight") return [reference];
 			return kept === "not at all" ? [] : [{ ...reference, weight: 0 }];
 		});
 	const unweighted = (): Kept => "not at all";
 	return {
 		...instance,
-		trackInterfaces: settle(instance.trackInterfaces, () => (inGroup ? "without its weight" : "not at all")),
+		trackInterfaces: settle(instance.trackInterfaces, () =>
+			instance.priority === OWNER_PRIORITY ? "not at all" : "with its weight",
+		),
 		trackScripts: settle(instance.trackScripts, unweighted),
 		trackFiles: settle(instance.trackFiles, (weight) =>
 			weight === FILE_WEIGHT_DEFAULT ? "without its weight" : "not at all",
