@@ -194,13 +194,22 @@ describe("running", () => {
 		const env = { ...environment(), DROVER_RUN_DIR: folder, DROVER_LOG: join(folder, "log") };
 		const check = Bun.spawnSync([...drover, "keepalived", "-t", "-f", path], { env });
 		expect(check.stdout.toString()).toContain("nothing wrong");
-		const vrrp = Bun.spawn([...drover, "vrrp", "-f", path], { env, stdout: "ignore", stderr: "ignore" });
-		await until("the VIP", () => inside.addresses("inner0").includes("10.9.4.100/24"));
-		write(["10.9.4.100/24", "10.9.4.101/24"]);
-		vrrp.kill("SIGHUP");
-		await until("the second VIP", () => inside.addresses("inner0").includes("10.9.4.101/24"));
-		vrrp.kill("SIGTERM");
-		await vrrp.exited;
+		const vrrp = Bun.spawn([...drover, "vrrp", "--no-standby", "-f", path], {
+			env,
+			stdout: "ignore",
+			stderr: "ignore",
+		});
+		try {
+			await until("the VIP", () => inside.addresses("inner0").includes("10.9.4.100/24"));
+			write(["10.9.4.100/24", "10.9.4.101/24"]);
+			vrrp.kill("SIGHUP");
+			await until("the second VIP", () => inside.addresses("inner0").includes("10.9.4.101/24"));
+			vrrp.kill("SIGTERM");
+			await vrrp.exited;
+		} finally {
+			// It is not in the namespace that the network ends with.
+			vrrp.kill("SIGKILL");
+		}
 		expect(readFileSync(join(folder, "log"), "utf8")).not.toContain("no interface");
 		rmSync(folder, { recursive: true, force: true });
 	});
