@@ -257,7 +257,10 @@ async function supervise(file: string, values: Values): Promise<number> {
 	/** Reloads one after the other: each has its own reload file. */
 	let reloading: Promise<void> = Promise.resolve();
 	const reload = (): void => {
-		reloading = reloading.then(reloadOnce);
+		reloading = reloading.then(reloadOnce).catch((error) => {
+			// Such as a reload file that cannot be removed: the next reload is still made.
+			log.error(`after a reload: ${error instanceof Error ? error.message : error}`);
+		});
 	};
 	const reloadOnce = async (): Promise<void> => {
 		const path = global === null ? null : reloadFile(global);
