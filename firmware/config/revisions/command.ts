@@ -58,17 +58,14 @@ const WORDS_LIMIT: Readonly<Record<string, number>> = {
 	rescue: 1,
 	backup: 1,
 	restore: 1,
-	history: 1,
 	commit: Number.POSITIVE_INFINITY,
 	rollback: Number.POSITIVE_INFINITY,
 };
 
 /** The first word that `name` cannot mean; null when there is none. */
 function unknownWord(name: string, words: readonly string[]): string | null {
-	const option = words.find((word) => /^-(?!\d)/.test(word) && !(name === "history" && word === "--json"));
-	const surplus =
-		name === "history" ? words.find((word) => word !== "--json") : words[WORDS_LIMIT[name] ?? 0];
-	return option ?? surplus ?? null;
+	const others = name === "history" ? words.filter((word) => word !== "--json") : words;
+	return others.find((word) => /^-(?!\d)/.test(word)) ?? others[WORDS_LIMIT[name] ?? 0] ?? null;
 }
 
 export async function revisionMain(name: string, words: readonly string[]): Promise<number> {
