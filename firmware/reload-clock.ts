@@ -1,11 +1,13 @@
 /** Follows a `reload_time_file` and reloads when its time has come. keepalived.conf(5), global_defs. */
-import { readFileSync, rmSync } from "node:fs";
+import { closeSync, openSync, readSync, rmSync } from "node:fs";
 import { type FileWatch, watchFile } from "./kernel/inotify.ts";
 import { reloadTime } from "./reload-time.ts";
 import type { Log } from "./status/log.ts";
 
 /** A timer of Bun's holds 24 days; the box's clock may be set meanwhile. */
 const LONGEST_WAIT_MS = 60_000;
+/** More than the longest form of a time; what is behind it is not read. */
+const READ_LIMIT_BYTES = 64;
 
 export class ReloadClock {
 	readonly #path: string;
@@ -42,7 +44,7 @@ export class ReloadClock {
 		this.#timer = null;
 		let text: string;
 		try {
-			text = readFileSync(this.#path, "latin1");
+			text = readStart(this.#path);
 		} catch {
 			if (this.#told !== 0) this.#log.info(`${this.#path} is gone: no reload is scheduled`);
 			this.#told = 0;
@@ -79,5 +81,15 @@ export class ReloadClock {
 		this.#log.info("the time of reload_time_file has come");
 		this.#reload();
 		if (this.#repeat) this.#schedule();
+	}
+}
+
+function readStart(path: string): string {
+	const fd = openSync(path, "r");
+	try {
+		const bytes = Buffer.alloc(READ_LIMIT_BYTES);
+		return bytes.toString("latin1", 0, readSync(fd, bytes));
+	} finally {
+		closeSync(fd);
 	}
 }
