@@ -233,6 +233,7 @@ async function rollback(workspace: Workspace, [word, ...words]: readonly string[
 		throw new RevisionError('no revision is chosen for rescue: "drover config rescue N" does');
 	const instead = `rollback ${word} confirm 5`;
 	const [confirmWithinMs, comment] = readConfirm(words, instead);
+	const keepsWorkingCopy = workspace.hasOwnChanges();
 	const target = await inFolder(workspace.revisions.files(number), checkFolder);
 	if (!mayCut(await checkCurrent(workspace), target, confirmWithinMs, `drover config ${instead}`)) return 1;
 	const info = workspace.revisions.rollback(number, {
@@ -242,8 +243,12 @@ async function rollback(workspace: Workspace, [word, ...words]: readonly string[
 		...readClocks(),
 		confirmWithinMs,
 	});
-	workspace.discardCandidate();
-	return putIntoForce(workspace, `Revision ${info.number} is in force: what revision ${number} was.`);
+	// What is being edited is not the rollback's to forget; a mere copy of what ran would put that into force again.
+	if (!keepsWorkingCopy) workspace.discardCandidate();
+	const kept = keepsWorkingCopy
+		? '\nThe working copy keeps its own changes: "drover config compare" shows them.'
+		: "";
+	return putIntoForce(workspace, `Revision ${info.number} is in force: what revision ${number} was.${kept}`);
 }
 
 /** Runs `use` over a folder with these files, for as long as it takes. */

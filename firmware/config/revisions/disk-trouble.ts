@@ -7,13 +7,16 @@ export class DiskBusyError extends Error {
 	}
 }
 
+/** There is no room for what is to be written. */
+export function isDiskFull(error: unknown): boolean {
+	return ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException | null)?.code ?? "");
+}
+
 /** Null for an error that is not the disk's. */
 export function diskTrouble(error: unknown): string | null {
 	if (error instanceof DiskBusyError) return error.message;
+	if (isDiskFull(error)) return "the disk is full: nothing was changed";
 	switch ((error as NodeJS.ErrnoException | null)?.code) {
-		case "ENOSPC":
-		case "EDQUOT":
-			return "the disk is full: nothing was changed";
 		case "EROFS":
 			return "the disk can only be read: nothing was changed";
 		case "EIO":

@@ -7,7 +7,7 @@ import { applyCurrent, type Reloaded, whereFrom } from "./apply.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
 import { readClocks, startGuard } from "./deadline.ts";
 import { type Files, RevisionError, type RevisionInfo } from "./revisions.ts";
-import { readFiles, type Workspace } from "./workspace.ts";
+import { sameFiles, type Workspace } from "./workspace.ts";
 
 export interface Proposal {
 	readonly files: Files;
@@ -42,7 +42,7 @@ export async function propose(workspace: Workspace, edits: FileEdits): Promise<P
 		);
 	const number = revisions.currentNumber();
 	const files = new Map(number === null ? [] : revisions.files(number));
-	if (existsSync(workspace.candidate) && !sameFiles(readFiles(workspace.candidate), files))
+	if (workspace.hasOwnChanges())
 		throw new RevisionError(
 			'the working copy has changes of its own: "drover config commit" or "drover config discard" it first',
 		);
@@ -106,13 +106,4 @@ function concerned({ files, running, proposed }: Proposal, before: Files): reado
 	};
 	const isSame = sameFiles(others(files), others(before)) && network(running) === network(proposed);
 	return isSame ? ["cache"] : undefined;
-}
-
-function sameFiles(a: Files, b: Files): boolean {
-	if (a.size !== b.size) return false;
-	for (const [name, bytes] of a) {
-		const other = b.get(name);
-		if (other === undefined || Buffer.compare(bytes, other) !== 0) return false;
-	}
-	return true;
 }

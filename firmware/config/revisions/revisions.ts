@@ -5,6 +5,7 @@
  *     current -> revisions/N   what the services read
  *     rescue  -> revisions/N   what the operator chose to fall back on
  *     pending.json             a commit that waits for its confirmation
+ *     reserve                  room on the disk that only a way back may use
  *
  * A revision's folder appears whole by one rename and is never written again, and it goes the same way;
  * `current` changes by one rename. So power loss at any moment leaves the old revision or the new one.
@@ -14,12 +15,14 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Disk } from "./disk.ts";
-import { diskTrouble } from "./disk-trouble.ts";
+import { diskTrouble, isDiskFull } from "./disk-trouble.ts";
 
 /** Older ones are dropped, except the current, the rescue and the pending commit's predecessor. */
 export const HISTORY_LIMIT = 100;
 export const FILES_LIMIT = 1000;
 export const TOTAL_LIMIT_BYTES = 64 * 1024 * 1024;
+/** The reserve holds a revision of this size again, with its description and the file system's rounding up. */
+const reserveBytes = (revisionBytes: number) => 2 * revisionBytes + 64 * 1024;
 /** Raised when the meaning of the files changes; an older firmware refuses a newer schema. */
 export const SCHEMA_VERSION = 1;
 
@@ -79,7 +82,7 @@ export class Revisions {
 	 * taken back. Returns the revision that was taken back, or null.
 	 */
 	recover(): PendingCommit | null {
-		return this.#change(() => {
+		return this.#goBack(() => {
 			this.#sweep();
 			const pending = this.pending();
 			if (pending !== null) this.#point("current", pending.previous);
@@ -174,6 +177,7 @@ export class Revisions {
 			});
 		this.#point("current", number);
 		this.#dropOldest();
+		this.#keepReserve(reserveBytes(totalBytes(request.files)));
 		return info;
 	}
 
@@ -189,7 +193,7 @@ export class Revisions {
 
 	/** Takes the pending commit back when its time is over. Returns it, or null when there was nothing to do. */
 	expire(nowMs: number): PendingCommit | null {
-		return this.#change(() => {
+		return this.#goBack(() => {
 			const pending = this.pending();
 			if (pending === null || nowMs < pending.deadlineMs) return null;
 			this.#point("current", pending.previous);
@@ -200,7 +204,7 @@ export class Revisions {
 
 	/** Commits an old revision's files again, as a new revision; a waiting commit is taken back first. */
 	rollback(number: number, request: Omit<CommitRequest, "files">): RevisionInfo {
-		return this.#change(() => {
+		return this.#goBack(() => {
 			const files = this.files(number);
 			const pending = this.pending();
 			if (pending !== null) {
@@ -227,6 +231,30 @@ export class Revisions {
 		} catch (error) {
 			const trouble = diskTrouble(error);
 			throw trouble === null ? error : new RevisionError(trouble);
+		}
+	}
+
+	/** A full disk refuses what is new, never a way back: the reserve makes room for it. `work` can be begun again. */
+	#goBack<T>(work: () => T): T {
+		return this.#change(() => {
+			try {
+				return work();
+			} catch (error) {
+				if (!isDiskFull(error)) throw error;
+				this.#disk.remove("reserve");
+				return work();
+			}
+		});
+	}
+
+	/** A disk without room for it works without it. */
+	#keepReserve(bytes: number): void {
+		if ((this.#disk.read("reserve")?.length ?? 0) >= bytes) return;
+		try {
+			this.#disk.write("reserve", new Uint8Array(bytes));
+		} catch (error) {
+			if (!isDiskFull(error)) throw error;
+			this.#disk.remove("reserve");
 		}
 	}
 
@@ -315,14 +343,16 @@ export class Revisions {
 export function checkFiles(files: Files): void {
 	if (files.size === 0 || files.size > FILES_LIMIT)
 		throw new RevisionError(`a revision holds 1 to ${FILES_LIMIT} files, not ${files.size}`);
-	let total = 0;
-	for (const [name, bytes] of files) {
+	for (const name of files.keys())
 		if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$/.test(name) || name === "revision.json")
 			throw new RevisionError(`"${name}" cannot be the name of a configuration file`);
-		total += bytes.length;
-	}
+	const total = totalBytes(files);
 	if (total > TOTAL_LIMIT_BYTES)
 		throw new RevisionError(`the files' ${total} bytes are over the limit of ${TOTAL_LIMIT_BYTES}`);
+}
+
+function totalBytes(files: Files): number {
+	return [...files.values()].reduce((sum, bytes) => sum + bytes.length, 0);
 }
 
 function hash(bytes: Uint8Array): string {

@@ -38,10 +38,8 @@ export class Workspace {
 	/** The candidate's folder, filled with the current revision when there is none yet. */
 	openCandidate(): string {
 		if (!existsSync(this.candidate)) {
-			const current = join(this.root, "current");
 			this.#disk.exclusively(() => {
-				if (!existsSync(this.candidate))
-					this.#placeCandidate(existsSync(current) ? readFiles(current) : new Map());
+				if (!existsSync(this.candidate)) this.#placeCandidate(this.#currentFiles());
 			});
 		}
 		return this.candidate;
@@ -49,6 +47,23 @@ export class Workspace {
 
 	discardCandidate(): void {
 		rmSync(this.candidate, { recursive: true, force: true });
+	}
+
+	/** Whether the working copy holds what the current revision does not, or lacks something of it. */
+	hasOwnChanges(): boolean {
+		if (!existsSync(this.candidate)) return false;
+		try {
+			return !sameFiles(readFiles(this.candidate), this.#currentFiles());
+		} catch (error) {
+			// What no revision can hold is nothing that one holds.
+			if (error instanceof RevisionError) return true;
+			throw error;
+		}
+	}
+
+	#currentFiles(): Files {
+		const current = join(this.root, "current");
+		return existsSync(current) ? readFiles(current) : new Map();
 	}
 
 	/** The candidate becomes these files and nothing else. */
@@ -74,6 +89,15 @@ export class Workspace {
 	candidateFiles(): Files {
 		return readFiles(this.openCandidate());
 	}
+}
+
+export function sameFiles(a: Files, b: Files): boolean {
+	if (a.size !== b.size) return false;
+	for (const [name, bytes] of a) {
+		const other = b.get(name);
+		if (other === undefined || Buffer.compare(bytes, other) !== 0) return false;
+	}
+	return true;
 }
 
 /** The plain files of a folder. Throws a RevisionError for what a revision cannot hold. */

@@ -1,6 +1,6 @@
 /** `drover config commit` and its kin, as the operator types them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileDisk } from "../../../firmware/config/revisions/disk.ts";
@@ -117,6 +117,20 @@ test("roll back, rescue, backup and restore", () => {
 	config("commit");
 	expect(running()).toBe(server(1));
 	expect(config("rollback", "77").text).toBe("drover config: there is no revision 77\n");
+});
+
+test("a roll back keeps a working copy that is being edited, and forgets a copy of what ran", () => {
+	write(server(1));
+	config("commit");
+	write(server(2));
+	config("commit");
+	expect(config("rollback", "1").text).not.toContain("working copy");
+	expect(config("compare").text).toBe("No difference.\n");
+	write(server(7));
+	mkdirSync(join(directory, "candidate/of-an-editor"));
+	expect(config("rollback", "2").text).toContain("The working copy keeps its own changes");
+	expect(running()).toBe(server(2));
+	expect(readFileSync(candidate(), "utf8")).toBe(server(7));
 });
 
 const box = (address: string, more = "") => `hostname = "box"

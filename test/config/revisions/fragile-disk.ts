@@ -53,6 +53,14 @@ export class FragileDisk implements Disk {
 		this.#journal.push(new Map(this.#tree));
 	}
 
+	/** What its files hold. */
+	get usedBytes(): number {
+		return [...this.#tree.values()].reduce(
+			(sum, entry) => sum + (entry.kind === "file" ? entry.bytes.length : 0),
+			0,
+		);
+	}
+
 	makeDirectory(path: string): void {
 		if (!this.#tree.has(path)) this.#change((tree) => tree.set(path, { kind: "folder" }));
 	}

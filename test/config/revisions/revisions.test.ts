@@ -31,12 +31,14 @@ const running = (revisions: Revisions) => {
 	return number === null ? null : new TextDecoder().decode(revisions.files(number).get("keepalived.conf"));
 };
 
-/** Takes so many more files. */
+/** Takes no more than `limitBytes`; a file that does not fit is there in part. */
 class FullDisk extends FragileDisk {
-	room = Number.POSITIVE_INFINITY;
+	limitBytes = Number.POSITIVE_INFINITY;
 	override write(path: string, bytes: Uint8Array): void {
-		if (this.room-- <= 0) throw Object.assign(new Error("write"), { code: "ENOSPC" });
-		super.write(path, bytes);
+		super.remove(path);
+		const room = Math.max(0, this.limitBytes - this.usedBytes);
+		super.write(path, bytes.subarray(0, room));
+		if (bytes.length > room) throw Object.assign(new Error("write"), { code: "ENOSPC" });
 	}
 }
 
@@ -166,10 +168,38 @@ describe("limits and damage", () => {
 		const disk = new FullDisk();
 		const revisions = store(disk);
 		revisions.commit(commitOf("one"));
-		disk.room = 1;
+		disk.limitBytes = disk.usedBytes + 5;
 		expect(() => revisions.commit(commitOf("two"))).toThrow("the disk is full: nothing was changed");
 		expect(disk.list("revisions")).toEqual(["1"]);
+		expect(disk.usedBytes).toBe(disk.limitBytes - 5);
 		expect(running(revisions)).toBe("one");
+	});
+	test("a full disk refuses no way back: room was kept for it, and is kept again when there is some", () => {
+		const disk = new FullDisk();
+		const revisions = store(disk);
+		const back = (number: number) =>
+			revisions.rollback(number, { who: "o", from: "f", why: "", nowMs: 1, confirmWithinMs: 60_000 });
+		revisions.commit(commitOf("one"));
+		revisions.commit(commitOf("two"));
+		const kept = disk.read("reserve")!.length;
+		disk.limitBytes = disk.usedBytes;
+		back(1);
+		expect(running(revisions)).toBe("one");
+		expect(revisions.expire(Number.POSITIVE_INFINITY)?.revision).toBe(3);
+		back(1);
+		revisions.confirm();
+		expect(running(revisions)).toBe("one");
+		disk.limitBytes = Number.POSITIVE_INFINITY;
+		revisions.commit(commitOf("three"));
+		expect(disk.read("reserve")!.length).toBeGreaterThanOrEqual(kept);
+	});
+	test("a small disk without room for a reserve works without one", () => {
+		const disk = new FullDisk();
+		disk.limitBytes = 4_000;
+		const revisions = store(disk);
+		revisions.commit(commitOf("one"));
+		expect(running(revisions)).toBe("one");
+		expect(disk.read("reserve")).toBeNull();
 	});
 	test(`${HISTORY_LIMIT} revisions are kept, the rescue revision always`, () => {
 		const revisions = store();
