@@ -11,6 +11,18 @@ import { recordedDrive } from "./write-log.ts";
 
 const UEFI_FIRMWARE = "/usr/share/OVMF/OVMF_CODE.fd";
 const MEMORY_MEGABYTES = 512;
+/** Each bus that a disk may be on, as QEMU makes it; the disk is the drive "disk". */
+const buses = {
+	virtio: ["-device", "virtio-blk-pci,drive=disk"],
+	usb: ["-device", "usb-storage,drive=disk"],
+	ahci: ["-device", "ide-hd,drive=disk"],
+	nvme: ["-device", "nvme,drive=disk,serial=1"],
+	/** What eMMC is, too: a card in an SDHCI slot. Its size has to be a power of two. */
+	mmc: ["-device", "sdhci-pci", "-device", "sd-card,drive=disk"],
+	megaraid: ["-device", "megasas", "-device", "scsi-hd,drive=disk"],
+} as const satisfies Readonly<Record<string, readonly string[]>>;
+export type DiskBus = keyof typeof buses;
+export const diskBuses = Object.keys(buses) as readonly DiskBus[];
 /** What the screen keeps; older text is dropped. */
 const SCREEN_LIMIT_CHARACTERS = 1 << 20;
 
@@ -22,7 +34,7 @@ export interface DiskMachineOptions {
 	/** 2 unless told. */
 	readonly processors?: number;
 	/** How the disk is attached; "usb" is a stick that the box starts from. */
-	readonly diskBus?: "virtio" | "usb";
+	readonly diskBus?: DiskBus;
 	/** Every write to the disk and every flush is recorded into this file (write-log.ts). */
 	readonly record?: string;
 	/** A second, built-in disk. */
@@ -155,11 +167,7 @@ export class DiskMachine {
 				? ["-drive", `if=none,id=disk,format=raw,cache=${cache},file=${disk}`]
 				: recordedDrive("disk", disk, record)),
 			...(diskBus === "usb" || stick !== undefined ? ["-device", "qemu-xhci"] : []),
-			...[
-				"-device",
-				// QEMU starts a kernel that it is given before anything else.
-				`${diskBus === "usb" ? "usb-storage" : "virtio-blk-pci"},drive=disk${more.includes("-kernel") ? "" : ",bootindex=0"}`,
-			],
+			...attached(diskBus, more.includes("-kernel")),
 			...(secondDisk === undefined
 				? []
 				: [
@@ -179,4 +187,10 @@ export class DiskMachine {
 			...more,
 		];
 	}
+}
+
+/** QEMU starts a kernel that it is given before anything else, and a card only when nothing else is there. */
+function attached(bus: DiskBus, isGivenKernel: boolean): readonly string[] {
+	const words: readonly string[] = buses[bus];
+	return isGivenKernel || bus === "mmc" ? words : words.with(-1, `${words.at(-1)},bootindex=0`);
 }
