@@ -497,7 +497,6 @@ export interface RealServerConfig {
 	readonly notifyDown: Script | null;
 	/** Empty: always up. Otherwise all must be up. */
 	readonly checks: readonly CheckConfig[];
-	readonly location: Location;
 }
 
 /** Where and how often, with every default and inheritance resolved. */
@@ -543,7 +542,7 @@ export interface UrlCheck {
 	readonly tlsCompliant: boolean;
 }
 
-export type CheckConfig = { readonly timing: CheckTiming; readonly location: Location } & (
+export type CheckConfig = { readonly timing: CheckTiming } & (
 	| { readonly kind: "TCP_CHECK"; readonly target: CheckTarget }
 	| {
 			readonly kind: "HTTP_GET" | "SSL_GET";

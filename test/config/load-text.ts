@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { formatDiagnostic } from "../../firmware/config/keepalived/diagnostics.ts";
 import { type LoadedConfig, type LoadOptions, loadConfig } from "../../firmware/config/keepalived/load.ts";
+import type { ServerMemory } from "../../firmware/config/keepalived/server-memory.ts";
 
 const machine: LoadOptions = { interfaces: new Set(["lo", "eth0", "eth1"]), hostName: "director" };
 
@@ -22,6 +23,24 @@ export function loadText(
 		const path = join(directory, "keepalived.conf");
 		writeFileSync(path, text);
 		return loadConfig(path, { ...machine, ...options });
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
+}
+
+/**
+ * Loads texts one after the other from one file, with the memory of those before if one is given. Beside it lies
+ * `more.inc`, with a virtual server.
+ */
+export function withFile(run: (load: (text: string, memory?: ServerMemory) => LoadedConfig) => void): void {
+	const directory = mkdtempSync(join(tmpdir(), "drover-memory-"));
+	const path = join(directory, "keepalived.conf");
+	try {
+		writeFileSync(join(directory, "more.inc"), server("", "\t\tTCP_CHECK {\n\t\t}", "10.0.9.9 80"));
+		run((text, memory) => {
+			writeFileSync(path, text);
+			return loadConfig(path, memory === undefined ? machine : { ...machine, memory });
+		});
 	} finally {
 		rmSync(directory, { recursive: true });
 	}

@@ -1,29 +1,8 @@
 /** A reload reads only what changed: with the memory of the readings before it, every reading gives what it gives alone. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import fc from "fast-check";
-import { type LoadedConfig, loadConfig } from "../../firmware/config/keepalived/load.ts";
 import { ServerMemory } from "../../firmware/config/keepalived/server-memory.ts";
-import { server } from "./load-text.ts";
-
-const machine = { interfaces: new Set(["lo", "eth0"]), hostName: "director" };
-
-/** Loads texts one after the other from one file, with the memory of those before. */
-function withFile(run: (load: (text: string, memory?: ServerMemory) => LoadedConfig) => void): void {
-	const directory = mkdtempSync(join(tmpdir(), "drover-memory-"));
-	const path = join(directory, "keepalived.conf");
-	try {
-		writeFileSync(join(directory, "more.inc"), server("", "\t\tTCP_CHECK {\n\t\t}", "10.0.9.9 80"));
-		run((text, memory) => {
-			writeFileSync(path, text);
-			return loadConfig(path, memory === undefined ? machine : { ...machine, memory });
-		});
-	} finally {
-		rmSync(directory, { recursive: true });
-	}
-}
+import { server, withFile } from "./load-text.ts";
 
 const lines = (text: string) => text.split("\n");
 const pieces: readonly string[][] = [

@@ -5,7 +5,6 @@ const location = { file: "test.conf", line: 1, column: 1 };
 
 export const tcpCheck: CheckConfig = {
 	kind: "TCP_CHECK",
-	location,
 	timing: {
 		delayLoopMs: 1000,
 		retry: 0,
@@ -42,7 +41,6 @@ export function realServer(address: string, change: Partial<RealServerConfig> = 
 		notifyUp: null,
 		notifyDown: null,
 		checks: [tcpCheck],
-		location,
 		...change,
 	};
 }

@@ -49,13 +49,13 @@ export function url(change: Partial<UrlCheck> = {}): UrlCheck {
 	};
 }
 
-type Options<Kind extends CheckKind> = Omit<CheckOf<Kind>, "kind" | "location" | "timing"> & {
+type Options<Kind extends CheckKind> = Omit<CheckOf<Kind>, "kind" | "timing"> & {
 	timing?: Partial<CheckTiming>;
 };
 
 /** A check of one kind with the test's timing. */
 export function check<Kind extends CheckKind>(kind: Kind, options: Options<Kind>): CheckOf<Kind> {
-	return { ...options, kind, location, timing: { ...timing, ...options.timing } } as unknown as CheckOf<Kind>;
+	return { ...options, kind, timing: { ...timing, ...options.timing } } as unknown as CheckOf<Kind>;
 }
 
 export const http = (
@@ -93,7 +93,6 @@ export function realServer(
 		notifyUp: null,
 		notifyDown: null,
 		checks,
-		location,
 		...change,
 	};
 }

@@ -9,6 +9,7 @@
  * outside quotes; `\#` and `\!` are the characters themselves. `"…"` is one word.
  */
 import { limits } from "./limits.ts";
+import type { Text } from "./source.ts";
 
 const TAB = 9;
 const LINE_FEED = 10;
@@ -21,14 +22,15 @@ const BACKSLASH = 92;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 
-const NO_CODES = new Uint8Array(0);
+const NO_CODES = Buffer.alloc(0);
 
 /**
  * The characters of `text` as bytes. Everything that means something here is ASCII, so what lies
  * beyond becomes 255: a character of a word.
  */
-export function codesOf(text: string): Uint8Array {
-	const codes = new Uint8Array(text.length);
+function codesOf(text: Text): Buffer {
+	if (typeof text !== "string") return text;
+	const codes = Buffer.allocUnsafe(text.length);
 	for (let index = 0; index < codes.length; index++) {
 		const code = text.charCodeAt(index);
 		codes[index] = code < 128 ? code : 255;
@@ -43,9 +45,9 @@ export function keyOf(length: number, first: number, last: number): number {
 
 export class Lexer {
 	/** What is read, … */
-	text = "";
+	#text: Text = "";
 	/** … and its characters as codes: a typed array is read several times faster than a string. */
-	codes: Uint8Array = NO_CODES;
+	codes: Buffer = NO_CODES;
 	/** Where the next logical line begins. */
 	position = 0;
 	/** Number of the physical line that `position` is on, from 1. */
@@ -69,7 +71,7 @@ export class Lexer {
 	readonly #ends = new Int32Array(limits.words);
 	readonly #quoted = new Uint8Array(limits.words);
 	#escaped = false;
-	/** Offset behind the last character that is read: `text` is read up to here. */
+	/** Offset behind the last character that is read. */
 	stop = 0;
 	/** Offset of the physical line that `position` is on. */
 	#nextLineStart = 0;
@@ -77,9 +79,9 @@ export class Lexer {
 	lineStart = 0;
 
 	/** Starts over with another text; `lineNumber` is the number of its first line. */
-	reset(text: string, lineNumber = 1, codes = codesOf(text)): void {
-		this.text = text;
-		this.codes = codes;
+	reset(text: Text, lineNumber = 1): void {
+		this.#text = text;
+		this.codes = codesOf(text);
 		this.stop = text.length;
 		this.position = 0;
 		this.lineNumber = lineNumber;
@@ -95,10 +97,15 @@ export class Lexer {
 		this.#nextLineStart = lineStart;
 	}
 
+	/** The text from `start` to `end`. */
+	slice(start: number, end = this.codes.length): string {
+		const text = this.#text;
+		return typeof text === "string" ? text.slice(start, end) : text.toString("latin1", start, end);
+	}
+
 	/** Word `index` of the current line, quotes removed. */
 	word(index: number): string {
-		const start = this.#starts[index]!;
-		const text = this.text.substring(start, this.#ends[index]!);
+		const text = this.slice(this.#starts[index]!, this.#ends[index]!);
 		if (this.#escaped && this.#quoted[index] === 0) return text.replace(/\\([#!])/g, "$1");
 		return text;
 	}
@@ -106,7 +113,18 @@ export class Lexer {
 	/** Whether word `index` is `name`, without making a string of it. */
 	isWord(index: number, name: string): boolean {
 		const start = this.#starts[index]!;
-		return this.#ends[index]! - start === name.length && this.text.startsWith(name, start);
+		if (this.#ends[index]! - start !== name.length) return false;
+		for (let at = 0; at < name.length; at++) if (this.codes[start + at] !== name.charCodeAt(at)) return false;
+		return true;
+	}
+
+	/** Whether the `length` characters from `position` on are those from `offset` on. */
+	repeats(offset: number, length: number): boolean {
+		const { codes, position } = this;
+		if (position + length > this.stop) return false;
+		for (let index = 0; index < length; index++)
+			if (codes[position + index] !== codes[offset + index]) return false;
+		return true;
 	}
 
 	/** Word `index` as a decimal whole number of at most nine digits; -1 when it is anything else. */
@@ -144,7 +162,7 @@ export class Lexer {
 
 	/** The current line from its first word to its end, as it was written. */
 	raw(): string {
-		return this.count === 0 ? "" : this.text.slice(this.wordStart(0), this.end);
+		return this.count === 0 ? "" : this.slice(this.wordStart(0), this.end);
 	}
 
 	/**

@@ -111,7 +111,7 @@ const diskFiles: Files = {
 			if (bytes.includes(0)) return { kind: "binary" };
 			// Old files are often Latin-1; every byte survives either way.
 			const executable = (status.mode & 0o111) !== 0;
-			if (isAscii(bytes)) return { kind: "text", text: bytes.toString("latin1"), codes: bytes, executable };
+			if (isAscii(bytes)) return { kind: "text", text: bytes, executable };
 			const text = bytes.toString(isUtf8(bytes) ? "utf8" : "latin1");
 			return { kind: "text", text, executable };
 		} catch (error) {

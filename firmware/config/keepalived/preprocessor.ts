@@ -10,16 +10,10 @@ import type { Findings } from "./diagnostics.ts";
 import { Lexer } from "./lexer.ts";
 import { limits } from "./limits.ts";
 import { expandSequence, isSequence } from "./sequences.ts";
-import { type Place, Source } from "./source.ts";
+import { type Place, Source, type Text } from "./source.ts";
 
 export type FileRead =
-	/** `codes`: the bytes of a text that is ASCII throughout. */
-	| {
-			readonly kind: "text";
-			readonly text: string;
-			readonly codes?: Uint8Array;
-			readonly executable: boolean;
-	  }
+	| { readonly kind: "text"; readonly text: Text; readonly executable: boolean }
 	| { readonly kind: "missing" }
 	| { readonly kind: "directory" }
 	| { readonly kind: "special" }
@@ -54,7 +48,7 @@ interface Definition {
 	readonly multiLine: boolean;
 }
 
-/** Where a block begins whose lines lie as written, one after the other, in an ASCII text. */
+/** Where a block, or its body, begins whose lines lie as written, one after the other, in an ASCII text. */
 export interface PlainStart {
 	readonly lexer: Lexer;
 	/** The lexer's: no special line comes before it. */
@@ -95,6 +89,7 @@ interface Frame {
 	readonly marks: Int32Array;
 }
 
+const LINE_FEED = 10;
 const markers = ["$", "~", "@", "include"] as const;
 const includeWords = new Set(["include", "includer", "includem", "includew", "includeb", "includea"]);
 const checkWords = ["read", "match", "wildcard_match", "brace_match"] as const;
@@ -203,7 +198,7 @@ export class LineReader {
 		const length = lexer.word(word).length + (lexer.isQuoted(word) ? 2 : 0);
 		if (this.inPlace)
 			return { file: this.file, line: this.line, column: start - lexer.lineStart + 1, length };
-		const expanded = lexer.text.trim();
+		const expanded = lexer.slice(0).trim();
 		// After substitution the word may still stand in the physical line as it is.
 		const physical = this.sources[this.file]!.lineText(this.line);
 		const at = physical.indexOf(lexer.word(word));
@@ -218,8 +213,8 @@ export class LineReader {
 				};
 	}
 
-	/** The current line as the beginning of a plain block; null when it does not lie as written. */
-	plainStart(): PlainStart | null {
+	/** The current line, or what is behind it, as the beginning of something plain; null when it does not lie as written. */
+	plainStart(of: "block" | "body"): PlainStart | null {
 		const lexer = this.#plain;
 		if (lexer === null || lexer.count === 0 || this.#frames[this.#frames.length - 1]?.exact !== true)
 			return null;
@@ -227,7 +222,7 @@ export class LineReader {
 			lexer,
 			stop: lexer.stop,
 			file: this.file,
-			offset: lexer.wordStart(0),
+			offset: of === "block" ? lexer.wordStart(0) : lexer.position,
 			line: this.line,
 			column: this.column,
 			lines: this.#lines,
@@ -247,9 +242,11 @@ export class LineReader {
 	}
 
 	/** The bytes of an extent, as they stand at `start` now; null when that is not plain. */
-	plainBytes(start: PlainStart, bytes: number): Uint8Array | null {
+	plainBytes(start: PlainStart, { bytes, logicalLines }: PlainExtent): Uint8Array | null {
 		const end = start.offset + bytes;
-		return end > start.stop ? null : start.lexer.codes.subarray(start.offset, end);
+		return end > start.stop || this.#lines + logicalLines > limits.logicalLines
+			? null
+			: start.lexer.codes.subarray(start.offset, end);
 	}
 
 	/** Goes on behind an extent that begins at `start`, the current line. */
@@ -259,7 +256,23 @@ export class LineReader {
 			start.line + extent.physicalLines,
 			start.offset + extent.lastLineStart,
 		);
+		this.line = start.lexer.lineNumber;
 		this.#lines += extent.logicalLines;
+	}
+
+	/** Goes on behind a body like the one at `start`, if it stands behind the current line. */
+	skipRepeated(
+		start: PlainStart,
+		{ bytes, logicalLines, physicalLines, lastLineStart }: PlainExtent,
+	): boolean {
+		const { lexer } = start;
+		if (this.#plain !== lexer || this.#lines + logicalLines > limits.logicalLines) return false;
+		if (!lexer.repeats(start.offset, bytes)) return false;
+		const { position } = lexer;
+		lexer.seek(position + bytes, lexer.lineNumber + physicalLines, position + lastLineStart);
+		this.line = lexer.lineNumber;
+		this.#lines += logicalLines;
+		return true;
 	}
 
 	/** Gives the current line back: the next call of `next` returns it again. */
@@ -314,7 +327,7 @@ export class LineReader {
 		return (
 			frame.pendingAt >= frame.pending.length &&
 			frame.window < 0 &&
-			frame.lexer.position >= frame.lexer.text.length
+			frame.lexer.position >= frame.lexer.codes.length
 		);
 	}
 
@@ -351,7 +364,7 @@ export class LineReader {
 			this.#seekPlain(frame);
 			return false;
 		}
-		if (lexer.position < lexer.text.length) this.#special(frame);
+		if (lexer.position < lexer.codes.length) this.#special(frame);
 		return false;
 	}
 
@@ -365,7 +378,7 @@ export class LineReader {
 		if (!lexer.next()) return false;
 		if (lexer.count === 0 || !includeWords.has(lexer.word(0))) return true;
 		// The rest of this line waits until the included file is through.
-		const rest = lexer.text.slice(lexer.position);
+		const rest = lexer.slice(lexer.position);
 		frame.pending = [rest, ...frame.pending.slice(frame.pendingAt)];
 		frame.pendingAt = 0;
 		this.#include(frame);
@@ -376,25 +389,25 @@ export class LineReader {
 	/** Lets the lexer run up to the next physical line that is special. */
 	#seekPlain(frame: Frame): void {
 		const { lexer, marks } = frame;
-		const text = lexer.text;
-		let nearestMark = text.length;
+		const { codes, position } = lexer;
+		let nearestMark = codes.length;
 		for (let index = 0; index < markers.length; index++) {
-			if (marks[index]! < lexer.position) {
-				const at = text.indexOf(markers[index]!, lexer.position);
-				marks[index] = at < 0 ? text.length : at;
+			if (marks[index]! < position) {
+				const at = codes.indexOf(markers[index]!, position);
+				marks[index] = at < 0 ? codes.length : at;
 			}
 			if (marks[index]! < nearestMark) nearestMark = marks[index]!;
 		}
 		lexer.stop =
-			nearestMark >= text.length
-				? text.length
-				: Math.max(lexer.position, text.lastIndexOf("\n", nearestMark) + 1);
+			nearestMark >= codes.length
+				? codes.length
+				: Math.max(position, codes.lastIndexOf(LINE_FEED, nearestMark) + 1);
 	}
 
 	/** The physical line at the lexer's position may define, select, repeat, replace or include. */
 	#special(frame: Frame): void {
 		const { lexer } = frame;
-		const text = lexer.text;
+		const { text } = this.sources[frame.file]!;
 		const start = lexer.position;
 		const lineNumber = lexer.lineNumber;
 		const newline = text.indexOf("\n", start);
@@ -725,9 +738,9 @@ export class LineReader {
 		const file = this.sources.length;
 		this.sources.push(new Source(name, text));
 		const lexer = new Lexer();
-		lexer.reset(text, 1, read.codes);
+		lexer.reset(text);
 		const frame: Frame = {
-			exact: read.codes !== undefined,
+			exact: typeof text !== "string",
 			file,
 			path,
 			directory: this.#files.directoryOf(path),

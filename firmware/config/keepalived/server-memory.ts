@@ -38,7 +38,7 @@ export class ServerMemory {
 		if (candidates === undefined) return false;
 		for (const [index, candidate] of candidates.entries()) {
 			if (candidate.column !== start.column || candidate.file !== start.file) continue;
-			const bytes = reader.plainBytes(start, candidate.extent.bytes);
+			const bytes = reader.plainBytes(start, candidate.extent);
 			if (bytes === null || Bun.hash(bytes) !== candidate.hash) continue;
 			reader.skipPlain(start, candidate.extent);
 			// A second block like it is a server of its own.
@@ -57,7 +57,7 @@ export class ServerMemory {
 			words: statement.words.join(" "),
 			file: start.file,
 			column: start.column,
-			hash: Bun.hash(reader.plainBytes(start, extent.bytes)!),
+			hash: Bun.hash(reader.plainBytes(start, extent)!),
 			extent,
 		});
 	}
@@ -117,17 +117,12 @@ function standsAlone({ name, quorumUp, quorumDown, realServers }: VirtualServerC
 	);
 }
 
-/** Nobody but messages asks for places, so the record is kept and only they move. */
-function move(server: VirtualServerConfig, file: string, line: number): void {
-	const down = line - server.location.line;
-	if (down === 0 && server.location.file === file) return;
-	const place = ({ location }: { readonly location: { file: string; line: number } }) => {
-		location.file = file;
-		location.line += down;
-	};
-	place(server);
-	for (const realServer of server.realServers) {
-		place(realServer);
-		for (const check of realServer.checks) place(check);
-	}
+/** Nobody but messages asks for its place, so the record is kept and only that moves. */
+function move(
+	{ location }: { readonly location: { file: string; line: number } },
+	file: string,
+	line: number,
+): void {
+	location.file = file;
+	location.line = line;
 }

@@ -1,5 +1,8 @@
 /** The texts of one configuration and the places in them. Pure. */
 
+/** A text, or the bytes of one that is ASCII throughout: of those a string is only made where somebody needs it. */
+export type Text = string | Buffer;
+
 /** A place as the hot path keeps it; columns count from 1. */
 export interface Place {
 	readonly file: number;
@@ -43,12 +46,17 @@ export function placeOfRecord(spot: Place | Placed): Place {
 /** One file that was read. */
 export class Source {
 	readonly name: string;
-	readonly text: string;
+	#text: Text;
 	#lineStarts: Int32Array | null = null;
 
-	constructor(name: string, text: string) {
+	constructor(name: string, text: Text) {
 		this.name = name;
-		this.text = text;
+		this.#text = text;
+	}
+
+	get text(): string {
+		if (typeof this.#text !== "string") this.#text = this.#text.toString("latin1");
+		return this.#text;
 	}
 
 	/** Physical line `line` (from 1) without its end; "" behind the last. */

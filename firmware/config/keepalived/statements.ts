@@ -9,7 +9,7 @@ import { grammars, keywordIndexes } from "./keywords/index.ts";
 import { commandWords } from "./lexer.ts";
 import { limits } from "./limits.ts";
 import { parseScaled, parseSeconds, parseWhole, secondsText } from "./numbers.ts";
-import type { LineReader } from "./preprocessor.ts";
+import type { LineReader, PlainExtent, PlainStart } from "./preprocessor.ts";
 import type { ServerMemory } from "./server-memory.ts";
 import { lineOf, type Place, packPlace } from "./source.ts";
 
@@ -33,7 +33,10 @@ export interface DataLine {
 export interface Statement {
 	readonly keyword: Keyword;
 	readonly words: readonly string[];
-	/** Integer: the number. Seconds: microseconds. Boolean: 0 or 1. Otherwise NaN. */
+	/**
+	 * Integer: the number. Seconds: microseconds. Boolean: 0 or 1. Block: how many lines its body stands below the
+	 * places of its statements, which are those of an earlier block that says the same. Otherwise NaN.
+	 */
 	readonly number: number;
 	/** Where the keyword stands: see packPlace. */
 	readonly at: number;
@@ -42,6 +45,21 @@ export interface Statement {
 	/** Lines of a value block. */
 	readonly lines: readonly DataLine[] | null;
 }
+
+/**
+ * The body of a real server. A generated file says the same of thousands of them, and the same bytes, lexed from
+ * the same state, give the same statements: they are read once. Only their lines differ.
+ */
+interface KnownBody {
+	readonly start: PlainStart;
+	readonly extent: PlainExtent;
+	/** Where its block stands. */
+	readonly at: number;
+	readonly body: readonly Statement[];
+}
+
+/** Bodies that are looked at, the newest ones. */
+const KNOWN_BODIES = 8;
 
 /** The block that is being read; one record per depth, used again and again. */
 class Outer {
@@ -62,6 +80,8 @@ export class StatementReader {
 	#words: readonly string[] = NO_WORDS;
 	#number = Number.NaN;
 	readonly #memory: ServerMemory | null;
+	readonly #knownBodies: KnownBody[] = [];
+	#oldestBody = 0;
 	readonly #outers: readonly Outer[] = Array.from({ length: limits.blockDepth }, () => new Outer());
 
 	/** With a memory, virtual servers that it knows are not read again: see ServerMemory. */
@@ -123,11 +143,23 @@ export class StatementReader {
 			const { mentions } = this.#findings;
 			const words = this.#namesOf(keyword, argument.names, outer);
 			const memory = argument.block === "virtual_server" && depth === 0 ? this.#memory : null;
-			const start = memory === null || words === null ? null : reader.plainStart();
+			const start = memory === null || words === null ? null : reader.plainStart("block");
 			if (memory !== null && words !== null && start !== null) {
-				const statement = { keyword, words, number: Number.NaN, at, body: NO_STATEMENTS, lines: null };
+				const statement = { keyword, words, number: 0, at, body: NO_STATEMENTS, lines: null };
 				if (memory.recall(statement, reader, start)) return statement;
 			}
+			const mayRepeat = argument.block === "real_server" && words !== null && lexer.opens;
+			const known = mayRepeat ? this.#skipKnownBody() : null;
+			if (known !== null)
+				return {
+					keyword,
+					words: words!,
+					number: lineOf(at) - lineOf(known.at),
+					at,
+					body: known.body,
+					lines: null,
+				};
+			const bodyStart = mayRepeat ? reader.plainStart("body") : null;
 			const inner = this.#outers[depth + 1]!;
 			inner.block = argument.block;
 			inner.name = keyword.name;
@@ -135,8 +167,10 @@ export class StatementReader {
 			if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
 			const body = this.#readBody(inner, depth + 1);
 			if (words === null) return null;
-			const statement = { keyword, words, number: Number.NaN, at, body, lines: null };
-			if (start !== null && this.#findings.mentions === mentions) memory?.read(statement, reader, start);
+			const statement = { keyword, words, number: 0, at, body, lines: null };
+			if (this.#findings.mentions !== mentions) return statement;
+			if (start !== null) memory?.read(statement, reader, start);
+			if (bodyStart !== null) this.#keepBody(bodyStart, at, body);
 			return statement;
 		}
 		if (argument.kind === "lines") {
@@ -154,6 +188,22 @@ export class StatementReader {
 		if (keyword.name === "include_check" && good) reader.setIncludePolicy(this.#words);
 		if (opens) this.#unexpectedBlock(keyword);
 		return statement;
+	}
+
+	/** Goes on behind a body that was read before, if one begins here. */
+	#skipKnownBody(): KnownBody | null {
+		for (const known of this.#knownBodies)
+			if (this.#reader.skipRepeated(known.start, known.extent)) return known;
+		return null;
+	}
+
+	/** A body without findings, none of which stands on its block's own line. */
+	#keepBody(start: PlainStart, at: number, body: readonly Statement[]): void {
+		const extent = this.#reader.plainExtent(start);
+		if (extent === null || extent.lastLineStart <= 0) return;
+		if (body.length > 0 && lineOf(body[0]!.at) === lineOf(at)) return;
+		this.#knownBodies[this.#oldestBody] = { start, extent, at, body };
+		this.#oldestBody = (this.#oldestBody + 1) % KNOWN_BODIES;
 	}
 
 	/** The words between a block's keyword and its brace; null when they are missing or wrong. */

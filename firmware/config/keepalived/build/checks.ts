@@ -105,7 +105,6 @@ function buildDns(
 		type: settings.word("type") ?? "SOA",
 		name,
 		timing: readTiming(context, body, defaults, 3, null),
-		location: context.locate(statement),
 	};
 }
 
@@ -129,7 +128,7 @@ function buildBfdCheck(
 		return null;
 	}
 	const timing = readTiming(context, settings.body, defaults, 0, 0);
-	return { kind: "BFD_CHECK", bfd: name, timing, location: context.locate(statement) };
+	return { kind: "BFD_CHECK", bfd: name, timing };
 }
 
 function connecting(
@@ -144,7 +143,6 @@ function connecting(
 		kind,
 		target: readTarget(context, body, owner, defaults),
 		timing: readTiming(context, body, defaults, 1, 1_000_000),
-		location: context.locate(statement),
 	};
 }
 
@@ -270,17 +268,16 @@ function buildSmtp(
 ): CheckConfig[] {
 	const settings = new Settings(statement.body!);
 	const heloName = settings.word("helo_name") ?? "smtpchecker.keepalived.org";
-	const make = (body: readonly Statement[], at: Statement, smtpOwner: CheckOwner): CheckConfig => ({
+	const make = (body: readonly Statement[]): CheckConfig => ({
 		kind: "SMTP_CHECK",
-		target: readTarget(context, body, smtpOwner, defaults),
+		target: readTarget(context, body, owner, defaults),
 		heloName,
 		timing: readTiming(context, body, defaults, 1, 1_000_000),
-		location: context.locate(at),
 	});
 	const general = settings.body.filter((inner) => inner.body === null);
 	const hosts = settings.all("host");
-	if (hosts.length === 0) return [make(general, statement, owner)];
-	return hosts.map((host) => make([...general, ...host.body!], host, owner));
+	if (hosts.length === 0) return [make(general)];
+	return hosts.map((host) => make([...general, ...host.body!]));
 }
 
 function buildHttp(
@@ -321,7 +318,6 @@ function buildHttp(
 		serverName: sni ? (sniName?.words[0] ?? virtualHost) : null,
 		fastRecovery: settings.boolean("fast_recovery") ?? false,
 		timing: readTiming(context, settings.body, defaults, 1, 3_000_000),
-		location: context.locate(statement),
 	};
 }
 
@@ -426,7 +422,6 @@ function buildUdp(
 		minReplyLengthBytes: settings.number("min_reply_length") ?? 0,
 		maxReplyLengthBytes: settings.number("max_reply_length") ?? 255,
 		timing: readTiming(context, settings.body, defaults, 1, 1_000_000),
-		location: context.locate(statement),
 	};
 }
 
@@ -457,7 +452,6 @@ function buildMisc(
 		timeoutMs: (timeout === null || timeout === 0 ? owner.serverDelayLoopMicros : timeout) / 1000,
 		dynamicWeight: settings.has("misc_dynamic"),
 		timing: readTiming(context, settings.body, defaults, 0, 1_000_000),
-		location: context.locate(statement),
 	};
 }
 
@@ -488,7 +482,6 @@ function buildFileCheck(
 		weight: weight?.number ?? file.weight,
 		reverse: weight === null ? file.reverse : weight.words.includes("reverse"),
 		timing: readTiming(context, settings.body, defaults, 0, 0),
-		location: context.locate(statement),
 	};
 }
 

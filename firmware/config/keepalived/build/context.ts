@@ -2,7 +2,7 @@
 import type { CheckTiming, Location, Script } from "../../model.ts";
 import type { Finding, Findings } from "../diagnostics.ts";
 import { commandWords } from "../lexer.ts";
-import { columnOf, fileOf, lineOf, type Place, type Placed, type Source } from "../source.ts";
+import { type Place, type Placed, placeOfRecord, type Source } from "../source.ts";
 import type { Statement } from "../statements.ts";
 
 /** The machine as far as a configuration refers to it. Asked, never touched. */
@@ -65,9 +65,12 @@ export class BuildContext {
 	readonly sources: readonly Source[];
 	readonly globals: GlobalNotes;
 	/** A script would run as root although script security is off: reported once, as keepalived does. */
-	insecureScript: Place | Placed | null = null;
+	insecureScript: Place | null = null;
 	/** keepalived stops at a missing interface, before it looks at scripts. */
 	interfaceMissing = false;
+
+	/** Lines that the statements at hand stand below the places that they name: see Statement. */
+	linesDown = 0;
 
 	#lastTiming: CheckTiming | null = null;
 
@@ -96,9 +99,13 @@ export class BuildContext {
 	}
 
 	locate(spot: Place | Placed): Location {
-		if ("at" in spot)
-			return { file: this.sources[fileOf(spot.at)]!.name, line: lineOf(spot.at), column: columnOf(spot.at) };
-		return { file: this.sources[spot.file]!.name, line: spot.line, column: spot.column };
+		const { file, line, column } = this.#settle(spot);
+		return { file: this.sources[file]!.name, line, column };
+	}
+
+	#settle(spot: Place | Placed): Place {
+		const place = placeOfRecord(spot);
+		return this.linesDown === 0 || !("at" in spot) ? place : { ...place, line: place.line + this.linesDown };
 	}
 
 	error(
@@ -108,7 +115,7 @@ export class BuildContext {
 		lost?: string,
 		more: Partial<Finding> = {},
 	): void {
-		this.findings.report(place, {
+		this.findings.report(this.#settle(place), {
 			severity: "error",
 			code,
 			message,
@@ -118,11 +125,11 @@ export class BuildContext {
 	}
 
 	warn(place: Place | Placed, code: string, message: string, more: Partial<Finding> = {}): void {
-		this.findings.report(place, { severity: "warning", code, message, exitStatus: 5, ...more });
+		this.findings.report(this.#settle(place), { severity: "warning", code, message, exitStatus: 5, ...more });
 	}
 
 	hint(place: Place | Placed, code: string, message: string, more: Partial<Finding> = {}): void {
-		this.findings.report(place, { severity: "hint", code, message, ...more });
+		this.findings.report(this.#settle(place), { severity: "hint", code, message, ...more });
 	}
 
 	/**
@@ -132,7 +139,7 @@ export class BuildContext {
 	checkInterface(name: string, place: Place | Placed, user: string): void {
 		if (this.machine.interfaces.has(name) || this.globals.dynamicInterfaces) return;
 		this.interfaceMissing = true;
-		this.findings.reportOnce(`interface ${name} ${user}`, place, {
+		this.findings.reportOnce(`interface ${name} ${user}`, this.#settle(place), {
 			severity: "error",
 			code: "no-interface",
 			message: `${user}: there is no interface ${name} on this machine`,
@@ -207,7 +214,7 @@ export class BuildContext {
 			return null;
 		}
 		const runsAs = user ?? this.globals.scriptUser ?? "root";
-		if (!this.globals.scriptSecurity) this.insecureScript ??= statement;
+		if (!this.globals.scriptSecurity) this.insecureScript ??= this.#settle(statement);
 		else if (runsAs === "root" && found.insecure !== null) {
 			this.error(
 				statement,

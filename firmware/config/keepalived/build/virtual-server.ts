@@ -96,6 +96,7 @@ export function buildVirtualServer(
 			trackFiles: trackers.files,
 			bfd: trackers.bfd,
 		},
+		read: new Map(),
 	};
 	const realServers: RealServerConfig[] = [];
 	const addresses = new Set<string>();
@@ -287,49 +288,41 @@ interface ServerSettings {
 	readonly defaults: CheckDefaults;
 	/** Filled in for one real server after the other. */
 	readonly owner: CheckOwner;
+	/** What bodies without findings say. */
+	readonly read: Map<readonly Statement[], RealServerSettings>;
 }
 
 const NO_CHECKS: readonly CheckConfig[] = [];
 
-function buildRealServer(
+/** What the body of a real server says, with the virtual server's defaults. */
+interface RealServerSettings {
+	readonly weight: number;
+	readonly forwarding: Forwarding;
+	readonly inhibitOnFailure: boolean;
+	readonly smtpAlert: boolean;
+	readonly upperThreshold: number;
+	readonly lowerThreshold: number;
+	readonly snmpName: string | null;
+	readonly notifyUp: Statement | null;
+	readonly notifyDown: Statement | null;
+	readonly defaults: CheckDefaults;
+	readonly checks: readonly Statement[];
+}
+
+function readRealServer(
 	context: BuildContext,
-	statement: Statement,
+	body: readonly Statement[],
 	server: ServerSettings,
-): RealServerConfig | null {
-	const { words } = statement;
-	const address = readAddress(words[0]!);
-	if (address === null) {
-		context.error(
-			statement,
-			"bad-address",
-			`${server.title}: "${words[0]}" is no IP address`,
-			"the real server",
-		);
-		return null;
-	}
-	const writtenPort = readPort(words[1]);
-	if (writtenPort === null) {
-		context.error(statement, "bad-argument", `${server.title}: "${words[1]}" is no port`, "the real server");
-		return null;
-	}
-	let weight = server.weight;
-	let forwarding = server.forwarding;
-	let inhibitOnFailure = server.inhibit;
-	let smtpAlert = server.smtpAlert;
-	let alpha = server.defaults.alpha;
+): RealServerSettings {
+	let { weight, forwarding, inhibit: inhibitOnFailure, smtpAlert } = server;
+	let { alpha, retry, delayBeforeRetryMicros, warmupMicros, connectTimeoutMicros } = server.defaults;
+	let { delayLoopMicros, virtualHost } = server.defaults;
 	let upperThreshold = 0;
 	let lowerThreshold = 0;
 	let snmpName: string | null = null;
 	let notifyUp: Statement | null = null;
 	let notifyDown: Statement | null = null;
-	let retry = server.defaults.retry;
-	let delayBeforeRetryMicros = server.defaults.delayBeforeRetryMicros;
-	let warmupMicros = server.defaults.warmupMicros;
-	let connectTimeoutMicros = server.defaults.connectTimeoutMicros;
-	let delayLoopMicros = server.defaults.delayLoopMicros;
-	let virtualHost = server.defaults.virtualHost;
-	let checks = 0;
-	const body = statement.body!;
+	const checks: Statement[] = [];
 	for (let index = 0; index < body.length; index++) {
 		const inner = body[index]!;
 		switch (inner.keyword.name) {
@@ -382,9 +375,71 @@ function buildRealServer(
 				virtualHost = inner.words[0]!;
 				break;
 			default:
-				if (inner.body !== null) checks++;
+				if (inner.body !== null) checks.push(inner);
 		}
 	}
+	return {
+		weight,
+		forwarding,
+		inhibitOnFailure,
+		smtpAlert,
+		upperThreshold,
+		lowerThreshold,
+		snmpName,
+		notifyUp,
+		notifyDown,
+		defaults: {
+			delayLoopMicros,
+			retry,
+			delayBeforeRetryMicros,
+			warmupMicros,
+			connectTimeoutMicros,
+			alpha,
+			virtualHost,
+		},
+		checks,
+	};
+}
+
+/** Reads a body once for all real servers that share it; one that something was found in is read for each of them. */
+function settingsOf(
+	context: BuildContext,
+	body: readonly Statement[],
+	server: ServerSettings,
+): RealServerSettings {
+	const known = server.read.get(body);
+	if (known !== undefined) return known;
+	const { mentions } = context.findings;
+	const settings = readRealServer(context, body, server);
+	if (context.findings.mentions === mentions) server.read.set(body, settings);
+	return settings;
+}
+
+function buildRealServer(
+	context: BuildContext,
+	statement: Statement,
+	server: ServerSettings,
+): RealServerConfig | null {
+	const { words } = statement;
+	const address = readAddress(words[0]!);
+	if (address === null) {
+		context.error(
+			statement,
+			"bad-address",
+			`${server.title}: "${words[0]}" is no IP address`,
+			"the real server",
+		);
+		return null;
+	}
+	const writtenPort = readPort(words[1]);
+	if (writtenPort === null) {
+		context.error(statement, "bad-argument", `${server.title}: "${words[1]}" is no port`, "the real server");
+		return null;
+	}
+	context.linesDown = statement.number;
+	const settings = settingsOf(context, statement.body!, server);
+	context.linesDown = 0;
+	const { forwarding, upperThreshold, lowerThreshold } = settings;
 	if (address.family !== server.family && forwarding.kind !== "TUN") {
 		context.error(
 			statement,
@@ -413,38 +468,21 @@ function buildRealServer(
 		);
 		port = server.port;
 	}
-	let built = NO_CHECKS;
-	if (checks > 0) {
+	context.linesDown = statement.number;
+	let checks = NO_CHECKS;
+	if (settings.checks.length > 0) {
 		const { owner } = server;
 		owner.address = address.address;
 		owner.family = address.family;
 		owner.port = port === 0 ? writtenPort : port;
 		owner.words = words;
-		const { defaults } = server;
-		// Most real servers say nothing of their own; then the virtual server's defaults serve as they are.
-		const own =
-			delayLoopMicros === defaults.delayLoopMicros &&
-			retry === defaults.retry &&
-			delayBeforeRetryMicros === defaults.delayBeforeRetryMicros &&
-			warmupMicros === defaults.warmupMicros &&
-			connectTimeoutMicros === defaults.connectTimeoutMicros &&
-			alpha === defaults.alpha &&
-			virtualHost === defaults.virtualHost
-				? defaults
-				: {
-						delayLoopMicros,
-						retry,
-						delayBeforeRetryMicros,
-						warmupMicros,
-						connectTimeoutMicros,
-						alpha,
-						virtualHost,
-					};
-		const list: CheckConfig[] = [];
-		for (let index = 0; index < body.length; index++)
-			if (body[index]!.body !== null) buildChecks(context, body[index]!, owner, own, list);
-		built = list;
+		const built: CheckConfig[] = [];
+		for (const check of settings.checks) buildChecks(context, check, owner, settings.defaults, built);
+		checks = built;
 	}
+	const notifyUp = settings.notifyUp === null ? null : context.notifyScript(settings.notifyUp);
+	const notifyDown = settings.notifyDown === null ? null : context.notifyScript(settings.notifyDown);
+	context.linesDown = 0;
 	if (lowerThreshold > upperThreshold && upperThreshold > 0)
 		context.warn(
 			statement,
@@ -455,18 +493,17 @@ function buildRealServer(
 		address: address.address,
 		family: address.family,
 		port: server.isFwmark && forwarding.kind !== "NAT" ? 0 : port,
-		weight,
+		weight: settings.weight,
 		forwarding,
 		upperThreshold,
 		lowerThreshold,
-		inhibitOnFailure,
-		alpha,
-		smtpAlert,
-		snmpName,
-		notifyUp: notifyUp === null ? null : context.notifyScript(notifyUp),
-		notifyDown: notifyDown === null ? null : context.notifyScript(notifyDown),
-		checks: built,
-		location: context.locate(statement),
+		inhibitOnFailure: settings.inhibitOnFailure,
+		alpha: settings.defaults.alpha,
+		smtpAlert: settings.smtpAlert,
+		snmpName: settings.snmpName,
+		notifyUp,
+		notifyDown,
+		checks,
 	};
 }
 

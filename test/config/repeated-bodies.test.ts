@@ -1,0 +1,96 @@
+/** Bodies of real servers that repeat are read once: the reading is the one that reads each of them. */
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import type { LoadedConfig } from "../../firmware/config/keepalived/load.ts";
+import { withFile } from "./load-text.ts";
+
+/** Texts that are not ASCII are read without any memory of what was read before. */
+function expectSameReading(load: (text: string) => LoadedConfig, text: string): void {
+	const whole = JSON.parse(JSON.stringify(load(`# ü\n${text}`)).replaceAll("ü", "u"));
+	expect(JSON.parse(JSON.stringify(load(`# u\n${text}`)))).toEqual(whole);
+}
+
+const bodies = [
+	"{\n\t\tweight 3\n\t}",
+	"{\n\t\tweight 3\n\t\tTCP_CHECK {\n\t\t\tconnect_port 80\n\t\t\tretry 2\n\t\t}\n\t}",
+	"{\n\t\tTCP_CHECK {\n\t\t\tbindto 10.0.0.9\n\t\t}\n\t}",
+	"{\n\t\tTCP_CHECK {\n\t\t\tbind_if eth7\n\t\t}\n\t}",
+	"{\n\t\tMISC_CHECK {\n\t\t\tmisc_path /bin/true\n\t\t}\n\t}",
+	"{\n\t\tMISC_CHECK {\n\t\t\tmisc_path /no/such\n\t\t}\n\t\tnotify_up /bin/true\n\t}",
+	'{\n\t\tHTTP_GET {\n\t\t\turl {\n\t\t\t\tpath "/a b"\n\t\t\t\tstatus_code 200 20\n\t\t\t}\n\t\t}\n\t}',
+	"{\n\t\tnotify_down /bin/true\n\t\tnotify_up /no/such\n\t}",
+	"{\n\t\tuthreshold 3\n\t\tlthreshold 9\n\t}",
+	"{\n\t\tlvs_method TUN type gue\n\t}",
+	"{\n\t\tlvs_method DR port 7\n\t}",
+	"{\n\t\tweight -1\n\t}",
+	"{\n\t\twieght 1\n\t}",
+	"{\n\t\tweight $W\n\t}",
+	"{\n\t\tBFD_CHECK {\n\t\t\tname nobody\n\t\t}\n\t}",
+	"{\n\t}",
+	"{ }",
+	"{ weight 4\n\t}",
+	"{ weight 4 }",
+	"{ # weight\n\t\tweight 5 # 5\n\n\t} ! end",
+	"{\n\t\tweight 6 }",
+	"\n\t{\n\t\tweight 7\n\t}",
+	"{\n\t\tweight 8\n",
+	"",
+];
+const heads = [
+	"10.1.0.1 80",
+	"10.1.0.2 80",
+	"10.1.0.3 8080",
+	"10.1.0.4",
+	"fd00::1 80",
+	"10.1.0.999 80",
+	"10.1.0.5 x",
+	"",
+];
+const tops = [
+	"protocol TCP",
+	"lb_kind DR",
+	"lb_kind TUN",
+	"delay_loop 3",
+	"weight 2",
+	"inhibit_on_failure",
+	"$W=9",
+	"",
+];
+const servers = ["10.0.0.1 80", "10.0.0.2 80", "fwmark 3", "fd00::80 80", "group none"];
+
+test("in generated files", () => {
+	const realServer = fc
+		.tuple(fc.constantFrom(...heads), fc.constantFrom(...bodies), fc.constantFrom("\n", " ", "\n\n"))
+		.map(([head, body, end]) => `\treal_server ${head} ${body}${end}`);
+	// Few kinds of bodies in one file, so that they repeat.
+	const file = fc.array(realServer, { minLength: 1, maxLength: 5 }).chain((kinds) => {
+		const virtualServer = fc
+			.tuple(
+				fc.constantFrom(...servers),
+				fc.array(fc.constantFrom(...tops), { maxLength: 3 }),
+				fc.array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 6 }),
+			)
+			.map(
+				([name, lines, inner]) => `virtual_server ${name} {\n\t${lines.join("\n\t")}\n${inner.join("")}}\n`,
+			);
+		return fc.array(virtualServer, { minLength: 1, maxLength: 4 });
+	});
+	withFile((load) =>
+		fc.assert(
+			fc.property(file, (parts) => expectSameReading(load, parts.join(""))),
+			{ numRuns: 1000 },
+		),
+	);
+});
+
+test("in the corpus, each file after itself", () => {
+	const corpus = join(import.meta.dir, "../../../shared/corpus/keepalived");
+	withFile((load) => {
+		for (const name of readdirSync(corpus).filter((one) => one.endsWith(".conf"))) {
+			const text = readFileSync(join(corpus, name), "latin1").replaceAll(/[^\x00-\x7f]/g, "?");
+			expectSameReading(load, `${text}\n${text}`);
+		}
+	});
+});
