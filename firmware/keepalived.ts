@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
-import type { GlobalConfig } from "./config/model.ts";
+import type { DroverConfig, GlobalConfig } from "./config/model.ts";
 import { catchesSignal } from "./kernel/caught-signals.ts";
 import { type PidFileName, pidFile, reloadFile } from "./process-files.ts";
 import type { ReloadClock } from "./reload-clock.ts";
@@ -162,8 +162,6 @@ type Values = ReturnType<typeof parse>["values"];
 async function supervise(file: string, values: Values): Promise<number> {
 	const log = openLog("keepalived");
 	const names = values.vrrp ? ["vrrp"] : values.check ? ["director"] : ["vrrp", "director"];
-	// It ends by itself where the configuration has no session.
-	if (!values.no_bfd) names.push("bfd");
 	const enter = values.namespace === undefined ? [] : ["ip", "netns", "exec", values.namespace];
 	const childWords = ["-f", file, ...(values["config-id"] === undefined ? [] : ["-i", values["config-id"]])];
 	const children: Child[] = [];
@@ -269,8 +267,6 @@ async function supervise(file: string, values: Values): Promise<number> {
 			const { readAgain } = await import("./reload-file.ts");
 			await readAgain(path, [...children], (child) => tell(child, "SIGHUP"), log);
 		}
-		// The new configuration may have sessions.
-		if (names.includes("bfd") && !children.some(({ name }) => name === "bfd")) start("bfd");
 		// After them: they have the processors first.
 		setTimeout(followReload, FOLLOW_AFTER_MS).unref();
 	};
@@ -282,6 +278,12 @@ async function supervise(file: string, values: Values): Promise<number> {
 		process.on(signal, () => {
 			for (const child of children) tell(child, signal);
 		});
+
+	/** BFD runs while a configuration has sessions: it ends by itself after a reload that takes the last one. */
+	const startBfd = ({ bfdInstances }: DroverConfig): void => {
+		if (values.no_bfd || stopping || bfdInstances.length === 0) return;
+		if (!children.some(({ name }) => name === "bfd")) start("bfd");
+	};
 
 	for (const name of names) start(name);
 	// The services do not wait for what only the parent needs.
@@ -296,12 +298,15 @@ async function supervise(file: string, values: Values): Promise<number> {
 		const { ReloadClock } = await import("./reload-clock.ts");
 		clock = new ReloadClock(wanted.timeFile, wanted.repeat, reload, log);
 	};
-	global = load().config.global;
+	const first = load().config;
+	global = first.global;
+	startBfd(first);
 	await follow(global);
 	followReload = () => {
 		const { config, acceptable } = load();
 		// What the services refuse counts for nobody; names and places are settled at the start.
 		if (!acceptable || global === null) return;
+		startBfd(config);
 		global = { ...global, reload: config.global.reload };
 		void follow(global);
 	};

@@ -12,6 +12,8 @@ import { BfdService } from "./service.ts";
 
 /** Exit status of keepalived for a configuration that is not there (lib/scheduler.h). */
 const EXIT_NO_CONFIG = 6;
+/** Whoever asked for the reload that took the last session hears of it first. */
+const ANSWER_FIRST_MS = 100;
 
 const help = `usage: drover bfd [-f FILE] [-i ID] [--if-needed]
        drover bfd status [--json]
@@ -19,7 +21,7 @@ const help = `usage: drover bfd [-f FILE] [-i ID] [--if-needed]
 Without a word: runs the bfd_instance blocks of a keepalived.conf in the foreground.
   -f, --use-file=FILE  the configuration (/etc/keepalived/keepalived.conf)
   -i, --config-id=ID   the id that @ID lines are compared with (the host name)
-      --if-needed      ends at once, with status 0, when there is no session
+      --if-needed      ends, with status 0, when there is no session, or none any more
 SIGHUP reads the configuration again; sessions that stay the same go on.
 
   status               each session: up or down, since when, and why`;
@@ -92,6 +94,8 @@ async function run(file: string, configId: string | undefined, onlyIfNeeded: boo
 		config = next.config;
 		service.configure(config.bfdInstances);
 		log.info(`${file} taken over`);
+		if (onlyIfNeeded && config.bfdInstances.length === 0)
+			setTimeout(() => config.bfdInstances.length === 0 && stop("no session is left"), ANSWER_FIRST_MS);
 		return "taken over";
 	};
 	const status = (): BfdStatus => ({

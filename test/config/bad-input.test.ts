@@ -477,13 +477,25 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			title: "nopreempt with state MASTER",
 			text: instance("\tstate MASTER\n\tpriority 100\n\tnopreempt"),
 			messages: [
-				`keepalived.conf:9:2: error: VI_1: nopreempt needs state BACKUP
+				`keepalived.conf:9:2: warning: VI_1: nopreempt needs state BACKUP
     nopreempt
     ^^^^^^^^^
     lost: nopreempt: it will take over from a lower master
     write "state BACKUP"; the election still makes it master when nobody else is`,
 			],
-			acceptable: false,
+			acceptable: true,
+			exitStatus: 5,
+		},
+		{
+			title: "preempt_delay with state MASTER",
+			text: instance("\tstate MASTER\n\tpriority 100\n\tpreempt_delay 5"),
+			messages: [
+				`keepalived.conf:9:2: warning: VI_1: preempt_delay does not go with state MASTER
+    preempt_delay 5
+    ^^^^^^^^^^^^^
+    lost: preempt_delay`,
+			],
+			acceptable: true,
 			exitStatus: 5,
 		},
 		{

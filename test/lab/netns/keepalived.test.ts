@@ -117,6 +117,9 @@ describe("running", () => {
 		const text = () => Bun.spawnSync([...drover, "bfd", "status"], { env: environment() }).stdout.toString();
 		await until("the session", () => text().startsWith("peer  Down with 10.9.0.2"));
 		await until("its pid file", () => existsSync(bfdPid));
+		writeFileSync(file(), configuration(["10.9.0.100/24", "10.9.0.101/24"]));
+		process.kill(Number(readFileSync(pidFile(), "utf8")), "SIGHUP");
+		await until("the last session goes, and the process with it", () => !existsSync(bfdPid));
 	});
 
 	test("instance and process_name: pid files of its own, with the names of the parent and its child", async () => {

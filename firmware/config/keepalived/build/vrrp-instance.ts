@@ -152,16 +152,21 @@ export function buildInstance(
 	// Preemption.
 	const nopreempt = settings.last("nopreempt");
 	let preempt = nopreempt === null;
+	// keepalived runs such a file without the word; so do we, at a reload as at boot, and say so.
+	const without = (place: Statement, message: string, lost: string, suggestion?: string) =>
+		context.warn(place, place.keyword.name.replace("_", "-"), `${title}: ${message}`, {
+			lost,
+			...(suggestion === undefined ? {} : { suggestion }),
+		});
 	if (nopreempt !== null && priority === 255) {
-		context.error(nopreempt, "nopreempt", `${title}: nopreempt does not go with priority 255`, "nopreempt");
+		without(nopreempt, "nopreempt does not go with priority 255", "nopreempt");
 		preempt = true;
 	} else if (nopreempt !== null && initialState === "MASTER") {
-		context.error(
+		without(
 			nopreempt,
-			"nopreempt",
-			`${title}: nopreempt needs state BACKUP`,
+			"nopreempt needs state BACKUP",
 			"nopreempt: it will take over from a lower master",
-			{ suggestion: 'write "state BACKUP"; the election still makes it master when nobody else is' },
+			'write "state BACKUP"; the election still makes it master when nobody else is',
 		);
 		preempt = true;
 	}
@@ -178,12 +183,7 @@ export function buildInstance(
 						? "nopreempt"
 						: null;
 		if (against !== null) {
-			context.error(
-				delayStatement,
-				"preempt-delay",
-				`${title}: preempt_delay does not go with ${against}`,
-				"preempt_delay",
-			);
+			without(delayStatement, `preempt_delay does not go with ${against}`, "preempt_delay");
 			preemptDelayMs = 0;
 		}
 	}
