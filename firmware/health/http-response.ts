@@ -1,7 +1,8 @@
 /**
  * An HTTP/1.x answer, read as it arrives. Pure: bytes in, events out.
  * RFC 9112 §4 (status line), §5 (fields), §6 (body length), §7.1 (chunked).
- * Lenient where servers are: bare LF, any HTTP version, junk between fields.
+ * Lenient where servers are: bare LF, any version, junk between fields; and as keepalived is: any protocol's name in
+ * front of the status ("ICY 200 OK").
  */
 
 /** Status line and fields together; more is an error. */
@@ -30,7 +31,9 @@ type State =
 
 const headState: State = { kind: "head" };
 const doneState: State = { kind: "done" };
-const statusLine = /^HTTP\/\d+(?:\.\d+)?[ \t]+(\d{3})(?!\d)/;
+const statusLine = /^[A-Za-z]{1,16}(?:\/\d+(?:\.\d+)?)?[ \t]+(\d{3})(?!\d)/;
+/** What may still become a status line. */
+const beginsStatusLine = /^[A-Za-z]{0,16}(?:$|[/ \t])/;
 const contentLengthField = /\ncontent-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r?\n/i;
 const chunkedField = /\ntransfer-encoding[ \t]*:[^\n]*\bchunked[ \t]*\r?\n/i;
 
@@ -41,11 +44,13 @@ export class HttpResponseReader {
 	status = 0;
 	/** As announced; null when it is not. */
 	contentLength: number | null = null;
+	/** Status line and fields with the blank line, a character for each byte; empty until they were read. */
+	head = "";
 	chunked = false;
 	/** Body bytes on the wire so far. */
 	bodyBytes = 0;
 	#state: State = headState;
-	#head = "";
+	#unread = "";
 	#line = "";
 	readonly #sink: ResponseSink;
 	readonly #bodyless: boolean;
@@ -84,21 +89,25 @@ export class HttpResponseReader {
 
 	/** Returns where the body begins in `chunk`, or -1 when the head goes on. */
 	#readHead(chunk: Uint8Array): number {
-		const before = this.#head.length;
-		this.#head += latin1(chunk);
+		const before = this.#unread.length;
+		this.#unread += latin1(chunk);
 		// The blank line may have begun in an earlier chunk.
-		const end = endOfHead(this.#head, Math.max(0, before - 3));
+		const end = endOfHead(this.#unread, Math.max(0, before - 3));
 		if (end < 0) {
-			if (this.#head.length > HEAD_LIMIT_BYTES)
+			if (this.#unread.length > HEAD_LIMIT_BYTES)
 				throw new ResponseError(`the answer's head is longer than ${HEAD_LIMIT_BYTES} bytes`);
-			if (this.#head.length >= 5 && !this.#head.startsWith("HTTP/"))
-				throw new ResponseError(`no HTTP answer: ${quote(this.#head)}`);
+			if (
+				!beginsStatusLine.test(this.#unread) ||
+				(this.#unread.includes("\n") && !statusLine.test(this.#unread))
+			)
+				throw new ResponseError(`no HTTP answer: ${quote(this.#unread)}`);
 			return -1;
 		}
 		if (end > HEAD_LIMIT_BYTES)
 			throw new ResponseError(`the answer's head is longer than ${HEAD_LIMIT_BYTES} bytes`);
-		this.#parseHead(this.#head.slice(0, end));
-		this.#head = "";
+		this.head = this.#unread.slice(0, end);
+		this.#unread = "";
+		this.#parseHead(this.head);
 		return end - before;
 	}
 

@@ -173,7 +173,13 @@ class HttpProbe implements StreamOwner, ResponseSink {
 		}
 		if (regex === null || this.#regex === null) return null;
 		if (typeof this.#regex === "string") return `regex "${regex.pattern}": ${this.#regex}`;
-		const found = searchBody(this.#regex, Buffer.concat(this.#parts ?? []), regex);
+		const body = Buffer.concat(this.#parts ?? []);
+		// keepalived looks through what came with the first read, the head too, and counts from its beginning: what
+		// files ask for is found there as well. What must not be there is looked for in the page only.
+		const found =
+			searchBody(this.#regex, body, regex) ||
+			(!regex.noMatch &&
+				searchBody(this.#regex, Buffer.concat([Buffer.from(this.#reader.head, "latin1"), body]), regex));
 		if (found === !regex.noMatch) return null;
 		return regex.noMatch ? `regex "${regex.pattern}" is there` : `regex "${regex.pattern}" is not there`;
 	}

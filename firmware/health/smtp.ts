@@ -31,8 +31,11 @@ export const checkSmtp: Checker<"SMTP_CHECK"> = (check, _url, environment, done)
 		connected() {},
 		received(bytes) {
 			try {
+				let answers = 0;
 				for (const reply of reader.push(bytes)) {
-					const outcome = take(reply);
+					// What came together with the last answer was sent before this box had asked.
+					const outcome =
+						answers++ > 0 ? failed(`answered ${state.toUpperCase()} before it was asked`) : take(reply);
 					if (outcome !== null) {
 						finish(outcome);
 						return;

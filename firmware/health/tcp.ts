@@ -1,7 +1,7 @@
 /** TCP_CHECK: the port accepts a connection. */
 import type { CheckTarget } from "../config/model.ts";
 import { SO_ERROR, SOL_SOCKET } from "../kernel/constants.ts";
-import { ETIMEDOUT } from "../kernel/errno.ts";
+import { ECONNRESET, ETIMEDOUT } from "../kernel/errno.ts";
 import { native } from "../kernel/native.ts";
 import { hasFailed, type Watch, watchWritable } from "../kernel/watch.ts";
 import { type CheckOf, failed, type Outcome, type ProbeEnvironment, passed, postponed } from "./checker.ts";
@@ -96,16 +96,18 @@ class TcpProbe extends WheelTimer {
 		if (status === 0 && this.#keeps) {
 			this.#environment.wheel.cancel(this);
 			this.#done({ ...accepted, connection: this.#fd });
-		} else if (status === 0) this.#finish(accepted);
+		}
+		// A connection that was reset was accepted before; one that is not accepted is refused.
+		else if (status === 0 || -status === ECONNRESET) this.#finish(accepted, status === 0);
 		else
 			this.#finish(
 				failed(-status === ETIMEDOUT ? timeoutReason(this.#target.connectTimeoutMs) : reasonOf(status)),
 			);
 	}
 
-	#finish(outcome: Outcome): void {
+	#finish(outcome: Outcome, stands = false): void {
 		this.#environment.wheel.cancel(this);
-		releaseStream(this.#fd, this.#target, outcome === accepted);
+		releaseStream(this.#fd, this.#target, stands);
 		this.#done(outcome);
 	}
 }

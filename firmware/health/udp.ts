@@ -26,7 +26,7 @@ export const checkUdp: Checker<"UDP_CHECK"> = (check, _url, environment, done) =
 		done,
 	);
 
-/** Lengths count only together with a pattern; the pattern covers the reply's beginning. */
+/** Lengths count only together with a pattern; pattern and reply are compared as far as both go (keepalived.conf(5)). */
 export function judgeReply(
 	check: Pick<CheckOf<"UDP_CHECK">, "replyPattern" | "minReplyLengthBytes" | "maxReplyLengthBytes">,
 	bytes: Uint8Array,
@@ -39,7 +39,7 @@ export function judgeReply(
 		return failed(`reply of ${bytes.length} bytes, wanted at most ${check.maxReplyLengthBytes}`);
 	const hex = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
 	const wanted = pattern.toLowerCase();
-	for (let index = 0; index < wanted.length; index++)
+	for (let index = 0; index < Math.min(wanted.length, hex.length); index++)
 		if (wanted[index] !== "x" && wanted[index] !== hex[index])
 			return failed(
 				`reply begins with ${hex.slice(0, Math.min(wanted.length, 32))}, wanted ${pattern.slice(0, 32)}`,

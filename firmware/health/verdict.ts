@@ -5,9 +5,10 @@
  * The rules are keepalived's:
  *   - a check fails for good after `retry` extra attempts, spaced `delay_before_retry`;
  *   - while it is down it is probed every `delay_loop`, and its first success brings it back;
- *   - its first answer ever is decisive: no retries then, a server that was never seen alive is not trusted;
+ *   - until it has passed once it is not trusted: the first failure is decisive, without retries;
  *   - HTTP_GET probes one URL per `delay_loop`; a URL that fails is probed alone, and after it
- *     every other URL must pass in turn before the check is up (`fast_recovery`: without waiting).
+ *     every other URL must pass in turn before the check is up. `fast_recovery` does not wait between them,
+ *     nor in the first round of all.
  * One is added: a check that never passed yet is probed with growing gaps (1 s, 2 s, 4 s … `delay_loop`),
  * so that a director that boots before its network does not leave every server out for a whole period.
  */
@@ -42,12 +43,13 @@ export interface Check {
 	readonly up: boolean;
 	/** Answers so far that told something, counted up to 2. */
 	readonly answers: number;
+	/** Every URL has passed in turn since the check began. */
 	readonly everPassed: boolean;
 	/** Failures in a row: against `retry` while up, for the growing gap before the first success. */
 	readonly failures: number;
 	/** The URL probed next. */
 	readonly url: number;
-	/** While down: URLs that passed in a row. */
+	/** While down, and until it has passed once: URLs that passed in a row. */
 	readonly urlsPassed: number;
 	readonly effect: WeightEffect | null;
 	/** The last answer in words. */
@@ -167,22 +169,24 @@ function passed(check: Check, event: Extract<CheckEvent, { kind: "passed" }>): S
 	const { rules } = check;
 	const first = check.answers === 0;
 	const url = (check.url + 1) % rules.urlCount;
-	const urlsPassed = check.up ? 0 : check.urlsPassed + 1;
-	const comesUp = !check.up && urlsPassed >= rules.urlCount;
+	const settled = check.up && check.everPassed;
+	const urlsPassed = settled ? 0 : check.urlsPassed + 1;
+	const whole = urlsPassed >= rules.urlCount;
+	const comesUp = !check.up && whole;
 	const next: Check = {
 		...check,
 		up: check.up || comesUp,
 		answers: Math.min(2, check.answers + 1),
-		everPassed: true,
+		everPassed: check.everPassed || whole,
 		failures: 0,
 		url,
-		urlsPassed: comesUp ? 0 : urlsPassed,
+		urlsPassed: whole ? 0 : urlsPassed,
 		effect: event.effect,
 		detail: event.detail,
 		answeredAtMs: event.nowMs,
 	};
-	const recovering = !check.up && !comesUp;
-	const waitMs = recovering && rules.fastRecovery ? 0 : steadyWaitMs(rules, recovering, first, event.phase);
+	const waitMs =
+		rules.fastRecovery && !settled && !whole ? 0 : steadyWaitMs(rules, false, first, event.phase);
 	return {
 		check: next,
 		actions: probeIn(next, event.startedAtMs ?? event.atMs, waitMs, event.atMs),
@@ -201,7 +205,7 @@ function failed(check: Check, event: Extract<CheckEvent, { kind: "failed" }>): S
 		answeredAtMs: event.nowMs,
 	};
 	const base = event.startedAtMs ?? event.atMs;
-	const mayRetry = check.up && !first && event.decisive !== true && !rules.eventDriven;
+	const mayRetry = check.up && check.everPassed && event.decisive !== true && !rules.eventDriven;
 	if (mayRetry && check.failures < timing.retry) {
 		const next: Check = { ...check, ...seen, failures: check.failures + 1 };
 		return {

@@ -443,6 +443,23 @@ describe("checks inherit: check, real server, virtual server, kind", () => {
 		});
 	});
 
+	test("regex offsets that leave no place: neither holds, as with keepalived", () => {
+		const offsets = (min: number, max: number) =>
+			check(`HTTP_GET {\nurl {\npath /\nregex a\nregex_min_offset ${min}\nregex_max_offset ${max}\n}\n}`);
+		expect(offsets(7, 7)).toMatchObject({ urls: [{ regex: { minOffset: 7, maxOffset: 7 } }] });
+		expect(offsets(8, 7)).toMatchObject({ urls: [{ regex: { minOffset: 0, maxOffset: null } }] });
+	});
+
+	test("FILE_CHECK: weight 0 is not said, whatever stands behind it", () => {
+		const server = (weight: string) =>
+			loadText(
+				`track_file number {\nfile /run/number\nweight 2 reverse\n}\nvirtual_server 10.0.0.100 80 {\nreal_server 10.0.0.1 80 {\nFILE_CHECK {\ntrack_file number\n${weight}\n}\n}\n}`,
+			).config.virtualServers[0]!.realServers[0]!.checks[0]!;
+		expect(server("")).toMatchObject({ weight: 2, reverse: true });
+		expect(server("weight 0")).toMatchObject({ weight: 2, reverse: true });
+		expect(server("weight 3")).toMatchObject({ weight: 3, reverse: false });
+	});
+
 	test("SMTP_CHECK with host: each is a check", () => {
 		const checks = virtual(
 			"",

@@ -67,6 +67,8 @@ describe("HTTP answers (RFC 9112 §4, §6, §7.1)", () => {
 		],
 		["no body in 204", "HTTP/1.1 204 No Content\r\n\r\n", { status: 204, body: "", complete: true }],
 		["no reason phrase", "HTTP/1.1 503\r\n\r\n", { status: 503 }],
+		["another protocol's name", "ICY 200 OK\r\nicy-br: 128\r\n\r\nx", { status: 200, body: "x" }],
+		["small letters", "http/1.0 200 OK\r\n\r\n", { status: 200 }],
 		["bare line feeds", "HTTP/1.0 404 Not Found\nA: b\n\nx", { status: 404, body: "x" }],
 		["Content-Length 0", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", { complete: true, body: "" }],
 	];
@@ -94,6 +96,8 @@ describe("HTTP answers (RFC 9112 §4, §6, §7.1)", () => {
 	test.each([
 		["not HTTP", "SSH-2.0-OpenSSH_9.2\r\n"],
 		["no status", "HTTP/1.1 OK\r\n\r\n"],
+		["a page and nothing else", "<html>"],
+		["a line without a status, before the head's end", "HTTP/1.1 OK\r\n"],
 		["status of four digits", "HTTP/1.1 2000 OK\r\n\r\n"],
 		["bad chunk size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
 		["chunk without its end", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n"],
@@ -316,7 +320,9 @@ describe("UDP replies (check_udp.c)", () => {
 		["4f4B", "4f4b00", 0, 255, "passed"],
 		["4fXb", "4f9b", 0, 255, "passed"],
 		["4fXb", "4f9c", 0, 255, "failed"],
-		["4f4b", "4f", 0, 255, "failed"],
+		["4f4b", "4f", 0, 255, "passed"],
+		["4f4b", "", 0, 255, "passed"],
+		["4f4b", "", 1, 255, "failed"],
 		["4f", "4f", 2, 255, "failed"],
 		["4f", "4f4f4f", 0, 2, "failed"],
 	] as const)("pattern %p, reply %s, length %d to %d: %s", (pattern, reply, min, max, expected) => {

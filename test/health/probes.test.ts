@@ -7,6 +7,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
+import type { Outcome } from "../../firmware/health/checker.ts";
+import { startProbe } from "../../firmware/health/kinds.ts";
+import { systemEnvironment } from "../../firmware/health/system-environment.ts";
 import { decodeDnsHeader } from "../../firmware/wire/dns.ts";
 import { check, http, probe, target, url, verdict } from "./fixtures.ts";
 
@@ -54,6 +57,22 @@ describe("TCP_CHECK", () => {
 		// It does leave no TIME_WAIT (06 in /proc/net/tcp) towards this port.
 		const remote = `:${port.toString(16).toUpperCase().padStart(4, "0")} 06`;
 		expect(readFileSync("/proc/net/tcp", "latin1")).not.toContain(remote);
+	});
+	test("a connection that is reset as soon as it stands was accepted, held or not", async () => {
+		const script = `require("net").createServer({}, (socket) => socket.resetAndDestroy()).listen(0, "127.0.0.1", function () { console.log(this.address().port) })`;
+		const server = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
+		closers.push(() => server.kill());
+		const { value } = await server.stdout.getReader().read();
+		const port = Number(new TextDecoder().decode(value));
+		for (const keeps of [false, true]) {
+			const { promise, resolve } = Promise.withResolvers<Outcome>();
+			const environment = systemEnvironment();
+			startProbe(check("TCP_CHECK", { target: target(port) }), 0, environment, resolve, keeps);
+			// The reset is there before anybody looks.
+			Bun.sleepSync(100);
+			expect(await promise).toEqual({ kind: "passed", detail: "connected", effect: null });
+			environment.wheel.close();
+		}
 	});
 	test("a closed port fails with the kernel's reason", async () => {
 		expect(await verdict(check("TCP_CHECK", { target: target(await closedPort()) }))).toBe(
@@ -178,6 +197,18 @@ describe("HTTP_GET", () => {
 		expect(await verdict(http(reset))).toBe("failed: connection reset");
 		const half = await tcpServer((socket) => socket.once("data", () => socket.write("HTTP/1.0 200 OK\r\n")));
 		expect(await verdict(http(half))).toBe("failed: timeout after 400 ms");
+	});
+	test("regex: what is asked for may stand in the head, what must not be there counts in the page only", async () => {
+		const port = await answering("HTTP/1.0 200 OK\r\nX-Role: primary\r\n\r\npage");
+		const pattern = (text: string, more = {}) => ({
+			regex: { pattern: text, options: [], noMatch: false, minOffset: 0, maxOffset: null, ...more },
+		});
+		expect(await verdict(http(port, pattern("X-Role: primary")))).toBe("passed: HTTP 200");
+		// keepalived counts offsets from the head's beginning.
+		expect(await verdict(http(port, pattern("page", { minOffset: 30 })))).toBe("passed: HTTP 200");
+		expect(await verdict(http(port, pattern("^page", { maxOffset: 0 })))).toBe("passed: HTTP 200");
+		expect(await verdict(http(port, pattern("X-Role", { noMatch: true })))).toBe("passed: HTTP 200");
+		expect(await verdict(http(port, pattern("standby")))).toBe('failed: regex "standby" is not there');
 	});
 	test("each read has the timeout for itself: a slow drip passes", async () => {
 		const port = await tcpServer((socket) =>
@@ -327,6 +358,10 @@ describe("SMTP_CHECK", () => {
 	test("a greeting of several lines is a greeting", async () => {
 		const port = await dialogue("220-hello\r\n220-there\r\n220 mail\r\n", "250-a\r\n250 b\r\n", "221 x\r\n");
 		expect(await verdict(smtp(port))).toBe("passed: SMTP 220, 250");
+	});
+	test("replies that come before they were asked for are none", async () => {
+		const port = await dialogue("220 x\r\n250 x\r\n221 x\r\n", "", "");
+		expect(await verdict(smtp(port))).toBe("failed: answered HELO before it was asked");
 	});
 	test("refusals", async () => {
 		expect(await verdict(smtp(await dialogue("554 go away\r\n", "", "")))).toBe(

@@ -115,7 +115,7 @@ describe("HTTP_GET with several URLs: one per delay_loop", () => {
 		]);
 	});
 	test("the URL that fails is tried again alone; then all must pass in turn", () => {
-		expect(play(newCheck(http()), "+---+++")).toEqual([
+		expect(play(newCheck(http()), "++++---+++").slice(3)).toEqual([
 			"+ next in 6 s url 1",
 			"- next in 1 s url 1",
 			"- next in 6 s url 1 goes down",
@@ -125,12 +125,27 @@ describe("HTTP_GET with several URLs: one per delay_loop", () => {
 			"+ next in 6 s url 1 goes up",
 		]);
 	});
+	test("a failure in the first round of all is decisive, whichever URL it is", () => {
+		expect(play(newCheck(http()), "++-").at(-1)).toBe("- next in 1 s url 2 goes down");
+		expect(play(newCheck(http()), "+++-").at(-1)).toBe("- next in 1 s url 0");
+	});
+	test("on the way back a URL that passes is followed after delay_loop, however long delay_before_retry is", () => {
+		const slow = rules({ urlCount: 2, slowWhileDown: true }, { retry: 0, delayBeforeRetryMs: 9_000 });
+		expect(play(newCheck(slow), "++-++").slice(2)).toEqual([
+			"- next in 9 s url 0 goes down",
+			"+ next in 6 s url 1",
+			"+ next in 6 s url 0 goes up",
+		]);
+	});
 	test("another URL that fails on the way back begins the count again", () => {
 		expect(play(newCheck(http()), "+--++-+++").at(-1)).toBe("+ next in 6 s url 0 goes up");
 		expect(play(newCheck(http()), "+--++-++").at(-1)).toBe("+ next in 6 s url 2");
 	});
 	test("fast_recovery does not wait between them", () => {
-		expect(play(newCheck(http({ fastRecovery: true })), "+--+++")).toEqual([
+		expect(play(newCheck(http({ fastRecovery: true })), "++++--+++")).toEqual([
+			"+ next in 0 s url 1",
+			"+ next in 0 s url 2",
+			"+ next in 6 s url 0",
 			"+ next in 6 s url 1",
 			"- next in 1 s url 1",
 			"- next in 6 s url 1 goes down",
@@ -239,8 +254,9 @@ describe("properties", () => {
 				);
 				let failures = 0;
 				let successes = 0;
+				let proved = false;
 				let at = 0;
-				answers.forEach((good, index) => {
+				answers.forEach((good) => {
 					failures = good ? 0 : failures + 1;
 					successes = good ? successes + 1 : 0;
 					const before = check.up;
@@ -254,8 +270,9 @@ describe("properties", () => {
 					expect(probe.atMs).toBeGreaterThanOrEqual(at);
 					expect(probe.url).toBeLessThan(shape.urls);
 					expect(result.transition !== undefined).toBe(before !== result.check.up);
-					if (before && !result.check.up) expect(index === 0 || failures === shape.retry + 1).toBe(true);
-					if (before && result.check.up && index > 0) expect(failures).toBeLessThanOrEqual(shape.retry);
+					if (before && !result.check.up) expect(failures).toBe(proved ? shape.retry + 1 : 1);
+					if (before && result.check.up) expect(failures).toBeLessThanOrEqual(proved ? shape.retry : 0);
+					proved ||= successes >= shape.urls;
 					if (!before && result.check.up) expect(successes).toBeGreaterThanOrEqual(shape.urls);
 					if (!before && !result.check.up) expect(successes).toBeLessThan(shape.urls);
 					check = result.check;

@@ -4,14 +4,47 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually, type Namespace } from "./network.ts";
 
+/** Whether this kernel has IPVS: else keepalived gets a stand-in. */
+export const hasIpvs = () => existsSync("/proc/net/ip_vs");
+
+/** What a notify FIFO has told: keepalived.conf(5) lvs_notify_fifo. */
+export class FifoReader {
+	/** "[10.8.0.2]:tcp:80" → whether its last line said UP. */
+	readonly verdicts = new Map<string, boolean>();
+	/** All lines: "RS [rs] [vs]" or "VS [vs]". */
+	readonly lines: { readonly atMs: number; readonly name: string; readonly up: boolean }[] = [];
+
+	/** Makes the FIFO at `path`, and reads it from within `namespace`. */
+	constructor(namespace: Namespace, path: string) {
+		Bun.spawnSync(["mkfifo", path]);
+		void this.#read(namespace.spawn(["cat", path]).stdout as ReadableStream<Uint8Array>);
+	}
+
+	async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
+		let rest = "";
+		const decoder = new TextDecoder();
+		for await (const chunk of stream) {
+			const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+			rest = lines.pop()!;
+			for (const line of lines) {
+				// "RS [rs]:tcp:port [vs]:tcp:port UP", sometimes with a NUL in front.
+				const match = /(RS (\S+) \S+|VS \S+) (UP|DOWN)/.exec(line);
+				if (match === null) continue;
+				const up = match[3] === "UP";
+				if (match[2] !== undefined) this.verdicts.set(match[2], up);
+				this.lines.push({ atMs: Date.now(), name: match[1]!, up });
+			}
+		}
+	}
+}
+
 export class KeepalivedCheckers {
 	readonly folder = mkdtempSync(join(tmpdir(), "drover-keepalived-"));
-	/** "RS [10.8.0.2]:tcp:80 …" → whether its last line said UP. */
-	readonly verdicts = new Map<string, boolean>();
+	readonly fifo: FifoReader;
 	readonly #child;
 	readonly #log: string;
 
-	/** `config` is a keepalived.conf without global_defs. */
+	/** `config` is a keepalived.conf without global_defs. Its table is the kernel's where that has IPVS. */
 	constructor(namespace: Namespace, config: string) {
 		const library = join(this.folder, "stand-in.so");
 		const built = Bun.spawnSync([
@@ -27,9 +60,7 @@ export class KeepalivedCheckers {
 		const fifo = join(this.folder, "fifo");
 		const file = join(this.folder, "keepalived.conf");
 		writeFileSync(file, `global_defs {\n\tlvs_notify_fifo ${fifo}\n\tscript_user root\n}\n${config}`);
-		Bun.spawnSync(["mkfifo", fifo]);
-		const reader = namespace.spawn(["cat", fifo]);
-		void this.#read(reader.stdout as ReadableStream<Uint8Array>);
+		this.fifo = new FifoReader(namespace, fifo);
 		const options = [
 			...["--check", "--dont-fork", "--log-console", "--log-detail", "--no-syslog", "--use-file", file],
 			...["--pid", join(this.folder, "pid"), "--checkers_pid", join(this.folder, "checkers-pid")],
@@ -38,7 +69,11 @@ export class KeepalivedCheckers {
 		writeFileSync(this.#log, "");
 		this.#child = namespace.spawn(
 			["sh", "-c", `exec keepalived "$@" >${this.#log} 2>&1`, "keepalived", ...options],
-			{ env: { ...process.env, LD_PRELOAD: library }, stderr: "ignore", stdout: "ignore" },
+			{
+				env: { ...process.env, ...(hasIpvs() ? {} : { LD_PRELOAD: library }) },
+				stderr: "ignore",
+				stdout: "ignore",
+			},
 		);
 	}
 
@@ -63,7 +98,7 @@ export class KeepalivedCheckers {
 
 	/** Of the real server at `address`:`port`; undefined when nothing was said. */
 	verdict(address: string, port: number): boolean | undefined {
-		for (const [name, up] of this.verdicts)
+		for (const [name, up] of this.fifo.verdicts)
 			if (name.startsWith(`[${address}]:`) && name.endsWith(`:${port}`)) return up;
 		return undefined;
 	}
@@ -74,19 +109,5 @@ export class KeepalivedCheckers {
 		await this.#child.exited;
 		clearTimeout(killer);
 		rmSync(this.folder, { recursive: true, force: true });
-	}
-
-	async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
-		let rest = "";
-		const decoder = new TextDecoder();
-		for await (const chunk of stream) {
-			const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-			rest = lines.pop()!;
-			for (const line of lines) {
-				// "RS [rs]:tcp:port [vs]:tcp:port UP", sometimes with a NUL in front.
-				const match = /RS (\S+) (\S+) (UP|DOWN)/.exec(line);
-				if (match !== null) this.verdicts.set(match[1]!, match[3] === "UP");
-			}
-		}
 	}
 }

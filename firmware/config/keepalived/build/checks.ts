@@ -362,6 +362,18 @@ function readUrl(
 	}
 	if (statusCodes.length === 0) statusCodes.push({ from: 200, to: 299 });
 	const regex = settings.last("regex");
+	let minOffset = settings.number("regex_min_offset") ?? 0;
+	let maxOffset = settings.number("regex_max_offset");
+	if (regex !== null && maxOffset !== null && minOffset > maxOffset) {
+		context.warn(
+			settings.last("regex_min_offset")!,
+			"out-of-range",
+			`${kind}: regex_min_offset ${minOffset} is more than regex_max_offset ${maxOffset}`,
+			{ lost: "both: the pattern may stand anywhere", exitStatus: 0 },
+		);
+		minOffset = 0;
+		maxOffset = null;
+	}
 	if (regex === null)
 		for (const name of ["regex_no_match", "regex_options", "regex_min_offset", "regex_max_offset"] as const) {
 			const option = settings.last(name);
@@ -379,8 +391,8 @@ function readUrl(
 						pattern: decodeEscapes(regex.words[0] ?? ""),
 						options: settings.all("regex_options").flatMap((options) => options.words),
 						noMatch: settings.has("regex_no_match"),
-						minOffset: settings.number("regex_min_offset") ?? 0,
-						maxOffset: settings.number("regex_max_offset"),
+						minOffset,
+						maxOffset,
 					},
 		tlsCompliant: settings.boolean("tls_compliant") ?? checkCompliant,
 	};
@@ -476,11 +488,13 @@ function buildFileCheck(
 		return null;
 	}
 	const weight = settings.last("weight");
+	// keepalived takes 0 for "not said", whatever stands behind it.
+	const own = weight !== null && weight.number !== 0 ? weight : null;
 	return {
 		kind: "FILE_CHECK",
 		trackFile: name,
-		weight: weight?.number ?? file.weight,
-		reverse: weight === null ? file.reverse : weight.words.includes("reverse"),
+		weight: own?.number ?? file.weight,
+		reverse: own === null ? file.reverse : own.words.includes("reverse"),
 		timing: readTiming(context, settings.body, defaults, 0, 0),
 	};
 }
