@@ -19,7 +19,7 @@ export async function bench(part = "all"): Promise<readonly BenchResult[]> {
 	const script = [
 		"mkdir /tmp/firmware",
 		`cd /uml && cp ${bundle.map(({ path }) => path).join(" ")} drover.node /tmp/firmware`,
-		`cd - && exec ${process.execPath} test/lab/vm/guest/director-bench.ts ${ROUNDS} /tmp/firmware/drover.js ${part}`,
+		`cd - && exec ${process.execPath} test/lab/vm/guest/director-bench.ts ${ROUNDS} /tmp/firmware/services.js ${part}`,
 	];
 	const run = await runInUml(["sh", "-ec", script.join("\n")], {
 		memoryMb: 1536,

@@ -60,6 +60,12 @@ export interface UmlRun {
 	readonly collected: Readonly<Record<string, string>>;
 }
 
+/**
+ * Whoever waits for the guest may be killed: the kernel goes with it, and with the kernel, as the first process of a
+ * namespace of its own, the host processes that its programs run in.
+ */
+const endsWithCaller = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"];
+
 const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
 
 /** Boots, runs `command` as root in the project's directory, halts. */
@@ -73,6 +79,7 @@ export async function runInUml(command: readonly string[], options: UmlOptions =
 		writeFileSync(join(shared, "init"), initScript(shared, environment, command), { mode: 0o755 });
 		const kernel = Bun.spawn(
 			[
+				...endsWithCaller,
 				"linux.uml",
 				`mem=${options.memoryMb ?? 1024}M`,
 				"root=/dev/root",

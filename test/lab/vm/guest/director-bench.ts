@@ -2,7 +2,7 @@
  * Inside the guest: programs 1,000 services with 20 real servers each, reloads with 1 % changed, and takes the
  * memory, for the director and for its peers in turn. Prints one JSON line.
  *   director-bench.ts ROUNDS PROGRAM [speed | ipvsadm | memory]
- * PROGRAM is the firmware's entry, as the image has it. Without a last word: all of it.
+ * PROGRAM is the file that the image runs the director from. Without a last word: all of it.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { IpvsClient } from "../../../../firmware/kernel/ipvs-client.ts";
