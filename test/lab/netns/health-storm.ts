@@ -21,6 +21,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomFrom } from "../../sim/random.ts";
 import { FifoReader, hasIpvs, KeepalivedCheckers } from "./health-peer.ts";
+import { whyOtherwise } from "./health-storm-known.ts";
 import {
 	makePlan,
 	PHASE_MS,
@@ -35,7 +36,9 @@ const DROVER = join(import.meta.dir, "../../../firmware/drover.ts");
 /** Before a phase's end: who is still changing then is no matter of a slow start. */
 const SETTLED_MS = 2_500;
 /** Beyond what the rules of a check allow, on a machine that others use, too. */
-const LATE_MS = 1_500;
+const LATE_MS = 500;
+/** Until a script that does not listen to SIGTERM is gone. */
+const HANGING_MS = 3_000;
 
 interface Judge {
 	readonly name: string;
@@ -197,6 +200,20 @@ export async function storm(
 const virtualServerOf = ({ virtualServer }: PlannedServer) =>
 	`[10.9.${virtualServer >> 8}.${virtualServer & 255}]:tcp:80`;
 
+/** By when a check's own rules let a failure be a verdict. */
+function slowestMs({ checks }: PlannedServer): number {
+	const seconds = (text: string, name: string) =>
+		Number(new RegExp(`${name} ([0-9.]+)`).exec(text)?.[1] ?? 1);
+	return Math.max(
+		...checks.map(({ text }) => {
+			const retry = seconds(text, "retry");
+			const urls = text.split("url {").length - 1 || 1;
+			const patience = (retry + 1) * seconds(text, "_timeout") + retry * seconds(text, "delay_before_retry");
+			return 1000 * (urls * seconds(text, "delay_loop") + patience);
+		}),
+	);
+}
+
 /** What a judge said of a name: its state at a moment, and its changes after it. */
 function history(judge: Judge, name: string, initially: boolean, fromMs: number, toMs: number) {
 	let at = initially;
@@ -228,7 +245,7 @@ function compare(
 			history(judge, name, !server.alpha, fromMs, toMs),
 		) as [ReturnType<typeof history>, ReturnType<typeof history>];
 		const where = () =>
-			`phase ${phase}, server ${server.port}\n    drover ${words(mine)}; keepalived ${words(their)}\n${server.checks
+			`phase ${phase}, server ${server.port}${server.alpha ? ", alpha" : ""}\n    drover ${words(mine)}; keepalived ${words(their)}\n${server.checks
 				.map(
 					(check) =>
 						`    ${check.behaviours.slice(0, phase + 1).join(" → ")}\n      ${check.text.replaceAll("\n", "; ")}`,
@@ -238,6 +255,14 @@ function compare(
 			one.changes.some(({ afterMs }) => afterMs > PHASE_MS - SETTLED_MS);
 		const flaps = [mine, their].map((one) => one.changes.length > 1 || late(one)) as [boolean, boolean];
 		if (flaps[0] && flaps[1]) continue;
+		const otherwise = (up: boolean) =>
+			server.checks.some((check) => whyOtherwise(check, phase, server.alpha, up) !== null);
+		if (flaps[1] && !flaps[0] && otherwise(mine.end)) continue;
+		// What a script or a server that hangs began in the phase before goes on for a while.
+		const lateMs = server.checks.some(({ behaviours }) => /hang|leaves/.test(behaviours[phase - 1] ?? ""))
+			? LATE_MS + HANGING_MS
+			: LATE_MS;
+		if (mine.end !== their.end && otherwise(mine.end)) continue;
 		if (mine.end !== their.end)
 			found.push({
 				what: `${server.checks.map(({ kind, behaviours }) => `${kind} ${behaviours[phase]}`).join(" + ")}: drover ${mine.end ? "up" : "down"}, keepalived ${their.end ? "up" : "down"}`,
@@ -248,7 +273,7 @@ function compare(
 		else if (
 			mine.changes.length === 1 &&
 			their.changes.length === 1 &&
-			mine.changes[0]!.afterMs > their.changes[0]!.afterMs + LATE_MS
+			mine.changes[0]!.afterMs > Math.max(their.changes[0]!.afterMs, slowestMs(server)) + lateMs
 		)
 			found.push({ what: "drover is late", where: where() });
 	}

@@ -157,13 +157,20 @@ class ReceiverQueue {
 				if (settled) return;
 				settled = true;
 				clearTimeout(timer);
-				session.close();
+				session?.close();
 				// What fails at once is not tried again at once.
 				setTimeout(() => resolve(words), delayMs);
 			};
 			const fail = (error: Error) => settle(error.message, timeoutMs);
 			const timer = setTimeout(() => settle(`no answer within ${timeoutMs} ms`), timeoutMs);
-			const session = this.#open();
+			let session: LibrarySession | null = null;
+			try {
+				session = this.#open();
+			} catch (error) {
+				// Such as an address that is none: this receiver's trouble, and nobody else's.
+				fail(error instanceof Error ? error : new Error(String(error)));
+				return;
+			}
 			session.dgram.on("error", fail);
 			// An answer that cannot be read is no answer.
 			session.on("error", () => {});

@@ -14,6 +14,8 @@ import { missedByDirector, missedByVrrp, noteEvent, subjectOf, type Told } from 
 
 const LOOK_INTERVAL_MS = 1_000;
 const RECONNECT_MS = 500;
+/** Events that come within this are looked at together: a service in a storm has better to do than to be asked. */
+const GATHER_MS = 50;
 const SERVICE_TIMEOUT_MS = 1_000;
 /** What a crash loop is looked for in. */
 const SERVICES = ["bfd", "vrrp", "director", "cache", "monitor", "metrics", "syslog", "ntp", "sshd"];
@@ -91,8 +93,14 @@ function watchService<Status>(
 	/** Of events that came while a look was under way: they are newer than it. */
 	let heardOf = new Set<string>();
 	let looking: Promise<void> = Promise.resolve();
+	let lookWaits = false;
 	const look = () => {
+		// The look that waits will see what this one would.
+		if (lookWaits) return;
+		lookWaits = true;
 		looking = looking.then(async () => {
+			await Bun.sleep(GATHER_MS);
+			lookWaits = false;
 			heardOf = new Set();
 			const status = await call<Status>(name, "status", {}, SERVICE_TIMEOUT_MS).catch(() => null);
 			if (status !== null && !ended) for (const event of missed(status, heardOf)) tell(event);

@@ -1,0 +1,121 @@
+/** SNMP notifications in a storm: receivers that are silent, closed or talk nonsense delay nobody, and cost a bound. */
+import { afterAll, expect, test } from "bun:test";
+import { createSocket } from "node:dgram";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { serve } from "../../firmware/bus/server.ts";
+import { Notifier, QUEUE_LIMIT, WINDOW } from "../../firmware/status/snmp/notification/notifier.ts";
+import { nothingTold } from "../../firmware/status/snmp/notification/told.ts";
+import { watchBox } from "../../firmware/status/snmp/notification/watcher.ts";
+import { eventually } from "../lab/netns/network.ts";
+
+const closers: (() => void)[] = [];
+afterAll(() => {
+	for (const close of closers) close();
+});
+
+/** RFC 3416 §4.2.7: the answer to an InformRequest (tag 0xa6) is the same as a Response (0xa2). */
+function acknowledged(message: Buffer): Buffer {
+	const answer = Buffer.from(message);
+	answer[answer.indexOf(0xa6)] = 0xa2;
+	return answer;
+}
+
+async function receiver(kind: "inform" | "trap", answers: (message: Buffer) => readonly Buffer[]) {
+	const socket = createSocket({ type: "udp4", recvBufferSize: 4 * 1024 * 1024 });
+	const heard = { count: 0 };
+	socket.on("message", (message, from) => {
+		heard.count++;
+		for (const answer of answers(message)) socket.send(answer, from.port, from.address);
+	});
+	await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+	closers.push(() => socket.close());
+	const settings = {
+		address: "127.0.0.1",
+		port: socket.address().port,
+		version: "v2c",
+		community: "public",
+		kind,
+	} as const;
+	return { heard, settings };
+}
+
+const descriptors = () => readdirSync("/proc/self/fd").length;
+const notification = { oid: [1, 3, 6, 1, 4, 1, 9586, 100, 5, 2, 3, 0, 1], varbinds: [], upMs: 1 };
+
+test("1,000 in a second: those that listen get each, whatever the others do", async () => {
+	const good = await receiver("inform", (message) => [acknowledged(message)]);
+	const traps = await receiver("trap", () => []);
+	const silent = await receiver("inform", () => []);
+	const nonsense = await receiver("inform", (message) => {
+		const torn = acknowledged(message);
+		torn[torn.length >> 1] = 0xff;
+		return [torn, torn.subarray(0, 9), Buffer.alloc(50_000, 0x30), Buffer.alloc(0)];
+	});
+	const all = [good, traps, silent, nonsense].map(({ settings }) => settings);
+	const troubles: string[] = [];
+	const notifier = new Notifier({
+		receivers: [...all, { ...good.settings, port: 9 }, { ...good.settings, address: "no address" }],
+		users: [],
+		engineId: Buffer.from("8000000001020304", "hex"),
+		engineBoots: 1,
+		engineSeconds: () => 1,
+		sourceFor: () => null,
+		onTrouble: (_address, words) => troubles.push(words),
+	});
+	closers.push(() => notifier.close());
+	const before = descriptors();
+	let most = 0;
+	for (let count = 0; count < 1_000; count++) {
+		notifier.send(notification);
+		if (count % 20 !== 19) continue;
+		await Bun.sleep(5);
+		most = Math.max(most, descriptors());
+	}
+	await eventually("those that listen", () => good.heard.count >= 1_000 && traps.heard.count >= 1_000);
+	expect(traps.heard.count).toBe(1_000);
+	expect(most - before).toBeLessThanOrEqual(WINDOW * 6);
+	expect(silent.heard.count).toBeLessThanOrEqual(WINDOW * 3);
+	expect(notifier.lost).toBe(0);
+	// A queue that is full drops its oldest.
+	for (let count = 0; count < QUEUE_LIMIT; count++) notifier.send(notification);
+	expect(notifier.lost).toBeGreaterThan(1_000);
+	expect(troubles.some((words) => words.includes("the oldest are dropped"))).toBe(true);
+});
+
+test("a thousand transitions are no thousand questions to VRRP", async () => {
+	const folder = mkdtempSync(join(tmpdir(), "drover-watcher-"));
+	process.env["DROVER_RUN_DIR"] = folder;
+	let asked = 0;
+	const server = serve("vrrp", {
+		status: {
+			input: { safeParse: (data: unknown) => ({ success: true, data }) },
+			handle: () => {
+				asked++;
+				return { instances: [], syncGroups: [] };
+			},
+		} as never,
+	});
+	const told = nothingTold();
+	const events: unknown[] = [];
+	const end = watchBox({
+		onEvent: (event) => events.push(event),
+		toldUntilMs: 0,
+		onTold: () => {},
+		told,
+	});
+	await eventually("the first look", () => asked > 0);
+	for (let index = 0; index < 1_000; index++) {
+		const [from, to] = index % 2 === 0 ? ["BACKUP", "MASTER"] : ["MASTER", "BACKUP"];
+		server.publish({ kind: "transition", atMs: index, instance: `VI_${index % 10}`, from, to, reason: "" });
+		if (index % 10 === 9) await Bun.sleep(1);
+	}
+	server.publish({ kind: "transition", atMs: 0, instance: "last", from: "INIT", to: "FAULT", reason: "" });
+	await eventually("the last event", () => told.instances["last"] === "FAULT");
+	for (let before = -1; before !== asked; await Bun.sleep(200)) before = asked;
+	expect(asked).toBeLessThan(200);
+	end();
+	server.close();
+	rmSync(folder, { recursive: true, force: true });
+});
