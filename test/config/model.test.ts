@@ -450,13 +450,13 @@ describe("checks inherit: check, real server, virtual server, kind", () => {
 		expect(offsets(8, 7)).toMatchObject({ urls: [{ regex: { minOffset: 0, maxOffset: null } }] });
 	});
 
-	test("FILE_CHECK: weight 0 is not said, whatever stands behind it", () => {
+	test("FILE_CHECK: its own weight before the file's, 0 too, as keepalived 2.2.7 has it", () => {
 		const server = (weight: string) =>
 			loadText(
 				`track_file number {\nfile /run/number\nweight 2 reverse\n}\nvirtual_server 10.0.0.100 80 {\nreal_server 10.0.0.1 80 {\nFILE_CHECK {\ntrack_file number\n${weight}\n}\n}\n}`,
 			).config.virtualServers[0]!.realServers[0]!.checks[0]!;
 		expect(server("")).toMatchObject({ weight: 2, reverse: true });
-		expect(server("weight 0")).toMatchObject({ weight: 2, reverse: true });
+		expect(server("weight 0 reverse")).toMatchObject({ weight: 0, reverse: true });
 		expect(server("weight 3")).toMatchObject({ weight: 3, reverse: false });
 	});
 

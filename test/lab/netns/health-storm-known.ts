@@ -57,9 +57,9 @@ const known: readonly Known[] = [
 	{
 		kinds: web,
 		behaviour: /./,
-		text: /regex "[^"]*\$"; regex_no_match/,
+		text: /regex "(\^[^"]*|[^"]*\$)"; regex_no_match|regex_no_match;.*regex_m(in|ax)_offset/,
 		up: false,
-		why: "the same: it stands at the page's end",
+		why: "the same: it stands in the page",
 	},
 	{ kinds: web, behaviour: /300 kB/, text: /regex/, up: true, why: "a match may go over more than one read" },
 	{
@@ -94,6 +94,12 @@ const known: readonly Known[] = [
 		alpha: true,
 		up: true,
 		why: "with alpha keepalived never takes a file's first number for a success",
+	},
+	{
+		kinds: /^FILE_CHECK$/,
+		behaviour: /./,
+		up: false,
+		why: "keepalived does not look at a file's first number without alpha, nor at the one after words",
 	},
 ];
 

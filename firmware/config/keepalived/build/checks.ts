@@ -488,13 +488,11 @@ function buildFileCheck(
 		return null;
 	}
 	const weight = settings.last("weight");
-	// keepalived takes 0 for "not said", whatever stands behind it.
-	const own = weight !== null && weight.number !== 0 ? weight : null;
 	return {
 		kind: "FILE_CHECK",
 		trackFile: name,
-		weight: own?.number ?? file.weight,
-		reverse: own === null ? file.reverse : own.words.includes("reverse"),
+		weight: weight?.number ?? file.weight,
+		reverse: weight === null ? file.reverse : weight.words.includes("reverse"),
 		timing: readTiming(context, settings.body, defaults, 0, 0),
 	};
 }
