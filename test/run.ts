@@ -38,9 +38,9 @@ const unitTests = readdirSync(import.meta.dir, { withFileTypes: true })
 	.map((entry) => entry.name)
 	.sort();
 
-/** Guests of one processor: user-mode Linux, and the boot loader. The others of the folder boot whole boxes. */
+/** Guests of one processor: user-mode Linux, the boot loader, the initramfs. The others of the folder boot whole boxes. */
 const guestTests = readdirSync(`${import.meta.dir}/lab/vm`)
-	.filter((name) => /^(uml|loader).*\.test\.ts$/.test(name))
+	.filter((name) => /^(uml|loader|initramfs).*\.test\.ts$/.test(name))
 	.map((name) => `lab/vm/${name}`);
 const boxTests = readdirSync(`${import.meta.dir}/lab/vm`)
 	.filter((name) => name.endsWith(".test.ts") && !guestTests.includes(`lab/vm/${name}`))
@@ -84,7 +84,7 @@ const suites: readonly Suite[] = [
 	},
 	{
 		name: "guests",
-		what: "real IPVS in user-mode Linux, the real GRUB",
+		what: "real IPVS in user-mode Linux, the real GRUB, disks of every kind",
 		command: bunTestPairs(...guestTests),
 		limitSeconds: 1200,
 		kind: "bun",

@@ -48,16 +48,21 @@ export function partitionNumber(name: PartitionLayout["name"]): number {
 	return layout.findIndex((partition) => partition.name === name) + 1;
 }
 
+/** Of the disk as it is built; one that was flashed has others of its own. */
+export function partitionGuid(name: PartitionLayout["name"]): string {
+	return DISK_GUID.slice(0, -1) + partitionNumber(name).toString(16).toUpperCase();
+}
+
 /** The whole disk: partitions and, at both ends, the partition table. */
 export const diskBytes = partitionStart("data") + layout.at(-1)!.sizeBytes + MEBIBYTE;
 
 /** What sfdisk(8) reads from its standard input. */
 export function sfdiskScript(): string {
 	const sectors = (bytes: number) => bytes / SECTOR_BYTES;
-	const lines = layout.map(({ name, type, sizeBytes }, index) => {
-		const uuid = DISK_GUID.slice(0, -1) + (index + 1).toString(16).toUpperCase();
-		return `start=${sectors(partitionStart(name))}, size=${sectors(sizeBytes)}, type=${type}, name=${name}, uuid=${uuid}`;
-	});
+	const lines = layout.map(
+		({ name, type, sizeBytes }) =>
+			`start=${sectors(partitionStart(name))}, size=${sectors(sizeBytes)}, type=${type}, name=${name}, uuid=${partitionGuid(name)}`,
+	);
 	return ["label: gpt", `label-id: ${DISK_GUID}`, "unit: sectors", "first-lba: 2048", ...lines, ""].join(
 		"\n",
 	);

@@ -6,6 +6,8 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { partitionGuid } from "../disk/layout.ts";
+import { type SlotFiles, verityWords } from "../disk/slot.ts";
 import { Qmp } from "./qmp.ts";
 import { recordedDrive } from "./write-log.ts";
 
@@ -22,7 +24,6 @@ const buses = {
 	megaraid: ["-device", "megasas", "-device", "scsi-hd,drive=disk"],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 export type DiskBus = keyof typeof buses;
-export const diskBuses = Object.keys(buses) as readonly DiskBus[];
 /** What the screen keeps; older text is dropped. */
 const SCREEN_LIMIT_CHARACTERS = 1 << 20;
 
@@ -193,4 +194,16 @@ export class DiskMachine {
 function attached(bus: DiskBus, isGivenKernel: boolean): readonly string[] {
 	const words: readonly string[] = buses[bus];
 	return isGivenKernel || bus === "mmc" ? words : words.with(-1, `${words.at(-1)},bootindex=0`);
+}
+
+/** QEMU's words for a disk's slot A that is started without firmware and loader. */
+export function slotWithoutLoader(
+	files: { readonly vmlinux: string; readonly initramfs: string },
+	slot: Pick<SlotFiles, "dataBlocks" | "rootHash">,
+): readonly string[] {
+	const words = [
+		"ro gpt quiet loglevel=3 panic=10 no_timer_check console=ttyS0,115200n8",
+		`drover.disk=${partitionGuid("esp")} drover.slot=A drover.reason=preferred ${verityWords(slot)}`,
+	];
+	return ["-kernel", files.vmlinux, "-initrd", files.initramfs, "-append", words.join(" ")];
 }

@@ -21,9 +21,8 @@ import { build } from "../../image/build.ts";
 import { bundle } from "../../image/bundle.ts";
 import { buildDisk } from "../../image/disk/disk.ts";
 import { diskBytes, partitionStart } from "../../image/disk/layout.ts";
-import { verityWords } from "../../image/disk/slot.ts";
 import { runTool } from "../../image/disk/tool.ts";
-import { DiskMachine } from "../../image/lab/disk-machine.ts";
+import { DiskMachine, slotWithoutLoader } from "../../image/lab/disk-machine.ts";
 import type { BenchResult } from "./result.ts";
 
 const BIOS_BAR_SECONDS = 11;
@@ -240,13 +239,7 @@ export async function bench(): Promise<readonly BenchResult[]> {
 
 		machine = new DiskMachine({
 			...options,
-			more: [
-				...["-kernel", files.vmlinux, "-initrd", files.initramfs],
-				...[
-					"-append",
-					`ro gpt quiet loglevel=3 panic=10 no_timer_check console=ttyS0,115200n8 drover.disk=d10e5000-0000-4000-8000-000000000002 drover.slot=A ${verityWords(slot)}`,
-				],
-			],
+			more: slotWithoutLoader(files, slot),
 		});
 		const kernelAtMs = performance.now();
 		await machine.powerOn();
