@@ -3,7 +3,7 @@
  * else deletes is back at once, and the log says who it was.
  */
 import type { AddressConfig, VrrpInstanceConfig } from "../config/model.ts";
-import { processArguments, type RecentProcesses } from "../kernel/process-events.ts";
+import type { RecentProcesses } from "../kernel/process-events.ts";
 import {
 	IFA_F_HOMEADDRESS,
 	IFA_F_MANAGETEMPADDR,
@@ -14,7 +14,9 @@ import {
 	RT_SCOPE_UNIVERSE,
 	sameAddress,
 } from "../kernel/rtnetlink.ts";
+import { culprit } from "./culprit.ts";
 import type { KernelView } from "./kernel-view.ts";
+import { RepairPace } from "./repair-pace.ts";
 
 export interface HeldAddress {
 	readonly key: string;
@@ -24,18 +26,13 @@ export interface HeldAddress {
 
 export type LogLine = (level: "info" | "warn" | "error", text: string) => void;
 
-/** Repairs of one address before it is left to the retry timer: two owners must not fight at full speed. */
-const REPAIRS_PER_SECOND = 20;
-const RETRY_MS = 1_000;
-
 export class AddressKeeper {
 	readonly #view: KernelView;
 	readonly #log: LogLine;
 	/** By router. */
 	readonly #held = new Map<string, readonly HeldAddress[]>();
 	readonly #onRepaired: (held: HeldAddress) => void;
-	#repairs: number[] = [];
-	#retry: ReturnType<typeof setTimeout> | null = null;
+	readonly #pace = new RepairPace(() => this.verify());
 	readonly #processes: RecentProcesses | null;
 
 	constructor(
@@ -108,7 +105,13 @@ export class AddressKeeper {
 	onAddressRemoved(address: InterfaceAddress, portId: number): void {
 		if (portId === this.#view.netlink.portId) return;
 		const held = this.#find(address);
-		if (held !== null) this.#repair(held, this.#culprit(portId, held));
+		if (held !== null)
+			this.#repair(
+				held,
+				portId === 0 && held.kernel.family === "inet6"
+					? "somebody (for IPv6 the kernel does not say who)"
+					: culprit(portId, this.#processes),
+			);
 	}
 
 	/** Looks at everything held, as after lost messages or when a link came back. */
@@ -117,24 +120,16 @@ export class AddressKeeper {
 	}
 
 	close(): void {
-		if (this.#retry !== null) clearTimeout(this.#retry);
+		this.#pace.close();
 		this.#held.clear();
 	}
 
-	#repair(held: HeldAddress, culprit: string): void {
-		const now = performance.now();
-		this.#repairs = this.#repairs.filter((at) => now - at < 1_000);
-		if (this.#repairs.length >= REPAIRS_PER_SECOND) {
-			this.#retry ??= setTimeout(() => {
-				this.#retry = null;
-				this.verify();
-			}, RETRY_MS);
-			return;
-		}
-		this.#repairs.push(now);
+	#repair(held: HeldAddress, who: string): void {
+		// keepalived.conf(5): it "will not be reinstated until the instance next transitions to master".
+		if (held.config.noTrack || !this.#pace.take()) return;
 		if (this.#add([held]).length === 0) return;
 		const { address, prefixLength } = held.kernel;
-		this.#log("warn", `${address}/${prefixLength} was deleted by ${culprit}; it is back`);
+		this.#log("warn", `${address}/${prefixLength} was deleted by ${who}; it is back`);
 		this.#onRepaired(held);
 	}
 
@@ -162,16 +157,6 @@ export class AddressKeeper {
 	#delete(unwanted: readonly HeldAddress[]): void {
 		if (unwanted.length === 0) return;
 		this.#view.netlink.deleteAddresses(unwanted.map(({ kernel }) => kernel));
-	}
-
-	/** A netlink port is its process's id unless that process has several sockets. */
-	#culprit(portId: number, held: HeldAddress): string {
-		if (portId === 0)
-			return held.kernel.family === "inet6"
-				? "somebody (for IPv6 the kernel does not say who)"
-				: "the kernel itself";
-		const name = processArguments(portId)?.join(" ") || this.#processes?.name(portId);
-		return name ? `process ${portId} (${name.slice(0, 120)})` : `process ${portId}, which has ended`;
 	}
 }
 

@@ -8,6 +8,7 @@ import { SCHED_FIFO, SCHED_OTHER } from "../kernel/constants.ts";
 import { native } from "../kernel/native.ts";
 import { RecentProcesses, watchProcesses } from "../kernel/process-events.ts";
 import { type Expiry, monotonicMicros, RealTime } from "../kernel/realtime.ts";
+import { sameAddress } from "../kernel/rtnetlink.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import { URGENT_NICENESS } from "../kernel/urgent.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
@@ -132,6 +133,8 @@ export class VrrpService {
 				onInterface: (reading) => {
 					this.#feed({ kind: "interface", reading });
 					for (const [key, port] of this.#ports) this.#prepareTakeover(key, port);
+					this.#holdLateStaticAddresses();
+					this.#routes.restoreSoon();
 				},
 				onInterfaceGone: (name) => this.#feed({ kind: "interface-gone", name }),
 				onAddressRemoved: (address, portId) => this.#addresses.onAddressRemoved(address, portId),
@@ -153,13 +156,9 @@ export class VrrpService {
 		);
 		const recent = new RecentProcesses();
 		this.#processWatch = this.#watchProcesses(recent);
-		this.#addresses = new AddressKeeper(
-			this.#view,
-			this.#processWatch === null ? null : recent,
-			line,
-			(held) => this.#announceHeld([held], 1),
-		);
-		this.#routes = new RouteKeeper(this.#view, line);
+		const processes = this.#processWatch === null ? null : recent;
+		this.#addresses = new AddressKeeper(this.#view, processes, line, (held) => this.#announceHeld([held], 1));
+		this.#routes = new RouteKeeper(this.#view, processes, line);
 		this.#virtualMacs = new VirtualMacs(this.#view, line);
 		this.#placement = new Placement(this.#view, this.#addresses, this.#virtualMacs, () => this.#config);
 		this.#rareSources = new RareSources({
@@ -295,6 +294,7 @@ export class VrrpService {
 		this.#notifier?.close();
 		this.#virtualMacs.close();
 		this.#addresses.close();
+		this.#routes.close();
 		this.#takeovers.close();
 		this.#announcer.close();
 		this.#processWatch?.close();
@@ -384,13 +384,22 @@ export class VrrpService {
 	}
 
 	#holdStatic(): void {
-		const wanted: HeldAddress[] = this.#addresses.wantedStatic(STATIC_KEY, this.#config.staticAddresses);
+		const wanted = this.#addresses.wantedStatic(STATIC_KEY, this.#config.staticAddresses);
 		if (wanted.length > 0 || this.#addresses.held(STATIC_KEY).length > 0)
 			this.#addresses.hold(STATIC_KEY, wanted);
 		this.#routes.hold(STATIC_KEY, {
 			virtualRoutes: this.#config.staticRoutes,
 			virtualRules: this.#config.staticRules,
 		});
+	}
+
+	/** Those of an interface that comes late, or comes back under another number. */
+	#holdLateStaticAddresses(): void {
+		if (this.#notifier === null || this.#stopped) return;
+		const wanted = this.#addresses.wantedStatic(STATIC_KEY, this.#config.staticAddresses);
+		const held = this.#addresses.held(STATIC_KEY);
+		const isHeld = ({ kernel }: HeldAddress) => held.some((other) => sameAddress(other.kernel, kernel));
+		if (!wanted.every(isHeld)) this.#addresses.hold(STATIC_KEY, wanted);
 	}
 
 	#feed(event: EngineEvent, atMicros = monotonicMicros()): void {

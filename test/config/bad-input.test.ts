@@ -231,7 +231,7 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
     lost: the whole block`,
 			],
 			acceptable: false,
-			exitStatus: 2,
+			exitStatus: 5,
 		},
 		{
 			title: "number out of range",

@@ -221,7 +221,7 @@ export class StatementReader {
 				code: "missing-argument",
 				message: `${keyword.name} needs ${names === "one" ? "a name" : names === "server" ? "an address" : "an address, a fwmark or a group"}`,
 				lost: `the whole block${outer.title === "" ? "" : ` within ${outer.title}`}`,
-				exitStatus: 2,
+				exitStatus: NAMELESS_IS_SKIPPED.has(keyword.name) ? 5 : 2,
 			});
 			return null;
 		}
@@ -720,6 +720,9 @@ function homesOf(name: string): string[] {
 		if (grammar.has(name) && homes.length < 3) homes.push(block === "root" ? "the outermost level" : block);
 	return homes;
 }
+
+/** keepalived goes on without such a block; without the name of another it ends. */
+const NAMELESS_IS_SKIPPED: ReadonlySet<string> = new Set(["vrrp_instance", "vrrp_sync_group", "track_group"]);
 
 /** What an argument is, for "needs …". */
 export function describe(argument: Argument): string {
