@@ -3,6 +3,7 @@
  * else deletes is back at once, and the log says who it was.
  */
 import type { AddressConfig, VrrpInstanceConfig } from "../config/model.ts";
+import { ENODEV } from "../kernel/errno.ts";
 import type { RecentProcesses } from "../kernel/process-events.ts";
 import {
 	IFA_F_HOMEADDRESS,
@@ -148,7 +149,8 @@ export class AddressKeeper {
 		const results = this.#view.netlink.addAddresses(wanted.map(({ kernel }) => kernel));
 		return wanted.filter(({ kernel }, index) => {
 			const result = results[index]!;
-			if (result.kind === "refused")
+			// An interface that went with it is missed by whoever brings it back.
+			if (result.kind === "refused" && result.error.errno !== ENODEV)
 				this.#log("error", `cannot add ${kernel.address}: ${result.error.message}`);
 			return result.kind === "done";
 		});

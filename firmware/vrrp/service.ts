@@ -54,6 +54,7 @@ const LEASE_MAX_MICROS = 10_000_000;
 /** SCHED_FIFO: the real-time thread strictly above the poller. */
 const DEFAULT_PRIORITY = 10;
 const RETRACT_AGAIN_MS = 100;
+const MEND_INTERFACE_AFTER_MS = 10;
 const CLAIM_WATCH_DELAY_MS = 50;
 const CLAIM_JUDGED_AFTER_MS = 50;
 /** setTimeout counts in 32 bits. */
@@ -133,10 +134,14 @@ export class VrrpService {
 				onInterface: (reading) => {
 					this.#feed({ kind: "interface", reading });
 					for (const [key, port] of this.#ports) this.#prepareTakeover(key, port);
+					if (!reading.up) this.#mendVirtualInterfaceSoon(reading.name, false);
 					this.#holdLateStaticAddresses();
 					this.#routes.restoreSoon();
 				},
-				onInterfaceGone: (name) => this.#feed({ kind: "interface-gone", name }),
+				onInterfaceGone: (name) => {
+					this.#feed({ kind: "interface-gone", name });
+					this.#mendVirtualInterfaceSoon(name, true);
+				},
 				onAddressRemoved: (address, portId) => this.#addresses.onAddressRemoved(address, portId),
 			},
 			{
@@ -606,6 +611,34 @@ export class VrrpService {
 		const problem = this.#placement.problemOf(router);
 		if (problem === (this.#engine.readings.virtualInterfaces[key] ?? null)) return;
 		queueMicrotask(() => this.#feed({ kind: "virtual-interface", key, problem }));
+	}
+
+	/** A moment later: when the interface below it goes as well, that message comes after this one's. */
+	#mendVirtualInterfaceSoon(name: string, deleted: boolean): void {
+		if (this.#virtualMacs.routerOf(name) === null) return;
+		setTimeout(() => this.#stopped || this.#mendVirtualInterface(name, deleted), MEND_INTERFACE_AFTER_MS);
+	}
+
+	/**
+	 * One that somebody deleted or set down is there again, with what it carries; with keepalived it is in FAULT for
+	 * as long as it is down.
+	 */
+	#mendVirtualInterface(name: string, deleted: boolean): void {
+		const key = this.#virtualMacs.routerOf(name);
+		if (key === null || !this.#virtualMacs.parentRuns(name)) return;
+		try {
+			if (!deleted && !this.#virtualMacs.setUp(name)) return;
+		} catch (error) {
+			this.#log.error(`cannot set ${name} up: ${error instanceof Error ? error.message : error}`);
+			return;
+		}
+		this.#ensurePort(key);
+		this.#reportVirtualInterface(key);
+		this.#log.warn(`${name} was ${deleted ? "deleted" : "set down"} by somebody; it is back`);
+		if (routerOf(this.#engine, key)?.state !== "MASTER") return;
+		this.#setAddresses(key, true, false);
+		// Also what it never lost: nobody could be told while it was away.
+		this.#announceHeld(this.#addresses.held(key), 1);
 	}
 
 	/** The port of a router as it must be now; undefined while it cannot be had. */

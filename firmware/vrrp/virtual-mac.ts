@@ -3,7 +3,7 @@
  * (RFC 9568 §7.3), with the sysctls that keep ARP on the right one of the two.
  */
 import type { AddressFamily, VmacConfig, VrrpInstanceConfig } from "../config/model.ts";
-import { IFA_F_NODAD, parseMacAddress, plainAddress } from "../kernel/rtnetlink.ts";
+import { IFA_F_NODAD, IFF_UP, parseMacAddress, plainAddress } from "../kernel/rtnetlink.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import type { LogLine } from "./address-keeper.ts";
 import type { KernelView } from "./kernel-view.ts";
@@ -27,6 +27,7 @@ interface Made {
 	readonly router: string;
 	readonly name: string;
 	readonly index: number;
+	readonly parentIndex: number;
 }
 
 /** Names that are tried for one interface while they are taken. */
@@ -97,6 +98,28 @@ export class VirtualMacs {
 		return [...this.#made.values()].some((made) => made.index === index);
 	}
 
+	/** Of what was made: the router that it was made for; null for any other interface. */
+	routerOf(name: string): string | null {
+		return this.#find(name)?.router ?? null;
+	}
+
+	/** Whether the interface that it sits on can carry it. */
+	parentRuns(name: string): boolean {
+		return this.#view.linkAt(this.#find(name)?.parentIndex ?? 0)?.running === true;
+	}
+
+	/** Sets it up when somebody set it down; returns whether that was so. Throws a NetlinkError. */
+	setUp(name: string): boolean {
+		const link = this.#view.link(name);
+		if (link === null || (link.flags & IFF_UP) !== 0) return false;
+		this.#view.netlink.changeLink(link.index, { up: true });
+		return true;
+	}
+
+	#find(name: string): Made | undefined {
+		return [...this.#made.values()].find((made) => made.name === name);
+	}
+
 	#ensure(router: string, key: string, wanted: Wanted): string | null {
 		const parent = this.#view.link(wanted.parent);
 		if (parent === null) return null;
@@ -108,7 +131,7 @@ export class VirtualMacs {
 			const known = this.#view.link(candidate);
 			// What an earlier life left behind is as good as new.
 			if (known !== null && known.parentIndex === parent.index && !others.has(candidate)) {
-				this.#made.set(key, { router, name: candidate, index: known.index });
+				this.#made.set(key, { router, name: candidate, index: known.index, parentIndex: parent.index });
 				this.#addOwnAddress(known.index, wanted);
 				return candidate;
 			}
@@ -136,7 +159,7 @@ export class VirtualMacs {
 			this.#configure(name, parent.name, wanted.family);
 			netlink.changeLink(link.index, { up: true });
 			this.#view.refreshLinks();
-			this.#made.set(key, { router, name, index: link.index });
+			this.#made.set(key, { router, name, index: link.index, parentIndex: parent.index });
 			this.#addOwnAddress(link.index, wanted);
 			return name;
 		} catch (error) {

@@ -13,6 +13,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { grammars } from "../../firmware/config/keepalived/keywords/index.ts";
 import { loadConfig } from "../../firmware/config/keepalived/load.ts";
+import { Random } from "../fuzz/mutate.ts";
 
 const corpus = join(import.meta.dir, "../../../shared/corpus/keepalived");
 /** Longer ones cost seconds each and hold nothing that the others do not. */
@@ -27,17 +28,6 @@ if (seedText === undefined) {
 }
 const seed = Number(seedText);
 
-/** A 32-bit generator (Marsaglia's xorshift); the same seed gives the same files. */
-function randomFrom(start: number): (below: number) => number {
-	let state = Math.imul(start, 2654435761) >>> 0 || 1;
-	return (below) => {
-		state ^= state << 13;
-		state ^= state >>> 17;
-		state ^= state << 5;
-		return (state >>> 0) % below;
-	};
-}
-
 const keywords = Object.values(grammars).flatMap((table) => [...table.keys()]);
 const oddWords = [
 	"0", "1", "-1", "255", "256", "65535", "65536", "4294967296", "0.01", "1.5", "300", "1e3", "0x10", "08",
@@ -46,19 +36,16 @@ const oddWords = [
 	"MASTER", "BACKUP", "wrr", "NAT", "DR", "TUN", "TCP", "UDP", "PASS", "AH", "1111", "root", "/bin/true", "include /none",
 ]; // biome-ignore format: a table of words
 
-type Random = (below: number) => number;
-const pick = <T>(random: Random, list: readonly T[]): T => list[random(list.length)]!;
-
 /** One slip of the hand. Returns what was done, for the report. */
 function slip(lines: string[], random: Random): string {
-	const at = random(lines.length);
+	const at = random.below(lines.length);
 	const line = lines[at]!;
 	const words = line.split(/(\s+)/);
 	const word = () => {
 		const places = words.flatMap((one, index) => (/\S/.test(one) ? [index] : []));
-		return places.length === 0 ? -1 : pick(random, places);
+		return places.length === 0 ? -1 : random.pick(places);
 	};
-	switch (random(12)) {
+	switch (random.below(12)) {
 		case 0:
 			lines.splice(at, 1);
 			return `line ${at + 1} lost: ${line.trim()}`;
@@ -66,7 +53,7 @@ function slip(lines: string[], random: Random): string {
 			lines.splice(at, 0, line);
 			return `line ${at + 1} doubled: ${line.trim()}`;
 		case 2: {
-			const to = random(lines.length);
+			const to = random.below(lines.length);
 			lines.splice(at, 1);
 			lines.splice(to, 0, line);
 			return `line ${at + 1} moved to ${to + 1}: ${line.trim()}`;
@@ -83,31 +70,31 @@ function slip(lines: string[], random: Random): string {
 		case 6: {
 			const place = word();
 			if (place === -1) break;
-			const odd = pick(random, oddWords);
+			const odd = random.pick(oddWords);
 			const was = words[place];
 			words[place] = odd;
 			lines[at] = words.join("");
 			return `line ${at + 1}: "${was}" is ${odd}`;
 		}
 		case 7: {
-			const odd = pick(random, oddWords);
+			const odd = random.pick(oddWords);
 			lines[at] = `${line} ${odd}`;
 			return `line ${at + 1}: ${odd} at its end`;
 		}
 		case 8: {
-			const keyword = pick(random, keywords);
-			const argument = random(3) === 0 ? "" : ` ${pick(random, oddWords)}`;
+			const keyword = random.pick(keywords);
+			const argument = random.below(3) === 0 ? "" : ` ${random.pick(oddWords)}`;
 			lines.splice(at, 0, `    ${keyword}${argument}`);
 			return `line ${at + 1}: put in ${keyword}${argument}`;
 		}
 		case 9: {
-			const keyword = pick(random, keywords);
-			lines.splice(at, 0, `    ${keyword} {`, `        ${pick(random, oddWords)}`, "    }");
+			const keyword = random.pick(keywords);
+			lines.splice(at, 0, `    ${keyword} {`, `        ${random.pick(oddWords)}`, "    }");
 			return `line ${at + 1}: put in ${keyword} { }`;
 		}
 		case 10: {
-			const place = random(line.length + 1);
-			const sign = pick(random, ["{", "}", '"', "'", "#", "!", " ", "\t", "\\", "$", "~", "@", "é"]);
+			const place = random.below(line.length + 1);
+			const sign = random.pick(["{", "}", '"', "'", "#", "!", " ", "\t", "\\", "$", "~", "@", "é"]);
 			lines[at] = line.slice(0, place) + sign + line.slice(place);
 			return `line ${at + 1}: ${sign} at ${place}`;
 		}
@@ -115,7 +102,7 @@ function slip(lines: string[], random: Random): string {
 			const place = words.findIndex((one) => /^\d+$/.test(one));
 			if (place === -1) break;
 			const was = words[place]!;
-			words[place] = pick(random, [
+			words[place] = random.pick([
 				"0",
 				"-1",
 				"",
@@ -151,10 +138,10 @@ let differences = 0;
 process.chdir(corpus);
 try {
 	for (let file = 0; file < Number(countText); file++) {
-		const random = randomFrom(seed * 1_000_003 + file);
-		const name = pick(random, names);
+		const random = new Random(seed * 1_000_003 + file);
+		const name = random.pick(names);
 		const lines = readFileSync(join(corpus, name), "latin1").split("\n");
-		const changes = Array.from({ length: 1 + random(MOST_CHANGES) }, () => slip(lines, random));
+		const changes = Array.from({ length: 1 + random.below(MOST_CHANGES) }, () => slip(lines, random));
 		writeFileSync(path, lines.join("\n"), "latin1");
 		const child = Bun.spawn(["timeout", `${KEEPALIVED_SECONDS}`, "keepalived", "-t", "-f", path], {
 			stdin: "ignore",

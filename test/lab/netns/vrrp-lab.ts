@@ -116,8 +116,8 @@ export class Box {
 		return this.namespace.addresses(device).some((each) => each.split("/")[0] === address);
 	}
 
-	holds(address: string, limitMs = 20_000): Promise<true> {
-		return eventually(`${this.name} holds ${address}`, () => this.has(address), limitMs);
+	holds(address: string, limitMs = 20_000, device = "eth0"): Promise<true> {
+		return eventually(`${this.name} holds ${address}`, () => this.has(address, device), limitMs);
 	}
 
 	lacks(address: string, limitMs = 20_000): Promise<true> {
