@@ -173,6 +173,8 @@ export class Port {
 	readonly #senderName: string;
 	readonly #sender: RawSocket;
 	readonly #repeat: Repeat;
+	/** What it has sent since, it began by itself. */
+	#sentWhenToldTo = 0;
 	readonly #watch: Watch;
 	/** The frame that is being judged right now. */
 	#frame: Frame | null = null;
@@ -244,7 +246,10 @@ export class Port {
 		const running = this.#advert !== null;
 		this.#advert = advert;
 		if (advert === null) {
-			if (running) this.#repeat.stop(false);
+			if (running) {
+				this.#repeat.stop(false);
+				this.#sentWhenToldTo = this.#repeat.statistics().sent;
+			}
 			return;
 		}
 		this.#prepare(advert);
@@ -263,14 +268,16 @@ export class Port {
 		this.#watch.startOnExpiry(this.#repeat, takeover.intervalMicros);
 	}
 
-	/** The thread has taken over, and nobody has said yet that it shall go on. */
+	/** The thread has taken over, and nobody has said yet that it shall go on: perhaps for so long that it lapsed. */
 	get tookOver(): boolean {
-		return this.#advert === null && this.#repeat.statistics().running;
+		return this.#advert === null && this.#repeat.statistics().sent > this.#sentWhenToldTo;
 	}
 
 	/** The thread took over when it was not meant to any more. */
 	retract(): void {
-		if (this.#advert === null) this.#repeat.stop(true);
+		if (this.#advert !== null) return;
+		this.#repeat.stop(true);
+		this.#sentWhenToldTo = this.#repeat.statistics().sent;
 	}
 
 	setWatch(watch: Standing["watch"]): void {

@@ -1,6 +1,6 @@
 /**
  * A service inside a test's namespace whose JavaScript stands still while the real-time thread takes over, and which is
- * told something else before it hears of that. `bun vrrp-overtaken.ts FILE OTHER_FILE`; prints JSON lines.
+ * told something else before it hears of that. `bun vrrp-overtaken.ts FILE OTHER_FILE STILL_MS`; prints JSON lines.
  */
 import { loadConfig } from "../../../firmware/config/keepalived/load.ts";
 import { native } from "../../../firmware/kernel/native.ts";
@@ -19,7 +19,7 @@ export interface Overtaken {
 }
 
 if (import.meta.main) {
-	const [file, other] = process.argv.slice(2) as [string, string];
+	const [file, other, stillMs] = process.argv.slice(2) as [string, string, string];
 	const service = new VrrpService({
 		config: loadConfig(file).config,
 		configFile: file,
@@ -41,7 +41,7 @@ if (import.meta.main) {
 	};
 	const next = loadConfig(other).config;
 	// Nothing of JavaScript runs until the deadline has passed.
-	const until = native.monotonicMicros() + 1_500_000;
+	const until = native.monotonicMicros() + Number(stillMs) * 1_000;
 	while (native.monotonicMicros() < until);
 	print("taken-over");
 	service.reload(next);
