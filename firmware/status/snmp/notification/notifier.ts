@@ -85,14 +85,16 @@ export class Notifier {
 	}
 }
 
+type Trouble = "not reached" | "full";
+
 class ReceiverQueue {
 	readonly #receiver: SnmpReceiver;
 	readonly #options: NotifierOptions;
 	readonly #waiting: Notification[] = [];
 	#underWay = 0;
 	#closed = false;
-	/** Trouble is told once, until something arrives again. */
-	#told = false;
+	/** Each trouble is told once, until something arrives again. */
+	readonly #told = new Set<Trouble>();
 	lost = 0;
 
 	constructor(receiver: SnmpReceiver, options: NotifierOptions) {
@@ -109,7 +111,7 @@ class ReceiverQueue {
 		if (this.#waiting.length > QUEUE_LIMIT) {
 			this.#waiting.shift();
 			this.lost++;
-			this.#trouble(`more than ${QUEUE_LIMIT} notifications wait; the oldest are dropped`);
+			this.#trouble("full", `more than ${QUEUE_LIMIT} notifications wait; the oldest are dropped`);
 		}
 		this.#next();
 	}
@@ -136,10 +138,10 @@ class ReceiverQueue {
 		for (let attempt = 1; attempt <= ATTEMPTS_LIMIT && !this.#closed; attempt++) {
 			const error = await this.#attempt(notification, timeoutMs);
 			if (error === null) {
-				this.#told = false;
+				this.#told.clear();
 				return;
 			}
-			this.#trouble(error);
+			this.#trouble("not reached", error);
 			timeoutMs = Math.min(timeoutMs * 2, LONGEST_TIMEOUT_MS);
 		}
 		this.lost++;
@@ -225,8 +227,8 @@ class ReceiverQueue {
 		};
 	}
 
-	#trouble(words: string): void {
-		if (!this.#told) this.#options.onTrouble(this.#receiver.address, words);
-		this.#told = true;
+	#trouble(trouble: Trouble, words: string): void {
+		if (!this.#told.has(trouble)) this.#options.onTrouble(this.#receiver.address, words);
+		this.#told.add(trouble);
 	}
 }
