@@ -89,6 +89,14 @@ describe("a real block device", () => {
 		rmSync(directory, { recursive: true });
 	});
 
+	const written = (offset: number, length: number) => {
+		const fd = openSync(device, "r");
+		const bytes = Buffer.alloc(length);
+		readSync(fd, bytes, 0, length, offset);
+		closeSync(fd);
+		return bytes;
+	};
+
 	test("is written, read back, and has identifiers of its own", async () => {
 		const said: string[] = [];
 		const status = await flash(
@@ -100,17 +108,10 @@ describe("a real block device", () => {
 		expect(said.join("\n")).toContain("Everything on it will be lost.");
 		expect(said).toContain("100 % compared");
 		expect(status).toBe(0);
-		runTool("sync", []);
-		const written = readFileSync(backing);
-		const table = parseGpt(written.subarray(0, PRIMARY_SECTORS * SECTOR_BYTES));
+		const table = parseGpt(written(0, PRIMARY_SECTORS * SECTOR_BYTES));
 		expect(table.diskGuid).not.toStartWith("d10e5000");
 		expect(new Set(table.partitions.map(({ guid }) => guid)).size).toBe(8);
-		expect(
-			written
-				.subarray(partitionStart("root-A") + 5_000_000)
-				.subarray(0, 15)
-				.toString(),
-		).toBe("the slot's root");
+		expect(written(partitionStart("root-A") + 5_000_000, 15).toString()).toBe("the slot's root");
 		expect(runTool("sfdisk", ["--verify", device])).toContain("No errors detected");
 	}, 60_000);
 
@@ -133,7 +134,7 @@ describe("a real block device", () => {
 	});
 
 	test("another name than its own leaves it alone", async () => {
-		const before = Bun.hash(readFileSync(backing).subarray(0, 1 << 20));
+		const before = Bun.hash(written(0, 1 << 20));
 		expect(
 			await flash(
 				device,
@@ -142,7 +143,7 @@ describe("a real block device", () => {
 				() => {},
 			),
 		).toBe(1);
-		expect(Bun.hash(readFileSync(backing).subarray(0, 1 << 20))).toBe(before);
+		expect(Bun.hash(written(0, 1 << 20))).toBe(before);
 	});
 
 	test("is refused while it is mounted", async () => {

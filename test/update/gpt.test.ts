@@ -1,6 +1,15 @@
 /** The partition table (UEFI 2.10 §5.3), with sfdisk as the judge of what is written. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+	closeSync,
+	mkdtempSync,
+	openSync,
+	readSync,
+	rmSync,
+	truncateSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -27,8 +36,20 @@ const path = join(directory, "disk");
 writeFileSync(path, "");
 truncateSync(path, diskBytes);
 runTool("sfdisk", ["--quiet", "--no-reread", "--no-tell-kernel", path], sfdiskScript());
-const original = readFileSync(path);
+const original = part(path, 0, PRIMARY_SECTORS);
 const gpt = parseGpt(original);
+
+/** Sectors of a disk, of which most is a hole that nobody need read. */
+function part(disk: string, firstSector: number, sectors: number): Uint8Array {
+	const fd = openSync(disk, "r");
+	try {
+		const bytes = new Uint8Array(sectors * SECTOR_BYTES);
+		readSync(fd, bytes, 0, bytes.length, firstSector * SECTOR_BYTES);
+		return bytes;
+	} finally {
+		closeSync(fd);
+	}
+}
 
 /** What sfdisk says of a disk with this table; throws when it finds it damaged. */
 function sfdiskDump(table: Gpt, sectors: number): string {
@@ -36,10 +57,10 @@ function sfdiskDump(table: Gpt, sectors: number): string {
 	const file = join(directory, "written");
 	writeFileSync(file, "");
 	truncateSync(file, sectors * SECTOR_BYTES);
-	const bytes = readFileSync(file);
-	bytes.set(primary, 0);
-	bytes.set(backup, backupSector * SECTOR_BYTES);
-	writeFileSync(file, bytes);
+	const fd = openSync(file, "r+");
+	writeSync(fd, primary, 0, primary.length, 0);
+	writeSync(fd, backup, 0, backup.length, backupSector * SECTOR_BYTES);
+	closeSync(fd);
 	expect(runTool("sfdisk", ["--verify", file])).toContain("No errors detected");
 	return runTool("sfdisk", ["--dump", file]);
 }
@@ -55,7 +76,7 @@ describe("the table", () => {
 	test("written and read again it is the same, and sfdisk agrees", () => {
 		expect(parseGpt(formatGpt(gpt, diskSectors, original).primary)).toEqual(gpt);
 		expect(parseBackupGpt(formatGpt(gpt, diskSectors, original).backup)).toEqual(gpt);
-		expect(parseBackupGpt(original.subarray(-BACKUP_SECTORS * SECTOR_BYTES))).toEqual(gpt);
+		expect(parseBackupGpt(part(path, diskSectors - BACKUP_SECTORS, BACKUP_SECTORS))).toEqual(gpt);
 		const dump = sfdiskDump(gpt, diskSectors);
 		expect([...dump.matchAll(/name="[^"]*"/g)].map(String)).toEqual(
 			layout.map(({ name }) => `name="${name}"`),
