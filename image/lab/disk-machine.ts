@@ -2,17 +2,19 @@
  * One box as it is sold: a disk, firmware (BIOS or UEFI), a serial port, nothing else. It is
  * driven as a person would: by what the serial port shows and takes.
  */
-import { existsSync, rmSync, writeFileSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import { rmSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { partitionGuid } from "../disk/layout.ts";
 import { type SlotFiles, verityWords } from "../disk/slot.ts";
 import { Qmp } from "./qmp.ts";
+import { connectWhenThere } from "./unix-socket.ts";
 import { recordedDrive } from "./write-log.ts";
 
 const UEFI_FIRMWARE = "/usr/share/OVMF/OVMF_CODE.fd";
 const MEMORY_MEGABYTES = 512;
+const START_LIMIT_MS = 20_000;
 /** Each bus that a disk may be on, as QEMU makes it; the disk is the drive "disk". */
 const buses = {
 	virtio: ["-device", "virtio-blk-pci,drive=disk"],
@@ -73,16 +75,9 @@ export class DiskMachine {
 		this.#screen = "";
 		this.#seen = 0;
 		if (this.#options.record !== undefined) writeFileSync(this.#options.record, "");
-		this.#process = Bun.spawn(this.#command(path), { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
-		const deadline = Date.now() + 20_000;
-		while (!existsSync(path)) {
-			if (Date.now() > deadline || this.#process.exitCode !== null) throw new Error("QEMU did not start");
-			await Bun.sleep(20);
-		}
-		this.#socket = await new Promise<Socket>((resolve, reject) => {
-			const socket = connect(path, () => resolve(socket));
-			socket.on("error", reject);
-		});
+		const child = Bun.spawn(this.#command(path), { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
+		this.#process = child;
+		this.#socket = await connectWhenThere(path, START_LIMIT_MS, () => child.exitCode !== null);
 		this.#socket.on("data", (chunk) => {
 			this.#screen += chunk.toString("latin1");
 			if (this.#screen.length > SCREEN_LIMIT_CHARACTERS) {

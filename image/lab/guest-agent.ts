@@ -3,8 +3,10 @@
  * network and of the console. The guest's half is `agent-service.sh` in the lab's overlay.
  * A command goes as `ID BASE64`, its answer comes as `ID STATUS BASE64`.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { connectWhenThere } from "./unix-socket.ts";
 
+const OPEN_TIMEOUT_MS = 20_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 export interface CommandResult {
@@ -29,11 +31,7 @@ export class GuestAgent {
 	}
 
 	static async open(path: string): Promise<GuestAgent> {
-		const socket = await new Promise<Socket>((resolve, reject) => {
-			const opened = connect(path, () => resolve(opened));
-			opened.on("error", reject);
-		});
-		return new GuestAgent(socket);
+		return new GuestAgent(await connectWhenThere(path, OPEN_TIMEOUT_MS));
 	}
 
 	/** Resolves once the guest's half is there. */

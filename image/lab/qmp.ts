@@ -1,6 +1,8 @@
 /** QEMU's machine protocol: one JSON object a line over a Unix socket. */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { connectWhenThere } from "./unix-socket.ts";
 
+const OPEN_TIMEOUT_MS = 20_000;
 const REPLY_TIMEOUT_MS = 20_000;
 
 interface Reply {
@@ -29,13 +31,9 @@ export class Qmp {
 		});
 	}
 
-	/** Rejects when nothing listens at `path`. */
+	/** Rejects when nobody listens at `path`. */
 	static async open(path: string): Promise<Qmp> {
-		const socket = await new Promise<Socket>((resolve, reject) => {
-			const opened = connect(path, () => resolve(opened));
-			opened.on("error", reject);
-		});
-		const qmp = new Qmp(socket);
+		const qmp = new Qmp(await connectWhenThere(path, OPEN_TIMEOUT_MS));
 		await qmp.execute("qmp_capabilities");
 		return qmp;
 	}

@@ -1,5 +1,6 @@
 /** A person at a serial console: types at QEMU's real serial port and reads what it shows. */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { connectWhenThere } from "../../../image/lab/unix-socket.ts";
 
 const SHOWN_LIMIT_MS = 60_000;
 /** Narrower than a terminal of 80 columns. */
@@ -22,11 +23,7 @@ export class SerialConsole {
 
 	/** `prompt` is the menu's. */
 	static async open(path: string, prompt: string): Promise<SerialConsole> {
-		const socket = await new Promise<Socket>((resolve, reject) => {
-			const opened = connect(path, () => resolve(opened));
-			opened.on("error", reject);
-		});
-		const console = new SerialConsole(socket, prompt);
+		const console = new SerialConsole(await connectWhenThere(path, SHOWN_LIMIT_MS), prompt);
 		// Whatever was half typed before is given up.
 		console.#socket.write("\x03");
 		await console.#ends(prompt);
