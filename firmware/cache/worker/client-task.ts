@@ -299,6 +299,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				if (answer.ttl + answer.grace + answer.keep <= 0) continue;
 				const age = ageAt(answer, now, req.ttl, req.grace);
 				if (age.kind === "fresh") {
+					if (answer.uncacheable && this.#joinComing()) return;
 					this.freshUntil = answer.tOrigin + (req.ttl >= 0 ? Math.min(req.ttl, answer.ttl) : answer.ttl);
 					this.#fresh(answer);
 					return;
@@ -381,20 +382,27 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.#hit(answer, false, false);
 	}
 
+	/** Takes an answer that is still coming, which is newer than whatever is stored; true when there is one. */
+	#joinComing(): boolean {
+		const { req } = this;
+		for (const { answer, joinable } of this.engine.inflight.get(this.key) ?? []) {
+			if (!joinable || answer?.body.kind !== "stream" || !answer.body.stream.keeping) continue;
+			if (!varyMatches(answer.vary, req.fields)) continue;
+			if (ageAt(answer, this.startedAt, req.ttl, req.grace).kind !== "fresh") continue;
+			this.#hit(answer, false, false);
+			return true;
+		}
+		return false;
+	}
+
 	/** Joins or waits for a fetch of the same key; true when this request is taken care of. */
 	#joinFetch(stale: Answer | undefined): boolean {
 		const { engine, req } = this;
 		const fetches = engine.inflight.get(this.key);
 		if (fetches === undefined) return false;
+		if (this.#joinComing()) return true;
 		for (const fetch of fetches) {
-			const { answer } = fetch;
-			if (answer !== undefined) {
-				if (!fetch.joinable || answer.body.kind !== "stream" || !answer.body.stream.keeping) continue;
-				if (!varyMatches(answer.vary, req.fields)) continue;
-				if (ageAt(answer, this.startedAt, req.ttl, req.grace).kind !== "fresh") continue;
-				this.#hit(answer, false, false);
-				return true;
-			}
+			if (fetch.answer !== undefined) continue;
 			// Not known yet: whether it will be the same variant is guessed from the variants there are.
 			if (fetch.start.hitForMiss || req.hashIgnoreBusy) continue;
 			const guess = engine.objects.find(this.key).answers.find((each) => each.vary !== "");
@@ -426,6 +434,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		engine.count(Main.cache_hit);
 		if (grace) engine.count(Main.cache_hit_grace);
 		this.handling = "hit";
+		this.found = true;
 		const remaining = answer.tOrigin + answer.ttl - this.startedAt;
 		this.vslLog.hit(answer.vxid, remaining, answer.grace, answer.keep);
 		const hits = answer.body.kind === "stored" ? engine.arena.use(answer.body.object) + 1 : 1;

@@ -52,6 +52,8 @@ export abstract class Delivery extends Task implements BodyReader {
 	/** Nothing is owed to the client any more. */
 	protected done = false;
 	protected readonly headOnly: boolean;
+	/** The look-up found something to deliver, whatever vcl_hit made of it. */
+	protected found = false;
 	/** Until when the request takes the stored object as fresh; 0: the answer is not a fresh stored one. */
 	protected freshUntil = 0;
 	#answer: Answer | undefined;
@@ -117,11 +119,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		const known = answer.body.kind === "stored" ? answerLogText(answer) : undefined;
 		if (known === undefined) resp.logAll();
 		else vslLog.addText(known);
-		resp.appendHeader(
-			"x-varnish",
-			"X-Varnish",
-			this.handling === "hit" ? `${this.xid} ${answer.vxid}` : String(this.xid),
-		);
+		resp.appendHeader("x-varnish", "X-Varnish", this.found ? `${this.xid} ${answer.vxid}` : String(this.xid));
 		resp.appendHeader("age", "Age", String(Math.max(0, Math.floor(this.now - answer.tOrigin))));
 		const via = resp.fields.get("via");
 		if (via === undefined) {

@@ -32,7 +32,7 @@ import { BUSY_BODY_BYTES, type BusyMark } from "./busy-marks.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
-import { privateFields, storedFields, varyByEncoding, weaken } from "./hop-by-hop.ts";
+import { fetchFields, privateFields, storedFields, varyByEncoding, weaken } from "./hop-by-hop.ts";
 import { type FetchReason, type Inflight, register, unregister, type Waiter } from "./inflight.ts";
 import { recode } from "./recode.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -362,17 +362,20 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (this.phase === "body" && this.beresp.doStream) this.#announce();
 	}
 
+	/** Which variant the answer is: by the fields that reached the origin, since no others can have chosen it. */
+	#variant(language?: string): string | undefined {
+		const vary = this.beresp.fields.joined("vary");
+		if (vary === undefined) return "";
+		const { req } = this.#client ?? this.start.client;
+		return varySpecification(vary, fetchFields(req.fields), language, this.engine.parameters.gzipSupport);
+	}
+
 	/** Decides what becomes of the answer and makes the object's head. */
 	#prepare(): void {
 		const { beresp, engine } = this;
 		this.vslLog.timestamp("Process", engine.now());
 		const { parameters } = engine;
-		const vary = varySpecification(
-			beresp.fields.joined("vary"),
-			this.#client?.req.fields ?? this.start.client.req.fields,
-			parameters.rfc9111 ? beresp.fields.joined("content-language") : undefined,
-			parameters.gzipSupport,
-		);
+		const vary = this.#variant(parameters.rfc9111 ? beresp.fields.joined("content-language") : undefined);
 		if (vary === undefined && this.reason !== "pass") beresp.uncacheable = true;
 		this.#cacheable = !beresp.uncacheable && this.reason !== "pass" && vary !== undefined;
 		this.#remembered =
@@ -481,9 +484,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const { beresp, engine } = this;
 		const seconds = this.#hitForPassSeconds >= 0 ? this.#hitForPassSeconds : beresp.wholeTtl;
 		if (seconds <= 0) return;
-		const { gzipSupport } = engine.parameters;
-		const asked = this.start.client.req.fields;
-		const vary = varySpecification(beresp.fields.joined("vary"), asked, undefined, gzipSupport) ?? "";
+		const vary = this.#variant() ?? "";
 		const kind = this.#hitForPassSeconds >= 0 ? "hitForPass" : "hitForMiss";
 		this.#marker = storeMarker(engine, this, kind, vary, beresp.tOrigin, seconds, this.now);
 	}

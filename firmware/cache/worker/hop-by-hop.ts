@@ -44,6 +44,8 @@ function filtered(fields: FieldList, dropped: ReadonlySet<string>): FieldList {
 	return copy;
 }
 
+/** A pipe keeps all but what Connection names: that was for this hop (an upgrade, say, unless the VCL sets it again). */
+export const pipeFields = (fields: FieldList) => filtered(fields, new Set());
 export const passFields = (fields: FieldList) => filtered(fields, towardsBackend);
 export const fetchFields = (fields: FieldList) => filtered(fields, towardsBackendForCache);
 export const privateFields = (fields: FieldList) => filtered(fields, towardsPrivate);

@@ -8,6 +8,7 @@ import { Backend, type BackendConnection, type BackendUser } from "./backend.ts"
 import type { ClientRequestFields } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { Main } from "./engine.ts";
+import { pipeFields } from "./hop-by-hop.ts";
 import { bereqTags, RequestFields } from "./messages.ts";
 import type { RequestBody } from "./request-body.ts";
 import { hashOf, type Outcome, type Task } from "./task.ts";
@@ -75,7 +76,7 @@ export class Pipe implements BackendUser {
 
 	constructor(task: PipedRequest) {
 		this.#task = task;
-		const fields = new FieldList(task.req.fields.lines, task.req.fields.keys);
+		const fields = pipeFields(task.req.fields);
 		fields.set("Connection", "close");
 		const xid = task.engine.nextTransaction();
 		fields.append("X-Varnish", String(xid));
