@@ -767,12 +767,12 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 	],
-	"not in effect yet": [
+	"not in effect": [
 		{
 			title: "said once",
 			text: "global_defs {\n\tenable_dbus\n}\n",
 			messages: [
-				`keepalived.conf:2:2: warning: enable_dbus is accepted, not in effect yet
+				`keepalived.conf:2:2: warning: enable_dbus has no effect: Drover has no D-Bus; \`drover vrrp status\` and scripts, pipes and SNMP tell the same
     enable_dbus
     ^^^^^^^^^^^
     lost: D-Bus interface`,

@@ -80,22 +80,47 @@ describe("the tables", () => {
 			for (const keyword of table.values()) if (keyword.replacedBy) expect(all).toContain(keyword.replacedBy);
 	});
 
+	test("what else is lost has its reason, and is none of 2.2.7's but D-Bus and marks", () => {
+		const left = [...grammars.global_defs.values()].filter(({ noEffect }) => noEffect?.kind === "lost");
+		expect(left.map(({ name }) => name)).toEqual([
+			"set_supplementary_groups",
+			"nftables_ipvs",
+			"nftables_ipvs_priority",
+			"nftables_ipvs_start_fwmark",
+			"enable_dbus",
+			"dbus_service_name",
+			"dbus_no_interface_name",
+		]);
+	});
+
+	test("what is so in any case is a hint, and nothing is lost", () => {
+		const loaded = loadText(`global_defs {\n\tenable_snmp_checker\n}\n${instance()}`);
+		expect(loaded.diagnostics.map(({ severity, message, lost }) => ({ severity, message, lost }))).toEqual([
+			{
+				severity: "hint",
+				message:
+					"enable_snmp_checker is not needed: the box's own SNMP agent shows it as soon as [snmp] of appliance.toml is enabled",
+				lost: null,
+			},
+		]);
+	});
+
 	/** Election, addresses, tracking, notifications, checks, IPVS: what the services act on. */
 	test("nothing of VRRP, checks and IPVS is left without effect, but these", () => {
 		const left = Object.entries(grammars).flatMap(([block, table]) =>
 			block === "global_defs" || block === "root"
 				? []
 				: [...table.values()]
-						.filter((keyword) => !keyword.inEffect)
+						.filter((keyword) => keyword.noEffect?.kind === "lost")
 						.map((keyword) => `${block} ${keyword.name}`),
 		);
 		expect(left.sort()).toEqual(["vrrp_instance auth_hmac"]);
 	});
 
-	test("what has no effect yet says so once", () => {
+	test("what has no effect says so once, and why", () => {
 		const loaded = loadText(`global_defs {\n\tenable_dbus\n\tenable_dbus\n}\n${instance()}`);
 		expect(loaded.diagnostics.map((one) => `${one.severity} ${one.message}`)).toEqual([
-			"warning enable_dbus is accepted, not in effect yet",
+			"warning enable_dbus has no effect: Drover has no D-Bus; `drover vrrp status` and scripts, pipes and SNMP tell the same",
 		]);
 		expect(loaded.acceptable).toBe(true);
 	});

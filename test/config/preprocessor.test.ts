@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Findings } from "../../firmware/config/keepalived/diagnostics.ts";
 import { type Files, LineReader } from "../../firmware/config/keepalived/preprocessor.ts";
+import { RandomNumbers } from "../../firmware/config/keepalived/random.ts";
 import type { Source } from "../../firmware/config/keepalived/source.ts";
 import { loadText } from "./load-text.ts";
 
@@ -31,7 +32,7 @@ function run(text: string, more: Readonly<Record<string, string>> = {}, configId
 	const surroundings = {
 		configId,
 		variable: (name: string) => (name === "SITE" ? "north" : undefined),
-		random: (min: number, max: number) => min + max,
+		random: new RandomNumbers(),
 	};
 	const reader = new LineReader(files, surroundings, found, sources);
 	reader.open("/c/main", "main");
@@ -47,6 +48,35 @@ function run(text: string, more: Readonly<Record<string, string>> = {}, configId
 		sources: sources.map((source) => source.name),
 	};
 }
+
+describe("${_RANDOM} and random_seed", () => {
+	const drawn = (seed: number | null): string[] => {
+		const head = seed === null ? "" : `random_seed ${seed}\n`;
+		const loaded = loadText(
+			`global_defs {\n${head}router_id r\${_RANDOM}_\${_RANDOM 1 6}\nlvs_sync_daemon eth0 id \${_RANDOM 1 255}\n}\n`,
+		);
+		return [loaded.config.global.routerId];
+	};
+
+	test("the same seed draws the same numbers at every reading, another one others", () => {
+		expect(drawn(7)).toEqual(drawn(7));
+		expect(drawn(7)).not.toEqual(drawn(8));
+	});
+
+	test("without a seed they differ", () => {
+		expect(new Set(Array.from({ length: 20 }, () => drawn(null)[0])).size).toBeGreaterThan(1);
+	});
+
+	test("every number of the range comes, and none outside it", () => {
+		const random = new RandomNumbers();
+		random.seed(1);
+		const numbers = Array.from({ length: 2_000 }, () => random.between(3, 8));
+		expect([...new Set(numbers)].sort()).toEqual([3, 4, 5, 6, 7, 8]);
+		for (const number of [3, 4, 5, 6, 7, 8])
+			expect(numbers.filter((one) => one === number).length).toBeGreaterThan(250);
+		expect(random.between(5, 2)).toBe(5);
+	});
+});
 
 describe("conditional lines", () => {
 	test.each([
@@ -82,7 +112,7 @@ describe("definitions", () => {
 		["lines that define", "$M= \\\n $X=1 \\\n a ${X} \\\n $X=2\n$M\n${X}\n", ["a 1", "2"]],
 		["${_PWD}, ${_INSTANCE}", "${_PWD} ${_INSTANCE}\n", ["/c me"]],
 		["${_HASH}, ${_BANG}", "a${_HASH}b ${_BANG}\n", ["a#b !"]],
-		["${_RANDOM min max}", "${_RANDOM 3 4}\n", ["7"]],
+		["${_RANDOM min max}", "${_RANDOM 4 4}\n", ["4"]],
 		["${_ENV NAME}", "${_ENV SITE}\n", ["north"]],
 		["braces in a value are braces", "$A={\ng $A\n}\n", ["g {", "}"]],
 	])("%s", (_title, text, expected) => {

@@ -9,6 +9,7 @@ import { buildConfig } from "./build.ts";
 import { type Diagnostic, type ExitStatus, Findings } from "./diagnostics.ts";
 import { limits } from "./limits.ts";
 import { type FileRead, type Files, LineReader, type Surroundings } from "./preprocessor.ts";
+import { RandomNumbers } from "./random.ts";
 import type { ServerMemory } from "./server-memory.ts";
 import type { Source } from "./source.ts";
 import { StatementReader } from "./statements.ts";
@@ -56,7 +57,7 @@ function readConfig(path: string, options: LoadOptions, memory: ServerMemory | n
 	const surroundings: Surroundings = {
 		configId: options.configId ?? hostName,
 		variable: (name) => process.env[name],
-		random: (min, max) => min + Math.floor(Math.random() * (Math.max(min, max) - min + 1)),
+		random: new RandomNumbers(),
 	};
 	const sources: Source[] = [];
 	const findings = new Findings(sources);

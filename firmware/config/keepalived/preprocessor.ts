@@ -9,6 +9,7 @@
 import type { Findings } from "./diagnostics.ts";
 import { Lexer } from "./lexer.ts";
 import { limits } from "./limits.ts";
+import type { RandomNumbers } from "./random.ts";
 import { expandSequence, isSequence } from "./sequences.ts";
 import { type Place, Source, type Text } from "./source.ts";
 
@@ -38,8 +39,7 @@ export interface Surroundings {
 	/** `-i`, else the host's name: what `@ID` lines compare with. */
 	readonly configId: string;
 	variable(name: string): string | undefined;
-	/** A whole number from `min` to `max`. */
-	random(min: number, max: number): number;
+	readonly random: RandomNumbers;
 }
 
 interface Definition {
@@ -278,6 +278,11 @@ export class LineReader {
 	/** Gives the current line back: the next call of `next` returns it again. */
 	hold(): void {
 		this.#held = true;
+	}
+
+	/** `random_seed`: `${_RANDOM}` is the same at every reading from here on. */
+	seedRandom(seed: number): void {
+		this.#surroundings.random.seed(seed);
 	}
 
 	/** Widens the include policy: `include_check`. */
@@ -621,7 +626,7 @@ export class LineReader {
 						return "\\!";
 					case "_RANDOM": {
 						const [min = 0, max = 32_767] = words.filter((word) => word !== "").map(Number);
-						return String(this.#surroundings.random(min || 0, max || 0));
+						return String(this.#surroundings.random.between(min || 0, max || 0));
 					}
 					case "_ENV":
 						return this.#surroundings.variable(words[0] ?? "") ?? "";

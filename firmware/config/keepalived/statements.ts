@@ -138,7 +138,7 @@ export class StatementReader {
 		const lexer = reader.current;
 		const at = packPlace(reader.file, reader.line, reader.column);
 		const { argument } = keyword;
-		if (keyword.old !== null || !keyword.inEffect || lexer.overflow) this.#remarks(keyword, outer);
+		if (keyword.old !== null || keyword.noEffect !== null || lexer.overflow) this.#remarks(keyword, outer);
 		if (argument.kind === "block") {
 			const { mentions } = this.#findings;
 			const words = this.#namesOf(keyword, argument.names, outer);
@@ -186,6 +186,7 @@ export class StatementReader {
 			? { keyword, words: this.#words, number: this.#number, at, body: null, lines: null }
 			: null;
 		if (keyword.name === "include_check" && good) reader.setIncludePolicy(this.#words);
+		else if (keyword.name === "random_seed" && good) reader.seedRandom(this.#number);
 		if (opens) this.#unexpectedBlock(keyword);
 		return statement;
 	}
@@ -375,13 +376,20 @@ export class StatementReader {
 						}),
 				exitStatus: keyword.old === "alias" ? 0 : 5,
 			});
-		if (!keyword.inEffect)
-			this.#findings.reportOnce(`not-in-effect ${outer.block} ${keyword.name}`, place, {
-				severity: "warning",
-				code: "not-in-effect",
-				message: `${keyword.name} is accepted, not in effect yet`,
-				lost: keyword.effect,
-			});
+		if (keyword.noEffect === null) return;
+		const { kind, because } = keyword.noEffect;
+		this.#findings.reportOnce(
+			`${kind} ${outer.block} ${keyword.name}`,
+			place,
+			kind === "lost"
+				? {
+						severity: "warning",
+						code: "not-in-effect",
+						message: `${keyword.name} has no effect: ${because}`,
+						lost: keyword.effect,
+					}
+				: { severity: "hint", code: "not-needed", message: `${keyword.name} is not needed: ${because}` },
+		);
 	}
 
 	/** Checks and keeps the words behind the keyword; false when the statement must be dropped. */

@@ -26,7 +26,19 @@ const microseconds = unsigned(1);
 const bytes = unsigned(0);
 const optionalWord: Argument = { kind: "word", optional: true };
 const fifo = words("PATH [USER [GROUP]]", 1, 3);
-const notYet = { notYet: true } as const;
+
+const lost = (because: string) => ({ noEffect: { kind: "lost", because } }) as const;
+const notNeeded = (because: string) => ({ noEffect: { kind: "not-needed", because } }) as const;
+const noDbus = lost("Drover has no D-Bus; `drover vrrp status` and scripts, pipes and SNMP tell the same");
+const ownAgent = notNeeded(
+	"the box's own SNMP agent shows it as soon as [snmp] of appliance.toml is enabled",
+);
+const countersWhenAsked = notNeeded(
+	"the SNMP agent reads the counters when it is asked, at most once a second",
+);
+const noMarks = lost(
+	"each address of a group is a service of its own in the kernel; the same traffic is balanced, but a client's persistence counts for each address and port by itself",
+);
 
 /** keepalived reports these without their argument, and goes on. */
 const LENIENT = `bfd_cpu_affinity bfd_priority bfd_rt_priority checker_cpu_affinity checker_priority
@@ -54,7 +66,7 @@ export const globalDefs = grammar(
 			since: "2.3.0",
 		}),
 		keyword("set_supplementary_groups", boolean, "off", "gives scripts the user's other groups", {
-			...notYet,
+			...lost("scripts have their user's own group alone"),
 			since: "head",
 		}),
 		keyword("router_id", word, "host name", "names this director in mails and SNMP"),
@@ -157,9 +169,9 @@ export const globalDefs = grammar(
 		keyword("nftables_priority", integer(-2_147_483_648), "-1", "priority of the nftables chains"),
 		keyword("nftables_ifindex", flag, "off", "nftables rules match the interface index"),
 		keyword("nftables_counters", flag, "off", "counters in the nftables rules"),
-		keyword("nftables_ipvs", optionalWord, "keepalived_ipvs", "one fwmark per virtual server group", notYet),
-		keyword("nftables_ipvs_priority", integer(-2_147_483_648), "-1", "priority of its chains", notYet),
-		keyword("nftables_ipvs_start_fwmark", unsigned(1), "1000", "first automatic fwmark", notYet),
+		keyword("nftables_ipvs", optionalWord, "keepalived_ipvs", "one fwmark per virtual server group", noMarks),
+		keyword("nftables_ipvs_priority", integer(-2_147_483_648), "-1", "priority of its chains", noMarks),
+		keyword("nftables_ipvs_start_fwmark", unsigned(1), "1000", "first automatic fwmark", noMarks),
 		keyword("vrrp_check_unicast_src", flag, "off", "unicast adverts must come from a peer"),
 		keyword(
 			"vrrp_skip_check_adv_addr",
@@ -203,29 +215,45 @@ export const globalDefs = grammar(
 		keyword("fifo_write_vrrp_states_on_reload", flag, "off", "repeats all states to the pipe after a reload"),
 		keyword("lvs_notify_fifo", fifo, "none", "pipe for server events"),
 		keyword("lvs_notify_fifo_script", notify, "none", "reader of lvs_notify_fifo"),
-		keyword("snmp_socket", optionalWord, "udp:localhost:705", "AgentX master", notYet),
+		keyword(
+			"snmp_socket",
+			optionalWord,
+			"udp:localhost:705",
+			"AgentX master",
+			notNeeded(
+				"the SNMP agent is the box's own, not a part of snmpd: [snmp] of appliance.toml says where it listens",
+			),
+		),
 		keyword("enable_traps", flag, "off", "sends SNMP traps"),
-		keyword("enable_snmp_vrrp", flag, "off", "the VRRP part of KEEPALIVED-MIB", notYet),
+		keyword("enable_snmp_vrrp", flag, "off", "the VRRP part of KEEPALIVED-MIB", ownAgent),
 		keyword("enable_snmp_keepalived", flag, "off", "the VRRP part of KEEPALIVED-MIB", {
-			...notYet,
+			...ownAgent,
 			replacedBy: "enable_snmp_vrrp",
 			old: "alias",
 		}),
-		keyword("enable_snmp_checker", flag, "off", "the server part of KEEPALIVED-MIB", notYet),
-		keyword("enable_snmp_rfc", flag, "off", "both RFC MIBs", notYet),
-		keyword("enable_snmp_rfcv2", flag, "off", "the MIB of RFC 2787", notYet),
-		keyword("enable_snmp_rfcv3", flag, "off", "the MIB of RFC 6527", notYet),
+		keyword("enable_snmp_checker", flag, "off", "the server part of KEEPALIVED-MIB", ownAgent),
+		keyword("enable_snmp_rfc", flag, "off", "both RFC MIBs", ownAgent),
+		keyword(
+			"enable_snmp_rfcv2",
+			flag,
+			"off",
+			"the MIB of RFC 2787",
+			notNeeded(
+				"the SNMP agent shows instances of both versions in the tables of RFC 6527, which took the place of RFC 2787",
+			),
+		),
+		keyword("enable_snmp_rfcv3", flag, "off", "the MIB of RFC 6527", ownAgent),
 		keyword("snmp_vs_stats_update_interval", seconds(0.001, 30), "5", "age of SNMP counters", {
-			...notYet,
+			...countersWhenAsked,
 			since: "2.3.0",
 		}),
 		keyword("snmp_rs_stats_update_interval", seconds(0.001, 30), "5", "age of SNMP counters", {
-			...notYet,
+			...countersWhenAsked,
 			since: "2.3.0",
 		}),
-		keyword("enable_dbus", flag, "off", "D-Bus interface", notYet),
-		keyword("dbus_service_name", word, "org.keepalived.Vrrp1", "name on the D-Bus", notYet),
-		keyword("dbus_no_interface_name", word, "none", "D-Bus path element", { ...notYet, since: "2.3.0" }),
+		keyword("enable_dbus", flag, "off", "D-Bus interface", noDbus),
+		keyword("dbus_service_name", word, "org.keepalived.Vrrp1", "name on the D-Bus", noDbus),
+		keyword("dbus_no_interface_name", word, "none", "D-Bus path element", { ...noDbus, since: "2.3.0" }),
 		keyword("script_user", identity, "keepalived_script, else root", "identity of scripts"),
 		keyword("enable_script_security", flag, "off", "no root script from a path that others can write"),
 		keyword("vrrp_netlink_cmd_rcv_bufs", bytes, "", "netlink buffer"),
@@ -250,7 +278,7 @@ export const globalDefs = grammar(
 		keyword("vmac_prefix", word, "vrrp", "name prefix of VMAC interfaces"),
 		keyword("vmac_addr_prefix", word, "vmac_prefix", "name prefix of use_vmac_addr interfaces"),
 		keyword("umask", words("OCTAL | IRUSR|…"), "", "permissions of written files"),
-		keyword("random_seed", unsigned(0), "", "makes random choices repeatable", notYet),
+		keyword("random_seed", unsigned(0), "", "the same _RANDOM numbers at every reading"),
 		keyword("reload_check_config", optionalWord, "off", "checks before a reload; Drover always does", {}),
 		keyword("reload_time_file", word, "", "reload at the time in a file"),
 		keyword("reload_repeat", flag, "off", "reload every day"),
@@ -261,15 +289,21 @@ export const globalDefs = grammar(
 			"off",
 			"how strict include is",
 		),
-		keyword("config_save_dir", word, "", "keeps copies of configurations", notYet),
+		keyword(
+			"config_save_dir",
+			word,
+			"",
+			"keeps copies of configurations",
+			notNeeded("each commit keeps the files as a revision: drover config history"),
+		),
 		keyword("tmp_config_directory", word, "", "place of the merged configuration; Drover needs none"),
 		keyword("data_use_instance", boolean, "off", "instance in dump file names"),
-		keyword("json_version", choice("1", "2"), "1", "layout of the JSON dump", { ...notYet, since: "2.2.8" }),
-		keyword("iproute_usr_dir", word, "", "place of rt_tables", { ...notYet, since: "2.3.2" }),
-		keyword("iproute_etc_dir", word, "", "place of rt_tables", { ...notYet, since: "2.3.2" }),
+		keyword("json_version", choice("1", "2"), "1", "layout of the JSON dump", { since: "2.2.8" }),
+		keyword("iproute_usr_dir", word, "", "place of rt_tables", { since: "2.3.2" }),
+		keyword("iproute_etc_dir", word, "", "place of rt_tables", { since: "2.3.2" }),
 		keyword("state_dump_file", word, "", "path of the state dump", { since: "2.3.3" }),
 		keyword("stats_dump_file", word, "", "path of the statistics dump", { since: "2.3.3" }),
-		keyword("json_dump_file", word, "", "path of the JSON dump", { ...notYet, since: "2.3.3" }),
+		keyword("json_dump_file", word, "", "path of the JSON dump", { since: "2.3.3" }),
 		// Drover's own, and spellings that keepalived dropped.
 		keyword("path_check", boolean, "on", "asks real servers for the virtual address (DR, TUN)", {
 			since: "drover",

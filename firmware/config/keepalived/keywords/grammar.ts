@@ -88,6 +88,13 @@ export type BlockName =
 /** First keepalived release that has it; everything in 2.2.7 and before is "2.2.7". */
 export type Since = "2.2.7" | "2.2.8" | "2.3.0" | "2.3.2" | "2.3.3" | "2.4.0" | "head" | "drover";
 
+/** A sentence for the operator, without a full stop. */
+export type NoEffect =
+	/** What it asks for is lost. */
+	| { readonly kind: "lost"; readonly because: string }
+	/** What it asks for is so in any case, or is set elsewhere. */
+	| { readonly kind: "not-needed"; readonly because: string };
+
 export interface Keyword {
 	readonly name: string;
 	readonly argument: Argument;
@@ -96,8 +103,8 @@ export interface Keyword {
 	/** What it does, in a few words: used for help and to say what is lost. */
 	readonly effect: string;
 	readonly since: Since;
-	/** False: recognised and checked, and one warning says that it has no effect yet. */
-	readonly inEffect: boolean;
+	/** Why Drover does not act on it, and what there is instead; null when it does. One finding says so. */
+	readonly noEffect: NoEffect | null;
 	/** The spelling to use instead; "" is to leave it out. */
 	readonly replacedBy: string | null;
 	/** keepalived 2.2.7 complains about the old spelling (its -t gives 5), or does not know the word. */
@@ -183,8 +190,7 @@ export const block = (name: BlockName, names: "none" | "one" | "service" | "serv
 
 interface Notes {
 	readonly since?: Since;
-	/** Present: Drover does not act on it yet. */
-	readonly notYet?: true;
+	readonly noEffect?: NoEffect;
 	readonly replacedBy?: string;
 	readonly old?: "deprecated" | "unknown" | "alias";
 }
@@ -203,7 +209,7 @@ export function keyword(
 		fallback,
 		effect,
 		since: notes.since ?? "2.2.7",
-		inEffect: notes.notYet !== true,
+		noEffect: notes.noEffect ?? null,
 		replacedBy: notes.replacedBy ?? null,
 		old: notes.old ?? (notes.replacedBy === undefined ? null : "deprecated"),
 		withoutArgument: 2,

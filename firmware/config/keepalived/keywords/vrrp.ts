@@ -157,7 +157,13 @@ export const vrrpInstance = grammar(
 		}),
 		keyword("kernel_rx_buf_size", unsigned(0), "", "size of the receive buffer"),
 		keyword("authentication", block("authentication"), "none", "VRRPv2 authentication"),
-		keyword("auth_hmac", block("auth_hmac"), "none", "HMAC trailer", { notYet: true, since: "2.4.0" }),
+		keyword("auth_hmac", block("auth_hmac"), "none", "HMAC trailer", {
+			noEffect: {
+				kind: "lost",
+				because: "it came with keepalived 2.4, and no peer of 2.2.7 understands it",
+			},
+			since: "2.4.0",
+		}),
 	],
 	"garp_extra_if kernel_rx_buf_size vmac_garp_intvl",
 );
