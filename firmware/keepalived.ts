@@ -9,9 +9,11 @@ import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
 import type { DroverConfig, GlobalConfig } from "./config/model.ts";
 import { catchesSignal } from "./kernel/caught-signals.ts";
+import { onSignalNumber, sendSignalNumber } from "./kernel/real-time-signal.ts";
 import { type PidFileName, pidFile, reloadFile } from "./process-files.ts";
 import type { ReloadClock } from "./reload-clock.ts";
 import { self } from "./self.ts";
+import { JSON_SIGNAL, type ServiceSignal, STATS_CLEAR_SIGNAL, signalNumbers } from "./signals.ts";
 import { openLog } from "./status/log.ts";
 
 /** A child that dies sooner than this after its start is started again only after the same time. */
@@ -22,13 +24,6 @@ const SIGNAL_AGAIN_MS = 50;
 const FOLLOW_AFTER_MS = 1_000;
 /** The version whose command line and dumps are kept. */
 const COMPATIBLE_VERSION = "2.2.7";
-
-const signalNumbers: Readonly<Record<string, number>> = {
-	STOP: 15,
-	RELOAD: 1,
-	DATA: 10,
-	STATS: 12,
-};
 
 const options = {
 	"use-file": { type: "string", short: "f" },
@@ -78,7 +73,7 @@ Runs VRRP and the virtual servers of a keepalived.conf, as keepalived(8) does.
   -i, --config-id=ID       the id that @ID lines are compared with (the host name)
   -s, --namespace=NAME     run in this network namespace
   -R, --dont-respawn       end when a child ends
-      --signum=NAME        print the number of STOP, RELOAD, DATA or STATS
+      --signum=NAME        print the number of STOP, RELOAD, DATA, STATS, STATS_CLEAR or JSON
   -v, --version            print the version
 The other options of keepalived ${COMPATIBLE_VERSION} are accepted.`;
 
@@ -87,7 +82,7 @@ interface Child {
 	process: Subprocess;
 	startedAtMs: number;
 	/** Signals that came before it catches them. */
-	readonly waiting: Set<NodeJS.Signals>;
+	readonly waiting: Set<ServiceSignal>;
 	again: ReturnType<typeof setTimeout> | null;
 }
 
@@ -231,7 +226,8 @@ async function supervise(file: string, values: Values): Promise<number> {
 		for (const signal of child.waiting)
 			if (catchesSignal(child.process.pid, signal)) {
 				child.waiting.delete(signal);
-				child.process.kill(signal);
+				if (typeof signal === "number") sendSignalNumber(child.process.pid, signal);
+				else child.process.kill(signal);
 			}
 		if (child.waiting.size > 0) child.again = setTimeout(() => deliver(child), SIGNAL_AGAIN_MS);
 	};
@@ -246,7 +242,7 @@ async function supervise(file: string, values: Values): Promise<number> {
 		}, global?.naming.childWaitMs).unref();
 	};
 
-	const tell = (child: Child, signal: NodeJS.Signals): void => {
+	const tell = (child: Child, signal: ServiceSignal): void => {
 		child.waiting.add(signal);
 		if (child.again === null) deliver(child);
 	};
@@ -278,6 +274,12 @@ async function supervise(file: string, values: Values): Promise<number> {
 		process.on(signal, () => {
 			for (const child of children) tell(child, signal);
 		});
+	// Statistics and states are VRRP's alone.
+	const numbered = [STATS_CLEAR_SIGNAL, JSON_SIGNAL].map((signal) =>
+		onSignalNumber(signal, () => {
+			for (const child of children) if (child.name === "vrrp") tell(child, signal);
+		}),
+	);
 
 	/** BFD runs while a configuration has sessions: it ends by itself after a reload that takes the last one. */
 	const startBfd = ({ bfdInstances }: DroverConfig): void => {
@@ -316,6 +318,7 @@ async function supervise(file: string, values: Values): Promise<number> {
 	for (const child of children) writePid(child.name, child.process.pid);
 	const status = await finished;
 	(clock as ReloadClock | null)?.close();
+	for (const watch of numbered) watch.close();
 	for (const path of written) rmSync(path, { force: true });
 	return status;
 }

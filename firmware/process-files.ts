@@ -38,6 +38,11 @@ export function dumpFile(
 	return join(directory, `${name}${who === "" ? "" : `.${who}`}.data`);
 }
 
+/** `keepalived.json`. */
+export function jsonFile({ naming }: Naming, directory: string): string {
+	return resolve(directory, naming.jsonDumpFile ?? "keepalived.json");
+}
+
 /** `keepalived.stats`. */
 export function statsFile({ naming }: Naming, directory: string): string {
 	return resolve(directory, naming.statsDumpFile ?? "keepalived.stats");

@@ -81,6 +81,10 @@ export interface Native {
 	lockMemory(): number;
 	/** madvise(2) MADV_DONTNEED of the program's code: what only starting needed is given back. Before `lockMemory`. */
 	releaseCode(): number;
+	/** sigaction(2): the signal counts in a non-blocking eventfd(2) and ends nothing. Its descriptor, or -errno. */
+	catchSignal(number: number): number;
+	/** kill(2) of one process; Bun knows no number above 31. */
+	sendSignal(pid: number, number: number): number;
 	/** flock(2) LOCK_EX without waiting: -EAGAIN while another open file has it. It ends with the open file. */
 	lockFile(fd: number): number;
 	/** prctl(2) with one numeric argument, such as PR_SET_PDEATHSIG. */

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../firmware/config/keepalived/load.ts";
-import { dumpFile, pidFile, statsFile } from "../firmware/process-files.ts";
+import { dumpFile, jsonFile, pidFile, statsFile } from "../firmware/process-files.ts";
 
 function read(text: string) {
 	const directory = mkdtempSync(join(tmpdir(), "drover-files-"));
@@ -44,6 +44,8 @@ test("the checker's dump; statistics, whose name only stats_dump_file changes", 
 	expect(dumpFile("keepalived_check", global, "/t")).toBe("/t/keepalived_check.foo.data");
 	expect(statsFile(global, "/t")).toBe("/t/keepalived.stats");
 	expect(statsFile(read("global_defs { stats_dump_file /var/y }"), "/t")).toBe("/var/y");
+	expect(jsonFile(global, "/t")).toBe("/t/keepalived.json");
+	expect(jsonFile(read("global_defs { json_dump_file /var/z }"), "/t")).toBe("/var/z");
 });
 
 test("child_wait_time: five seconds unless told", () => {

@@ -95,6 +95,8 @@ export interface GlobalConfig {
 	/** Receive buffer of the socket that hears of this host's addresses; null is Drover's own. */
 	readonly lvsNetlinkMonitorBufferBytes: number | null;
 	readonly snmpTraps: boolean;
+	/** `iproute_usr_dir`, `iproute_etc_dir`: where names of routing tables and the like are looked up. */
+	readonly routeNameFolders: readonly string[];
 	readonly naming: NamingConfig;
 	readonly reload: ReloadConfig;
 	readonly networkNamespace: string | null;
@@ -116,6 +118,9 @@ export interface NamingConfig {
 	readonly instanceInDumps: boolean;
 	readonly stateDumpFile: string | null;
 	readonly statsDumpFile: string | null;
+	readonly jsonDumpFile: string | null;
+	/** `json_version`: the layout of that dump. */
+	readonly jsonVersion: 1 | 2;
 }
 
 /** How others are told of reloads, and ask for them. */

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 
 /** False for a process that is gone. */
-export function catchesSignal(pid: number, signal: NodeJS.Signals): boolean {
+export function catchesSignal(pid: number, signal: NodeJS.Signals | number): boolean {
 	let status: string;
 	try {
 		status = readFileSync(`/proc/${pid}/status`, "latin1");
@@ -11,5 +11,6 @@ export function catchesSignal(pid: number, signal: NodeJS.Signals): boolean {
 		return false;
 	}
 	const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(status)?.[1];
-	return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
+	const number = typeof signal === "number" ? signal : constants.signals[signal];
+	return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(number - 1)) & 1n) === 1n;
 }

@@ -1,4 +1,4 @@
-/** Names for the numbers of routes and rules, as iproute2 reads them from /etc/iproute2/rt_* and *.d/*.conf. */
+/** Names for the numbers of routes and rules, as iproute2 reads them from rt_* and rt_*.d/*.conf in its folders. */
 import { readdirSync, readFileSync } from "node:fs";
 
 export type RouteNameKind = "table" | "protocol" | "scope" | "realm" | "trafficClass";
@@ -76,10 +76,8 @@ export function routeNames(extra: (kind: RouteNameKind) => ReadonlyMap<string, n
 	};
 }
 
-/** The look-up with this system's files, each read once when first needed. */
-export function systemRouteNames(
-	folders: readonly string[] = ["/usr/share/iproute2", "/etc/iproute2"],
-): LookUpRouteName {
+/** The look-up with this system's files, each read once when first needed; later folders win. */
+export function systemRouteNames(folders: readonly string[]): LookUpRouteName {
 	const cache = new Map<RouteNameKind, Map<string, number>>();
 	return routeNames((kind) => {
 		let names = cache.get(kind);

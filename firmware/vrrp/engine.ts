@@ -19,6 +19,7 @@ import {
 	type Standing,
 	standing,
 	step as stepRouter,
+	zeroCounters,
 } from "./router.ts";
 import { groupFaultOf, groupState, mayBecomeMaster } from "./sync-group.ts";
 import { initialScript, processIsUp, report, rescaledScript, scriptResult, undecided } from "./tracking.ts";
@@ -63,6 +64,7 @@ export type EngineEvent =
 	| { readonly kind: "bfd"; readonly name: string; readonly up: boolean }
 	/** Whether a router's virtual interface could be made: null, or why not. */
 	| { readonly kind: "virtual-interface"; readonly key: string; readonly problem: string | null }
+	| { readonly kind: "clear-counters" }
 	| { readonly kind: "resign"; readonly keys: readonly string[]; readonly reason: string }
 	| { readonly kind: "take-over"; readonly keys: readonly string[]; readonly reason: string }
 	/** The box can serve from now on; `reason` says how that is known. */
@@ -256,6 +258,9 @@ export function step(engine: Engine, event: EngineEvent, atMicros: number): Engi
 			});
 			run.reconsider();
 			break;
+		case "clear-counters":
+			run.clearCounters();
+			break;
 		case "resign":
 			for (const key of event.keys) run.apply(key, { kind: "resign", reason: event.reason });
 			break;
@@ -304,6 +309,10 @@ class Run {
 
 	release(): void {
 		this.#held = false;
+	}
+
+	clearCounters(): void {
+		this.#routers = this.routers.map((router) => ({ ...router, counters: zeroCounters }));
 	}
 
 	get routers(): readonly Router[] {

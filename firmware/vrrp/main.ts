@@ -14,16 +14,19 @@ import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { SystemCallError } from "../kernel/errno.ts";
 import { enterNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
+import { onSignalNumber } from "../kernel/real-time-signal.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
-import { dumpFile, statsFile } from "../process-files.ts";
+import { dumpFile, jsonFile, statsFile } from "../process-files.ts";
 import { self } from "../self.ts";
+import { JSON_SIGNAL, type ServiceSignal, STATS_CLEAR_SIGNAL } from "../signals.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { listening, look, patience, restarted } from "../status/patience.ts";
 import { type Saved, save, savedRouter } from "./adoption.ts";
 import { dataText, statsText } from "./dump.ts";
 import { Guard, holdFifo } from "./guard.ts";
 import { instanceKey } from "./instance-key.ts";
+import { jsonText } from "./json-dump.ts";
 import { type Predecessor, VrrpService } from "./service.ts";
 import { ActiveLink, attach, type FromActive, Heartbeat, type StandbyLink } from "./standby.ts";
 import { readStateFile, StateFile } from "./state-file.ts";
@@ -38,8 +41,9 @@ Runs the VRRP instances of a keepalived.conf in the foreground.
   --no-realtime        no real-time scheduling priority
   --after-director     takes no address before "drover director" answers, or for 15 s
 
-SIGHUP reloads, SIGTERM stops with priority 0, SIGUSR1 writes keepalived.data and SIGUSR2
-keepalived.stats into $TMPDIR or /tmp.
+SIGHUP reloads, SIGTERM stops with priority 0, SIGUSR1 writes keepalived.data, SIGUSR2
+keepalived.stats and SIGRTMIN+2 (36) keepalived.json into $TMPDIR or /tmp; SIGRTMAX-1 (63) writes the
+statistics and sets them to zero.
 `;
 
 /** The standby is started this long after the active one, which shall not wait for it. */
@@ -150,6 +154,8 @@ class Process {
 		this.#options = options;
 		for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const)
 			process.on(signal, () => this.#onSignal(signal === "SIGINT" ? "SIGTERM" : signal));
+		for (const signal of [STATS_CLEAR_SIGNAL, JSON_SIGNAL])
+			onSignalNumber(signal, () => this.#onSignal(signal));
 		const config = this.#load() ?? emptyOf(options.file);
 		// Before anything is opened or started in the namespace at hand.
 		const { networkNamespace } = config.global;
@@ -319,7 +325,7 @@ class Process {
 		this.#guard = new Guard(() => this.#service.guarded());
 		this.#active = new ActiveLink({
 			welcome: () => ({ kind: "welcome", pid: process.pid, saved: save(this.#service.engine) }),
-			onSignal: (signal) => this.#onSignal(signal as "SIGTERM"),
+			onSignal: (signal) => this.#onSignal(signal),
 			onStandby: (pid) => {
 				if (pid === null && !this.#ending) this.#startStandbySoon(STANDBY_RETRY_MS);
 			},
@@ -393,7 +399,7 @@ class Process {
 		return { accepted: true };
 	}
 
-	#onSignal(signal: "SIGTERM" | "SIGHUP" | "SIGUSR1" | "SIGUSR2"): void {
+	#onSignal(signal: ServiceSignal): void {
 		if (this.#active === null) {
 			// The foreground process of a pair speaks for it; a standby of its own ends alone.
 			if (this.#link !== null && !this.#options.standby) this.#link.signal(signal);
@@ -415,11 +421,18 @@ class Process {
 				);
 				break;
 			case "SIGUSR2":
+			case STATS_CLEAR_SIGNAL:
 				void this.#dump(
 					statsFile(this.#service.config.global, dumpDirectory()),
 					statsText(this.#service.engine),
 				);
+				if (signal === STATS_CLEAR_SIGNAL) this.#service.clearCounters();
 				break;
+			case JSON_SIGNAL: {
+				const text = jsonText(this.#service.engine, (at) => this.#service.wallMs(at));
+				if (text !== null) void this.#dump(jsonFile(this.#service.config.global, dumpDirectory()), text);
+				break;
+			}
 		}
 	}
 

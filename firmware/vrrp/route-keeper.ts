@@ -23,7 +23,10 @@ import { culprit } from "./culprit.ts";
 import type { KernelView } from "./kernel-view.ts";
 import { RepairPace } from "./repair-pace.ts";
 
-type Wanted = Pick<VrrpInstanceConfig, "virtualRoutes" | "virtualRules">;
+interface Wanted extends Pick<VrrpInstanceConfig, "virtualRoutes" | "virtualRules"> {
+	/** Where names of tables and the like are looked up. */
+	readonly nameFolders: readonly string[];
+}
 
 /** As it is written, and as the kernel has it. */
 interface Entry<T> {
@@ -154,7 +157,7 @@ export class RouteKeeper {
 	#parse(wanted: Wanted, onUnusable: (text: string) => void): Held {
 		const context = {
 			interfaceIndex: (name: string) => this.#view.link(name)?.index ?? null,
-			names: systemRouteNames(),
+			names: systemRouteNames(wanted.nameFolders),
 		};
 		const parsed = <T>(
 			items: readonly RouteConfig[],

@@ -333,6 +333,11 @@ export class VrrpService {
 		return keys.length;
 	}
 
+	/** Every counter begins at zero again. */
+	clearCounters(): void {
+		this.#feed({ kind: "clear-counters" });
+	}
+
 	get engine(): Engine {
 		this.#hearAll();
 		return this.#engine;
@@ -395,6 +400,7 @@ export class VrrpService {
 		this.#routes.hold(STATIC_KEY, {
 			virtualRoutes: this.#config.staticRoutes,
 			virtualRules: this.#config.staticRules,
+			nameFolders: this.#config.global.routeNameFolders,
 		});
 	}
 
@@ -521,7 +527,7 @@ export class VrrpService {
 		}
 		const { config } = router;
 		const added = this.#addresses.hold(key, this.#placement.wanted(router));
-		this.#routes.hold(key, config);
+		this.#routes.hold(key, { ...config, nameFolders: this.#config.global.routeNameFolders });
 		if (announceNew) this.#announceHeld(added, config.garp.repeat);
 	}
 

@@ -7,6 +7,7 @@ import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeS
 import type { Socket, UnixSocketListener } from "bun";
 import { encodeFrame, FrameReader } from "../bus/frame.ts";
 import { runDirectory, socketPath } from "../bus/socket-path.ts";
+import type { ServiceSignal } from "../signals.ts";
 import type { Restarts } from "../status/patience.ts";
 import type { Saved, SavedRouter } from "./adoption.ts";
 
@@ -24,7 +25,7 @@ export type FromActive =
 
 export type FromStandby =
 	| { readonly kind: "attach"; readonly pid: number; readonly foreground: boolean }
-	| { readonly kind: "signal"; readonly signal: "SIGTERM" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" };
+	| { readonly kind: "signal"; readonly signal: ServiceSignal };
 
 interface Peer {
 	readonly reader: FrameReader;
@@ -42,7 +43,7 @@ export class ActiveLink {
 
 	constructor(handlers: {
 		welcome(): FromActive;
-		onSignal(signal: string): void;
+		onSignal(signal: ServiceSignal): void;
 		onStandby(pid: number | null): void;
 	}) {
 		mkdirSync(runDirectory(), { recursive: true, mode: 0o755 });
@@ -123,7 +124,7 @@ export class ActiveLink {
 }
 
 export interface StandbyLink {
-	signal(signal: "SIGTERM" | "SIGHUP" | "SIGUSR1" | "SIGUSR2"): void;
+	signal(signal: ServiceSignal): void;
 	close(): void;
 }
 

@@ -4,6 +4,7 @@
 use napi::bindgen_prelude::{Buffer, Int32Array, Uint8Array};
 use napi_derive::napi;
 use std::ffi::CString;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// The calling thread's errno(3).
 pub fn errno() -> i32 {
@@ -417,6 +418,54 @@ pub fn inotify_add_watch(fd: i32, path: String, mask: u32) -> i32 {
         Ok(text) => result(unsafe { libc::inotify_add_watch(fd, text.as_ptr(), mask) }),
         Err(_) => -libc::EINVAL,
     }
+}
+
+const NOT_CAUGHT: i32 = -1;
+/// The eventfd of each signal that `catch_signal` has taken, by its number.
+static CAUGHT: [AtomicI32; 65] = [const { AtomicI32::new(NOT_CAUGHT) }; 65];
+
+/// Only what signal-safety(7) allows, and errno as it was.
+extern "C" fn note_signal(number: libc::c_int) {
+    let one = 1u64.to_ne_bytes();
+    unsafe {
+        let before = *libc::__errno_location();
+        libc::write(CAUGHT[number as usize].load(Ordering::Relaxed), one.as_ptr().cast(), one.len());
+        *libc::__errno_location() = before;
+    }
+}
+
+/// sigaction(2): from now on signal `number` counts in an eventfd(2), non-blocking, and ends nothing. Returns the
+/// descriptor, which is to stay open, or `-errno`.
+#[napi]
+pub fn catch_signal(number: i32) -> i32 {
+    if !(1..CAUGHT.len() as i32).contains(&number) {
+        return -libc::EINVAL;
+    }
+    let fd = result(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) });
+    if fd < 0 {
+        return fd;
+    }
+    CAUGHT[number as usize].store(fd, Ordering::Relaxed);
+    let handler: extern "C" fn(libc::c_int) = note_signal;
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as usize;
+    action.sa_flags = libc::SA_RESTART;
+    match result(unsafe { libc::sigaction(number, &action, std::ptr::null_mut()) }) {
+        status if status < 0 => {
+            close(fd);
+            status
+        }
+        _ => fd,
+    }
+}
+
+/// kill(2) of one process.
+#[napi]
+pub fn send_signal(pid: i32, number: i32) -> i32 {
+    if pid <= 0 {
+        return -libc::EINVAL;
+    }
+    result(unsafe { libc::kill(pid, number) })
 }
 
 /// flock(2) LOCK_EX without waiting: the lock is the open file's and ends with it, however its process ends.

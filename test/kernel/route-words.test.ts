@@ -1,7 +1,10 @@
 /** Routes and rules in the words of ip-route(8) and ip-rule(8). */
 import { describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
-import { parseNames, routeNames } from "../../firmware/kernel/route-names.ts";
+import { parseNames, routeNames, systemRouteNames } from "../../firmware/kernel/route-names.ts";
 import { parseRuleWords } from "../../firmware/kernel/route-rule.ts";
 import { parseRouteWords } from "../../firmware/kernel/route-words.ts";
 
@@ -180,4 +183,16 @@ test("arbitrary words are understood or refused, never thrown at", () => {
 		}),
 		{ numRuns: 3000 },
 	);
+});
+
+test("keepalived.conf(5), iproute_usr_dir and iproute_etc_dir: names of tables in their files; the second counts more", () => {
+	const folder = mkdtempSync(join(tmpdir(), "drover-iproute-"));
+	const [usr, etc] = [join(folder, "usr"), join(folder, "etc")];
+	for (const place of [usr, join(etc, "rt_tables.d")]) mkdirSync(place, { recursive: true });
+	writeFileSync(join(usr, "rt_tables"), "7 seven\n8 moved\n");
+	writeFileSync(join(etc, "rt_tables"), "9 moved\n");
+	writeFileSync(join(etc, "rt_tables.d", "more.conf"), "10 ten\n");
+	const names = systemRouteNames([usr, etc]);
+	expect(["seven", "moved", "ten", "none"].map((word) => names("table", word))).toEqual([7, 9, 10, null]);
+	rmSync(folder, { recursive: true });
 });

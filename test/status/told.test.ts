@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import type { DirectorEvent, DirectorStatus } from "../../firmware/status/director.ts";
 import type { BoxEvent } from "../../firmware/status/snmp/notification/notification.ts";
 import {
+	forgetGone,
 	missedByDirector,
 	missedByVrrp,
 	noteEvent,
@@ -61,6 +62,29 @@ test("VRRP was there first: its state is told, once", () => {
 	const told = nothingTold();
 	expect(look(told, missedByVrrp(told, vrrp("MASTER"), nobody))).toEqual(["INIT to MASTER", "group MASTER"]);
 	expect(look(told, missedByVrrp(told, vrrp("MASTER"), nobody))).toEqual([]);
+});
+
+test("what has left the configuration is forgotten; a service that does not answer forgets nothing", () => {
+	const told = nothingTold();
+	for (let port = 1; port <= 1_000; port++) {
+		const gone = server(false) as { event: DirectorEvent };
+		noteEvent(told, {
+			kind: "director",
+			event: { ...gone.event, realServer: `[10.0.0.9]:tcp:${port}` } as DirectorEvent,
+		});
+	}
+	noteEvent(told, server(false));
+	noteEvent(told, became("MASTER"));
+	forgetGone(told, null, null);
+	expect(Object.keys(told.servers)).toHaveLength(1_001);
+	forgetGone(told, vrrp("MASTER"), servers(false, true));
+	expect(told).toEqual({
+		instances: { VI_1: "MASTER" },
+		groups: {},
+		servers: { "[10.0.0.2]:tcp:81 of [10.0.0.1]:tcp:80": false },
+	});
+	forgetGone(told, { instances: [], syncGroups: [] } as unknown as VrrpStatus, null);
+	expect(told.instances).toEqual({});
 });
 
 test("a state that is INIT is nothing to tell", () => {

@@ -220,6 +220,7 @@ export const globalDefaults: GlobalConfig = {
 	pathCheck: true,
 	lvsNetlinkMonitorBufferBytes: null,
 	reload: { file: null, timeFile: null, repeat: false },
+	routeNameFolders: ["/usr/share/iproute2", "/etc/iproute2"],
 	naming: {
 		processName: null,
 		instance: null,
@@ -228,6 +229,8 @@ export const globalDefaults: GlobalConfig = {
 		instanceInDumps: false,
 		stateDumpFile: null,
 		statsDumpFile: null,
+		jsonDumpFile: null,
+		jsonVersion: 1,
 	},
 	tcpCheckSentinel: true,
 };

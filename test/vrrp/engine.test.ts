@@ -11,6 +11,7 @@ import {
 	wakeAtMicros,
 } from "../../firmware/vrrp/engine.ts";
 import { instanceKey } from "../../firmware/vrrp/instance-key.ts";
+import { zeroCounters } from "../../firmware/vrrp/router.ts";
 import {
 	effectivePriority,
 	effectOf,
@@ -411,4 +412,17 @@ test("keepalived.stats has its layout", () => {
 	expect(statsText(new Subject(configOf([instanceOf()])).expire().engine)).toStartWith(
 		"VRRP Instance: VI_1\n  Advertisements:\n    Received: 0\n    Sent: 1\n  Became master: 1\n",
 	);
+});
+
+test("SIGRTMAX-1: the counters begin anew, the states stay", () => {
+	const subject = new Subject(configOf([instanceOf()])).expire();
+	expect(subject.engine.routers[0]!.counters.becameMaster).toBe(1);
+	const { engine, actions } = step(
+		subject.engine,
+		{ kind: "clear-counters" },
+		subject.engine.routers[0]!.sinceMicros + 1,
+	);
+	expect(engine.routers[0]!.counters).toEqual(zeroCounters);
+	expect(engine.routers[0]!.state).toBe("MASTER");
+	expect(actions).toEqual([]);
 });

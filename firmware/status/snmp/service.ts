@@ -27,7 +27,7 @@ import { type AgentUser, startAgent } from "./agent.ts";
 import { type BoxEvent, notificationsOf } from "./notification/notification.ts";
 import { Notifier } from "./notification/notifier.ts";
 import { ownAddress } from "./notification/own-address.ts";
-import { nothingTold, type Told, toldSchema } from "./notification/told.ts";
+import { forgetGone, nothingTold, type Told, toldSchema } from "./notification/told.ts";
 import { watchBox } from "./notification/watcher.ts";
 import type { SnmpSettings } from "./settings.ts";
 import { boxView } from "./tree/box.ts";
@@ -213,6 +213,7 @@ class SnmpService {
 			this.#gathered = [];
 			writeTold(this.#told);
 			const { facts, view } = await this.#look(0);
+			forgetGone(this.#told, facts.vrrp, facts.director);
 			for (const each of events)
 				for (const notification of notificationsOf(each, facts, view)) this.#notifier.send(notification);
 		}, GATHER_MS);

@@ -1,6 +1,6 @@
 /** keepalived(8), options and signals: what scripts and unit files rely on, with Drover behind it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
@@ -21,6 +21,83 @@ vrrp_instance VI_1 {
         ${addresses.join("\n        ")}
     }
 }`;
+
+const jsonConfiguration = `vrrp_script quick {
+    script "/usr/bin/true"
+    interval 1
+}
+vrrp_track_process lives {
+    process keepalived
+}
+vrrp_instance OLD {
+    interface eth0
+    state BACKUP
+    virtual_router_id 61
+    priority 150
+    advert_int 1
+    authentication {
+        auth_type PASS
+        auth_pass 1234
+    }
+    garp_master_delay 2
+    garp_master_refresh 60
+    garp_lower_prio_repeat 3
+    preempt_delay 4
+    track_interface {
+        lo
+    }
+    track_script {
+        quick
+    }
+    notify_master "/usr/bin/true with words"
+    notify "/usr/bin/true"
+    smtp_alert
+    virtual_ipaddress {
+        10.9.3.9 label eth0:1
+        10.9.3.10/24
+    }
+    virtual_ipaddress_excluded {
+        10.9.3.11 dev lo
+    }
+}
+vrrp_instance NEW {
+    interface eth0
+    version 3
+    virtual_router_id 62
+    priority 90
+    advert_int 0.5
+    nopreempt
+    dont_track_primary
+    unicast_peer {
+        10.9.3.2
+    }
+    virtual_ipaddress {
+        10.9.3.12/24 home
+    }
+}
+vrrp_instance SIX {
+    interface eth0
+    version 3
+    virtual_router_id 63
+    priority 90
+    advert_int 0.25
+    virtual_ipaddress {
+        fe80::61/64
+        2001:db8::5/64 preferred_lft 300
+        2001:db8::6
+    }
+}
+`;
+
+/** Without what differs from run to run, and the password, which we do not tell. */
+// biome-ignore lint/suspicious/noExplicitAny: the other program's answer
+function steady({ data, stats }: any) {
+	const { last_transition, auth_data: _password, ...rest } = data;
+	return {
+		data: { ...rest, isRecent: Math.abs(Date.now() / 1000 - last_transition) < 60 },
+		stats: { ...stats, advert_sent: stats.advert_sent > 0 },
+	};
+}
 
 let network: Network;
 let box: Namespace;
@@ -146,6 +223,46 @@ describe("running", () => {
 		rmSync(folder, { recursive: true });
 	});
 
+	test("SIGRTMIN+2 writes keepalived.json, with what the real one says of the same file", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "drover-json-"));
+		const path = join(folder, "keepalived.conf");
+		writeFileSync(path, jsonConfiguration);
+		const signal = Bun.spawnSync(["keepalived", "--signum=JSON"]).stdout.toString().trim();
+		const start = (name: string, command: readonly string[]) => {
+			const on = network.namespace(name);
+			network.segment(`json${name}`).plug(on, "eth0", "10.9.3.1/24");
+			const own = join(folder, name);
+			mkdirSync(own);
+			const words = ["-n", "-P", "-f", path, "-p", join(own, "pid"), "-r", join(own, "vrrp.pid")];
+			const env = { ...environment(), DROVER_RUN_DIR: own, DROVER_LOG: join(own, "log"), TMPDIR: own };
+			return { on, own, process: on.spawn([...command, ...words], { env }) };
+		};
+		const both = [start("j", [...drover, "keepalived"]), start("k", ["keepalived"])];
+		const dumps = [];
+		for (const { on, own, process } of both) {
+			await until("the VIPs", () =>
+				["10.9.3.9/32", "10.9.3.12/24"].every((address) => on.addresses("eth0").includes(address)),
+			);
+			const dump = async () => {
+				const file = join(own, "keepalived.json");
+				rmSync(file, { force: true });
+				Bun.spawnSync(["kill", "-s", signal, String(process.pid)]);
+				// The real one writes in place.
+				await until("the dump", () => existsSync(file) && readFileSync(file, "utf8").endsWith("]\n"));
+				return JSON.parse(readFileSync(file, "utf8"));
+			};
+			dumps.push((await dump()).map(steady));
+			// Its statistics begin anew, and nobody ended by either signal.
+			Bun.spawnSync(["kill", "-s", "63", String(process.pid)]);
+			await until("the statistics", () => existsSync(join(own, "keepalived.stats")));
+			expect((await dump())[0].stats.become_master).toBe(0);
+			process.kill("SIGTERM");
+			await process.exited;
+		}
+		expect(dumps[0]).toEqual(dumps[1]);
+		rmSync(folder, { recursive: true });
+	}, 30_000);
+
 	test("reload_file is there until all have read; reload_time_file brings a reload at its time, once", async () => {
 		const folder = mkdtempSync(join(tmpdir(), "drover-reload-"));
 		const own = network.namespace("d");
@@ -247,6 +364,8 @@ describe("options", () => {
 		["RELOAD", "1"],
 		["DATA", "10"],
 		["STATS", "12"],
+		["STATS_CLEAR", "63"],
+		["JSON", "36"],
 	])("--signum=%s is %s, as the real one has it", (name, number) => {
 		expect(run(`--signum=${name}`)).toEqual({ exitCode: 0, text: `${number}\n` });
 		expect(

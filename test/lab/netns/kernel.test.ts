@@ -181,7 +181,7 @@ test("macvlan: made, renamed, set up, told by ip(8), deleted", () => {
 describe("routes and rules", () => {
 	const context = {
 		interfaceIndex: (name: string) => inside(a, () => interfaceIndex(name)),
-		names: systemRouteNames(),
+		names: systemRouteNames(["/usr/share/iproute2", "/etc/iproute2"]),
 	};
 	const route = (text: string, family: "inet" | "inet6" = "inet") => {
 		const result = parseRouteWords(text.split(" "), family, context);

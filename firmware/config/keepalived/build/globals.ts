@@ -216,6 +216,10 @@ export function buildGlobals(
 		lvsNetlinkBufferBytes: optional("lvs_netlink_cmd_rcv_bufs"),
 		lvsNetlinkMonitorBufferBytes: optional("lvs_netlink_monitor_rcv_bufs"),
 		snmpTraps: has("enable_traps"),
+		routeNameFolders: [
+			word("iproute_usr_dir") ?? "/usr/share/iproute2",
+			word("iproute_etc_dir") ?? "/etc/iproute2",
+		],
 		naming: {
 			processName: word("process_name"),
 			instance: outermost("instance"),
@@ -226,6 +230,8 @@ export function buildGlobals(
 			instanceInDumps: on("data_use_instance", false),
 			stateDumpFile: word("state_dump_file"),
 			statsDumpFile: word("stats_dump_file"),
+			jsonDumpFile: word("json_dump_file"),
+			jsonVersion: word("json_version") === "2" ? 2 : 1,
 		},
 		reload: {
 			file: has("reload_file") ? (word("reload_file") ?? "") : null,

@@ -3,7 +3,7 @@
  * agent's, or while one of them is away, and nothing is told twice. Pure.
  *
  * Until told otherwise they take an instance or a group to be in INIT, a virtual server to have its quorum, and
- * a real server to be alive: that is what a start looks like.
+ * a real server to be alive: that is what a start looks like. What has left the configuration is forgotten.
  */
 import { z } from "zod";
 import { realServerName } from "../../../director/names.ts";
@@ -57,6 +57,28 @@ export function noteEvent(told: Told, event: BoxEvent): boolean {
 		default:
 			return true;
 	}
+}
+
+/**
+ * Forgets what these looks do not show any more, so that `told` holds no more than is configured. Null is a service
+ * that did not answer. What was told after the look began and is forgotten with it is told once more.
+ */
+export function forgetGone(told: Told, vrrp: VrrpStatus | null, director: DirectorStatus | null): void {
+	const keep = (of: Record<string, unknown>, names: ReadonlySet<string>) => {
+		for (const name of Object.keys(of)) if (!names.has(name)) delete of[name];
+	};
+	if (vrrp !== null) {
+		keep(told.instances, new Set(vrrp.instances.map(({ name }) => name)));
+		keep(told.groups, new Set(vrrp.syncGroups.map(({ name }) => name)));
+	}
+	if (director === null) return;
+	const servers = new Set<string>();
+	for (const { name, protocol, realServers } of director.virtualServers) {
+		servers.add(name);
+		for (const server of realServers)
+			servers.add(serverKey({ virtualServer: name, realServer: realServerName(server, protocol) }));
+	}
+	keep(told.servers, servers);
 }
 
 /** What a look at VRRP shows that nobody was told of. `heardOf`: subjects of events that came after the look began. */
