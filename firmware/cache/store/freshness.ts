@@ -253,7 +253,8 @@ const expired: Age = { kind: "expired" };
 export function ageAt(stored: Stored, now: number, ttlCap = -1, graceCap = -1): Age {
 	const ttl = ttlCap >= 0 && ttlCap < stored.ttl ? ttlCap : stored.ttl;
 	const freshUntil = stored.tOrigin + ttl;
-	if (freshUntil > now) return fresh;
+	// What has no lifetime is not fresh for a request that began before it was made, either.
+	if (freshUntil > now && stored.ttl > 0) return fresh;
 	if (stored.strict) return freshUntil + stored.grace + stored.keep > now ? keep : expired;
 	const graceSeconds = graceCap >= 0 && graceCap < stored.grace ? graceCap : stored.grace;
 	if (freshUntil + graceSeconds > now) return grace;

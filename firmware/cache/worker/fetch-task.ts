@@ -393,11 +393,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				: storedFields(beresp.fields);
 		const { framing } = this.head!;
 		// Nothing is not packed: whoever would unpack it would find it broken.
-		if (framing.kind === "none" && this.bereq.method !== "HEAD" && !beresp.was304)
-			fields.unset("content-encoding");
+		const empty = framing.kind === "none" && this.bereq.method !== "HEAD" && !beresp.was304;
+		if (empty) fields.unset("content-encoding");
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
 		const gunzip = gzipped && beresp.doGunzip && parameters.gzipSupport;
-		const gzip = !gzipped && beresp.doGzip && parameters.gzipSupport && !fields.has("content-encoding");
+		const gzip =
+			!gzipped && !empty && beresp.doGzip && parameters.gzipSupport && !fields.has("content-encoding");
 		if (gunzip) {
 			fields.unset("content-encoding");
 			weaken(fields);

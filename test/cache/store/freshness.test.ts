@@ -170,6 +170,11 @@ describe("age", () => {
 		expect(ageAt(stored, NOW + 12, -1, 1).kind).toBe("keep");
 		expect(ageAt(stored, NOW + 6, 50, 50).kind).toBe("fresh");
 	});
+	test("a request that waited for the answer began before it: fresh, unless it has no lifetime", () => {
+		expect(ageAt(stored, NOW - 1).kind).toBe("fresh");
+		expect(ageAt(stored, NOW - 1, 0).kind).toBe("fresh");
+		expect(ageAt({ ...stored, ttl: 0 }, NOW - 1).kind).toBe("grace");
+	});
 });
 
 describe("Vary (RFC 9111 §4.1)", () => {
