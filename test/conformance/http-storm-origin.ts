@@ -39,6 +39,7 @@ function answerBytes(
 	const head = (status: string) =>
 		Buffer.from(`HTTP/1.1 ${status}\r\n${fields.map((each) => `${each}\r\n`).join("")}\r\n`, "latin1");
 	let close = fields.some((field) => /^connection:.*close/i.test(field));
+	const bare = request.line.startsWith("HEAD ");
 	if (answer.validates && conditional) return { bytes: head("304 Not Modified"), close };
 	let body = Buffer.from(answer.body, "latin1");
 	if (answer.gzip) {
@@ -52,7 +53,7 @@ function answerBytes(
 			fields.push(`Content-Length: ${body.length}`);
 			break;
 		case "end":
-			close = true;
+			close ||= !bare;
 			break;
 		case "chunked":
 			fields.push("Transfer-Encoding: chunked");
@@ -62,7 +63,6 @@ function answerBytes(
 		default:
 			answer.framing satisfies never;
 	}
-	const bare = request.line.startsWith("HEAD ");
 	return { bytes: bare ? head(answer.status) : Buffer.concat([head(answer.status), body]), close };
 }
 
@@ -144,7 +144,8 @@ export class StormOrigin {
 				rest = rest.subarray(read.end);
 				const { bytes, close } = this.#answer({ line, fields, body: read.body });
 				if (close) {
-					socket.end(bytes);
+					// What comes now is for nobody, and will come again on another connection.
+					socket.removeAllListeners("data").resume().end(bytes);
 					return;
 				}
 				socket.write(bytes);

@@ -47,11 +47,9 @@ const hooks: readonly (readonly [field: string, values: readonly string[]])[] = 
 	["x-deliver", ["synth", "restart", "fail", "header", "status", "reason", "etag", "close"]],
 	["x-synth", ["restart", "fail", "body", "header", "deliver"]],
 	["x-fetch", ["fail", "abandon", "error", "url", "unset", "body", "nobody"]],
-	[
-		"x-response",
-		["fail", "abandon", "error", "retry", "pass", "ttl", "ttl0", "uncacheable", "whole", "gzip"],
-	],
-	["x-response", ["gunzip", "header", "status", "grace", "vary", "etag"]],
+	["x-response", ["fail", "abandon", "error", "retry", "pass", "ttl", "uncacheable", "whole", "gzip"]],
+	["x-response", ["gunzip", "header", "status", "vary", "etag"]],
+	["x-response", ["ttl0", "grace"]],
 	["x-error", ["fail", "abandon", "retry", "ttl", "body", "status"]],
 ];
 
