@@ -98,7 +98,7 @@ function keepalived(box: Box, text: string): { log(): string; stop(): Promise<vo
 		[
 			"/bin/sh",
 			"-c",
-			`exec keepalived -n -l -D -f ${file} -p ${pid("k")} -r ${pid("v")} -c ${pid("c")} -b ${pid("b")} >>${log} 2>&1`,
+			`exec keepalived -n -l -G -D -f ${file} -p ${pid("k")} -r ${pid("v")} -c ${pid("c")} -b ${pid("b")} >>${log} 2>&1`,
 		],
 		{ stdout: "ignore", stderr: "ignore" },
 	);

@@ -137,7 +137,7 @@ async function dumpOf(path: string, names: readonly string[], index: string): Pr
 	const command = [
 		"ip link set lo up",
 		...links,
-		`exec keepalived -P -n -l -d -f '${path}' -p ${pids}.pid -r ${pids}.vrrp.pid`,
+		`exec keepalived -P -n -l -G -d -f '${path}' -p ${pids}.pid -r ${pids}.vrrp.pid`,
 	].join("\n");
 	const child = Bun.spawn(["unshare", "-n", "sh", "-c", command], {
 		cwd: corpus,

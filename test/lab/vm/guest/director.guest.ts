@@ -40,7 +40,7 @@ async function keepalivedTable(file: string, namespace: string | null): Promise<
 		run("ip", "-n", namespace, "link", "set", "lo", "up");
 	}
 	const child = Bun.spawn(
-		["sh", "-c", `keepalived -C -n -l -f "$1" 2>&1 | chrt -f 50 sh -c "$2"`, "sh", file, freezer],
+		["sh", "-c", `keepalived -C -n -l -G -f "$1" 2>&1 | chrt -f 50 sh -c "$2"`, "sh", file, freezer],
 		{ stdin: "ignore", stdout: "pipe", stderr: "inherit" },
 	);
 	let log = "";
