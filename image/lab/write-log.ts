@@ -124,20 +124,34 @@ export class CutDisk {
 			if (count === 0) break;
 			done += count;
 		}
-		const first = offset / SECTOR_BYTES;
-		const sectors = length / SECTOR_BYTES;
-		for (let at = 0; at < sectors; ) {
-			const from = this.changed.get(first + at);
-			if (from === undefined) {
-				at++;
-				continue;
-			}
-			let run = 1;
-			while (at + run < sectors && this.changed.get(first + at + run) === from + run * SECTOR_BYTES) run++;
-			readSync(this.#log, bytes, at * SECTOR_BYTES, run * SECTOR_BYTES, from);
-			at += run;
-		}
+		for (const { sector, sectors, from } of this.#runs(offset, length))
+			readSync(this.#log, bytes, sector * SECTOR_BYTES - offset, sectors * SECTOR_BYTES, from);
 		return bytes;
+	}
+
+	/** Of this part of the disk: equal for cuts that leave the same bytes of the same writes there. */
+	fingerprint(offset: number, length: number): string {
+		const runs = [...this.#runs(offset, length)].flatMap(({ sector, sectors, from }) => [
+			sector,
+			sectors,
+			from,
+		]);
+		return new Bun.CryptoHasher("sha256").update(new Float64Array(runs)).digest("hex");
+	}
+
+	/** Sectors one after another whose bytes lie one after another in the log, from `from` on. */
+	*#runs(offset: number, length: number): Generator<{ sector: number; sectors: number; from: number }> {
+		const end = (offset + length) / SECTOR_BYTES;
+		for (let sector = offset / SECTOR_BYTES; sector < end; ) {
+			const from = this.changed.get(sector);
+			let sectors = 1;
+			if (from !== undefined) {
+				while (sector + sectors < end && this.changed.get(sector + sectors) === from + sectors * SECTOR_BYTES)
+					sectors++;
+				yield { sector, sectors, from };
+			}
+			sector += sectors;
+		}
 	}
 
 	close(): void {

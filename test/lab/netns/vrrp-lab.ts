@@ -47,7 +47,22 @@ export class Box {
 		writeFileSync(file, text);
 		const pid = (name: string) => join(this.folder, name);
 		return this.#run(
-			["keepalived", "-n", "-l", "-G", "-D", "-P", "-f", file, "-p", pid("k"), "-r", pid("v"), "-c", pid("c")],
+			[
+				"keepalived",
+				"-n",
+				"-l",
+				"-G",
+				"-D",
+				"-P",
+				"-f",
+				file,
+				"-p",
+				pid("k"),
+				"-r",
+				pid("v"),
+				"-c",
+				pid("c"),
+			],
 			"keepalived.log",
 		);
 	}

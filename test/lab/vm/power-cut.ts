@@ -90,18 +90,32 @@ export function judge(recording: Recording, disk: CutDisk): Verdict {
 		const mayStart = slot === choice.slot || (slots[slot].state !== "unusable" && slots[slot].left > 0);
 		if (!mayStart) continue;
 		for (const part of ["boot", "root"] as const) {
-			const known = recording.payloads[part].some(({ lengthBytes, sha256 }) => {
-				const whole = Math.ceil(lengthBytes / SECTOR_BYTES) * SECTOR_BYTES;
-				const bytes = disk.read(partitionStart(`${part}-${slot}`), whole).subarray(0, lengthBytes);
-				return createHash("sha256").update(bytes).digest("hex") === sha256;
-			});
-			if (!known)
+			if (!holdsPayload(recording, disk, part, slot))
 				faults.push(
 					`slot ${slot} may be started (${slots[slot].state}), and its ${part} is neither the old nor the complete new one`,
 				);
 		}
 	}
 	return { slots, starts: choice.slot, reason: choice.reason, faults };
+}
+
+/** Partitions that were looked at: what the cut had left there, and whether that was a payload. */
+const lookedAt = new WeakMap<Recording, Map<string, boolean>>();
+
+/** Whether a slot's partition holds one of its payloads, whole. Most cuts leave there what another one has left. */
+function holdsPayload(recording: Recording, disk: CutDisk, part: "boot" | "root", slot: Slot): boolean {
+	const seen = lookedAt.get(recording) ?? new Map<string, boolean>();
+	lookedAt.set(recording, seen);
+	const start = partitionStart(`${part}-${slot}`);
+	return recording.payloads[part].some(({ lengthBytes, sha256 }) => {
+		const whole = Math.ceil(lengthBytes / SECTOR_BYTES) * SECTOR_BYTES;
+		const key = `${disk.fingerprint(start, whole)} ${start} ${sha256}`;
+		const holds =
+			seen.get(key) ??
+			createHash("sha256").update(disk.read(start, whole).subarray(0, lengthBytes)).digest("hex") === sha256;
+		seen.set(key, holds);
+		return holds;
+	});
 }
 
 function soundTable(disk: CutDisk, diskBytes: number) {
