@@ -26,8 +26,7 @@ install_missing() {
 		exit 1
 	}
 	echo "Installing Debian packages:$missing"
-	[ -n "${apt_updated:-}" ] || apt-get update -q >/dev/null
-	apt_updated=1
+	apt-get update -q >/dev/null
 	# A freshly installed peer must not start as a service of this machine.
 	policy=/usr/sbin/policy-rc.d
 	[ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
@@ -35,23 +34,26 @@ install_missing() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null
 }
 
-# shellcheck disable=SC2086
-install_missing $build_packages
-# shellcheck disable=SC2086
-[ "${1:-build}" != test ] || install_missing $test_packages
-
 cargo_is_new_enough() {
 	command -v cargo >/dev/null && cargo --version | awk '{ split($2, v, "."); exit !(v[1] > 1 || v[2] >= 88) }'
 }
-cargo_is_new_enough || install_missing rustc-web cargo-web
+packages=$build_packages
+[ "${1:-build}" != test ] || packages="$packages $test_packages"
+cargo_is_new_enough || packages="$packages rustc-web cargo-web"
+command -v npm >/dev/null || packages="$packages npm"
+# shellcheck disable=SC2086
+install_missing $packages
 
-command -v npm >/dev/null || install_missing npm
-stamp=node_modules/.package-lock.json
-if [ ! -e $stamp ] || [ package-lock.json -nt $stamp ]; then
+npm_packages() {
+	stamp=node_modules/.package-lock.json
+	if [ -e $stamp ] && [ ! package-lock.json -nt $stamp ]; then return; fi
 	echo "Installing npm packages"
 	# Not "npm ci": it wants other platforms' optional packages in the lock file, which npm itself leaves out.
-	npm install --no-save --no-progress --loglevel=error
-	touch $stamp
-fi
-
-native/build.sh
+	npm install --no-save --no-progress --loglevel=error && touch $stamp
+}
+# Neither needs the other.
+native/build.sh &
+shim=$!
+npm_packages || failed=1
+wait $shim || failed=1
+[ -z "${failed:-}" ]

@@ -1,106 +1,130 @@
 /**
- * Runs every suite, fastest first, and closes with the sum: `N passed, N failed`.
+ * Runs every suite and closes with the sum: `N passed, N failed`. Their files share the machine, the longest first.
  * A suite that cannot run, or that ran no test, counts as failed. Nothing is skipped silently.
  *
  *   bun test/run.ts             all suites
  *   bun test/run.ts unit sim    the named ones
  */
-import { existsSync, readdirSync } from "node:fs";
+import { Glob } from "bun";
 import { bunFailures, bunTotals, type Failure, type Totals } from "./report.ts";
+import { sideBySide, type Work } from "./side-by-side.ts";
 
 interface Suite {
 	readonly name: string;
 	readonly what: string;
+	readonly pieces: readonly Piece[];
+}
+
+/** One program to be run: a check, or a file of tests. */
+interface Piece extends Work {
+	readonly suite: string;
+	/** For a file of tests its path in the project, "test/wire/bfd.test.ts". */
+	readonly title: string;
 	readonly command: readonly string[];
-	/** The whole suite's bound. */
 	readonly limitSeconds: number;
 	/** "check": exit status 0 is one pass. "bun": the totals that bun test prints. */
 	readonly kind: "check" | "bun";
 }
 
+/** That many pieces of one processor are run at once, on any machine: their tests are timed for no more. */
+const PROCESSORS = 2;
+
 const bin = `${import.meta.dir}/../node_modules/.bin`;
 /** A test that needs longer says so itself. */
 const TEST_LIMIT_MS = 30_000;
-const bunTest = (...paths: string[]) => [
-	process.execPath,
-	"test",
-	`--timeout=${TEST_LIMIT_MS}`,
-	...paths.map((path) => `./test/${path}`),
+const bunTest = (file: string) => [process.execPath, "test", `--timeout=${TEST_LIMIT_MS}`, `./${file}`];
+
+const check = (suite: string, command: readonly string[], limitSeconds: number): readonly Piece[] => [
+	{ suite, title: suite, command, limitSeconds, kind: "check", processors: 1 },
 ];
-/** Two files at a time: most of their time is spent waiting, or on one processor. Not for those that boot several boxes. */
-const bunTestPairs = (...paths: string[]) => [...bunTest(...paths), "--parallel=2"];
 
-/** Everything in test/ that has no suite of its own, so that no folder can be forgotten. */
-const unitTests = readdirSync(import.meta.dir, { withFileTypes: true })
-	.filter((entry) =>
-		entry.isDirectory() ? !["lab", "sim", "bench"].includes(entry.name) : entry.name.endsWith(".test.ts"),
-	)
-	.map((entry) => entry.name)
-	.sort();
+/** The files that take longest, in this order. They begin first, so that what ends last is short. */
+const longest: readonly string[] = [
+	"test/lab/vm/director.test.ts",
+	"test/lab/vm/console.test.ts",
+	"test/lab/vm/update.test.ts",
+	"test/lab/vm/loader.test.ts",
+	"test/lab/vm/uml-director.test.ts",
+	"test/lab/vm/initramfs.test.ts",
+	"test/cache/vtc.test.ts",
+];
 
-/** Guests of one processor: user-mode Linux, the boot loader, the initramfs. The others of the folder boot whole boxes. */
-const guestTests = readdirSync(`${import.meta.dir}/lab/vm`)
-	.filter((name) => /^(uml|loader|initramfs).*\.test\.ts$/.test(name))
-	.map((name) => `lab/vm/${name}`);
-const boxTests = readdirSync(`${import.meta.dir}/lab/vm`)
-	.filter((name) => name.endsWith(".test.ts") && !guestTests.includes(`lab/vm/${name}`))
-	.map((name) => `lab/vm/${name}`);
+/** The processors that a file keeps busy, where it is not one. */
+const wide: Readonly<Record<string, number>> = {
+	// Three boxes.
+	"test/lab/vm/director.test.ts": 2,
+};
+
+const allFiles = [...new Glob("**/*.test.ts").scanSync(import.meta.dir)].map((path) => `test/${path}`).sort();
+const unknownFiles = [...longest, ...Object.keys(wide)].filter((file) => !allFiles.includes(file));
+if (unknownFiles.length > 0)
+	throw new Error(`test/run.ts names files that are not there: ${unknownFiles.join(", ")}`);
+
+/** The suite that a file belongs to. Whatever has none of its own is of "unit", so that no folder can be forgotten. */
+function suiteOf(file: string): "unit" | "sim" | "netns" | "guests" | "lab" {
+	if (file.startsWith("test/sim/")) return "sim";
+	if (file.startsWith("test/lab/netns/")) return "netns";
+	// Guests of one processor: user-mode Linux, the boot loader, the initramfs. The others of the folder boot whole boxes.
+	if (/^test\/lab\/vm\/(uml|loader|initramfs)/.test(file)) return "guests";
+	return file.startsWith("test/lab/vm/") ? "lab" : "unit";
+}
+
+const tests = (suite: ReturnType<typeof suiteOf>, limitSeconds: number, processors = 1): readonly Piece[] =>
+	allFiles
+		.filter((file) => suiteOf(file) === suite)
+		.map((file) => ({
+			suite,
+			title: file,
+			command: bunTest(file),
+			limitSeconds,
+			kind: "bun",
+			processors: wide[file] ?? processors,
+		}));
 
 const suites: readonly Suite[] = [
 	{
 		name: "format",
 		what: "formatter and linter",
-		command: [`${bin}/biome`, "check", "--error-on-warnings"],
-		limitSeconds: 60,
-		kind: "check",
+		pieces: check("format", [`${bin}/biome`, "check", "--error-on-warnings"], 60),
 	},
 	{
 		name: "types",
 		what: "TypeScript, strict",
-		command: [`${bin}/tsc`, "--noEmit"],
-		limitSeconds: 120,
-		kind: "check",
+		pieces: check("types", [`${bin}/tsc`, "--noEmit"], 120),
 	},
 	{
 		name: "unit",
 		what: "the specification, area by area",
-		command: bunTestPairs(...unitTests),
-		limitSeconds: 600,
-		kind: "bun",
+		pieces: tests("unit", 400),
 	},
 	{
 		name: "sim",
 		what: "the election under a hostile network, seed by seed",
-		command: bunTest("sim"),
-		limitSeconds: 300,
-		kind: "bun",
+		pieces: tests("sim", 300),
 	},
 	{
 		name: "netns",
 		what: "real sockets and real peers in network namespaces",
-		command: bunTestPairs("lab/netns"),
-		limitSeconds: 600,
-		kind: "bun",
+		// They mostly wait for each other.
+		pieces: tests("netns", 400, 0.5),
 	},
 	{
 		name: "guests",
 		what: "real IPVS in user-mode Linux, the real GRUB, disks of every kind",
-		command: bunTestPairs(...guestTests),
-		limitSeconds: 1200,
-		kind: "bun",
+		pieces: tests("guests", 700),
 	},
 	{
 		name: "lab",
 		what: "the booted image: directors, web servers, a client",
-		command: bunTest(...boxTests),
-		limitSeconds: 2400,
-		kind: "bun",
+		pieces: tests("lab", 1200),
 	},
 ];
 
-/** What a suite came to. */
+/** What a piece came to. */
 interface Outcome extends Totals {
 	readonly failures: readonly Failure[];
+	/** From its start to its end. */
+	readonly seconds: number;
 }
 
 /**
@@ -108,50 +132,50 @@ interface Outcome extends Totals {
  * and counts as passed. More files than this are no accident of a busy machine, and are not run again.
  */
 const SECOND_RUN_FILES_MAX = 3;
-const SECOND_RUN_SECONDS = 600;
+/** Of what a file printed that failed without a failing test. */
+const WHY_LINES = 14;
 
-async function runCommand(
-	name: string,
-	command: readonly string[],
-	limitSeconds: number,
-): Promise<{ text: string; status: number }> {
+/** Runs it to its end. What it prints comes in one block, not mixed with what others print. */
+async function runPiece({ title, command, limitSeconds, kind }: Piece): Promise<Outcome> {
+	const started = performance.now();
 	const child = Bun.spawn([...command], {
 		cwd: `${import.meta.dir}/..`,
 		stdin: "ignore",
-		stdout: "inherit",
+		stdout: "pipe",
 		stderr: "pipe",
 		env: { ...process.env, NO_COLOR: "1" },
 	});
+	let printed = "";
 	const timer = setTimeout(() => {
-		console.log(`${name}: over its limit of ${limitSeconds} s, stopped`);
+		printed += `over the limit of ${limitSeconds} s, stopped\n`;
 		child.kill("SIGKILL");
 	}, limitSeconds * 1000);
-	let text = "";
-	const decoder = new TextDecoder();
-	for await (const chunk of child.stderr) {
-		process.stdout.write(chunk);
-		text += decoder.decode(chunk, { stream: true });
-	}
+	// The verdicts are on standard error, and must not be torn by what the tests themselves print.
+	const gather = async (stream: ReadableStream<Uint8Array>) => {
+		let text = "";
+		const decoder = new TextDecoder();
+		for await (const chunk of stream) {
+			const part = decoder.decode(chunk, { stream: true });
+			text += part;
+			printed += part;
+		}
+		return text;
+	};
+	const [, text] = await Promise.all([gather(child.stdout), gather(child.stderr)]);
 	const status = await child.exited;
 	clearTimeout(timer);
-	return { text, status };
+	const totals =
+		kind === "bun" ? bunTotals(text, status) : { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
+	const failures = kind === "bun" ? [...bunFailures(text)] : [];
+	if (totals.failed > 0 && failures.length === 0)
+		failures.push({ file: title, test: "", why: printed.trimEnd().split("\n").slice(-WHY_LINES) });
+	const seconds = (performance.now() - started) / 1000;
+	const { passed, failed } = totals;
+	console.log(
+		`\n── ${title}: ${passed} passed, ${failed} failed in ${seconds.toFixed(1)} s\n${printed.trim()}`,
+	);
+	return { passed, failed, failures, seconds };
 }
-
-async function runSuite(suite: Suite): Promise<Outcome> {
-	const started = performance.now();
-	console.log(`\n── ${suite.name}: ${suite.what}`);
-	const { text, status } = await runCommand(suite.name, suite.command, suite.limitSeconds);
-	const outcome: Outcome =
-		suite.kind === "bun"
-			? { ...bunTotals(text, status), failures: bunFailures(text) }
-			: status === 0
-				? { passed: 1, failed: 0, failures: [] }
-				: { passed: 0, failed: 1, failures: [{ file: "", test: suite.what, why: [] }] };
-	const seconds = ((performance.now() - started) / 1000).toFixed(1);
-	console.log(`── ${suite.name}: ${outcome.passed} passed, ${outcome.failed} failed in ${seconds} s`);
-	return outcome;
-}
-
 interface SecondRun {
 	/** What failed and passes when its file runs again alone. */
 	readonly unsteady: readonly Failure[];
@@ -160,17 +184,18 @@ interface SecondRun {
 }
 
 /** Runs the files of these failures once more, each alone. */
-async function secondRun(failures: readonly Failure[]): Promise<SecondRun> {
-	const files = [...new Set(failures.map(({ file }) => file))].filter((file) => file !== "");
+async function secondRun(failures: readonly Failure[], pieces: readonly Piece[]): Promise<SecondRun> {
+	const failed = pieces.filter(
+		({ kind, title }) => kind === "bun" && failures.some(({ file }) => file === title),
+	);
 	const unsteady: Failure[] = [];
 	const again: Failure[] = [];
-	if (files.length === 0 || files.length > SECOND_RUN_FILES_MAX) return { unsteady, again };
-	console.log(`\n── once more, alone: ${files.join(", ")}`);
-	for (const file of files) {
-		const { text, status } = await runCommand(file, bunTest(file.replace(/^test\//, "")), SECOND_RUN_SECONDS);
-		if (bunTotals(text, status).failed === 0)
-			unsteady.push(...failures.filter((failure) => failure.file === file));
-		else again.push(...bunFailures(text));
+	if (failed.length === 0 || failed.length > SECOND_RUN_FILES_MAX) return { unsteady, again };
+	console.log(`\n── once more, alone: ${failed.map(({ title }) => title).join(", ")}`);
+	for (const piece of failed) {
+		const outcome = await runPiece(piece);
+		if (outcome.failed === 0) unsteady.push(...failures.filter(({ file }) => file === piece.title));
+		else again.push(...outcome.failures);
 	}
 	return { unsteady, again };
 }
@@ -179,28 +204,37 @@ const told = ({ file, test, why }: Failure) =>
 	`${[file, test].filter(Boolean).join(": ")}\n${why.map((line) => `    ${line}`).join("\n")}`;
 
 if (import.meta.main) {
-	const wanted = process.argv.slice(2);
-	const unknown = wanted.filter((name) => !suites.some((suite) => suite.name === name));
+	const words = process.argv.slice(2);
+	const unknown = words.filter((name) => !suites.some((suite) => suite.name === name));
 	if (unknown.length > 0) {
 		console.error(
 			`no such suite: ${unknown.join(", ")} (there are ${suites.map((suite) => suite.name).join(", ")})`,
 		);
 		process.exit(2);
 	}
+	const wanted = suites.filter(({ name }) => words.length === 0 || words.includes(name));
+	const rank = ({ kind, title }: Piece) =>
+		kind === "check" ? -1 : (longest.indexOf(title) + longest.length + 1) % (longest.length + 1);
+	const pieces = wanted.flatMap((suite) => suite.pieces).sort((one, other) => rank(one) - rank(other));
+	const outcomes = new Map<Piece, Outcome>();
+	await sideBySide(pieces, PROCESSORS, async (piece) => {
+		outcomes.set(piece, await runPiece(piece));
+	});
+
+	console.log("");
 	const sum: Totals = { passed: 0, failed: 0 };
-	const failures: Failure[] = [];
-	for (const suite of suites) {
-		if (wanted.length > 0 && !wanted.includes(suite.name)) continue;
-		const present =
-			suite.kind === "check" ||
-			suite.command.slice(3).some((path) => existsSync(`${import.meta.dir}/../${path}`));
-		if (!present) console.log(`\n── ${suite.name}: its tests are missing`);
-		const outcome = present ? await runSuite(suite) : { passed: 0, failed: 1, failures: [] };
-		sum.passed += outcome.passed;
-		sum.failed += outcome.failed;
-		failures.push(...outcome.failures);
+	for (const { name, what, pieces: ofSuite } of wanted) {
+		const came = ofSuite.map((piece) => outcomes.get(piece)!);
+		const passed = came.reduce((total, outcome) => total + outcome.passed, 0);
+		// A suite without files is one whose tests are missing.
+		const failed = came.length === 0 ? 1 : came.reduce((total, outcome) => total + outcome.failed, 0);
+		const seconds = came.reduce((total, outcome) => total + outcome.seconds, 0);
+		console.log(`── ${name}: ${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s: ${what}`);
+		sum.passed += passed;
+		sum.failed += failed;
 	}
-	const { unsteady, again } = await secondRun(failures);
+	const failures = [...outcomes.values()].flatMap((outcome) => outcome.failures);
+	const { unsteady, again } = await secondRun(failures, pieces);
 	sum.passed += unsteady.length;
 	sum.failed -= unsteady.length;
 	const failed = failures.filter((failure) => !unsteady.includes(failure));
