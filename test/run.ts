@@ -134,6 +134,8 @@ interface Outcome extends Totals {
 const SECOND_RUN_FILES_MAX = 3;
 /** Of what a file printed that failed without a failing test. */
 const WHY_LINES = 14;
+/** For the last words of a program that has ended. */
+const OUTPUT_GRACE_MS = 5_000;
 
 /** Runs it to its end. What it prints comes in one block, not mixed with what others print. */
 async function runPiece({ title, command, limitSeconds, kind }: Piece): Promise<Outcome> {
@@ -146,27 +148,30 @@ async function runPiece({ title, command, limitSeconds, kind }: Piece): Promise<
 		env: { ...process.env, NO_COLOR: "1" },
 	});
 	let printed = "";
+	let verdicts = "";
 	const timer = setTimeout(() => {
 		printed += `over the limit of ${limitSeconds} s, stopped\n`;
 		child.kill("SIGKILL");
 	}, limitSeconds * 1000);
 	// The verdicts are on standard error, and must not be torn by what the tests themselves print.
-	const gather = async (stream: ReadableStream<Uint8Array>) => {
-		let text = "";
+	const gather = async (stream: ReadableStream<Uint8Array>, isVerdicts: boolean) => {
 		const decoder = new TextDecoder();
 		for await (const chunk of stream) {
-			const part = decoder.decode(chunk, { stream: true });
-			text += part;
-			printed += part;
+			const text = decoder.decode(chunk, { stream: true });
+			printed += text;
+			if (isVerdicts) verdicts += text;
 		}
-		return text;
 	};
-	const [, text] = await Promise.all([gather(child.stdout), gather(child.stderr)]);
+	const gathered = Promise.all([gather(child.stdout, false), gather(child.stderr, true)]);
 	const status = await child.exited;
 	clearTimeout(timer);
+	// A process that was left behind may hold them open.
+	await Promise.race([gathered, Bun.sleep(OUTPUT_GRACE_MS)]);
 	const totals =
-		kind === "bun" ? bunTotals(text, status) : { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
-	const failures = kind === "bun" ? [...bunFailures(text)] : [];
+		kind === "bun"
+			? bunTotals(verdicts, status)
+			: { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
+	const failures = kind === "bun" ? [...bunFailures(verdicts)] : [];
 	if (totals.failed > 0 && failures.length === 0)
 		failures.push({ file: title, test: "", why: printed.trimEnd().split("\n").slice(-WHY_LINES) });
 	const seconds = (performance.now() - started) / 1000;
@@ -176,6 +181,7 @@ async function runPiece({ title, command, limitSeconds, kind }: Piece): Promise<
 	);
 	return { passed, failed, failures, seconds };
 }
+
 interface SecondRun {
 	/** What failed and passes when its file runs again alone. */
 	readonly unsteady: readonly Failure[];
@@ -226,7 +232,7 @@ if (import.meta.main) {
 	for (const { name, what, pieces: ofSuite } of wanted) {
 		const came = ofSuite.map((piece) => outcomes.get(piece)!);
 		const passed = came.reduce((total, outcome) => total + outcome.passed, 0);
-		// A suite without files is one whose tests are missing.
+		if (came.length === 0) console.log(`── ${name}: its tests are missing`);
 		const failed = came.length === 0 ? 1 : came.reduce((total, outcome) => total + outcome.failed, 0);
 		const seconds = came.reduce((total, outcome) => total + outcome.seconds, 0);
 		console.log(`── ${name}: ${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s: ${what}`);

@@ -246,9 +246,10 @@ describe("on its own disk", () => {
 				await machine.watchdogResets(false);
 				return before;
 			};
-			const before = await hang().catch(async () => {
+			const before = await hang().catch(async (error: Error) => {
 				// This machine starved the guest while it started, and QEMU's watchdog ran out unseen, which the next
 				// start counts: once more.
+				console.log(`the watchdog did not reset the box, once more: ${error.message}`);
 				await machine.watchdogResets(false);
 				machine.type("reboot\r");
 				await machine.shows(/Slot A: preferred/, BOOT_LIMIT_MS);
