@@ -4,7 +4,7 @@ import type { Scenario } from "./http-storm-plan.ts";
 
 interface Known {
 	readonly what: RegExp;
-	/** Some field of a request or of an answer, or a request's protocol. */
+	/** Some field of a request or of an answer. */
 	readonly field: RegExp;
 	readonly why: string;
 }
@@ -36,16 +36,6 @@ const known: readonly Known[] = [
 		why: "what has no lifetime left can still be asked about: its fields stand, and no body comes",
 	},
 	{
-		what: /"Connection: (keep-alive|close)"|^(answers|connection|origin: asked)/,
-		field: /^HTTP\/1.0$/,
-		why: "a body of unknown length begins at once, and ends with the connection",
-	},
-	{
-		what: /"x-hits: [1-9]/,
-		field: /./,
-		why: "who shares an answer that is still coming is not counted as a hit of the object",
-	},
-	{
 		what: /"(x-was-304|If-None-Match|If-Modified-Since): /,
 		field: /^x-recv: purge/,
 		why: "what was purged is not asked about, a moment ago or not",
@@ -73,9 +63,6 @@ const known: readonly Known[] = [
 ];
 
 export function whyOtherwise({ what }: Difference, scenario: Scenario): string | undefined {
-	const fields = [
-		...scenario.resources.flat().flatMap((answer) => answer.fields),
-		...scenario.requests.flatMap((request) => [request.protocol, ...request.fields]),
-	];
+	const fields = [...scenario.resources.flat(), ...scenario.requests].flatMap((each) => each.fields);
 	return known.find((each) => each.what.test(what) && fields.some((field) => each.field.test(field)))?.why;
 }

@@ -162,11 +162,14 @@ function makeRequest(random: Random, theme: Theme, resources: number): PlannedRe
 		),
 	);
 	if (random.chance(0.2)) fields.reverse();
+	const protocol = unsafe || random.chance(0.95) ? "HTTP/1.1" : "HTTP/1.0";
+	// A body of unknown length ends with such a connection, or is waited for.
+	const kept = protocol === "HTTP/1.1" ? fields : fields.filter((field) => !field.startsWith("Connection:"));
 	return {
 		method,
 		resource: unsafe ? resources : random.integer(0, resources - 1),
-		protocol: unsafe || random.chance(0.95) ? "HTTP/1.1" : "HTTP/1.0",
-		fields: ["Host: a.example", ...fields],
+		protocol,
+		fields: ["Host: a.example", ...kept],
 		body: unsafe && random.chance(0.7) ? random.pick(["", "payload", "p".repeat(5000)]) : undefined,
 		chunked: random.chance(0.4),
 		pipelined: random.chance(0.15),
@@ -182,8 +185,17 @@ export function makeScenario(random: Random): Scenario {
 		resources: Array.from({ length: count + 1 }, () =>
 			Array.from({ length: random.integer(1, 2) }, () => makeAnswer(random)),
 		),
-		requests: Array.from({ length: random.integer(1, 6) }, () => makeRequest(random, theme, count)),
+		requests: makeRequests(random, theme, count),
 	};
+}
+
+/** Some of them ask again what was asked before, which is answered from memory the third time (worker/replay.ts). */
+function makeRequests(random: Random, theme: Theme, resources: number): PlannedRequest[] {
+	const requests = [makeRequest(random, theme, resources)];
+	const length = random.integer(1, 10);
+	while (requests.length < length)
+		requests.push(random.chance(0.5) ? random.pick(requests) : makeRequest(random, theme, resources));
+	return requests;
 }
 
 /** Every scenario that is smaller by one thing. */

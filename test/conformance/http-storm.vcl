@@ -33,7 +33,7 @@ sub vcl_pass {
 	if (req.http.x-pass == "fail") { return (fail); }
 }
 sub vcl_deliver {
-	set resp.http.x-hits = obj.hits;
+	if (obj.hits > 0) { set resp.http.x-cache = "HIT"; } else { set resp.http.x-cache = "MISS"; }
 	set resp.http.x-uncacheable = obj.uncacheable;
 	set resp.http.x-restarts = req.restarts;
 	if (req.restarts == 0) {
