@@ -1,6 +1,7 @@
 /** FILE_CHECK: a number in a file moves the weight, or takes the server out. Read when the file changes. */
 import { type FSWatcher, readFileSync, watch } from "node:fs";
 import { basename, dirname } from "node:path";
+import { leadingNumber } from "../config/keepalived/numbers.ts";
 import { type CheckOf, failed, type Outcome, passed } from "./checker.ts";
 import { reasonOf } from "./reason.ts";
 
@@ -14,8 +15,7 @@ export function judgeFile(
 	check: Pick<CheckOf<"FILE_CHECK">, "weight" | "reverse">,
 	text: string | null,
 ): Outcome {
-	const match = text === null ? null : /^\s*([+-]?\d{1,18})/.exec(text);
-	const value = match === null ? 0 : Number(match[1]);
+	const value = leadingNumber(text ?? "");
 	if (check.weight === 0) {
 		const down = (value !== 0) !== check.reverse;
 		return down ? failed(`file holds ${value}`) : passed(`file holds ${value}`);

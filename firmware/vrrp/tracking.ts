@@ -2,6 +2,7 @@
  * Tracked objects: from raw results (exit statuses, process counts, file values, link states) to what
  * they mean for priority and health, as keepalived counts them. Pure.
  */
+import { leadingNumber } from "../config/keepalived/numbers.ts";
 import type { TrackFileConfig, TrackProcessConfig, TrackScriptConfig } from "../config/model.ts";
 
 /** How far a tracked object moves a router: a sum for its priority, or a reason to stay out. */
@@ -83,8 +84,7 @@ export function processIsUp(count: number, config: TrackProcessConfig): boolean 
 
 /** keepalived reads a file's first number; anything else counts as 0. */
 export function fileValue(text: string | null, _config: TrackFileConfig): number {
-	const match = /^\s*([+-]?\d{1,10})/.exec(text ?? "");
-	return match === null ? 0 : Number(match[1]);
+	return leadingNumber(text ?? "");
 }
 
 /** A value that must hold for a while before it counts. */

@@ -373,6 +373,8 @@ describe("FILE_CHECK", () => {
 		["99999999999", 1, false, "passed", 2 ** 31 - 1],
 		[null, 1, false, "passed", 0],
 		["garbage", 0, false, "passed", undefined],
+		["0x10", 1, false, "passed", 16],
+		["7 dwarfs", 0, false, "failed", undefined],
 	] as const)("file %p, weight %d, reverse %p: %s %p", (text, weight, reverse, kind, amount) => {
 		const outcome = judgeFile({ weight, reverse }, text);
 		expect(outcome.kind).toBe(kind);

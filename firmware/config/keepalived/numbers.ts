@@ -58,3 +58,20 @@ export const parseSeconds = (text: string): number => parseScaled(text, 6);
 export function secondsText(micros: number): string {
 	return String(micros / 1_000_000);
 }
+
+/**
+ * The number that a tracked file begins with, as strtol(3) reads it with base 0: `0x10` is 16, `010` is 8, `7 dwarfs`
+ * is 7. 0 when it begins with none (keepalived 2.2.7, observed).
+ */
+export function leadingNumber(text: string): number {
+	const match = /^\s*([+-]?)(?:0x([\da-f]{1,15})|(0[0-7]{0,17})|(\d{1,18}))/i.exec(text);
+	if (match === null) return 0;
+	const [, sign, hexadecimal, octal, decimal] = match;
+	const size =
+		hexadecimal !== undefined
+			? Number.parseInt(hexadecimal, 16)
+			: octal !== undefined
+				? Number.parseInt(octal, 8)
+				: Number(decimal);
+	return sign === "-" && size !== 0 ? -size : size;
+}

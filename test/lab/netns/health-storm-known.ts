@@ -7,13 +7,18 @@ interface Known {
 	readonly behaviour: RegExp;
 	/** The check's text; absent: any. */
 	readonly text?: RegExp;
-	readonly alpha?: true;
+	readonly alpha?: boolean;
+	/** What was done to it in the phase before; absent: any. */
+	readonly before?: RegExp;
 	/** The director's verdict. */
 	readonly up: boolean;
 	readonly why: string;
 }
 
 const web = /^(HTTP|SSL)_GET$/;
+/** What a page may be read from; whatever the pattern, nothing else makes a server of it. */
+const aPage =
+	/^(a good answer|an answer|one byte every|head and body|the head in|a blank line|bare line|200 without|two blanks|HTTP\/2|http\/1|ICY|a line feed|a long head|a length|chunked|10[03]|404|503|NULs (before|in)|a body of|good and|(one|two) good)/;
 const known: readonly Known[] = [
 	{
 		kinds: web,
@@ -49,14 +54,14 @@ const known: readonly Known[] = [
 	},
 	{
 		kinds: web,
-		behaviour: /./,
+		behaviour: aPage,
 		text: /regex "(\^|[^"]*\$")|regex_m(in|ax)_offset/,
 		up: true,
 		why: "keepalived counts from the head's beginning and never sees the page's end; a pattern may fit either way",
 	},
 	{
 		kinds: web,
-		behaviour: /./,
+		behaviour: aPage,
 		text: /regex "(\^[^"]*|[^"]*\$)"; regex_no_match|regex_no_match;.*regex_m(in|ax)_offset/,
 		up: false,
 		why: "the same: it stands in the page",
@@ -93,13 +98,21 @@ const known: readonly Known[] = [
 		behaviour: /./,
 		alpha: true,
 		up: true,
-		why: "with alpha keepalived never takes a file's first number for a success",
+		why: "with alpha keepalived has a file that has not yet taken its server out and in for down",
 	},
 	{
 		kinds: /^FILE_CHECK$/,
 		behaviour: /./,
+		alpha: false,
 		up: false,
-		why: "keepalived does not look at a file's first number without alpha, nor at the one after words",
+		why: "keepalived acts on changes of a file's verdict: one that is bad from the start is none without alpha",
+	},
+	{
+		kinds: /^FILE_CHECK$/,
+		behaviour: /./,
+		before: /^(words|nothing|a number and words)$/,
+		up: false,
+		why: "nor at the one after words",
 	},
 ];
 
@@ -113,7 +126,8 @@ export function whyOtherwise(check: PlannedCheck, phase: number, alpha: boolean,
 			one.kinds.test(check.kind) &&
 			one.behaviour.test(behaviour) &&
 			(one.text?.test(text) ?? true) &&
-			(one.alpha === undefined || alpha),
+			(one.alpha === undefined || one.alpha === alpha) &&
+			(one.before === undefined || one.before.test(check.behaviours[phase - 1] ?? "")),
 	);
 	return found?.why ?? null;
 }
