@@ -1,6 +1,6 @@
 /** What is in the image: built from this machine's packages, the same twice, and complete. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
@@ -121,4 +121,42 @@ test("the initramfs brings what mounts the root file system, and nothing of the 
 		expect(paths.some((path) => path.endsWith(`/${module}.ko`))).toBe(true);
 	expect(paths.some((path) => path.includes("drover.js") || path.endsWith("/bun"))).toBe(false);
 	expect(tree.sizeBytes()).toBeLessThan(30e6);
+});
+
+describe("/usr/bin/drover", () => {
+	const script = readFileSync(join(import.meta.dir, "../../rootfs/usr/bin/drover"), "utf8");
+	/** What Bun is started with on a box with these processors: its words, and the variables that concern it. */
+	const startedWith = (online: string | null, ...words: readonly string[]) => {
+		const directory = mkdtempSync(join(tmpdir(), "drover-start-"));
+		const processors = join(directory, "online");
+		if (online !== null) writeFileSync(processors, `${online}\n`);
+		writeFileSync(join(directory, "bun"), '#!/bin/sh\necho "$@"\nenv\n', { mode: 0o755 });
+		const here = script
+			.replaceAll("/usr/lib/drover/", `${directory}/`)
+			.replaceAll("/sys/devices/system/cpu/online", processors);
+		writeFileSync(join(directory, "drover"), here, { mode: 0o755 });
+		const run = Bun.spawnSync([join(directory, "drover"), ...words], { env: { PATH: process.env["PATH"]! } });
+		const [first, ...variables] = run.stdout.toString().trimEnd().split("\n");
+		rmSync(directory, { recursive: true });
+		return {
+			words: first!.replaceAll(`${directory}/`, ""),
+			tuned: variables.filter((line) => /^(BUN_JSC|MIMALLOC)_/.test(line)).length,
+		};
+	};
+
+	test("the director of a box with one processor has no threads beside it, and keeps its pages", () => {
+		expect(startedWith("0", "director", "-f", "x")).toEqual({
+			words: "--no-install services.js director -f x",
+			tuned: 5,
+		});
+	});
+
+	test.each([
+		["with several processors", "0-3", "director"],
+		["without the kernel's word on them", null, "director"],
+		["for VRRP", "0", "vrrp"],
+		["for anything else", "0", "status"],
+	])("%s nothing is changed", (_title, online, word) => {
+		expect(startedWith(online, word).tuned).toBe(0);
+	});
 });

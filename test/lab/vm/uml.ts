@@ -8,8 +8,8 @@
  *   await guestSuite("./test/lab/vm/guest/ipvs.guest.ts");   // its tests, as tests of this file
  */
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dir, "../../..");
@@ -46,6 +46,8 @@ export interface UmlOptions {
 	readonly environment?: Readonly<Record<string, string>>;
 	/** Put into /uml before the guest starts, by name. */
 	readonly files?: Readonly<Record<string, string | Uint8Array>>;
+	/** Whether `cpuSecondsBetween` is to know: looks at the guest's processes ten times a second. */
+	readonly measuresCpu?: true;
 	/** Read from /uml after it has ended; missing ones are left out. */
 	readonly collect?: readonly string[];
 }
@@ -58,6 +60,8 @@ export interface UmlRun {
 	/** The kernel's console, for when something went wrong. */
 	readonly console: string;
 	readonly collected: Readonly<Record<string, string>>;
+	/** The host's processor time that the whole guest took, to a tenth of a second; Unix milliseconds, as the guest's clock has them. */
+	cpuSecondsBetween(fromMs: number, toMs: number): number;
 }
 
 /**
@@ -65,6 +69,48 @@ export interface UmlRun {
  * namespace of its own, the host processes that its programs run in.
  */
 const endsWithCaller = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"];
+
+/**
+ * A guest has one processor. Its kernel and its programs are host processes that hand over to each other at each system
+ * call and page fault, which costs a quarter less on one of the host's processors; which one is by chance.
+ */
+const onOneProcessor = () => ["taskset", "--cpu-list", String(process.pid % availableParallelism())];
+
+const CPU_SAMPLE_MS = 100;
+/** USER_HZ: what proc(5) counts in. */
+const TICKS_PER_SECOND = 100;
+
+/** Processor time of all processes of the guest under `launcher`, and of those that its kernel has waited for. */
+class CpuSamples {
+	readonly #samples: { readonly atMs: number; readonly seconds: number }[] = [];
+	readonly #timer: ReturnType<typeof setInterval>;
+
+	constructor(launcher: number) {
+		this.#timer = setInterval(() => this.#sample(launcher), CPU_SAMPLE_MS);
+	}
+
+	at(ms: number): number {
+		return this.#samples.findLast(({ atMs }) => atMs <= ms)?.seconds ?? 0;
+	}
+
+	end(): void {
+		clearInterval(this.#timer);
+	}
+
+	#sample(launcher: number): void {
+		const [kernel] = (readIfThere(`/proc/${launcher}/task/${launcher}/children`) ?? "").split(" ");
+		if (kernel === undefined || kernel === "") return;
+		let ticks = 0;
+		for (const pid of readdirSync("/proc")) {
+			const stat = /^\d+$/.test(pid) ? readIfThere(`/proc/${pid}/stat`) : null;
+			// Behind the command's name: state, parent, group, session, and from 11 on user, system, and the children's.
+			const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+			if (fields?.[3] !== kernel) continue;
+			for (const field of fields.slice(11, 15)) ticks += Number(field);
+		}
+		this.#samples.push({ atMs: Date.now(), seconds: ticks / TICKS_PER_SECOND });
+	}
+}
 
 const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
 
@@ -79,6 +125,7 @@ export async function runInUml(command: readonly string[], options: UmlOptions =
 		writeFileSync(join(shared, "init"), initScript(shared, environment, command), { mode: 0o755 });
 		const kernel = Bun.spawn(
 			[
+				...onOneProcessor(),
 				...endsWithCaller,
 				"linux.uml",
 				`mem=${options.memoryMb ?? 1024}M`,
@@ -101,6 +148,7 @@ export async function runInUml(command: readonly string[], options: UmlOptions =
 				env: { ...process.env, TMPDIR: "/dev/shm" },
 			},
 		);
+		const cpu = options.measuresCpu ? new CpuSamples(kernel.pid) : null;
 		const timer = setTimeout(
 			() => process.kill(-kernel.pid, "SIGKILL"),
 			(options.limitSeconds ?? 120) * 1000,
@@ -108,6 +156,7 @@ export async function runInUml(command: readonly string[], options: UmlOptions =
 		const console = await new Response(kernel.stdout).text();
 		await kernel.exited;
 		clearTimeout(timer);
+		cpu?.end();
 		const status = readIfThere(join(shared, "status"));
 		const collected: Record<string, string> = {};
 		for (const name of options.collect ?? []) {
@@ -119,6 +168,7 @@ export async function runInUml(command: readonly string[], options: UmlOptions =
 			output: readIfThere(join(shared, "output")) ?? "",
 			console,
 			collected,
+			cpuSecondsBetween: (fromMs, toMs) => (cpu === null ? Number.NaN : cpu.at(toMs) - cpu.at(fromMs)),
 		};
 	} finally {
 		rmSync(shared, { recursive: true, force: true });
