@@ -8,13 +8,13 @@
  *
  * Rows by name, so that one can be run again alone; without names, all of them.
  */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { restart, startUp } from "./cache/beginning.ts";
 import { idle, million } from "./cache/capacity.ts";
-import { type Contestant, type ContestantName, originProgram, start } from "./cache/contestants.ts";
+import { type Contestant, originProgram, start } from "./cache/contestants.ts";
 import { crash } from "./cache/crash.ts";
 import { eviction } from "./cache/eviction.ts";
 import { Load } from "./cache/load.ts";
@@ -56,7 +56,7 @@ async function measure(options: Measurement): Promise<readonly BenchResult[]> {
 	const program = join(directory, "origin.ts");
 	writeFileSync(program, originProgram(originPort));
 	const origin = spawn([process.execPath, program], CLIENT_CORE);
-	const running = new Map<ContestantName, Contestant>();
+	const running = new Map<string, Contestant>();
 	const results: BenchResult[] = [];
 	try {
 		await answering(`http://127.0.0.1:${originPort}/1k`);
@@ -68,9 +68,12 @@ async function measure(options: Measurement): Promise<readonly BenchResult[]> {
 			directory,
 			originPort,
 			rateProgram,
-			get: async (name) => {
-				const known = running.get(name) ?? (await start(name, directory, originPort));
-				running.set(name, known);
+			get: async (name, nth = 0) => {
+				const key = `${name} ${nth}`;
+				const own = join(directory, String(nth));
+				mkdirSync(own, { recursive: true });
+				const known = running.get(key) ?? (await start(name, own, originPort));
+				running.set(key, known);
 				return known;
 			},
 		};
