@@ -143,8 +143,11 @@ export function presetConfiguration(director: DirectorName): Readonly<Record<str
 	return { "keepalived.conf": file("keepalived.conf"), "appliance.toml": file("appliance.toml") };
 }
 
-/** Sockets in the lab's directory that lead to the services inside a director. */
-function forwardServices(fabric: Host, directory: string, name: DirectorName): void {
+/**
+ * Sockets in the lab's directory that lead to the services inside a director: who asks over them starts no program
+ * there. `fabric` needs an address on the inside segment.
+ */
+export function forwardServices(fabric: Host, directory: string, name: DirectorName): void {
 	mkdirSync(join(directory, name));
 	const address = name === "a" ? "10.80.0.100" : "10.80.0.101";
 	for (const [service, port] of Object.entries(servicePorts))

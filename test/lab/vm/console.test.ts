@@ -6,13 +6,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DirectorStatus } from "../../../firmware/status/director.ts";
 import { build } from "../../../image/build.ts";
 import { addBridge, Host } from "../../../image/lab/hosts.ts";
-import { presetConfiguration, WebHost } from "../../../image/lab/lab.ts";
+import { forwardServices, presetConfiguration, WebHost } from "../../../image/lab/lab.ts";
 import { labOverlay } from "../../../image/lab/overlay.ts";
 import { VirtualMachine } from "../../../image/lab/virtual-machine.ts";
 import { capture } from "./capture.ts";
+import { directorStatus } from "./director-lab.ts";
 import { SerialConsole } from "./serial-console.ts";
 
 const BOOT_LIMIT_MS = 400_000;
@@ -71,6 +71,7 @@ beforeAll(async () => {
 	hosts.push(fabric!, web1!, web2!);
 	addBridge(fabric!, "outside");
 	addBridge(fabric!, "inside");
+	fabric!.run("ip address add 10.80.0.1/24 dev inside");
 	web1!.run(`ssh-keygen -q -t ed25519 -N "" -C station -f ${join(directory, "key")}`);
 	const key = readFileSync(join(directory, "key.pub"), "utf8").trim();
 	const preset = presetConfiguration("a");
@@ -84,6 +85,8 @@ beforeAll(async () => {
 		fabric: fabric!,
 	});
 	await director.powerOn();
+	process.env["DROVER_RUN_DIR"] = directory;
+	forwardServices(fabric!, directory, "a");
 	new WebHost(fabric!, web1!, "web1", 102);
 	new WebHost(fabric!, web2!, "web2", 103);
 	station = web1!;
@@ -117,12 +120,7 @@ async function until(what: string, check: () => Promise<boolean>): Promise<void>
 const COMMAND_LIMIT_MS = 60_000;
 const isMaster = async () =>
 	(await director.agent.run("ip -4 address show dev eth0", COMMAND_LIMIT_MS)).includes(" 192.168.80.200/32");
-const virtualServer = async () =>
-	(
-		JSON.parse(
-			await director.agent.run("drover vs list --json", COMMAND_LIMIT_MS),
-		) as DirectorStatus["virtualServers"]
-	)[0];
+const virtualServer = async () => (await directorStatus("a"))?.virtualServers[0];
 
 const newestLogs = () =>
 	director.agent
