@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 build_packages="busybox-static ca-certificates cpio dosfstools e2fsprogs fdisk gcc grub-common grub-efi-amd64-bin \
 	grub-pc-bin iproute2 iputils-ping kmod libc6-dev linux-image-amd64 make mtools nftables openntpd openssh-client openssh-server procps qemu-system-x86 \
 	runit socat squashfs-tools cryptsetup-bin xz-utils zstd"
-test_packages="haproxy ipvsadm iputils-arping keepalived nginx-light openssl ovmf psmisc python3 python3-prometheus-client rsyslog rsyslog-gnutls smitools snmp snmptrapd strace tcpdump \
+test_packages="haproxy ipvsadm iputils-arping keepalived nginx-light openssl ovmf psmisc python3 python3-prometheus-client rsyslog rsyslog-gnutls smitools snmp snmpd snmptrapd strace tcpdump \
 	tmux tshark user-mode-linux varnish varnish-modules wrk"
 
 installed() {

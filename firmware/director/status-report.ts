@@ -1,10 +1,11 @@
 /** What the director says of itself, from its pools and the kernel's counters. Pure. */
-import type { RealServerStatus, VirtualServerStatus } from "../status/director.ts";
+import type { RealServerStatus, Traffic, VirtualServerStatus } from "../status/director.ts";
 import {
 	destinationKeyText,
 	type IpvsDestinationState,
+	type IpvsStats,
 	serviceKeyText,
-	type zeroStats,
+	zeroStats,
 } from "../wire/ipvs.ts";
 import { destinationKeyOf, serviceKeyOf } from "./desired.ts";
 import type { IpvsStateEntry } from "./ipvs-text.ts";
@@ -33,8 +34,7 @@ export function virtualServerStatus(
 			if (row !== undefined) rows[index]!.push(row);
 		});
 	}
-	const sum = (of: (stats: typeof zeroStats) => number) =>
-		entries.reduce((total, { service }) => total + of(service.stats), 0);
+	const traffic = sumOf(entries.map(({ service }) => service.stats));
 	return {
 		name: virtualServerName(config),
 		protocol: config.protocol,
@@ -45,16 +45,18 @@ export function virtualServerStatus(
 		onSorryServer: !pool.quorumUp && config.sorryServer !== null,
 		aliveRealServers: members.filter(isServing).length,
 		totalRealServers: members.length,
-		connectionsPerSecond: sum((stats) => stats.connectionsPerSecond),
-		inBytesPerSecond: sum((stats) => stats.inBytesPerSecond),
-		outBytesPerSecond: sum((stats) => stats.outBytesPerSecond),
-		connections: sum((stats) => stats.connections),
+		connectionsPerSecond: traffic.connectionsPerSecond,
+		inBytesPerSecond: traffic.inBytesPerSecond,
+		outBytesPerSecond: traffic.outBytesPerSecond,
+		connections: traffic.connections,
+		traffic,
 		realServers: members.map((member, index) => {
 			const server = config.realServers[index]!;
 			const found = rows[index]!;
 			const total = (of: (row: IpvsDestinationState) => number) =>
 				found.reduce((amount, row) => amount + of(row), 0);
 			const { checks, path, reason } = healthOf(index);
+			const ownTraffic = sumOf(found.map((row) => row.stats));
 			return {
 				address: server.address,
 				port: server.port,
@@ -66,13 +68,35 @@ export function virtualServerStatus(
 				effectiveWeight: member.weight,
 				activeConnections: total((row) => row.activeConnections),
 				inactiveConnections: total((row) => row.inactiveConnections),
-				connectionsPerSecond: total((row) => row.stats.connectionsPerSecond),
-				connections: total((row) => row.stats.connections),
-				inBytesPerSecond: total((row) => row.stats.inBytesPerSecond),
-				outBytesPerSecond: total((row) => row.stats.outBytesPerSecond),
+				persistentConnections: total((row) => row.persistentConnections),
+				connectionsPerSecond: ownTraffic.connectionsPerSecond,
+				connections: ownTraffic.connections,
+				inBytesPerSecond: ownTraffic.inBytesPerSecond,
+				outBytesPerSecond: ownTraffic.outBytesPerSecond,
+				// Most of a thousand servers are idle.
+				...(ownTraffic === zeroStats ? {} : { traffic: ownTraffic }),
 				checks,
 				path,
 			};
 		}),
+	};
+}
+
+/** `zeroStats` itself when there was nothing. */
+function sumOf(list: readonly IpvsStats[]): Traffic {
+	const busy = list.filter(({ connections, inPackets }) => connections > 0 || inPackets > 0);
+	if (busy.length < 2) return busy[0] ?? zeroStats;
+	const sum = (name: keyof IpvsStats) => busy.reduce((total, stats) => total + stats[name], 0);
+	return {
+		connections: sum("connections"),
+		inPackets: sum("inPackets"),
+		outPackets: sum("outPackets"),
+		inBytes: sum("inBytes"),
+		outBytes: sum("outBytes"),
+		connectionsPerSecond: sum("connectionsPerSecond"),
+		inPacketsPerSecond: sum("inPacketsPerSecond"),
+		outPacketsPerSecond: sum("outPacketsPerSecond"),
+		inBytesPerSecond: sum("inBytesPerSecond"),
+		outBytesPerSecond: sum("outBytesPerSecond"),
 	};
 }

@@ -1,5 +1,4 @@
-/** Names for the numbers of routes and rules, as iproute2 reads them from rt_* and rt_*.d/*.conf in its folders. */
-import { readdirSync, readFileSync } from "node:fs";
+/** Names for the numbers of routes and rules, as iproute2 has them. Pure; system-route-names.ts reads its files. */
 
 export type RouteNameKind = "table" | "protocol" | "scope" | "realm" | "trafficClass";
 
@@ -37,14 +36,6 @@ const builtIn: Readonly<Record<RouteNameKind, Readonly<Record<string, number>>>>
 	trafficClass: {},
 };
 
-const files: Readonly<Record<RouteNameKind, string>> = {
-	table: "rt_tables",
-	protocol: "rt_protos",
-	scope: "rt_scopes",
-	realm: "rt_realms",
-	trafficClass: "rt_dsfield",
-};
-
 const largest: Readonly<Record<RouteNameKind, number>> = {
 	table: 0xffff_ffff,
 	protocol: 255,
@@ -74,39 +65,4 @@ export function routeNames(extra: (kind: RouteNameKind) => ReadonlyMap<string, n
 		if (kind === "trafficClass" && /^[0-9a-fA-F]{1,2}$/.test(word)) return Number.parseInt(word, 16);
 		return extra(kind).get(word) ?? (Object.hasOwn(builtIn[kind], word) ? builtIn[kind][word]! : null);
 	};
-}
-
-/** The look-up with this system's files, each read once when first needed; later folders win. */
-export function systemRouteNames(folders: readonly string[]): LookUpRouteName {
-	const cache = new Map<RouteNameKind, Map<string, number>>();
-	return routeNames((kind) => {
-		let names = cache.get(kind);
-		if (names === undefined) {
-			names = new Map();
-			for (const path of folders.flatMap((folder) => nameFiles(`${folder}/${files[kind]}`)))
-				for (const [name, value] of parseNames(readText(path))) names.set(name, value);
-			cache.set(kind, names);
-		}
-		return names;
-	});
-}
-
-function nameFiles(path: string): string[] {
-	let extra: string[] = [];
-	try {
-		extra = readdirSync(`${path}.d`)
-			.filter((name) => name.endsWith(".conf"))
-			.map((name) => `${path}.d/${name}`);
-	} catch {
-		// No such folder is the usual case.
-	}
-	return [path, ...extra];
-}
-
-function readText(path: string): string {
-	try {
-		return readFileSync(path, "utf8");
-	} catch {
-		return "";
-	}
 }

@@ -17,6 +17,20 @@ export interface DirectorStatus {
 	readonly virtualServers: readonly VirtualServerStatus[];
 }
 
+/** From the kernel: in all since its table was made, and its own estimate per second. */
+export interface Traffic {
+	readonly connections: number;
+	readonly inPackets: number;
+	readonly outPackets: number;
+	readonly inBytes: number;
+	readonly outBytes: number;
+	readonly connectionsPerSecond: number;
+	readonly inPacketsPerSecond: number;
+	readonly outPacketsPerSecond: number;
+	readonly inBytesPerSecond: number;
+	readonly outBytesPerSecond: number;
+}
+
 export interface VirtualServerStatus {
 	/** As keepalived writes it in messages: "[192.168.80.200]:tcp:80", "FWM 3", "[group]:1". */
 	readonly name: string;
@@ -33,6 +47,7 @@ export interface VirtualServerStatus {
 	readonly inBytesPerSecond: number;
 	readonly outBytesPerSecond: number;
 	readonly connections: number;
+	readonly traffic?: Traffic;
 	readonly realServers: readonly RealServerStatus[];
 }
 
@@ -53,9 +68,11 @@ export interface RealServerStatus {
 	readonly activeConnections: number;
 	readonly inactiveConnections: number;
 	readonly connectionsPerSecond: number;
+	readonly persistentConnections?: number;
 	readonly connections?: number;
 	readonly inBytesPerSecond?: number;
 	readonly outBytesPerSecond?: number;
+	readonly traffic?: Traffic;
 	readonly checks: readonly {
 		readonly kind: string;
 		readonly up: boolean;

@@ -10,6 +10,16 @@ export interface VrrpStatus {
 	readonly configFile: string;
 	readonly instances: readonly VrrpInstanceStatus[];
 	readonly syncGroups: readonly { readonly name: string; readonly state: VrrpStateName }[];
+	readonly tracked?: TrackedStatus;
+}
+
+/** What was seen last of everything that is tracked, by name. */
+export interface TrackedStatus {
+	/** Null until the first result. */
+	readonly scripts: Readonly<Record<string, boolean | null>>;
+	readonly files: Readonly<Record<string, number>>;
+	readonly processes: Readonly<Record<string, boolean | null>>;
+	readonly bfd: Readonly<Record<string, boolean>>;
 }
 
 export interface VrrpInstanceStatus {

@@ -6,7 +6,6 @@
  */
 import type { RouteConfig, VrrpInstanceConfig } from "../config/model.ts";
 import type { RecentProcesses } from "../kernel/process-events.ts";
-import { systemRouteNames } from "../kernel/route-names.ts";
 import { parseRuleWords } from "../kernel/route-rule.ts";
 import { parseRouteWords } from "../kernel/route-words.ts";
 import {
@@ -18,6 +17,7 @@ import {
 	sameRoute,
 	sameRule,
 } from "../kernel/rtnetlink.ts";
+import { systemRouteNames } from "../kernel/system-route-names.ts";
 import type { LogLine } from "./address-keeper.ts";
 import { culprit } from "./culprit.ts";
 import type { KernelView } from "./kernel-view.ts";

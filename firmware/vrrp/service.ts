@@ -41,7 +41,7 @@ import { becomeProcess } from "./process.ts";
 import { RareSources } from "./rare-sources.ts";
 import { RouteKeeper } from "./route-keeper.ts";
 import { masterDownInterval, type Router, standing } from "./router.ts";
-import { instanceStatus } from "./status-report.ts";
+import { instanceStatus, trackedStatus } from "./status-report.ts";
 import { Takeovers } from "./takeover.ts";
 import { Trackers } from "./trackers.ts";
 import { type Port, type PortPlace, Transport } from "./transport.ts";
@@ -357,6 +357,7 @@ export class VrrpService {
 				instanceStatus(router, this.#config.syncGroups, (atMicros) => this.wallMs(atMicros)),
 			),
 			syncGroups: Object.entries(this.#engine.groupStates).map(([name, state]) => ({ name, state })),
+			tracked: trackedStatus(this.#engine.readings),
 		};
 	}
 

@@ -1,6 +1,7 @@
 /** What is told of an instance to whoever asks. Pure. */
 import type { SyncGroupConfig } from "../config/model.ts";
-import type { VrrpInstanceStatus } from "../status/vrrp.ts";
+import type { TrackedStatus, VrrpInstanceStatus } from "../status/vrrp.ts";
+import type { Readings } from "./readings.ts";
 import type { Router } from "./router.ts";
 
 /** `wallMs` turns CLOCK_MONOTONIC microseconds into Unix milliseconds. */
@@ -33,5 +34,16 @@ export function instanceStatus(
 		resigned: router.resigned,
 		syncGroup: syncGroups.find(({ members }) => members.includes(config.name))?.name ?? null,
 		counters: { ...router.counters },
+	};
+}
+
+export function trackedStatus({ scripts, files, processes, bfd }: Readings): TrackedStatus {
+	const each = <T, U>(values: Readonly<Record<string, T>>, read: (value: T) => U): Record<string, U> =>
+		Object.fromEntries(Object.entries(values).map(([name, value]) => [name, read(value)]));
+	return {
+		scripts: each(scripts, ({ up }) => up),
+		files,
+		processes: each(processes, ({ value }) => value),
+		bfd,
 	};
 }

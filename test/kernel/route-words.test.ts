@@ -4,9 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { parseNames, routeNames, systemRouteNames } from "../../firmware/kernel/route-names.ts";
+import { parseNames, routeNames } from "../../firmware/kernel/route-names.ts";
 import { parseRuleWords } from "../../firmware/kernel/route-rule.ts";
 import { parseRouteWords } from "../../firmware/kernel/route-words.ts";
+import { systemRouteNames } from "../../firmware/kernel/system-route-names.ts";
 
 const context = {
 	interfaceIndex: (name: string) => ({ eth0: 2, eth1: 3 })[name] ?? null,

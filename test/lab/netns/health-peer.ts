@@ -7,6 +7,15 @@ import { eventually, type Namespace } from "./network.ts";
 /** Whether this kernel has IPVS: else keepalived gets a stand-in. */
 export const hasIpvs = () => existsSync("/proc/net/ip_vs");
 
+/** What keepalived's checkers take for IPVS when it is preloaded; the path of the library. */
+export function buildIpvsStandIn(folder: string): string {
+	const library = join(folder, "stand-in.so");
+	const source = `${import.meta.dir}/health-ipvs-stand-in.c`;
+	const built = Bun.spawnSync(["cc", "-shared", "-fPIC", "-O2", "-o", library, source]);
+	if (built.exitCode !== 0) throw new Error(built.stderr.toString());
+	return library;
+}
+
 /** What a notify FIFO has told: keepalived.conf(5) lvs_notify_fifo. */
 export class FifoReader {
 	/** "[10.8.0.2]:tcp:80" → whether its last line said UP. */
@@ -46,17 +55,7 @@ export class KeepalivedCheckers {
 
 	/** `config` is a keepalived.conf without global_defs. Its table is the kernel's where that has IPVS. */
 	constructor(namespace: Namespace, config: string) {
-		const library = join(this.folder, "stand-in.so");
-		const built = Bun.spawnSync([
-			"cc",
-			"-shared",
-			"-fPIC",
-			"-O2",
-			"-o",
-			library,
-			`${import.meta.dir}/health-ipvs-stand-in.c`,
-		]);
-		if (built.exitCode !== 0) throw new Error(built.stderr.toString());
+		const library = buildIpvsStandIn(this.folder);
 		const fifo = join(this.folder, "fifo");
 		const file = join(this.folder, "keepalived.conf");
 		writeFileSync(file, `global_defs {\n\tlvs_notify_fifo ${fifo}\n\tscript_user root\n}\n${config}`);

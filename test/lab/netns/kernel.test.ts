@@ -14,7 +14,6 @@ import {
 	watchProcesses,
 } from "../../../firmware/kernel/process-events.ts";
 import { type RawDatagram, RawSocket } from "../../../firmware/kernel/raw-socket.ts";
-import { systemRouteNames } from "../../../firmware/kernel/route-names.ts";
 import { parseRuleWords } from "../../../firmware/kernel/route-rule.ts";
 import { parseRouteWords } from "../../../firmware/kernel/route-words.ts";
 import {
@@ -29,6 +28,7 @@ import {
 } from "../../../firmware/kernel/rtnetlink.ts";
 import { internetAddress } from "../../../firmware/kernel/sockaddr.ts";
 import { interfaceSysctl, readSysctl, SysctlChanges } from "../../../firmware/kernel/sysctl.ts";
+import { systemRouteNames } from "../../../firmware/kernel/system-route-names.ts";
 import { watchReadable, watchReadableOnce, watchWritable } from "../../../firmware/kernel/watch.ts";
 import { decodeArp, encodeArp } from "../../../firmware/wire/arp.ts";
 import { broadcastMac, decodeEthernet, encodeEthernet } from "../../../firmware/wire/ethernet.ts";

@@ -4,7 +4,7 @@ import { View } from "../view.ts";
 import { droverTree } from "./drover.ts";
 import { hostTree } from "./host.ts";
 import { interfacesTree } from "./interfaces.ts";
-import { keepalivedTree } from "./keepalived.ts";
+import { keepalivedTree } from "./keepalived/keepalived.ts";
 import { systemTree } from "./system.ts";
 import { vrrpv3Tree } from "./vrrpv3.ts";
 
