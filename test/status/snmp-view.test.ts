@@ -64,7 +64,8 @@ describe("RFC 3416 §4.2.2 GETNEXT", () => {
 						}),
 					),
 				);
-				const more = scalar("1.3.7.7", integer(7));
+				// Among a table's cells, and none of them.
+				const more = scalar("1.3.7.77", integer(7));
 				const [view, expected] = [new View([...parts, more]), new View([...plain, more])];
 				expect(view.size).toBe(expected.size);
 				for (let at = expected.next([0]); at !== null; at = expected.next(at.oid)) {
