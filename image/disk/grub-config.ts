@@ -6,8 +6,7 @@
  *
  * Pitfalls that shaped it (GRUB 2.06): save_env works on a file of a FAT file system but not on
  * a block list; squash4 reads gzip, not zstd; with a serial and a redirected UEFI console every
- * line would be printed twice; with a BIOS, "linux" asks for all the room that the kernel will unpack into where its own
- * heap lies, and then moves those 65 MB byte by byte, which "linux16" (the kernel's real-mode entry) has no need to.
+ * line would be printed twice.
  */
 import {
 	CONSOLE_SPEED_VARIABLE,
@@ -25,11 +24,8 @@ const variables = [
 	...(["A", "B"] as const).flatMap((slot) => [`${slot}_state`, `${slot}_left`, `${slot}_version`]),
 ];
 
-/**
- * "gpt": a table that a power cut tore at the disk's start is taken from the disk's end. "edd=off": the kernel's
- * real-mode entry would ask the BIOS about each disk, which nothing here reads and some never answer.
- */
-const kernelWords = `ro gpt edd=off quiet loglevel=3 panic=10 console=tty1 console=ttyS0,\${${CONSOLE_SPEED_VARIABLE}}n8`;
+/** "gpt": a table that a power cut tore at the disk's start is taken from the disk's end. */
+const kernelWords = `ro gpt quiet loglevel=3 panic=10 console=tty1 console=ttyS0,\${${CONSOLE_SPEED_VARIABLE}}n8`;
 
 /** GRUB's `if` over the speeds that are allowed. */
 function speedChoice(): string {
@@ -53,9 +49,7 @@ load_env --file $env ${[...variables, CONSOLE_SPEED_VARIABLE].join(" ")}
 # Loader, kernel and menu at one speed. Whatever else stands there must not make the line unreadable.
 ${speedChoice()}
 serial --unit=0 --speed=$${CONSOLE_SPEED_VARIABLE}
-set protocol=
 if [ "$grub_platform" = pc ]; then
-	set protocol=16
 	terminal_input serial console
 	terminal_output serial console
 fi
@@ -71,8 +65,8 @@ ${forEachSlot(
 	set root=($disk,gpt${partitionNumber(`boot-${slot}`)})
 	unset root_words
 	if [ -f /slot.cfg ]; then source /slot.cfg; fi
-	if linux$protocol /vmlinuz ${kernelWords} drover.disk=$disk_id drover.slot=${slot} drover.reason=$reason $root_words $1; then
-		if initrd$protocol /initramfs; then boot; fi
+	if linux /vmlinuz ${kernelWords} drover.disk=$disk_id drover.slot=${slot} drover.reason=$reason $root_words $1; then
+		if initrd /initramfs; then boot; fi
 	fi
 	echo "Slot ${slot} does not load."
 }
