@@ -133,7 +133,7 @@ vrrp_instance VI_1 {
 	interface eth0
 	use_vmac
 	version 3
-	advert_int 0.2
+	advert_int 1
 	priority ${priority}
 	virtual_router_id 51
 	virtual_ipaddress {
