@@ -131,7 +131,7 @@ interface Outcome extends Totals {
  * A test that failed is run once more with its file, alone. What passes then is unsteady: it is named at the end,
  * and counts as passed. More files than this are no accident of a busy machine, and are not run again.
  */
-const SECOND_RUN_FILES_MAX = 6;
+const SECOND_RUN_FILES_MAX = 3;
 /** Of what a file printed that failed without a failing test. */
 const WHY_LINES = 14;
 /** For the last words of a program that has ended. */

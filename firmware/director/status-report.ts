@@ -1,5 +1,5 @@
 /** What the director says of itself, from its pools and the kernel's counters. Pure. */
-import type { RealServerStatus, Traffic, VirtualServerStatus } from "../status/director.ts";
+import type { RealServerStatus, VirtualServerStatus } from "../status/director.ts";
 import {
 	destinationKeyText,
 	type IpvsDestinationState,
@@ -83,7 +83,7 @@ export function virtualServerStatus(
 }
 
 /** `zeroStats` itself when there was nothing. */
-function sumOf(list: readonly IpvsStats[]): Traffic {
+function sumOf(list: readonly IpvsStats[]): IpvsStats {
 	const busy = list.filter(({ connections, inPackets }) => connections > 0 || inPackets > 0);
 	if (busy.length < 2) return busy[0] ?? zeroStats;
 	const sum = (name: keyof IpvsStats) => busy.reduce((total, stats) => total + stats[name], 0);

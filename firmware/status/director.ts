@@ -1,5 +1,6 @@
 /** What `drover director` answers to "status" on its socket, and what it publishes to subscribers. */
 import type { Protocol } from "../config/model.ts";
+import type { IpvsStats } from "../wire/ipvs.ts";
 
 export interface DirectorStatus {
 	/** Unix milliseconds. */
@@ -15,20 +16,6 @@ export interface DirectorStatus {
 	/** The IPVS synchronisation daemons that run, such as "master on eth1, sync id 51". */
 	readonly syncDaemons?: readonly string[];
 	readonly virtualServers: readonly VirtualServerStatus[];
-}
-
-/** From the kernel: in all since its table was made, and its own estimate per second. */
-export interface Traffic {
-	readonly connections: number;
-	readonly inPackets: number;
-	readonly outPackets: number;
-	readonly inBytes: number;
-	readonly outBytes: number;
-	readonly connectionsPerSecond: number;
-	readonly inPacketsPerSecond: number;
-	readonly outPacketsPerSecond: number;
-	readonly inBytesPerSecond: number;
-	readonly outBytesPerSecond: number;
 }
 
 export interface VirtualServerStatus {
@@ -47,7 +34,7 @@ export interface VirtualServerStatus {
 	readonly inBytesPerSecond: number;
 	readonly outBytesPerSecond: number;
 	readonly connections: number;
-	readonly traffic?: Traffic;
+	readonly traffic?: IpvsStats;
 	readonly realServers: readonly RealServerStatus[];
 }
 
@@ -72,7 +59,7 @@ export interface RealServerStatus {
 	readonly connections?: number;
 	readonly inBytesPerSecond?: number;
 	readonly outBytesPerSecond?: number;
-	readonly traffic?: Traffic;
+	readonly traffic?: IpvsStats;
 	readonly checks: readonly {
 		readonly kind: string;
 		readonly up: boolean;

@@ -35,14 +35,20 @@ export const editKeepalived = (edit: (document: Document) => Document): FileEdit
  */
 export async function propose(workspace: Workspace, edits: FileEdits): Promise<Proposal> {
 	const { revisions } = workspace;
-	const waiting = revisions.pending();
+	const { waiting, number, files, ownChanges } = revisions.look(() => {
+		const current = revisions.currentNumber();
+		return {
+			waiting: revisions.pending(),
+			number: current,
+			files: new Map(current === null ? [] : revisions.files(current)),
+			ownChanges: workspace.hasOwnChanges(),
+		};
+	});
 	if (waiting !== null)
 		throw new RevisionError(
 			`revision ${waiting.revision} still waits for its confirmation: "drover config confirm" keeps it, "drover config rollback ${waiting.previous}" takes it back`,
 		);
-	const number = revisions.currentNumber();
-	const files = new Map(number === null ? [] : revisions.files(number));
-	if (workspace.hasOwnChanges())
+	if (ownChanges)
 		throw new RevisionError(
 			'the working copy has changes of its own: "drover config commit" or "drover config discard" it first',
 		);
@@ -79,7 +85,7 @@ export async function commitProposal(
 	const { files, madeFrom } = proposal;
 	const before = madeFrom === null ? new Map<string, Uint8Array>() : workspace.revisions.files(madeFrom);
 	const services = concerned(proposal, before);
-	const info = workspace.revisions.commit({
+	const request = {
 		files,
 		madeFrom,
 		who: process.env["USER"] ?? "root",
@@ -87,9 +93,9 @@ export async function commitProposal(
 		why,
 		...readClocks(),
 		confirmWithinMs,
-	});
+	};
 	// What stood in the working copy was the revision before: the next edit begins with this one.
-	workspace.discardCandidate();
+	const info = workspace.revisions.commit(request, () => workspace.discardCandidate());
 	if (workspace.revisions.pending() !== null) startGuard();
 	return { info, troubles: await applyCurrent(workspace.root, services) };
 }

@@ -136,9 +136,21 @@ export class Revisions {
 		return pending !== null && pending.revision === this.currentNumber() ? pending : null;
 	}
 
-	/** Writes a new revision and makes it current. The caller has checked the files. */
-	commit(request: CommitRequest): RevisionInfo {
-		return this.#change(() => this.#commit(request));
+	/**
+	 * Writes a new revision and makes it current. The caller has checked the files. `afterwards` is done before anybody
+	 * else's turn.
+	 */
+	commit(request: CommitRequest, afterwards: () => void = () => {}): RevisionInfo {
+		return this.#change(() => {
+			const info = this.#commit(request);
+			afterwards();
+			return info;
+		});
+	}
+
+	/** A look that meets no change half made. */
+	look<T>(read: () => T): T {
+		return this.#change(read);
 	}
 
 	#commit(request: CommitRequest): RevisionInfo {

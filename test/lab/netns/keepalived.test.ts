@@ -90,12 +90,11 @@ vrrp_instance SIX {
 `;
 
 /** Without what differs from run to run, and the password, which we do not tell. */
-// biome-ignore lint/suspicious/noExplicitAny: the other program's answer
-function steady({ data, stats }: any) {
-	const { last_transition, auth_data: _password, ...rest } = data;
+function steady({ data, stats }: Readonly<Record<"data" | "stats", Readonly<Record<string, unknown>>>>) {
+	const { last_transition: transitionSeconds, auth_data: _password, ...rest } = data;
 	return {
-		data: { ...rest, isRecent: Math.abs(Date.now() / 1000 - last_transition) < 60 },
-		stats: { ...stats, advert_sent: stats.advert_sent > 0 },
+		data: { ...rest, isRecent: Math.abs(Date.now() / 1000 - Number(transitionSeconds)) < 60 },
+		stats: { ...stats, advert_sent: Number(stats["advert_sent"]) > 0 },
 	};
 }
 

@@ -6,8 +6,9 @@ import type {
 	RealServerConfig,
 	VirtualServerConfig,
 } from "../../../../config/model.ts";
+import { type IpvsStats, zeroStats } from "../../../../wire/ipvs.ts";
 import type { Facts } from "../../../box/facts.ts";
-import type { RealServerStatus, Traffic, VirtualServerStatus } from "../../../director.ts";
+import type { RealServerStatus, VirtualServerStatus } from "../../../director.ts";
 import { addressOctets, addressType } from "../../inet-address.ts";
 import {
 	bytes,
@@ -33,20 +34,6 @@ const OTHER_SCHEDULER = 99;
 const tunnels = { ipip: 1, gue: 2, gre: 3 };
 const checksums = { none: 1, csum: 2, remcsum: 3 };
 const ADDRESS_BITS = 32;
-/** virtualServerQuorumStatus: met(1), notMet(2). realServerStatus: alive(1), dead(2). */
-
-const noTraffic: Traffic = {
-	connections: 0,
-	inPackets: 0,
-	outPackets: 0,
-	inBytes: 0,
-	outBytes: 0,
-	connectionsPerSecond: 0,
-	inPacketsPerSecond: 0,
-	outPacketsPerSecond: 0,
-	inBytesPerSecond: 0,
-	outBytesPerSecond: 0,
-};
 const totals = ["inPackets", "outPackets", "inBytes", "outBytes"] as const;
 const rates = [
 	"connectionsPerSecond",
@@ -57,12 +44,12 @@ const rates = [
 ] as const;
 
 /**
- * The counters of a row: packets as Counter32, bytes as Counter64, then rates, the first ones again with 64 bits,
- * and each rate in two halves. `inPackets`, `inPacketsPerSecond` … are the columns that each part begins at.
+ * The counters of a row. From column `totals` on: packets as Counter32, bytes as Counter64; from `rates`: each rate;
+ * from `wide`: connections and packets as Counter64, then each rate in two halves of 32 bits, the low one first.
  */
 function trafficColumns<Row>(
 	first: { readonly totals: number; readonly rates: number; readonly wide: number },
-	trafficOf: (row: Row) => Traffic,
+	trafficOf: (row: Row) => IpvsStats,
 ): Column<Row>[] {
 	const wide = ["connections", "inPackets", "outPackets"] as const;
 	return [
@@ -150,7 +137,7 @@ const virtualColumns: readonly Column<VirtualRow>[] = [
 	[27, ({ status }) => gauge(status?.connections ?? 0)],
 	...trafficColumns<VirtualRow>(
 		{ totals: 28, rates: 32, wide: 38 },
-		({ status }) => status?.traffic ?? noTraffic,
+		({ status }) => status?.traffic ?? zeroStats,
 	),
 	[37, ({ config }) => truth(config.onePacket)],
 	[51, ({ config }) => (familyOf(config) === "inet6" ? gauge(config.persistenceGranularity ?? 128) : null)],
@@ -209,7 +196,7 @@ const realColumns: readonly Column<RealRow>[] = [
 	[17, ({ status }) => gauge(status?.persistentConnections ?? 0)],
 	...trafficColumns<RealRow>(
 		{ totals: 18, rates: 22, wide: 27 },
-		({ status }) => status?.traffic ?? noTraffic,
+		({ status }) => status?.traffic ?? zeroStats,
 	),
 	[40, ({ config }) => integer(forwardings[config.forwarding.kind])],
 	[41, ({ regular }) => whenSet(regular?.checks[0], (check) => whenSet(virtualHost(check), text))],

@@ -59,7 +59,7 @@ const metricColumns: readonly (readonly [metric: RouteMetric, column: number, lo
 	["initcwnd", 40, null],
 	["initrwnd", 41, null],
 ];
-const IS_LOCKED = (route: Route, metric: RouteMetric) =>
+const isLocked = (route: Route, metric: RouteMetric) =>
 	((route.metrics.lock ?? 0) & (1 << routeMetrics[metric])) !== 0;
 
 /** Realms: the source's in the upper half. */
@@ -99,7 +99,7 @@ const routeColumns: readonly Column<Row<Route>>[] = [
 			: [
 					[
 						lock,
-						({ value }: Row<Route>) => whenSet(value.metrics[metric], () => truth(IS_LOCKED(value, metric))),
+						({ value }: Row<Route>) => whenSet(value.metrics[metric], () => truth(isLocked(value, metric))),
 					] as const,
 				]),
 	]),
