@@ -423,10 +423,15 @@ export class Watch {
 		this.#forget = forget;
 	}
 
-	/** Pins `frame` and sets the deadline to its receive time + `intervalMicros`. */
+	/** Pins `frame` and sets the deadline to its receive time + `intervalMicros`: for a frame that came just now. */
 	accept(frame: Frame, intervalMicros: number): void {
-		must("watch accept", this.#thread.watchPin(this.#id, frame.record, intervalMicros));
+		this.pin(frame, intervalMicros);
 		this.rearm(frame.atMicros + intervalMicros);
+	}
+
+	/** From now on one like `frame` moves the deadline to its receive time + `intervalMicros`; the deadline stays. */
+	pin(frame: Frame, intervalMicros: number): void {
+		must("watch pin", this.#thread.watchPin(this.#id, frame.record, intervalMicros));
 	}
 
 	/** Sets the deadline; the pinned frame and its interval stay. */
@@ -435,7 +440,7 @@ export class Watch {
 		must("watch rearm", this.#thread.watchRearm(this.#id, deadlineMicros, this.generation));
 	}
 
-	/** Changes what a pinned frame adds, from the next one on. Nothing is pinned: no effect. */
+	/** From now on every frame is delivered; the deadline stays. */
 	unpin(): void {
 		must("watch unpin", this.#thread.watchPin(this.#id, new Uint8Array(0), 0));
 	}

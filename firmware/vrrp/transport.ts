@@ -299,11 +299,11 @@ export class Port {
 			return;
 		}
 		if (isNew || watch.timeoutMicros !== this.#pinnedTimeoutMicros) {
-			this.#watch.accept(frame, watch.timeoutMicros);
+			// Not `accept`: the pinned frame may have come long ago, and what follows from its time is over.
+			this.#watch.pin(frame, watch.timeoutMicros);
 			this.#pinned = advertisement;
 			this.#pinnedFrame = frame;
 			this.#pinnedTimeoutMicros = watch.timeoutMicros;
-			if (frame.atMicros + watch.timeoutMicros === watch.deadlineMicros) return;
 		}
 		this.#watch.rearm(watch.deadlineMicros);
 	}

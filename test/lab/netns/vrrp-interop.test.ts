@@ -1,5 +1,7 @@
 /** Drover beside the real keepalived on one wire: each as master and as backup of the other. */
 import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { eventually } from "./network.ts";
 import { type InstanceText, instanceText, Lab, watchAdverts } from "./vrrp-lab.ts";
 
@@ -175,4 +177,37 @@ describe.concurrent("beside keepalived 2.2.7", () => {
 			// The farewell.
 			expect(wire).toMatch(/prio 0,/);
 		}, 90_000);
+
+	test("a backup whose priority changes all the time, on a file it tracks, says nothing", async () => {
+		using lab = new Lab("restless");
+		const ours = lab.box("ours", 1);
+		const theirs = lab.box("theirs", 2);
+		const file = join(ours.folder, "load");
+		writeFileSync(file, "0");
+		const text = (priority: number, more: string) =>
+			instanceText({ priority, version: 3, interval: 0.1, more });
+		const master = theirs.keepalived(text(200, ""));
+		await eventually("they are master", () => master.log().includes("Entering MASTER"));
+		const capture = watchAdverts(theirs.namespace);
+		const backup = ours.drover(
+			`track_file load {\nfile "${file}"\n}\n${text(100, "track_file {\nload weight 1\n}")}`,
+		);
+		await ours.becomes("BACKUP");
+		// The frame that the thread compares with came longer ago than a master may be silent.
+		await eventually("it has heard them for a while", () => capture.text().split("192.0.2.2 > ").length > 8);
+		for (let change = 1; change <= 20; change++) {
+			writeFileSync(file, String(change));
+			await eventually(
+				`priority ${100 + change}`,
+				async () => (await ours.instance())?.effectivePriority === 100 + change,
+			);
+		}
+		await eventually("nobody was silent", async () => (await ours.instance())?.state === "BACKUP");
+		await backup.stop();
+		await capture.close();
+		await master.stop();
+		expect(capture.text()).not.toContain("192.0.2.1 > ");
+		expect(master.log()).not.toContain("received lower priority");
+		expect(master.log()).not.toContain("forcing new election");
+	}, 60_000);
 });
