@@ -38,7 +38,11 @@ export function conditionsOf(
 	for (const name of needed)
 		if (isUp(name) !== true && !faults.some(({ key }) => key === `interface ${name}`))
 			fault(`interface ${name}`, linkDetail(name, readings));
-	const tracked = (own: readonly TrackReference[], shared: readonly TrackReference[]) => [...own, ...shared];
+	// What both of them track, the instance tracks without a weight: that counts.
+	const tracked = (own: readonly TrackReference[], shared: readonly TrackReference[]) => [
+		...own,
+		...shared.filter(({ name }) => !own.some((one) => one.name === name)),
+	];
 	// What it cannot do without has no weight, as with keepalived.
 	for (const { name, weight, reverse } of tracked(instance.trackInterfaces, group?.trackInterfaces ?? []))
 		if (name !== instance.interface && !needed.has(name))

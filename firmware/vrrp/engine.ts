@@ -2,13 +2,18 @@
  * All virtual routers of one box: instances, sync groups and tracking as one state machine. Pure.
  * The simulator, the tests and `drover vrrp` drive this same `step`.
  */
-import type { DroverConfig, SyncGroupConfig, VrrpInstanceConfig } from "../config/model.ts";
+import type {
+	DroverConfig,
+	SyncGroupConfig,
+	TrackProcessConfig,
+	VrrpInstanceConfig,
+} from "../config/model.ts";
 import type { VrrpStateName } from "../status/vrrp.ts";
 import { formatAddress } from "../wire/ip.ts";
 import type { IpPacket } from "../wire/ip-packet.ts";
 import { conditionsOf } from "./conditions.ts";
 import { instanceKey } from "./instance-key.ts";
-import { type InterfaceReading, type Readings, ripened, withInterface } from "./readings.ts";
+import { type InterfaceReading, type Readings, ripened, type Tracked, withInterface } from "./readings.ts";
 import { receive } from "./receive.ts";
 import {
 	type Fault,
@@ -22,7 +27,15 @@ import {
 	zeroCounters,
 } from "./router.ts";
 import { groupFaultOf, groupState, mayBecomeMaster } from "./sync-group.ts";
-import { initialScript, processIsUp, report, rescaledScript, scriptResult, undecided } from "./tracking.ts";
+import {
+	type Debounced,
+	initialScript,
+	processIsUp,
+	report,
+	rescaledScript,
+	scriptResult,
+	undecided,
+} from "./tracking.ts";
 
 export interface Engine {
 	readonly config: DroverConfig;
@@ -69,7 +82,8 @@ export type EngineEvent =
 	| { readonly kind: "take-over"; readonly keys: readonly string[]; readonly reason: string }
 	/** The box can serve from now on; `reason` says how that is known. */
 	| { readonly kind: "release"; readonly reason: string }
-	| { readonly kind: "reload"; readonly config: DroverConfig }
+	/** `tracked`: what holds already of all that the new configuration tracks. */
+	| { readonly kind: "reload"; readonly config: DroverConfig; readonly tracked: Tracked }
 	| { readonly kind: "stop" };
 
 export type EngineAction =
@@ -272,7 +286,7 @@ export function step(engine: Engine, event: EngineEvent, atMicros: number): Engi
 			run.reconsider();
 			break;
 		case "reload":
-			run.reload(event.config);
+			run.reload(event.config, event.tracked);
 			break;
 		case "stop":
 			run.stop();
@@ -448,16 +462,21 @@ class Run {
 	process(name: string, count: number): void {
 		const config = this.#config.trackProcesses.find((process) => process.name === name);
 		if (config === undefined) return;
-		const up = processIsUp(count, config);
-		const delayMs = up ? config.forkDelayMs : config.terminateDelayMs;
 		const before = this.#readings.processes[name] ?? undecided;
-		const after = report(before, up, delayMs * 1000, this.#atMicros);
+		const after = this.#counted(config, count);
 		this.#readings = { ...this.#readings, processes: { ...this.#readings.processes, [name]: after } };
 		if (after.value !== before.value) this.reconsider();
 	}
 
+	#counted(config: TrackProcessConfig, count: number): Debounced {
+		const up = processIsUp(count, config);
+		const delayMs = up ? config.forkDelayMs : config.terminateDelayMs;
+		const before = this.#readings.processes[config.name] ?? undecided;
+		return report(before, up, delayMs * 1000, this.#atMicros);
+	}
+
 	/** Matches old and new routers by what they are; nothing that stays is interrupted. */
-	reload(config: DroverConfig): void {
+	reload(config: DroverConfig, tracked: Tracked): void {
 		const before = this.routers;
 		const kept = new Map(before.map((router) => [instanceKey(router.config), router]));
 		const wanted = new Set(config.vrrpInstances.map(instanceKey));
@@ -486,7 +505,13 @@ class Run {
 				return [script.name, { counter: script.rise + script.fall - 1, up: true }];
 			}),
 		);
-		this.#readings = { ...this.#readings, scripts };
+		const processes = Object.fromEntries(
+			config.trackProcesses.map((process) => [
+				process.name,
+				this.#counted(process, tracked.processes[process.name] ?? 0),
+			]),
+		);
+		this.#readings = { ...this.#readings, scripts, files: tracked.files, processes };
 		this.#routers = config.vrrpInstances.map((instance) => {
 			const old = kept.get(instanceKey(instance));
 			if (old === undefined) return newRouter(instance, this.#atMicros);

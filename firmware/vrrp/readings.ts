@@ -22,6 +22,12 @@ export interface Readings {
 	readonly virtualInterfaces: Readonly<Record<string, string>>;
 }
 
+/** What tracked objects say without having to be asked first, by name: values of files, numbers of processes. */
+export interface Tracked {
+	readonly files: Readonly<Record<string, number>>;
+	readonly processes: Readonly<Record<string, number>>;
+}
+
 /** With what the kernel says of one interface now, after the configured delay. */
 export function withInterface(
 	readings: Readings,

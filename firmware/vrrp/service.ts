@@ -39,6 +39,7 @@ import { droppedAddresses } from "./packet-filter.ts";
 import { Placement } from "./placement.ts";
 import { becomeProcess } from "./process.ts";
 import { RareSources } from "./rare-sources.ts";
+import type { Tracked } from "./readings.ts";
 import { RouteKeeper } from "./route-keeper.ts";
 import { masterDownInterval, type Router, standing } from "./router.ts";
 import { instanceStatus, trackedStatus } from "./status-report.ts";
@@ -225,6 +226,8 @@ export class VrrpService {
 		const now = monotonicMicros();
 		if (predecessor === null) {
 			this.#engine = this.#withInterfaces({ ...newEngine(this.#config, now), held }, now);
+			// Before anybody takes part with a priority that it does not have.
+			this.#feedTracked(this.#trackers.configure(this.#config, false));
 			this.#removeStale();
 			this.#applyExplained({ kind: "start" }, now);
 		} else {
@@ -245,10 +248,15 @@ export class VrrpService {
 			);
 			this.#apply(result);
 			this.#removeStale();
+			this.#feedTracked(this.#trackers.configure(this.#config, true));
 		}
 		this.#applyFilter();
 		this.#rareSources.configure(this.#config);
-		this.#trackers.configure(this.#config, predecessor !== null);
+	}
+
+	#feedTracked({ files, processes }: Tracked): void {
+		for (const [name, value] of Object.entries(files)) this.#feed({ kind: "file", name, value });
+		for (const [name, count] of Object.entries(processes)) this.#feed({ kind: "process", name, count });
 	}
 
 	/** The box can serve from now on; `reason` is for the timeline. */
@@ -272,10 +280,9 @@ export class VrrpService {
 		this.#notifier?.configure(config);
 		this.#leaseMicros = leaseMicros(config);
 		this.#holdStatic();
-		this.#feed({ kind: "reload", config });
+		this.#feed({ kind: "reload", config, tracked: this.#trackers.configure(config, true) });
 		this.#applyFilter();
 		this.#rareSources.configure(config);
-		this.#trackers.configure(config, true);
 		if (config.global.fifoWriteVrrpStatesOnReload)
 			for (const router of this.#engine.routers)
 				this.#notifier?.repeatState(router.config, notifyStateOf(router.state), router.priority);

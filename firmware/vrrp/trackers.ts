@@ -9,6 +9,7 @@ import type {
 } from "../config/model.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
 import type { LogLine } from "./address-keeper.ts";
+import type { Tracked } from "./readings.ts";
 import { fileValue } from "./tracking.ts";
 
 export interface TrackerHandlers {
@@ -39,17 +40,26 @@ export class Trackers {
 		this.#log = log;
 	}
 
-	/** Starts over with this configuration; `reload` leaves the files' contents alone. */
-	configure(config: DroverConfig, reload: boolean): void {
+	/**
+	 * Starts over with this configuration; `reload` leaves the files' contents alone. Returns what holds already; the
+	 * handlers are told what changes from now on, and the scripts' results.
+	 */
+	configure(config: DroverConfig, reload: boolean): Tracked {
 		this.#clear();
 		const generation = ++this.#generation;
 		for (const script of config.trackScripts) this.#startScript(script, generation);
 		for (const file of config.trackFiles) this.#startFile(file, reload);
-		if (config.trackProcesses.length > 0) {
-			const count = () => this.#countProcesses(config.trackProcesses);
-			count();
+		const { trackProcesses } = config;
+		if (trackProcesses.length > 0) {
+			const count = () => {
+				for (const [name, number] of countProcesses(trackProcesses)) this.#handlers.onProcess(name, number);
+			};
 			this.#timers.add(setInterval(count, PROCESS_PERIOD_MS));
 		}
+		return {
+			files: Object.fromEntries(this.#values),
+			processes: Object.fromEntries(countProcesses(trackProcesses)),
+		};
 	}
 
 	close(): void {
@@ -93,13 +103,14 @@ export class Trackers {
 			} catch {
 				// It is there already, which is what was wanted.
 			}
+		const value = () => fileValue(headOf(config.path), config);
+		this.#values.set(config.name, value());
 		const look = () => {
-			const value = fileValue(headOf(config.path), config);
-			if (this.#values.get(config.name) === value) return;
-			this.#values.set(config.name, value);
-			this.#handlers.onFile(config.name, value);
+			const now = value();
+			if (this.#values.get(config.name) === now) return;
+			this.#values.set(config.name, now);
+			this.#handlers.onFile(config.name, now);
 		};
-		look();
 		try {
 			const name = basename(config.path);
 			this.#watchers.push(
@@ -112,18 +123,19 @@ export class Trackers {
 		}
 		this.#timers.add(setInterval(look, FILE_PERIOD_MS));
 	}
+}
 
-	#countProcesses(configs: readonly TrackProcessConfig[]): void {
-		const counts = new Map(configs.map(({ name }) => [name, 0]));
-		for (const pid of readdirSync("/proc")) {
-			if (!/^\d+$/.test(pid)) continue;
-			const command = commandOf(pid);
-			if (command === null) continue;
-			for (const config of configs)
-				if (matches(config, command)) counts.set(config.name, counts.get(config.name)! + 1);
-		}
-		for (const [name, count] of counts) this.#handlers.onProcess(name, count);
+function countProcesses(configs: readonly TrackProcessConfig[]): Map<string, number> {
+	const counts = new Map(configs.map(({ name }) => [name, 0]));
+	if (configs.length === 0) return counts;
+	for (const pid of readdirSync("/proc")) {
+		if (!/^\d+$/.test(pid)) continue;
+		const command = commandOf(pid);
+		if (command === null) continue;
+		for (const config of configs)
+			if (matches(config, command)) counts.set(config.name, counts.get(config.name)! + 1);
 	}
+	return counts;
 }
 
 function headOf(path: string): string | null {

@@ -21,12 +21,15 @@ const PRIORITY_MIN = 1;
 const PRIORITY_MAX = 254;
 export const PRIORITY_OWNER = 255;
 
-/** Something that is up or down. `null` is not known yet. */
+/**
+ * Something that is up or down. `null` is not known yet. `reverse`: with the weight 0 what is down is well; else what
+ * the weight would add is taken away (keepalived.conf(5): the direction of the adjustment is reversed).
+ */
 export function effectOf(up: boolean | null, weight: number, reverse: boolean): Effect {
 	if (up === null) return weight === 0 ? { kind: "pending" } : { kind: "weight", delta: 0 };
-	const good = up !== reverse;
-	if (weight === 0) return good ? { kind: "weight", delta: 0 } : { kind: "fault" };
-	return { kind: "weight", delta: weight > 0 === good ? weight : 0 };
+	if (weight === 0) return up !== reverse ? { kind: "weight", delta: 0 } : { kind: "fault" };
+	const counts = weight > 0 === up;
+	return { kind: "weight", delta: !counts ? 0 : reverse ? -weight : weight };
 }
 
 /** `track_file`: the value times the weight. */

@@ -165,16 +165,16 @@ vrrp_script plain {\nscript /bin/true\n}\nvrrp_script weighted {\nscript /bin/tr
 vrrp_track_process process {\nprocess sleep\nweight 5\n}\n`;
 		const lines = `track_interface {\neth1 weight -5\n}\ntrack_script {\nplain\nweighted\n}
 track_file {\ndefault\nnone\n}\ntrack_process {\nprocess\n}`;
+		const secure = "global_defs {\nenable_script_security\nscript_user root\n}\n";
 		const tracked = (before: string, own = "") => {
 			const { config, exitStatus } = loadText(
-				`${before}${trackers}${instance(`${lines}\n${own}`)}${instance("", "VI_2", 52, "10.0.0.2")}`,
+				`${secure}${trackers}${before}${instance(`${lines}\n${own}`)}${instance("", "VI_2", 52, "10.0.0.2")}`,
 			);
 			const one = config.vrrpInstances[0]!;
 			const lists = [one.trackInterfaces, one.trackScripts, one.trackFiles, one.trackProcesses];
 			return [...lists.flat().map(({ name, weight }) => `${name} ${weight}`), String(exitStatus)];
 		};
 		const group = (line: string) => `vrrp_sync_group G {\ngroup {\nVI_1\nVI_2\n}\n${line}\n}\n`;
-		const secure = "global_defs {\nenable_script_security\nscript_user root\n}\n";
 		test.each([
 			["alone", "", "", ["eth1 -5", "plain 0", "weighted 4", "default 1", "none 0", "process 5", "0"]],
 			["in a group", group(""), "", ["eth1 -5", "plain 0", "default 0", "none 0", "process 5", "5"]],
@@ -185,8 +185,34 @@ track_file {\ndefault\nnone\n}\ntrack_process {\nprocess\n}`;
 				["eth1 -5", "plain 0", "weighted 4", "default 1", "none 0", "process 5", "0"],
 			],
 			["as an owner", "", "priority 255", ["plain 0", "default 0", "none 0", "process 5", "5"]],
+			[
+				"what the group tracks, too, counts with the group's weight",
+				group(`sync_group_tracking_weight\ntrack_script {\nweighted weight 9\n}
+track_interface {\neth1\n}\ntrack_process {\nprocess weight 2\n}`),
+				"",
+				["plain 0", "default 1", "none 0", "0"],
+			],
+			[
+				"but without one when the instance says so",
+				group("sync_group_tracking_weight\ntrack_script {\nplain weight 9\n}"),
+				"",
+				["eth1 -5", "plain 0", "weighted 4", "default 1", "none 0", "process 5", "0"],
+			],
 		])("%s", (_title, before, own, expected) => {
-			expect(tracked(secure + before, own)).toEqual(expected);
+			expect(tracked(before, own)).toEqual(expected);
+		});
+		test("a group with an owner tracks without weights", () => {
+			const lists = "track_script {\nplain weight 9\n}\ntrack_file {\ndefault weight 3\n}";
+			const weights = (priority: number) => {
+				const before = `${secure}${trackers}${group(`sync_group_tracking_weight\n${lists}`)}`;
+				const { config, exitStatus } = loadText(
+					`${before}${instance(`priority ${priority}`)}${instance("", "VI_2", 52, "10.0.0.2")}`,
+				);
+				const [one] = config.syncGroups;
+				return [...one!.trackScripts, ...one!.trackFiles].map(({ weight }) => weight).concat(exitStatus);
+			};
+			expect(weights(254)).toEqual([9, 3, 0]);
+			expect(weights(255)).toEqual([0, 0, 5]);
 		});
 	});
 

@@ -142,7 +142,8 @@ function disturb(simulator: Simulator, random: Random, scene: Scenario): void {
 			break;
 		}
 		case "reload":
-			if (box.frozenSinceMicros === null) simulator.feed(box, { kind: "reload", config: box.config });
+			if (box.frozenSinceMicros === null)
+				simulator.feed(box, { kind: "reload", config: box.config, tracked: { files: {}, processes: {} } });
 			break;
 		case "adopt":
 			simulator.adopt(box);

@@ -32,14 +32,22 @@ const reference = (name: string, weight = 0, reverse = false) => ({
 	location: nowhere,
 });
 
+const tracked = { files: {}, processes: {} };
+
 class Subject {
 	engine: Engine;
 	actions: EngineAction[] = [];
 	nowMicros = 0;
 
-	constructor(config: DroverConfig, addresses: readonly string[] = ["192.0.2.1"], held = false) {
+	constructor(
+		config: DroverConfig,
+		addresses: readonly string[] = ["192.0.2.1"],
+		held = false,
+		before: readonly EngineEvent[] = [],
+	) {
 		this.engine = { ...newEngine(config, 0), held };
 		this.interface("eth0", true, addresses);
+		for (const event of before) this.feed(event);
 		this.feed({ kind: "start" });
 	}
 
@@ -101,8 +109,10 @@ describe("keepalived.conf: weights", () => {
 		[false, 10, false, 0],
 		[true, -10, false, 0],
 		[false, -10, false, -10],
-		[true, 10, true, 0],
-		[false, 10, true, 10],
+		[true, 10, true, -10],
+		[false, 10, true, 0],
+		[true, -10, true, 0],
+		[false, -10, true, 10],
 	] as const)("up %p, weight %d, reverse %p: %d", (up, weight, reverse, delta) => {
 		expect(effectOf(up, weight, reverse)).toEqual({ kind: "weight", delta });
 	});
@@ -304,7 +314,11 @@ describe("a box that cannot serve yet", () => {
 
 	test("who comes with a reload is held as well", () => {
 		const subject = held(configOf([instanceOf()]));
-		subject.feed({ kind: "reload", config: configOf([instanceOf(), instanceOf({ virtualRouterId: 52 })]) });
+		subject.feed({
+			kind: "reload",
+			config: configOf([instanceOf(), instanceOf({ virtualRouterId: 52 })]),
+			tracked,
+		});
 		expect(subject.expire().states).toEqual(["BACKUP", "BACKUP"]);
 	});
 
@@ -335,32 +349,91 @@ describe("SIGHUP", () => {
 	test("a kept master speaks at once, changes its addresses, and is told to nobody", () => {
 		const subject = new Subject(configOf([instanceOf()])).expire();
 		const config = configOf([instanceOf({ name: "renamed", virtualAddresses: [addressOf("192.0.2.201")] })]);
-		subject.feed({ kind: "reload", config });
+		subject.feed({ kind: "reload", config, tracked });
 		expect(subject.states).toEqual(["MASTER"]);
 		expect(subject.kinds()).toEqual(["addresses on", "send", "advert"]);
 	});
 
 	test("one that is gone says priority 0 and FAULT; a new one begins", () => {
 		const subject = new Subject(configOf([instanceOf()])).expire();
-		subject.feed({ kind: "reload", config: configOf([instanceOf({ virtualRouterId: 52 })]) });
+		subject.feed({ kind: "reload", config: configOf([instanceOf({ virtualRouterId: 52 })]), tracked });
 		expect(subject.actions).toContainEqual({ kind: "send", key: instanceKey(instanceOf()), priority: 0 });
 		expect(subject.actions.find(({ kind }) => kind === "transition")).toMatchObject({ to: "FAULT" });
 		expect(subject.states).toEqual(["BACKUP"]);
 	});
 
 	test("a changed script blocks nothing until it ran; an unchanged one keeps its result", () => {
-		const tracked = instanceOf({ trackScripts: [reference("s")] });
-		const first = configOf([tracked], { trackScripts: [trackScriptOf("s")] });
+		const tracking = instanceOf({ trackScripts: [reference("s")] });
+		const first = configOf([tracking], { trackScripts: [trackScriptOf("s")] });
 		const subject = new Subject(first).feed({ kind: "script", name: "s", success: true }).expire();
 		const command = { command: ["/bin/other"], user: null, group: null, location: nowhere };
 		subject.feed({
 			kind: "reload",
-			config: configOf([tracked], { trackScripts: [trackScriptOf("s", { script: command })] }),
+			config: configOf([tracking], { trackScripts: [trackScriptOf("s", { script: command })] }),
+			tracked,
 		});
 		expect(subject.states).toEqual(["MASTER"]);
 		subject.feed({ kind: "script", name: "s", success: false });
-		subject.feed({ kind: "reload", config: subject.engine.config });
+		subject.feed({ kind: "reload", config: subject.engine.config, tracked });
 		expect(subject.states).toEqual(["FAULT"]);
+	});
+});
+
+describe("tracked objects that need no asking", () => {
+	const process = {
+		name: "p",
+		process: ["web"],
+		match: "exact",
+		fullCommand: false,
+		quorum: 1,
+		quorumMax: null,
+		forkDelayMs: 0,
+		terminateDelayMs: 0,
+		weight: 0,
+		reverse: false,
+		location: nowhere,
+	} as const;
+	const file = {
+		name: "f",
+		path: "/f",
+		initFile: null,
+		weight: 1,
+		reverse: false,
+		location: nowhere,
+	} as const;
+	const config = configOf(
+		[instanceOf({ trackProcesses: [reference("p")], trackFiles: [reference("f", 2)] })],
+		{ trackProcesses: [process], trackFiles: [file] },
+	);
+
+	test("what they said before the start counts in the first state", () => {
+		const subject = new Subject(config, ["192.0.2.1"], false, [
+			{ kind: "file", name: "f", value: 7 },
+			{ kind: "process", name: "p", count: 1 },
+		]);
+		expect(subject.actions.filter(({ kind }) => kind === "transition")).toMatchObject([
+			{ to: "BACKUP", priority: 114 },
+		]);
+	});
+
+	test("those that come with a reload hold at once: a master goes on, at its new priority", () => {
+		const subject = new Subject(configOf([instanceOf()])).expire();
+		subject.feed({ kind: "reload", config, tracked: { files: { f: 7 }, processes: { p: 1 } } });
+		expect(subject.states).toEqual(["MASTER"]);
+		expect(subject.engine.routers[0]!.priority).toBe(114);
+		subject.feed({ kind: "reload", config, tracked: { files: { f: 7 }, processes: { p: 0 } } });
+		expect(subject.states).toEqual(["FAULT"]);
+	});
+
+	test("what group and instance track, the instance without a weight, moves no priority", () => {
+		const grouped = configOf([instanceOf({ trackFiles: [reference("f", 0)] })], {
+			trackFiles: [file],
+			syncGroups: [groupOf("G", [instanceOf().name], { trackFiles: [reference("f", 20)] })],
+		});
+		const subject = new Subject(grouped);
+		expect(subject.feed({ kind: "file", name: "f", value: 0 }).states).toEqual(["BACKUP"]);
+		expect(subject.feed({ kind: "file", name: "f", value: 3 }).states).toEqual(["FAULT"]);
+		expect(subject.engine.routers[0]!.priority).toBe(100);
 	});
 });
 

@@ -9,7 +9,7 @@ import { buildGarpGaps, buildInterfaceDelays, buildLinkbeats } from "./build/int
 import { readRoutes, readRules } from "./build/routes.ts";
 import { buildServerGroups } from "./build/server-group.ts";
 import { buildSyncGroups } from "./build/sync-group.ts";
-import { settleTrackedWeights } from "./build/tracked-weights.ts";
+import { settleGroupWeights, settleTrackedWeights } from "./build/tracked-weights.ts";
 import { buildTrackers } from "./build/tracking.ts";
 import { buildVirtualServer } from "./build/virtual-server.ts";
 import { buildInstance } from "./build/vrrp-instance.ts";
@@ -49,7 +49,9 @@ export function buildConfig(
 		const instance = buildInstance(context, statement, index, trackers, gaps);
 		if (instance !== null) instances.push(instance);
 	});
-	const syncGroups = buildSyncGroups(context, root, trackers, instances);
+	const syncGroups = buildSyncGroups(context, root, trackers, instances).map((group) =>
+		settleGroupWeights(context, group, instances),
+	);
 	const groupOf = new Map(syncGroups.flatMap((group) => group.members.map((name) => [name, group] as const)));
 	const vrrpInstances = instances.map((instance) =>
 		settleTrackedWeights(context, instance, groupOf.get(instance.name) ?? null),

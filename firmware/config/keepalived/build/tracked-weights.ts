@@ -1,9 +1,4 @@
-/**
- * What is left of an instance's own weighted trackers where its priority must not move by itself: as an address owner,
- * and in a sync group without `sync_group_tracking_weight`. As keepalived 2.2.7 does it (observed): scripts, files and
- * BFD sessions with a weight are not tracked, a file with the weight 1, its default, loses it, and processes keep
- * theirs. An interface is not tracked by an owner; in a group its weight is said not to count, and counts.
- */
+/** Which weights of trackers count, where an address owner or a sync group has a say. As keepalived 2.2.7 (observed). */
 import type { SyncGroupConfig, TrackReference, VrrpInstanceConfig } from "../../model.ts";
 import type { BuildContext } from "./context.ts";
 import { placeOf } from "./vrrp-instance.ts";
@@ -11,15 +6,68 @@ import { placeOf } from "./vrrp-instance.ts";
 const OWNER_PRIORITY = 255;
 const FILE_WEIGHT_DEFAULT = 1;
 
+const LISTS = ["trackInterfaces", "trackScripts", "trackFiles", "trackProcesses", "trackBfd"] as const;
+
 type Kept = "with its weight" | "without its weight" | "not at all";
 
+/** Where one member is an address owner the group tracks without weights: what fails keeps all of it out. */
+export function settleGroupWeights(
+	context: BuildContext,
+	group: SyncGroupConfig,
+	instances: readonly VrrpInstanceConfig[],
+): SyncGroupConfig {
+	const owner = instances.find(
+		({ name, priority }) => priority === OWNER_PRIORITY && group.members.includes(name),
+	);
+	if (owner === undefined) return group;
+	const unweighted = (references: readonly TrackReference[]) =>
+		references.map((reference) => {
+			const { name, weight, location } = reference;
+			if (weight === 0) return reference;
+			context.warn(
+				placeOf(context, location, name.length),
+				"tracked-weight",
+				`sync group ${group.name}: ${name} is tracked without its weight, since ${owner.name} is an address owner`,
+			);
+			return { ...reference, weight: 0 };
+		});
+	return { ...group, ...Object.fromEntries(LISTS.map((list) => [list, unweighted(group[list])])) };
+}
+
+/** What its sync group tracks as well counts with the group's weight, unless the instance itself gives it none. */
+function withoutShared(
+	context: BuildContext,
+	instance: VrrpInstanceConfig,
+	group: SyncGroupConfig | null,
+): VrrpInstanceConfig {
+	if (group === null) return instance;
+	const own = (list: (typeof LISTS)[number]) =>
+		instance[list].filter(({ name, weight, location }) => {
+			if (!group[list].some((shared) => shared.name === name)) return true;
+			context.warn(
+				placeOf(context, location, name.length),
+				"tracked-weight",
+				`${instance.name}: ${name} is tracked by sync group ${group.name}, too: ${weight === 0 ? "for this instance without a weight" : "its weight there counts"}`,
+				{ exitStatus: 0 },
+			);
+			return weight === 0;
+		});
+	return { ...instance, ...Object.fromEntries(LISTS.map((list) => [list, own(list)])) };
+}
+
+/**
+ * What is left of an instance's own weighted trackers where its priority must not move by itself: as an address owner,
+ * and in a sync group without `sync_group_tracking_weight`. Scripts, files and BFD sessions with a weight are not
+ * tracked, a file with the weight 1, its default, loses it, and processes keep theirs. An interface is not tracked by
+ * an owner; in a group its weight is said not to count, and counts.
+ */
 export function settleTrackedWeights(
 	context: BuildContext,
 	instance: VrrpInstanceConfig,
 	group: SyncGroupConfig | null,
 ): VrrpInstanceConfig {
 	const inGroup = group !== null && !group.trackingWeight;
-	if (!inGroup && instance.priority !== OWNER_PRIORITY) return instance;
+	if (!inGroup && instance.priority !== OWNER_PRIORITY) return withoutShared(context, instance, group);
 	const why = inGroup ? `in sync group ${group.name}` : "as an address owner";
 	const settle = (references: readonly TrackReference[], keep: (weight: number) => Kept) =>
 		references.flatMap((reference): TrackReference[] => {
@@ -36,7 +84,7 @@ export function settleTrackedWeights(
 			return kept === "not at all" ? [] : [{ ...reference, weight: 0 }];
 		});
 	const unweighted = (): Kept => "not at all";
-	return {
+	const settled = {
 		...instance,
 		trackInterfaces: settle(instance.trackInterfaces, () =>
 			instance.priority === OWNER_PRIORITY ? "not at all" : "with its weight",
@@ -47,4 +95,5 @@ export function settleTrackedWeights(
 		),
 		trackBfd: settle(instance.trackBfd, unweighted),
 	};
+	return withoutShared(context, settled, group);
 }
