@@ -1,14 +1,23 @@
 /**
  * What watching costs: a walk of a thousand real servers, the agent's memory, and what continuous walks
  * do to the adverts of the box that is walked. The bars are absolute; the run without walks is the peer.
+ * The services run as the image has them, by its own script.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	copyFileSync,
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { bundleFirmware } from "../../image/firmware-bundle.ts";
 import { bunPath, eventually, type Namespace, Network } from "../lab/netns/network.ts";
 import type { BenchResult } from "./result.ts";
 
-const DROVER = `${import.meta.dir}/../../firmware/drover.ts`;
 const KEEPALIVED_MIB = "1.3.6.1.4.1.9586.100.5";
 const REAL_SERVERS = 1_000;
 const ADVERT_MS = 10;
@@ -37,6 +46,32 @@ enabled = true
 communities = ["watch"]
 sources = ["127.0.0.0/8"]
 `;
+
+/**
+ * Lays `usr` out as the image's /usr, its own part alone; the words before a command that make it a part of the
+ * command's /usr.
+ */
+async function imageIn(directory: string): Promise<readonly string[]> {
+	const usr = join(directory, "usr");
+	const home = join(usr, "lib/drover");
+	const { files, shimPath } = await bundleFirmware();
+	for (const { path, content } of files) {
+		mkdirSync(join(home, dirname(path)), { recursive: true });
+		writeFileSync(join(home, path), content);
+	}
+	copyFileSync(shimPath, join(home, "drover.node"));
+	symlinkSync(bunPath, join(home, "bun"));
+	mkdirSync(join(usr, "bin"));
+	copyFileSync(`${import.meta.dir}/../../rootfs/usr/bin/drover`, join(usr, "bin/drover"));
+	return [
+		"unshare",
+		"--mount",
+		"sh",
+		"-ec",
+		`mount -t overlay -o lowerdir=${usr}:/usr none /usr; exec "$@"`,
+		"sh",
+	];
+}
 
 /** Gaps between adverts on the wire, milliseconds, by the kernel's time stamps at another box. */
 async function gaps(listener: Namespace, seconds: number): Promise<number[]> {
@@ -79,8 +114,9 @@ export async function bench(): Promise<readonly BenchResult[]> {
 		writeFileSync(join(directory, "keepalived.conf"), configuration);
 		writeFileSync(join(directory, "appliance.toml"), settings);
 		const env = { ...process.env, DROVER_RUN_DIR: directory, DROVER_LOG: join(directory, "log") };
+		const asInTheImage = await imageIn(directory);
 		const start = (...words: string[]) =>
-			box.spawn([bunPath, DROVER, ...words], { env, stderr: "ignore", stdout: "ignore" });
+			box.spawn([...asInTheImage, "drover", ...words], { env, stderr: "ignore", stdout: "ignore" });
 		for (const service of ["vrrp", "director"]) start(service, "-f", join(directory, "keepalived.conf"));
 		const agent = start(
 			"snmp",

@@ -151,6 +151,10 @@ describe("/usr/bin/drover", () => {
 		});
 	});
 
+	test("the SNMP agent's garbage does not stand until it is several times what the agent keeps", () => {
+		expect(startedWith("0-3", "snmp").tuned).toBe(1);
+	});
+
 	test.each([
 		["with several processors", "0-3", "director"],
 		["without the kernel's word on them", null, "director"],
