@@ -18,6 +18,8 @@ import { partitionNumber } from "./layout.ts";
 
 /** The loader waits this long for a key before it starts the default. */
 const MENU_SECONDS = 1;
+/** Said when that time begins. */
+export const MENU_HINT = "Press Escape for the loader's menu.";
 
 const variables = [
 	"preferred",
@@ -53,6 +55,9 @@ if [ "$grub_platform" = pc ]; then
 	terminal_input serial console
 	terminal_output serial console
 fi
+
+# A key that comes earlier opens the set-up of many UEFI firmwares instead.
+echo "${MENU_HINT}"
 
 function store {
 	save_env --file $env ${variables.join(" ")}

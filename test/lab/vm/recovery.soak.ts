@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { MENU_HINT } from "../../../image/disk/grub-config.ts";
 import { runTool } from "../../../image/disk/tool.ts";
 import { DiskMachine, type DiskMachineOptions } from "../../../image/lab/disk-machine.ts";
 import { emptyDisk, factoryImage, presetText, stickWith } from "./factory-image.ts";
@@ -127,7 +128,6 @@ describe("a forgotten password", () => {
 	test(
 		"the loader's entry sets a new one, keeps the data, and the log says so",
 		async () => {
-			machine.type("reboot\r");
 			await openLoaderMenu();
 			// ^N is the next line, on every terminal.
 			machine.type("\x0e\x0e\x0e\r");
@@ -137,7 +137,7 @@ describe("a forgotten password", () => {
 			expect(await operator.run("drover log 100 console")).toContain("a new password was set by recovery");
 			expect(await operator.run("cat /data/identity/machine-id")).toContain(machineIds.at(-1)!);
 		},
-		3 * BOOT_LIMIT_MS,
+		5 * BOOT_LIMIT_MS,
 	);
 });
 
@@ -169,13 +169,19 @@ describe("flashed again after that life", () => {
 	);
 });
 
-/** Presses Escape until the menu is there: the loader looks for it only for a second. */
+/** Restarts from the shell; presses Escape from the loader's word on, which looks for it only for a second. */
 async function openLoaderMenu(): Promise<void> {
-	const deadline = Date.now() + BOOT_LIMIT_MS;
-	for (;;) {
-		machine.type("\x1b");
-		const found = await machine.shows(/Start slot B/, 200).catch(() => null);
-		if (found !== null) return;
-		if (Date.now() > deadline) throw new Error(`the loader shows no menu:\n${machine.screen.slice(-2000)}`);
+	for (let restarts = 1; ; restarts++) {
+		machine.type("reboot\r");
+		await machine.shows(new RegExp(MENU_HINT), BOOT_LIMIT_MS);
+		for (;;) {
+			machine.type("\x1b");
+			const found = await machine.shows(/Start slot B|Slot B: preferred/, 100).catch(() => null);
+			if (found?.[0] === "Start slot B") return;
+			if (found !== null) break;
+		}
+		// A busy host may let that second pass.
+		if (restarts === 3) throw new Error(`the loader shows no menu:\n${machine.screen.slice(-2000)}`);
+		await operator.shell();
 	}
 }
