@@ -72,6 +72,7 @@ const pure = [
 	"firmware/config/keepalived/lexer.ts",
 	"firmware/config/keepalived/preprocessor.ts",
 	"firmware/config/keepalived/sequences.ts",
+	"firmware/config/keepalived/statement.ts",
 	"firmware/config/keepalived/statements.ts",
 	"firmware/status/timeline.ts",
 	"firmware/appliance/password-dialogue.ts",
@@ -239,7 +240,7 @@ describe("imports run one way", () => {
 		expect(offences).toEqual([]);
 	});
 
-	test("no file of the cache is reached by its own imports", () => {
+	test("no file is reached by its own imports", () => {
 		const byPath = new Map(sources.map((source) => [source.path, source]));
 		const reached = (from: string): ReadonlySet<string> => {
 			const seen = new Set<string>();
@@ -253,9 +254,7 @@ describe("imports run one way", () => {
 			visit(from);
 			return seen;
 		};
-		const circles = sources.filter(
-			({ path }) => path.startsWith("firmware/cache/") && reached(path).has(path),
-		);
+		const circles = sources.filter(({ path }) => reached(path).has(path));
 		expect(circles.map(({ path }) => path)).toEqual([]);
 	});
 

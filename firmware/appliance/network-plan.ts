@@ -1,6 +1,6 @@
 /** The box's own addresses and routes, as the lines that `ip -batch` reads. Pure. */
 import { formatAddress, parseAddress } from "../wire/ip.ts";
-import type { ApplianceSettings } from "./settings.ts";
+import type { ApplianceSettings } from "./settings/schema.ts";
 
 /** What a box's addresses and routes are made of. */
 export type NetworkSettings = Pick<ApplianceSettings, "port" | "route">;

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { type NetworkSettings, networkPlan, networkRemovals } from "./network-plan.ts";
 import { physicalPorts } from "./ports.ts";
 import { applyServices } from "./services.ts";
-import { type ApplianceSettings, applianceSchema, parseSettings } from "./settings.ts";
+import { type ApplianceSettings, applianceSchema } from "./settings/schema.ts";
+import { parseSettings } from "./settings.ts";
 import { APPLIED_FILE, RESOLVER_FILE, startFiles } from "./start-files.ts";
 import { START_DIRECTORY, storeStartPlan } from "./start-plan.ts";
 

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ntpConfiguration } from "./ntp-configuration.ts";
-import type { ApplianceSettings } from "./settings.ts";
+import type { ApplianceSettings } from "./settings/schema.ts";
 import { NTP_FILE } from "./start-files.ts";
 import { wantedServices } from "./wanted-services.ts";
 

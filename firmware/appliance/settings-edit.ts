@@ -10,7 +10,7 @@
  */
 import { z } from "zod";
 import { fieldsAt } from "./settings/findings.ts";
-import { applianceSchema } from "./settings.ts";
+import { applianceSchema } from "./settings/schema.ts";
 import { parseToml, TomlError, type TomlPath, type TomlTable, valueAt } from "./toml.ts";
 import { removeTomlValue, setTomlValue, type TomlValue } from "./toml-edit.ts";
 

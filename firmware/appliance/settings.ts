@@ -25,37 +25,15 @@
  */
 import { z } from "zod";
 import { type Diagnostic, formatDiagnostic } from "../config/keepalived/diagnostics.ts";
-import { snmpSchema } from "../status/snmp/settings.ts";
-import { consoleSchema, sshSchema, userSchema } from "./settings/access.ts";
 import { contradictions } from "./settings/contradictions.ts";
 import { issueFindings, type SettingsFinding } from "./settings/findings.ts";
-import { portSchema, routeSchema } from "./settings/network.ts";
-import { cacheSchema, metricsSchema, ntpSchema, syslogSchema } from "./settings/services.ts";
-import { address, domain, hostLabel } from "./settings/words.ts";
+import { type ApplianceSettings, applianceSchema } from "./settings/schema.ts";
 import { parseToml, type TomlDocument, TomlError, type TomlPlace } from "./toml.ts";
 
 /** Everything in a revision together stays far below this. */
 export const SETTINGS_LIMIT_BYTES = 256 * 1024;
 /** More findings than these help nobody. */
 export const FINDINGS_LIMIT = 50;
-
-export const applianceSchema = z.strictObject({
-	hostname: hostLabel.default("drover"),
-	dns: z.array(address).max(3).default([]).describe("name servers"),
-	search: z.array(domain).max(6).default([]).describe("domains that short names are looked for in"),
-	port: z.array(portSchema).max(64).default([]),
-	route: z.array(routeSchema).max(1024).default([]),
-	ntp: ntpSchema.prefault({}),
-	syslog: syslogSchema.prefault({}),
-	snmp: snmpSchema.prefault({}),
-	metrics: metricsSchema.prefault({}),
-	user: z.array(userSchema).max(16).default([]),
-	ssh: sshSchema.prefault({}),
-	console: consoleSchema.prefault({}),
-	cache: cacheSchema.prefault({}),
-});
-
-export type ApplianceSettings = z.output<typeof applianceSchema>;
 
 /** The JSON schema (draft 2020-12) of the file, as editors understand it. */
 export function settingsJsonSchema(): object {

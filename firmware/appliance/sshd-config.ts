@@ -3,7 +3,7 @@
  * else: no forwarding, no file transfer. Users are other names of root, so that the log tells them
  * apart. Pure.
  */
-import type { ApplianceSettings } from "./settings.ts";
+import type { ApplianceSettings } from "./settings/schema.ts";
 
 export const SSH_DIRECTORY = "/run/drover/ssh";
 /** What a person meets after logging in. */

@@ -1,7 +1,7 @@
 /** The files in /run/drover that appliance.toml makes, for a running box and for its next start. Pure. */
 import { networkPlan } from "./network-plan.ts";
 import { ntpConfiguration } from "./ntp-configuration.ts";
-import type { ApplianceSettings } from "./settings.ts";
+import type { ApplianceSettings } from "./settings/schema.ts";
 import { wantedServices } from "./wanted-services.ts";
 
 /** The lines that `ip -batch` reads. */

@@ -5,7 +5,7 @@
  */
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { ApplianceSettings } from "./settings.ts";
+import type { ApplianceSettings } from "./settings/schema.ts";
 import { startFiles } from "./start-files.ts";
 
 /** Where the boot script looks. */

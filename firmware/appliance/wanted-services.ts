@@ -1,5 +1,5 @@
 /** Which services appliance.toml switches on. Pure. */
-import type { ApplianceSettings } from "./settings.ts";
+import type { ApplianceSettings } from "./settings/schema.ts";
 
 /** Name of each such service, and its mark: what it depends on, as text; null: it is not wanted. */
 export function wantedServices(settings: ApplianceSettings): Readonly<Record<string, string | null>> {

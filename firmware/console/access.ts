@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { SETTINGS_PATH } from "../appliance/network.ts";
 import { readPasswordHash } from "../appliance/password-file.ts";
-import { type ApplianceSettings, applianceSchema, readSettings } from "../appliance/settings.ts";
+import { type ApplianceSettings, applianceSchema } from "../appliance/settings/schema.ts";
+import { readSettings } from "../appliance/settings.ts";
 import { accessScreen } from "./access-screen.ts";
 import type { CommandHelp } from "./command-help.ts";
 import { print, runCommand } from "./command-line.ts";

@@ -5,7 +5,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { SETTINGS_PATH } from "../appliance/network.ts";
-import { type ApplianceSettings, parseSettings } from "../appliance/settings.ts";
+import type { ApplianceSettings } from "../appliance/settings/schema.ts";
+import { parseSettings } from "../appliance/settings.ts";
 
 export interface OptionalService<Option extends string> {
 	/** As `drover NAME` and its section of appliance.toml are called. */

@@ -2,6 +2,14 @@
 
 export type VrrpStateName = "INIT" | "BACKUP" | "MASTER" | "FAULT";
 
+/** As keepalived numbers them: VrrpState of KEEPALIVED-MIB, `state` of its JSON dump. */
+export const stateNumbers: Readonly<Record<VrrpStateName, number>> = {
+	INIT: 0,
+	BACKUP: 1,
+	MASTER: 2,
+	FAULT: 3,
+};
+
 export interface VrrpStatus {
 	/** The process that goes on if this one is killed; null while there is none. */
 	readonly standbyPid?: number | null;

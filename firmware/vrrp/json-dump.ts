@@ -4,7 +4,7 @@
  * words of the file. Pure.
  */
 import type { AddressConfig, Script, TrackProcessConfig, VrrpInstanceConfig } from "../config/model.ts";
-import type { VrrpStateName } from "../status/vrrp.ts";
+import { stateNumbers } from "../status/vrrp.ts";
 import type { Engine } from "./engine.ts";
 import type { Counters, Router } from "./router.ts";
 
@@ -34,7 +34,6 @@ export function jsonText(engine: Engine, wallMs: (atMicros: number) => number): 
 	return `${JSON.stringify({ vrrp, ...listed("track_process", track_process) })}\n`;
 }
 
-const stateNumbers: Readonly<Record<VrrpStateName, number>> = { INIT: 0, BACKUP: 1, MASTER: 2, FAULT: 3 };
 const authenticationNumbers = { PASS: 1, AH: 2 } as const;
 const MASK = "********";
 

@@ -1,7 +1,8 @@
 /** The menu's dialogues, driven without a terminal: facts and typed lines in, texts and steps out. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type ApplianceSettings, parseSettings } from "../../firmware/appliance/settings.ts";
+import type { ApplianceSettings } from "../../firmware/appliance/settings/schema.ts";
+import { parseSettings } from "../../firmware/appliance/settings.ts";
 import type { ConsoleFacts } from "../../firmware/console/facts.ts";
 import { banner } from "../../firmware/console/menu/banner.ts";
 import type { Dialogue, Reply, Step } from "../../firmware/console/menu/dialogue.ts";

@@ -2,9 +2,9 @@
 
 import { canonicalAddress } from "../../wire/ip.ts";
 import { inNetwork } from "../../wire/ip-network.ts";
-import type { ApplianceSettings } from "../settings.ts";
 import type { TomlPath } from "../toml.ts";
 import { pathText, type SettingsFinding } from "./findings.ts";
+import type { ApplianceSettings } from "./schema.ts";
 
 export function contradictions(settings: ApplianceSettings): SettingsFinding[] {
 	return [

@@ -1,8 +1,8 @@
 /** What a revision asks of the cache: its settings, and a VCL that was compiled once to be sure of it. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import { parseListener, parseSize } from "../../appliance/settings/words.ts";
-import type { ApplianceSettings } from "../../appliance/settings.ts";
 import { parseSettings } from "../../appliance/settings.ts";
 import { loadConfig } from "../../config/keepalived/load.ts";
 import type { DroverConfig } from "../../config/model.ts";

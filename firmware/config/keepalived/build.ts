@@ -16,7 +16,7 @@ import { buildInstance } from "./build/vrrp-instance.ts";
 import type { Findings } from "./diagnostics.ts";
 import type { ServerMemory } from "./server-memory.ts";
 import { fileOf, lineOf, type Source } from "./source.ts";
-import type { Statement } from "./statements.ts";
+import type { Statement } from "./statement.ts";
 
 /** Null when `memory` has recalled virtual servers that were built under other global settings. */
 export function buildConfig(

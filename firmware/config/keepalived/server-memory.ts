@@ -9,7 +9,7 @@
  */
 import type { VirtualServerConfig } from "../model.ts";
 import type { LineReader, PlainExtent, PlainStart } from "./preprocessor.ts";
-import type { Statement } from "./statements.ts";
+import type { Statement } from "./statement.ts";
 
 interface Block {
 	readonly words: string;

@@ -12,39 +12,10 @@ import { parseScaled, parseSeconds, parseWhole, secondsText } from "./numbers.ts
 import type { LineReader, PlainExtent, PlainStart } from "./preprocessor.ts";
 import type { ServerMemory } from "./server-memory.ts";
 import { lineOf, type Place, packPlace } from "./source.ts";
+import type { DataLine, Statement } from "./statement.ts";
 
 const NO_WORDS: readonly string[] = [];
 const NO_STATEMENTS: readonly Statement[] = [];
-
-/** A line of a value block. */
-export interface DataLine {
-	readonly words: readonly string[];
-	readonly file: number;
-	readonly line: number;
-	readonly column: number;
-	/** Characters of the line, for the caret. */
-	readonly length: number;
-}
-
-/**
- * One keyword with what belongs to it; it exists only when its argument is good.
- * A plain record: a large file has hundreds of thousands of them.
- */
-export interface Statement {
-	readonly keyword: Keyword;
-	readonly words: readonly string[];
-	/**
-	 * Integer: the number. Seconds: microseconds. Boolean: 0 or 1. Block: how many lines its body stands below the
-	 * places of its statements, which are those of an earlier block that says the same. Otherwise NaN.
-	 */
-	readonly number: number;
-	/** Where the keyword stands: see packPlace. */
-	readonly at: number;
-	/** Statements of a block. */
-	readonly body: readonly Statement[] | null;
-	/** Lines of a value block. */
-	readonly lines: readonly DataLine[] | null;
-}
 
 /**
  * The body of a real server. A generated file says the same of thousands of them, and the same bytes, lexed from

@@ -1,7 +1,8 @@
 /** Is a folder fit to become a revision? Every file is read as its service would read it. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type ApplianceSettings, parseSettings, readSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
+import { parseSettings, readSettings } from "../../appliance/settings.ts";
 import { formatDiagnostic } from "../keepalived/diagnostics.ts";
 import { loadConfig } from "../keepalived/load.ts";
 import type { DroverConfig } from "../model.ts";

@@ -1,5 +1,5 @@
 /** Would a commit cut the connection that it is made over? Pure. */
-import type { ApplianceSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import { canonicalAddress } from "../../wire/ip.ts";
 import { inNetwork } from "../../wire/ip-network.ts";
 import type { DroverConfig } from "../model.ts";

@@ -1,6 +1,6 @@
 /** What another appliance.toml changes on the box, in the operator's words. Pure. */
 import { networkPlan } from "../../appliance/network-plan.ts";
-import type { ApplianceSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import { wantedServices } from "../../appliance/wanted-services.ts";
 
 export function settingsChanges(before: ApplianceSettings, after: ApplianceSettings): string[] {

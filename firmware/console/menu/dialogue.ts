@@ -6,7 +6,7 @@
  *   function* greet(): Dialogue { const name = yield* ask("Name: "); yield* say([`Hello ${name}.`]); }
  */
 
-import type { ApplianceSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import type { ConsoleFacts } from "../facts.ts";
 import { UsageError } from "../usage-error.ts";
 import { WIDTH_COLUMNS, wrap } from "../wrap.ts";

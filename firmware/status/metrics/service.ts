@@ -2,7 +2,7 @@
  * `drover metrics`: `/metrics` in OpenMetrics and `/healthz`, on the addresses of the inside ports alone.
  * Like the SNMP agent it asks the services at most once a second, and may crash without anyone noticing.
  */
-import type { ApplianceSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import { inNetwork } from "../../wire/ip-network.ts";
 import type { BoxFacts } from "../box/facts.ts";
 import { newMemory, readBox } from "../box/read-facts.ts";

@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import type { ApplianceSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import { runDirectory } from "../../bus/socket-path.ts";
 import type { Facts } from "../box/facts.ts";
 import { type Memory, newMemory, readBox } from "../box/read-facts.ts";

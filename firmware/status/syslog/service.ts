@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import type { ApplianceSettings } from "../../appliance/settings.ts";
+import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import { method, serve } from "../../bus/server.ts";
 import { runDirectory } from "../../bus/socket-path.ts";
 import { openLog } from "../log.ts";

@@ -1,7 +1,7 @@
 /** virtual_ipaddress, virtual_ipaddress_excluded, static_ipaddress: one address a line. keepalived.conf(5). */
 
 import type { AddressConfig } from "../../model.ts";
-import type { DataLine, Statement } from "../statements.ts";
+import type { DataLine, Statement } from "../statement.ts";
 import { readAddress, readPrefix } from "./address.ts";
 import type { BuildContext } from "./context.ts";
 import { rtScopes } from "./route-names.ts";

@@ -1,5 +1,5 @@
 /** A block's settings by name. The last one of a name holds, as in keepalived. */
-import type { Statement } from "../statements.ts";
+import type { Statement } from "../statement.ts";
 
 export class Settings {
 	readonly body: readonly Statement[];

@@ -2,7 +2,7 @@
 import type { CheckConfig, CheckTarget, CheckTiming, TrackFileConfig, UrlCheck } from "../../model.ts";
 import { decodeEscapes } from "../lexer.ts";
 import { parseWhole } from "../numbers.ts";
-import type { Statement } from "../statements.ts";
+import type { Statement } from "../statement.ts";
 import { readAddress } from "./address.ts";
 import { Settings } from "./block.ts";
 import type { BuildContext } from "./context.ts";

@@ -3,7 +3,7 @@ import type { CheckTiming, Location, Script } from "../../model.ts";
 import type { Finding, Findings } from "../diagnostics.ts";
 import { commandWords } from "../lexer.ts";
 import { type Place, type Placed, placeOfRecord, type Source } from "../source.ts";
-import type { Statement } from "../statements.ts";
+import type { Statement } from "../statement.ts";
 
 /** The machine as far as a configuration refers to it. Asked, never touched. */
 export interface Machine {

@@ -2,7 +2,7 @@
 import type { Forwarding } from "../../model.ts";
 import { nearest } from "../diagnostics.ts";
 import { parseWhole } from "../numbers.ts";
-import type { Statement } from "../statements.ts";
+import type { Statement } from "../statement.ts";
 import type { BuildContext } from "./context.ts";
 
 const NAT: Forwarding = { kind: "NAT" };

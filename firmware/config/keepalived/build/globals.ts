@@ -8,7 +8,7 @@ import type {
 	TlsClientConfig,
 } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
-import type { Statement } from "../statements.ts";
+import type { Statement } from "../statement.ts";
 import { readAddress } from "./address.ts";
 import type { BuildContext, GlobalNotes } from "./context.ts";
 import { readElsewhere } from "./vrrp-instance.ts";

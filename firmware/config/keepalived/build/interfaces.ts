@@ -1,7 +1,7 @@
 /** Settings per interface: pacing of announcements (garp_group) and debouncing (interface_up_down_delays). */
 import type { DroverConfig, LinkbeatConfig } from "../../model.ts";
 import { parseSeconds } from "../numbers.ts";
-import type { Statement } from "../statements.ts";
+import type { Statement } from "../statement.ts";
 import { Settings } from "./block.ts";
 import type { BuildContext } from "./context.ts";
 

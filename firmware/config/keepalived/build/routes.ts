@@ -1,6 +1,6 @@
 /** virtual_routes, static_routes, virtual_rules, static_rules: lines as ip-route(8) and ip-rule(8) take them. */
 import type { AddressFamily, RouteConfig, RuleConfig } from "../../model.ts";
-import type { DataLine, Statement } from "../statements.ts";
+import type { DataLine, Statement } from "../statement.ts";
 import { readPrefix } from "./address.ts";
 import type { BuildContext } from "./context.ts";
 

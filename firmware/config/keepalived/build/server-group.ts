@@ -2,7 +2,7 @@
 import { formatAddress, parseIpv4, parseIpv6 } from "../../../wire/ip.ts";
 import type { AddressFamily, ServiceAddress } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
-import type { DataLine, Statement } from "../statements.ts";
+import type { DataLine, Statement } from "../statement.ts";
 import { readAddress, readPrefix } from "./address.ts";
 import type { BuildContext } from "./context.ts";
 

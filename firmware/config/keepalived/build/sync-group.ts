@@ -1,7 +1,7 @@
 /** vrrp_sync_group: instances that change state together. keepalived.conf(5), "VRRP synchronization group(s)". */
 import type { SyncGroupConfig, VrrpInstanceConfig } from "../../model.ts";
 import { nearest } from "../diagnostics.ts";
-import type { Statement } from "../statements.ts";
+import type { Statement } from "../statement.ts";
 import { Settings } from "./block.ts";
 import type { BuildContext } from "./context.ts";
 import { buildReferences, type Trackers } from "./tracking.ts";

@@ -8,7 +8,7 @@ import type {
 } from "../../model.ts";
 import { nearest } from "../diagnostics.ts";
 import { parseWhole } from "../numbers.ts";
-import type { DataLine, Statement } from "../statements.ts";
+import type { DataLine, Statement } from "../statement.ts";
 import { readAddress } from "./address.ts";
 import { Settings } from "./block.ts";
 import type { BuildContext } from "./context.ts";

@@ -10,7 +10,7 @@ import type {
 	VirtualServerName,
 } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
-import type { Statement } from "../statements.ts";
+import type { Statement } from "../statement.ts";
 import { netmaskLength, readAddress } from "./address.ts";
 import { Settings } from "./block.ts";
 import { buildChecks, type CheckDefaults, type CheckOwner, readPort } from "./checks.ts";

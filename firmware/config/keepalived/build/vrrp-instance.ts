@@ -10,7 +10,7 @@ import type {
 	VrrpInstanceConfig,
 } from "../../model.ts";
 import { parseWhole, secondsText } from "../numbers.ts";
-import type { DataLine, Statement } from "../statements.ts";
+import type { DataLine, Statement } from "../statement.ts";
 import { readAddress, readPrefix } from "./address.ts";
 import { readAddressLines } from "./address-lines.ts";
 import { Settings } from "./block.ts";

@@ -2,9 +2,9 @@
 import { realServerName, virtualServerName } from "../../../director/names.ts";
 import type { Facts, InterfaceFacts } from "../../box/facts.ts";
 import type { DirectorEvent } from "../../director.ts";
-import type { VrrpEvent, VrrpStateName } from "../../vrrp.ts";
+import { stateNumbers, type VrrpEvent, type VrrpStateName } from "../../vrrp.ts";
 import { DROVER_OID } from "../tree/drover.ts";
-import { KEEPALIVED_OID, stateNumbers } from "../tree/keepalived/words.ts";
+import { KEEPALIVED_OID } from "../tree/keepalived/words.ts";
 import { VRRPV3_OID } from "../tree/vrrpv3.ts";
 import { type Instance, integer, type Oid, parseOid, scalar, text, type Value, type View } from "../view.ts";
 

@@ -5,7 +5,7 @@
 import type { AddressConfig, DroverConfig, VrrpInstanceConfig } from "../../../../config/model.ts";
 import { RT_SCOPE_UNIVERSE } from "../../../../kernel/route-address.ts";
 import type { Facts } from "../../../box/facts.ts";
-import type { VrrpInstanceStatus } from "../../../vrrp.ts";
+import { stateNumbers, type VrrpInstanceStatus } from "../../../vrrp.ts";
 import { addressOctets, addressType } from "../../inet-address.ts";
 import {
 	type Column,
@@ -21,7 +21,7 @@ import {
 import { checkTree } from "./checks.ts";
 import { routeTree } from "./routes.ts";
 import { trackingTree } from "./tracking.ts";
-import { inetScope, KEEPALIVED_OID, noAddress, octets, scriptText, stateNumbers, whenSet } from "./words.ts";
+import { inetScope, KEEPALIVED_OID, noAddress, octets, scriptText, whenSet } from "./words.ts";
 
 const GLOBAL = `${KEEPALIVED_OID}.1`;
 const VRRP = `${KEEPALIVED_OID}.2`;

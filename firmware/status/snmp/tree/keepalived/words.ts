@@ -1,18 +1,9 @@
 /** What several tables of KEEPALIVED-MIB have in common. Pure. */
 import type { Forwarding, Script } from "../../../../config/model.ts";
-import type { VrrpStateName } from "../../../vrrp.ts";
 import { addressOctets } from "../../inet-address.ts";
 import { bytes, text, type Value } from "../../view.ts";
 
 export const KEEPALIVED_OID = "1.3.6.1.4.1.9586.100.5";
-
-/** VrrpState of the MIB. */
-export const stateNumbers: Readonly<Record<VrrpStateName, number>> = {
-	INIT: 0,
-	BACKUP: 1,
-	MASTER: 2,
-	FAULT: 3,
-};
 
 /** forwarding of virtualServerEntry and realServerEntry. */
 export const forwardings: Readonly<Record<Forwarding["kind"], number>> = { NAT: 1, DR: 2, TUN: 3 };
