@@ -441,9 +441,15 @@ class Run {
 				conditions.priority !== router.priority ||
 				conditions.sourceAddress !== router.sourceAddress ||
 				router.held !== this.#held ||
+				router.grouped !== (group !== null) ||
 				!sameFaults(conditions.faults, router.faults)
 			)
-				this.apply(instanceKey(router.config), { kind: "conditions", ...conditions, held: this.#held });
+				this.apply(instanceKey(router.config), {
+					kind: "conditions",
+					...conditions,
+					held: this.#held,
+					grouped: group !== null,
+				});
 		}
 	}
 

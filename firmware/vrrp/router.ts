@@ -107,6 +107,8 @@ export interface Router {
 	readonly wantsMaster: boolean;
 	/** The box could not serve yet: it listens and waits with the others, and takes no mastership by itself. */
 	readonly held: boolean;
+	/** A sync group decides when it becomes master. */
+	readonly grouped: boolean;
 	/** MASTER: adverts go out at this time and every interval after it. */
 	readonly advertAnchorMicros: number | null;
 	/** `preempt_delay`: lower adverts are obeyed until then. */
@@ -143,6 +145,7 @@ export type RouterEvent =
 			readonly sourceAddress: string | null;
 			readonly faults: readonly Fault[];
 			readonly held: boolean;
+			readonly grouped: boolean;
 	  }
 	| { readonly kind: "group-fault"; readonly fault: Fault | null }
 	/** A packet for this virtual router, already judged. */
@@ -236,6 +239,7 @@ export function newRouter(config: VrrpInstanceConfig, atMicros: number): Router 
 		masterDownAtMicros: null,
 		wantsMaster: false,
 		held: false,
+		grouped: false,
 		advertAnchorMicros: null,
 		preemptAtMicros: null,
 		resigned: false,
@@ -368,6 +372,7 @@ function onConditions(
 		faults: event.faults,
 		sourceAddress: event.sourceAddress,
 		held: event.held,
+		grouped: event.grouped,
 	};
 	// Its time has come while it was held.
 	if (router.held && !next.held && next.wantsMaster) next = { ...next, masterDownAtMicros: atMicros };
@@ -412,14 +417,18 @@ function settle(router: Router, atMicros: number): Step {
 	return becomeFaulty(router, (hard ?? causes[0]!).detail, atMicros);
 }
 
-/** First entry: RFC 9568 §6.4.1. `state MASTER` shortens the wait, and skips nothing. */
+/**
+ * First entry: RFC 9568 §6.4.1. `state MASTER` shortens the wait, and skips nothing. An owner in a sync group wants to be
+ * master at once, and is when all of the group want to.
+ */
 function begin(router: Router, atMicros: number): Step {
 	const { config } = router;
 	const started: Router = { ...router, started: true };
 	if (config.priority === 255 && router.resigned === false && config.initialState === "MASTER") {
-		if (!router.held) return becomeMaster(started, "we own the addresses", atMicros);
-		const held = becomeBackup(started, "started", atMicros);
-		return { router: { ...held.router, wantsMaster: true }, actions: held.actions };
+		if (!router.held && !router.grouped) return becomeMaster(started, "we own the addresses", atMicros);
+		const waiting = becomeBackup(started, "started", atMicros);
+		const masterDownAtMicros = router.held ? waiting.router.masterDownAtMicros : atMicros;
+		return { router: { ...waiting.router, wantsMaster: true, masterDownAtMicros }, actions: waiting.actions };
 	}
 	const waitMicros =
 		config.initialState === "MASTER"

@@ -499,8 +499,13 @@ export class VrrpService {
 				if (router === null) break;
 				if (action.notice === "MASTER_RX_LOWER_PRI")
 					this.#notifier?.lowerPriorityHeard(router.config, action.priority);
-				else if (router.state === "MASTER" || router.state === "BACKUP")
-					this.#notifier?.priorityChanged(router.config, router.state, action.priority);
+				// Whoever is not master is called BACKUP there, as by keepalived.
+				else
+					this.#notifier?.priorityChanged(
+						router.config,
+						router.state === "MASTER" ? "MASTER" : "BACKUP",
+						action.priority,
+					);
 				break;
 			}
 			case "log":

@@ -261,6 +261,24 @@ describe("sync groups", () => {
 		expect(subject.actions.filter(({ kind }) => kind === "group-transition")).toHaveLength(1);
 	});
 
+	test("an address owner is master with its group, not before it", () => {
+		const owner = (name: string, virtualRouterId: number) =>
+			instanceOf({ name, virtualRouterId, priority: 255, initialState: "MASTER" });
+		const syncGroups = [groupOf("G", ["A", "B"])];
+		const other = instanceOf({ name: "B", virtualRouterId: 2 });
+		const subject = new Subject(configOf([owner("A", 1), other], { syncGroups }));
+		const [a, b] = subject.engine.routers.map(({ config }) => instanceKey(config));
+		const expire = (key: string, afterMicros = 0) =>
+			subject.feed({ kind: "expired", key, advertSent: false }, afterMicros);
+		expect(subject.states).toEqual(["BACKUP", "BACKUP"]);
+		expect(expire(a!).states).toEqual(["BACKUP", "BACKUP"]);
+		expect(expire(b!, 10 * SECOND).states).toEqual(["MASTER", "MASTER"]);
+		// Nobody has to be waited for where all are owners.
+		const owners = new Subject(configOf([owner("A", 1), owner("B", 2)], { syncGroups }));
+		owners.feed({ kind: "expired", key: a!, advertSent: false });
+		expect(owners.states).toEqual(["MASTER", "MASTER"]);
+	});
+
 	test("a member that falls takes the others along", () => {
 		const subject = started().expire();
 		subject.interface("eth1", false, ["198.51.100.1"]);

@@ -59,6 +59,7 @@ const healthy = (priority: number): RouterEvent => ({
 	sourceAddress: SOURCE,
 	faults: [],
 	held: false,
+	grouped: false,
 });
 const faulty = (priority: number, pending = false): RouterEvent => ({
 	kind: "conditions",
@@ -66,6 +67,7 @@ const faulty = (priority: number, pending = false): RouterEvent => ({
 	sourceAddress: SOURCE,
 	faults: [{ key: "k", detail: "interface eth0 is down", pending }],
 	held: false,
+	grouped: false,
 });
 const timer: RouterEvent = { kind: "timer", mayBecomeMaster: true };
 

@@ -1,6 +1,6 @@
 /** Drover beside the real keepalived on one wire: each as master and as backup of the other. */
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "./network.ts";
 import { type InstanceText, instanceText, Lab, watchAdverts } from "./vrrp-lab.ts";
@@ -189,8 +189,13 @@ describe.concurrent("beside keepalived 2.2.7", () => {
 		const master = theirs.keepalived(text(200, ""));
 		await eventually("they are master", () => master.log().includes("Entering MASTER"));
 		const capture = watchAdverts(theirs.namespace);
+		const fifo = join(ours.folder, "fifo");
+		const told = join(ours.folder, "told");
+		Bun.spawnSync(["mkfifo", fifo]);
+		ours.namespace.spawn(["sh", "-c", `exec cat <>${fifo} >${told}`]);
 		const backup = ours.drover(
-			`track_file load {\nfile "${file}"\n}\n${text(100, "track_file {\nload weight 1\n}")}`,
+			`global_defs {\nvrrp_notify_fifo ${fifo}\nvrrp_notify_priority_changes\n}
+track_file load {\nfile "${file}"\n}\n${text(100, "track_file {\nload weight 1\n}")}`,
 		);
 		await ours.becomes("BACKUP");
 		// The frame that the thread compares with came longer ago than a master may be silent.
@@ -203,6 +208,12 @@ describe.concurrent("beside keepalived 2.2.7", () => {
 			);
 		}
 		await eventually("nobody was silent", async () => (await ours.instance())?.state === "BACKUP");
+		// The FIFO tells priorities in FAULT, too.
+		ours.cable.unplug();
+		await ours.becomes("FAULT");
+		writeFileSync(file, "33");
+		const lines = () => readFileSync(told, "utf8").split("\n");
+		await eventually("the FIFO has told it", () => lines().includes('INSTANCE "VI_1" BACKUP_PRIORITY 133'));
 		await backup.stop();
 		await capture.close();
 		await master.stop();
