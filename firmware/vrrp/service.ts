@@ -704,9 +704,13 @@ export class VrrpService {
 			{ kind: "expired", key, advertSent: startedRepeat },
 			startedRepeat ? atMicros : monotonicMicros(),
 		);
-		if (startedRepeat) this.#retractUnlessMaster(key);
-		// The watch is spent: whoever still waits needs it again.
 		const router = routerOf(this.#engine, key);
+		if (startedRepeat && router?.state === "BACKUP") {
+			const { name } = router.config;
+			this.#log.info(`(${name}) an advert of ours went out, so long was the master silent; it spoke at once`);
+			this.#retractUnlessMaster(key);
+		}
+		// The watch is spent: whoever still waits needs it again.
 		if (router?.state === "BACKUP") this.#ports.get(key)?.setWatch(standing(router).watch);
 	}
 

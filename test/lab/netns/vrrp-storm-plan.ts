@@ -1,0 +1,319 @@
+/**
+ * What a storm of VRRP is made of, from a seed: a configuration for each of two boxes, and what happens to them from
+ * phase to phase.
+ */
+import type { Random } from "../../sim/random.ts";
+
+export const BOXES = ["a", "b"] as const;
+export type BoxName = (typeof BOXES)[number];
+
+export type Happening =
+	| { readonly kind: "cable"; readonly box: BoxName; readonly device: Device; readonly plugged: boolean }
+	| { readonly kind: "link"; readonly box: BoxName; readonly device: Device; readonly up: boolean }
+	| { readonly kind: "file"; readonly box: BoxName; readonly text: string }
+	| { readonly kind: "script"; readonly box: BoxName; readonly status: number }
+	| { readonly kind: "stop"; readonly box: BoxName }
+	| { readonly kind: "start"; readonly box: BoxName }
+	| { readonly kind: "reload"; readonly box: BoxName; readonly config: string; readonly change: string };
+
+type Device = "eth0" | "eth1";
+
+export interface Plan {
+	/** At the start, with @FOLDER@ for a folder of the box's own. */
+	readonly configs: Readonly<Record<BoxName, string>>;
+	readonly instances: readonly string[];
+	readonly groups: readonly string[];
+	readonly phases: readonly (readonly Happening[])[];
+	readonly phaseMs: number;
+}
+
+interface Tracking {
+	interfaceWeight: number | null;
+	fileWeight: number | null;
+	scriptWeight: number | null;
+	reverse: boolean;
+}
+
+interface Instance {
+	readonly name: string;
+	readonly virtualRouterId: number;
+	readonly addresses: string[];
+	priority: number;
+	state: "MASTER" | "BACKUP" | null;
+	nopreempt: boolean;
+	preemptDelay: number | null;
+	tracking: Tracking;
+	readonly others: string[];
+}
+
+/** How the adverts of all instances travel. */
+interface Wire {
+	readonly version: 2 | 3;
+	readonly intervalSeconds: number;
+	readonly family: 4 | 6;
+	readonly unicast: boolean;
+	readonly virtualMac: boolean;
+	readonly password: boolean;
+}
+
+interface BoxPlan {
+	readonly instances: Instance[];
+	group: { readonly members: readonly string[]; readonly lines: string[] } | null;
+	readonly globals: string[];
+	readonly script: { readonly rise: number; readonly fall: number; weight: number | null };
+	readonly file: { weight: number | null };
+}
+
+const weights = [1, 5, 20, 60, -5, -20, -60, 120, -120, 253, -253];
+
+function tracking(random: Random, reloads: boolean): Tracking {
+	const weight = (chance: number) =>
+		random.chance(chance) ? (random.chance(0.4) ? 0 : random.pick(weights)) : null;
+	return {
+		interfaceWeight: weight(0.4),
+		fileWeight: weight(0.4),
+		scriptWeight: weight(0.4),
+		// keepalived forgets `reverse` when it reloads.
+		reverse: !reloads && random.chance(0.3),
+	};
+}
+
+function trackingLines({ interfaceWeight, fileWeight, scriptWeight, reverse }: Tracking): string[] {
+	const lines: string[] = [];
+	const block = (name: string, item: string, weight: number | null) => {
+		if (weight === null) return;
+		const word = weight === 0 ? "" : ` weight ${weight}${reverse ? " reverse" : ""}`;
+		lines.push(`${name} {`, `\t${item}${word}`, "}");
+	};
+	block("track_interface", "eth1", interfaceWeight);
+	block("track_file", "tf", fileWeight);
+	block("track_script", "ts", scriptWeight);
+	return lines;
+}
+
+const indent = (lines: readonly string[], by = "\t") => lines.map((line) => `${by}${line}`);
+
+function wireLines({ version, intervalSeconds, family, unicast, virtualMac, password }: Wire, name: BoxName) {
+	const [own, other] = name === "a" ? [1, 2] : [2, 1];
+	const prefix = family === 4 ? "192.0.2." : "2001:db8::";
+	return [
+		`version ${version}`,
+		`advert_int ${intervalSeconds}`,
+		...(unicast
+			? [`unicast_src_ip ${prefix}${own}`, "unicast_peer {", `\t${prefix}${other}`, "}"]
+			: virtualMac
+				? ["use_vmac"]
+				: []),
+		...(password ? ["authentication {", "\tauth_type PASS", "\tauth_pass 1111", "}"] : []),
+	];
+}
+
+function configText(box: BoxPlan, wire: Wire, name: BoxName): string {
+	const weightLine = (weight: number | null) => (weight === null ? [] : [`\tweight ${weight}`]);
+	return [
+		"global_defs {",
+		"\tscript_user root",
+		"\tvrrp_notify_fifo @FOLDER@/fifo",
+		...indent(box.globals),
+		"}",
+		"vrrp_script ts {",
+		'\tscript "@FOLDER@/ts"',
+		"\tinterval 1",
+		"\ttimeout 2",
+		`\trise ${box.script.rise}`,
+		`\tfall ${box.script.fall}`,
+		...weightLine(box.script.weight),
+		"}",
+		"vrrp_track_file tf {",
+		'\tfile "@FOLDER@/tf"',
+		...weightLine(box.file.weight),
+		"}",
+		...(box.group === null
+			? []
+			: [
+					"vrrp_sync_group G1 {",
+					"\tgroup {",
+					...indent(box.group.members, "\t\t"),
+					"\t}",
+					...indent(box.group.lines),
+					"}",
+				]),
+		...box.instances.flatMap((instance) => [
+			`vrrp_instance ${instance.name} {`,
+			"\tinterface eth0",
+			...(instance.state === null ? [] : [`\tstate ${instance.state}`]),
+			...indent(wireLines(wire, name)),
+			`\tvirtual_router_id ${instance.virtualRouterId}`,
+			`\tpriority ${instance.priority}`,
+			...(instance.nopreempt ? ["\tnopreempt"] : []),
+			...(instance.preemptDelay === null ? [] : [`\tpreempt_delay ${instance.preemptDelay}`]),
+			...indent(instance.others),
+			...indent(trackingLines(instance.tracking)),
+			"\tvirtual_ipaddress {",
+			...indent(instance.addresses, "\t\t"),
+			"\t}",
+			"}",
+		]),
+		"",
+	].join("\n");
+}
+
+function makeBox(
+	random: Random,
+	count: number,
+	grouped: boolean,
+	reloads: boolean,
+	{ family }: Wire,
+): BoxPlan {
+	const instances = Array.from({ length: count }, (_, index): Instance => {
+		const priority = random.chance(0.1) ? 255 : random.pick([1, 50, 90, 100, 100, 101, 110, 150, 200, 254]);
+		return {
+			name: `VI_${index + 1}`,
+			virtualRouterId: 51 + index,
+			addresses: [family === 4 ? `192.0.2.${201 + index}/24` : `fe80::${201 + index}/64`],
+			priority,
+			state: random.pick(["MASTER", "BACKUP", "BACKUP", null]),
+			nopreempt: random.chance(0.25),
+			preemptDelay: random.chance(0.2) ? random.pick([1, 2]) : null,
+			tracking: tracking(random, reloads),
+			others: [
+				...(random.chance(0.15) ? ["dont_track_primary"] : []),
+				...(random.chance(0.1) ? ["garp_master_delay 1"] : []),
+				...(random.chance(0.1) ? ["accept"] : []),
+				...(random.chance(0.1) ? ["higher_prio_send_advert true"] : []),
+				...(random.chance(0.1) ? ["lower_prio_no_advert true"] : []),
+			],
+		};
+	});
+	const groupLines: string[] = [];
+	if (random.chance(0.2)) groupLines.push("sync_group_tracking_weight");
+	const ofGroup = tracking(random, reloads);
+	if (random.chance(0.4)) groupLines.push(...trackingLines(ofGroup));
+	return {
+		instances,
+		group: grouped ? { members: ["VI_1", "VI_2"], lines: groupLines } : null,
+		globals: [
+			"vrrp_notify_priority_changes",
+			...(random.chance(0.1) ? ["vrrp_startup_delay 1"] : []),
+			...(random.chance(0.1) ? ["vrrp_min_garp"] : []),
+		],
+		script: {
+			rise: random.pick([1, 1, 2]),
+			fall: random.pick([1, 1, 2]),
+			weight: random.chance(0.3) ? random.pick(weights) : null,
+		},
+		file: { weight: random.chance(0.4) ? random.pick([0, 1, 2, -1, 10, -10]) : null },
+	};
+}
+
+/** Changes the box's plan in place; what was changed, for the report. */
+function changeConfig(random: Random, box: BoxPlan): string {
+	const instance = random.pick(box.instances);
+	switch (random.integer(0, 7)) {
+		case 0:
+			instance.priority = random.pick([1, 50, 100, 120, 200, 254]);
+			return `${instance.name} priority ${instance.priority}`;
+		case 1:
+			instance.nopreempt = !instance.nopreempt;
+			return `${instance.name} nopreempt ${instance.nopreempt}`;
+		case 2:
+			instance.tracking = tracking(random, true);
+			return `${instance.name} tracking ${JSON.stringify(instance.tracking)}`;
+		case 3: {
+			const isIpv6 = instance.addresses[0]!.includes(":");
+			const more = isIpv6
+				? `2001:db8:1::${instance.virtualRouterId}/128`
+				: `198.51.100.${instance.virtualRouterId}/32`;
+			const at = instance.addresses.indexOf(more);
+			if (at < 0) instance.addresses.push(more);
+			else instance.addresses.splice(at, 1);
+			return `${instance.name} ${at < 0 ? "also has" : "no longer has"} ${more}`;
+		}
+		case 4:
+			box.script.weight = random.chance(0.5) ? random.pick(weights) : null;
+			return `weight of the script ${box.script.weight}`;
+		case 5:
+			box.file.weight = random.pick([0, 1, 2, -1, 10, -10]);
+			return `weight of the file ${box.file.weight}`;
+		case 6:
+			instance.state = random.pick(["MASTER", "BACKUP", null]);
+			return `${instance.name} state ${instance.state}`;
+		default:
+			return "nothing";
+	}
+}
+
+export function makePlan(random: Random, phaseCount: number): Plan {
+	const version = random.chance(0.8) ? 3 : 2;
+	const unicast = random.chance(0.2);
+	const wire: Wire = {
+		version,
+		intervalSeconds: version === 3 ? random.pick([0.1, 0.2, 0.3]) : 1,
+		family: version === 3 && random.chance(0.3) ? 6 : 4,
+		unicast,
+		virtualMac: !unicast && random.chance(0.2),
+		password: version === 2 && random.chance(0.5),
+	};
+	const count = random.integer(1, 3);
+	const grouped = count > 1 && random.chance(0.5);
+	const reloads = random.chance(0.5);
+	const boxes = {
+		a: makeBox(random, count, grouped, reloads, wire),
+		b: makeBox(random, count, grouped, reloads, wire),
+	};
+	const text = (name: BoxName) => configText(boxes[name], wire, name);
+	const configs = { a: text("a"), b: text("b") };
+	const down = {
+		a: { eth0: false, eth1: false, cable0: false, cable1: false, stopped: false },
+		b: { eth0: false, eth1: false, cable0: false, cable1: false, stopped: false },
+	};
+	const status = { a: 0, b: 0 };
+	const happen = (): Happening => {
+		const box = random.pick(BOXES);
+		const at = down[box];
+		if (at.stopped) {
+			at.stopped = false;
+			return { kind: "start", box };
+		}
+		switch (random.integer(0, reloads ? 10 : 8)) {
+			case 0:
+				at.cable0 = !at.cable0;
+				return { kind: "cable", box, device: "eth0", plugged: !at.cable0 };
+			case 1:
+			case 2:
+				at.cable1 = !at.cable1;
+				return { kind: "cable", box, device: "eth1", plugged: !at.cable1 };
+			case 3:
+				at.eth1 = !at.eth1;
+				return { kind: "link", box, device: "eth1", up: !at.eth1 };
+			case 4:
+			case 5:
+				return {
+					kind: "file",
+					box,
+					text: random.pick(["0", "1", "-1", "5", "-5", "40", "-40", "-200", "200", "300", "0x10", ""]),
+				};
+			case 6:
+			case 7:
+				status[box] = status[box] === 0 ? 1 : 0;
+				return { kind: "script", box, status: status[box] };
+			case 8:
+				at.stopped = true;
+				return { kind: "stop", box };
+			default: {
+				const change = changeConfig(random, boxes[box]);
+				return { kind: "reload", box, config: text(box), change };
+			}
+		}
+	};
+	const phases = Array.from({ length: phaseCount }, (_, index) =>
+		index === 0 ? [] : Array.from({ length: random.chance(0.2) ? 2 : 1 }, happen),
+	);
+	return {
+		configs,
+		instances: boxes.a.instances.map(({ name }) => name),
+		groups: grouped ? ["G1"] : [],
+		phases,
+		phaseMs: version === 3 ? 5_000 : 9_000,
+	};
+}

@@ -1,0 +1,270 @@
+/**
+ * A storm of VRRP, run by hand: two boxes on a wire, a seeded configuration for each, and things that happen to them:
+ * cables, links, files and scripts that are tracked, stops, starts and reloads. The same story is told at once to two
+ * pairs of keepalived and to pairs with Drover in one or both places. Where the two pairs of keepalived agree, Drover
+ * should: in what the notify FIFO says, in what state each instance is and in which box holds the address.
+ *
+ *   bun test/lab/netns/vrrp-storm.ts [SEED] [--rounds N] [--phases N] [--worlds dk,kd,dd]
+ */
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { randomFrom } from "../../sim/random.ts";
+import { type Cable, eventually } from "./network.ts";
+import { type Box, Lab, type Running } from "./vrrp-lab.ts";
+import { BOXES, type BoxName, type Happening, makePlan, type Plan } from "./vrrp-storm-plan.ts";
+
+type Maker = "d" | "k";
+
+/** One box of one pair. */
+class Actor {
+	readonly box: Box;
+	readonly maker: Maker;
+	readonly #tracked: Cable;
+	#running: Running | null = null;
+	#config: string;
+	/** How far the FIFO's lines were read. */
+	#read = 0;
+
+	constructor(lab: Lab, name: BoxName, maker: Maker, config: string) {
+		const number = name === "a" ? 1 : 2;
+		this.box = lab.box(name, number);
+		this.maker = maker;
+		this.#tracked = lab.network
+			.segment(`far-${name}`)
+			.plug(this.box.namespace, "eth1", `203.0.113.${number}/24`);
+		this.#config = config.replaceAll("@FOLDER@", this.box.folder);
+		this.write("tf", "0");
+		this.script(0);
+		const fifo = join(this.box.folder, "fifo");
+		Bun.spawnSync(["mkfifo", fifo]);
+		this.box.namespace.spawn(["sh", "-c", `exec cat <>${fifo} >${join(this.box.folder, "told")}`]);
+	}
+
+	connected(): Promise<true> {
+		const isUp = (name: string) =>
+			this.box.namespace.ipJson<{ operstate: string }>("link", "show", "dev", name)[0]?.operstate === "UP";
+		return eventually("both links are up", () => isUp("eth0") && isUp("eth1"));
+	}
+
+	write(name: string, text: string, mode = 0o644): void {
+		const path = join(this.box.folder, name);
+		writeFileSync(`${path}.new`, text, { mode });
+		renameSync(`${path}.new`, path);
+	}
+
+	script(status: number): void {
+		this.write("ts", `#!/bin/sh\nexit ${status}\n`, 0o755);
+	}
+
+	start(): void {
+		this.#running = this.maker === "d" ? this.box.drover(this.#config) : this.box.keepalived(this.#config);
+	}
+
+	async happen(happening: Happening): Promise<void> {
+		switch (happening.kind) {
+			case "cable": {
+				const cable = happening.device === "eth0" ? this.box.cable : this.#tracked;
+				if (happening.plugged) cable.plugIn();
+				else cable.unplug();
+				break;
+			}
+			case "link":
+				this.box.namespace.ip("link", "set", happening.device, happening.up ? "up" : "down");
+				break;
+			case "file":
+				// In place: a new inode is another story.
+				writeFileSync(join(this.box.folder, "tf"), happening.text);
+				break;
+			case "script":
+				this.script(happening.status);
+				break;
+			case "stop":
+				await this.#running?.stop();
+				this.#running = null;
+				break;
+			case "start":
+				this.start();
+				break;
+			case "reload": {
+				this.#config = happening.config.replaceAll("@FOLDER@", this.box.folder);
+				writeFileSync(
+					join(this.box.folder, this.maker === "d" ? "keepalived.conf" : "real.conf"),
+					this.#config,
+				);
+				this.#running?.process.kill("SIGHUP");
+				break;
+			}
+		}
+	}
+
+	/** What the FIFO has said since the last call. */
+	told(): string[] {
+		const path = join(this.box.folder, "told");
+		const lines = existsSync(path)
+			? readFileSync(path, "utf8").replaceAll("\0", "").split("\n").slice(0, -1)
+			: [];
+		const since = lines.slice(this.#read);
+		this.#read = lines.length;
+		return since;
+	}
+
+	/** Virtual ones, wherever they are. */
+	addresses(): string[] {
+		interface Link {
+			readonly ifname: string;
+			readonly addr_info?: readonly { readonly local: string }[];
+		}
+		return this.box.namespace
+			.ipJson<Link>("address", "show")
+			.flatMap(({ ifname, addr_info }) => (addr_info ?? []).map(({ local }) => `${local} on ${ifname}`))
+			.filter((text) => /^(192\.0\.2\.2\d\d|198\.|fe80::2\d\d|2001:db8:1:)/.test(text))
+			.sort();
+	}
+
+	log(): string {
+		return (
+			this.#running?.log() ??
+			readFileSync(join(this.box.folder, this.maker === "d" ? "drover.log" : "keepalived.log"), "utf8")
+		);
+	}
+
+	async stop(): Promise<void> {
+		await this.#running?.stop();
+	}
+}
+
+interface World {
+	readonly name: string;
+	readonly lab: Lab;
+	readonly actors: Readonly<Record<BoxName, Actor>>;
+}
+
+/** What was seen of one box in one phase. */
+interface Seen {
+	/** By name of an instance or a group: its lines, in order. */
+	readonly lines: Readonly<Record<string, readonly string[]>>;
+	readonly addresses: readonly string[];
+}
+
+function makeWorld(plan: Plan, name: string): World {
+	const lab = new Lab(`storm-${name}`);
+	const [a, b] = [name[0], name[1]] as [Maker, Maker];
+	return {
+		name,
+		lab,
+		actors: { a: new Actor(lab, "a", a, plan.configs.a), b: new Actor(lab, "b", b, plan.configs.b) },
+	};
+}
+
+function look(plan: Plan, actor: Actor): Seen {
+	const lines: Record<string, string[]> = {};
+	for (const name of [...plan.instances, ...plan.groups]) lines[name] = [];
+	for (const line of actor.told()) {
+		const match = /^(INSTANCE|GROUP) "([^"]*)" (.*)$/.exec(line);
+		if (match === null) continue;
+		lines[match[2]!]?.push(match[3]!);
+	}
+	return { lines, addresses: actor.addresses() };
+}
+
+export interface Difference {
+	readonly what: string;
+	readonly where: string;
+}
+
+const sayHappening = (happening: Happening): string => {
+	const { kind, box, ...rest } = happening;
+	const words = Object.entries(rest)
+		.filter(([name]) => name !== "config")
+		.map(([name, value]) => `${name} ${JSON.stringify(value)}`);
+	return `${box}: ${kind} ${words.join(", ")}`;
+};
+
+export async function storm(seed: number, phases: number, pairs: readonly string[]): Promise<Difference[]> {
+	const plan = makePlan(randomFrom(seed), phases);
+	const worlds = ["kk", "kk", ...pairs].map((name) => makeWorld(plan, name));
+	const found: Difference[] = [];
+	try {
+		for (const { actors } of worlds) for (const name of BOXES) await actors[name].connected();
+		for (const name of BOXES) {
+			for (const { actors } of worlds) actors[name].start();
+			await Bun.sleep(plan.phaseMs);
+		}
+		// The state of an instance or group as the last line said, in each world.
+		const states = worlds.map(() => ({ a: {} as Record<string, string>, b: {} as Record<string, string> }));
+		for (const [phase, happenings] of plan.phases.entries()) {
+			for (const happening of happenings)
+				await Promise.all(worlds.map(({ actors }) => actors[happening.box].happen(happening)));
+			await Bun.sleep(plan.phaseMs);
+			for (const box of BOXES) {
+				const seen = worlds.map(({ actors }) => look(plan, actors[box]));
+				for (const [index, { lines }] of seen.entries())
+					for (const [name, said] of Object.entries(lines)) {
+						const last = said.findLast((line) => !/PRI(ORITY)? /.test(line)) ?? null;
+						if (last !== null) states[index]![box][name] = last.split(" ")[0]!;
+					}
+				const where = `phase ${phase}, box ${box}: ${happenings.map(sayHappening).join("; ") || "the start"}`;
+				const compare = (what: string, of: (index: number) => string) => {
+					if (of(0) !== of(1)) return;
+					for (const [index, { name }] of worlds.entries())
+						if (index > 1 && of(index) !== of(0))
+							found.push({
+								what: `${what} (${worlds[index]!.actors[box].maker === "d" ? "Drover's box" : "the box beside Drover"})`,
+								where: `${name}, ${where}\n      keepalived: ${of(0)}\n      here:       ${of(index)}`,
+							});
+				};
+				compare("addresses", (index) => seen[index]!.addresses.join(" "));
+				// Who starts first, and in what order results come in, is chance; and keepalived is silent about priorities
+				// that come with a reload.
+				const starts = phase === 0 || happenings.some(({ kind }) => kind === "start");
+				const reloads = happenings.some(({ kind }) => kind === "reload");
+				for (const name of [...plan.instances, ...plan.groups]) {
+					const linesOf = (index: number) => seen[index]!.lines[name]!;
+					const before = found.length;
+					compare("state", (index) => `${name} ${states[index]![box][name] ?? "nothing"}`);
+					if (found.length > before) continue;
+					if (!starts && !reloads) compare("lines", (index) => `${name} ${linesOf(index).join(", ")}`);
+					else if (!reloads && worlds.every((_, index) => linesOf(index).length > 0))
+						compare("priority", (index) => `${name} ${linesOf(index).at(-1)!.split(" ").at(-1)}`);
+				}
+			}
+		}
+		if (found.length > 0 && process.env["STORM_KEEP"] !== undefined)
+			for (const { name, actors } of worlds.slice(1))
+				for (const box of BOXES)
+					writeFileSync(
+						join(process.env["STORM_KEEP"], `${seed}-${name}-${box}.log`),
+						`${actors[box].box.name}\n${plan.configs[box]}\n${actors[box].log()}`,
+					);
+		return found;
+	} finally {
+		for (const { actors, lab } of worlds) {
+			await Promise.all(BOXES.map((name) => actors[name].stop()));
+			lab[Symbol.dispose]();
+		}
+	}
+}
+
+if (import.meta.main) {
+	const { values, positionals } = parseArgs({
+		options: {
+			rounds: { type: "string", default: "1" },
+			phases: { type: "string", default: "8" },
+			worlds: { type: "string", default: "dk,kd" },
+		},
+		allowPositionals: true,
+	});
+	let seed = Number(positionals[0] ?? Date.now() % 1_000_000);
+	const tally = new Map<string, number>();
+	for (let round = 0; round < Number(values.rounds); round++, seed++) {
+		const found = await storm(seed, Number(values.phases), values.worlds.split(","));
+		console.log(`seed ${seed}: ${found.length} differences`);
+		for (const { what, where } of found) {
+			console.log(`  ${what}\n    ${where}`);
+			tally.set(what, (tally.get(what) ?? 0) + 1);
+		}
+	}
+	for (const [what, count] of [...tally].sort(([, a], [, b]) => b - a)) console.log(`${count}  ${what}`);
+	process.exit(tally.size === 0 ? 0 : 1);
+}
