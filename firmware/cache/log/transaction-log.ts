@@ -107,6 +107,15 @@ export class TransactionLog {
 		this.#seal(slab, tag, text.length);
 	}
 
+	/** The same with a payload that is bytes already: those of `source` from `start` to before `end`. */
+	addBytes(tag: number, source: Buffer, start: number, end: number): void {
+		if (shownTags[tag] === 0) return;
+		const length = Math.min(end - start, payloadLimit - 1);
+		const slab = this.#room(length);
+		source.copy(slab.bytes, this.#at + RECORD_HEAD_BYTES, start, start + length);
+		this.#seal(slab, tag, length);
+	}
+
 	/** The time stamps Start and Req of a client's request. */
 	begin(now: number): void {
 		this.timestamp("Start", now);

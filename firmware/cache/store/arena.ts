@@ -7,7 +7,7 @@
  *
  * Beside this: book.ts (the mapped arrays), segments.ts (room, eviction), wheel.ts (expiry), recovery.ts (restarts).
  */
-import { Book, createStore, storeFits } from "./book.ts";
+import { Book, createStore, type DataMap, storeFits } from "./book.ts";
 import {
 	Control,
 	ControlFloat,
@@ -67,6 +67,27 @@ export interface StoredObject extends ObjectMeta {
 	readonly version: number;
 }
 
+/** A stored object as glance() found it: numbers, and where its bytes are in `map`. Nothing of it is copied. */
+export interface Glance {
+	readonly slot: number;
+	readonly shard: number;
+	readonly version: number;
+	readonly map: DataMap;
+	readonly varyAt: number;
+	readonly headAt: number;
+	readonly bodyAt: number;
+	readonly bodyBytes: number;
+	readonly tOrigin: number;
+	readonly ttl: number;
+	readonly grace: number;
+	readonly keep: number;
+	readonly flags: number;
+	readonly vxid: number;
+	readonly ban: number;
+	/** Uses so far. */
+	readonly hits: number;
+}
+
 export interface StoreFigures {
 	readonly objects: number;
 	readonly bytes: number;
@@ -81,6 +102,8 @@ export interface StoreFigures {
 const MANAGER = WORKER_LIMIT + 1;
 /** Hits are counted up to here. */
 const HITS_LIMIT = 0x7fffff00;
+/** A longer chain than this is no case for a glance. */
+const GLANCE_STEPS = 64;
 const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (sum >>> 15);
 const ALIGN = 8;
 const round8 = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
@@ -97,6 +120,7 @@ export class Arena {
 	#hashed: string | undefined;
 	#low = 0;
 	#high = 0;
+	readonly #glance: { -readonly [Name in keyof Glance]: Glance[Name] };
 
 	private constructor(path: string, layout: Layout, worker: number) {
 		this.layout = layout;
@@ -104,6 +128,11 @@ export class Arena {
 		this.#worker = worker;
 		this.#book = new Book(path, layout);
 		this.#seed = this.#book.control[Control.seed]!;
+		this.#glance = {
+			...{ slot: 0, shard: 0, version: 0, varyAt: 0, headAt: 0, bodyAt: 0, bodyBytes: 0 },
+			...{ tOrigin: 0, ttl: 0, grace: 0, keep: 0, flags: 0, vxid: 0, ban: 0, hits: 0 },
+			map: this.#book.maps[0]!,
+		};
 		this.#wheel = new Wheel(this.#book);
 		this.#segments = new Segments(this.#book, worker, (slot) => this.#unlink(slot));
 	}
@@ -242,8 +271,74 @@ export class Arena {
 		};
 	}
 
+	/**
+	 * The one object stored under `key`, for who needs a few numbers and bytes of it and no more: good until the next
+	 * glance, and true only if holds() says so after they have been read. Undefined when there is none, or more than one,
+	 * or its bytes have not been checked yet: lookup() is for those.
+	 */
+	glance(key: string): Glance | undefined {
+		const glance = this.#glance;
+		const shard = this.shardOf(key);
+		const low = this.#low;
+		const high = this.#high;
+		const { buckets, slots, maps } = this.#book;
+		const { slotCount, segmentCount, segmentsPerMap, segmentBytes, bucketCount } = this.layout;
+		glance.shard = shard;
+		glance.version = this.version(shard);
+		let found = -1;
+		let steps = 0;
+		for (let slot = buckets[low & (bucketCount - 1)]! - 1; slot >= 0 && slot < slotCount; ) {
+			const at = slot * SLOT_WORDS;
+			if (
+				slots[at + Slot.hashLow] === low &&
+				slots[at + Slot.hashHigh] === high &&
+				(slots[at + Slot.flags]! & Flag.live) !== 0
+			) {
+				if (found >= 0) return undefined;
+				found = slot;
+			}
+			if (++steps > GLANCE_STEPS) return undefined;
+			slot = slots[at + Slot.next]! - 1;
+		}
+		if (found < 0) return undefined;
+		const at = found * SLOT_WORDS;
+		const flags = slots[at + Slot.flags]!;
+		const segment = slots[at + Slot.segment]!;
+		if ((flags & Flag.verified) === 0 || segment < 0 || segment >= segmentCount) return undefined;
+		const map = maps[Math.floor(segment / segmentsPerMap)]!;
+		const { words, floats, bytes } = map;
+		const base = (segment % segmentsPerMap) * segmentBytes + slots[at + Slot.offset]!;
+		const word = base >> 2;
+		const float = base >> 3;
+		if (words[word] !== RECORD_MAGIC || words[word + (Record.slot >> 2)] !== found) return undefined;
+		const keyAt = base + RECORD_BYTES;
+		const keyBytes = words[word + (Record.keyBytes >> 2)]!;
+		const varyBytes = words[word + (Record.varyBytes >> 2)]!;
+		const headBytes = words[word + (Record.headBytes >> 2)]!;
+		const bodyBytes = words[word + (Record.bodyBytes >> 2)]!;
+		if (keyBytes !== key.length || varyBytes < 0 || headBytes < 0 || bodyBytes < 0) return undefined;
+		glance.varyAt = keyAt + keyBytes;
+		glance.headAt = glance.varyAt + varyBytes;
+		glance.bodyAt = glance.headAt + headBytes;
+		if (glance.bodyAt + bodyBytes > bytes.length) return undefined;
+		for (let index = 0; index < keyBytes; index++)
+			if (bytes[keyAt + index] !== key.charCodeAt(index)) return undefined;
+		glance.slot = found;
+		glance.map = map;
+		glance.bodyBytes = bodyBytes;
+		glance.tOrigin = floats[float + (Record.tOrigin >> 3)]!;
+		glance.ttl = floats[float + (Record.ttl >> 3)]!;
+		glance.grace = floats[float + (Record.grace >> 3)]!;
+		glance.keep = floats[float + (Record.keep >> 3)]!;
+		glance.flags = flags;
+		glance.vxid = words[word + (Record.vxid >> 2)]!;
+		glance.ban = slots[at + Slot.ban]!;
+		glance.hits = slots[at + Slot.hits]!;
+		return glance;
+	}
+
 	/** True while `object` is where it was read. */
-	holds(object: StoredObject): boolean {
+	holds(object: Pick<StoredObject, "shard" | "version">): boolean {
 		return Atomics.load(this.#book.shards, object.shard) === object.version;
 	}
 
@@ -289,7 +384,7 @@ export class Arena {
 	}
 
 	/** Counts a use, for obj.hits and for eviction; returns how many there were before. */
-	use(object: StoredObject): number {
+	use(object: Pick<StoredObject, "slot">): number {
 		const at = object.slot * SLOT_WORDS;
 		if (this.#book.slots[at + Slot.frequency]! < 3) this.#book.slots[at + Slot.frequency]!++;
 		// It stays at its largest: a negative number of hits would look like a miss.

@@ -15,7 +15,14 @@ import { partsOf } from "./parse-expression.ts";
 import type { Matcher } from "./regex/regex.ts";
 import { parseTemplate, type Template } from "./regsub.ts";
 import type { Action, Director, IpAddress, Stevedore, VclHost } from "./runtime.ts";
-import { isSteadyCall, isSteadyHeader, isSteadyRead, isSteadyWrite } from "./steady.ts";
+import {
+	isParticularRead,
+	isParticularWrite,
+	isSteadyCall,
+	isSteadyHeader,
+	isSteadyRead,
+	isSteadyWrite,
+} from "./steady.ts";
 import { isHeaderSafe, type Support } from "./support.ts";
 import type { Expression, HeaderName } from "./syntax/expression.ts";
 import type { Program, Sub } from "./syntax/program.ts";
@@ -52,6 +59,8 @@ export interface Generated {
 	readonly acls: readonly CompiledAcl[];
 	readonly addresses: readonly IpAddress[];
 	readonly functions: readonly VmodFunction[];
+	/** Lower-case names of fields of resp and obj that the program names. */
+	readonly answerFields: ReadonlySet<string>;
 	/** The subs are generators. */
 	readonly waits: boolean;
 }
@@ -61,6 +70,8 @@ export function generate(program: Program): Generated {
 }
 
 const json = JSON.stringify;
+/** Questions about req.url that urlShape() answers, a bit each. */
+const URL_TEST_LIMIT = 24;
 /** Names of subs may hold dashes. */
 const functionName = (sub: string) => `s_${sub.toLowerCase().replaceAll("-", "$")}`;
 
@@ -70,6 +81,9 @@ class Generator {
 	private readonly addresses: IpAddress[] = [];
 	private readonly functions: VmodFunction[] = [];
 	private readonly acls: readonly CompiledAcl[];
+	/** Conditions on the URL `u`. */
+	private readonly urlTests: string[] = [];
+	private readonly answerFields = new Set<string>();
 	/** Locals of the sub at hand, by "message.field". */
 	private locals = new Map<string, string>();
 	/** Fields whose local is current at this place. */
@@ -102,7 +116,7 @@ class Generator {
 		bind("F", "functions", this.functions.length);
 		const exported = methods.map(({ name }) => `${name}: ${functionName(name)}`).join(", ");
 		return {
-			code: `${head.join("\n")}\n${bodies.join("\n")}\nreturn { ${exported} };\n`,
+			code: `${head.join("\n")}\n${bodies.join("\n")}\n${this.urlShape()}\nreturn { ${exported}, urlShape };\n`,
 			actions: this.actions,
 			regexes: this.program.regexes.map(({ matcher }) => matcher),
 			natives: this.program.regexes.map(({ native }) => native),
@@ -110,6 +124,7 @@ class Generator {
 			acls: this.acls,
 			addresses: this.addresses,
 			functions: this.functions,
+			answerFields: this.answerFields,
 			waits: this.program.waits,
 		};
 	}
@@ -128,6 +143,7 @@ class Generator {
 	// ── header fields in locals ──
 
 	private local(name: HeaderName): string {
+		this.names(name);
 		const key = `${name.message}.${name.lower}`;
 		let local = this.locals.get(key);
 		if (local === undefined) {
@@ -158,6 +174,23 @@ class Generator {
 		const result = work();
 		this.known = before;
 		return result;
+	}
+
+	// ── what is particular to a URL or an object ──
+
+	private names({ message, lower }: HeaderName): void {
+		if (message === "resp" || message === "obj") this.answerFields.add(lower);
+	}
+
+	private urlShape(): string {
+		const bits = this.urlTests.map((test, index) => `\tif (${test}) s |= ${1 << index};`);
+		return ["function urlShape(u) {", "\tlet s = 0;", ...bits, "\treturn s;", "}"].join("\n");
+	}
+
+	/** True when urlShape() knows the answer to `test`, a condition on `u`. */
+	private knowsOfUrl(test: string): boolean {
+		if (this.urlTests.includes(test)) return true;
+		return this.urlTests.length < URL_TEST_LIMIT && this.urlTests.push(test) > 0;
 	}
 
 	// ── statements ──
@@ -229,7 +262,7 @@ class Generator {
 			case "ban":
 				return line(`c.varied = true; S.ban(c, ${this.text(statement.expression)});`);
 			case "hash-data":
-				return line(`c.hashData(${this.text(statement.value)});`);
+				return line(isUrl(statement.value) ? "c.hashUrl();" : `c.hashData(${this.text(statement.value)});`);
 			case "synthetic":
 				return line(`S.synthetic(c, ${this.text(statement.value)});`);
 			case "evaluate": {
@@ -297,7 +330,8 @@ class Generator {
 			cases.push({ words, body });
 		}
 		const indent = "\t".repeat(depth);
-		const lines = [`${indent}switch (${this.nullable(subject!)}) {`];
+		const known = isUrl(subject!) && [...seen].every((word) => this.knowsOfUrl(`u === ${json(word)}`));
+		const lines = [`${indent}switch (${known ? "c.req.url" : this.nullable(subject!)}) {`];
 		const exits: Set<string>[] = [];
 		const branch = (body: Block): string[] => {
 			const before = new Set(this.known);
@@ -344,6 +378,7 @@ class Generator {
 			}
 		}
 		if (variable.clamped) value = `Math.max(0, ${value})`;
+		if (isParticularWrite(variable)) value = `(c.particular = true, ${value})`;
 		if (!isSteadyWrite(variable)) value = `(c.varied = true, ${value})`;
 		if (variable.setter !== null) {
 			const dot = target.lastIndexOf(".");
@@ -491,10 +526,11 @@ class Generator {
 					case "req.backend_hint":
 					case "bereq.backend":
 						return `S.chosen(c.${value.variable.member}, t.defaultBackend)`;
-					default:
-						return isSteadyRead(value.variable)
-							? `c.${value.variable.member}`
-							: `(c.varied = true, c.${value.variable.member})`;
+					default: {
+						const read = `c.${value.variable.member}`;
+						if (isParticularRead(value.variable)) return `(c.particular = true, ${read})`;
+						return isSteadyRead(value.variable) ? read : `(c.varied = true, ${read})`;
+					}
 				}
 			case "header":
 				return this.readHeader(value.name);
@@ -522,7 +558,7 @@ class Generator {
 			case "text-comparison":
 				return this.textComparison(value);
 			case "regex-match":
-				return `${value.negated ? "!" : ""}${this.regexMatch(value.regex, this.text(value.subject))}`;
+				return `${value.negated ? "!" : ""}${this.regexMatch(value.regex, value.subject)}`;
 			case "acl-match": {
 				const index = this.acls.findIndex(({ name }) => sameName(name, value.acl));
 				const address = this.value(value.address);
@@ -581,12 +617,18 @@ class Generator {
 	}
 
 	/** Plain text by string search; the native expression where the subject cannot be too long for it. */
-	private regexMatch(index: number, subject: string): string {
+	private regexMatch(index: number, subject: Expression): string {
+		const known = isUrl(subject) && this.knowsOfUrl(this.regexTest(index, "u"));
+		return this.regexTest(index, known ? "c.req.url" : this.text(subject));
+	}
+
+	private regexTest(index: number, subject: string): string {
 		const { plain, native, limitBytes } = this.program.regexes[index]!;
 		if (plain !== null)
 			return `(${subject}).${plain.kind === "prefix" ? "startsWith" : "includes"}(${json(plain.text)})`;
 		if (native === null) return `R${index}.test(${subject})`;
 		if (limitBytes === Number.POSITIVE_INFINITY) return `N${index}.test(${subject})`;
+		if (subject === "u") return `(u.length <= ${limitBytes} ? N${index} : R${index}).test(u)`;
 		return `((x = ${subject}).length <= ${limitBytes} ? N${index}.test(x) : R${index}.test(x))`;
 	}
 
@@ -617,8 +659,10 @@ class Generator {
 			if (value.kind === "absent") return "undefined";
 			if (type === "STRING") return this.nullable(value);
 			if (type === "STRANDS") return this.text(value);
-			if (type === "HEADER" && value.kind === "header")
+			if (type === "HEADER" && value.kind === "header") {
+				this.names(value.name);
 				return `{ message: c.${value.name.message}, lower: ${json(value.name.lower)}, written: ${json(value.name.written)} }`;
+			}
 			return this.value(value);
 		});
 	}
@@ -694,7 +738,9 @@ class Generator {
 		const { left, right, operator } = value;
 		const single = partsOf(left).length === 1 && partsOf(right).length === 1;
 		const nulls = single && (mayBeNull(left) || mayBeNull(right));
-		const a = nulls ? this.nullable(left) : this.text(left);
+		const asked = right.kind === "string" && isUrl(left) && (operator === "==" || operator === "!=");
+		const known = asked && this.knowsOfUrl(`u === ${json(right.value)}`);
+		const a = known ? "c.req.url" : nulls ? this.nullable(left) : this.text(left);
 		const b = nulls ? this.nullable(right) : this.text(right);
 		const equality = operator === "==" || operator === "!=";
 		if (!nulls) {
@@ -734,6 +780,12 @@ function intersection(sets: readonly Set<string>[]): Set<string> {
 }
 
 const sameName = (left: string, right: string) => left.toLowerCase() === right.toLowerCase();
+
+/** req.url by itself. */
+function isUrl(value: Expression): boolean {
+	const [part, ...more] = partsOf(value);
+	return more.length === 0 && part?.kind === "variable" && part.variable.name === "req.url";
+}
 
 const isHits = (value: Expression) => value.kind === "variable" && value.variable.name === "obj.hits";
 /** Every number of hits above `limit` compares alike. */

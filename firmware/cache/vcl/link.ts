@@ -39,10 +39,13 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 	const subs = new Function("t", generated.code)(tables) as Subs & {
 		readonly vcl_init: TaskSub;
 		readonly vcl_fini: TaskSub;
+		readonly urlShape: LoadedVcl["urlShape"];
 	};
 	const directors = new Map<string, Director>();
 	return {
 		subs,
+		urlShape: subs.urlShape,
+		answerFields: generated.answerFields,
 		waitingSubs: generated.waits ? (subs as unknown as WaitingSubs) : null,
 		defaultBackend: tables.defaultBackend,
 		backends: byName,

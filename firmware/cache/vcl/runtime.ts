@@ -265,6 +265,8 @@ export interface VclContext {
 	readonly method: MethodName;
 	/** Set by compiled code that used something which differs from one run to the next (steady.ts). */
 	varied: boolean;
+	/** Set by compiled code that used something of this URL or object which the next one may not have (steady.ts). */
+	particular: boolean;
 	/** Raised by compiled code that compared obj.hits with constants: any larger number of hits compares alike. */
 	hitsBound: number;
 	/** Restrictions of the active VCL: state of vmods for the length of the task (PRIV_TASK), keyed by vmod or object. */
@@ -273,6 +275,8 @@ export interface VclContext {
 	log(tag: LogTag, text: string): void;
 	/** vcl_hash: feeds text and then one NUL byte. Null feeds as the empty string. */
 	hashData(text: string): void;
+	/** The same with req.url as it is. */
+	hashUrl(): void;
 	/** Adds a ban; returns the error text, null when it was accepted. */
 	ban(expression: string): string | null;
 	/** std.timestamp(): logs a Timestamp record with that label. */
@@ -413,6 +417,10 @@ export interface LoadedVcl {
 	readonly subs: Subs;
 	/** The same for a program that waits; then `subs` must not be called. Null for all others. */
 	readonly waitingSubs: WaitingSubs | null;
+	/** What the program finds when it asks its questions of req.url: URLs of one shape take the same way through it. */
+	readonly urlShape: (url: string) => number;
+	/** Lower-case names of the fields of answers that it reads or changes on the way to a client. */
+	readonly answerFields: ReadonlySet<string>;
 	/** Runs vcl_init. Not ok: the load is refused with that message. Call once. */
 	init(): { readonly ok: true } | { readonly ok: false; readonly message: string };
 	/** Runs vcl_fini. */

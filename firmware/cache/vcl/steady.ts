@@ -34,6 +34,18 @@ function of(message: string, members: string): string[] {
 /** Reading it gives the same again. */
 export const isSteadyRead = (variable: Variable): boolean => steadyVariables.has(variable.name);
 
+/**
+ * Steady, but of this one URL or object: a program that used it may do otherwise with the next one. What the program
+ * asks of req.url by itself, and the fields of answers that it names, are told apart (LoadedVcl.urlShape, answerFields).
+ */
+const particularVariables: ReadonlySet<string> = new Set([
+	...["req.url", "req_top.url", "req.hash"],
+	...of("obj", "grace keep storage time"),
+]);
+
+export const isParticularRead = ({ name }: Variable): boolean => particularVariables.has(name);
+export const isParticularWrite = ({ name }: Variable): boolean => name === "req.url";
+
 /** Setting it concerns nothing beyond this request. */
 export const isSteadyWrite = ({ name }: Variable): boolean =>
 	name.startsWith("req.") || name.startsWith("resp.");

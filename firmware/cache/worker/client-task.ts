@@ -99,6 +99,11 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.vslLog.add(Tag.Hash, text);
 	}
 
+	override hashUrl(): void {
+		if (this.client.learning) this.urlPlaces.push(this.key.length);
+		this.hashData(this.req.url);
+	}
+
 	override cacheRequestBody(sizeBytes: number): boolean {
 		const { body } = this;
 		if (body === undefined) return true;

@@ -34,6 +34,7 @@ const COPY_BYTES = 96 * 1024;
 const UNPACK_AT_ONCE_BYTES = 4 * 1024 * 1024;
 
 const nothing = new Uint8Array(0);
+const nowhere: number[] = [];
 
 export abstract class Delivery extends Task implements BodyReader {
 	readonly client: ClientPort;
@@ -44,6 +45,8 @@ export abstract class Delivery extends Task implements BodyReader {
 	override req: ClientRequestFields = undefined as never;
 	override resp: ClientResponseFields = undefined as never;
 	key = "";
+	/** Where in the key the URL is, while the outcome is to be learnt. */
+	protected urlPlaces: number[] = nowhere;
 	handling: Handling = "error";
 	/** Why, in the operator's words. */
 	why = "";
@@ -88,6 +91,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.connection = client.connection;
 		this.session = client.settings;
 		this.headOnly = head.method === "HEAD";
+		if (client.learning) this.urlPlaces = [];
 	}
 
 	get begun(): boolean {
@@ -523,6 +527,7 @@ export abstract class Delivery extends Task implements BodyReader {
 			age: Math.max(0, Math.floor(this.now - answer.tOrigin)),
 			freshUntil: this.freshUntil,
 			hitsBound: this.hitsBound,
+			urlPlaces: this.particular || this.req.ttl >= 0 ? [] : this.urlPlaces,
 		});
 	}
 

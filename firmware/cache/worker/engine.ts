@@ -9,6 +9,7 @@ import type { BusyMarks } from "./busy-marks.ts";
 import type { InflightFetches } from "./inflight.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
+import { Patterns } from "./patterns.ts";
 import { Replays } from "./replay.ts";
 
 export { Main } from "./main-counters.ts";
@@ -47,6 +48,7 @@ export class Engine {
 	readonly arena: Arena;
 	readonly objects: Objects;
 	readonly replays: Replays;
+	readonly patterns: Patterns;
 	readonly bans: BanList;
 	readonly log: LogSink;
 	readonly counters: Float64Array;
@@ -86,6 +88,7 @@ export class Engine {
 			options.storages.map((storage) => storage.name),
 		);
 		this.replays = new Replays(this);
+		this.patterns = new Patterns(this);
 		const { segmentBytes, segmentCount } = options.arena.layout;
 		this.heldLimitBytes = Math.max(segmentBytes, (segmentBytes * segmentCount) / HELD_SHARE);
 		this.bodies = new BodyBudget(this.heldLimitBytes);
@@ -99,6 +102,12 @@ export class Engine {
 		if (this.arena.pin(object)) return object;
 		const again = this.arena.lookup(key).find(({ vxid }) => vxid === object.vxid);
 		return again !== undefined && this.arena.pin(again) ? again : undefined;
+	}
+
+	/** What was learnt of earlier requests is void. */
+	forgetOutcomes(): void {
+		this.replays.forget();
+		this.patterns.forget();
 	}
 
 	/** Next transaction number: 30 bits, shared by all workers. */

@@ -142,7 +142,7 @@ class Worker {
 
 	async handle(message: Exclude<ToWorker, { kind: "setup" }>): Promise<unknown> {
 		// What was learnt holds for the program and the parameters of its time.
-		if (changesOutcomes.has(message.kind)) this.#engine.replays.forget();
+		if (changesOutcomes.has(message.kind)) this.#engine.forgetOutcomes();
 		switch (message.kind) {
 			case "parameters":
 				this.#engine.parameters = workerParameters(message.parameters);

@@ -83,6 +83,8 @@ export function takeApart(text: string, facts: Facts): readonly LoggedRecord[] |
 					parts.push({ kind: "age", tag });
 				} else parts.push(constant);
 				break;
+			case Tag.ExpBan:
+				return undefined;
 			default:
 				parts.push(constant);
 		}

@@ -49,6 +49,8 @@ export interface Outcome {
 	/** Unix seconds until which the request takes the object as fresh. */
 	readonly freshUntil: number;
 	readonly hitsBound: number;
+	/** Where in the key the request's URL is; nowhere when the outcome is that of this URL or this object alone. */
+	readonly urlPlaces: readonly number[];
 }
 
 /** What replays need of the worker. */

@@ -7,7 +7,7 @@
  */
 import type { Socket } from "bun";
 import { sendAhead } from "../../kernel/send-ahead.ts";
-import { allocateBytes, copyOf } from "../http/bytes.ts";
+import { allocateBytes, type ByteBuffer, copyOf } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
 import { flat } from "../http/headers.ts";
 import { parseRequest, type RequestHead } from "../http/request.ts";
@@ -19,6 +19,7 @@ import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
 import { ClientTask } from "./client-task.ts";
 import { credentialsOf } from "./credentials.ts";
 import { type Engine, Main } from "./engine.ts";
+import type { PatternSession, PatternSet } from "./patterns.ts";
 import type { Outcome, Replay, ReplaySession } from "./replay.ts";
 import { DROP_BYTES, RequestBody } from "./request-body.ts";
 
@@ -122,7 +123,7 @@ class ConnectionFacts implements Connection {
 /** What a session keeps in its socket. */
 export type ClientSocket = Socket<ClientSession>;
 
-export class ClientSession implements ClientPort, ReplaySession {
+export class ClientSession implements ClientPort, ReplaySession, PatternSession {
 	readonly engine: Engine;
 	readonly socket: ClientSocket;
 	readonly xid: number;
@@ -156,6 +157,7 @@ export class ClientSession implements ClientPort, ReplaySession {
 	learning = false;
 	#outcome: Outcome | undefined;
 	lastReplay: Replay | undefined;
+	lastPatterns: PatternSet | undefined;
 	readonly addressSum: number;
 	/** Set by a pipe: the client has gone. */
 	onPipeEnd: (() => void) | undefined;
@@ -272,12 +274,15 @@ export class ClientSession implements ClientPort, ReplaySession {
 	onData(bytes: Buffer): void {
 		this.lastActiveMs = Date.now();
 		if (this.#resting) {
-			const { replays } = this.engine;
-			if (replays.answer(this, bytes)) {
+			const { replays, patterns } = this.engine;
+			if (
+				replays.answer(this, bytes) ||
+				(!replays.wanted && patterns.answer(this, bytes as unknown as ByteBuffer))
+			) {
 				this.requests++;
 				return;
 			}
-			if (replays.wanted) {
+			if (replays.wanted || patterns.wanted) {
 				this.#watch(bytes);
 				return;
 			}
@@ -308,14 +313,16 @@ export class ClientSession implements ClientPort, ReplaySession {
 	#watch(bytes: Buffer): void {
 		this.learning = true;
 		this.#outcome = undefined;
-		const { active } = this.engine;
+		const { active, replays, patterns } = this.engine;
+		const again = replays.wanted;
 		this.#receive(bytes);
 		this.learning = false;
 		const outcome = this.#outcome as Outcome | undefined;
 		this.#outcome = undefined;
 		// Only when the bytes were that one request.
-		if (outcome !== undefined && active !== undefined && this.headBytes === bytes.length)
-			this.engine.replays.learn(this, bytes, active, outcome);
+		if (outcome === undefined || active === undefined || this.headBytes !== bytes.length) return;
+		if (again) replays.learn(this, bytes, active, outcome);
+		else patterns.learn(this, bytes as unknown as ByteBuffer, outcome);
 	}
 
 	learn(outcome: Outcome): void {

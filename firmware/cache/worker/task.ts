@@ -66,6 +66,7 @@ export abstract class Task implements VclContext {
 	now: number;
 	method: MethodName = "vcl_recv";
 	varied = false;
+	particular = false;
 	hitsBound = -1;
 	#taskState: Map<object, unknown> | undefined;
 
@@ -165,6 +166,8 @@ export abstract class Task implements VclContext {
 	}
 
 	hashData(_text: string): void {}
+
+	hashUrl(): void {}
 
 	ban(expression: string): string | null {
 		const parsed = parseBan(banWordsOfVcl(expression));

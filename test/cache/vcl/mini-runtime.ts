@@ -190,6 +190,7 @@ export function context(request: Request, logs: [LogTag, string][]): VclContext 
 		taskState: new Map(),
 		log: (tag: LogTag, text: string) => logs.push([tag, text]),
 		hashData: (text: string) => hashed.push(text),
+		hashUrl: () => hashed.push(String((req as unknown as { url: string }).url)),
 		ban: (expression: string) => {
 			bans.push(expression);
 			return expression.includes("bad") ? "Unknown or unsupported field" : null;

@@ -52,6 +52,7 @@ function worker() {
 		age: 10,
 		freshUntil: 1000,
 		hitsBound: -1,
+		urlPlaces: [],
 	};
 	/** What a session does with a request; "learnt" when it was answered the long way and looked at. */
 	return (path: string): "repeated" | "learnt" | "answered" => {
