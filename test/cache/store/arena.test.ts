@@ -217,6 +217,11 @@ describe("a reader in the middle of a change", () => {
 				() => {
 					held = reader.lookup("/x")[0];
 					if (held !== undefined && reader.pin(held)) pinned = held;
+					const glance = reader.glance("/x");
+					if (glance === undefined) return;
+					const { map, bodyAt, bodyBytes } = glance;
+					const copy = map.buffer.subarray(bodyAt, bodyAt + bodyBytes);
+					expect({ at, same: !reader.holds(glance) || wanted.equals(copy) }).toEqual({ at, same: true });
 				},
 				() => {
 					for (let each = 0; each < 150; each++)
