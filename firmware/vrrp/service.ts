@@ -705,11 +705,11 @@ export class VrrpService {
 			startedRepeat ? atMicros : monotonicMicros(),
 		);
 		const router = routerOf(this.#engine, key);
-		if (startedRepeat && router?.state === "BACKUP") {
-			const { name } = router.config;
-			this.#log.info(`(${name}) an advert of ours went out, so long was the master silent; it spoke at once`);
-			this.#retractUnlessMaster(key);
-		}
+		if (startedRepeat && router?.state === "BACKUP")
+			this.#log.info(
+				`(${router.config.name}) an advert of ours went out, so long was the master silent; it spoke at once`,
+			);
+		if (startedRepeat) this.#retractUnlessMaster(key);
 		// The watch is spent: whoever still waits needs it again.
 		if (router?.state === "BACKUP") this.#ports.get(key)?.setWatch(standing(router).watch);
 	}
