@@ -37,9 +37,10 @@ export class Adoption {
 	/** The verdicts that a virtual server opens with, given the table that an earlier run left. */
 	verdictsAtStart(key: string, config: VirtualServerConfig, left: IpvsTable): VerdictOf {
 		const verdictOf = (member: number) => initialVerdict(config.realServers[member]!);
+		if (left.size === 0) return verdictOf;
 		const serving = new Set<number>();
 		let found = false;
-		for (const address of left.size === 0 ? [] : config.services) {
+		for (const address of config.services) {
 			const entry = left.get(serviceKeyText(serviceKeyOf(config, address)));
 			if (entry === undefined) continue;
 			found = true;

@@ -118,7 +118,7 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 	const sorryKey = sorryServer === null ? null : destinationKeyOf(sorryServer, address);
 	const keyed = sorryKey !== null || config.forwarding.kind !== "NAT" || config.services.length > 1;
 	// Two that differ in their port alone are one where the service's port counts; the first keeps the place.
-	const taken = new Set<string>();
+	let taken = null as Set<string> | null;
 	for (let index = 0; index < members.length; index++) {
 		const server = config.realServers[index]!;
 		const weight = memberWeight(members[index]!, server, onSorryServer);
@@ -126,12 +126,13 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 		if (keyed || server.forwarding.kind !== "NAT") {
 			const key = destinationKeyOf(server, address);
 			// One that is also the sorry server: the sorry server's row decides while it serves.
-			if (taken.has(key) || (key === sorryKey && onSorryServer)) continue;
+			if (taken?.has(key) === true || (key === sorryKey && onSorryServer)) continue;
+			taken ??= new Set();
 			taken.add(key);
 		}
 		destinations.push(destinationOf(server, address, weight, server));
 	}
-	if (sorryServer !== null && !taken.has(sorryKey!) && (onSorryServer || sorryServer.inhibit))
+	if (sorryServer !== null && taken?.has(sorryKey!) !== true && (onSorryServer || sorryServer.inhibit))
 		destinations.push(destinationOf(sorryServer, address, onSorryServer ? SORRY_SERVER_WEIGHT : 0, null));
 	return destinations;
 }

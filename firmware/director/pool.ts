@@ -74,16 +74,16 @@ export function liveWeight(pool: Pool): number {
 export type VerdictOf = (member: number) => { readonly alive: boolean; readonly weight: number };
 
 /** A real server's verdict before its first check: up, except with alpha (keepalived.conf(5)). */
-export function initialVerdict(server: RealServerConfig): {
-	readonly alive: boolean;
-	readonly weight: number;
-} {
-	return { alive: !server.checks.some(({ timing }) => timing.alpha), weight: server.weight };
+export function initialVerdict({ checks, weight }: RealServerConfig): PoolMember {
+	return memberOf(checks.length === 0 || !checks.some(({ timing }) => timing.alpha), weight, null);
 }
 
 /** A virtual server at start; real servers that are up from the start are noticed if anybody is to be told. */
 export function openPool(config: VirtualServerConfig, verdictOf: VerdictOf, tellsInitial = true): PoolStep {
-	const members = config.realServers.map((_server, index) => memberOf(verdictOf(index), null));
+	const members = config.realServers.map((_server, index) => {
+		const { alive, weight } = verdictOf(index);
+		return memberOf(alive, weight, null);
+	});
 	const opened: Pool = { config, members, quorumUp: false };
 	const notices: Notice[] = [];
 	if (tellsInitial)
@@ -136,13 +136,13 @@ export function reloadPool(old: Pool, config: VirtualServerConfig): PoolStep {
 		const known = aligned ? index : before.get(endpointText(server));
 		if (known === undefined) {
 			fresh.push(index);
-			return memberOf(initialVerdict(server), null);
+			return initialVerdict(server);
 		}
 		if (!aligned) before.delete(endpointText(server));
 		const { alive, weight, override } = old.members[known]!;
 		// A weight that a check has set stays until the check says another.
 		const configured = weight === old.config.realServers[known]!.weight;
-		return memberOf({ alive, weight: configured ? server.weight : weight }, override);
+		return memberOf(alive, configured ? server.weight : weight, override);
 	});
 	const renewed: Pool = { config, members, quorumUp: old.quorumUp };
 	for (const index of fresh)
@@ -169,10 +169,7 @@ const COMMON_WEIGHTS = 256;
 const commonMembers: { readonly [alive in "up" | "down"]: PoolMember[] } = { up: [], down: [] };
 
 /** Members are values: tens of thousands of them that say the same are one. */
-function memberOf(
-	{ alive, weight }: { readonly alive: boolean; readonly weight: number },
-	override: Override | null,
-): PoolMember {
+function memberOf(alive: boolean, weight: number, override: Override | null): PoolMember {
 	if (override !== null || weight >= COMMON_WEIGHTS) return { alive, weight, override };
 	const common = commonMembers[alive ? "up" : "down"];
 	common[weight] ??= { alive, weight, override: null };

@@ -27,7 +27,7 @@ import {
 	readInfo,
 	readService,
 	readTimeouts,
-	type WrittenKey,
+	type WrittenDestination,
 } from "./ipvs.ts";
 import type { NetlinkError, NetlinkSocketOptions } from "./netlink.ts";
 import { RequestBatch } from "./netlink-batch.ts";
@@ -87,7 +87,7 @@ export class IpvsClient {
 	applySome(operations: readonly IpvsOperation[], start: number, failures: OperationFailure[]): number {
 		const batch = this.#batch;
 		batch.clear();
-		let written: WrittenKey | null = null;
+		let written: WrittenDestination | null = null;
 		let end = start;
 		while (end < operations.length && !batch.isFull) {
 			const operation = operations[end++]!;

@@ -2,7 +2,7 @@
  * The IPVS family of generic netlink as bytes (<linux/ip_vs.h>, net/netfilter/ipvs/ip_vs_ctl.c), both ways. Pure.
  * Addresses and ports are in network order, an IPv4 netmask too; everything else is in host order.
  */
-import { formatAddress, parseAddress } from "../wire/ip.ts";
+import { formatAddress, ipv4Number, parseAddress } from "../wire/ip.ts";
 import {
 	type IpvsDaemon,
 	type IpvsDestination,
@@ -133,14 +133,14 @@ export function addServiceKey(message: MessageBuilder, key: IpvsServiceKey): Mes
 }
 
 /**
- * Appends one change to a batch. `previous` is the place of the last service key that was written, which the
- * changes of one service's destinations share; returns the place of the one that this change has.
+ * Appends one change to a batch. `previous` is what the last call returned for it: a change of a destination that
+ * repeats it in part or but for an address is copied from there.
  */
 export function putOperation(
 	batch: RequestBatch,
 	operation: IpvsOperation,
-	previous: WrittenKey | null,
-): WrittenKey | null {
+	previous: WrittenDestination | null,
+): WrittenDestination | null {
 	switch (operation.kind) {
 		case "new-service":
 		case "set-service": {
@@ -158,28 +158,58 @@ export function putOperation(
 		case "new-destination":
 		case "set-destination":
 		case "delete-destination": {
-			let written = previous;
-			if (written !== null && written.key === operation.key) batch.repeat(written.start, written.end);
-			else {
-				const start = batch.openNest(CMD_SERVICE);
-				putServiceKey(batch, operation.key);
-				batch.closeNest(start);
-				written = { key: operation.key, start, end: batch.position };
+			const { destination } = operation;
+			const start = batch.position;
+			const neighbour = previous !== null && previous.operation.key === operation.key ? previous : null;
+			if (neighbour !== null && differInAddress(neighbour.operation, operation)) {
+				batch.repeat(neighbour.start, neighbour.end);
+				batch.setNetwork(start + neighbour.addressAt - neighbour.start, checkedIpv4(destination.address));
+				return neighbour;
 			}
-			const destination = batch.openNest(CMD_DEST);
-			putDestinationKey(batch, operation.destination);
-			if (operation.kind !== "delete-destination") putDestination(batch, operation.destination);
-			batch.closeNest(destination);
-			return written;
+			if (neighbour !== null) batch.repeat(neighbour.start, neighbour.keyEnd);
+			else {
+				const service = batch.openNest(CMD_SERVICE);
+				putServiceKey(batch, operation.key);
+				batch.closeNest(service);
+			}
+			const keyEnd = batch.position;
+			const nest = batch.openNest(CMD_DEST);
+			const addressAt = putDestinationKey(batch, destination);
+			if (operation.kind !== "delete-destination") putDestination(batch, destination);
+			batch.closeNest(nest);
+			return { operation, start, keyEnd, addressAt, end: batch.position };
 		}
 	}
 }
 
-/** A service key in a batch. */
-export interface WrittenKey {
-	readonly key: IpvsServiceKey;
+type DestinationOperation = Extract<IpvsOperation, { destination: IpvsDestination }>;
+
+/** The attributes of a destination's change in a batch: its neighbours begin alike, and are often alike but for the address. */
+export interface WrittenDestination {
+	readonly operation: DestinationOperation;
 	readonly start: number;
+	/** Behind the service's key. */
+	readonly keyEnd: number;
+	/** Of the destination's address. */
+	readonly addressAt: number;
 	readonly end: number;
+}
+
+/** Whether two changes of one service's IPv4 destinations differ in nothing but the address. */
+function differInAddress(one: DestinationOperation, other: DestinationOperation): boolean {
+	const a = one.destination;
+	const b = other.destination;
+	return (
+		a.family === "inet" &&
+		b.family === "inet" &&
+		one.kind === other.kind &&
+		a.port === b.port &&
+		a.weight === b.weight &&
+		a.forwarding === b.forwarding &&
+		a.tunnel === b.tunnel &&
+		a.upperThreshold === b.upperThreshold &&
+		a.lowerThreshold === b.lowerThreshold
+	);
 }
 
 /** IPVS_CMD_*. */
@@ -260,14 +290,17 @@ function putServiceKey(service: AttributeWriter, key: IpvsServiceKey): void {
 		return;
 	}
 	service.u16Attribute(SVC_PROTOCOL, protocolNumbers[key.protocol]);
-	service.attribute(SVC_ADDR, unionAddress(key.address));
+	putUnionAddress(service, SVC_ADDR, key.address);
 	service.u16NetworkAttribute(SVC_PORT, key.port);
 }
 
-function putDestinationKey(dest: AttributeWriter, { family, address, port }: IpvsDestination): void {
-	dest.u16Attribute(DEST_ADDR_FAMILY, familyNumbers[family]);
-	dest.attribute(DEST_ADDR, unionAddress(address));
-	dest.u16NetworkAttribute(DEST_PORT, port);
+/** Returns where the address stands. */
+function putDestinationKey(batch: RequestBatch, { family, address, port }: IpvsDestination): number {
+	batch.u16Attribute(DEST_ADDR_FAMILY, familyNumbers[family]);
+	putUnionAddress(batch, DEST_ADDR, address);
+	const addressAt = batch.position - UNION_ADDRESS_BYTES;
+	batch.u16NetworkAttribute(DEST_PORT, port);
+	return addressAt;
 }
 
 /** `struct ip_vs_flags`: the flags and which of them are meant: all. The kernel adds `hashed` itself. */
@@ -285,18 +318,20 @@ function addressBytes(address: string): Uint8Array {
 	return bytes;
 }
 
-/**
- * `union nf_inet_addr`: always 16 bytes, IPv4 in the first four. The result is valid until the next call: the bytes
- * are copied into a message at once, and a table has many addresses.
- */
-function unionAddress(address: string): Uint8Array {
-	const bytes = addressBytes(address);
-	if (bytes.length === 16) return bytes;
-	union.set(bytes);
-	return union;
+function checkedIpv4(address: string): number {
+	const number = ipv4Number(address);
+	if (number < 0) throw new RangeError(`"${address}" is no IPv4 address`);
+	return number;
 }
 
-const union = new Uint8Array(16);
+const UNION_ADDRESS_BYTES = 16;
+
+/** `union nf_inet_addr`: always 16 bytes, IPv4 in the first four. */
+function putUnionAddress(message: AttributeWriter, type: number, address: string): void {
+	const number = ipv4Number(address);
+	if (number >= 0) message.paddedNetworkAttribute(type, number);
+	else message.attribute(type, addressBytes(address));
+}
 
 /** The service of one message of a service dump, or null when it is none that this codec knows. */
 export function readService(payload: Uint8Array, options: ReadOptions): IpvsServiceState | null {

@@ -21,6 +21,8 @@ export interface AttributeWriter {
 	u16NetworkAttribute(type: number, value: number): unknown;
 	u32Attribute(type: number, value: number): unknown;
 	u32NetworkAttribute(type: number, value: number): unknown;
+	/** 32 bits in network order and twelve bytes of zero. */
+	paddedNetworkAttribute(type: number, value: number): unknown;
 	stringAttribute(type: number, value: string): unknown;
 	attribute(type: number, value: Uint8Array): unknown;
 }
@@ -83,6 +85,11 @@ export class RequestBatch implements AttributeWriter {
 		this.#length += end - start;
 	}
 
+	/** Replaces 32 bits that were written before, in network order. */
+	setNetwork(position: number, value: number): void {
+		this.#view.setUint32(position, value);
+	}
+
 	u8Attribute(type: number, value: number): void {
 		this.#header(type, 1);
 		this.#bytes.fill(0, this.#length, this.#length + 4);
@@ -114,6 +121,13 @@ export class RequestBatch implements AttributeWriter {
 		this.#length += 4;
 	}
 
+	paddedNetworkAttribute(type: number, value: number): void {
+		this.#header(type, 16);
+		this.#view.setUint32(this.#length, value);
+		for (let offset = 4; offset < 16; offset += 4) this.#view.setUint32(this.#length + offset, 0);
+		this.#length += 16;
+	}
+
 	/** NUL-terminated; ASCII. */
 	stringAttribute(type: number, value: string): void {
 		this.#header(type, value.length + 1);
@@ -138,11 +152,12 @@ export class RequestBatch implements AttributeWriter {
 	 */
 	finish(firstSequence: number, flags: number, lastFlags: number): Uint8Array {
 		const last = this.#starts.length - 1;
-		this.#starts.forEach((start, index) => {
+		for (let index = 0; index <= last; index++) {
+			const start = this.#starts[index]!;
 			this.#view.setUint16(start + 6, index === last ? flags | lastFlags : flags, true);
 			this.#view.setUint32(start + 8, firstSequence + index, true);
 			this.#view.setUint32(start + 12, 0, true);
-		});
+		}
 		return this.#bytes.subarray(0, this.#length);
 	}
 

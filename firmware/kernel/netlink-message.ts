@@ -123,6 +123,15 @@ export class MessageBuilder {
 		return this;
 	}
 
+	/** 32 bits in network order and twelve bytes of zero. */
+	paddedNetworkAttribute(type: number, value: number): this {
+		this.#attributeHeader(type, 16);
+		this.#reserve(4);
+		this.#view.setUint32(this.#length, value);
+		this.#length += 4;
+		return this.u32(0).u32(0).u32(0);
+	}
+
 	u64Attribute(type: number, value: bigint): this {
 		this.#attributeHeader(type, 8);
 		this.#reserve(8);

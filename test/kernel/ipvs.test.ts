@@ -10,7 +10,7 @@ import {
 	readInfo,
 	readService,
 	readTimeouts,
-	type WrittenKey,
+	type WrittenDestination,
 } from "../../firmware/kernel/ipvs.ts";
 import { RequestBatch } from "../../firmware/kernel/netlink-batch.ts";
 import { MessageBuilder, parseMessages } from "../../firmware/kernel/netlink-message.ts";
@@ -34,7 +34,7 @@ const payloadOf = (message: MessageBuilder) =>
 /** The payloads of a batch of changes. */
 function payloadsOf(...operations: IpvsOperation[]): Uint8Array[] {
 	const batch = new RequestBatch();
-	let written: WrittenKey | null = null;
+	let written: WrittenDestination | null = null;
 	for (const operation of operations) {
 		batch.beginGeneric(0x20, 1, 1);
 		written = putOperation(batch, operation, written);
@@ -98,6 +98,46 @@ const destination: fc.Arbitrary<IpvsDestination> = family.chain((af) =>
 		})
 		.map((row) => (row.forwarding === "TUN" ? row : { ...row, tunnel: plainTunnel })),
 );
+
+describe("changes of destinations that repeat one another within a batch", () => {
+	// So few values that neighbours are alike in everything, in all but one thing, or in nothing.
+	const near: fc.Arbitrary<IpvsOperation> = fc
+		.record({
+			kind: fc.constantFrom(
+				"new-destination" as const,
+				"set-destination" as const,
+				"delete-destination" as const,
+			),
+			key: fc.constantFrom(anyKey, { ...anyKey, fwmark: 2 }),
+			address: fc.constantFrom("10.0.0.1", "10.0.0.2", "255.255.255.255", "0.0.0.0", "fd00::1", "fd00::2"),
+			port: fc.constantFrom(80, 81),
+			forwarding: fc.constantFrom("MASQ" as const, "TUN" as const),
+			weight: fc.constantFrom(1, 2),
+			threshold: fc.constantFrom(0, 7),
+		})
+		.map(({ kind, key, address: where, threshold, ...row }) => ({
+			kind,
+			key,
+			destination: {
+				...row,
+				family: where.includes(":") ? ("inet6" as const) : ("inet" as const),
+				address: where,
+				tunnel: plainTunnel,
+				upperThreshold: threshold,
+				lowerThreshold: threshold,
+			},
+		}));
+
+	test("each is what it is alone", () => {
+		fc.assert(
+			fc.property(fc.array(near, { minLength: 2, maxLength: 12 }), (operations) => {
+				const alone = operations.map((operation) => payloadsOf(operation)[0]);
+				expect(payloadsOf(...operations)).toEqual(alone as Uint8Array[]);
+			}),
+			{ numRuns: 1000 },
+		);
+	});
+});
 
 describe("linux/ip_vs.h: decode after encode is identity", () => {
 	test("IPVS_SVC_ATTR_*", () => {

@@ -20,13 +20,19 @@ import type { Statement } from "./statement.ts";
 
 /** Null when `memory` has recalled virtual servers that were built under other global settings. */
 export function buildConfig(
-	root: readonly Statement[],
+	statements: readonly Statement[],
 	findings: Findings,
 	machine: Machine,
 	sources: readonly Source[],
 	memory: ServerMemory | null,
 ): DroverConfig | null {
 	const context = new BuildContext(findings, machine, sources, defaultNotes());
+	// Of virtual servers there may be thousands, and nobody else is interested in them.
+	const virtual: Statement[] = [];
+	const root: Statement[] = [];
+	for (const statement of statements)
+		if (statement.keyword.name === "virtual_server") virtual.push(statement);
+		else root.push(statement);
 	const all = (name: string) => root.filter((statement) => statement.keyword.name === name);
 	const global = buildGlobals(context, all("global_defs"), root);
 	if (memory?.holdsIn(JSON.stringify([context.globals, [...machine.interfaces]])) === false) return null;
@@ -59,8 +65,7 @@ export function buildConfig(
 
 	const groups = buildServerGroups(context, root);
 	const virtualServers: VirtualServerConfig[] = [];
-	for (const statement of root) {
-		if (statement.keyword.name !== "virtual_server") continue;
+	for (const statement of virtual) {
 		const recalled = memory?.recalled(statement, sources[fileOf(statement.at)]!.name, lineOf(statement.at));
 		if (recalled != null) {
 			virtualServers.push(recalled);

@@ -118,6 +118,13 @@ export class Lexer {
 		return true;
 	}
 
+	/** Word `index`; `known` itself when it says the same, so that no string is made of what is there already. */
+	wordOr(index: number, known: string): string {
+		// Codes beyond ASCII do not tell characters apart.
+		const same = typeof this.#text !== "string" && !this.#escaped && this.isWord(index, known);
+		return same ? known : this.word(index);
+	}
+
 	/** Whether the `length` characters from `position` on are those from `offset` on. */
 	repeats(offset: number, length: number): boolean {
 		const { codes, position } = this;

@@ -7,7 +7,7 @@
  * as written (no definitions, conditions, sequences or includes), that nothing was found wrong with, and that
  * refer to nothing by name; and all of them are forgotten when the global settings or the interfaces differ.
  */
-import type { VirtualServerConfig } from "../model.ts";
+import type { CheckConfig, VirtualServerConfig } from "../model.ts";
 import type { LineReader, PlainExtent, PlainStart } from "./preprocessor.ts";
 import type { Statement } from "./statement.ts";
 
@@ -104,18 +104,15 @@ export class ServerMemory {
 
 /** Scripts are looked for on the disk; groups, tracked files and BFD sessions are defined elsewhere. */
 function standsAlone({ name, quorumUp, quorumDown, realServers }: VirtualServerConfig): boolean {
-	return (
-		name.kind !== "group" &&
-		quorumUp === null &&
-		quorumDown === null &&
-		realServers.every(
-			({ notifyUp, notifyDown, checks }) =>
-				notifyUp === null &&
-				notifyDown === null &&
-				checks.every(({ kind }) => kind !== "MISC_CHECK" && kind !== "FILE_CHECK" && kind !== "BFD_CHECK"),
-		)
-	);
+	if (name.kind === "group" || quorumUp !== null || quorumDown !== null) return false;
+	for (const { notifyUp, notifyDown, checks } of realServers) {
+		if (notifyUp !== null || notifyDown !== null) return false;
+		if (checks.length > 0 && checks.some(({ kind }) => outsideKinds.has(kind))) return false;
+	}
+	return true;
 }
+
+const outsideKinds: ReadonlySet<CheckConfig["kind"]> = new Set(["MISC_CHECK", "FILE_CHECK", "BFD_CHECK"]);
 
 /** Nobody but messages asks for its place, so the record is kept and only that moves. */
 function move(

@@ -5,7 +5,7 @@
 import { parseIpv4, parseIpv6 } from "../../wire/ip.ts";
 import { type Findings, nearest } from "./diagnostics.ts";
 import type { Argument, BlockGrammar, BlockName, Keyword } from "./keywords/grammar.ts";
-import { grammars, keywordIndexes } from "./keywords/index.ts";
+import { grammars, keywordIndexOf } from "./keywords/index.ts";
 import { commandWords } from "./lexer.ts";
 import { limits } from "./limits.ts";
 import { parseScaled, parseSeconds, parseWhole, secondsText } from "./numbers.ts";
@@ -53,6 +53,7 @@ export class StatementReader {
 	readonly #memory: ServerMemory | null;
 	readonly #knownBodies: KnownBody[] = [];
 	#oldestBody = 0;
+	#lastSecondName = "";
 	readonly #outers: readonly Outer[] = Array.from({ length: limits.blockDepth }, () => new Outer());
 
 	/** With a memory, virtual servers that it knows are not read again: see ServerMemory. */
@@ -68,7 +69,7 @@ export class StatementReader {
 	}
 
 	#readBody(outer: Outer, depth: number): Statement[] {
-		const keywords = keywordIndexes[outer.block];
+		const keywords = keywordIndexOf(outer.block);
 		const reader = this.#reader;
 		const body: Statement[] = [];
 		while (reader.next()) {
@@ -110,47 +111,8 @@ export class StatementReader {
 		const at = packPlace(reader.file, reader.line, reader.column);
 		const { argument } = keyword;
 		if (keyword.old !== null || keyword.noEffect !== null || lexer.overflow) this.#remarks(keyword, outer);
-		if (argument.kind === "block") {
-			const { mentions } = this.#findings;
-			const words = this.#namesOf(keyword, argument.names, outer);
-			const memory = argument.block === "virtual_server" && depth === 0 ? this.#memory : null;
-			const start = memory === null || words === null ? null : reader.plainStart("block");
-			if (memory !== null && words !== null && start !== null) {
-				const statement = { keyword, words, number: 0, at, body: NO_STATEMENTS, lines: null };
-				if (memory.recall(statement, reader, start)) return statement;
-			}
-			const mayRepeat = argument.block === "real_server" && words !== null && lexer.opens;
-			const known = mayRepeat ? this.#skipKnownBody() : null;
-			if (known !== null)
-				return {
-					keyword,
-					words: words!,
-					number: lineOf(at) - lineOf(known.at),
-					at,
-					body: known.body,
-					lines: null,
-				};
-			const bodyStart = mayRepeat ? reader.plainStart("body") : null;
-			const inner = this.#outers[depth + 1]!;
-			inner.block = argument.block;
-			inner.name = keyword.name;
-			inner.words = words ?? NO_WORDS;
-			if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
-			const body = this.#readBody(inner, depth + 1);
-			if (words === null) return null;
-			const statement = { keyword, words, number: 0, at, body, lines: null };
-			if (this.#findings.mentions !== mentions) return statement;
-			if (start !== null) memory?.read(statement, reader, start);
-			if (bodyStart !== null) this.#keepBody(bodyStart, at, body);
-			return statement;
-		}
-		if (argument.kind === "lines") {
-			const words = this.#namesOf(keyword, argument.named === true ? "one" : "none", outer);
-			if (!lexer.opens && !this.#openBlock(keyword, keyword.name)) return null;
-			const lines = this.#readLines(keyword.name);
-			if (words === null) return null;
-			return { keyword, words, number: Number.NaN, at, body: null, lines };
-		}
+		if (argument.kind === "block") return this.#readBlock(keyword, argument, at, outer, depth);
+		if (argument.kind === "lines") return this.#readValueBlock(keyword, argument, at, outer);
 		const opens = lexer.opens;
 		const good = this.#readArgument(keyword, argument);
 		const statement = good
@@ -160,6 +122,63 @@ export class StatementReader {
 		else if (keyword.name === "random_seed" && good) reader.seedRandom(this.#number);
 		if (opens) this.#unexpectedBlock(keyword);
 		return statement;
+	}
+
+	#readBlock(
+		keyword: Keyword,
+		argument: Extract<Argument, { kind: "block" }>,
+		at: number,
+		outer: Outer,
+		depth: number,
+	): Statement | null {
+		const reader = this.#reader;
+		const lexer = reader.current;
+		const { mentions } = this.#findings;
+		const words = this.#namesOf(keyword, argument.names, outer);
+		const memory = argument.block === "virtual_server" && depth === 0 ? this.#memory : null;
+		const start = memory === null || words === null ? null : reader.plainStart("block");
+		if (memory !== null && words !== null && start !== null) {
+			const statement = { keyword, words, number: 0, at, body: NO_STATEMENTS, lines: null };
+			if (memory.recall(statement, reader, start)) return statement;
+		}
+		const mayRepeat = argument.block === "real_server" && words !== null && lexer.opens;
+		const known = mayRepeat ? this.#skipKnownBody() : null;
+		if (known !== null)
+			return {
+				keyword,
+				words: words!,
+				number: lineOf(at) - lineOf(known.at),
+				at,
+				body: known.body,
+				lines: null,
+			};
+		const bodyStart = mayRepeat ? reader.plainStart("body") : null;
+		const inner = this.#outers[depth + 1]!;
+		inner.block = argument.block;
+		inner.name = keyword.name;
+		inner.words = words ?? NO_WORDS;
+		if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
+		const body = this.#readBody(inner, depth + 1);
+		if (words === null) return null;
+		const statement = { keyword, words, number: 0, at, body, lines: null };
+		if (this.#findings.mentions !== mentions) return statement;
+		if (start !== null) memory?.read(statement, reader, start);
+		if (bodyStart !== null) this.#keepBody(bodyStart, at, body);
+		return statement;
+	}
+
+	#readValueBlock(
+		keyword: Keyword,
+		argument: Extract<Argument, { kind: "lines" }>,
+		at: number,
+		outer: Outer,
+	): Statement | null {
+		const lexer = this.#reader.current;
+		const words = this.#namesOf(keyword, argument.named === true ? "one" : "none", outer);
+		if (!lexer.opens && !this.#openBlock(keyword, keyword.name)) return null;
+		const lines = this.#readLines(keyword.name);
+		if (words === null) return null;
+		return { keyword, words, number: Number.NaN, at, body: null, lines };
 	}
 
 	/** Goes on behind a body that was read before, if one begins here. */
@@ -199,6 +218,11 @@ export class StatementReader {
 		}
 		if (lexer.count - 1 > most) this.#extraWords(most + 1);
 		if (least === 0) return NO_WORDS;
+		// Neighbours nearly always have the same port.
+		if (lexer.count === 3) {
+			this.#lastSecondName = lexer.wordOr(2, this.#lastSecondName);
+			return most === 1 ? [lexer.word(1)] : [lexer.word(1), this.#lastSecondName];
+		}
 		const words: string[] = [];
 		for (let index = 1; index < lexer.count && index <= most; index++) words.push(lexer.word(index));
 		return words;
@@ -251,12 +275,29 @@ export class StatementReader {
 		return lines;
 	}
 
-	/** Reads past the end of a block whose opening brace was read. */
-	#skipBlock(): void {
-		let depth = 1;
-		while (depth > 0 && this.#reader.next()) {
-			if (this.#reader.current.opens) depth++;
-			else if (this.#reader.current.closes) depth--;
+	/**
+	 * Reads past the end of a block that nobody knows. keepalived takes its lines, up to the first brace, for lines of the
+	 * block around it: whether one of them would stop it there.
+	 */
+	#skipUnknownBlock(grammar: BlockGrammar): boolean {
+		while (this.#reader.next()) {
+			const lexer = this.#reader.current;
+			if (lexer.closes) return false;
+			const keyword = lexer.count === 1 ? grammar.get(lexer.word(0)) : undefined;
+			const stops = keyword?.withoutArgument === 2 && needsArgument(keyword.argument);
+			if (!stops && !lexer.opens) continue;
+			this.#skipBlock(lexer.opens ? 2 : 1);
+			return stops;
+		}
+		return false;
+	}
+
+	/** Reads past the end of a block whose opening brace was read, or of several. */
+	#skipBlock(depth = 1): void {
+		let open = depth;
+		while (open > 0 && this.#reader.next()) {
+			if (this.#reader.current.opens) open++;
+			else if (this.#reader.current.closes) open--;
 		}
 	}
 
@@ -286,14 +327,15 @@ export class StatementReader {
 			: outer.block === "root"
 				? "the whole block"
 				: `the whole block; keepalived would lose the rest of ${outer.title} as well, Drover reads on after it`;
+		const stopsKeepalived = opens && this.#skipUnknownBlock(grammar);
 		this.#findings.report(place, {
 			severity: "error",
 			code: "unknown-keyword",
 			message: `there is no keyword "${name}" ${where}`,
 			lost,
 			...(suggestion === undefined ? {} : { suggestion }),
+			...(stopsKeepalived ? { exitStatus: 2 } : {}),
 		});
-		if (opens) this.#skipBlock();
 	}
 
 	#longLine(): void {
@@ -702,6 +744,27 @@ function homesOf(name: string): string[] {
 
 /** keepalived goes on without such a block; without the name of another it ends. */
 const NAMELESS_IS_SKIPPED: ReadonlySet<string> = new Set(["vrrp_instance", "vrrp_sync_group", "track_group"]);
+
+/** Whether a keyword with this argument cannot stand alone. */
+function needsArgument(argument: Argument): boolean {
+	switch (argument.kind) {
+		case "flag":
+		case "boolean":
+		case "lines":
+		case "block":
+			return false;
+		case "integer":
+		case "seconds":
+			return argument.bare === undefined;
+		case "word":
+		case "command":
+			return argument.optional !== true;
+		case "words":
+			return argument.least > 0;
+		default:
+			return true;
+	}
+}
 
 /** What an argument is, for "needs …". */
 export function describe(argument: Argument): string {

@@ -1,5 +1,5 @@
 /** Addresses as the configuration writes them. Pure. */
-import { formatAddress, parseIpv4, parseIpv6 } from "../../../wire/ip.ts";
+import { formatAddress, ipv4Number, parseIpv4, parseIpv6 } from "../../../wire/ip.ts";
 import type { AddressFamily } from "../../model.ts";
 
 export interface Address {
@@ -8,33 +8,22 @@ export interface Address {
 	readonly family: AddressFamily;
 }
 
-/** An address, or null. IPv4 first, by hand: a large file has tens of thousands of them. */
+/** An address, or null. */
 export function readAddress(text: string): Address | null {
-	if (isDottedQuad(text)) return { address: text, family: "inet" };
-	const bytes = text.includes(":") ? parseIpv6(text) : null;
-	return bytes === null ? null : { address: formatAddress(bytes), family: "inet6" };
+	const address = canonicalAddress(text);
+	return address === null ? null : { address, family: familyOf(address) };
 }
 
-/** Whether `text` is a dotted quad as inet_pton(3) takes it; such text is canonical already. */
-export function isDottedQuad(text: string): boolean {
-	const length = text.length;
-	if (length < 7 || length > 15) return false;
-	let parts = 0;
-	let value = -1;
-	for (let index = 0; index <= length; index++) {
-		const code = index < length ? text.charCodeAt(index) : 46;
-		if (code === 46) {
-			if (value < 0) return false;
-			parts++;
-			value = -1;
-		} else if (code >= 48 && code <= 57) {
-			if (value === 0) return false;
-			value = value < 0 ? code - 48 : value * 10 + code - 48;
-			if (value > 255) return false;
-		} else return false;
-	}
-	return parts === 4;
+/** The address alone, for those that are read by the ten thousand. */
+export function canonicalAddress(text: string): string | null {
+	// As inet_pton(3) takes it, which is canonical already.
+	if (ipv4Number(text) >= 0) return text;
+	const bytes = text.includes(":") ? parseIpv6(text) : null;
+	return bytes === null ? null : formatAddress(bytes);
 }
+
+/** Of an address in canonical text. */
+export const familyOf = (address: string): AddressFamily => (address.includes(":") ? "inet6" : "inet");
 
 /** `ADDRESS[/LENGTH]`; `prefixLength` is null when it is not written, NaN when it is wrong. */
 export function readPrefix(text: string): (Address & { readonly prefixLength: number | null }) | null {

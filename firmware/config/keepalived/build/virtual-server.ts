@@ -11,7 +11,7 @@ import type {
 } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
 import type { Statement } from "../statement.ts";
-import { netmaskLength, readAddress } from "./address.ts";
+import { canonicalAddress, familyOf, netmaskLength, readAddress } from "./address.ts";
 import { Settings } from "./block.ts";
 import { buildChecks, type CheckDefaults, type CheckOwner, readPort } from "./checks.ts";
 import type { BuildContext } from "./context.ts";
@@ -98,27 +98,9 @@ export function buildVirtualServer(
 		},
 		read: new Map(),
 	};
-	const realServers: RealServerConfig[] = [];
-	const addresses = new Set<string>();
+	const realServers = buildRealServers(context, statement.body!, server);
 	let totalWeight = 0;
-	for (const inner of statement.body!) {
-		if (inner.body === null) continue;
-		const realServer = buildRealServer(context, inner, server);
-		if (realServer === null) continue;
-		const { address } = realServer;
-		if (addresses.has(address) && standsAmong(realServers, realServer)) {
-			context.error(
-				inner,
-				"duplicate-server",
-				`${title}: real server ${address} ${realServer.port} stands twice`,
-				"the second one",
-			);
-			continue;
-		}
-		addresses.add(address);
-		totalWeight += realServer.weight;
-		realServers.push(realServer);
-	}
+	for (const { weight } of realServers) totalWeight += weight;
 	const sorryServer = readSorryServer(context, settings, server);
 	if (realServers.length === 0) {
 		context.error(statement, "no-servers", `${title} has no real server`, `${title}: nothing is forwarded`);
@@ -212,9 +194,41 @@ export function buildVirtualServer(
 	};
 }
 
-/** Outside the loop over all servers, which would have to make a function for each of them. */
-function standsAmong(servers: readonly RealServerConfig[], { address, port }: RealServerConfig): boolean {
-	return servers.some((one) => one.address === address && one.port === port);
+/** Real servers that are compared one by one; beyond that their addresses are indexed. */
+const FEW_SERVERS = 32;
+
+function buildRealServers(
+	context: BuildContext,
+	body: readonly Statement[],
+	server: ServerSettings,
+): readonly RealServerConfig[] {
+	const realServers: RealServerConfig[] = [];
+	let addresses: Set<string> | null = null;
+	for (const inner of body) {
+		if (inner.body === null) continue;
+		const realServer = buildRealServer(context, inner, server);
+		if (realServer === null) continue;
+		const { address, port } = realServer;
+		if (addresses === null && realServers.length === FEW_SERVERS)
+			addresses = new Set(realServers.map((one) => one.address));
+		if (addresses?.has(address) !== false && standsAmong(realServers, address, port)) {
+			context.error(
+				inner,
+				"duplicate-server",
+				`${server.title}: real server ${address} ${port} stands twice`,
+				"the second one",
+			);
+			continue;
+		}
+		addresses?.add(address);
+		realServers.push(realServer);
+	}
+	return realServers;
+}
+
+function standsAmong(servers: readonly RealServerConfig[], address: string, port: number): boolean {
+	for (const one of servers) if (one.address === address && one.port === port) return true;
+	return false;
 }
 
 function readIdentity(
@@ -421,7 +435,7 @@ function buildRealServer(
 	server: ServerSettings,
 ): RealServerConfig | null {
 	const { words } = statement;
-	const address = readAddress(words[0]!);
+	const address = canonicalAddress(words[0]!);
 	if (address === null) {
 		context.error(
 			statement,
@@ -431,6 +445,7 @@ function buildRealServer(
 		);
 		return null;
 	}
+	const family = familyOf(address);
 	const writtenPort = readPort(words[1]);
 	if (writtenPort === null) {
 		context.error(statement, "bad-argument", `${server.title}: "${words[1]}" is no port`, "the real server");
@@ -440,11 +455,11 @@ function buildRealServer(
 	const settings = settingsOf(context, statement.body!, server);
 	context.linesDown = 0;
 	const { forwarding, upperThreshold, lowerThreshold } = settings;
-	if (address.family !== server.family && forwarding.kind !== "TUN") {
+	if (family !== server.family && forwarding.kind !== "TUN") {
 		context.error(
 			statement,
 			"family",
-			`${server.title}: real server ${address.address} is of the other address family`,
+			`${server.title}: real server ${address} is of the other address family`,
 			"the real server",
 			{ suggestion: "only TUN may mix IPv4 and IPv6" },
 		);
@@ -456,7 +471,7 @@ function buildRealServer(
 			context.warn(
 				statement,
 				"server-port",
-				`${server.title}: with ${forwarding.kind} the port ${port} of ${address.address} is not used`,
+				`${server.title}: with ${forwarding.kind} the port ${port} of ${address} is not used`,
 			);
 		}
 	} else if (port === 0) port = server.port;
@@ -464,7 +479,7 @@ function buildRealServer(
 		context.warn(
 			statement,
 			"server-port",
-			`${server.title}: ${forwarding.kind} cannot change the port: ${address.address} gets ${server.port}, not ${port}`,
+			`${server.title}: ${forwarding.kind} cannot change the port: ${address} gets ${server.port}, not ${port}`,
 		);
 		port = server.port;
 	}
@@ -472,8 +487,8 @@ function buildRealServer(
 	let checks = NO_CHECKS;
 	if (settings.checks.length > 0) {
 		const { owner } = server;
-		owner.address = address.address;
-		owner.family = address.family;
+		owner.address = address;
+		owner.family = family;
 		owner.port = port === 0 ? writtenPort : port;
 		owner.words = words;
 		const built: CheckConfig[] = [];
@@ -487,11 +502,11 @@ function buildRealServer(
 		context.warn(
 			statement,
 			"threshold",
-			`${server.title}: lthreshold ${lowerThreshold} of ${address.address} is above uthreshold ${upperThreshold}`,
+			`${server.title}: lthreshold ${lowerThreshold} of ${address} is above uthreshold ${upperThreshold}`,
 		);
 	return {
-		address: address.address,
-		family: address.family,
+		address,
+		family,
 		port: server.isFwmark && forwarding.kind !== "NAT" ? 0 : port,
 		weight: settings.weight,
 		forwarding,

@@ -118,29 +118,33 @@ export type BlockGrammar = ReadonlyMap<string, Keyword>;
 
 /** The same, to be found by what a lexer knows of a word before it makes a string of it. */
 export class KeywordIndex {
-	readonly #slots: (Keyword | undefined)[] = new Array(SLOTS);
+	readonly #slots: (Keyword | undefined)[];
+	/** Slots less one: their number is a power of two, and a good part of them is empty. */
+	readonly #mask: number;
 
 	constructor(grammar: BlockGrammar) {
+		let size = 16;
+		while (size < 4 * grammar.size) size *= 2;
+		this.#slots = new Array(size);
+		this.#mask = size - 1;
 		for (const keyword of grammar.values()) {
-			let slot = slotOf(keyword.name);
-			while (this.#slots[slot] !== undefined) slot = (slot + 1) & (SLOTS - 1);
+			let slot = keyOfName(keyword.name) & this.#mask;
+			while (this.#slots[slot] !== undefined) slot = (slot + 1) & this.#mask;
 			this.#slots[slot] = keyword;
 		}
 	}
 
 	/** The keyword that is word 0 of the lexer's line. */
 	find(lexer: Lexer): Keyword | undefined {
-		for (let slot = lexer.firstWordKey() & (SLOTS - 1); ; slot = (slot + 1) & (SLOTS - 1)) {
+		for (let slot = lexer.firstWordKey() & this.#mask; ; slot = (slot + 1) & this.#mask) {
 			const keyword = this.#slots[slot];
 			if (keyword === undefined || lexer.isWord(0, keyword.name)) return keyword;
 		}
 	}
 }
 
-const SLOTS = 1024;
-
-function slotOf(name: string): number {
-	return keyOf(name.length, name.charCodeAt(0), name.charCodeAt(name.length - 1)) & (SLOTS - 1);
+function keyOfName(name: string): number {
+	return keyOf(name.length, name.charCodeAt(0), name.charCodeAt(name.length - 1));
 }
 
 export const flag: Argument = { kind: "flag" };

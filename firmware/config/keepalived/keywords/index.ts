@@ -52,7 +52,14 @@ export const grammars: Readonly<Record<BlockName, BlockGrammar>> = {
 	BFD_CHECK: bfdCheck,
 };
 
-/** The same tables, for the reader's inner loop. */
-export const keywordIndexes = Object.fromEntries(
-	Object.entries(grammars).map(([name, table]) => [name, new KeywordIndex(table)]),
-) as Readonly<Record<BlockName, KeywordIndex>>;
+const indexes = new Map<BlockName, KeywordIndex>();
+
+/** The same tables, for the reader's inner loop; one that no file needs is not made. */
+export function keywordIndexOf(block: BlockName): KeywordIndex {
+	let index = indexes.get(block);
+	if (index === undefined) {
+		index = new KeywordIndex(grammars[block]);
+		indexes.set(block, index);
+	}
+	return index;
+}
