@@ -69,6 +69,18 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 		{
+			title: "a block whose lines would stop keepalived in the block around it",
+			text: instance("\tfoo {\n\t\tpriority\n\t}"),
+			messages: [
+				`keepalived.conf:7:2: error: there is no keyword "foo" in vrrp_instance VI_1
+    foo {
+    ^^^
+    lost: the whole block; keepalived would lose the rest of vrrp_instance VI_1 as well, Drover reads on after it`,
+			],
+			acceptable: false,
+			exitStatus: 2,
+		},
+		{
 			title: "virtual_server",
 			text: server("\tlb_algoo rr"),
 			messages: [
@@ -574,6 +586,24 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			acceptable: false,
 			exitStatus: 5,
 		},
+		...(
+			[
+				["virtual_routes", "10.1.0.0/24 via", "route", "via"],
+				["virtual_routes", "10.1.0.0/24 nexthop via 10.0.0.9 weight", "route", "weight"],
+				["virtual_rules", "from 10.1.0.0/24 table", "rule", "table"],
+			] as const
+		).map(([block, line, what, option]) => ({
+			title: `${what}: ${option} without its value: keepalived does not start`,
+			text: instance(`\t${block} {\n\t\t${line}\n\t}`),
+			messages: [
+				`keepalived.conf:8:3: error: VI_1: ${what} "${line}": ${option} needs a value
+    ${line}
+    ${"^".repeat(line.length)}
+    lost: the ${what}`,
+			],
+			acceptable: false,
+			exitStatus: 2,
+		})),
 		{
 			title: "a script that does not exist",
 			text: `vrrp_script chk {\n\tscript /nonexistent/check\n}\n${instance("\ttrack_script {\n\t\tchk\n\t}")}`,
@@ -591,8 +621,20 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 		{
-			title: "no script security, and a script that nobody tracks",
+			title: "no script security, and a script that nobody tracks: keepalived looks at it all the same",
 			text: `vrrp_script chk {\n\tscript /bin/true\n}\n${instance()}`,
+			messages: [
+				`keepalived.conf:2:2: warning: scripts run, and enable_script_security is not set
+    script /bin/true
+    ^^^^^^
+    write "enable_script_security" and "script_user NAME" into global_defs`,
+			],
+			acceptable: true,
+			exitStatus: 6,
+		},
+		{
+			title: "no script security, and a script without any instance",
+			text: `vrrp_script chk {\n\tscript /bin/true\n}\n`,
 			messages: [],
 			acceptable: true,
 			exitStatus: 0,

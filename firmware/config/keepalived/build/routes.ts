@@ -1,8 +1,12 @@
 /** virtual_routes, static_routes, virtual_rules, static_rules: lines as ip-route(8) and ip-rule(8) take them. */
 import type { AddressFamily, RouteConfig, RuleConfig } from "../../model.ts";
+import type { Finding } from "../diagnostics.ts";
 import type { DataLine, Statement } from "../statement.ts";
 import { readPrefix } from "./address.ts";
 import type { BuildContext } from "./context.ts";
+
+/** It does not start with an option of a route or a rule that lacks its value. */
+const STOPS_KEEPALIVED: Partial<Finding> = { exitStatus: 2 };
 
 type Value = "address" | "prefix" | "number" | "name" | "none" | "any";
 
@@ -18,6 +22,8 @@ const routeTypes = new Set([
 	"blackhole",
 	"nat",
 ]);
+
+const nextHopOptions = new Set(["via", "dev", "weight"]);
 
 /** Options of a route and what follows them. */
 const routeOptions: ReadonlyMap<string, Value> = new Map<string, Value>([
@@ -130,8 +136,8 @@ function readLines<T>(
 
 function readRoute(context: BuildContext, line: DataLine, owner: string): RouteConfig | null {
 	const words: string[] = [];
-	const bad = (why: string): null => {
-		context.error(line, "bad-route", `${owner}: route "${line.words.join(" ")}": ${why}`, "the route");
+	const bad = (why: string, more: Partial<Finding> = {}): null => {
+		context.error(line, "bad-route", `${owner}: route "${line.words.join(" ")}": ${why}`, "the route", more);
 		return null;
 	};
 	let family: AddressFamily | null = null;
@@ -155,6 +161,8 @@ function readRoute(context: BuildContext, line: DataLine, owner: string): RouteC
 		}
 		if (word === "nexthop" || word === "encap" || word === "or") {
 			// The rest belongs to the next hops; ip-route(8) reads it as it stands.
+			const last = given.at(-1)!;
+			if (nextHopOptions.has(last)) return bad(`${last} needs a value`, STOPS_KEEPALIVED);
 			if (word === "or") return bad('"or" is not supported; write "nexthop via … nexthop via …"');
 			words.push(...given.slice(index));
 			const dev = given.indexOf("dev", index);
@@ -164,7 +172,7 @@ function readRoute(context: BuildContext, line: DataLine, owner: string): RouteC
 		if (lockable.has(word)) {
 			const lock = given[index + 1] === "lock";
 			const value = given[index + (lock ? 2 : 1)];
-			if (value === undefined) return bad(`${word} needs a value`);
+			if (value === undefined) return bad(`${word} needs a value`, STOPS_KEEPALIVED);
 			words.push(word, ...(lock ? ["lock"] : []), value);
 			index += lock ? 2 : 1;
 			continue;
@@ -194,7 +202,7 @@ function readRoute(context: BuildContext, line: DataLine, owner: string): RouteC
 			words.push(value);
 			continue;
 		}
-		if (value === undefined) return bad(`${word} needs a value`);
+		if (value === undefined) return bad(`${word} needs a value`, STOPS_KEEPALIVED);
 		if (kind === "address" || kind === "prefix") {
 			const address = readPrefix(value);
 			if (address === null || Number.isNaN(address.prefixLength)) return bad(`"${value}" is no address`);
@@ -226,8 +234,8 @@ function readRule(
 	nextPreference: number,
 ): { rule: RuleConfig; assigned: boolean } | null {
 	const words: string[] = [];
-	const bad = (why: string): null => {
-		context.error(line, "bad-rule", `${owner}: rule "${line.words.join(" ")}": ${why}`, "the rule");
+	const bad = (why: string, more: Partial<Finding> = {}): null => {
+		context.error(line, "bad-rule", `${owner}: rule "${line.words.join(" ")}": ${why}`, "the rule", more);
 		return null;
 	};
 	let family: AddressFamily | null = null;
@@ -264,7 +272,7 @@ function readRule(
 			continue;
 		}
 		const value = given[++index];
-		if (value === undefined) return bad(`${word} needs a value`);
+		if (value === undefined) return bad(`${word} needs a value`, STOPS_KEEPALIVED);
 		if (kind === "prefix" && value !== "all" && value !== "any" && value !== "default") {
 			const prefix = readPrefix(value);
 			if (prefix === null || Number.isNaN(prefix.prefixLength)) return bad(`"${value}" is no address`);

@@ -33,7 +33,7 @@ export function buildTrackers(context: BuildContext, root: readonly Statement[])
 		bfd: new Map(),
 		order: new Map(),
 	};
-	const tracked = trackedScripts(root);
+	const hasInstances = root.some(({ keyword }) => keyword.name === "vrrp_instance");
 	root.forEach((statement, index) => {
 		const name = statement.words[0]!;
 		const define = <T>(map: Map<string, T>, kind: string, value: T | null) => {
@@ -48,8 +48,8 @@ export function buildTrackers(context: BuildContext, root: readonly Statement[])
 			case "vrrp_script": {
 				const { insecureScript } = context;
 				define(trackers.scripts, "vrrp_script", buildScript(context, statement));
-				// One that nobody tracks never runs.
-				if (!tracked.has(name)) context.insecureScript = insecureScript;
+				// keepalived looks at them, tracked or not, as soon as there is an instance, be it a faulty one.
+				if (!hasInstances) context.insecureScript = insecureScript;
 				break;
 			}
 			case "track_file":
@@ -65,13 +65,6 @@ export function buildTrackers(context: BuildContext, root: readonly Statement[])
 		}
 	});
 	return trackers;
-}
-
-/** Names in every track_script. */
-function trackedScripts(root: readonly Statement[]): ReadonlySet<string> {
-	const blocks = root.filter(({ keyword }) => ["vrrp_instance", "vrrp_sync_group"].includes(keyword.name));
-	const lists = blocks.flatMap(({ body }) => body!.filter(({ keyword }) => keyword.name === "track_script"));
-	return new Set(lists.flatMap(({ lines }) => lines!.map(({ words }) => words[0]!)));
 }
 
 function buildScript(context: BuildContext, statement: Statement): TrackScriptConfig | null {
