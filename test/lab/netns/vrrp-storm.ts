@@ -25,6 +25,8 @@ class Actor {
 	#config: string;
 	/** How far the FIFO's lines were read. */
 	#read = 0;
+	/** The last state of each instance and group, with its priority. */
+	readonly said = new Map<string, string>();
 
 	constructor(lab: Lab, name: BoxName, maker: Maker, config: string) {
 		const number = name === "a" ? 1 : 2;
@@ -163,7 +165,10 @@ function look(plan: Plan, actor: Actor): Seen {
 	for (const line of actor.told()) {
 		const match = /^(INSTANCE|GROUP) "([^"]*)" (.*)$/.exec(line);
 		if (match === null) continue;
-		lines[match[2]!]?.push(match[3]!);
+		const said = lines[match[2]!];
+		// keepalived may say a state again.
+		if (said !== undefined && match[3] !== actor.said.get(match[2]!)) said.push(match[3]!);
+		if (!/PRI(ORITY)? /.test(match[3]!)) actor.said.set(match[2]!, match[3]!);
 	}
 	return { lines, addresses: actor.addresses() };
 }
