@@ -3,6 +3,7 @@
  * phase to phase.
  */
 import type { Random } from "../../sim/random.ts";
+import type { StrangeAdvert } from "./vrrp-stranger.ts";
 
 export const BOXES = ["a", "b"] as const;
 export type BoxName = (typeof BOXES)[number];
@@ -14,7 +15,16 @@ export type Happening =
 	| { readonly kind: "script"; readonly box: BoxName; readonly status: number }
 	| { readonly kind: "stop"; readonly box: BoxName }
 	| { readonly kind: "start"; readonly box: BoxName }
-	| { readonly kind: "reload"; readonly box: BoxName; readonly config: string; readonly change: string };
+	| { readonly kind: "reload"; readonly box: BoxName; readonly config: string; readonly change: string }
+	/** A third one sends adverts for two seconds. */
+	| {
+			readonly kind: "stranger";
+			readonly advert: StrangeAdvert;
+			readonly destinations: readonly string[];
+	  };
+
+export const STRANGER_COUNT = 12;
+export const STRANGER_EVERY_MS = 150;
 
 type Device = "eth0" | "eth1";
 
@@ -37,7 +47,9 @@ interface Tracking {
 interface Instance {
 	readonly name: string;
 	readonly virtualRouterId: number;
-	readonly addresses: string[];
+	readonly address: string;
+	/** Not in the adverts: a keepalived before 2.3.3 drops those of other addresses than its own, and Drover does not. */
+	readonly excluded: string[];
 	priority: number;
 	state: "MASTER" | "BACKUP" | null;
 	nopreempt: boolean;
@@ -150,8 +162,11 @@ function configText(box: BoxPlan, wire: Wire, name: BoxName): string {
 			...indent(instance.others),
 			...indent(trackingLines(instance.tracking)),
 			"\tvirtual_ipaddress {",
-			...indent(instance.addresses, "\t\t"),
+			`\t\t${instance.address}`,
 			"\t}",
+			...(instance.excluded.length === 0
+				? []
+				: ["\tvirtual_ipaddress_excluded {", ...indent(instance.excluded, "\t\t"), "\t}"]),
 			"}",
 		]),
 		"",
@@ -170,7 +185,8 @@ function makeBox(
 		return {
 			name: `VI_${index + 1}`,
 			virtualRouterId: 51 + index,
-			addresses: [family === 4 ? `192.0.2.${201 + index}/24` : `fe80::${201 + index}/64`],
+			address: family === 4 ? `192.0.2.${201 + index}/24` : `fe80::${201 + index}/64`,
+			excluded: [],
 			priority,
 			state: random.pick(["MASTER", "BACKUP", "BACKUP", null]),
 			nopreempt: random.chance(0.25),
@@ -220,13 +236,12 @@ function changeConfig(random: Random, box: BoxPlan): string {
 			instance.tracking = tracking(random, true);
 			return `${instance.name} tracking ${JSON.stringify(instance.tracking)}`;
 		case 3: {
-			const isIpv6 = instance.addresses[0]!.includes(":");
-			const more = isIpv6
+			const more = instance.address.includes(":")
 				? `2001:db8:1::${instance.virtualRouterId}/128`
 				: `198.51.100.${instance.virtualRouterId}/32`;
-			const at = instance.addresses.indexOf(more);
-			if (at < 0) instance.addresses.push(more);
-			else instance.addresses.splice(at, 1);
+			const at = instance.excluded.indexOf(more);
+			if (at < 0) instance.excluded.push(more);
+			else instance.excluded.splice(at, 1);
 			return `${instance.name} ${at < 0 ? "also has" : "no longer has"} ${more}`;
 		}
 		case 4:
@@ -241,6 +256,28 @@ function changeConfig(random: Random, box: BoxPlan): string {
 		default:
 			return "nothing";
 	}
+}
+
+/** Mostly right, and now and then wrong in one or two ways. */
+function strangeAdvert(random: Random, wire: Wire, instances: readonly Instance[]): Happening {
+	const { family, version, password, unicast } = wire;
+	const { address, virtualRouterId } = random.pick(instances);
+	const hasPassword = random.chance(0.1) ? !password : password;
+	const advert: StrangeAdvert = {
+		family: family === 4 ? "inet" : "inet6",
+		version: random.chance(0.1) && family === 4 ? (version === 2 ? 3 : 2) : version,
+		virtualRouterId: random.chance(0.1) ? 77 : virtualRouterId,
+		priority: random.pick([0, 1, 50, 100, 101, 150, 254, 255]),
+		intervalMicros: wire.intervalSeconds * 1_000_000 * (random.chance(0.15) ? 2 : 1),
+		addresses: [address.split("/")[0]!],
+		hopLimit: random.chance(0.1) ? 254 : 255,
+		checksumIsRight: !random.chance(0.1),
+		password: !hasPassword ? null : random.chance(0.15) ? "2222" : "1111",
+	};
+	const destinations = unicast
+		? [1, 2].map((number) => (family === 4 ? `192.0.2.${number}` : `2001:db8::${number}`))
+		: [family === 4 ? "224.0.0.18" : "ff02::12"];
+	return { kind: "stranger", advert, destinations };
 }
 
 export function makePlan(random: Random, phaseCount: number): Plan {
@@ -275,6 +312,7 @@ export function makePlan(random: Random, phaseCount: number): Plan {
 			at.stopped = false;
 			return { kind: "start", box };
 		}
+		if (random.chance(0.15)) return strangeAdvert(random, wire, boxes.a.instances);
 		switch (random.integer(0, reloads ? 10 : 8)) {
 			case 0:
 				at.cable0 = !at.cable0;

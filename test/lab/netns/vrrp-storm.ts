@@ -12,7 +12,16 @@ import { parseArgs } from "node:util";
 import { randomFrom } from "../../sim/random.ts";
 import { type Cable, eventually } from "./network.ts";
 import { type Box, Lab, type Running } from "./vrrp-lab.ts";
-import { BOXES, type BoxName, type Happening, makePlan, type Plan } from "./vrrp-storm-plan.ts";
+import {
+	BOXES,
+	type BoxName,
+	type Happening,
+	makePlan,
+	type Plan,
+	STRANGER_COUNT,
+	STRANGER_EVERY_MS,
+} from "./vrrp-storm-plan.ts";
+import { Stranger } from "./vrrp-stranger.ts";
 
 type Maker = "d" | "k";
 
@@ -63,7 +72,7 @@ class Actor {
 		this.#running = this.maker === "d" ? this.box.drover(this.#config) : this.box.keepalived(this.#config);
 	}
 
-	async happen(happening: Happening): Promise<void> {
+	async happen(happening: Exclude<Happening, { kind: "stranger" }>): Promise<void> {
 		switch (happening.kind) {
 			case "cable": {
 				const cable = happening.device === "eth0" ? this.box.cable : this.#tracked;
@@ -140,6 +149,7 @@ interface World {
 	readonly name: string;
 	readonly lab: Lab;
 	readonly actors: Readonly<Record<BoxName, Actor>>;
+	readonly stranger: Stranger;
 }
 
 /** What was seen of one box in one phase. */
@@ -156,6 +166,7 @@ function makeWorld(plan: Plan, name: string): World {
 		name,
 		lab,
 		actors: { a: new Actor(lab, "a", a, plan.configs.a), b: new Actor(lab, "b", b, plan.configs.b) },
+		stranger: new Stranger(lab.box("stranger", 9).namespace, 9),
 	};
 }
 
@@ -167,7 +178,8 @@ function look(plan: Plan, actor: Actor): Seen {
 		if (match === null) continue;
 		const said = lines[match[2]!];
 		// keepalived may say a state again.
-		if (said !== undefined && match[3] !== actor.said.get(match[2]!)) said.push(match[3]!);
+		if (said !== undefined && match[3] !== actor.said.get(match[2]!) && match[3] !== said.at(-1))
+			said.push(match[3]!);
 		if (!/PRI(ORITY)? /.test(match[3]!)) actor.said.set(match[2]!, match[3]!);
 	}
 	return { lines, addresses: actor.addresses() };
@@ -179,6 +191,7 @@ export interface Difference {
 }
 
 const sayHappening = (happening: Happening): string => {
+	if (happening.kind === "stranger") return `a stranger sends ${JSON.stringify(happening.advert)}`;
 	const { kind, box, ...rest } = happening;
 	const words = Object.entries(rest)
 		.filter(([name]) => name !== "config")
@@ -200,7 +213,13 @@ export async function storm(seed: number, phases: number, pairs: readonly string
 		const states = worlds.map(() => ({ a: {} as Record<string, string>, b: {} as Record<string, string> }));
 		for (const [phase, happenings] of plan.phases.entries()) {
 			for (const happening of happenings)
-				await Promise.all(worlds.map(({ actors }) => actors[happening.box].happen(happening)));
+				await Promise.all(
+					worlds.map(({ actors, stranger }) =>
+						happening.kind === "stranger"
+							? stranger.send(happening.advert, happening.destinations, STRANGER_COUNT, STRANGER_EVERY_MS)
+							: actors[happening.box].happen(happening),
+					),
+				);
 			await Bun.sleep(plan.phaseMs);
 			for (const box of BOXES) {
 				const seen = worlds.map(({ actors }) => look(plan, actors[box]));
