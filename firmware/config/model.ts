@@ -442,6 +442,21 @@ export type ServiceAddress =
 	  }
 	| { readonly kind: "fwmark"; readonly fwmark: number; readonly family: AddressFamily };
 
+/** A range or network of a group, from its first address to its last. */
+export interface ServiceRange {
+	readonly kind: "range";
+	readonly first: string;
+	readonly last: string;
+	readonly family: AddressFamily;
+	readonly port: number;
+}
+
+/** virtual_server_group, as it was written. */
+export interface ServerGroupConfig {
+	readonly name: string;
+	readonly members: readonly (ServiceAddress | ServiceRange)[];
+}
+
 /** How the virtual server was written: names it in messages, FIFO lines and mails. */
 export type VirtualServerName =
 	| { readonly kind: "address"; readonly address: string; readonly port: number }
@@ -614,5 +629,6 @@ export interface DroverConfig {
 	readonly bfdInstances: readonly BfdConfig[];
 	readonly vrrpInstances: readonly VrrpInstanceConfig[];
 	readonly syncGroups: readonly SyncGroupConfig[];
+	readonly serverGroups: readonly ServerGroupConfig[];
 	readonly virtualServers: readonly VirtualServerConfig[];
 }

@@ -26,7 +26,8 @@ export interface TrackedStatus {
 	/** Null until the first result. */
 	readonly scripts: Readonly<Record<string, boolean | null>>;
 	readonly files: Readonly<Record<string, number>>;
-	readonly processes: Readonly<Record<string, boolean | null>>;
+	/** How many run now, and whether that has been enough of them for long enough. */
+	readonly processes: Readonly<Record<string, { readonly count: number; readonly enough: boolean | null }>>;
 	readonly bfd: Readonly<Record<string, boolean>>;
 }
 

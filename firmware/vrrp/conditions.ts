@@ -61,7 +61,7 @@ export function conditionsOf(
 		take(
 			`process ${name}`,
 			`process ${name} has no quorum`,
-			effectOf(readings.processes[name]?.value ?? null, weight, reverse),
+			effectOf(readings.processes[name]?.enough.value ?? null, weight, reverse),
 		);
 	for (const { name, weight, reverse } of tracked(instance.trackFiles, group?.trackFiles ?? [])) {
 		const value = readings.files[name] ?? 0;

@@ -13,7 +13,14 @@ import { formatAddress } from "../wire/ip.ts";
 import type { IpPacket } from "../wire/ip-packet.ts";
 import { conditionsOf } from "./conditions.ts";
 import { instanceKey } from "./instance-key.ts";
-import { type InterfaceReading, type Readings, ripened, type Tracked, withInterface } from "./readings.ts";
+import {
+	type InterfaceReading,
+	type ProcessReading,
+	type Readings,
+	ripened,
+	type Tracked,
+	withInterface,
+} from "./readings.ts";
 import { receive } from "./receive.ts";
 import {
 	type Fault,
@@ -27,15 +34,7 @@ import {
 	zeroCounters,
 } from "./router.ts";
 import { groupFaultOf, groupState, mayBecomeMaster } from "./sync-group.ts";
-import {
-	type Debounced,
-	initialScript,
-	processIsUp,
-	report,
-	rescaledScript,
-	scriptResult,
-	undecided,
-} from "./tracking.ts";
+import { initialScript, processIsUp, report, rescaledScript, scriptResult, undecided } from "./tracking.ts";
 
 export interface Engine {
 	readonly config: DroverConfig;
@@ -188,8 +187,8 @@ export function wakeAtMicros(engine: Engine): number | null {
 	}
 	for (const { link } of Object.values(engine.readings.interfaces))
 		if (link.candidate !== null) earliest = Math.min(earliest, link.atMicros);
-	for (const process of Object.values(engine.readings.processes))
-		if (process.candidate !== null) earliest = Math.min(earliest, process.atMicros);
+	for (const { enough } of Object.values(engine.readings.processes))
+		if (enough.candidate !== null) earliest = Math.min(earliest, enough.atMicros);
 	return earliest === Number.POSITIVE_INFINITY ? null : earliest;
 }
 
@@ -468,17 +467,17 @@ class Run {
 	process(name: string, count: number): void {
 		const config = this.#config.trackProcesses.find((process) => process.name === name);
 		if (config === undefined) return;
-		const before = this.#readings.processes[name] ?? undecided;
+		const before = this.#readings.processes[name];
 		const after = this.#counted(config, count);
 		this.#readings = { ...this.#readings, processes: { ...this.#readings.processes, [name]: after } };
-		if (after.value !== before.value) this.reconsider();
+		if (after.enough.value !== (before?.enough ?? undecided).value) this.reconsider();
 	}
 
-	#counted(config: TrackProcessConfig, count: number): Debounced {
+	#counted(config: TrackProcessConfig, count: number): ProcessReading {
 		const up = processIsUp(count, config);
 		const delayMs = up ? config.forkDelayMs : config.terminateDelayMs;
-		const before = this.#readings.processes[config.name] ?? undecided;
-		return report(before, up, delayMs * 1000, this.#atMicros);
+		const before = this.#readings.processes[config.name]?.enough ?? undecided;
+		return { count, enough: report(before, up, delayMs * 1000, this.#atMicros) };
 	}
 
 	/** Matches old and new routers by what they are; nothing that stays is interrupted. */

@@ -77,7 +77,7 @@ function incoming(before: Engine, event: EngineEvent): readonly Sighting[] {
 		case "interface-gone":
 			return seen(`there is no interface ${event.name} any more`, "kernel");
 		case "process":
-			return before.readings.processes[event.name] === undefined
+			return [undefined, event.count].includes(before.readings.processes[event.name]?.count)
 				? []
 				: seen(`process ${event.name}: ${event.count} running`, "kernel");
 		case "file":

@@ -29,7 +29,7 @@ export function jsonText(engine: Engine, wallMs: (atMicros: number) => number): 
 	}));
 	if (config.global.naming.jsonVersion === 1) return `${JSON.stringify(vrrp)}\n`;
 	const track_process = config.trackProcesses.map((process) =>
-		processOf(process, engine.readings.processes[process.name]?.value ?? false),
+		processOf(process, engine.readings.processes[process.name]?.enough.value ?? false),
 	);
 	return `${JSON.stringify({ vrrp, ...listed("track_process", track_process) })}\n`;
 }

@@ -12,10 +12,16 @@ export interface InterfaceReading {
 	readonly addresses: readonly string[];
 }
 
+/** How many processes of a kind run, and since when that is enough of them. */
+export interface ProcessReading {
+	readonly count: number;
+	readonly enough: Debounced;
+}
+
 export interface Readings {
 	readonly interfaces: Readonly<Record<string, InterfaceReading & { readonly link: Debounced }>>;
 	readonly scripts: Readonly<Record<string, ScriptReading>>;
-	readonly processes: Readonly<Record<string, Debounced>>;
+	readonly processes: Readonly<Record<string, ProcessReading>>;
 	readonly files: Readonly<Record<string, number>>;
 	readonly bfd: Readonly<Record<string, boolean>>;
 	/** Routers whose virtual interface cannot be had, by key: why. */
@@ -44,11 +50,14 @@ export function withInterface(
 
 /** With what has been so for long enough by `atMicros`. */
 export function ripened(readings: Readings, atMicros: number): Readings {
-	const each = (states: Readonly<Record<string, Debounced>>) =>
-		Object.fromEntries(Object.entries(states).map(([name, state]) => [name, ripen(state, atMicros)]));
 	return {
 		...readings,
-		processes: each(readings.processes),
+		processes: Object.fromEntries(
+			Object.entries(readings.processes).map(([name, { count, enough }]) => [
+				name,
+				{ count, enough: ripen(enough, atMicros) },
+			]),
+		),
 		interfaces: Object.fromEntries(
 			Object.entries(readings.interfaces).map(([name, reading]) => [
 				name,

@@ -43,7 +43,7 @@ export function trackedStatus({ scripts, files, processes, bfd }: Readings): Tra
 	return {
 		scripts: each(scripts, ({ up }) => up),
 		files,
-		processes: each(processes, ({ value }) => value),
+		processes: each(processes, ({ count, enough }) => ({ count, enough: enough.value })),
 		bfd,
 	};
 }

@@ -380,6 +380,27 @@ describe("virtual_server", () => {
 			"10.0.3.1:8080",
 			"fwmark 7",
 		]);
+		const at = (port: number) => ({ family: "inet", port }) as const;
+		expect(config.serverGroups).toEqual([
+			{
+				name: "web",
+				members: [
+					{ kind: "range", first: "10.0.0.8", last: "10.0.0.10", ...at(80) },
+					{ kind: "range", first: "10.0.2.1", last: "10.0.2.2", ...at(443) },
+					{ kind: "range", first: "10.0.3.0", last: "10.0.3.1", ...at(8080) },
+					{ kind: "fwmark", fwmark: 7, family: "inet" },
+				],
+			},
+		]);
+	});
+
+	test.each([
+		["fwmark 7", "ambiguous-mark"],
+		["fwmark 7 inet", undefined],
+		["10.0.0.9 80", undefined],
+	])("virtual_server_group of both families beside %s", (line, code) => {
+		const text = `virtual_server_group web {\n\t10.0.0.8 80\n\t${line}\n\t2001:db8::8 80\n}\n`;
+		expect(loadText(`${text}${server("", "", "group web")}`).diagnostics[0]?.code).toBe(code!);
 	});
 
 	test("fwmark: the family of its real servers", () => {

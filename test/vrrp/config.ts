@@ -255,6 +255,7 @@ export function configOf(
 		bfdInstances: [],
 		vrrpInstances: instances,
 		syncGroups: [],
+		serverGroups: [],
 		virtualServers: [],
 		...rest,
 	};

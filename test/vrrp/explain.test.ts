@@ -150,6 +150,26 @@ test("a cable that is pulled, and plugged in again", () => {
 	]);
 });
 
+test("a tracked process is told of when another number of them runs", () => {
+	const process = {
+		name: "web",
+		process: ["nginx"],
+		match: "exact",
+		fullCommand: false,
+		quorum: 1,
+		quorumMax: null,
+		forkDelayMs: 0,
+		terminateDelayMs: 0,
+		weight: 0,
+		reverse: false,
+		location: nowhere,
+	} as const;
+	const story = new Story(configOf([instanceOf()], { trackProcesses: [process] }));
+	story.told();
+	for (const count of [2, 2, 2, 3, 3]) story.feed({ kind: "process", name: "web", count }, SECOND / 2);
+	expect(story.told()).toEqual(["process web: 3 running | from kernel"]);
+});
+
 test("the operator's word, and a sync group that follows", () => {
 	const config = configOf([instanceOf(), instanceOf({ name: "VI_2", virtualRouterId: 52 })], {
 		syncGroups: [groupOf("G", ["VI_1", "VI_2"])],

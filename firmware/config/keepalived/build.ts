@@ -102,6 +102,7 @@ export function buildConfig(
 		bfdInstances: [...trackers.bfd.values()],
 		vrrpInstances,
 		syncGroups,
+		serverGroups: [...groups.values()].map(({ name, members }) => ({ name, members })),
 		virtualServers,
 	};
 	crossCheck(context, config);

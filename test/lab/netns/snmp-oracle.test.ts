@@ -140,7 +140,9 @@ vrrp_instance VI_3 {
 virtual_server_group VG {
 	10.9.0.100 81
 	10.9.0.101 82
+	10.9.0.103-105 83
 	fwmark 7
+	10.9.0.160/30 84
 }
 virtual_server 10.9.0.100 80 {
 	delay_loop 3
@@ -203,7 +205,6 @@ const differences: Readonly<Record<string, string>> = {
 	vrrpAddressAdvertising: "keepalived says no for all but the first instance's",
 	vrrpScriptCommand: "keepalived puts its words into quotes",
 	vrrpTrackedFileWeight: "keepalived has the file's own",
-	vrrpProcessCurProc: "Drover keeps whether they are enough, not how many there are",
 	vrrpRouteAdvmss: "keepalived leaves a locked one out",
 	vrrpRuleDirection: "obsolete",
 	vrrpRuleAddressType: "obsolete",

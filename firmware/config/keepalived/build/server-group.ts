@@ -1,6 +1,6 @@
-/** virtual_server_group: addresses, ranges and fwmarks that virtual servers share, spread out. */
+/** virtual_server_group: addresses, ranges and fwmarks that virtual servers share, as written and spread out. */
 import { formatAddress, parseIpv4, parseIpv6 } from "../../../wire/ip.ts";
-import type { AddressFamily, ServiceAddress } from "../../model.ts";
+import type { AddressFamily, ServerGroupConfig, ServiceAddress, ServiceRange } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
 import type { DataLine, Statement } from "../statement.ts";
 import { readAddress, readPrefix } from "./address.ts";
@@ -9,11 +9,23 @@ import type { BuildContext } from "./context.ts";
 /** Services that one line may stand for. */
 const RANGE_LIMIT = 65_536;
 
+export interface ServerGroup extends ServerGroupConfig {
+	/** One for each address and mark. */
+	readonly services: readonly ServiceAddress[];
+}
+
+/** One line: what is written, and what it stands for. */
+interface Member {
+	readonly member: ServiceAddress | ServiceRange;
+	readonly services: readonly ServiceAddress[];
+}
+
+/** By name, in the file's order. */
 export function buildServerGroups(
 	context: BuildContext,
 	root: readonly Statement[],
-): Map<string, readonly ServiceAddress[]> {
-	const groups = new Map<string, readonly ServiceAddress[]>();
+): Map<string, ServerGroup> {
+	const groups = new Map<string, ServerGroup>();
 	for (const statement of root) {
 		if (statement.keyword.name !== "virtual_server_group") continue;
 		const name = statement.words[0]!;
@@ -26,25 +38,36 @@ export function buildServerGroups(
 			);
 			continue;
 		}
-		const services: ServiceAddress[] = [];
+		const lines = statement.lines!;
+		const isMark = ({ words }: DataLine) => words[0] === "fwmark";
+		const families = new Set(
+			lines
+				.filter((line) => !isMark(line))
+				.map(({ words }): AddressFamily => (words[0]!.includes(":") ? "inet6" : "inet")),
+		);
 		// A fwmark is of the family of the addresses beside it.
-		const family = statement.lines!.some(({ words }) => words[0]!.includes(":")) ? "inet6" : "inet";
-		for (const line of statement.lines!) services.push(...readMember(context, line, name, family));
+		const family = families.has("inet6") ? "inet6" : "inet";
+		const undecided = lines.find((line) => isMark(line) && line.words[2] === undefined);
+		if (families.size === 2 && undecided !== undefined)
+			context.error(
+				undecided,
+				"ambiguous-mark",
+				`virtual_server_group ${name} has IPv4 and IPv6 addresses, and a fwmark that does not say of which it is`,
+				"its virtual servers",
+				{ suggestion: `write "${undecided.words.join(" ")} inet" or "... inet6"` },
+			);
+		const members = lines.flatMap((line) => readMember(context, line, name, family));
+		const services = members.flatMap((each) => each.services);
 		if (services.length === 0)
 			context.error(statement, "empty-group", `virtual_server_group ${name} is empty`, "its virtual servers");
-		groups.set(name, services);
+		groups.set(name, { name, members: members.map(({ member }) => member), services });
 	}
 	return groups;
 }
 
-function readMember(
-	context: BuildContext,
-	line: DataLine,
-	group: string,
-	family: AddressFamily,
-): ServiceAddress[] {
+function readMember(context: BuildContext, line: DataLine, group: string, family: AddressFamily): Member[] {
 	const [first, second, third] = line.words;
-	const bad = (why: string): ServiceAddress[] => {
+	const bad = (why: string): Member[] => {
 		context.error(line, "bad-member", `virtual_server_group ${group}: ${why}`, "the line");
 		return [];
 	};
@@ -54,13 +77,21 @@ function readMember(
 			return bad(`fwmark "${second ?? ""}" is not a number from 1 to 4294967295`);
 		if (third !== undefined && third !== "inet" && third !== "inet6")
 			return bad(`"${third}" is neither inet nor inet6`);
-		return [{ kind: "fwmark", fwmark, family: third ?? family }];
+		const member: ServiceAddress = { kind: "fwmark", fwmark, family: third ?? family };
+		return [{ member, services: [member] }];
 	}
 	const port = second === undefined ? 0 : parseWhole(second);
 	if (!(port >= 0 && port <= 65_535)) return bad(`"${second}" is no port`);
 	const range = spread(first!);
 	if (typeof range === "string") return bad(range);
-	return range.addresses.map((address) => ({ kind: "address", address, family: range.family, port }));
+	const { addresses } = range;
+	const of = { family: range.family, port };
+	const services = addresses.map((address): ServiceAddress => ({ kind: "address", address, ...of }));
+	const member: ServiceAddress | ServiceRange =
+		services.length === 1
+			? services[0]!
+			: { kind: "range", first: addresses[0]!, last: addresses.at(-1)!, ...of };
+	return [{ member, services }];
 }
 
 /** `A`, `A-E`, `A-B` or `NET/LEN`; a text says what is wrong. */

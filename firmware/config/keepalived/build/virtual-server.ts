@@ -16,6 +16,7 @@ import { Settings } from "./block.ts";
 import { buildChecks, type CheckDefaults, type CheckOwner, readPort } from "./checks.ts";
 import type { BuildContext } from "./context.ts";
 import { readForwarding } from "./forwarding.ts";
+import type { ServerGroup } from "./server-group.ts";
 import type { Trackers } from "./tracking.ts";
 
 const PERSISTENCE_SECONDS = 360;
@@ -30,7 +31,7 @@ interface Identity {
 export function buildVirtualServer(
 	context: BuildContext,
 	statement: Statement,
-	groups: ReadonlyMap<string, readonly ServiceAddress[]>,
+	groups: ReadonlyMap<string, ServerGroup>,
 	trackers: Trackers,
 ): VirtualServerConfig | null {
 	// Real servers are looked at one by one; among the rest a setting is soon found.
@@ -235,7 +236,7 @@ function readIdentity(
 	context: BuildContext,
 	statement: Statement,
 	settings: Settings,
-	groups: ReadonlyMap<string, readonly ServiceAddress[]>,
+	groups: ReadonlyMap<string, ServerGroup>,
 ): Identity | null {
 	const [first, second, third] = statement.words;
 	const title = `virtual_server ${statement.words.join(" ")}`;
@@ -257,7 +258,7 @@ function readIdentity(
 		return { name: { kind: "fwmark", fwmark }, services: [{ kind: "fwmark", fwmark, family }], title };
 	}
 	if (first === "group") {
-		const services = groups.get(second ?? "");
+		const services = groups.get(second ?? "")?.services;
 		if (services === undefined || services.length === 0) {
 			context.error(
 				statement,

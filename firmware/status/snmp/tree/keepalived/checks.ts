@@ -294,26 +294,28 @@ function realRows(virtual: readonly VirtualRow[]): RealRow[] {
 	});
 }
 
-/** Groups in the order in which virtual servers name them, marks first, as with keepalived; ranges are spread out. */
-function groupTables(servers: readonly VirtualServerConfig[]): Part[] {
-	const groups = new Map<string, VirtualServerConfig["services"]>();
-	for (const { name, services } of servers)
-		if (name.kind === "group" && !groups.has(name.group))
-			groups.set(name.group, [
-				...services.filter(({ kind }) => kind === "fwmark"),
-				...services.filter(({ kind }) => kind === "address"),
-			]);
-	const members = [...groups.values()].flatMap((services, group) =>
-		services.map((service, member) => ({ index: [group + 1, member + 1], service })),
-	);
+/** Groups in the order in which virtual servers name them, marks first, as with keepalived. */
+function groupTables({ virtualServers, serverGroups }: DroverConfig): Part[] {
+	const named = new Set(virtualServers.flatMap(({ name }) => (name.kind === "group" ? [name.group] : [])));
+	const written = new Map(serverGroups.map(({ name, members }) => [name, members]));
+	const rows = [...named].flatMap((name, group) => {
+		const members = written.get(name) ?? [];
+		return [
+			...members.filter(({ kind }) => kind === "fwmark"),
+			...members.filter(({ kind }) => kind !== "fwmark"),
+		].map((member, position) => ({ index: [group + 1, position + 1], member }));
+	});
+	const kinds = { fwmark: 1, address: 2, range: 3 };
 	return [
-		...table(`${CHECK}.1.1`, [...groups.keys()], (_, position) => [position + 1], [[2, text]]),
-		...table(`${CHECK}.2.1`, members, ({ index }) => index, [
-			[2, ({ service }) => integer(service.kind === "fwmark" ? 1 : 2)],
-			[3, ({ service }) => (service.kind === "fwmark" ? gauge(service.fwmark) : null)],
-			[4, ({ service }) => (service.kind === "address" ? addressType(service.address) : null)],
-			[5, ({ service }) => (service.kind === "address" ? addressOctets(service.address) : null)],
-			[8, ({ service }) => (service.kind === "address" ? gauge(service.port) : null)],
+		...table(`${CHECK}.1.1`, [...named], (_, position) => [position + 1], [[2, text]]),
+		...table(`${CHECK}.2.1`, rows, ({ index }) => index, [
+			[2, ({ member }) => integer(kinds[member.kind])],
+			[3, ({ member }) => (member.kind === "fwmark" ? gauge(member.fwmark) : null)],
+			[4, ({ member }) => (member.kind === "fwmark" ? null : integer(member.family === "inet" ? 1 : 2))],
+			[5, ({ member }) => (member.kind === "address" ? addressOctets(member.address) : null)],
+			[6, ({ member }) => (member.kind === "range" ? addressOctets(member.first) : null)],
+			[7, ({ member }) => (member.kind === "range" ? addressOctets(member.last) : null)],
+			[8, ({ member }) => (member.kind === "fwmark" ? null : gauge(member.port))],
 		]),
 	];
 }
@@ -327,7 +329,7 @@ export function checkTree(config: DroverConfig, { director }: Facts): Part[] {
 	const daemon = config.global.lvsSyncDaemon;
 	const timeouts = config.global.lvsTimeouts;
 	return [
-		...groupTables(config.virtualServers),
+		...groupTables(config),
 		...table(`${CHECK}.3.1`, virtual, (_row, position) => [position + 1], virtualColumns),
 		...table(`${CHECK}.4.1`, realRows(virtual), (row) => row.index, realColumns),
 		scalar(`${CHECK}.6.1`, truth(daemon !== null)),

@@ -124,7 +124,8 @@ export function trackingTree(vrrp: string, config: DroverConfig, facts: Facts): 
 			[10, ({ forkDelayMs }) => gauge(forkDelayMs * 1000)],
 			[11, ({ terminateDelayMs }) => gauge(terminateDelayMs * 1000)],
 			[12, ({ fullCommand }) => truth(fullCommand)],
-			[14, ({ name }) => truth(seen.processes[name] ?? false)],
+			[13, ({ name }) => integer(seen.processes[name]?.count ?? 0)],
+			[14, ({ name }) => truth(seen.processes[name]?.enough ?? false)],
 		]),
 	];
 }
