@@ -125,6 +125,8 @@ export interface WatchStatistics {
 	readonly dropped: number;
 	/** Kernel receive time of the last frame; 0: none yet. */
 	readonly lastFrameAtMicros: number;
+	/** Of the last frame that equals the pinned one, in time or after the deadline; 0: never. */
+	readonly lastMatchedAtMicros: number;
 }
 
 export interface ReceiverStatistics {
@@ -465,6 +467,7 @@ export class Watch {
 			delivered: values[3]!,
 			dropped: values[4]!,
 			lastFrameAtMicros: values[5]!,
+			lastMatchedAtMicros: values[6]!,
 		};
 	}
 

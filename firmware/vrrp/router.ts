@@ -592,7 +592,7 @@ function silence(router: Router): string {
 
 function onHeardAgain(router: Router, times: number, lastAtMicros: number): Step {
 	let next = count(router, "advertisementsReceived", times);
-	if (next.state === "BACKUP" && times > 0)
+	if (next.state === "BACKUP")
 		next = {
 			...next,
 			masterDownAtMicros: Math.max(next.masterDownAtMicros!, lastAtMicros + masterDownInterval(next)),

@@ -183,6 +183,7 @@ export class Port {
 	#pinnedTimeoutMicros = 0;
 	#advert: Standing["advert"] = null;
 	#matched = 0;
+	#matchedAtMicros = 0;
 	#repeated = 0;
 	/** RFC 2402 §2.5. It starts at the time of day, so that it grows across restarts. */
 	#sequenceNumber = Math.floor(native.realtimeMicros() / 1_000_000) >>> 0;
@@ -308,12 +309,17 @@ export class Port {
 		this.#watch.rearm(watch.deadlineMicros);
 	}
 
-	/** The watch reported a frame that changed nothing: its deadline still has to move. */
+	/**
+	 * What the thread has heard of the master without a word since the last call: how often in time, and when last. Null:
+	 * nothing. What others send on this wire says nothing of the master.
+	 */
 	heardAgain(): { readonly count: number; readonly lastAtMicros: number } | null {
-		const { matched, lastFrameAtMicros } = this.#watch.statistics();
+		const { matched, lastMatchedAtMicros } = this.#watch.statistics();
+		if (lastMatchedAtMicros <= this.#matchedAtMicros) return null;
 		const count = matched - this.#matched;
 		this.#matched = matched;
-		return count > 0 ? { count, lastAtMicros: lastFrameAtMicros } : null;
+		this.#matchedAtMicros = lastMatchedAtMicros;
+		return { count, lastAtMicros: lastMatchedAtMicros };
 	}
 
 	/** Adverts that the thread repeated since the last call. */

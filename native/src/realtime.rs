@@ -206,6 +206,8 @@ pub struct Watch {
     pub delivered: u64,
     pub dropped: u64,
     pub last_frame: u64,
+    /// Of the last frame that equals the pinned one, in time or after the deadline.
+    pub last_matched: u64,
 }
 
 /// Counts frames since JavaScript last took the queue.
@@ -729,7 +731,11 @@ impl Watch {
         }
         self.frames += 1;
         self.last_frame = frame.at;
-        if self.deadline != 0 && self.pin.as_ref().is_some_and(|pin| pin.equals(frame)) {
+        let matches = self.pin.as_ref().is_some_and(|pin| pin.equals(frame));
+        if matches {
+            self.last_matched = frame.at;
+        }
+        if self.deadline != 0 && matches {
             self.matched += 1;
             self.deadline = self.deadline.max(frame.at.saturating_add(self.interval));
             return false;

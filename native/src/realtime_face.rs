@@ -267,6 +267,7 @@ impl RealTime {
                 watch.delivered as f64,
                 watch.dropped as f64,
                 micros(watch.last_frame),
+                micros(watch.last_matched),
             ]
             .into()
         })

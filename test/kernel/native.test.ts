@@ -126,7 +126,7 @@ test("arbitrary bytes and numbers are answered with an errno, never with the end
 		}),
 		{ numRuns: 500 },
 	);
-	expect(thread.watchStatistics(watch)).toHaveLength(6);
+	expect(thread.watchStatistics(watch)).toHaveLength(7);
 	expect(thread.receiverDelete(receiver)).toBe(0);
 	expect(thread.receiverDelete(receiver)).toBe(-2);
 	expect(thread.watchStatistics(watch)).toHaveLength(0);

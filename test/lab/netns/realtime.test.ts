@@ -275,7 +275,9 @@ describe("expiry", () => {
 		const master = side(a, "inet");
 		const backup = side(b, "inet");
 		const heardByMaster = listen(master.receiver, key, () => null);
-		const { watch, expiries, frames } = listen(backup.receiver, key, () => 600_000);
+		const { watch, expiries, frames } = listen(backup.receiver, key, ({ payload }) =>
+			payload[2] === 100 ? 600_000 : null,
+		);
 		const takeover = newRepeat();
 		takeover.set([advert(backup, "inet", key, 90)]);
 		takeover.setOpening([advert(backup, "inet", key, 77)]);
@@ -286,7 +288,8 @@ describe("expiry", () => {
 		await eventually("steady state", () => watch.statistics().matched > 3);
 		repeat.stop();
 		await eventually("the expiry", () => expiries.length === 1);
-		const { lastFrameAtMicros } = watch.statistics();
+		const { lastFrameAtMicros, lastMatchedAtMicros } = watch.statistics();
+		expect(lastMatchedAtMicros).toBe(lastFrameAtMicros);
 		expect(expiries[0]!.startedRepeat).toBe(true);
 		expect(expiries[0]!.atMicros).toBeCloseTo(lastFrameAtMicros + 600_000, 0);
 		await eventually("the takeover's adverts", () => heardByMaster.frames.length > 3);
@@ -296,6 +299,19 @@ describe("expiry", () => {
 		expect(priorities.filter((priority) => priority === 77).length).toBe(1);
 		expect(heardByMaster.frames[0]!.atMicros).toBeGreaterThanOrEqual(expiries[0]!.atMicros);
 		expect(frames.length).toBeLessThan(4);
+		// Another frame is none of the master's; the master's own counts as heard though it comes late.
+		const { length } = frames;
+		repeat.set([advert(master, "inet", key, 55)]);
+		repeat.start(monotonicMicros(), 60_000_000);
+		await eventually("another frame", () => frames.length > length);
+		expect(watch.statistics().lastFrameAtMicros).toBeGreaterThan(lastFrameAtMicros);
+		expect(watch.statistics().lastMatchedAtMicros).toBe(lastMatchedAtMicros);
+		repeat.set([advert(master, "inet", key, 100)]);
+		repeat.start(monotonicMicros(), 60_000_000);
+		await eventually(
+			"a late one",
+			() => watch.statistics().lastMatchedAtMicros === watch.statistics().lastFrameAtMicros,
+		);
 		for (const thing of [repeat, takeover, watch, heardByMaster.watch, master, backup]) thing.close();
 	});
 

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "./network.ts";
 import { type InstanceText, instanceText, Lab, watchAdverts } from "./vrrp-lab.ts";
+import { type StrangeAdvert, Stranger } from "./vrrp-stranger.ts";
 
 interface Case {
 	readonly title: string;
@@ -220,5 +221,39 @@ track_file load {\nfile "${file}"\n}\n${text(100, "track_file {\nload weight 1\n
 		expect(capture.text()).not.toContain("192.0.2.1 > ");
 		expect(master.log()).not.toContain("received lower priority");
 		expect(master.log()).not.toContain("forcing new election");
+	}, 60_000);
+
+	test("adverts that are refused, from a stranger, keep nobody from taking over", async () => {
+		using lab = new Lab("stranger");
+		const ours = lab.box("ours", 1);
+		const theirs = lab.box("theirs", 2);
+		const stranger = new Stranger(lab.box("stranger", 9).namespace, 9);
+		const text = (priority: number) => instanceText({ priority, version: 3, interval: 0.2 });
+		const master = theirs.keepalived(text(200));
+		await eventually("they are master", () => master.log().includes("Entering MASTER"));
+		ours.drover(text(100));
+		await ours.becomes("BACKUP");
+		const capture = watchAdverts(ours.namespace);
+		await eventually("they are heard", () => capture.text().split("192.0.2.2 > ").length > 5);
+		const advert: StrangeAdvert = {
+			family: "inet",
+			version: 3,
+			virtualRouterId: 51,
+			priority: 200,
+			intervalMicros: 200_000,
+			addresses: ["192.0.2.200"],
+			hopLimit: 255,
+			checksumIsRight: false,
+			password: null,
+		};
+		const sending = stranger.send(advert, ["224.0.0.18"], 100, 20);
+		await Bun.sleep(100);
+		theirs.cable.unplug();
+		await ours.becomes("MASTER");
+		await sending;
+		await ours.holds("192.0.2.200");
+		// It never took back what the real-time thread had begun.
+		await capture.close();
+		expect(capture.text()).not.toMatch(/192\.0\.2\.1 > .*prio 0,/);
 	}, 60_000);
 });
