@@ -1,19 +1,23 @@
 /** `drover factory-reset`: all data goes, the firmware stays. The boot script erases at the next start. */
+
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
+import { type CommandHelp, formatHelp } from "../console/command-help.ts";
 import { openLog } from "../status/log.ts";
 
 /** While it exists the boot script erases everything else on /data, and then it. */
 export const RESET_FILE = "/data/factory-reset";
 
-const help = `usage: drover factory-reset [--name HOSTNAME] [--reboot]
-
-Erases configuration, passwords, keys and history at the next start; the firmware is kept.
-Asks for the host's name unless --name says it.`;
+export const help: CommandHelp = {
+	usage: ["factory-reset [--name HOSTNAME] [--reboot]"],
+	about:
+		"Erases configuration, passwords, keys and history at the next start; the firmware is kept. Asks for the host's name unless --name says it.",
+	examples: [["factory-reset --reboot", "at once, once the name was typed"]],
+};
 
 export async function main(words: readonly string[]): Promise<number> {
 	if (words.includes("--help")) {
-		console.log(help);
+		console.log(formatHelp(help));
 		return 0;
 	}
 	const hostname = readFileSync("/proc/sys/kernel/hostname", "utf8").trim();

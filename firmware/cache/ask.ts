@@ -1,7 +1,9 @@
 /** `drover cache status`, `top`, `purge`, `ban`, `why`: questions and orders to the cache of this box. */
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { call } from "../bus/client.ts";
+import type { CommandHelp } from "../console/command-help.ts";
 import type { CacheStatus, TopEntry } from "../status/cache.ts";
 import { readRing } from "./log/reader.ts";
 import { TopUrls } from "./log/top.ts";
@@ -12,20 +14,31 @@ import { explain, type Reason, reasonOf } from "./why.ts";
 const TOP_COUNT = 10;
 const TOP_LIMIT = 10_000;
 
-export const askHelp = `usage: drover cache status [--json]
-       drover cache top [COUNT] [--json]
-       drover cache purge URL [--json]
-       drover cache ban FIELD OPERATOR ARGUMENT [&& …] [--json]
-       drover cache bans [--json]
-       drover cache why URL ["Name: value" …] [--json]
-
-status  traffic, hit rate, storage and backends
-top     the URLs that were asked for most, of those that the log still holds
-purge   drops a URL with all its variants, as the VCL looks it up
-ban     marks all objects that match obsolete: drover cache ban req.url '~' '^/news/'
-why     asks the cache for a URL and says how the answer came about; status 0 when it was a hit
-
-The cache of the box runs when appliance.toml has a [cache] section; "drover varnishd …" starts one by hand.`;
+export const help: CommandHelp = {
+	usage: [
+		"cache status|bans [--json]",
+		"cache top [COUNT] [--json]",
+		"cache purge URL [--json]",
+		"cache ban FIELD OPERATOR ARGUMENT [&& ...] [--json]",
+		'cache why URL ["Name: value" ...] [--json]',
+	],
+	about:
+		'The cache of the box, which runs when appliance.toml has a [cache] section; "drover varnishd" starts one by hand.',
+	words: [
+		["status", "traffic, hit rate, storage and backends"],
+		["top", "the URLs that were asked for most, of those that the log still holds"],
+		["purge", "drops a URL with all its variants, as the VCL looks it up"],
+		["ban", "marks all objects that match obsolete"],
+		["bans", "the bans that stand"],
+		["why", "asks for a URL and says how the answer came about; exit status 0 when it was a hit"],
+		["--json", "for programs"],
+	],
+	examples: [
+		["cache top 20", "what is asked for"],
+		["cache ban req.url '~' '^/news/'", "everything below /news/"],
+		["cache why www.example.org/ 'Cookie: a=b'", "is it a hit, and why not"],
+	],
+};
 
 type Question = (words: readonly string[], json: boolean) => Promise<number>;
 

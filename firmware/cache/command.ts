@@ -16,11 +16,12 @@ export async function main(words: readonly string[]): Promise<number> {
 			return serveRevision();
 		}
 		default: {
-			const { ask, askHelp } = await import("./ask.ts");
+			const { ask, help } = await import("./ask.ts");
 			const status = await ask(words);
 			if (status !== null) return status;
-			const asked = words[0] === "--help";
-			(asked ? console.log : console.error)(askHelp);
+			const { formatHelp } = await import("../console/command-help.ts");
+			const asked = words[0] === "--help" || words[0] === "-h";
+			(asked ? console.log : console.error)(formatHelp(help));
 			return asked ? 0 : 2;
 		}
 	}

@@ -1,23 +1,62 @@
 /** `drover config`: check a keepalived.conf, say what it would change, show what it means. */
 import { readFileSync, statSync } from "node:fs";
+import { type CommandHelp, formatHelp } from "../console/command-help.ts";
 import { self } from "../self.ts";
 import type { Diagnostic } from "./keepalived/diagnostics.ts";
 import type { LoadedConfig, LoadOptions } from "./keepalived/load.ts";
 import type { DroverConfig } from "./model.ts";
 
-const usage = `usage: drover config check FILE [--json] [--config-id=ID]
-       drover config plan FILE [--against=FILE] [--json] [--config-id=ID]
-       drover config show FILE [--json] [--config-id=ID]
-       drover config schema
-       drover config set PATH=VALUE...         changes appliance.toml ("config set --help")
-
-check  says everything that is wrong or doubtful; its exit status is that of keepalived -t:
-       0 nothing found, 2 a word is missing, 4 unreadable, 5 errors or warnings, 6 script security
-plan   says what FILE would change in the election, the addresses and the kernel's IPVS table,
-       against another file or against what runs now; exit status 0 nothing, 1 changes, 5 errors
-       (an appliance.toml is checked too)
-show   prints what Drover would run, with every default filled in
-schema prints the JSON schema of appliance.toml`;
+export const help: CommandHelp = {
+	usage: [
+		"config check|show [FILE] [--json] [--config-id=ID]",
+		"config plan [FILE] [--against=FILE] [--json] [--config-id=ID]",
+		"config schema",
+		"config set PATH=VALUE...",
+		"config edit|confirm|discard",
+		"config compare [N]",
+		"config commit [confirm MINUTES] [COMMENT]",
+		"config rollback N|rescue [confirm MINUTES] [COMMENT]",
+		"config history [--json]",
+		"config rescue [N]",
+		"config backup|restore PLACE",
+	],
+	about:
+		"Looks at a keepalived.conf, or at an appliance.toml, before it runs; keeps what runs as revisions. Without FILE, check and plan look at the working copy.",
+	words: [
+		[
+			"check",
+			"all that is wrong or doubtful; exit status as keepalived -t: 0 nothing, 2 a word is missing, 4 unreadable, 5 errors or warnings, 6 script security",
+		],
+		[
+			"plan",
+			"what it would change in the election, the addresses and the kernel's IPVS table, against another file or what runs now; exit status 0 nothing, 1 changes, 5 errors",
+		],
+		["show", "what Drover would run, with every default filled in"],
+		["schema", "the JSON schema of appliance.toml"],
+		["set", 'changes appliance.toml ("config set --help")'],
+		["edit", "where the working copy is"],
+		["compare", "the working copy against revision N (the current one)"],
+		[
+			"commit",
+			"checks the working copy, keeps it as a revision, puts it into force; taken back by itself unless confirmed in time",
+		],
+		["confirm", "keeps the commit that waits"],
+		["rollback", "revision N again"],
+		["history", "revisions, newest first"],
+		["rescue", "which revision the rescue entry starts with"],
+		["discard", "forgets the working copy"],
+		["backup", "all files of the current revision, as one archive"],
+		["restore", "into the working copy"],
+		["PLACE", "a file, usb, https://HOST/PATH or scp://USER@HOST/PATH"],
+	],
+	examples: [
+		["config check /etc/keepalived/keepalived.conf", "before it is taken over"],
+		["config commit confirm 5 new web server", "into force; back by itself in 5 minutes unless confirmed"],
+		["config rollback 7", "what revision 7 said"],
+		["config backup usb", "onto the stick that is plugged in"],
+	],
+};
+const usage = () => formatHelp(help);
 
 interface Words {
 	readonly action: string;
@@ -34,8 +73,7 @@ export async function main(words: readonly string[]): Promise<number> {
 		return set(words.slice(1));
 	}
 	if (words.includes("--help") || words.includes("-h")) {
-		const { revisionHelp } = await import("./revisions/command.ts");
-		console.log(`${usage}\n\n${revisionHelp}`);
+		console.log(usage());
 		return 0;
 	}
 	// Loaded on demand: a check of a large file must not wait for what it does not need.
@@ -53,7 +91,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	}
 	const read = readWords(words);
 	if (read === null) {
-		console.error(usage);
+		console.error(usage());
 		return 2;
 	}
 	switch (read.action) {
@@ -64,7 +102,7 @@ export async function main(words: readonly string[]): Promise<number> {
 		case "show":
 			return show(read);
 		default:
-			console.error(usage);
+			console.error(usage());
 			return 2;
 	}
 }

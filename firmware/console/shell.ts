@@ -1,6 +1,7 @@
 /** `drover shell`: a root shell, which is logged. */
 import { hostname } from "node:os";
 import { openLog } from "../status/log.ts";
+import { type CommandHelp, formatHelp } from "./command-help.ts";
 
 /** The command line of the shell. */
 export const shellCommand: readonly string[] = ["/bin/bash", "-l"];
@@ -19,10 +20,16 @@ export function shellGreeting(): string {
 	].join("\n");
 }
 
+export const help: CommandHelp = {
+	usage: ["shell"],
+	about: "A root shell on this terminal. What is typed is logged.",
+	examples: [["shell", 'until "exit"']],
+};
+
 export async function main(words: readonly string[]): Promise<number> {
 	if (words.length > 0) {
-		console.log("usage: drover shell");
-		return words.includes("--help") ? 0 : 2;
+		console.log(formatHelp(help));
+		return words.includes("--help") || words.includes("-h") ? 0 : 2;
 	}
 	logShell("opened");
 	console.log(shellGreeting());

@@ -121,7 +121,9 @@ async function conflicts(json: boolean): Promise<number> {
 	const found = await scanConflicts(addresses, realServers);
 	print(json, { addresses: [...addresses], conflicts: found }, () =>
 		found.length === 0
-			? [`Nobody else has one of these ${addresses.size} addresses.`]
+			? [
+					`Nobody else has ${addresses.size === 1 ? "this address" : `one of these ${addresses.size} addresses`}.`,
+				]
 			: found.flatMap(({ detail, interface: name }) => wrap(`${name}: ${detail}`, "! ", "  ")),
 	);
 	return found.length === 0 ? 0 : 1;

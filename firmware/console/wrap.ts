@@ -42,9 +42,10 @@ export function cut(text: string, width: number): string {
 	return clean.length <= width ? clean : `${clean.slice(0, Math.max(0, width - 1))}~`;
 }
 
-/** Breaks a line that is wider than `width` where it reaches it; columns and blanks stay as they are. */
+/** Breaks a line that is wider than `width` behind a blank, where there is one; columns and blanks stay as they are. */
 export function fold(text: string, width = WIDTH_COLUMNS): string[] {
 	const clean = printable(text);
 	if (clean.length <= width) return [clean];
-	return clean.match(new RegExp(`.{1,${width}}`, "gu")) ?? [clean];
+	const rest = `.{1,${width}}`;
+	return clean.match(new RegExp(`${rest}$|.{0,${width - 2}}\\S |${rest}`, "gu")) ?? [clean];
 }

@@ -70,19 +70,22 @@ export async function verifyRealServers(
 	for (const conflict of health.conflicts())
 		if (conflict.realServer === null) print(`WRONG  ${conflict.detail}`);
 	health.close();
-	let wrong = 0;
+	const wrong = lines.filter((line) => line.wrong !== null);
 	for (const line of lines) {
-		if (line.wrong !== null) wrong++;
 		print(
 			`${line.wrong === null ? "ok   " : "WRONG"}  ${line.virtualServer} → ${line.realServer} (${line.mode})  ${line.wrong ?? line.detail}`,
 		);
 	}
 	print(
-		wrong === 0
+		wrong.length === 0
 			? `${lines.length} real servers, all as they should be`
-			: `${wrong} of ${lines.length} real servers are wrong; "drover realserver DR" or "TUN" prints what to run on them`,
+			: `${wrong.length} of ${lines.length} real servers ${wrong.length === 1 ? "is" : "are"} wrong`,
 	);
-	return wrong === 0 ? 0 : 1;
+	// Behind NAT a real server needs nothing of its own.
+	for (const mode of ["DR", "TUN"])
+		if (wrong.some((line) => line.mode === mode))
+			print(`"drover realserver ${mode}" prints what to run on those with ${mode}`);
+	return wrong.length === 0 ? 0 : 1;
 }
 
 /** The same servers, asked at once and judged by one answer. */

@@ -2,24 +2,36 @@
 import { parseArgs } from "node:util";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig, Forwarding } from "../config/model.ts";
+import { type CommandHelp, formatHelp } from "../console/command-help.ts";
 import { canonicalAddress } from "../wire/ip.ts";
 import { realServerScript } from "./realserver-script.ts";
 import { verifyRealServers } from "./realserver-verify.ts";
 
 const DEFAULT_FILE = "/etc/keepalived/keepalived.conf";
 
-const usage = `usage: drover realserver DR|TUN [--vip ADDRESS]… [--file FILE]
-       drover realserver verify [FILE]
-
-DR, TUN   prints a script that makes a machine a real server: pipe it into "sh" there, as root.
-          The virtual addresses are those given with --vip, or those in FILE.
-verify    asks every real server in FILE whether it accepts its virtual addresses, and says which do not.
-          Exit status 0: all are right; 1: some are wrong.
-
-  --vip=ADDRESS             a virtual address; several times for several
-  --file=FILE               keepalived.conf (${DEFAULT_FILE})
-  --tunnel=ipip|gre|gue     TUN: the kind of tunnel (ipip)
-  --port=PORT               TUN with gue: the UDP port`;
+export const help: CommandHelp = {
+	usage: ["realserver DR|TUN [--vip ADDRESS]... [--file FILE]", "realserver verify [FILE]"],
+	about: "What a real server needs of its own where the answers do not come back through the director.",
+	words: [
+		[
+			"DR, TUN",
+			'prints a script that makes a machine a real server: pipe it into "sh" there, as root; for the addresses of --vip, or those in FILE',
+		],
+		[
+			"verify",
+			"asks every real server in FILE whether it accepts its virtual addresses, and says which do not; exit status 0: all do, 1: some do not",
+		],
+		["--vip=ADDRESS", "a virtual address; several times for several"],
+		["--file=FILE", `keepalived.conf (${DEFAULT_FILE})`],
+		["--tunnel=ipip|gre|gue", "TUN: the kind of tunnel (ipip)"],
+		["--port=PORT", "TUN with gue: the UDP port"],
+	],
+	examples: [
+		["realserver DR --vip 192.168.80.200", "what to run on a web server behind this address"],
+		["realserver verify", "which of them lack it"],
+	],
+};
+const usage = formatHelp(help);
 
 export async function main(words: readonly string[]): Promise<number> {
 	let parsed: ReturnType<typeof parse>;

@@ -1,7 +1,9 @@
 /** `drover update`: the operator's words for slots and firmware, and the judge of a new one. */
+
 import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { type CommandHelp, formatHelp } from "../console/command-help.ts";
 import { openLog } from "../status/log.ts";
 import {
 	idleSlot,
@@ -29,20 +31,33 @@ const KEPT_LOG_DIRECTORY = "/data/log/this";
 const LAST_LOG_DIRECTORY = "/data/log/last";
 export const FAILED_LOG_DIRECTORY = "/data/log/failed-update";
 
-const help = `usage: drover update COMMAND
-
-  status [--json]              what runs, why, and what the other slot holds
-  install FILE|URL|usb          verify, write the idle slot, read back, start it at the next restart
-    --allow-downgrade          take an older version too
-    --reboot                   restart at once
-  confirm                      the running firmware is good: keep it
-  rollback                     start the other slot at the next restart
-  history [--json]             updates, newest first
-
-A new firmware is on trial until it does what the old one did: services, links, VRRP
-instances, real servers, configuration revision. Otherwise the box goes back by itself.
-
-example: drover update install https://example.org/drover-1.2.0.fw --reboot`;
+export const help: CommandHelp = {
+	usage: [
+		"update status [--json]",
+		"update install FILE|URL|usb [--allow-downgrade] [--reboot]",
+		"update confirm|rollback",
+		"update history [--json]",
+	],
+	about:
+		"A new firmware is on trial until it does what the old one did: services, links, VRRP instances, real servers, configuration revision. Otherwise the box goes back by itself.",
+	words: [
+		["status", "what runs, why, and what the other slot holds"],
+		["install", "verify, write the idle slot, read back, start it at the next restart"],
+		["confirm", "the running firmware is good: keep it"],
+		["rollback", "start the other slot at the next restart"],
+		["history", "updates, newest first"],
+		["--allow-downgrade", "take an older version too"],
+		["--reboot", "restart at once"],
+		["--json", "for programs"],
+	],
+	examples: [
+		["update install usb", "the newest .fw file of the stick that is plugged in"],
+		[
+			"update install https://example.org/drover-1.2.0.fw --reboot",
+			"from a server; goes on where it broke off",
+		],
+	],
+};
 
 /** What the command line asks for, beyond the name. */
 interface Wish {
@@ -80,12 +95,12 @@ export async function main(words: readonly string[]): Promise<number> {
 	});
 	const [name, place, ...more] = positionals;
 	if (values.help || name === undefined || name === "help") {
-		console.log(help);
+		console.log(formatHelp(help));
 		return name === undefined && !values.help ? 2 : 0;
 	}
 	const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
 	if (command === undefined) {
-		console.error(`drover update: there is no "${name}"\n\n${help}`);
+		console.error(`drover update: there is no "${name}"\n\n${formatHelp(help)}`);
 		return 2;
 	}
 	const wish: Wish = {

@@ -1,8 +1,10 @@
 /** `drover install`: from a stick that the box was started from to the box's own disk. */
+
 import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { type CommandHelp, formatHelp } from "../console/command-help.ts";
 import { readRunning } from "./box.ts";
 import { EnvironmentBlock } from "./disk.ts";
 import { describeDisk, readDiskFacts, refusal } from "./disk-target.ts";
@@ -11,17 +13,19 @@ import { planInstall, usedBytes } from "./install-plan.ts";
 import { factorySlots, writeSlots } from "./slots.ts";
 import { writeDisk } from "./write-disk.ts";
 
-const help = `usage: drover install [DISK [--name DISK]]
-
-Writes the running firmware to another disk of this box, such as from a USB stick to the
-built-in disk. Without DISK it lists the disks. Everything on the disk is lost; its name
-has to be typed, unless --name says it.
-
-example: drover install /dev/sda`;
+export const help: CommandHelp = {
+	usage: ["install [DISK [--name DISK]]"],
+	about:
+		"Writes the running firmware to another disk of this box, such as from a USB stick to the built-in disk. Without DISK it lists the disks. Everything on the disk is lost; its name has to be typed, unless --name says it.",
+	examples: [
+		["install", "which disks there are, and what is on them"],
+		["install /dev/sda", "onto this one"],
+	],
+};
 
 export async function main(words: readonly string[]): Promise<number> {
 	if (words.includes("--help")) {
-		console.log(help);
+		console.log(formatHelp(help));
 		return 0;
 	}
 	try {

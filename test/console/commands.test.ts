@@ -1,5 +1,8 @@
 /** The commands' help, and their completion in a real bash. */
 import { describe, expect, test } from "bun:test";
+import { help as factoryReset } from "../../firmware/appliance/factory-reset.ts";
+import { help as cache } from "../../firmware/cache/ask.ts";
+import { help as config } from "../../firmware/config/command.ts";
 import { help as access } from "../../firmware/console/access.ts";
 import { formatHelp } from "../../firmware/console/command-help.ts";
 import { bashCompletion } from "../../firmware/console/completion.ts";
@@ -8,14 +11,22 @@ import { help as log } from "../../firmware/console/log.ts";
 import { help as network } from "../../firmware/console/network-face.ts";
 import { help as password } from "../../firmware/console/password.ts";
 import { help as rs } from "../../firmware/console/rs.ts";
+import { help as shell } from "../../firmware/console/shell.ts";
 import { help as status } from "../../firmware/console/status.ts";
 import { help as tools } from "../../firmware/console/tools.ts";
 import { help as vs } from "../../firmware/console/vs.ts";
 import { WIDTH_COLUMNS } from "../../firmware/console/wrap.ts";
 import { commandNames } from "../../firmware/drover.ts";
+import { help as realserver } from "../../firmware/health/realserver.ts";
+import { help as update } from "../../firmware/update/command.ts";
+import { help as install } from "../../firmware/update/install-command.ts";
 
 describe("--help", () => {
-	test.each(Object.entries({ access, ha, log, network, password, rs, status, tools, vs }))(
+	const helps = {
+		...{ access, ha, log, network, password, rs, status, tools, vs },
+		...{ cache, config, "factory-reset": factoryReset, install, realserver, shell, update },
+	};
+	test.each(Object.entries(helps))(
 		"drover %s: every way to call it, with examples, on 79 columns",
 		(name, help) => {
 			const text = formatHelp(help);

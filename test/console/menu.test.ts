@@ -9,7 +9,7 @@ import type { Dialogue, Reply, Step } from "../../firmware/console/menu/dialogue
 import { help, mainMenu, session } from "../../firmware/console/menu/main-menu.ts";
 import { login } from "../../firmware/console/menu/password.ts";
 import { splitWords } from "../../firmware/console/menu/submenu.ts";
-import { WIDTH_COLUMNS } from "../../firmware/console/wrap.ts";
+import { fold, WIDTH_COLUMNS } from "../../firmware/console/wrap.ts";
 import { consoleFacts, directorStatus, instanceStatus, virtualServerStatus, vrrpStatus } from "./samples.ts";
 
 const boxSettings = parseSettings(`hostname = "director-b"
@@ -188,12 +188,36 @@ describe("the first screen", () => {
 	});
 });
 
+test("? in a menu below shows it again, and what can be typed there", () => {
+	const { shown, commands } = menu("2", "?", "help");
+	expect(commands).toEqual([]);
+	expect(shown.filter((line) => line.startsWith(" 1 Ports, addresses, routes"))).toHaveLength(3);
+	expect(shown.filter((line) => line.includes("the command that does the same"))).toHaveLength(2);
+});
+
+test("a whole virtual server is drained on request only", () => {
+	expect(menu("3", "5", "n").commands).toEqual([]);
+});
+
+describe("a command's lines that are wider than the terminal", () => {
+	test.each([
+		["short", ["short"]],
+		["one two three four", ["one two ", "three four"]],
+		["  indented by two", ["  indented ", "by two"]],
+		["abcdefghijklmno", ["abcdefghijk", "lmno"]],
+		["           x", ["           ", "x"]],
+		["", [""]],
+	])("%p: between words where there are any, and nothing is lost", (line, parts) => {
+		expect(fold(line, 11)).toEqual([...parts]);
+	});
+});
+
 describe("every item has its command", () => {
 	test.each([
 		[["2", "1"], "network"],
 		[["2", "6"], "ports blink eth0 10"],
 		[["2", "7"], "network apply"],
-		[["3", "5", "192.168.80.200"], "vs drain 192.168.80.200:80"],
+		[["3", "5", "y"], "vs drain 192.168.80.200:80"],
 		[["3", "6", "y"], "vs maintenance 192.168.80.200:80"],
 		[["3", "7"], "vs undo 192.168.80.200:80"],
 		[["3", "2", "2", "1"], "rs why 192.168.80.102:80 192.168.80.200:80"],
@@ -352,11 +376,14 @@ describe("changes go through the plan and a commit that waits", () => {
 	});
 
 	test("only what was answered is changed", () => {
-		const { commands } = menu("3", "4", "wrr", "", "", "off", "", "10.0.0.9:80", "n");
+		const { commands } = menu("3", "4", "wlc", "", "", "off", "", "10.0.0.9:80", "n");
 		expect(commands).toEqual([
-			"vs change 192.168.80.200:80 --scheduler wrr --persistence off --sorry 10.0.0.9:80 --plan",
+			"vs change 192.168.80.200:80 --scheduler wlc --persistence off --sorry 10.0.0.9:80 --plan",
 		]);
 		expect(menu("3", "4", "", "", "", "", "", "").commands).toEqual([]);
+		const { commands: givenUp, shown } = menu("3", "4", "wlc", "0");
+		expect(givenUp).toEqual([]);
+		expect(shown.at(-1)).toStartWith("servers> ");
 	});
 });
 

@@ -16,23 +16,6 @@ const MINUTE_MS = 60_000;
 const CONFIRM_MINUTES_LIMIT = 24 * 60;
 const GUARD_INTERVAL_MS = 1_000;
 
-export const revisionHelp = `       drover config edit                     where the working copy is
-       drover config check                    whether it could be committed
-       drover config plan                     what a commit of it would change
-       drover config compare [N]              the working copy against revision N (the current one)
-       drover config commit [confirm MINUTES] [COMMENT]
-                                              check, keep as a revision, put into force;
-                                              taken back by itself unless confirmed in time
-       drover config confirm                  keep the commit that waits
-       drover config rollback N|rescue [confirm MINUTES] [COMMENT]
-                                              revision N again
-       drover config history [--json]         revisions, newest first
-       drover config rescue [N]               which revision the rescue entry starts with
-       drover config discard                  forget the working copy
-       drover config backup PLACE             all files of the current revision, as one archive
-       drover config restore PLACE            into the working copy
-                                              PLACE is a file, usb, https://… or scp://USER@HOST/PATH`;
-
 type Action = (workspace: Workspace, words: readonly string[]) => Promise<number>;
 
 export const revisionActions: Readonly<Record<string, Action>> = {

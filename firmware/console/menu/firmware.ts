@@ -32,7 +32,7 @@ function* install(): Dialogue {
 	);
 	if (place === null) return;
 	const sure = yield* hostNameTyped([
-		`The slot that is not running (it is not ${slot}) is written over. It starts, on trial, at the next restart.`,
+		`What is in the slot that does not run (${slot} runs) is lost. The new firmware starts, on trial, at the next restart.`,
 	]);
 	if (sure) yield* run(["update", "install", place]);
 }

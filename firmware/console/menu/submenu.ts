@@ -16,6 +16,10 @@ export interface Item {
 }
 
 const LABEL_COLUMNS = 34;
+const help = [
+	"A number opens an item. On the right is the command that does the same: it can",
+	'be typed here, with --help for more. "help" at the first menu lists them all.',
+];
 
 export function menuLines(title: string, items: readonly Item[]): string[] {
 	return [
@@ -33,8 +37,8 @@ export function* submenu(name: string, title: string, items: readonly Item[]): D
 	for (;;) {
 		const line = yield* ask(`${name}> `);
 		if (line === "0" || /^(q|quit|back|exit)$/i.test(line)) return;
-		if (line === "") {
-			yield* say(menuLines(title, items));
+		if (line === "" || line === "?" || line === "help") {
+			yield* say([...menuLines(title, items), ...(line === "" ? [] : help)]);
 			continue;
 		}
 		const item = items[Number(line) - 1];

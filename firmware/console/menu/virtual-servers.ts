@@ -6,7 +6,17 @@ import { realServerList, virtualServerList } from "../servers/screen.ts";
 import * as read from "../servers/words.ts";
 import { UsageError } from "../usage-error.ts";
 import { changeByCommand } from "./change.ts";
-import { agree, askFor, choose, type Dialogue, facts, hostNameTyped, run, say } from "./dialogue.ts";
+import {
+	agree,
+	askChange,
+	askFor,
+	choose,
+	type Dialogue,
+	facts,
+	hostNameTyped,
+	run,
+	say,
+} from "./dialogue.ts";
 import { submenu } from "./submenu.ts";
 
 export function virtualServerMenu(): Dialogue {
@@ -28,6 +38,9 @@ export function virtualServerMenu(): Dialogue {
 		{ label: "Remove", command: "vs remove VIRTUAL", dialogue: remove },
 	]);
 }
+
+/** Stands where the status does not say what is set. */
+const AS_IT_IS = "as it is";
 
 /** Null, and said why, when the director does not answer. */
 function* virtualServers(): Dialogue<readonly VirtualServerStatus[] | null> {
@@ -94,35 +107,40 @@ function realServerWord(text: string, port: number): string {
 function* change(): Dialogue {
 	const server = yield* pick();
 	if (server === null) return;
-	yield* say([`${shortName(server.name)}: Enter leaves a value as it is.`]);
+	yield* say([`${shortName(server.name)}: Enter leaves a value as it is, 0 gives up.`]);
 	const words: string[] = [];
 	const questions = [
-		[`Scheduler (${server.scheduler})`, "--scheduler", read.scheduler],
-		[`Forwarding (${server.forwarding})`, "--forward", read.forwarding],
+		["Scheduler", server.scheduler, "--scheduler", read.scheduler],
+		["Forwarding: nat, dr, tun", server.forwarding.toLowerCase(), "--forward", read.forwarding],
 		[
-			`Quorum (${server.quorum})`,
+			"Quorum",
+			String(server.quorum),
 			"--quorum",
 			(text: string) => String(read.whole(text, 1, 1_000_000, "a quorum")),
 		],
 		[
 			"Persistence in seconds, or off",
+			AS_IT_IS,
 			"--persistence",
 			offOr((text) => read.whole(text, 1, 2_678_400, "persistence")),
 		],
 		[
 			"Checked every so many seconds",
+			AS_IT_IS,
 			"--delay-loop",
 			(text: string) => String(read.whole(text, 1, 3_600, "the period")),
 		],
 		[
 			"Sorry server ADDRESS:PORT, or off",
+			AS_IT_IS,
 			"--sorry",
 			offOr((text) => endpointText(read.endpoint(text, "sorry server"))),
 		],
 	] as const;
-	for (const [question, option, readWord] of questions) {
-		const answer = yield* askFor(question, readWord);
-		if (answer !== null) words.push(option, answer);
+	for (const [question, now, option, readWord] of questions) {
+		const answer = yield* askChange(question, now, readWord);
+		if (answer === null) return;
+		if (answer !== undefined) words.push(option, answer);
 	}
 	if (words.length === 0) return yield* say(["Nothing was changed."]);
 	yield* changeByCommand(["vs", "change", shortName(server.name), ...words]);
@@ -136,11 +154,12 @@ function* override(action: "drain" | "maintenance" | "undo"): Dialogue {
 	const server = yield* pick();
 	if (server === null) return;
 	const name = shortName(server.name);
-	if (
-		action === "maintenance" &&
-		!(yield* agree(`All of ${name} goes out at once, and its connections end. Do it?`))
-	)
-		return;
+	const consequence = {
+		drain: `All of ${name} takes no new connections from now on. Do it?`,
+		maintenance: `All of ${name} goes out at once, and its connections end. Do it?`,
+		undo: null,
+	}[action];
+	if (consequence !== null && !(yield* agree(consequence))) return;
 	yield* run(["vs", action, name]);
 }
 
