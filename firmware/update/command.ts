@@ -15,11 +15,11 @@ import {
 	slotMarks,
 	updateTarget,
 } from "./box.ts";
+import { alone, installUpdate } from "./installation.ts";
 import { UpdateRecords } from "./records.ts";
-import { markGood, other, rollBack, STARTS } from "./slots.ts";
+import { markGood, other, rollBack, type Slots, STARTS } from "./slots.ts";
 import { openSource } from "./source.ts";
 import { judgeTrial, missingNow, type Working } from "./trial.ts";
-import { install, readManifest } from "./trust.ts";
 
 const WATCH_INTERVAL_MS = 2_000;
 /** A good slot that hung has proved itself once more after this time. */
@@ -165,30 +165,28 @@ async function installCommand(wish: Wish): Promise<number> {
 		throw new Error('the running firmware is on trial itself; "drover update confirm" it first, or wait');
 	const idle = idleSlot(running);
 	const { partitions, partitionBytes } = openSlot(idle);
-	const source = await openSource(place);
 	try {
-		const manifest = await readManifest(
-			source.read,
-			updateTarget(running, partitionBytes, wish.allowDowngrade),
-		);
-		const total = manifest.payloads.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-		console.log(
-			`${manifest.version} is signed by "${manifest.keyId}"; writing ${(total / 1e6).toFixed(0)} MB into slot ${idle}`,
-		);
-		const before = await lookAtWorking();
-		rmSync(FAILED_LOG_DIRECTORY, { recursive: true, force: true });
-		records.setTrial({ slot: idle, version: manifest.version, fromVersion: running.version, before });
-		await install(source.read, manifest, partitions, slotMarks(loader, idle), progressLines(total));
-		records.note("installed", `${manifest.version} into slot ${idle}`);
-		console.log(
-			`Slot ${idle} holds ${manifest.version}, read back and right. It starts, on trial, at the next restart.`,
-		);
-	} catch (error) {
-		records.setTrial(null);
-		records.note("refused", error instanceof Error ? error.message : String(error));
-		throw error;
+		await alone(async () => {
+			const source = await openSource(place);
+			try {
+				await installUpdate({
+					read: source.read,
+					target: updateTarget(running, partitionBytes, wish.allowDowngrade),
+					slot: idle,
+					partitions,
+					marks: slotMarks(loader, idle),
+					records,
+					async lookAtWorking() {
+						rmSync(FAILED_LOG_DIRECTORY, { recursive: true, force: true });
+						return lookAtWorking();
+					},
+					say: console.log,
+				});
+			} finally {
+				await source.close();
+			}
+		});
 	} finally {
-		await source.close();
 		partitions.boot.close();
 		partitions.root.close();
 	}
@@ -213,26 +211,23 @@ function byVersion(a: string, b: string): number {
 	return a.localeCompare(b, "en", { numeric: true });
 }
 
-/** A line every ten percent: a serial console at 9600 baud shows it too. */
-function progressLines(total: number): (written: number) => void {
-	let shown = 0;
-	return (written) => {
-		const percent = Math.floor((written * 10) / total) * 10;
-		if (percent > shown) console.log(`${percent} %`);
-		shown = percent;
-	};
-}
-
-function keep(running: Running, records: UpdateRecords, why: string): void {
-	const loader = new LoaderSlots();
-	loader.write(markGood(loader.read(), running.slot));
+/** `slots`: with what the loader is to do from now on. */
+function keep(running: Running, slots: Slots, records: UpdateRecords, why: string): void {
+	new LoaderSlots().write(markGood(slots, running.slot));
 	records.setTrial(null);
 	records.note("good", `${running.version} in slot ${running.slot}: ${why}`);
 }
 
 async function confirm(): Promise<number> {
 	const running = readRunning();
-	keep(running, new UpdateRecords(), "confirmed by the operator");
+	const slots = new LoaderSlots().read();
+	const idle = other(running.slot);
+	if (slots[running.slot].state !== "trial") {
+		const waits = slots[idle].state === "trial" ? `; slot ${idle} will be, once it is started` : "";
+		throw new Error(`slot ${running.slot} is not on trial${waits}`);
+	}
+	// Should another one have been chosen for the next start: this one is to stay.
+	keep(running, { ...slots, preferred: running.slot }, new UpdateRecords(), "confirmed by the operator");
 	console.log(`Slot ${running.slot} is good and stays.`);
 	return 0;
 }
@@ -320,7 +315,7 @@ async function watch(): Promise<number> {
 		);
 		switch (verdict.kind) {
 			case "good":
-				keep(running, records, "does what the one before it did");
+				keep(running, loader.read(), records, "does what the one before it did");
 				log.info({ version: running.version, slot: running.slot }, "the new firmware is good");
 				return 0;
 			case "revert": {

@@ -101,9 +101,9 @@ export function markTrial(slots: Slots, slot: Slot, version: string): Slots {
 	return { ...slots, preferred: slot, [slot]: { state: "trial", left: STARTS, version } };
 }
 
-/** The running slot has proved itself. */
+/** The running slot has proved itself. What was chosen for the next start meanwhile stays chosen. */
 export function markGood(slots: Slots, slot: Slot): Slots {
-	return { ...slots, preferred: slot, [slot]: { ...slots[slot], state: "good", left: STARTS } };
+	return { ...slots, [slot]: { ...slots[slot], state: "good", left: STARTS } };
 }
 
 /** The running slot hung and the watchdog reset the box: a good slot has one start fewer until it proves itself again. */

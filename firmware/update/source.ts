@@ -4,21 +4,35 @@ import type { ReadExactly } from "./trust.ts";
 
 /** How often a broken transfer is taken up again where it broke. */
 export const RESUME_LIMIT = 5;
-const RESUME_DELAY_MS = 1_000;
-const SILENCE_LIMIT_MS = 30_000;
+
+/** How long a broken transfer is left alone before it is taken up again, and which silence is a break. */
+export interface Pace {
+	readonly resumeDelayMs: number;
+	readonly silenceLimitMs: number;
+}
+const USUAL_PACE: Pace = { resumeDelayMs: 1_000, silenceLimitMs: 30_000 };
 
 export interface Source {
 	readonly read: ReadExactly;
 	close(): Promise<void>;
 }
 
-/** `resumeDelayMs`: how long a broken transfer is left alone before it is taken up again. */
-export async function openSource(place: string, resumeDelayMs = RESUME_DELAY_MS): Promise<Source> {
-	return /^https?:\/\//.test(place) ? urlSource(place, resumeDelayMs) : fileSource(place);
+/** Throws, there or at a read, in the operator's words. */
+export async function openSource(place: string, pace = USUAL_PACE): Promise<Source> {
+	if (!/^https?:\/\//.test(place)) return fileSource(place);
+	if (!URL.canParse(place))
+		throw new Error(`${place} is no URL, such as https://example.org/drover-1.2.0.fw`);
+	return urlSource(place, pace);
 }
 
 async function fileSource(path: string): Promise<Source> {
-	const file = await open(path, "r");
+	const file = await open(path, "r").catch((error) => {
+		throw new Error(fileTrouble(path, error));
+	});
+	if (!(await file.stat()).isFile()) {
+		await file.close();
+		throw new Error(`${path} is no file`);
+	}
 	// One buffer for all: new memory for each megabyte costs more than reading it.
 	let bytes = new Uint8Array(0);
 	return {
@@ -26,7 +40,9 @@ async function fileSource(path: string): Promise<Source> {
 			if (bytes.length < length) bytes = new Uint8Array(length);
 			let done = 0;
 			while (done < length) {
-				const { bytesRead } = await file.read(bytes, done, length - done);
+				const { bytesRead } = await file.read(bytes, done, length - done).catch((error) => {
+					throw new Error(fileTrouble(path, error));
+				});
 				if (bytesRead === 0) break;
 				done += bytesRead;
 			}
@@ -34,6 +50,33 @@ async function fileSource(path: string): Promise<Source> {
 		},
 		close: () => file.close(),
 	};
+}
+
+function fileTrouble(path: string, error: NodeJS.ErrnoException): string {
+	switch (error.code) {
+		case "ENOENT":
+		case "ENOTDIR":
+			return `there is no file ${path}`;
+		case "EIO":
+			return `${path} cannot be read: its medium may be failing`;
+		default:
+			return `${path} cannot be read: ${error.message}`;
+	}
+}
+
+/** Bun's own words advise to look at the URL in a browser. */
+function connectTrouble(url: string, error: NodeJS.ErrnoException): Error {
+	const { host, hostname } = new URL(url);
+	switch (error.code) {
+		case "ECONNREFUSED":
+		case "ConnectionRefused":
+			return new Error(`${host} refuses the connection: no server listens there`);
+		case "ENOTFOUND":
+		case "EAI_AGAIN":
+			return new Error(`there is no host ${hostname}, or no name server that knows it answers`);
+		default:
+			return error;
+	}
 }
 
 /** What tells one version of a file from another (RFC 9110 §8.8); null where the server does not say. */
@@ -51,7 +94,7 @@ class OtherFileError extends Error {}
  * last byte, of the same file only (§13.1.5); a server without ranges sends all of it once more.
  * What a server that lies about either sends instead is found out by the hashes.
  */
-async function urlSource(url: string, resumeDelayMs: number): Promise<Source> {
+async function urlSource(url: string, { resumeDelayMs, silenceLimitMs }: Pace): Promise<Source> {
 	/** Bytes that have come, in order, and how many were handed on before them. */
 	let waiting: Uint8Array[] = [];
 	let waitingBytes = 0;
@@ -73,9 +116,10 @@ async function urlSource(url: string, resumeDelayMs: number): Promise<Source> {
 		const response = await withinSilence(
 			fetch(url, { headers, decompress: false, signal: abort.signal }),
 			url,
+			silenceLimitMs,
 		).catch((error) => {
 			abort.abort();
-			throw error;
+			throw connectTrouble(url, error);
 		});
 		const { status, body } = response;
 		if ((status !== 200 && !(status === 206 && from > 0)) || body === null) {
@@ -94,7 +138,7 @@ async function urlSource(url: string, resumeDelayMs: number): Promise<Source> {
 		for (;;) {
 			try {
 				if (stream === null) await connect();
-				const { done, value } = await withinSilence(stream!.read(), url);
+				const { done, value } = await withinSilence(stream!.read(), url, silenceLimitMs);
 				if (done) {
 					const gotBytes = position + waitingBytes;
 					if (skippedBytes > 0 || gotBytes < (first?.totalBytes ?? 0))
@@ -159,13 +203,10 @@ function differ(one: Version, other: Version): boolean {
 }
 
 /** A server that says nothing any more counts as a broken transfer. */
-async function withinSilence<T>(answer: Promise<T>, url: string): Promise<T> {
+async function withinSilence<T>(answer: Promise<T>, url: string, limitMs: number): Promise<T> {
 	let timer: ReturnType<typeof setTimeout> | undefined;
 	const silence = new Promise<never>((_, reject) => {
-		timer = setTimeout(
-			() => reject(new Error(`${url} sent nothing for ${SILENCE_LIMIT_MS / 1000} s`)),
-			SILENCE_LIMIT_MS,
-		);
+		timer = setTimeout(() => reject(new Error(`${url} sent nothing for ${limitMs / 1000} s`)), limitMs);
 	});
 	try {
 		return await Promise.race([answer, silence]);

@@ -9,7 +9,7 @@ import { install, readManifest, UpdateRefused } from "../../firmware/update/trus
 import { type Random, randomFrom } from "../sim/random.ts";
 import { bundle, goodTarget, Slot } from "./support.ts";
 
-const RESUME_DELAY_MS = 5;
+const PACE = { resumeDelayMs: 5, silenceLimitMs: 20_000 };
 const whole = bundle();
 const closers: (() => void)[] = [];
 afterAll(() => {
@@ -72,7 +72,7 @@ async function installFrom(source: Source): Promise<Slot> {
 /** The message with which it fails; the idle slot is not to be started then. */
 async function refusalOf(answer: (from: number, request: string) => Answer): Promise<string> {
 	const { url } = await server(answer);
-	const source = await openSource(url, RESUME_DELAY_MS);
+	const source = await openSource(url, PACE);
 	const slot = new Slot();
 	const manifest = await readManifest(source.read, goodTarget);
 	const refusal = await install(source.read, manifest, slot.partitions, slot).then(
@@ -89,7 +89,7 @@ describe("over HTTP", () => {
 
 	test("cut twice on its way, installed whole", async () => {
 		const { url, ranges } = await server(cutAfter(Math.ceil(whole.length / 2.5)));
-		const slot = await installFrom(await openSource(url, RESUME_DELAY_MS));
+		const slot = await installFrom(await openSource(url, PACE));
 		expect(slot.mark).toBe("trial");
 		expect(slot.complete).toBe(true);
 		expect(ranges.length).toBe(3);
@@ -160,13 +160,30 @@ describe("over HTTP", () => {
 
 	test(`after ${RESUME_LIMIT} breaks it is given up`, async () => {
 		const { url, ranges } = await server(cutAfter(Math.ceil(whole.length / 20)));
-		const source = await openSource(url, RESUME_DELAY_MS);
+		const source = await openSource(url, PACE);
 		await expect(installFrom(source)).rejects.toThrow();
 		expect(ranges.length).toBe(RESUME_LIMIT + 1);
 	});
 
-	test("nobody listens there", async () => {
-		await expect(openSource("http://127.0.0.1:1/none.fw")).rejects.toThrow();
+	test("a server that falls silent in the middle is a broken one, and asked for the rest", async () => {
+		const { url, ranges } = await server((from) => ({ ...rest(from, half), end: "hold" }));
+		const source = await openSource(url, { ...PACE, silenceLimitMs: 200 });
+		expect((await installFrom(source)).complete).toBe(true);
+		expect(ranges.length).toBe(2);
+	});
+
+	test("one that never says a word is given up", async () => {
+		const { url } = await server(() => ({ status: 100, headers: {}, body: new Uint8Array(0), end: "hold" }));
+		await expect(openSource(url, { ...PACE, silenceLimitMs: 100 })).rejects.toThrow("sent nothing for 0.1 s");
+	});
+
+	test.each([
+		["http://127.0.0.1:1/none.fw", "127.0.0.1:1 refuses the connection: no server listens there"],
+		["http://300.1.1.1/none.fw", "http://300.1.1.1/none.fw is no URL"],
+		["/nowhere/none.fw", "there is no file /nowhere/none.fw"],
+		["/", "/ is no file"],
+	])("%s cannot be had, and that is said plainly", async (place, words) => {
+		await expect(openSource(place, PACE)).rejects.toThrow(words);
 	});
 });
 
@@ -221,7 +238,7 @@ test("servers that lie about ranges, lengths and versions: the complete firmware
 			);
 			const slot = new Slot();
 			try {
-				const source = await openSource(url, RESUME_DELAY_MS);
+				const source = await openSource(url, PACE);
 				try {
 					await install(source.read, await readManifest(source.read, goodTarget), slot.partitions, slot);
 				} finally {
