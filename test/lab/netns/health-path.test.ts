@@ -315,7 +315,7 @@ describe("drover realserver", () => {
 		expect(before.stdout).toContain(
 			`WRONG  TCP [${VIP}]:80 → [10.7.0.12]:80 (DR)  answers on its own address, does not accept the VIP: ${VIP}:80 is silent`,
 		);
-		expect(before.stdout).toContain("1 of 2 real servers are wrong");
+		expect(before.stdout).toContain("1 of 2 real servers is wrong");
 		expect(before.status).toBe(1);
 
 		const script = director.run(...drover("realserver", "DR", "--file", file));
