@@ -20,11 +20,13 @@ const browserHeaders: readonly (readonly [name: string, value: string])[] = [
 ];
 
 const script = browserHeaders.map(([name, value]) => `wrk.headers["${name}"]="${value}"`).join("\n");
-/** A new URL each time. */
-const missScript = `${script}
-local n = math.random(1000000000)
+/** A new URL each time, in this run and in those before: wrk's own chance is the same in every run. */
+const missScript = (first: number) => `${script}
+local n = ${first}
 request = function() n = n + 1 return wrk.format("GET", "/miss/" .. n) end
 `;
+/** More than one run asks for. */
+const RUN_URLS = 10_000_000;
 
 /** "large": a browser's request, the answer read 64 KB at a time; wrk reads 8 KB, and its core is full before theirs. */
 export type Kind = "browser" | "large" | "miss";
@@ -46,6 +48,7 @@ export class Load {
 	readonly #directory: string;
 	readonly #scripts: Readonly<Record<Exclude<Kind, "large">, string>>;
 	readonly #rateProgram: string;
+	#missRuns = 0;
 
 	/** `rateProgram` is rate.c, compiled. */
 	constructor(directory: string, rateProgram: string) {
@@ -56,7 +59,6 @@ export class Load {
 			miss: join(directory, "miss.lua"),
 		};
 		writeFileSync(this.#scripts.browser, script);
-		writeFileSync(this.#scripts.miss, missScript);
 	}
 
 	/** As many requests as 32 connections of one thread make. */
@@ -65,6 +67,7 @@ export class Load {
 			const file = this.requestFile("large", path, "127.0.0.1");
 			return flatOut(this.#rateProgram, target, seconds, file, 1);
 		}
+		if (kind === "miss") writeFileSync(this.#scripts.miss, missScript(RUN_URLS * ++this.#missRuns));
 		const before = cpuNanoseconds(target.pids());
 		const text = await output([
 			"wrk",

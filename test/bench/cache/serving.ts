@@ -166,7 +166,7 @@ export const passes = (table: Table) => throughput(table, "pass, 1 KB", "/pass",
 
 /** What 88 statements of VCL add to a hit, in the whole server. */
 export async function statements(table: Table): Promise<BenchResult[]> {
-	const of = await compare(table, ["drover", "drover with 88 statements"], "/1k", "browser");
+	const of = await compare(table, ["drover", "drover with 88 statements"], "/1k", "browser", PROCESSES);
 	const bare = of("drover").cpuMicros;
 	const full = of("drover with 88 statements").cpuMicros;
 	return [
