@@ -38,6 +38,16 @@ function putNumber(bytes: ByteBuffer, at: number, value: number): number {
 	return at + digits;
 }
 
+/** So few are sooner put one by one than handed to the library. */
+const SHORT_TEXT = 24;
+const SHORT_BYTES = 32;
+
+function putText(bytes: ByteBuffer, at: number, text: string): void {
+	const { length } = text;
+	if (length > SHORT_TEXT) bytes.latin1Write(text, at);
+	else for (let index = 0; index < length; index++) bytes[at + index] = text.charCodeAt(index);
+}
+
 /** Room for one transaction. Most fit into a small one; what does not fit into a large one is written in parts. */
 class Slab {
 	readonly bytes: ByteBuffer;
@@ -103,7 +113,7 @@ export class TransactionLog {
 		if (shownTags[tag] === 0) return;
 		const text = payload.length < payloadLimit ? payload : payload.slice(0, payloadLimit - 1);
 		const slab = this.#room(text.length);
-		slab.bytes.latin1Write(text, this.#at + RECORD_HEAD_BYTES);
+		putText(slab.bytes, this.#at + RECORD_HEAD_BYTES, text);
 		this.#seal(slab, tag, text.length);
 	}
 
@@ -112,7 +122,9 @@ export class TransactionLog {
 		if (shownTags[tag] === 0) return;
 		const length = Math.min(end - start, payloadLimit - 1);
 		const slab = this.#room(length);
-		source.copy(slab.bytes, this.#at + RECORD_HEAD_BYTES, start, start + length);
+		const at = this.#at + RECORD_HEAD_BYTES;
+		if (length > SHORT_BYTES) source.copy(slab.bytes, at, start, start + length);
+		else for (let index = 0; index < length; index++) slab.bytes[at + index] = source[start + index]!;
 		this.#seal(slab, tag, length);
 	}
 
@@ -138,7 +150,8 @@ export class TransactionLog {
 		const slab = this.#room(label.length + TIMES_BYTES);
 		const { bytes } = slab;
 		const from = this.#at + RECORD_HEAD_BYTES;
-		let at = from + bytes.latin1Write(label, from);
+		putText(bytes, from, label);
+		let at = from + label.length;
 		bytes[at++] = COLON;
 		bytes[at++] = BLANK;
 		at = putMicros(bytes, at, micros);
