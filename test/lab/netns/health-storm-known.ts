@@ -1,5 +1,6 @@
 /** Where the director's verdict is another than keepalived 2.2.7's on purpose, and why: what a storm does not report. */
-import type { PlannedCheck } from "./health-storm-plan.ts";
+import { leadingNumber } from "../../../firmware/config/keepalived/numbers.ts";
+import { numbers, type PlannedCheck, type PlannedServer } from "./health-storm-plan.ts";
 
 interface Known {
 	readonly kinds: RegExp;
@@ -7,9 +8,6 @@ interface Known {
 	readonly behaviour: RegExp;
 	/** The check's text; absent: any. */
 	readonly text?: RegExp;
-	readonly alpha?: boolean;
-	/** What was done to it in the phase before; absent: any. */
-	readonly before?: RegExp;
 	/** The director's verdict. */
 	readonly up: boolean;
 	readonly why: string;
@@ -93,31 +91,11 @@ const known: readonly Known[] = [
 		up: true,
 		why: "RFC 5321 §4.2: replies have several lines, or no text",
 	},
-	{
-		kinds: /^FILE_CHECK$/,
-		behaviour: /./,
-		alpha: true,
-		up: true,
-		why: "with alpha keepalived has a file that has not yet taken its server out and in for down",
-	},
-	{
-		kinds: /^FILE_CHECK$/,
-		behaviour: /./,
-		alpha: false,
-		up: false,
-		why: "keepalived acts on changes of a file's verdict: one that is bad from the start is none without alpha",
-	},
-	{
-		kinds: /^FILE_CHECK$/,
-		behaviour: /./,
-		before: /^(words|nothing|a number and words)$/,
-		up: false,
-		why: "nor at the one after words",
-	},
 ];
 
 /** Why a check of a server leads to the director's verdict where keepalived has the other one; null: it should not. */
-export function whyOtherwise(check: PlannedCheck, phase: number, alpha: boolean, up: boolean): string | null {
+export function whyOtherwise(check: PlannedCheck, phase: number, up: boolean): string | null {
+	if (check.weight !== undefined) return whyOtherwiseOfFile(check, check.weight, phase, up);
 	const behaviour = check.behaviours[phase]!;
 	const text = check.text.replaceAll("\n", "; ");
 	const found = known.find(
@@ -125,9 +103,36 @@ export function whyOtherwise(check: PlannedCheck, phase: number, alpha: boolean,
 			one.up === up &&
 			one.kinds.test(check.kind) &&
 			one.behaviour.test(behaviour) &&
-			(one.text?.test(text) ?? true) &&
-			(one.alpha === undefined || one.alpha === alpha) &&
-			(one.before === undefined || one.before.test(check.behaviours[phase - 1] ?? "")),
+			(one.text?.test(text) ?? true),
 	);
 	return found?.why ?? null;
+}
+
+/** Whether keepalived has the server in from the start; it says so of none. */
+export function isInAtStart({ checks, alpha }: PlannedServer): boolean {
+	return checks.every(({ weight, behaviours }) =>
+		weight === undefined ? !alpha : isUpAtStart(weight, valueOf(behaviours[0]!)),
+	);
+}
+
+const valueOf = (behaviour: string) => leadingNumber(numbers[behaviour]!);
+/** None of the storm's numbers is so far out that another weight than 0 makes a verdict of it. */
+const decides = (weight: string) => /^0\b/.test(weight);
+/** keepalived 2.2.7 forgets `reverse` there, and asks neither for alpha (observed: quorums at the start). */
+const isUpAtStart = (weight: string, value: number) => !decides(weight) || value === 0;
+
+/** keepalived 2.2.7 acts on changes of what a file says (observed), so that its odd start with `reverse` lasts. */
+function whyOtherwiseOfFile(
+	{ behaviours }: PlannedCheck,
+	weight: string,
+	phase: number,
+	up: boolean,
+): string | null {
+	const values = behaviours.slice(0, phase + 1).map(valueOf);
+	const isBad = (value: number) => decides(weight) && (value !== 0) !== weight.endsWith("reverse");
+	let isUp = isUpAtStart(weight, values[0]!);
+	for (let index = 1; index < values.length; index++)
+		if (isBad(values[index]!) !== isBad(values[index - 1]!)) isUp = !isBad(values[index]!);
+	const isUpForUs = !isBad(values.at(-1)!);
+	return isUpForUs === up && isUp !== up ? "keepalived reads its file without reverse at the start" : null;
 }

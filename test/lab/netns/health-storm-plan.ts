@@ -16,6 +16,8 @@ export interface PlannedCheck {
 	readonly text: string;
 	/** By phase: the name of what is done, for the report. */
 	readonly behaviours: readonly string[];
+	/** FILE_CHECK: the weight that holds, its own or its file's. */
+	readonly weight?: string;
 }
 
 export interface PlannedServer {
@@ -219,7 +221,8 @@ const scripts: Readonly<Record<string, string>> = {
 	"talks without end": "head -c 300000 /dev/zero; exit 0",
 };
 
-const numbers: Readonly<Record<string, string>> = {
+/** What a file holds, by what is said of it. */
+export const numbers: Readonly<Record<string, string>> = {
 	"0": "0\n",
 	"5": "5\n",
 	"-3": "-3\n",
@@ -380,13 +383,13 @@ export function makePlan(random: Random, servers: number, phases: number, only: 
 		},
 		FILE_CHECK: () => {
 			const name = `number-${nextPort++}`;
-			trackFiles.push(
-				`track_file ${name} {\nfile @SHARED@/${name}\nweight ${random.pick(["0", "1", "2", "-1", "1 reverse"])}\n}`,
-			);
-			const own = random.chance(0.4) ? `weight ${random.pick(["0", "3", "-2", "0 reverse"])}\n` : "";
+			const weight = random.pick(["0", "1", "2", "-1", "1 reverse"]);
+			trackFiles.push(`track_file ${name} {\nfile @SHARED@/${name}\nweight ${weight}\n}`);
+			const own = random.chance(0.4) ? random.pick(["0", "3", "-2", "0 reverse"]) : null;
 			return {
 				kind: "FILE_CHECK",
-				text: `FILE_CHECK {\ntrack_file ${name}\n${own}}`,
+				text: `FILE_CHECK {\ntrack_file ${name}\n${own === null ? "" : `weight ${own}\n`}}`,
+				weight: own ?? weight,
 				behaviours: eachPhase("0", Object.keys(numbers), (phase, which) => {
 					files[phase]![name] = numbers[which]!;
 				}),

@@ -21,7 +21,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomFrom } from "../../sim/random.ts";
 import { FifoReader, hasIpvs, KeepalivedCheckers } from "./health-peer.ts";
-import { whyOtherwise } from "./health-storm-known.ts";
+import { isInAtStart, whyOtherwise } from "./health-storm-known.ts";
 import {
 	makePlan,
 	PHASE_MS,
@@ -177,7 +177,7 @@ export async function storm(
 			},
 		];
 		await eventually("both judges are there", () =>
-			judges.every((judge) => /Activating healthchecker|"msg"/.test(judge.log())),
+			judges.every((judge) => /Startup complete|"msg"/.test(judge.log())),
 		);
 		startedMs = Date.now();
 		const differences: Difference[] = [];
@@ -241,9 +241,8 @@ function compare(
 	const toMs = fromMs + PHASE_MS;
 	for (const server of plan.servers) {
 		const name = `RS [${SERVER_ADDRESS}]:tcp:${server.port} ${virtualServerOf(server)}`;
-		const [mine, their] = [ours, theirs].map((judge) =>
-			history(judge, name, !server.alpha, fromMs, toMs),
-		) as [ReturnType<typeof history>, ReturnType<typeof history>];
+		const mine = history(ours, name, !server.alpha, fromMs, toMs);
+		const their = history(theirs, name, isInAtStart(server), fromMs, toMs);
 		const where = () =>
 			`phase ${phase}, server ${server.port}${server.alpha ? ", alpha" : ""}\n    drover ${words(mine)}; keepalived ${words(their)}\n${server.checks
 				.map(
@@ -255,8 +254,7 @@ function compare(
 			one.changes.some(({ afterMs }) => afterMs > PHASE_MS - SETTLED_MS);
 		const flaps = [mine, their].map((one) => one.changes.length > 1 || late(one)) as [boolean, boolean];
 		if (flaps[0] && flaps[1]) continue;
-		const otherwise = (up: boolean) =>
-			server.checks.some((check) => whyOtherwise(check, phase, server.alpha, up) !== null);
+		const otherwise = (up: boolean) => server.checks.some((check) => whyOtherwise(check, phase, up) !== null);
 		if (flaps[1] && !flaps[0] && otherwise(mine.end)) continue;
 		// What a script or a server that hangs began in the phase before goes on for a while.
 		const lateMs = server.checks.some(({ behaviours }) => /hang|leaves/.test(behaviours[phase - 1] ?? ""))
@@ -284,7 +282,8 @@ function compare(
 		const same = members.every((server) => {
 			const rs = `RS [${SERVER_ADDRESS}]:tcp:${server.port} ${virtualServerOf(server)}`;
 			return (
-				history(ours, rs, !server.alpha, 0, toMs).end === history(theirs, rs, !server.alpha, 0, toMs).end
+				history(ours, rs, !server.alpha, 0, toMs).end ===
+				history(theirs, rs, isInAtStart(server), 0, toMs).end
 			);
 		});
 		if (same && mine !== their)
