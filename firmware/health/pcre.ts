@@ -91,7 +91,8 @@ export function compilePcre(pattern: string, options: readonly string[]): RegExp
 		extended: extended || inline.delete("x"),
 		ungreedy: ungreedy || inline.delete("U"),
 		noCapture,
-		dollarEndOnly: dollarEndOnly || inline.has("m"),
+		dollarEndOnly,
+		multiline: inline.delete("m"),
 		dotAll: inline.has("s"),
 	});
 	inline.delete("x");
@@ -116,6 +117,7 @@ interface Style {
 	readonly ungreedy: boolean;
 	readonly noCapture: boolean;
 	readonly dollarEndOnly: boolean;
+	readonly multiline: boolean;
 	readonly dotAll: boolean;
 }
 
@@ -188,7 +190,13 @@ function translate(pattern: string, offset: number, style: Style): string {
 			out += ")";
 			index++;
 		} else if (char === "$") {
-			atom(style.dollarEndOnly ? "$" : "(?=\\n?(?![\\s\\S]))");
+			// This engine's lines end at a carriage return and more; PCRE2's only at a line feed.
+			if (style.multiline) atom("(?=\\n|(?![\\s\\S]))");
+			else atom(style.dollarEndOnly ? "$" : "(?=\\n?(?![\\s\\S]))");
+			index++;
+		} else if (char === "^" && style.multiline) {
+			// Not behind a line feed that ends the text.
+			atom("(?:(?<![\\s\\S])|(?<=\\n)(?=[\\s\\S]))");
 			index++;
 		} else if (char === "." && !style.dotAll) {
 			// This engine's dot excludes carriage return and more; PCRE2's only line feed.
