@@ -111,11 +111,11 @@ export function whyOtherwise(check: PlannedCheck, phase: number, up: boolean): s
 /** Whether keepalived has the server in from the start; it says so of none. */
 export function isInAtStart({ checks, alpha }: PlannedServer): boolean {
 	return checks.every(({ weight, behaviours }) =>
-		weight === undefined ? !alpha : isUpAtStart(weight, valueOf(behaviours[0]!)),
+		weight === undefined ? !alpha : isUpAtStart(weight, numberIn(behaviours[0]!)),
 	);
 }
 
-const valueOf = (behaviour: string) => leadingNumber(numbers[behaviour]!);
+const numberIn = (behaviour: string) => leadingNumber(numbers[behaviour]!);
 /** None of the storm's numbers is so far out that another weight than 0 makes a verdict of it. */
 const decides = (weight: string) => /^0\b/.test(weight);
 /** keepalived 2.2.7 forgets `reverse` there, and asks neither for alpha (observed: quorums at the start). */
@@ -128,7 +128,7 @@ function whyOtherwiseOfFile(
 	phase: number,
 	up: boolean,
 ): string | null {
-	const values = behaviours.slice(0, phase + 1).map(valueOf);
+	const values = behaviours.slice(0, phase + 1).map(numberIn);
 	const isBad = (value: number) => decides(weight) && (value !== 0) !== weight.endsWith("reverse");
 	let isUp = isUpAtStart(weight, values[0]!);
 	for (let index = 1; index < values.length; index++)
