@@ -43,7 +43,7 @@ export function whyInstance(
 			: `${instance.effectivePriority} (configured ${instance.basePriority})`;
 	return [
 		...wrap(
-			`${instance.name} is ${instance.state} for ${since}: ${instance.reason || "it was configured so"}.`,
+			`${instance.name} has been ${instance.state} for ${since}: ${instance.reason || "it was configured so"}.`,
 			"",
 			"  ",
 		),

@@ -139,7 +139,8 @@ async function verify(): Promise<number> {
 async function capture(port: string | undefined, values: Values): Promise<number> {
 	const ports = readPorts().map(({ name }) => name);
 	if (port === undefined) throw new UsageError(`say which port: ${ports.join(", ")}`);
-	if (!ports.includes(port)) throw new NameError(`there is no port "${port}"; there are ${ports.join(", ")}`);
+	if (!ports.includes(port))
+		throw new NameError(`there is no port "${port}"; there are ${ports.join(", ") || "none"}`);
 	const seconds = whole(values.seconds ?? String(CAPTURE_SECONDS), 1, CAPTURE_SECONDS_LIMIT, "--seconds");
 	const most = values.usb ? CAPTURE_FILE_COUNT : CAPTURE_SCREEN_COUNT;
 	const count = whole(values.count ?? String(most), 1, CAPTURE_COUNT_LIMIT, "--count");

@@ -195,6 +195,13 @@ test("? in a menu below shows it again, and what can be typed there", () => {
 	expect(shown.filter((line) => line.includes("the command that does the same"))).toHaveLength(2);
 });
 
+test("reboot and poweroff are no commands of the program, and take no words", () => {
+	const { shown, commands } = menu("reboot now", "poweroff --help");
+	expect(commands).toEqual([]);
+	expect(shown).toContain('"reboot" takes no words: it asks.');
+	expect(shown).toContain('"poweroff" takes no words: it asks.');
+});
+
 test("a whole virtual server is drained on request only", () => {
 	expect(menu("3", "5", "n").commands).toEqual([]);
 });

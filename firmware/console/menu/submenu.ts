@@ -66,6 +66,8 @@ export function* runLine(line: string): Dialogue {
 	if (words[0] === "drover") words.shift();
 	const [name = "", action = ""] = words;
 	if (name === "") return;
+	if (["reboot", "poweroff"].includes(name) && words.length > 1)
+		return yield* say([`"${name}" takes no words: it asks.`]);
 	// These want the terminal themselves.
 	if (words.length === 1)
 		switch (name) {
