@@ -64,11 +64,13 @@ function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): 
 		switch (step.value.kind) {
 			case "say":
 				shown.push(...step.value.lines);
+				for (const line of step.value.lines) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
 				reply = { kind: "done" };
 				break;
 			case "ask": {
 				const line = left.shift();
 				shown.push(step.value.prompt);
+				expect(step.value.prompt.trim().length).toBeLessThan(WIDTH_COLUMNS);
 				if (line === undefined) return { shown, commands, steps };
 				reply = line === "(tick)" ? { kind: "tick" } : { kind: "line", text: line };
 				break;
@@ -193,6 +195,13 @@ test("? in a menu below shows it again, and what can be typed there", () => {
 	expect(commands).toEqual([]);
 	expect(shown.filter((line) => line.startsWith(" 1 Ports, addresses, routes"))).toHaveLength(3);
 	expect(shown.filter((line) => line.includes("the command that does the same"))).toHaveLength(2);
+});
+
+test.each([
+	["Logged out after how many idle minutes", ["10", "8", "x"], "A number from 1 to 1440 or never."],
+	["Authentication", ["10", "4", "3", "bob", "short"], "It is sha256 or sha."],
+])("%s: a wrong answer is told the right ones", (_prompt, typed, words) => {
+	expect(menu(...typed).shown).toContain(words);
 });
 
 test("reboot and poweroff are no commands of the program, and take no words", () => {

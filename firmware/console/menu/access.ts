@@ -78,7 +78,7 @@ function* consoleSettings(): Dialogue {
 			prompt: "Logged out after how many idle minutes, or never",
 			path: "console.idle_minutes",
 			now: idle_minutes === 0 ? "never" : String(idle_minutes),
-			read: (text) => (text === "never" ? "0" : wholeNumber(1, 1_440)(text)),
+			read: (text) => (text === "never" ? "0" : wholeNumber(1, 1_440, "or never")(text)),
 		},
 		{
 			prompt: "The loader's entry may set a new password",

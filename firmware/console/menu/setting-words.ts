@@ -29,18 +29,19 @@ export function onOff(text: string): string {
 	throw new UsageError("on or off");
 }
 
+/** `otherwise`: what else may be answered, for the refusal. */
 export const wholeNumber =
-	(least: number, most: number) =>
+	(least: number, most: number, otherwise = "") =>
 	(text: string): string => {
 		if (!/^\d{1,9}$/.test(text) || Number(text) < least || Number(text) > most)
-			throw new UsageError(`a number from ${least} to ${most}`);
+			throw new UsageError(`a number from ${least} to ${most} ${otherwise}`.trimEnd());
 		return text;
 	};
 
 export const oneOf =
 	(...choices: readonly string[]) =>
 	(text: string): string => {
-		if (!choices.includes(text)) throw new UsageError(choices.join(" or "));
+		if (!choices.includes(text)) throw new UsageError(`it is ${choices.join(" or ")}`);
 		return text;
 	};
 

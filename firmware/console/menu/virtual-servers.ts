@@ -72,7 +72,7 @@ function* add(): Dialogue {
 	const check = yield* askFor("Check of its real servers: tcp, http:/PATH, none", checked, "tcp");
 	if (check === null) return;
 	const reals: string[] = [];
-	yield* say([`Real servers, one a line: ADDRESS, ADDRESS:PORT or ADDRESS:PORT=WEIGHT. Enter ends.`]);
+	yield* say(["Real servers, one a line: ADDRESS, ADDRESS:PORT or ADDRESS:PORT=WEIGHT;", "Enter ends."]);
 	for (;;) {
 		const real = yield* askFor(`Real server ${reals.length + 1}`, (text) => realServerWord(text, place.port));
 		if (real === null) break;
