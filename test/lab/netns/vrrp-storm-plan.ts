@@ -16,6 +16,8 @@ export type Happening =
 	| { readonly kind: "stop"; readonly box: BoxName }
 	| { readonly kind: "start"; readonly box: BoxName }
 	| { readonly kind: "reload"; readonly box: BoxName; readonly config: string; readonly change: string }
+	/** One of Drover's two processes is killed, the older or the younger, of which nobody may take notice. */
+	| { readonly kind: "crash"; readonly box: BoxName; readonly older: boolean }
 	/** A third one sends adverts for two seconds. */
 	| {
 			readonly kind: "stranger";
@@ -204,6 +206,8 @@ function makeBox(
 	const groupLines: string[] = [];
 	if (random.chance(0.2)) groupLines.push("sync_group_tracking_weight");
 	const ofGroup = tracking(random, reloads);
+	// A script that group and instance track, both without a weight, keeps keepalived in INIT for ever.
+	if (instances.some(({ tracking: { scriptWeight } }) => scriptWeight !== null)) ofGroup.scriptWeight = null;
 	if (random.chance(0.4)) groupLines.push(...trackingLines(ofGroup));
 	return {
 		instances,
@@ -312,6 +316,7 @@ export function makePlan(random: Random, phaseCount: number): Plan {
 			at.stopped = false;
 			return { kind: "start", box };
 		}
+		if (random.chance(0.15)) return { kind: "crash", box, older: random.chance(0.5) };
 		if (random.chance(0.15)) return strangeAdvert(random, wire, boxes.a.instances);
 		switch (random.integer(0, reloads ? 10 : 8)) {
 			case 0:

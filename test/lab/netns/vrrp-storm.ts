@@ -91,9 +91,13 @@ class Actor {
 				this.script(happening.status);
 				break;
 			case "stop":
-				await this.#running?.stop();
-				this.#running = null;
+				await this.stop();
 				break;
+			case "crash": {
+				const pids = this.maker === "d" ? this.box.droverPids().sort((a, b) => a - b) : [];
+				if (pids.length === 2) process.kill(pids[happening.older ? 0 : 1]!, "SIGKILL");
+				break;
+			}
 			case "start":
 				this.start();
 				break;
@@ -103,7 +107,7 @@ class Actor {
 					join(this.box.folder, this.maker === "d" ? "keepalived.conf" : "real.conf"),
 					this.#config,
 				);
-				this.#running?.process.kill("SIGHUP");
+				this.#signal("SIGHUP");
 				break;
 			}
 		}
@@ -129,7 +133,7 @@ class Actor {
 		return this.box.namespace
 			.ipJson<Link>("address", "show")
 			.flatMap(({ ifname, addr_info }) => (addr_info ?? []).map(({ local }) => `${local} on ${ifname}`))
-			.filter((text) => /^(192\.0\.2\.2\d\d|198\.|fe80::2\d\d|2001:db8:1:)/.test(text))
+			.filter((text) => /^(192\.0\.2\.2\d\d |198\.|fe80::2\d\d |2001:db8:1:)/.test(text))
 			.sort();
 	}
 
@@ -140,8 +144,17 @@ class Actor {
 		);
 	}
 
+	/** To all that run, since the first of Drover's processes may be another one by now. */
+	#signal(signal: "SIGHUP" | "SIGTERM"): void {
+		if (this.maker === "k") this.#running?.process.kill(signal);
+		else for (const pid of this.box.droverPids()) process.kill(pid, signal);
+	}
+
 	async stop(): Promise<void> {
-		await this.#running?.stop();
+		this.#signal("SIGTERM");
+		await this.#running?.process.exited;
+		this.#running = null;
+		await eventually("nobody runs", () => this.maker === "k" || this.box.droverPids().length === 0);
 	}
 }
 
