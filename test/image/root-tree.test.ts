@@ -147,7 +147,7 @@ describe("/usr/bin/drover", () => {
 	test("the director of a box with one processor has no threads beside it, and keeps its pages for a while", () => {
 		expect(startedWith("0", "director", "-f", "x")).toEqual({
 			words: "--no-install services.js director -f x",
-			tuned: 5,
+			tuned: 6,
 		});
 	});
 
