@@ -259,11 +259,21 @@ function writeDump(text: string, { global }: DroverConfig, log: Log): void {
 	}
 }
 
+/** A module is there in a tenth of it; the start, checks included, waits no longer. */
+const MODULE_LIMIT_MS = 5_000;
+/** Still under way: it is neither started again nor waited for a second time. */
+let loading: Promise<unknown> | null = null;
+
 /** Schedulers and engines are loaded by the kernel when a service names them. */
 async function loadModule(log: Log): Promise<void> {
+	if (loading !== null) return;
 	try {
 		const child = Bun.spawn(["modprobe", "ip_vs"], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
-		await child.exited;
+		child.unref();
+		loading = child.exited.finally(() => {
+			loading = null;
+		});
+		await Promise.race([loading, Bun.sleep(MODULE_LIMIT_MS)]);
 	} catch (error) {
 		log.debug(`modprobe: ${error instanceof Error ? error.message : error}`);
 	}
