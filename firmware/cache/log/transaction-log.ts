@@ -234,7 +234,7 @@ export class TransactionLog {
 		const ahead = !this.#sink.immediate;
 		if (ahead) this.#at = 0;
 		const slab = this.#slab;
-		slab.bytes.latin1Write(payload, this.#at + RECORD_HEAD_BYTES);
+		putText(slab.bytes, this.#at + RECORD_HEAD_BYTES, payload);
 		this.#seal(slab, Tag.Link, payload.length, parentId);
 		if (!ahead) return;
 		this.#batchAt = this.#at;

@@ -375,8 +375,8 @@ export function putHead(
 	at: number,
 ): void {
 	const { sentStart, tail } = pattern;
-	into.set(sentStart, at);
-	let to = at + sentStart.length;
+	let to = at;
+	for (let from = 0; from < sentStart.length; from++) into[to++] = sentStart[from]!;
 	for (let index = 0; index < stretches.count; index++) {
 		const end = stretches.ends[index]!;
 		for (let from = stretches.starts[index]!; from < end; from++) into[to++] = stored[from]!;

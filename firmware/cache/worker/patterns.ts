@@ -244,7 +244,7 @@ export class Patterns {
 		numbers.bodyBytes = bodyBytes;
 		const sentHead = headLength(pattern, numbers);
 		putHead(pattern, numbers, scratch, answer, BODY_AT - sentHead);
-		session.sendWhole(answer.subarray(BODY_AT - sentHead, BODY_AT + bodyBytes));
+		session.sendWhole(answer, BODY_AT - sentHead, BODY_AT + bodyBytes);
 		this.#log(session, pattern, object, now, bytes, urlEnd, sentHead);
 		const { counters } = engine;
 		counters[Main.client_req]!++;

@@ -76,8 +76,8 @@ export interface ReplaySession {
 	readonly addressSum: number;
 	/** What answered last here: most connections ask the same again. */
 	lastReplay: Replay | undefined;
-	/** Sends all of `bytes`; what the kernel does not take now goes later. */
-	sendWhole(bytes: Uint8Array): void;
+	/** Sends `bytes`, all or a part; what the kernel does not take now goes later. */
+	sendWhole(bytes: Uint8Array, from?: number, end?: number): void;
 	/** Sends a head and a body in the store; `release` is called when the body's bytes are no longer needed. */
 	sendLarge(head: Uint8Array, body: Uint8Array, release: () => void): void;
 }

@@ -333,10 +333,9 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		return this.connection.clientIp;
 	}
 
-	sendWhole(bytes: Uint8Array): void {
-		const written = Math.max(0, this.socket.write(bytes));
-		if (written < bytes.length)
-			this.#backlog.push({ bytes: copyOf(bytes.subarray(written)), release: undefined });
+	sendWhole(bytes: Uint8Array, from = 0, end = bytes.length): void {
+		const sent = from + Math.max(0, this.socket.write(bytes, from, end - from));
+		if (sent < end) this.#backlog.push({ bytes: copyOf(bytes.subarray(sent, end)), release: undefined });
 	}
 
 	sendLarge(head: Uint8Array, body: Uint8Array, release: () => void): void {

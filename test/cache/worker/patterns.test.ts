@@ -244,7 +244,7 @@ async function compare(policy: string, seed: number): Promise<number> {
 		usual.connect(address),
 		quick.connect(address),
 	]);
-	for (let round = 0; round < 250; round++) {
+	for (let round = 0; round < 200; round++) {
 		// Some are asked for far more often than others.
 		const url = urls[Math.floor(urls.length * random.next() ** 2)]!;
 		const request = Buffer.from(`GET ${url} HTTP/1.1\r\n${random.pick(blocks)}`, "latin1");
@@ -308,15 +308,15 @@ describe("a hit by a pattern is a hit like any other", () => {
 		expect(Array.from({ length: 8 }, () => often("/seldom"))).toEqual([...Array(6).fill(false), true, true]);
 	});
 
-	test("whatever the log shows", async () => {
-		const { Hit, VCL_use, ReqStart, Begin, ReqURL, End } = Tag;
-		for (const hidden of [Hit, VCL_use, ReqStart, Begin, ReqURL, End, Tag.Link, Tag.Timestamp]) {
-			shownTags[hidden] = 0;
+	test.each(["Hit", "VCL_use", "ReqStart", "Begin", "ReqURL", "End", "Link", "Timestamp"] as const)(
+		"%s need not be in the log",
+		async (hidden) => {
+			shownTags[Tag[hidden]] = 0;
 			try {
-				expect(await compare(policies[1]!, 7000 + hidden)).toBeGreaterThan(5);
+				expect(await compare(policies[1]!, 7000 + Tag[hidden])).toBeGreaterThan(5);
 			} finally {
-				shownTags[hidden] = 1;
+				shownTags[Tag[hidden]] = 1;
 			}
-		}
-	});
+		},
+	);
 });
