@@ -1,11 +1,22 @@
 /**
  * `drover vrrp` and `drover director` as a program of their own: a starting box waits for these two, so the image has
- * them in one file, compiled ahead (image/firmware-bundle.ts). Takes the words that `drover` takes, the name first.
+ * them in one file, compiled ahead (image/firmware-bundle.ts). Takes the words that `drover` takes, the name first; or
+ * `rehearse FILE`, which loads what either of them loads, reads the configuration in FILE as they do, and ends.
  */
 import { runProgram } from "./appliance/after-set-up.ts";
 
 if (import.meta.main) {
 	const [name, ...words] = process.argv.slice(2);
-	const loading = name === "vrrp" ? import("./vrrp/main.ts") : import("./director/service.ts");
-	void loading.then(({ main }) => runProgram(words, main));
+	if (name === "rehearse") void rehearse(words[0]!);
+	else {
+		const loading = name === "vrrp" ? import("./vrrp/main.ts") : import("./director/service.ts");
+		void loading.then(({ main }) => runProgram(words, main));
+	}
+}
+
+/** The initramfs has it done while others wait for disks: what it touched is in memory when the services start. */
+async function rehearse(file: string): Promise<void> {
+	await Promise.all([import("./vrrp/main.ts"), import("./director/service.ts")]);
+	const { loadConfig } = await import("./config/keepalived/load.ts");
+	loadConfig(file);
 }
