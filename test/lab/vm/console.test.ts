@@ -268,7 +268,7 @@ describe("the serial console", () => {
 			'That is not "director-a". Nothing was done.',
 		);
 		const why = await console.answer("ha why VI_1", "ha> ");
-		expect(why).toContain("VI_1 is FAULT");
+		expect(why).toContain("VI_1 has been FAULT");
 		expect(why).toMatch(/interface eth0 is down/);
 		expect(why).toContain("rule: keepalived.conf(5): its interface");
 		await console.answer("\x03");
