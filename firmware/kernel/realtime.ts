@@ -32,7 +32,8 @@
  * by the byte at `keyOffset` of the IP payload (VRRP: 1, the VRID; within AH: 25) to every watch on that key. A frame
  * for which no watch exists is counted, and delivered to `onUnknown` if given.
  * While a watch is **armed** (it has a deadline), a frame that equals the pinned one in source, destination,
- * TTL/hop limit and payload moves the deadline to kernel receive time + interval, and JavaScript is not woken. Every other
+ * TTL/hop limit and payload moves the deadline to kernel receive time + interval, and JavaScript is not woken, unless a
+ * frame before it still waits to be judged: they are judged in their order then. Every other
  * frame is delivered with its kernel receive time and changes nothing: JavaScript judges, and `accept`s it (pin and
  * re-arm from the frame's receive time) or `rearm`s, or not. While a watch is not armed, every frame is delivered.
  * At most 64 frames per watch wait for JavaScript; more are dropped and counted.

@@ -670,7 +670,7 @@ impl State {
 
     /// One receive call. Returns whether more may wait, and the newest frame's time.
     fn receive(&mut self, id: u32) -> (bool, u64) {
-        let Self { receivers, watches, inbox, events, queued, takes, heap: _, .. } = self;
+        let Self { receivers, watches, inbox, events, queued, settled, takes, heap: _, .. } = self;
         let Some(receiver) = receivers.get_mut(&id) else {
             return (false, 0);
         };
@@ -697,7 +697,7 @@ impl State {
             };
             for watch_id in ids {
                 if let Some(watch) = watches.get_mut(watch_id) {
-                    if !watch.consume(&frame, *takes) {
+                    if !watch.consume(&frame, *takes, *settled) {
                         continue;
                     }
                     *queued += 1;
@@ -723,9 +723,10 @@ impl State {
 }
 
 impl Watch {
-    /// Takes in one frame; true when JavaScript has to see it. The deadline only moves later here, so the
-    /// timer's entry may stay as it is.
-    fn consume(&mut self, frame: &Frame, takes: u64) -> bool {
+    /// Takes in one frame; true when JavaScript has to see it: also the pinned one, while an earlier frame waits to be
+    /// judged, since it may be the answer to that. The deadline only moves later here, so the timer's entry may stay
+    /// as it is.
+    fn consume(&mut self, frame: &Frame, takes: u64, settled: u64) -> bool {
         if self.interface_index != 0 && self.interface_index != frame.interface_index {
             return false;
         }
@@ -735,7 +736,7 @@ impl Watch {
         if matches {
             self.last_matched = frame.at;
         }
-        if self.deadline != 0 && matches {
+        if self.deadline != 0 && matches && self.last_delivered <= settled {
             self.matched += 1;
             self.deadline = self.deadline.max(frame.at.saturating_add(self.interval));
             return false;

@@ -269,6 +269,29 @@ describe("lease", () => {
 });
 
 describe("expiry", () => {
+	test("the pinned frame behind another one waits for its turn: it may be the answer to that", async () => {
+		const key = ++nextKey;
+		realTime.renewLease(LONG_LEASE_MICROS);
+		const master = side(a, "inet");
+		const backup = side(b, "inet");
+		const { watch, frames } = listen(backup.receiver, key, ({ payload }) =>
+			payload[2] === 100 ? 5_000_000 : null,
+		);
+		const repeat = newRepeat();
+		repeat.set([advert(master, "inet", key, 100)]);
+		repeat.start(monotonicMicros(), 20_000);
+		await eventually("steady state", () => watch.statistics().matched > 3);
+		const before = frames.length;
+		repeat.setRounds([[advert(master, "inet", key, 0)], [advert(master, "inet", key, 100)]]);
+		standStill(100);
+		await eventually("both were judged", () => frames.length > before + 1);
+		expect(frames.slice(before, before + 2).map(({ payload }) => payload[2])).toEqual([0, 100]);
+		// What comes after them reaches nobody again.
+		const { matched } = watch.statistics();
+		await eventually("steady state again", () => watch.statistics().matched > matched + 3);
+		for (const thing of [repeat, watch, master, backup]) thing.close();
+	});
+
 	test("silence is told with its exact time, and a prepared repeat has started", async () => {
 		const key = ++nextKey;
 		realTime.renewLease(LONG_LEASE_MICROS);

@@ -256,4 +256,32 @@ track_file load {\nfile "${file}"\n}\n${text(100, "track_file {\nload weight 1\n
 		await capture.close();
 		expect(capture.text()).not.toMatch(/192\.0\.2\.1 > .*prio 0,/);
 	}, 60_000);
+
+	test("a stranger who gives up what he never had: the master answers at once, and the backup hears it", async () => {
+		using lab = new Lab("farewell");
+		const ours = lab.box("ours", 1);
+		const theirs = lab.box("theirs", 2);
+		const stranger = new Stranger(lab.box("stranger", 9).namespace, 9);
+		const text = (priority: number) => instanceText({ priority, version: 3, interval: 0.4 });
+		const master = theirs.keepalived(text(200));
+		await eventually("they are master", () => master.log().includes("Entering MASTER"));
+		const backup = ours.drover(text(100));
+		await ours.becomes("BACKUP");
+		const advert: StrangeAdvert = {
+			family: "inet",
+			version: 3,
+			virtualRouterId: 51,
+			priority: 0,
+			intervalMicros: 400_000,
+			addresses: ["192.0.2.200"],
+			hopLimit: 255,
+			checksumIsRight: true,
+			password: null,
+		};
+		await stranger.send(advert, ["224.0.0.18"], 12, 150);
+		await eventually("they have answered", () => master.log().split("priority 0 message").length > 10);
+		expect(backup.log()).not.toContain("Entering MASTER");
+		expect(backup.log()).not.toContain("an advert of ours went out");
+		expect(master.log()).not.toContain("lower priority");
+	}, 60_000);
 });
