@@ -137,7 +137,7 @@ describe("a forgotten password", () => {
 			expect(await operator.run("drover log 100 console")).toContain("a new password was set by recovery");
 			expect(await operator.run("cat /data/identity/machine-id")).toContain(machineIds.at(-1)!);
 		},
-		5 * BOOT_LIMIT_MS,
+		3 * BOOT_LIMIT_MS,
 	);
 });
 
