@@ -15,6 +15,7 @@ import {
 	decodeBfdControl,
 	encodeBfdControl,
 } from "../wire/bfd.ts";
+import { familyOf } from "../wire/ip.ts";
 import { sessionFor } from "./demultiplex.ts";
 import {
 	type BfdEvent,
@@ -232,10 +233,6 @@ function samePath(a: BfdConfig, b: BfdConfig): boolean {
 		a.ttl === b.ttl &&
 		a.passive === b.passive
 	);
-}
-
-function familyOf(address: string): Family {
-	return address.includes(":") ? "inet6" : "inet";
 }
 
 /** RFC 5881 §4: one source port for all of a session's packets, which no other session of this box has. */

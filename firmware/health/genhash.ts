@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
 import type { CheckTarget } from "../config/model.ts";
-import { canonicalAddress } from "../wire/ip.ts";
+import { canonicalAddress, familyOf } from "../wire/ip.ts";
 import type { ProbeEnvironment } from "./checker.ts";
 import { requestBytes } from "./http.ts";
 import { HttpResponseReader, ResponseError } from "./http-response.ts";
@@ -108,7 +108,7 @@ function readOptions(words: readonly string[]) {
 	if (!Number.isInteger(fwmark) || fwmark < 0) throw new Error("-m takes a number");
 	const target: CheckTarget = {
 		address,
-		family: address.includes(":") ? "inet6" : "inet",
+		family: familyOf(address),
 		port,
 		bindAddress: null,
 		bindPort: null,

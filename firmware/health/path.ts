@@ -28,7 +28,7 @@ import { RawSocket } from "../kernel/raw-socket.ts";
 import { type Link, NUD_VALID, RouteNetlink, RT_SCOPE_LINK } from "../kernel/rtnetlink.ts";
 import { decodeSocketAddress, internetAddress } from "../kernel/sockaddr.ts";
 import { decodeEthernet, encodeEthernet } from "../wire/ethernet.ts";
-import { formatAddress, parseAddress } from "../wire/ip.ts";
+import { familyOf, formatAddress, parseAddress } from "../wire/ip.ts";
 import { encapsulate, type PathQuestion, readReply, resetPacket, synPacket } from "./path-packet.ts";
 import type { PathAnswer } from "./path-verdict.ts";
 import { reasonOf } from "./reason.ts";
@@ -247,7 +247,7 @@ export class PathProber {
 		const hop = route.nextHops[0];
 		const link = hop?.interfaceIndex == null ? undefined : this.#link(hop.interfaceIndex);
 		if (hop === undefined || link === undefined) return none(`no interface towards ${realServer}`);
-		const family = vip.includes(":") ? "inet6" : "inet";
+		const family = familyOf(vip);
 		const source =
 			family === route.family &&
 			route.preferredSource !== null &&
@@ -322,7 +322,7 @@ export class PathProber {
 
 	/** TUN: inside a packet to the real server's own address. */
 	#tunnel({ realServer, forwarding }: PathTarget): (packet: Uint8Array) => number {
-		const family = realServer.includes(":") ? "inet6" : "inet";
+		const family = familyOf(realServer);
 		const address = parseAddress(realServer)!;
 		return (packet) => {
 			const { carrier, payload } = encapsulate(packet, forwarding as Extract<Forwarding, { kind: "TUN" }>);

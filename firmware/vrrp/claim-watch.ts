@@ -5,7 +5,7 @@
 import { ETH_P_ARP, ETH_P_IPV6 } from "../kernel/constants.ts";
 import { type BpfInstruction, bpf, PacketSocket } from "../kernel/packet-socket.ts";
 import type { Link } from "../kernel/rtnetlink.ts";
-import { formatAddress, parseAddress } from "../wire/ip.ts";
+import { familyOf, formatAddress, parseAddress } from "../wire/ip.ts";
 
 export interface Watched {
 	readonly address: string;
@@ -43,7 +43,7 @@ export class ClaimWatch {
 	watch(held: readonly Watched[]): void {
 		const wanted = new Map<string, { link: Link; family: "inet" | "inet6"; addresses: string[] }>();
 		for (const { address, link } of held) {
-			const family = address.includes(":") ? "inet6" : "inet";
+			const family = familyOf(address);
 			const name = `${link.index}/${family}`;
 			const entry = wanted.get(name) ?? { link, family, addresses: [] };
 			entry.addresses.push(address);

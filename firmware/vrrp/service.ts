@@ -707,7 +707,7 @@ export class VrrpService {
 		const router = routerOf(this.#engine, key);
 		if (startedRepeat && router?.state === "BACKUP")
 			this.#log.info(
-				`(${router.config.name}) an advert of ours went out, so long was the master silent; it spoke at once`,
+				`(${router.config.name}) the master was silent for so long that an advert of ours went out; it is heard again`,
 			);
 		if (startedRepeat) this.#retractUnlessMaster(key);
 		// The watch is spent: whoever still waits needs it again.

@@ -105,9 +105,14 @@ export function formatAddress(bytes: Uint8Array): string {
 
 /** Canonical text of an address, or null when it is none. */
 export function canonicalAddress(text: string): string | null {
-	const bytes = parseAddress(text);
+	// A dotted quad is canonical already.
+	if (ipv4Number(text) >= 0) return text;
+	const bytes = text.includes(":") ? parseIpv6(text) : null;
 	return bytes === null ? null : formatAddress(bytes);
 }
+
+/** Of the text of an address. */
+export const familyOf = (address: string): "inet" | "inet6" => (address.includes(":") ? "inet6" : "inet");
 
 /** Numeric order of two addresses of one family, as RFC 5798 §6.4.3 compares primary addresses. */
 export function compareAddresses(a: Uint8Array, b: Uint8Array): number {

@@ -5,6 +5,7 @@ import type {
 	GlobalConfig,
 	NotifyScripts,
 	SyncGroupConfig,
+	TrackProcessConfig,
 	TrackScriptConfig,
 	VrrpInstanceConfig,
 } from "../../firmware/config/model.ts";
@@ -148,6 +149,23 @@ export function trackScriptOf(name: string, over: Partial<TrackScriptConfig> = {
 		initFail: false,
 		location: nowhere,
 		...over,
+	};
+}
+
+/** One such process is enough, at once. */
+export function trackProcessOf(name: string): TrackProcessConfig {
+	return {
+		name,
+		process: [name],
+		match: "exact",
+		fullCommand: false,
+		quorum: 1,
+		quorumMax: null,
+		forkDelayMs: 0,
+		terminateDelayMs: 0,
+		weight: 0,
+		reverse: false,
+		location: nowhere,
 	};
 }
 

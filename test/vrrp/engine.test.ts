@@ -22,7 +22,15 @@ import {
 	scriptResult,
 	undecided,
 } from "../../firmware/vrrp/tracking.ts";
-import { addressOf, configOf, groupOf, instanceOf, nowhere, trackScriptOf } from "./config.ts";
+import {
+	addressOf,
+	configOf,
+	groupOf,
+	instanceOf,
+	nowhere,
+	trackProcessOf,
+	trackScriptOf,
+} from "./config.ts";
 
 const SECOND = 1_000_000;
 const reference = (name: string, weight = 0, reverse = false) => ({
@@ -398,19 +406,6 @@ describe("SIGHUP", () => {
 });
 
 describe("tracked objects that need no asking", () => {
-	const process = {
-		name: "p",
-		process: ["web"],
-		match: "exact",
-		fullCommand: false,
-		quorum: 1,
-		quorumMax: null,
-		forkDelayMs: 0,
-		terminateDelayMs: 0,
-		weight: 0,
-		reverse: false,
-		location: nowhere,
-	} as const;
 	const file = {
 		name: "f",
 		path: "/f",
@@ -421,7 +416,7 @@ describe("tracked objects that need no asking", () => {
 	} as const;
 	const config = configOf(
 		[instanceOf({ trackProcesses: [reference("p")], trackFiles: [reference("f", 2)] })],
-		{ trackProcesses: [process], trackFiles: [file] },
+		{ trackProcesses: [trackProcessOf("p")], trackFiles: [file] },
 	);
 
 	test("what they said before the start counts in the first state", () => {

@@ -8,7 +8,7 @@ import { instanceKey } from "../../firmware/vrrp/instance-key.ts";
 import { parseAddress } from "../../firmware/wire/ip.ts";
 import { decodeIpPacket, encodeIpPacket, type IpPacket } from "../../firmware/wire/ip-packet.ts";
 import { encodeAdvertisement } from "../../firmware/wire/vrrp.ts";
-import { configOf, groupOf, instanceOf, nowhere, trackScriptOf } from "./config.ts";
+import { configOf, groupOf, instanceOf, nowhere, trackProcessOf, trackScriptOf } from "./config.ts";
 
 const SECOND = 1_000_000;
 
@@ -151,20 +151,7 @@ test("a cable that is pulled, and plugged in again", () => {
 });
 
 test("a tracked process is told of when another number of them runs", () => {
-	const process = {
-		name: "web",
-		process: ["nginx"],
-		match: "exact",
-		fullCommand: false,
-		quorum: 1,
-		quorumMax: null,
-		forkDelayMs: 0,
-		terminateDelayMs: 0,
-		weight: 0,
-		reverse: false,
-		location: nowhere,
-	} as const;
-	const story = new Story(configOf([instanceOf()], { trackProcesses: [process] }));
+	const story = new Story(configOf([instanceOf()], { trackProcesses: [trackProcessOf("web")] }));
 	story.told();
 	for (const count of [2, 2, 2, 3, 3]) story.feed({ kind: "process", name: "web", count }, SECOND / 2);
 	expect(story.told()).toEqual(["process web: 3 running | from kernel"]);

@@ -31,6 +31,7 @@ import {
 	SERVER_ADDRESS,
 } from "./health-storm-plan.ts";
 import { bunPath, eventually, type Namespace, Network } from "./network.ts";
+import { type Difference, runRounds } from "./storm-rounds.ts";
 
 const DROVER = join(import.meta.dir, "../../../firmware/drover.ts");
 /** Before a phase's end: who is still changing then is no matter of a slow start. */
@@ -46,11 +47,6 @@ interface Judge {
 	readonly namespace: Namespace;
 	log(): string;
 	notes(): string[];
-}
-
-export interface Difference {
-	readonly what: string;
-	readonly where: string;
 }
 
 const note = '#!/bin/sh\nfolder=$1\nshift\necho "$*" >>"$folder/notes"\n';
@@ -348,16 +344,8 @@ if (import.meta.main) {
 		},
 		allowPositionals: true,
 	});
-	let seed = Number(positionals[0] ?? Date.now() % 1_000_000);
-	const tally = new Map<string, number>();
-	for (let round = 0; round < Number(values.rounds); round++, seed++) {
-		const found = await storm(seed, Number(values.servers), Number(values.phases), values.only ?? null);
-		console.log(`seed ${seed}: ${found.length} differences`);
-		for (const { what, where } of found) {
-			console.log(`  ${what}\n    ${where}`);
-			tally.set(what, (tally.get(what) ?? 0) + 1);
-		}
-	}
-	for (const [what, count] of [...tally].sort(([, a], [, b]) => b - a)) console.log(`${count}  ${what}`);
-	process.exit(tally.size === 0 ? 0 : 1);
+	const same = await runRounds(positionals[0], Number(values.rounds), (seed) =>
+		storm(seed, Number(values.servers), Number(values.phases), values.only ?? null),
+	);
+	process.exit(same ? 0 : 1);
 }

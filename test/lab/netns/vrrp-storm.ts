@@ -4,13 +4,16 @@
  * pairs of keepalived and to pairs with Drover in one or both places. Where the two pairs of keepalived agree, Drover
  * should: in what the notify FIFO says, in what state each instance is and in which box holds the address.
  *
- *   bun test/lab/netns/vrrp-storm.ts [SEED] [--rounds N] [--phases N] [--worlds dk,kd,dd]
+ *   bun test/lab/netns/vrrp-storm.ts [SEED] [--rounds N] [--phases N] [--worlds dk,kd,dd] [--keep FOLDER]
+ *
+ * `--keep`: configurations and logs of the boxes of a round with differences go there.
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomFrom } from "../../sim/random.ts";
 import { type Cable, eventually } from "./network.ts";
+import { type Difference, runRounds } from "./storm-rounds.ts";
 import { type Box, Lab, type Running } from "./vrrp-lab.ts";
 import {
 	BOXES,
@@ -198,11 +201,6 @@ function look(plan: Plan, actor: Actor): Seen {
 	return { lines, addresses: actor.addresses() };
 }
 
-export interface Difference {
-	readonly what: string;
-	readonly where: string;
-}
-
 const sayHappening = (happening: Happening): string => {
 	if (happening.kind === "stranger") return `a stranger sends ${JSON.stringify(happening.advert)}`;
 	const { kind, box, ...rest } = happening;
@@ -212,7 +210,12 @@ const sayHappening = (happening: Happening): string => {
 	return `${box}: ${kind} ${words.join(", ")}`;
 };
 
-export async function storm(seed: number, phases: number, pairs: readonly string[]): Promise<Difference[]> {
+export async function storm(
+	seed: number,
+	phases: number,
+	pairs: readonly string[],
+	keepIn: string | undefined,
+): Promise<Difference[]> {
 	const plan = makePlan(randomFrom(seed), phases);
 	const worlds = ["kk", "kk", ...pairs].map((name) => makeWorld(plan, name));
 	const found: Difference[] = [];
@@ -267,12 +270,12 @@ export async function storm(seed: number, phases: number, pairs: readonly string
 				}
 			}
 		}
-		if (found.length > 0 && process.env["STORM_KEEP"] !== undefined)
+		if (found.length > 0 && keepIn !== undefined)
 			for (const { name, actors } of worlds.slice(1))
 				for (const box of BOXES)
 					writeFileSync(
-						join(process.env["STORM_KEEP"], `${seed}-${name}-${box}.log`),
-						`${actors[box].box.name}\n${plan.configs[box]}\n${actors[box].log()}`,
+						join(keepIn, `${seed}-${name}-${box}.log`),
+						`${plan.configs[box]}\n${actors[box].log()}`,
 					);
 		return found;
 	} finally {
@@ -289,19 +292,12 @@ if (import.meta.main) {
 			rounds: { type: "string", default: "1" },
 			phases: { type: "string", default: "8" },
 			worlds: { type: "string", default: "dk,kd" },
+			keep: { type: "string" },
 		},
 		allowPositionals: true,
 	});
-	let seed = Number(positionals[0] ?? Date.now() % 1_000_000);
-	const tally = new Map<string, number>();
-	for (let round = 0; round < Number(values.rounds); round++, seed++) {
-		const found = await storm(seed, Number(values.phases), values.worlds.split(","));
-		console.log(`seed ${seed}: ${found.length} differences`);
-		for (const { what, where } of found) {
-			console.log(`  ${what}\n    ${where}`);
-			tally.set(what, (tally.get(what) ?? 0) + 1);
-		}
-	}
-	for (const [what, count] of [...tally].sort(([, a], [, b]) => b - a)) console.log(`${count}  ${what}`);
-	process.exit(tally.size === 0 ? 0 : 1);
+	const same = await runRounds(positionals[0], Number(values.rounds), (seed) =>
+		storm(seed, Number(values.phases), values.worlds.split(","), values.keep),
+	);
+	process.exit(same ? 0 : 1);
 }

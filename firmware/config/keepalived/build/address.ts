@@ -1,5 +1,5 @@
 /** Addresses as the configuration writes them. Pure. */
-import { formatAddress, ipv4Number, parseIpv4, parseIpv6 } from "../../../wire/ip.ts";
+import { canonicalAddress, familyOf, parseIpv4 } from "../../../wire/ip.ts";
 import type { AddressFamily } from "../../model.ts";
 
 export interface Address {
@@ -13,17 +13,6 @@ export function readAddress(text: string): Address | null {
 	const address = canonicalAddress(text);
 	return address === null ? null : { address, family: familyOf(address) };
 }
-
-/** The address alone, for those that are read by the ten thousand. */
-export function canonicalAddress(text: string): string | null {
-	// As inet_pton(3) takes it, which is canonical already.
-	if (ipv4Number(text) >= 0) return text;
-	const bytes = text.includes(":") ? parseIpv6(text) : null;
-	return bytes === null ? null : formatAddress(bytes);
-}
-
-/** Of an address in canonical text. */
-export const familyOf = (address: string): AddressFamily => (address.includes(":") ? "inet6" : "inet");
 
 /** `ADDRESS[/LENGTH]`; `prefixLength` is null when it is not written, NaN when it is wrong. */
 export function readPrefix(text: string): (Address & { readonly prefixLength: number | null }) | null {

@@ -1,5 +1,5 @@
 /** virtual_server_group: addresses, ranges and fwmarks that virtual servers share, as written and spread out. */
-import { formatAddress, parseIpv4, parseIpv6 } from "../../../wire/ip.ts";
+import { familyOf, formatAddress, parseIpv4, parseIpv6 } from "../../../wire/ip.ts";
 import type { AddressFamily, ServerGroupConfig, ServiceAddress, ServiceRange } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
 import type { DataLine, Statement } from "../statement.ts";
@@ -40,11 +40,7 @@ export function buildServerGroups(
 		}
 		const lines = statement.lines!;
 		const isMark = ({ words }: DataLine) => words[0] === "fwmark";
-		const families = new Set(
-			lines
-				.filter((line) => !isMark(line))
-				.map(({ words }): AddressFamily => (words[0]!.includes(":") ? "inet6" : "inet")),
-		);
+		const families = new Set(lines.filter((line) => !isMark(line)).map(({ words }) => familyOf(words[0]!)));
 		// A fwmark is of the family of the addresses beside it.
 		const family = families.has("inet6") ? "inet6" : "inet";
 		const undecided = lines.find((line) => isMark(line) && line.words[2] === undefined);

@@ -1,4 +1,5 @@
 /** virtual_server and real_server: IPVS services with every default filled in. keepalived.conf(5), "Virtual server(s)". */
+import { canonicalAddress, familyOf } from "../../../wire/ip.ts";
 import type {
 	AddressFamily,
 	CheckConfig,
@@ -11,7 +12,7 @@ import type {
 } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
 import type { Statement } from "../statement.ts";
-import { canonicalAddress, familyOf, netmaskLength, readAddress } from "./address.ts";
+import { netmaskLength, readAddress } from "./address.ts";
 import { Settings } from "./block.ts";
 import { buildChecks, type CheckDefaults, type CheckOwner, readPort } from "./checks.ts";
 import type { BuildContext } from "./context.ts";
