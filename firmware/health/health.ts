@@ -22,6 +22,7 @@ import {
 	identityOf,
 	type WatchedPool as Pool,
 	type WatchedServer as Server,
+	stateAfter,
 	unknownServer,
 	type Verdict,
 	verdictFrom,
@@ -199,7 +200,9 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			);
 			for (const check of running) check.serves = [];
 			const wanted = new Map<number, RunningCheck>();
-			const fresh: RunningCheck[] = [];
+			const fresh = new Set<RunningCheck>();
+			/** Of those: which took a state over. */
+			const succeeding = new Set<RunningCheck>();
 			const freshPaths: WatchedPath[] = [];
 			const keptPaths = new Set<WatchedPath>();
 			virtualAddresses = virtualAddressesOf(config.virtualServers);
@@ -227,13 +230,20 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				nextPools.set(key, pool);
 				for (const realServer of virtualServer.realServers) {
 					const serverKey = realServerKey(realServer);
+					const old = kept?.servers.get(serverKey);
 					const checks = new Set<RunningCheck>();
 					for (const check of realServer.checks) {
 						const identity = identityOf(check, trackFiles);
 						let found = wanted.get(identity) ?? before.get(identity);
 						if (found === undefined) {
 							found = scheduler.create(check);
-							fresh.push(found);
+							fresh.add(found);
+						}
+						if (old !== undefined && fresh.has(found)) {
+							const state = stateAfter(old, check);
+							// One that several servers share must take none of them away.
+							if (state.up || !succeeding.has(found)) found.state = state;
+							succeeding.add(found);
 						}
 						found.identity = identity;
 						wanted.set(identity, found);
@@ -251,7 +261,6 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					};
 					for (const check of checks) check.serves.push(server);
 					server.checksUp = server.checks.every(({ state }) => state.up);
-					const old = kept?.servers.get(serverKey);
 					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
 					server.path = pathOf(server, virtualServer, old?.path ?? null, freshPaths);
 					if (server.path !== null) keptPaths.add(server.path);
@@ -265,12 +274,11 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			pools = nextPools;
 			for (const check of running) if (check.serves.length === 0) scheduler.stop(check);
 			running = [...wanted.values()];
-			const began = new Set(fresh);
 			for (const check of running)
-				if (began.has(check)) check.suspended = allSuspended(check);
+				if (fresh.has(check)) check.suspended = allSuspended(check);
 				else scheduler.suspend(check, allSuspended(check));
 			if (running.length > 0) watchLinks();
-			scheduler.start(fresh);
+			scheduler.start([...fresh]);
 			paths.start(freshPaths);
 			const direct = config.virtualServers.filter(
 				({ pathCheck, realServers }) =>
@@ -345,8 +353,8 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 		const identity = JSON.stringify([targets, virtualServer.protocol, virtualServer.delayLoopMs]);
 		let path = old;
 		if (path === null || path.identity !== identity) {
-			// A server that is just coming up waits for its path too.
-			const startsDown = server.checks.some(({ state }) => !state.up);
+			// A server that is just coming up waits for its path too, and so does one without a path in another rhythm.
+			const startsDown = server.checks.some(({ state }) => !state.up) || path?.state.ok === false;
 			path = paths.create(identity, targets, virtualServer, startsDown);
 			path.suspended = pools.get(server.virtualServer)?.suspended ?? false;
 			fresh.push(path);

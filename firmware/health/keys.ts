@@ -28,3 +28,10 @@ export function realServerKey(server: Pick<RealServerConfig, "address" | "port">
 export function checkKey(check: CheckConfig): string {
 	return JSON.stringify(check, (name, value) => (name === "location" ? undefined : value));
 }
+
+/** What a check asks, in whatever rhythm. */
+export function questionKey(check: CheckConfig): string {
+	return JSON.stringify(check, (name, value) =>
+		name === "location" || name === "timing" ? undefined : value,
+	);
+}

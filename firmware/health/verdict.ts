@@ -143,6 +143,19 @@ export function newCheck(rules: CheckRules): Check {
 	};
 }
 
+/**
+ * A check that a reload brings to a real server that was there before. `before`: the state of one that asked the same in
+ * another rhythm; it goes on from there. Another question begins with what the old ones said of the server (`serverUp`):
+ * neither does `alpha`, which is for servers of which nothing is known, take away one that serves, nor is a dead one
+ * tried on clients.
+ */
+export function succeedingCheck(rules: CheckRules, before: Check | null, serverUp: boolean): Check {
+	const fresh = newCheck(rules);
+	if (before === null) return { ...fresh, up: serverUp };
+	const { up, everPassed, effect, detail, answeredAtMs } = before;
+	return { ...fresh, up, everPassed, effect, detail, answeredAtMs };
+}
+
 /** What one check does with one event. */
 export function step(check: Check, event: CheckEvent): StepResult {
 	switch (event.kind) {

@@ -1,9 +1,9 @@
 /** One real server of one virtual server as its checks and its path see it, and the verdict that follows. */
 import type { CheckConfig, RealServerConfig, TrackFileConfig, VirtualServerConfig } from "../config/model.ts";
-import { checkKey } from "./keys.ts";
+import { checkKey, questionKey } from "./keys.ts";
 import type { WatchedPath } from "./path-watch.ts";
 import type { RunningCheck } from "./scheduler.ts";
-import { effectiveWeight } from "./verdict.ts";
+import { type Check, effectiveWeight, rulesOf, succeedingCheck } from "./verdict.ts";
 
 export interface Verdict {
 	/** No check has failed, and in DR and TUN mode the path is good. */
@@ -63,6 +63,13 @@ export function identityOf(check: CheckConfig, trackFiles: readonly TrackFileCon
 	const file =
 		check.kind === "FILE_CHECK" ? trackFiles.find(({ name }) => name === check.trackFile)?.path : undefined;
 	return Number(Bun.hash(file === undefined ? key : `${key} ${file}`) & 0x1f_ffff_ffff_ffffn);
+}
+
+/** The state in which a check that is new to `server`, as it was before a reload, begins there. */
+export function stateAfter({ checks, checksUp }: WatchedServer, check: CheckConfig): Check {
+	const question = questionKey(check);
+	const before = checks.find(({ config }) => config.kind === check.kind && questionKey(config) === question);
+	return succeedingCheck(rulesOf(check), before?.state ?? null, checksUp);
 }
 
 /** What clients connect to: no source address for a question to a real server, which holds them as well. */

@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { CheckTiming, VirtualServerConfig } from "../../firmware/config/model.ts";
+import type { CheckConfig, CheckTiming, VirtualServerConfig } from "../../firmware/config/model.ts";
 import {
 	createHealth,
 	type Health,
@@ -190,6 +190,68 @@ describe("reload", () => {
 		await Bun.sleep(250);
 		expect(web.requests()).toBe(stopped);
 		expect(changes).toEqual([]);
+	});
+	const rare = { delayLoopMs: 60_000 };
+	test.each([
+		["another rhythm", (port: number) => [tcp(port, { alpha: true, delayLoopMs: 50 })]],
+		["another question", (port: number) => [http(port, {}, { timing: { ...rare, alpha: true } })]],
+		["one question more", (port: number) => [tcp(port, rare), http(port, {}, { timing: { alpha: true } })]],
+	])("a server that serves goes on serving under alpha: %s", async (_, checks) => {
+		const web = await webServer();
+		const of = (checks: CheckConfig[]) =>
+			virtualServer("192.0.2.1", 80, [realServer("127.0.0.1", web.port, checks)]);
+		const { health, changes } = start();
+		const first = of([tcp(web.port, rare)]);
+		health.apply(configuration([first]));
+		const verdict = () => health.verdictOf(keyOf(first), serverKey(web.port));
+		await until("known", () => verdict().known);
+		health.apply(configuration([of(checks(web.port))]));
+		expect(verdict()).toMatchObject({ alive: true, known: false });
+		await until("known again", () => verdict().known);
+		expect(changes.filter(({ kind }) => kind === "alive")).toEqual([]);
+	});
+	test.each([
+		["another rhythm", (port: number) => tcp(port, { delayLoopMs: 50 })],
+		["another question", (port: number) => http(port)],
+	])("a dead server is not tried on clients: %s", async (_, check) => {
+		const gone = await webServer();
+		gone.stop();
+		const of = (check: CheckConfig) =>
+			virtualServer("192.0.2.1", 80, [realServer("127.0.0.1", gone.port, [check])]);
+		const { health, changes } = start();
+		const first = of(tcp(gone.port, rare));
+		health.apply(configuration([first]));
+		const verdict = () => health.verdictOf(keyOf(first), serverKey(gone.port));
+		await until("dead", () => !verdict().alive);
+		changes.length = 0;
+		health.apply(configuration([of(check(gone.port))]));
+		expect(verdict()).toMatchObject({ alive: false, known: false });
+		await until("known again", () => verdict().known);
+		expect(changes.filter(({ kind }) => kind === "alive")).toEqual([]);
+		await webServer(gone.port);
+		await until("up", () => verdict().alive);
+	});
+	test("a new check that several servers share takes away none that serves", async () => {
+		const web = await webServer();
+		const gone = await webServer();
+		gone.stop();
+		const pools = (one: CheckConfig, other: CheckConfig) => [
+			virtualServer("192.0.2.1", 80, [realServer("127.0.0.1", web.port, [one])]),
+			virtualServer("192.0.2.2", 80, [realServer("127.0.0.1", web.port, [other])]),
+		];
+		const [serves, dead] = pools(tcp(web.port, rare), tcp(gone.port, rare)) as [
+			VirtualServerConfig,
+			VirtualServerConfig,
+		];
+		const { health, changes } = start();
+		health.apply(configuration([serves, dead]));
+		await until("dead", () => !health.verdictOf(keyOf(dead), serverKey(web.port)).alive);
+		await until("known", () => health.verdictOf(keyOf(serves), serverKey(web.port)).known);
+		changes.length = 0;
+		for (const shared of [http(web.port), http(web.port, { path: "/other" })]) {
+			health.apply(configuration(pools(shared, shared).toReversed()));
+			expect(health.verdictOf(keyOf(serves), serverKey(web.port)).alive).toBe(true);
+		}
 	});
 });
 

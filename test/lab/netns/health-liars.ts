@@ -61,7 +61,6 @@ if (import.meta.main) {
 		cert: readFileSync(`${folder}/${name}.pem`, "utf8"),
 		key: readFileSync(`${folder}/${name}.key`, "utf8"),
 	});
-	const certificates = { good: material("good"), expired: material("expired") };
 	const places = new Map<number, Place>();
 
 	const write = async (socket: Socket<Visit>, bytes: Uint8Array) => {
@@ -126,7 +125,7 @@ if (import.meta.main) {
 		place.listener = Bun.listen<Visit>({
 			hostname: "0.0.0.0",
 			port,
-			...(role.tls === "none" ? {} : { tls: certificates[role.tls] }),
+			...(role.tls === "none" ? {} : { tls: material(role.tls) }),
 			socket: {
 				open(socket) {
 					socket.data = {

@@ -26,7 +26,8 @@ export class FifoReader {
 	/** Makes the FIFO at `path`, and reads it from within `namespace`. */
 	constructor(namespace: Namespace, path: string) {
 		Bun.spawnSync(["mkfifo", path]);
-		void this.#read(namespace.spawn(["cat", path]).stdout as ReadableStream<Uint8Array>);
+		// Held open: keepalived opens it anew at each reload.
+		void this.#read(namespace.spawn(["sh", "-c", `exec cat <>${path}`]).stdout as ReadableStream<Uint8Array>);
 	}
 
 	async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
@@ -52,13 +53,17 @@ export class KeepalivedCheckers {
 	readonly fifo: FifoReader;
 	readonly #child;
 	readonly #log: string;
+	readonly #file: string;
+	readonly #head: string;
 
 	/** `config` is a keepalived.conf without global_defs. Its table is the kernel's where that has IPVS. */
 	constructor(namespace: Namespace, config: string) {
 		const library = buildIpvsStandIn(this.folder);
 		const fifo = join(this.folder, "fifo");
 		const file = join(this.folder, "keepalived.conf");
-		writeFileSync(file, `global_defs {\n\tlvs_notify_fifo ${fifo}\n\tscript_user root\n}\n${config}`);
+		this.#file = file;
+		this.#head = `global_defs {\n\tlvs_notify_fifo ${fifo}\n\tscript_user root\n}\n`;
+		writeFileSync(file, this.#head + config);
 		this.fifo = new FifoReader(namespace, fifo);
 		const options = [
 			...["--check", "--dont-fork", "--log-console", "--log-detail", "--no-syslog", "--use-file", file],
@@ -83,6 +88,12 @@ export class KeepalivedCheckers {
 
 	log(): string {
 		return readFileSync(this.#log, "latin1");
+	}
+
+	/** Asks for `config` from now on; it is not waited for. */
+	reload(config: string): void {
+		writeFileSync(this.#file, this.#head + config);
+		this.#child.kill("SIGHUP");
 	}
 
 	/** Of the process that runs the checks. */

@@ -1,0 +1,186 @@
+/**
+ * One round of the storm of reloads, inside the guest: keepalived and the director in a namespace each with an IPVS
+ * table of its own, told the same story.
+ *
+ *   bun test/lab/vm/guest/director-storm.ts SEED ROUNDS PHASES
+ */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { randomFrom } from "../../../sim/random.ts";
+import { FifoReader, KeepalivedCheckers } from "../../netns/health-peer.ts";
+import { bunPath, eventually, type Namespace, Network } from "../../netns/network.ts";
+import { type Difference, runRounds } from "../../netns/storm-rounds.ts";
+import { CHECKED_ADDRESS, makePlan, type Phase } from "../director-storm-plan.ts";
+import { savedLines } from "./box.ts";
+
+const DROVER = join(import.meta.dir, "../../../../firmware/drover.ts");
+/** Until checks, retries and reloads that a phase began have come to their end. */
+const SETTLED_MS = 4_500;
+/** Who is slower than the other gets so much more. */
+const PATIENCE_MS = 6_000;
+
+const LOG_LINES = 40;
+
+interface Judge {
+	readonly name: string;
+	readonly namespace: Namespace;
+	readonly fifo: FifoReader;
+	reload(config: string): void;
+	log(): string;
+}
+
+const head = (fifo: string) =>
+	`global_defs {\n\tlvs_notify_fifo ${fifo}\n\tscript_user root\n\tpath_check off\n}\n`;
+
+async function storm(seed: number, phases: number): Promise<Difference[]> {
+	const plan = makePlan(randomFrom(seed), phases);
+	const folder = mkdtempSync(join(tmpdir(), "drover-storm-"));
+	chmodSync(folder, 0o755);
+	using network = Network.create("storm");
+	try {
+		const lan = network.segment("lan");
+		const [ours, theirs, server] = ["ours", "theirs", "server"].map((name) => network.namespace(name)) as [
+			Namespace,
+			Namespace,
+			Namespace,
+		];
+		lan.plug(ours, "eth0", "10.8.0.1/16");
+		lan.plug(theirs, "eth0", "10.8.0.3/16");
+		lan.plug(server, "eth0", `${CHECKED_ADDRESS}/16`);
+		const checked = server.spawn([bunPath, join(import.meta.dir, "../../netns/health-liars.ts"), folder], {
+			stdin: "pipe",
+			stderr: "inherit",
+		});
+		const said = checked.stdout.getReader();
+		const open = async (ports: readonly number[]) => {
+			const listens = { kind: "stream", tls: "none", delimiter: "\n", parts: [[[]]] };
+			const closed = { kind: "closed" };
+			const roles = Object.fromEntries(
+				Array.from({ length: 12 }, (_, index) => 20_001 + index).map((port) => [
+					port,
+					ports.includes(port) ? listens : closed,
+				]),
+			);
+			(checked.stdin as unknown as Bun.FileSink).write(`${JSON.stringify({ ports: roles })}\n`);
+			(checked.stdin as unknown as Bun.FileSink).flush();
+			await said.read();
+		};
+		let present: readonly string[] = [];
+		const setAddresses = (wanted: readonly string[]) => {
+			for (const namespace of [ours, theirs]) {
+				for (const address of present)
+					if (!wanted.includes(address)) namespace.ip("address", "del", `${address}/32`, "dev", "eth0");
+				for (const address of wanted)
+					if (!present.includes(address)) namespace.ip("address", "add", `${address}/32`, "dev", "eth0");
+			}
+			present = wanted;
+		};
+		const first = plan[0]!;
+		await open(first.open);
+		setAddresses(first.addresses);
+		const peer = new KeepalivedCheckers(theirs, first.config!);
+		const run = join(folder, "drover");
+		mkdirSync(run);
+		const [fifoPath, file] = [join(run, "fifo"), join(run, "keepalived.conf")];
+		const fifo = new FifoReader(ours, fifoPath);
+		writeFileSync(file, head(fifoPath) + first.config);
+		const child = ours.spawn([bunPath, DROVER, "director", "-f", file], {
+			env: { ...process.env, DROVER_LOG: join(run, "log"), DROVER_RUN_DIR: run },
+			stdout: "ignore",
+			stderr: "inherit",
+		});
+		const judges: readonly [Judge, Judge] = [
+			{
+				name: "drover",
+				namespace: ours,
+				fifo,
+				reload: (config) => {
+					writeFileSync(file, head(fifoPath) + config);
+					child.kill("SIGHUP");
+				},
+				log: () => (existsSync(join(run, "log")) ? readFileSync(join(run, "log"), "utf8") : ""),
+			},
+			{
+				name: "keepalived",
+				namespace: theirs,
+				fifo: peer.fifo,
+				reload: (config) => peer.reload(config),
+				log: () => peer.log(),
+			},
+		];
+		await eventually("both judges are there", () =>
+			judges.every((judge) => /Startup complete|"msg"/.test(judge.log())),
+		);
+		const differences: Difference[] = [];
+		for (const [index, phase] of plan.entries()) {
+			const from = judges.map(({ fifo: { lines } }) => lines.length) as [number, number];
+			const logFrom = judges.map((judge) => judge.log().length);
+			if (index > 0) {
+				await open(phase.open);
+				setAddresses(phase.addresses);
+				if (phase.config !== null) for (const judge of judges) judge.reload(phase.config);
+			}
+			await Bun.sleep(SETTLED_MS);
+			const found = () => compare(plan, index, judges, index === 0 ? [0, 0] : from);
+			for (let waitedMs = 0; waitedMs < PATIENCE_MS && found().length > 0; waitedMs += 500)
+				await Bun.sleep(500);
+			differences.push(...found());
+			// What comes after a different table differs, too.
+			if (differences.some(({ what }) => what.startsWith("the table"))) {
+				differences.push(
+					...judges.map(({ name, log }, judge) => ({
+						what: `log of ${name}`,
+						where: log().slice(logFrom[judge]).split("\n").slice(0, LOG_LINES).join("\n"),
+					})),
+				);
+				break;
+			}
+		}
+		child.kill("SIGTERM");
+		await child.exited;
+		await peer.stop();
+		return differences;
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+}
+
+function compare(
+	plan: readonly Phase[],
+	index: number,
+	judges: readonly [Judge, Judge],
+	from: readonly [number, number],
+): Difference[] {
+	const phase = plan[index]!;
+	const table = ({ namespace }: Judge) => savedLines(namespace.run("ipvsadm", "-Sn")).sort();
+	const [mine, their] = judges.map(table) as [string[], string[]];
+	const told = (judge: 0 | 1) => {
+		const last = new Map<string, string[]>();
+		for (const { name, up } of judges[judge].fifo.lines.slice(from[judge]))
+			last.set(name, [...(last.get(name) ?? []), up ? "UP" : "DOWN"]);
+		return [...last].map(([name, states]) => `${name} ${states.join(" ")}`).sort();
+	};
+	const before = plan.slice(0, index).findLast(({ config }) => config !== null)?.config ?? "";
+	const config = phase.config ?? before;
+	const where = (a: readonly string[], b: readonly string[]) => {
+		const only = (one: readonly string[], other: readonly string[]) =>
+			one.filter((line) => !other.includes(line)).map((line) => `\n        ${line}`);
+		return `phase ${index} (${phase.what})\n      drover alone:${only(a, b).join("")}\n      keepalived alone:${only(b, a).join("")}`;
+	};
+	const differences: Difference[] = [];
+	const same = (a: readonly string[], b: readonly string[]) => a.join("\n") === b.join("\n");
+	if (!same(mine, their)) differences.push({ what: `the table (${phase.what})`, where: where(mine, their) });
+	const [ourWords, theirWords] = [told(0), told(1)];
+	if (!same(ourWords, theirWords))
+		differences.push({ what: `what the FIFO says (${phase.what})`, where: where(ourWords, theirWords) });
+	if (differences.length > 0)
+		differences[0] = {
+			what: differences[0]!.what,
+			where: `${differences[0]!.where}\n      open ${phase.open.map((port) => port - 20_000).join(" ")}, addresses ${phase.addresses.join(" ")}\n${index > 0 && phase.config !== null ? `---- before\n${before}` : ""}---- now\n${config}`,
+		};
+	return differences;
+}
+
+const [seed, rounds, phases] = process.argv.slice(2);
+process.exit((await runRounds(seed, Number(rounds), (one) => storm(one, Number(phases)))) ? 0 : 1);
