@@ -4,7 +4,7 @@
  */
 import type { GlobalConfig, Script } from "../config/model.ts";
 import type { DirectorEvent } from "../status/director.ts";
-import { realServerName, virtualServerName } from "./names.ts";
+import { protocolName, realServerName, virtualServerName } from "./names.ts";
 import type { Notice, Pool } from "./pool.ts";
 
 export interface Announcement {
@@ -37,7 +37,7 @@ export function checkMail({ pool, member, reason }: CheckNotice, perRealServerOn
 }
 
 function realServerMail({ config }: Pool, member: number, up: boolean, reason: string): Mail {
-	const realServer = realServerName(config.realServers[member]!, config.protocol);
+	const realServer = realServerName(config.realServers[member]!, protocolName(config));
 	return {
 		subject: `Realserver ${realServer} of virtual server ${virtualServerName(config)} - ${up ? "UP" : "DOWN"}`,
 		body: `=> ${reason} <=`,
@@ -55,21 +55,14 @@ export function announce(
 	const state = notice.up ? "UP" : "DOWN";
 	switch (notice.kind) {
 		case "real-server": {
-			if (notice.initial && !global.rsInitNotifies) return null;
+			if (notice.initial && notice.up && !global.rsInitNotifies) return null;
 			const server = config.realServers[notice.member]!;
-			const realServer = realServerName(server, config.protocol);
-			const verb = server.inhibitOnFailure
-				? notice.up
-					? "Enabling"
-					: "Disabling"
-				: notice.up
-					? "Adding"
-					: "Removing";
+			const realServer = realServerName(server, protocolName(config));
 			return {
 				script: notice.up ? server.notifyUp : server.notifyDown,
 				fifoLine: `RS ${realServer} ${virtualServer} ${state}\n`,
 				mail: server.smtpAlert ? realServerMail(notice.pool, notice.member, notice.up, notice.reason) : null,
-				logLine: `${verb} service ${realServer} ${notice.up ? "to" : "from"} VS ${virtualServer}: ${notice.reason}`,
+				logLine: `${inWords(notice, realServer, server.inhibitOnFailure)} VS ${virtualServer}: ${notice.reason}`,
 				event: {
 					kind: "real-server",
 					atMs,
@@ -103,4 +96,15 @@ export function announce(
 			};
 		}
 	}
+}
+
+/** keepalived's words, and for a server that was never up some of ours. */
+function inWords(
+	{ up, initial }: Extract<Notice, { kind: "real-server" }>,
+	realServer: string,
+	inhibits: boolean,
+): string {
+	if (initial && !up) return `Service ${realServer} stays out of`;
+	if (inhibits) return `${up ? "Enabling" : "Disabling"} service ${realServer} of`;
+	return up ? `Adding service ${realServer} to` : `Removing service ${realServer} from`;
 }

@@ -26,6 +26,7 @@ import {
 	openPool,
 	type Pool,
 	reloadPool,
+	staysDownNotice,
 	stepPool,
 } from "./pool.ts";
 import { type DirectorState, readState, writeState } from "./state-file.ts";
@@ -322,6 +323,8 @@ export class Director {
 			this.#adoption.hasSpoken(change.virtualServer, member);
 			const { alive, weight, reason } = change.verdict;
 			const step = stepPool(pool, { kind: "verdict", member, alive, weight, reason });
+			if (change.kind === "stays-down" && step.notices.length === 0)
+				notices.push(staysDownNotice(pool, member, reason));
 			if (step.pool === pool) continue;
 			this.#pools.set(change.virtualServer, step.pool);
 			this.#keeper.touch(change.virtualServer);
@@ -336,7 +339,7 @@ export class Director {
 	/** What a check said comes before what it did to its server. */
 	#remember(changes: readonly HealthChange[]): void {
 		const causes = changes.filter(({ kind }) => kind === "check" || kind === "path");
-		const effects = changes.filter(({ kind }) => kind === "alive" || kind === "weight");
+		const effects = changes.filter(({ kind }) => kind !== "check" && kind !== "path");
 		for (const change of [...causes, ...effects].slice(-TIMELINE_LIMIT)) {
 			const config = this.#pools.get(change.virtualServer)?.config;
 			const place = config === undefined ? undefined : placeOf(config, change.realServer);

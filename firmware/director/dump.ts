@@ -3,7 +3,7 @@
  * keepalived_check.data, as far as there is something to say here. Pure.
  */
 import type { CheckConfig, Forwarding, Script, VirtualServerConfig } from "../config/model.ts";
-import { realServerName, virtualServerName } from "./names.ts";
+import { protocolName, realServerName, virtualServerName } from "./names.ts";
 import { isServing, type Pool } from "./pool.ts";
 
 /** One check's state, as the health checks tell it. */
@@ -27,7 +27,7 @@ export function checkDataText(
 			const states = checksOf(pool, member);
 			checks.forEach((check, index) => {
 				checkers.push(
-					` ${virtualServerName(pool.config)} -> ${realServerName({ address, port }, pool.config.protocol)}`,
+					` ${virtualServerName(pool.config)} -> ${realServerName({ address, port }, protocolName(pool.config))}`,
 					...checkLines(check, states[index] ?? { up: true, atMs: 0 }),
 				);
 			});
@@ -82,7 +82,7 @@ function virtualServerLines(pool: Pool): string[] {
 	const { sorryServer } = config;
 	if (sorryServer !== null)
 		lines.push(
-			`   sorry server = ${realServerName(sorryServer, config.protocol)}`,
+			`   sorry server = ${realServerName(sorryServer, protocolName(config))}`,
 			`     forwarding method = ${forwardingText(sorryServer.forwarding)}`,
 			`     Inhibit on failure is ${onOff(sorryServer.inhibit)}`,
 		);

@@ -24,7 +24,7 @@ export function concernsServer(subject: string, realServer: string, virtualServe
 
 /** What the checks report of one real server: the part of health's own report that is told here. */
 export interface ServerChange {
-	readonly kind: "alive" | "weight" | "check" | "path";
+	readonly kind: "alive" | "stays-down" | "weight" | "check" | "path";
 	/** For `check` and `path`: whether this one is up now. */
 	readonly up: boolean;
 	readonly reason: string;
@@ -64,6 +64,13 @@ export function explainHealth(
 				rule: verdict.alive
 					? "a real server is in while all its checks and its path are up"
 					: "one check or the path that is down takes a real server out",
+			};
+		case "stays-down":
+			return {
+				subject,
+				text: `stays out: ${reason}`,
+				from: null,
+				rule: "alpha: a real server is out until all its checks and its path are up",
 			};
 		case "weight":
 			return {

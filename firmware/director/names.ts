@@ -1,5 +1,5 @@
 /** How virtual and real servers are called in messages, FIFO lines and mails: keepalived's words. Pure. */
-import type { Protocol, RealServerConfig, VirtualServerConfig } from "../config/model.ts";
+import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
 
 /** "[192.168.80.200]:tcp:80", "FWM 3" or "[group]:0". */
 export function virtualServerName({
@@ -16,10 +16,19 @@ export function virtualServerName({
 	}
 }
 
-/** "[192.168.80.102]:tcp:80". */
+/** "tcp" …; firewall marks have none. */
+export function protocolName({
+	protocol,
+	services,
+}: Pick<VirtualServerConfig, "protocol" | "services">): string {
+	const isMarked = services.length > 0 && services.every(({ kind }) => kind === "fwmark");
+	return isMarked ? "none" : protocol.toLowerCase();
+}
+
+/** "[192.168.80.102]:tcp:80"; `protocol`: as `protocolName` has it. */
 export function realServerName(
 	{ address, port }: Pick<RealServerConfig, "address" | "port">,
-	protocol: Protocol,
+	protocol: string,
 ): string {
-	return `[${address}]:${protocol.toLowerCase()}:${port}`;
+	return `[${address}]:${protocol}:${port}`;
 }

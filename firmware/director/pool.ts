@@ -5,7 +5,7 @@
  */
 import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
 import { endpointText } from "../wire/ipvs.ts";
-import { quorumHolds, quorumReason } from "./quorum.ts";
+import { quorumDownAtStart, quorumHolds, quorumReason } from "./quorum.ts";
 
 /**
  * An operator's word on one real server; it counts as down for the quorum.
@@ -48,7 +48,10 @@ export type Notice =
 			readonly member: number;
 			readonly up: boolean;
 			readonly reason: string;
-			/** True for a server that is up from the start: keepalived notifies then only with rs_init_notifies. */
+			/**
+			 * It is so from the start. Of one that is up keepalived tells then only with rs_init_notifies; of one that is
+			 * down, by `alpha`, when a check first says why.
+			 */
 			readonly initial: boolean;
 	  }
 	| { readonly kind: "quorum"; readonly pool: Pool; readonly up: boolean; readonly reason: string };
@@ -91,7 +94,21 @@ export function openPool(config: VirtualServerConfig, verdictOf: VerdictOf, tell
 			if (member.alive) notices.push(upNotice(opened, index, "at start", true));
 		});
 	const judged = judgeQuorum(opened);
-	return { pool: judged.pool, notices: [...notices, ...judged.notices] };
+	notices.push(...judged.notices);
+	// As keepalived: who begins on the sorry server says so.
+	if (!judged.pool.quorumUp && config.sorryServer !== null && members.length > 0)
+		notices.push({
+			kind: "quorum",
+			pool: judged.pool,
+			up: false,
+			reason: quorumDownAtStart(liveWeight(judged.pool), config),
+		});
+	return { pool: judged.pool, notices };
+}
+
+/** A real server that was never up has had its first bad answer. */
+export function staysDownNotice(pool: Pool, member: number, reason: string): Notice {
+	return { ...upNotice(pool, member, reason, true), up: false };
 }
 
 /** One event. Unknown members are ignored: a verdict may arrive after the reload that removed its server. */

@@ -29,3 +29,7 @@ export function quorumReason(
 		? `gained quorum ${quorum}+${hysteresis}=${quorum + hysteresis} <= ${liveWeight}`
 		: `lost quorum ${quorum}-${hysteresis}=${quorum - hysteresis} > ${liveWeight}`;
 }
+
+export function quorumDownAtStart(liveWeight: number, { quorum, hysteresis }: QuorumLimits): string {
+	return `starting with quorum down ${quorum}-${hysteresis}=${quorum - hysteresis} > ${liveWeight}`;
+}

@@ -9,7 +9,7 @@ import {
 } from "../wire/ipvs.ts";
 import { destinationKeyOf, serviceKeyOf } from "./desired.ts";
 import type { IpvsStateEntry } from "./ipvs-text.ts";
-import { virtualServerName } from "./names.ts";
+import { protocolName, virtualServerName } from "./names.ts";
 import { isServing, type Pool } from "./pool.ts";
 
 /** What the health checks add to a real server's status. */
@@ -38,6 +38,7 @@ export function virtualServerStatus(
 	return {
 		name: virtualServerName(config),
 		protocol: config.protocol,
+		protocolName: protocolName(config),
 		scheduler: config.scheduler,
 		forwarding: config.forwarding.kind,
 		quorum: config.quorum,

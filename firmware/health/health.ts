@@ -20,6 +20,7 @@ import type { VipConflict } from "./vip-claims.ts";
 import { VipConflictWatch } from "./vip-conflict.ts";
 import {
 	identityOf,
+	notPassedYet,
 	type WatchedPool as Pool,
 	type WatchedServer as Server,
 	stateAfter,
@@ -33,8 +34,11 @@ export { realServerKey, virtualServerKey } from "./keys.ts";
 
 /** One thing that happened to a real server of a virtual server. */
 export interface HealthChange {
-	/** `alive` and `weight` change the kernel's table; `check` and `path` are for logs, mails and status. */
-	readonly kind: "alive" | "weight" | "check" | "path";
+	/**
+	 * `alive` and `weight` change the kernel's table; `check` and `path` are for logs, mails and status.
+	 * `stays-down`: it was down from the start, by `alpha`, and now it is known why.
+	 */
+	readonly kind: "alive" | "stays-down" | "weight" | "check" | "path";
 	readonly virtualServer: string;
 	readonly realServer: string;
 	/** The verdict after the change. */
@@ -141,9 +145,18 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			reason,
 			atMs: clock.nowMs(),
 		};
-		if (before.alive !== after.alive) tell({ kind: "alive", ...change });
-		else if (before.weight !== after.weight) tell({ kind: "weight", ...change });
+		if (before.alive !== after.alive) {
+			server.isSilent = false;
+			tell({ kind: "alive", ...change });
+		} else if (before.weight !== after.weight) tell({ kind: "weight", ...change });
 		return change;
+	};
+
+	const tellWhyDown = (server: Server, change: ReturnType<typeof judge>) => {
+		if (!server.isSilent) return;
+		server.isSilent = false;
+		server.verdict = { ...server.verdict, reason: change.reason };
+		tell({ kind: "stays-down", ...change, verdict: server.verdict });
 	};
 
 	const scheduler = new Scheduler({
@@ -161,6 +174,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			for (const server of check.serves as Server[]) {
 				const change = judge(server, result.check.up, reason);
 				if (result.transition !== undefined) tell({ kind: "check", ...change });
+				else if (!result.check.up && result.check.answers > 0) tellWhyDown(server, change);
 			}
 		},
 		log: (check, level, text) => log[level](`${checkName(check.config)}: ${text}`),
@@ -258,13 +272,17 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 						verdict: unknownServer,
 						checksUp: false,
 						wasDown: false,
+						isSilent: false,
 					};
 					for (const check of checks) check.serves.push(server);
 					server.checksUp = server.checks.every(({ state }) => state.up);
 					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
 					server.path = pathOf(server, virtualServer, old?.path ?? null, freshPaths);
 					if (server.path !== null) keptPaths.add(server.path);
-					server.verdict = verdictFrom(server, old?.verdict.reason);
+					const verdict = verdictFrom(server, old?.verdict.reason);
+					server.isSilent = !verdict.alive && (old?.isSilent ?? true);
+					server.verdict =
+						server.isSilent && old === undefined ? { ...verdict, reason: notPassedYet } : verdict;
 					pool.servers.set(serverKey, server);
 				}
 			}
@@ -369,6 +387,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				);
 			const change = judge(server, watched.state.ok, reason);
 			if (transition !== null) tell({ kind: "path", ...change });
+			else if (!watched.state.ok && watched.state.known) tellWhyDown(server, change);
 		};
 		return watched;
 	}

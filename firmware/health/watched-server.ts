@@ -28,6 +28,8 @@ export interface WatchedServer {
 	checksUp: boolean;
 	/** A check has failed since they were last all up. */
 	wasDown: boolean;
+	/** Down from the start, by `alpha`, and nobody was told why. */
+	isSilent: boolean;
 }
 
 export interface WatchedPool {
@@ -37,6 +39,7 @@ export interface WatchedPool {
 	suspended: boolean;
 }
 
+export const notPassedYet = "alpha: not all its checks have passed yet";
 export const unknownServer: Verdict = { alive: false, weight: 0, reason: "not configured", known: false };
 
 export function verdictFrom(server: WatchedServer, reason = "no check has failed"): Verdict {

@@ -22,6 +22,8 @@ export interface VirtualServerStatus {
 	/** As keepalived writes it in messages: "[192.168.80.200]:tcp:80", "FWM 3", "[group]:1". */
 	readonly name: string;
 	readonly protocol: Protocol;
+	/** In names of its real servers: "tcp" …, or "none" where firewall marks alone lead to it. */
+	readonly protocolName: string;
 	readonly scheduler: string;
 	readonly forwarding: "NAT" | "DR" | "TUN";
 	readonly quorum: number;

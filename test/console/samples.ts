@@ -33,6 +33,7 @@ export function virtualServerStatus(change: Partial<VirtualServerStatus> = {}): 
 	return {
 		name: "[192.168.80.200]:tcp:80",
 		protocol: "TCP",
+		protocolName: "tcp",
 		scheduler: "wrr",
 		forwarding: "DR",
 		quorum: 1,

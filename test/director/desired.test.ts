@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import type { VirtualServerConfig } from "../../firmware/config/model.ts";
 import { desiredEntries, desiredTable } from "../../firmware/director/desired.ts";
-import { realServerName, virtualServerName } from "../../firmware/director/names.ts";
+import { protocolName, realServerName, virtualServerName } from "../../firmware/director/names.ts";
 import { openPool } from "../../firmware/director/pool.ts";
 import { asConfigured, realServer, virtualServer } from "./samples.ts";
 
@@ -137,6 +138,13 @@ describe("names, as keepalived writes them", () => {
 		expect(virtualServerName({ name, protocol: "TCP" })).toBe(expected);
 	});
 	test("real servers", () => {
-		expect(realServerName({ address: "10.0.0.1", port: 80 }, "UDP")).toBe("[10.0.0.1]:udp:80");
+		const byMark = { kind: "fwmark", fwmark: 7, family: "inet" } as const;
+		const byAddress = { kind: "address", address: "10.9.0.1", family: "inet", port: 80 } as const;
+		const of = (...services: VirtualServerConfig["services"][number][]) =>
+			realServerName({ address: "10.0.0.1", port: 80 }, protocolName({ protocol: "UDP", services }));
+		expect(of(byAddress)).toBe("[10.0.0.1]:udp:80");
+		expect(of(byMark, byMark)).toBe("[10.0.0.1]:none:80");
+		expect(of(byMark, byAddress)).toBe("[10.0.0.1]:udp:80");
+		expect(of()).toBe("[10.0.0.1]:udp:80");
 	});
 });

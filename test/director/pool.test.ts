@@ -89,6 +89,17 @@ describe("keepalived.conf(5): sorry_server, inhibit_on_failure", () => {
 		expect(table(gained.pool)).toBe("10.0.0.1=3 10.0.0.2=2");
 	});
 
+	test("alpha: who begins on the sorry server says so; without one nothing was lost", () => {
+		const down = () => ({ alive: false, weight: 1 });
+		const withSorry = virtualServer(servers, { sorryServer: sorryServer("10.0.0.9") });
+		const opened = openPool(withSorry, down);
+		expect(told(opened)).toEqual(["quorum down"]);
+		expect(opened.notices[0]).toMatchObject({ reason: "starting with quorum down 1-0=1 > 0" });
+		expect(table(opened.pool)).toBe("10.0.0.9=1");
+		expect(told(openPool(virtualServer(servers), down))).toEqual([]);
+		expect(told(openPool({ ...withSorry, realServers: [] }, down))).toEqual([]);
+	});
+
 	test("quorum lost without sorry server: the remaining servers go on", () => {
 		const config = virtualServer(servers, { quorum: 4 });
 		const lost = stepPool(openPool(config, asConfigured(config)).pool, verdict(1, false, 2));

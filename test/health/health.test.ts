@@ -98,6 +98,29 @@ describe("a real server's life", () => {
 		expect(health.verdictOf(keyOf(vs), serverKey(web.port)).alive).toBe(false);
 		await until("up", () => health.verdictOf(keyOf(vs), serverKey(web.port)).alive, 2_000);
 	});
+	test("alpha: a server that was never up is told once, when its first check says why", async () => {
+		const gone = await webServer();
+		gone.stop();
+		const checks = [
+			tcp(gone.port, { alpha: true }),
+			http(gone.port, {}, { timing: { alpha: true } }),
+			tcp(gone.port, { alpha: true, retry: 1 }),
+		];
+		const vs = virtualServer("192.0.2.1", 80, [realServer("127.0.0.1", gone.port, checks)]);
+		const { health, changes } = start();
+		health.apply(configuration([vs]));
+		const verdict = () => health.verdictOf(keyOf(vs), serverKey(gone.port));
+		await until("all heard", () => verdict().known);
+		health.apply(configuration([{ ...vs }]));
+		await Bun.sleep(250);
+		expect(changes.map(({ kind, verdict: { alive, reason } }) => ({ kind, alive, reason }))).toEqual([
+			{
+				kind: "stays-down",
+				alive: false,
+				reason: expect.stringMatching(/connection refused$/),
+			},
+		]);
+	});
 	test("all checks must be up", async () => {
 		const web = await webServer();
 		const gone = await webServer();

@@ -39,6 +39,7 @@ const servers = (alive: boolean, quorumUp: boolean): DirectorStatus =>
 			{
 				name: "[10.0.0.1]:tcp:80",
 				protocol: "TCP",
+				protocolName: "tcp",
 				quorumUp,
 				realServers: [{ address: "10.0.0.2", port: 81, alive, reason: "refused" }],
 			},

@@ -52,7 +52,7 @@ export interface Phase {
 	readonly addresses: readonly string[];
 }
 
-const CHECKED_PORTS = Array.from({ length: 12 }, (_, index) => 20_001 + index);
+export const CHECKED_PORTS = Array.from({ length: 12 }, (_, index) => 20_001 + index);
 const VIRTUAL_ADDRESSES = [1, 2, 3, 4, 5, 6].map((host) => `10.9.0.${host}`);
 const REAL_HOSTS = [1, 2, 3, 4, 5, 6];
 

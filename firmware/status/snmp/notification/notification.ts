@@ -1,5 +1,5 @@
 /** What happened on the box, and the notifications (RFC 3416 §4.2.6) that tell of it. Pure. */
-import { realServerName, virtualServerName } from "../../../director/names.ts";
+import { protocolName, realServerName, virtualServerName } from "../../../director/names.ts";
 import type { Facts, InterfaceFacts } from "../../box/facts.ts";
 import type { DirectorEvent } from "../../director.ts";
 import { stateNumbers, type VrrpEvent, type VrrpStateName } from "../../vrrp.ts";
@@ -182,7 +182,7 @@ function director(event: DirectorEvent, { config }: Facts, found: Found, make: M
 		];
 	const member = rowOf(
 		server.realServers,
-		(each) => realServerName(each, server.protocol) === event.realServer,
+		(each) => realServerName(each, protocolName(server)) === event.realServer,
 	);
 	if (member === null) return [];
 	const real = (column: number) => found(`${CHECK}.4.1.${column}`, row, member);

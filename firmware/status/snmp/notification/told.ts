@@ -73,10 +73,10 @@ export function forgetGone(told: Told, vrrp: VrrpStatus | null, director: Direct
 	}
 	if (director === null) return;
 	const servers = new Set<string>();
-	for (const { name, protocol, realServers } of director.virtualServers) {
+	for (const { name, protocolName, realServers } of director.virtualServers) {
 		servers.add(name);
 		for (const server of realServers)
-			servers.add(serverKey({ virtualServer: name, realServer: realServerName(server, protocol) }));
+			servers.add(serverKey({ virtualServer: name, realServer: realServerName(server, protocolName) }));
 	}
 	keep(told.servers, servers);
 }
@@ -119,13 +119,13 @@ export function missedByDirector(
 		const known = Object.hasOwn(told.servers, key) ? told.servers[key] : true;
 		if (known !== event.up) missed.push({ kind: "director", event });
 	};
-	for (const { name, protocol, quorumUp, realServers } of status.virtualServers) {
+	for (const { name, protocolName, quorumUp, realServers } of status.virtualServers) {
 		for (const server of realServers)
 			compare({
 				kind: "real-server",
 				atMs: nowMs,
 				virtualServer: name,
-				realServer: realServerName(server, protocol),
+				realServer: realServerName(server, protocolName),
 				up: server.alive,
 				reason: server.reason ?? "",
 			});

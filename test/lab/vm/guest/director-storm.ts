@@ -11,7 +11,7 @@ import { randomFrom } from "../../../sim/random.ts";
 import { FifoReader, KeepalivedCheckers } from "../../netns/health-peer.ts";
 import { bunPath, eventually, type Namespace, Network } from "../../netns/network.ts";
 import { type Difference, runRounds } from "../../netns/storm-rounds.ts";
-import { CHECKED_ADDRESS, makePlan, type Phase } from "../director-storm-plan.ts";
+import { CHECKED_ADDRESS, CHECKED_PORTS, makePlan, type Phase } from "../director-storm-plan.ts";
 import { savedLines } from "./box.ts";
 
 const DROVER = join(import.meta.dir, "../../../../firmware/drover.ts");
@@ -53,17 +53,18 @@ async function storm(seed: number, phases: number): Promise<Difference[]> {
 			stderr: "inherit",
 		});
 		const said = checked.stdout.getReader();
+		let answering: readonly number[] | null = null;
+		/** Only ports that change: the others go on without a gap. */
 		const open = async (ports: readonly number[]) => {
 			const listens = { kind: "stream", tls: "none", delimiter: "\n", parts: [[[]]] };
-			const closed = { kind: "closed" };
-			const roles = Object.fromEntries(
-				Array.from({ length: 12 }, (_, index) => 20_001 + index).map((port) => [
-					port,
-					ports.includes(port) ? listens : closed,
-				]),
+			const changed = CHECKED_PORTS.filter(
+				(port) => answering === null || answering.includes(port) !== ports.includes(port),
 			);
-			(checked.stdin as unknown as Bun.FileSink).write(`${JSON.stringify({ ports: roles })}\n`);
-			(checked.stdin as unknown as Bun.FileSink).flush();
+			answering = ports;
+			const roles = changed.map((port) => [port, ports.includes(port) ? listens : { kind: "closed" }]);
+			const input = checked.stdin as unknown as Bun.FileSink;
+			input.write(`${JSON.stringify({ ports: Object.fromEntries(roles) })}\n`);
+			input.flush();
 			await said.read();
 		};
 		let present: readonly string[] = [];
