@@ -14,6 +14,7 @@ import {
 	DEFAULT_CONSOLE_SPEED,
 } from "../../firmware/update/console-speed.ts";
 import type { Slot } from "../../firmware/update/slots.ts";
+import { kernelWords } from "./kernel-words.ts";
 import { partitionNumber } from "./layout.ts";
 
 /** The loader waits this long for a key before it starts the default. */
@@ -27,7 +28,7 @@ const variables = [
 ];
 
 /** "gpt": a table that a power cut tore at the disk's start is taken from the disk's end. */
-const kernelWords = `ro gpt quiet loglevel=3 panic=10 console=tty1 console=ttyS0,\${${CONSOLE_SPEED_VARIABLE}}n8`;
+const diskWords = `ro gpt ${kernelWords} console=tty1 console=ttyS0,\${${CONSOLE_SPEED_VARIABLE}}n8`;
 
 /**
  * A page that a kernel started by a BIOS goes without, anywhere in what it would unpack into: 16 MB and the next 60. GRUB
@@ -79,7 +80,7 @@ ${forEachSlot(
 	set root=($disk,gpt${partitionNumber(`boot-${slot}`)})
 	unset root_words
 	if [ -f /slot.cfg ]; then source /slot.cfg; fi
-	if linux /vmlinuz ${kernelWords} drover.disk=$disk_id drover.slot=${slot} drover.reason=$reason $root_words $1; then
+	if linux /vmlinuz ${diskWords} drover.disk=$disk_id drover.slot=${slot} drover.reason=$reason $root_words $1; then
 		if initrd /initramfs; then boot; fi
 	fi
 	echo "Slot ${slot} does not load."

@@ -6,6 +6,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { kernelWords } from "../disk/kernel-words.ts";
 import { partitionGuid } from "../disk/layout.ts";
 import { type SlotFiles, verityWords } from "../disk/slot.ts";
 import { Qmp } from "./qmp.ts";
@@ -197,7 +198,7 @@ export function slotWithoutLoader(
 	slot: Pick<SlotFiles, "dataBlocks" | "rootHash">,
 ): readonly string[] {
 	const words = [
-		"ro gpt quiet loglevel=3 panic=10 no_timer_check console=ttyS0,115200n8",
+		`ro gpt ${kernelWords} no_timer_check console=ttyS0,115200n8`,
 		`drover.disk=${partitionGuid("esp")} drover.slot=A drover.reason=preferred ${verityWords(slot)}`,
 	];
 	return ["-kernel", files.vmlinux, "-initrd", files.initramfs, "-append", words.join(" ")];

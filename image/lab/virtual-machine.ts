@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BootFiles } from "../build.ts";
+import { kernelWords } from "../disk/kernel-words.ts";
 import { makeDataDisk } from "./data-disk.ts";
 import { GuestAgent } from "./guest-agent.ts";
 import type { Child, Host } from "./hosts.ts";
@@ -177,7 +178,7 @@ export class VirtualMachine {
 			...["-kernel", boot.vmlinux, "-initrd", this.#path("initramfs")],
 			...[
 				"-append",
-				"console=ttyS0,115200 quiet loglevel=3 panic=10 no_timer_check drover.root=/dev/vda drover.data=/dev/vdb drover.slot=lab",
+				`console=ttyS0,115200 ${kernelWords} no_timer_check drover.root=/dev/vda drover.data=/dev/vdb drover.slot=lab`,
 			],
 			...["-drive", `if=none,id=root,format=raw,readonly=on,file=${boot.root}`],
 			...["-device", "virtio-blk-pci,drive=root"],
