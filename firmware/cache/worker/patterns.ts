@@ -121,8 +121,11 @@ export class Patterns {
 		this.#sets.fill(undefined);
 	}
 
-	/** Answers the request that `bytes` are, if it is one request for a fresh object and there is a pattern for it. */
-	answer(session: PatternSession, bytes: ByteBuffer): boolean {
+	/**
+	 * Answers the request that `bytes` are, if it is one request for a fresh object and there is a pattern for it.
+	 * `receivedAt` is engine.now().
+	 */
+	answer(session: PatternSession, bytes: ByteBuffer, receivedAt: number): boolean {
 		this.wanted = false;
 		const urlEnd = urlEndOf(bytes);
 		if (urlEnd < 0) return false;
@@ -141,6 +144,8 @@ export class Patterns {
 		const shape = active.loaded.urlShape(url);
 		this.#shape = shape;
 		const { patterns } = set;
+		// As the log has it.
+		const now = Math.round(receivedAt * 1e6) / 1e6;
 		let key = "";
 		let found: Glance | undefined;
 		for (let index = 0; index < patterns.length; index++) {
@@ -152,7 +157,7 @@ export class Patterns {
 				found = engine.arena.glance(key);
 				if (found === undefined) return false;
 			}
-			if (this.#repeat(session, set, pattern, found!, bytes, urlEnd)) return true;
+			if (this.#repeat(session, set, pattern, found!, bytes, urlEnd, now)) return true;
 		}
 		this.#offer(true);
 		return false;
@@ -212,11 +217,11 @@ export class Patterns {
 		object: Glance,
 		bytes: ByteBuffer,
 		urlEnd: number,
+		now: number,
 	): boolean {
 		const engine = this.#engine;
 		const { arena } = engine;
 		const { map, headAt, bodyAt, bodyBytes, tOrigin, ttl, flags, vxid } = object;
-		const now = Math.round(engine.now() * 1e6) / 1e6;
 		const headBytes = bodyAt - headAt;
 		if (
 			headBytes > HEAD_BYTES ||

@@ -179,8 +179,8 @@ export class Replays {
 		this.#bytes = 0;
 	}
 
-	/** Answers the request that `bytes` are, if it is one request and its outcome is known. */
-	answer(session: ReplaySession, bytes: Buffer): boolean {
+	/** Answers the request that `bytes` are, if it is one request and its outcome is known. `receivedAt` is engine.now(). */
+	answer(session: ReplaySession, bytes: Buffer, receivedAt: number): boolean {
 		this.wanted = false;
 		const { length } = bytes;
 		if (length > REQUEST_BYTES) return false;
@@ -195,7 +195,7 @@ export class Replays {
 			if (replay === undefined) return false;
 			session.lastReplay = replay;
 		}
-		return this.#repeat(session, replay);
+		return this.#repeat(session, replay, receivedAt);
 	}
 
 	#find(session: ReplaySession, bytes: Buffer): Replay | undefined {
@@ -223,12 +223,12 @@ export class Replays {
 		return undefined;
 	}
 
-	#repeat(session: ReplaySession, replay: Replay): boolean {
+	#repeat(session: ReplaySession, replay: Replay, receivedAt: number): boolean {
 		const engine = this.#engine;
 		const { arena } = engine;
 		const { outcome } = replay;
 		let { object } = replay;
-		const nowMicros = Math.round(engine.now() * 1e6);
+		const nowMicros = Math.round(receivedAt * 1e6);
 		const now = nowMicros / 1e6;
 		if (outcome.freshUntil <= now || object.ban < engine.bans.newest || replay.vcl !== engine.active)
 			return false;

@@ -272,12 +272,13 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	// ── receiving ───────────────────────────────────────────────────────────────────────────
 
 	onData(bytes: Buffer): void {
-		this.lastActiveMs = Date.now();
+		const now = this.engine.now();
+		this.lastActiveMs = now * 1000;
 		if (this.#resting) {
 			const { replays, patterns } = this.engine;
 			if (
-				replays.answer(this, bytes) ||
-				(!replays.wanted && patterns.answer(this, bytes as unknown as ByteBuffer))
+				replays.answer(this, bytes, now) ||
+				(!replays.wanted && patterns.answer(this, bytes as unknown as ByteBuffer, now))
 			) {
 				this.requests++;
 				return;

@@ -57,7 +57,7 @@ function worker() {
 	/** What a session does with a request; "learnt" when it was answered the long way and looked at. */
 	return (path: string): "repeated" | "learnt" | "answered" => {
 		const bytes = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`);
-		if (replays.answer(session, bytes)) return "repeated";
+		if (replays.answer(session, bytes, 10)) return "repeated";
 		if (!replays.wanted) return "answered";
 		replays.learn(session, bytes, vcl, outcome);
 		return "learnt";
