@@ -50,6 +50,8 @@ export interface Phase {
 	readonly open: readonly number[];
 	/** Of 10.9.0.1 to 10.9.0.6: which are on both boxes. */
 	readonly addresses: readonly string[];
+	/** Addresses of real servers that are dead in one virtual server at least. */
+	readonly dead: ReadonlySet<string>;
 }
 
 export const CHECKED_PORTS = Array.from({ length: 12 }, (_, index) => 20_001 + index);
@@ -153,8 +155,12 @@ class Maker {
 			`lb_algo ${scheduler}`,
 			...flags.filter(() => random.chance(0.4)),
 			`lb_kind ${random.pick(["NAT", "DR", "TUN"])}`,
-			...maybe(0.3, `persistence_timeout ${random.pick([10, 300, 3600])}`),
-			...maybe(0.15, isIpv6 ? "persistence_granularity 64" : "persistence_granularity 255.255.255.0"),
+			...maybe(
+				0.3,
+				`persistence_timeout ${random.pick([10, 300, 3600])}`,
+				// Without a timeout keepalived 2.2.7 loses it.
+				...maybe(0.4, `persistence_granularity ${isIpv6 ? "64" : "255.255.255.0"}`),
+			),
 			...(isMarked ? [] : ["protocol TCP"]),
 			...(name.startsWith("fwmark") && isIpv6 ? ["ip_family inet6"] : []),
 			...maybe(0.4, "alpha"),
@@ -168,7 +174,7 @@ class Maker {
 				0.4,
 				`sorry_server ${isIpv6 ? "2001:db8:7::99" : "192.168.7.99"} 80`,
 				...maybe(0.4, "sorry_server_inhibit"),
-				...maybe(0.3, `sorry_server_lvs_method ${random.pick(["NAT", "DR"])}`),
+				`sorry_server_lvs_method ${random.pick(["NAT", "DR"])}`,
 			),
 		];
 	}
@@ -209,12 +215,23 @@ class Maker {
 		];
 	}
 
+	/** keepalived 2.2.7 does not take over a changed sorry server, and forgets verdicts when ha_suspend comes. */
+	#changedOptions({ name, isIpv6, options }: VirtualServer): readonly string[] {
+		const lasts = (line: string) => /^(sorry_server|ha_suspend)/.test(line);
+		return [
+			...this.#options(name, isIpv6).filter((line) => !lasts(line)),
+			...options.filter((line) => lasts(line)),
+		];
+	}
+
 	#changedServer(old: VirtualServer): VirtualServer {
 		const random = this.#random;
-		const options = random.chance(0.4) ? this.#options(old.name, old.isIpv6) : old.options;
+		const options = random.chance(0.4) ? this.#changedOptions(old) : old.options;
+		// keepalived 2.2.7 leaves those that it inhibits.
+		const stays = (server: RealServer) => [...old.options, ...server.options].includes("inhibit_on_failure");
 		const servers = old.servers.flatMap((server) => {
 			if (random.chance(0.6)) return [server];
-			if (random.chance(0.25)) return [];
+			if (random.chance(0.25) && !stays(server)) return [];
 			const fresh = this.#server(1, old.isIpv6);
 			return random.chance(0.5)
 				? [{ ...server, options: fresh.options }]
@@ -260,7 +277,14 @@ export function makePlan(random: Random, phases: number): readonly Phase[] {
 		items.filter(() => random.chance(probability));
 	let open: readonly number[] = some(CHECKED_PORTS, 0.7);
 	let addresses: readonly string[] = some(VIRTUAL_ADDRESSES, 0.7);
-	const plan: Phase[] = [{ what: "start", config: text(model), open, addresses }];
+	const dead = () =>
+		new Set(
+			model.virtualServers
+				.flatMap(({ servers }) => servers)
+				.filter(({ checks }) => checks.some(({ port }) => !open.includes(port)))
+				.map(({ address }) => address),
+		);
+	const plan: Phase[] = [{ what: "start", config: text(model), open, addresses, dead: dead() }];
 	while (plan.length < phases) {
 		const kinds = random.pick([
 			["reload"],
@@ -283,7 +307,7 @@ export function makePlan(random: Random, phases: number): readonly Phase[] {
 					addresses = some(VIRTUAL_ADDRESSES, 0.6);
 					break;
 			}
-		plan.push({ what: kinds.join(" and "), config, open, addresses });
+		plan.push({ what: kinds.join(" and "), config, open, addresses, dead: dead() });
 	}
 	return plan;
 }

@@ -20,6 +20,7 @@ const SETTLED_MS = 4_500;
 /** Who is slower than the other gets so much more. */
 const PATIENCE_MS = 6_000;
 
+/** Of each judge, from the phase in which the tables came to differ. */
 const LOG_LINES = 40;
 
 interface Judge {
@@ -147,6 +148,9 @@ async function storm(seed: number, phases: number): Promise<Difference[]> {
 	}
 }
 
+const only = (these: readonly string[], those: readonly string[]) =>
+	these.filter((line) => !those.includes(line));
+
 function compare(
 	plan: readonly Phase[],
 	index: number,
@@ -154,27 +158,40 @@ function compare(
 	from: readonly [number, number],
 ): Difference[] {
 	const phase = plan[index]!;
-	const table = ({ namespace }: Judge) => savedLines(namespace.run("ipvsadm", "-Sn")).sort();
-	const [mine, their] = judges.map(table) as [string[], string[]];
+	const lines = ({ namespace }: Judge) => savedLines(namespace.run("ipvsadm", "-Sn")).sort();
+	const isOfDead = (line: string) => phase.dead.has(/ -r \[?([0-9a-f.:]+?)\]?:\d+ /.exec(line)?.[1] ?? "");
+	const [mine, their] = judges.map(lines) as [string[], string[]];
+	// keepalived 2.2.7 puts dead servers into the table when their forwarding or their options change.
+	const tables = [
+		only(mine, their).filter((line) => !(isOfDead(line) && / -w 0( |$)/.test(line))),
+		only(their, mine).filter((line) => !isOfDead(line)),
+	] as const;
+	/** Each name's changes; that a new check of a server which is up has passed is none, though keepalived says so. */
 	const told = (judge: 0 | 1) => {
-		const last = new Map<string, string[]>();
-		for (const { name, up } of judges[judge].fifo.lines.slice(from[judge]))
-			last.set(name, [...(last.get(name) ?? []), up ? "UP" : "DOWN"]);
-		return [...last].map(([name, states]) => `${name} ${states.join(" ")}`).sort();
+		const states = new Map<string, boolean>();
+		const changes = new Map<string, string[]>();
+		for (const [place, { name, up }] of judges[judge].fifo.lines.entries()) {
+			const isNews = states.get(name) !== up;
+			states.set(name, up);
+			if (place < from[judge] || !isNews) continue;
+			changes.set(name, [...(changes.get(name) ?? []), up ? "UP" : "DOWN"]);
+		}
+		return [...changes].map(([name, each]) => `${name} ${each.join(" ")}`).sort();
 	};
 	const before = plan.slice(0, index).findLast(({ config }) => config !== null)?.config ?? "";
 	const config = phase.config ?? before;
-	const where = (a: readonly string[], b: readonly string[]) => {
-		const only = (one: readonly string[], other: readonly string[]) =>
-			one.filter((line) => !other.includes(line)).map((line) => `\n        ${line}`);
-		return `phase ${index} (${phase.what})\n      drover alone:${only(a, b).join("")}\n      keepalived alone:${only(b, a).join("")}`;
-	};
 	const differences: Difference[] = [];
-	const same = (a: readonly string[], b: readonly string[]) => a.join("\n") === b.join("\n");
-	if (!same(mine, their)) differences.push({ what: `the table (${phase.what})`, where: where(mine, their) });
-	const [ourWords, theirWords] = [told(0), told(1)];
-	if (!same(ourWords, theirWords))
-		differences.push({ what: `what the FIFO says (${phase.what})`, where: where(ourWords, theirWords) });
+	const note = (what: string, [ours, theirs]: readonly [readonly string[], readonly string[]]) => {
+		if (ours.length + theirs.length === 0) return;
+		const list = (lines: readonly string[]) => lines.map((line) => `\n        ${line}`).join("");
+		differences.push({
+			what: `${what} (${phase.what})`,
+			where: `phase ${index} (${phase.what})\n      drover alone:${list(ours)}\n      keepalived alone:${list(theirs)}`,
+		});
+	};
+	note("the table", tables);
+	const words = [told(0), told(1)] as const;
+	note("what the FIFO says", [only(words[0], words[1]), only(words[1], words[0])]);
 	if (differences.length > 0)
 		differences[0] = {
 			what: differences[0]!.what,
