@@ -220,9 +220,26 @@ export class Manager {
 			const key = `${vcl.name}.${backend.name}`;
 			if (!this.backendsSince.has(key)) this.backendsSince.set(key, now);
 			this.#board?.addBackend(key);
-			if (backend.probe !== null && this.state === "running" && !this.probes.has(key))
-				this.probes.set(key, new Probe(vcl.name, backend, now, (report) => this.#probed(report)));
+			if (backend.probe === null || this.state !== "running" || this.probes.has(key)) continue;
+			const before = this.#probeLike(backend);
+			this.probes.set(key, new Probe(vcl.name, backend, now, before, (report) => this.#probed(report)));
+			// Unlike Varnish: nobody starts to doubt a backend because of a new VCL, nor to believe in one.
+			if (before === null) continue;
+			this.backendsSince.set(key, before.changedAt);
+			this.sendHealth(key);
 		}
+	}
+
+	/** The active VCL's if it has one. */
+	#probeLike(backend: BackendDefinition): Probe | null {
+		const alike = [...this.probes.values()].filter((probe) => probe.asksFor(backend));
+		const active = this.active && (this.labels.get(this.active) ?? this.active);
+		return alike.find(({ vcl }) => vcl === active) ?? alike.at(-1) ?? null;
+	}
+
+	/** Once each probe of a VCL has been answered, or was not in its own time. */
+	async probed(name: string): Promise<void> {
+		await Promise.all([...this.probes.values()].filter(({ vcl }) => vcl === name).map(({ heard }) => heard));
 	}
 
 	#cool(vcl: ShelvedVcl): void {

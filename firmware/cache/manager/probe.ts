@@ -1,6 +1,7 @@
 /** Backend probes: a request now and then, and what the last ones say about the health. */
 import { connect, isIP, type Socket } from "node:net";
 import { checkServerIdentity, connect as connectTls } from "node:tls";
+import { isDeepStrictEqual } from "node:util";
 import { formatProxyHeader } from "../http/proxy.ts";
 import type { BackendDefinition, BackendTls, ProbeDefinition } from "../vcl/runtime.ts";
 import { Address } from "../worker/address.ts";
@@ -58,18 +59,41 @@ export class Probe {
 	good = 0;
 	average = 0;
 	changedAt: number;
+	readonly #heard = Promise.withResolvers<void>();
+	/** Done when there was an answer, or none in time; also when the probe is stopped before. */
+	readonly heard = this.#heard.promise;
 
-	constructor(vcl: string, backend: BackendDefinition, now: number, report: (report: ProbeReport) => void) {
+	/** `before`: one that asks the same for another VCL; what it knows is known here. */
+	constructor(
+		vcl: string,
+		backend: BackendDefinition,
+		now: number,
+		before: Probe | null,
+		report: (report: ProbeReport) => void,
+	) {
 		this.vcl = vcl;
 		this.backend = backend;
 		this.#probe = backend.probe!;
 		this.#report = report;
-		this.changedAt = now;
-		for (let index = 0; index < Math.min(this.#probe.initial, this.#probe.threshold); index++)
-			this.#shift(true);
+		this.changedAt = before?.changedAt ?? now;
+		if (before !== null) {
+			Object.assign(this.#history, before.#history);
+			this.average = before.average;
+		} else
+			for (let index = 0; index < Math.min(this.#probe.initial, this.#probe.threshold); index++)
+				this.#shift(true);
 		this.#count();
 		this.healthy = this.good >= this.#probe.threshold;
 		this.#timer = setTimeout(() => this.#run(), 10);
+	}
+
+	/** The same question to the same place, counted alike. */
+	asksFor(backend: BackendDefinition): boolean {
+		const question = ({ endpoint, hostHeader, tls, preamble, proxyHeader, probe }: BackendDefinition) => ({
+			...{ endpoint, hostHeader, tls, preamble, proxyHeader },
+			probe: { ...probe, name: null },
+		});
+		return isDeepStrictEqual(question(this.backend), question(backend));
 	}
 
 	get window(): number {
@@ -133,6 +157,7 @@ export class Probe {
 			}
 			this.#count();
 			this.#judge(seconds, line);
+			this.#heard.resolve();
 			this.#timer = setTimeout(() => this.#run(), this.#probe.intervalSeconds * 1000);
 		};
 		const deadline = setTimeout(() => finish(true), this.#probe.timeoutSeconds * 1000);
@@ -242,6 +267,7 @@ export class Probe {
 
 	stop(): void {
 		this.#stopped = true;
+		this.#heard.resolve();
 		clearTimeout(this.#timer);
 		this.#socket?.destroy();
 	}

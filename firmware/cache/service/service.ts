@@ -24,6 +24,8 @@ const SAMPLE_MS = 1_000;
 /** VCLs of older revisions that stay warm for a while, for the requests that still use them. */
 const OLD_VCL_LIMIT = 2;
 const SECRET_BYTES = 32;
+/** So long a new VCL waits for answers to its probes before it comes into force. */
+const FIRST_PROBES_LIMIT_MS = 3_000;
 
 /** Runs until the supervisor stops it, or a revision asks for a restart. */
 export async function serveRevision(): Promise<number> {
@@ -139,6 +141,8 @@ class CacheService {
 		const name = this.#reloads === 0 ? "boot" : `reload_${this.#reloads}`;
 		this.#reloads++;
 		await manager.loadVcl({ name, ...revision.vcl }, "auto");
+		// What runs serves meanwhile: a backend that is new is asked before clients are sent to it.
+		if (name !== "boot") await Promise.race([manager.probed(name), Bun.sleep(FIRST_PROBES_LIMIT_MS)]);
 		await manager.useVcl(name);
 		this.#vclFile = revision.vcl.file;
 		const old = [...manager.vcls.keys()].filter(

@@ -19,6 +19,7 @@ let origin: Bun.Server<undefined>;
 let service: Bun.Subprocess<"ignore", "ignore", "pipe">;
 let port = 0;
 let originRequests = 0;
+let probeTakesMs = 0;
 
 /** Not spawnSync: the origin is served by this process meanwhile. */
 async function run(...words: string[]): Promise<{ status: number; text: string }> {
@@ -103,9 +104,10 @@ beforeAll(async () => {
 	origin = Bun.serve({
 		port: 0,
 		hostname: "127.0.0.1",
-		fetch(request) {
+		async fetch(request) {
 			originRequests++;
 			const { pathname } = new URL(request.url);
+			if (pathname === "/probe") await Bun.sleep(probeTakesMs);
 			return new Response(`hello ${pathname}\n`, {
 				headers: pathname.startsWith("/cookie") ? { "set-cookie": "a=b" } : {},
 			});
@@ -238,6 +240,56 @@ describe("a new revision", () => {
 		expect({ failures, fetches: originRequests - before }).toEqual({ failures: 0, fetches: 0 });
 		expect(await status()).toMatchObject({ vcl: { name: "reload_1" }, reload: { ok: true } });
 	});
+
+	/** What clients saw, by status, while `act` ran and for a moment after it; every request is a miss. */
+	async function missesDuring(act: () => Promise<unknown>): Promise<Record<number, number>> {
+		const statuses: Record<number, number> = {};
+		let over = false;
+		const traffic = (async () => {
+			for (let count = 0; !over; count++) {
+				const { status } = await ask(`/probed/${Math.random()}/${count}`);
+				statuses[status] = (statuses[status] ?? 0) + 1;
+			}
+		})();
+		await act();
+		await Bun.sleep(200);
+		over = true;
+		await traffic;
+		return statuses;
+	}
+	const probed = (mark: string, more = "") => `vcl 4.1;
+backend own {
+	.host = "127.0.0.1";
+	.port = "${origin.port}";
+	.probe = { .url = "/probe"; .interval = 1h; .timeout = 10s; .window = 4; .threshold = 3; ${more} }
+}
+sub vcl_deliver { set resp.http.X-Mark = "${mark}"; }
+`;
+	const commit = async (files: Record<string, string>) => {
+		await write(files);
+		expect((await run("config", "commit")).status).toBe(0);
+	};
+
+	test("a backend with a probe is asked before clients are sent to it, and known when it is known already", async () => {
+		probeTakesMs = 500;
+		expect(await missesDuring(() => commit({ "default.vcl": probed("probed") }))).toEqual({
+			200: expect.any(Number),
+		});
+		expect((await ask("/probed")).headers.get("x-mark")).toBe("probed");
+		// Whoever does not wait for a probe that takes longer than a commit has to know it.
+		probeTakesMs = 8_000;
+		expect(await missesDuring(() => commit({ "default.vcl": probed("again") }))).toEqual({
+			200: expect.any(Number),
+		});
+		expect((await ask("/probed")).headers.get("x-mark")).toBe("again");
+		const own = (await status()).backends.filter(({ name }) => name.endsWith(".own"));
+		expect(own.map(({ healthy }) => healthy)).toEqual(own.map(() => true));
+		// Another question is another probe.
+		await commit({ "default.vcl": probed("other", ".expected_response = 204;") });
+		expect((await ask("/probed/other")).status).toBe(503);
+		probeTakesMs = 0;
+		await commit({ "default.vcl": vcl("two") });
+	}, 60_000);
 
 	test("parameters of [cache.parameters] act at once and go back", async () => {
 		await write({ "appliance.toml": settings('[cache.parameters]\ndefault_ttl = "5s"') });
