@@ -55,6 +55,8 @@ test.each([
 		expect(screen).toContain(`/ is squashfs on /dev/dm-0, /data is ext4 on ${data}`);
 		// The kernel has nothing to say on the screen of a start that goes well.
 		expect(screen).not.toContain("watchdog:");
+		// All programs that its scripts call are there.
+		expect(screen).not.toMatch(/not found|can't execute/);
 	},
 	2 * START_LIMIT_MS,
 );
