@@ -216,6 +216,9 @@ export class Director {
 
 	/** Drains a real server, takes it out, or undoes either. Returns how many it was done to. */
 	async override(request: OverrideRequest): Promise<number> {
+		// Connections could not be counted: it would never end.
+		if (request.action === "drain" && this.#keeper.table === null)
+			throw new Error(`nothing is drained: ${this.#keeper.error}`);
 		let count = 0;
 		for (const [key, pool] of this.#pools) {
 			if (request.virtualServer !== null && request.virtualServer !== virtualServerName(pool.config))
