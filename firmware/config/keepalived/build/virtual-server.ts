@@ -1,5 +1,5 @@
 /** virtual_server and real_server: IPVS services with every default filled in. keepalived.conf(5), "Virtual server(s)". */
-import { canonicalAddress, familyOf, ipv4Number } from "../../../wire/ip.ts";
+import { canonicalAddress, familyOf } from "../../../wire/ip.ts";
 import type {
 	AddressFamily,
 	CheckConfig,
@@ -11,7 +11,6 @@ import type {
 	VirtualServerName,
 } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
-import { lineOf } from "../source.ts";
 import type { Statement } from "../statement.ts";
 import { netmaskLength, readAddress } from "./address.ts";
 import { Settings } from "./block.ts";
@@ -207,8 +206,10 @@ function buildRealServers(
 ): readonly RealServerConfig[] {
 	const realServers: RealServerConfig[] = [];
 	let addresses: Set<string> | null = null;
-	const add = (inner: Statement, realServer: RealServerConfig | null) => {
-		if (realServer === null) return;
+	for (const inner of body) {
+		if (inner.body === null) continue;
+		const realServer = buildRealServer(context, inner, server);
+		if (realServer === null) continue;
 		const { address, port } = realServer;
 		if (addresses === null && realServers.length === FEW_SERVERS)
 			addresses = new Set(realServers.map((one) => one.address));
@@ -219,61 +220,12 @@ function buildRealServers(
 				`${server.title}: real server ${address} ${port} stands twice`,
 				"the second one",
 			);
-			return;
+			continue;
 		}
 		addresses?.add(address);
 		realServers.push(realServer);
-	};
-	for (const inner of body) {
-		if (inner.body === null) continue;
-		const { mentions } = context.findings;
-		const first = buildRealServer(context, inner, server);
-		const copied = context.findings.mentions === mentions && first !== null && isPlain(first) ? first : null;
-		add(inner, first);
-		if (inner.alike === null) continue;
-		const { firstWords, places } = inner.alike;
-		// One record stands for each of them in turn.
-		const words = [...inner.words];
-		const one = { ...inner, words, alike: null };
-		for (let index = 0; index < firstWords.length; index++) {
-			const word = firstWords[index]!;
-			words[0] = word;
-			one.at = places[index]!;
-			one.number = inner.number + lineOf(one.at) - lineOf(inner.at);
-			add(
-				one,
-				copied !== null && ipv4Number(word) >= 0
-					? withAddress(copied, word)
-					: buildRealServer(context, one, server),
-			);
-		}
 	}
 	return realServers;
-}
-
-/** Whether its address has no say in anything else: one that is alike is a copy with another. */
-function isPlain({ family, checks, notifyUp, notifyDown }: RealServerConfig): boolean {
-	return family === "inet" && checks.length === 0 && notifyUp === null && notifyDown === null;
-}
-
-/** Field by field: a spread would make a record of another shape, larger and slower to read. */
-function withAddress(one: RealServerConfig, address: string): RealServerConfig {
-	return {
-		address,
-		family: one.family,
-		port: one.port,
-		weight: one.weight,
-		forwarding: one.forwarding,
-		upperThreshold: one.upperThreshold,
-		lowerThreshold: one.lowerThreshold,
-		inhibitOnFailure: one.inhibitOnFailure,
-		alpha: one.alpha,
-		smtpAlert: one.smtpAlert,
-		snmpName: one.snmpName,
-		notifyUp: one.notifyUp,
-		notifyDown: one.notifyDown,
-		checks: one.checks,
-	};
 }
 
 function standsAmong(servers: readonly RealServerConfig[], address: string, port: number): boolean {
