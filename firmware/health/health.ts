@@ -217,6 +217,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const fresh = new Set<RunningCheck>();
 			/** Of those: which took a state over. */
 			const succeeding = new Set<RunningCheck>();
+			const silent: Server[] = [];
 			const freshPaths: WatchedPath[] = [];
 			const keptPaths = new Set<WatchedPath>();
 			virtualAddresses = virtualAddressesOf(config.virtualServers);
@@ -279,10 +280,14 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
 					server.path = pathOf(server, virtualServer, old?.path ?? null, freshPaths);
 					if (server.path !== null) keptPaths.add(server.path);
-					const verdict = verdictFrom(server, old?.verdict.reason);
-					server.isSilent = !verdict.alive && (old?.isSilent ?? true);
-					server.verdict =
-						server.isSilent && old === undefined ? { ...verdict, reason: notPassedYet } : verdict;
+					server.verdict = verdictFrom(server, old?.verdict.reason);
+					server.isSilent =
+						!server.verdict.alive &&
+						(old?.isSilent ?? server.checks.some(({ config }) => config.timing.alpha));
+					if (server.isSilent && old === undefined) {
+						server.verdict = { ...server.verdict, reason: notPassedYet };
+						silent.push(server);
+					}
 					pool.servers.set(serverKey, server);
 				}
 			}
@@ -298,6 +303,12 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			if (running.length > 0) watchLinks();
 			scheduler.start([...fresh]);
 			paths.start(freshPaths);
+			// A check that others share already may have said why.
+			for (const server of silent) {
+				const failed = server.checks.find(({ state }) => !state.up && state.answers > 0);
+				if (failed === undefined) continue;
+				tellWhyDown(server, judge(server, false, `${checkName(failed.config)}: ${failed.state.detail}`));
+			}
 			const direct = config.virtualServers.filter(
 				({ pathCheck, realServers }) =>
 					pathCheck && realServers.some(({ forwarding }) => forwarding.kind === "DR"),

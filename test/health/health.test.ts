@@ -165,6 +165,23 @@ describe("one check, several virtual servers", () => {
 		);
 		expect(changes.filter(({ kind }) => kind === "alive").length).toBe(5);
 	});
+	test("alpha: what a shared check has found already is told of a server that comes later, too", async () => {
+		const gone = await webServer();
+		gone.stop();
+		const check = tcp(gone.port, { alpha: true, delayLoopMs: 60_000 });
+		const pool = (address: string) =>
+			virtualServer(address, 80, [realServer("127.0.0.1", gone.port, [check])]);
+		const [first, second] = [pool("192.0.2.1"), pool("192.0.2.2")];
+		const { health, changes } = start();
+		health.apply(configuration([first]));
+		await until("told", () => changes.length > 0);
+		health.apply(configuration([first, second]));
+		await until("told again", () => changes.length > 1);
+		expect(changes).toMatchObject(
+			[first, second].map((server) => ({ kind: "stays-down", virtualServer: keyOf(server) })),
+		);
+		expect(health.verdictOf(keyOf(second), serverKey(gone.port)).reason).toEndWith("connection refused");
+	});
 	test("another timing is another check", async () => {
 		const web = await webServer();
 		const { health } = start();
