@@ -237,7 +237,7 @@ export class Manager {
 		return alike.find(({ vcl }) => vcl === active) ?? alike.at(-1) ?? null;
 	}
 
-	/** Once each probe of a VCL has been answered, or was not in its own time. */
+	/** Once something is known by each probe of a VCL. */
 	async probed(name: string): Promise<void> {
 		await Promise.all([...this.probes.values()].filter(({ vcl }) => vcl === name).map(({ heard }) => heard));
 	}

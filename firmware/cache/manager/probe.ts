@@ -60,7 +60,7 @@ export class Probe {
 	average = 0;
 	changedAt: number;
 	readonly #heard = Promise.withResolvers<void>();
-	/** Done when there was an answer, or none in time; also when the probe is stopped before. */
+	/** Done when there was an answer here or before, or none in time; also when the probe is stopped. */
 	readonly heard = this.#heard.promise;
 
 	/** `before`: one that asks the same for another VCL; what it knows is known here. */
@@ -79,6 +79,7 @@ export class Probe {
 		if (before !== null) {
 			Object.assign(this.#history, before.#history);
 			this.average = before.average;
+			void before.heard.then(this.#heard.resolve);
 		} else
 			for (let index = 0; index < Math.min(this.#probe.initial, this.#probe.threshold); index++)
 				this.#shift(true);

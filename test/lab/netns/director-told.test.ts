@@ -1,12 +1,11 @@
 /** Who is told what when a director starts: lvs_notify_fifo of the director and of keepalived, side by side. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FifoReader, KeepalivedCheckers } from "./health-peer.ts";
+import { DroverCheckers, type FifoReader, KeepalivedCheckers } from "./health-peer.ts";
 import { bunPath, eventually, Network } from "./network.ts";
 
-const DROVER = join(import.meta.dir, "../../../firmware/drover.ts");
 const SETTLED_MS = 3_000;
 
 const check = (port: number, delayLoop = 0.5) =>
@@ -61,16 +60,8 @@ test("keepalived.conf(5) alpha, quorum, sorry_server: what is told at start is w
 		block("virtual_server group MARKS", "alpha", [check(OPEN)]),
 		block("virtual_server fwmark 9", "alpha", [check(CLOSED)]),
 	].join("");
-	const fifo = new FifoReader(ours, join(folder, "fifo"));
 	const peer = new KeepalivedCheckers(theirs, config);
-	const file = join(folder, "keepalived.conf");
-	writeFileSync(
-		file,
-		`global_defs {\nlvs_notify_fifo ${join(folder, "fifo")}\nscript_user root\n}\n${config}`,
-	);
-	const child = ours.spawn([bunPath, DROVER, "director", "-f", file], {
-		env: { ...process.env, DROVER_LOG: join(folder, "log"), DROVER_RUN_DIR: folder },
-	});
+	const director = new DroverCheckers(ours, folder, config);
 	try {
 		/** By virtual server: what was told of it and of its servers, each name's states in their order. */
 		const told = ({ lines }: FifoReader) => {
@@ -84,7 +75,7 @@ test("keepalived.conf(5) alpha, quorum, sorry_server: what is told at start is w
 		};
 		// keepalived tells of a server once for each of its checks that fails.
 		const once = (line: string) => line.replace(/DOWN(, DOWN)+/, "DOWN");
-		const both = () => [told(fifo), told(peer.fifo).map(once)].map((lines) => lines.map(named));
+		const both = () => [told(director.fifo), told(peer.fifo).map(once)].map((lines) => lines.map(named));
 		await eventually("both have told the same", () => {
 			const [mine, their] = both();
 			return their!.length > 0 && mine!.join() === their!.join();
@@ -94,8 +85,7 @@ test("keepalived.conf(5) alpha, quorum, sorry_server: what is told at start is w
 		expect(mine).toEqual(their!);
 		expect(mine!.filter((line) => line.includes("DOWN")).length).toBeGreaterThan(10);
 	} finally {
-		child.kill("SIGTERM");
-		await child.exited;
+		await director.stop();
 		await peer.stop();
 		rmSync(folder, { recursive: true, force: true });
 	}

@@ -1,8 +1,11 @@
-/** The real keepalived as a peer: its checkers in a namespace, their verdicts read from its notify FIFO. */
+/**
+ * Two judges of real servers: the real keepalived's checkers and the director, each in a namespace, their verdicts read
+ * from their notify FIFOs.
+ */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually, type Namespace } from "./network.ts";
+import { bunPath, eventually, type Namespace } from "./network.ts";
 
 /** Whether this kernel has IPVS: else keepalived gets a stand-in. */
 export const hasIpvs = () => existsSync("/proc/net/ip_vs");
@@ -119,5 +122,46 @@ export class KeepalivedCheckers {
 		await this.#child.exited;
 		clearTimeout(killer);
 		rmSync(this.folder, { recursive: true, force: true });
+	}
+}
+
+const DROVER = join(import.meta.dir, "../../../firmware/drover.ts");
+
+export class DroverCheckers {
+	readonly fifo: FifoReader;
+	readonly #child;
+	readonly #file: string;
+	readonly #head: string;
+	readonly #log: string;
+
+	/** `config` is a keepalived.conf without global_defs, whose further lines are `globals`; `folder` is its own. */
+	constructor(namespace: Namespace, folder: string, config: string, globals = "") {
+		const fifo = join(folder, "fifo");
+		this.fifo = new FifoReader(namespace, fifo);
+		this.#file = join(folder, "keepalived.conf");
+		this.#head = `global_defs {\n\tlvs_notify_fifo ${fifo}\n\tscript_user root\n\t${globals}\n}\n`;
+		writeFileSync(this.#file, this.#head + config);
+		this.#log = join(folder, "log");
+		writeFileSync(this.#log, "");
+		this.#child = namespace.spawn([bunPath, DROVER, "director", "-f", this.#file], {
+			env: { ...process.env, DROVER_LOG: this.#log, DROVER_RUN_DIR: folder },
+			stdout: "ignore",
+			stderr: "inherit",
+		});
+	}
+
+	log(): string {
+		return readFileSync(this.#log, "utf8");
+	}
+
+	/** Asks for `config` from now on; it is not waited for. */
+	reload(config: string): void {
+		writeFileSync(this.#file, this.#head + config);
+		this.#child.kill("SIGHUP");
+	}
+
+	async stop(): Promise<void> {
+		this.#child.kill("SIGTERM");
+		await this.#child.exited;
 	}
 }

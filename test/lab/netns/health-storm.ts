@@ -20,7 +20,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomFrom } from "../../sim/random.ts";
-import { FifoReader, hasIpvs, KeepalivedCheckers } from "./health-peer.ts";
+import { DroverCheckers, type FifoReader, hasIpvs, KeepalivedCheckers } from "./health-peer.ts";
 import { isInAtStart, whyOtherwise } from "./health-storm-known.ts";
 import {
 	makePlan,
@@ -33,7 +33,6 @@ import {
 import { bunPath, eventually, type Namespace, Network } from "./network.ts";
 import { type Difference, runRounds } from "./storm-rounds.ts";
 
-const DROVER = join(import.meta.dir, "../../../firmware/drover.ts");
 /** Before a phase's end: who is still changing then is no matter of a slow start. */
 const SETTLED_MS = 2_500;
 /** Beyond what the rules of a check allow, on a machine that others use, too. */
@@ -144,24 +143,13 @@ export async function storm(
 			existsSync(join(folder, name)) ? readFileSync(join(folder, name), "utf8") : "";
 		const notesOf = (name: string) => () => read(`${name}/notes`).split("\n").slice(0, -1);
 		const peer = new KeepalivedCheckers(theirs, textFor("keepalived"));
-		const text = textFor("drover");
-		const fifo = new FifoReader(ours, join(folder, "drover/fifo"));
-		const file = join(folder, "drover/keepalived.conf");
-		writeFileSync(
-			file,
-			`global_defs {\nlvs_notify_fifo ${join(folder, "drover/fifo")}\nscript_user root\n}\n${text}`,
-		);
-		const child = ours.spawn([bunPath, DROVER, "director", "-f", file], {
-			env: { ...process.env, DROVER_LOG: join(folder, "drover/log"), DROVER_RUN_DIR: join(folder, "drover") },
-			stdout: "ignore",
-			stderr: "inherit",
-		});
+		const director = new DroverCheckers(ours, join(folder, "drover"), textFor("drover"));
 		const judges: readonly Judge[] = [
 			{
 				name: "drover",
-				fifo,
+				fifo: director.fifo,
 				namespace: ours,
-				log: () => read("drover/log"),
+				log: () => director.log(),
 				notes: notesOf("drover"),
 			},
 			{
@@ -184,8 +172,7 @@ export async function storm(
 			if (hasIpvs()) differences.push(...compareTables(plan, index, judges as [Judge, Judge]));
 		}
 		differences.push(...compareNotes(judges));
-		child.kill("SIGTERM");
-		await child.exited;
+		await director.stop();
 		await peer.stop();
 		return differences;
 	} finally {

@@ -1,20 +1,19 @@
 /**
- * One round of the storm of reloads, inside the guest: keepalived and the director in a namespace each with an IPVS
+ * Rounds of the storm of reloads, inside the guest: keepalived and the director in a namespace each with an IPVS
  * table of its own, told the same story.
  *
  *   bun test/lab/vm/guest/director-storm.ts SEED ROUNDS PHASES
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomFrom } from "../../../sim/random.ts";
-import { FifoReader, KeepalivedCheckers } from "../../netns/health-peer.ts";
+import { DroverCheckers, KeepalivedCheckers } from "../../netns/health-peer.ts";
 import { bunPath, eventually, type Namespace, Network } from "../../netns/network.ts";
 import { type Difference, runRounds } from "../../netns/storm-rounds.ts";
 import { CHECKED_ADDRESS, CHECKED_PORTS, makePlan, type Phase } from "../director-storm-plan.ts";
 import { savedLines } from "./box.ts";
 
-const DROVER = join(import.meta.dir, "../../../../firmware/drover.ts");
 /** Until checks, retries and reloads that a phase began have come to their end. */
 const SETTLED_MS = 4_500;
 /** Who is slower than the other gets so much more. */
@@ -26,13 +25,8 @@ const LOG_LINES = 40;
 interface Judge {
 	readonly name: string;
 	readonly namespace: Namespace;
-	readonly fifo: FifoReader;
-	reload(config: string): void;
-	log(): string;
+	readonly checkers: DroverCheckers | KeepalivedCheckers;
 }
-
-const head = (fifo: string) =>
-	`global_defs {\n\tlvs_notify_fifo ${fifo}\n\tscript_user root\n\tpath_check off\n}\n`;
 
 async function storm(seed: number, phases: number): Promise<Difference[]> {
 	const plan = makePlan(randomFrom(seed), phases);
@@ -84,44 +78,22 @@ async function storm(seed: number, phases: number): Promise<Difference[]> {
 		const peer = new KeepalivedCheckers(theirs, first.config!);
 		const run = join(folder, "drover");
 		mkdirSync(run);
-		const [fifoPath, file] = [join(run, "fifo"), join(run, "keepalived.conf")];
-		const fifo = new FifoReader(ours, fifoPath);
-		writeFileSync(file, head(fifoPath) + first.config);
-		const child = ours.spawn([bunPath, DROVER, "director", "-f", file], {
-			env: { ...process.env, DROVER_LOG: join(run, "log"), DROVER_RUN_DIR: run },
-			stdout: "ignore",
-			stderr: "inherit",
-		});
+		const director = new DroverCheckers(ours, run, first.config!, "path_check off");
 		const judges: readonly [Judge, Judge] = [
-			{
-				name: "drover",
-				namespace: ours,
-				fifo,
-				reload: (config) => {
-					writeFileSync(file, head(fifoPath) + config);
-					child.kill("SIGHUP");
-				},
-				log: () => (existsSync(join(run, "log")) ? readFileSync(join(run, "log"), "utf8") : ""),
-			},
-			{
-				name: "keepalived",
-				namespace: theirs,
-				fifo: peer.fifo,
-				reload: (config) => peer.reload(config),
-				log: () => peer.log(),
-			},
+			{ name: "drover", namespace: ours, checkers: director },
+			{ name: "keepalived", namespace: theirs, checkers: peer },
 		];
 		await eventually("both judges are there", () =>
-			judges.every((judge) => /Startup complete|"msg"/.test(judge.log())),
+			judges.every(({ checkers }) => /Startup complete|"msg"/.test(checkers.log())),
 		);
 		const differences: Difference[] = [];
 		for (const [index, phase] of plan.entries()) {
-			const from = judges.map(({ fifo: { lines } }) => lines.length) as [number, number];
-			const logFrom = judges.map((judge) => judge.log().length);
+			const from = judges.map(({ checkers }) => checkers.fifo.lines.length) as [number, number];
+			const logFrom = judges.map(({ checkers }) => checkers.log().length);
 			if (index > 0) {
 				await open(phase.open);
 				setAddresses(phase.addresses);
-				if (phase.config !== null) for (const judge of judges) judge.reload(phase.config);
+				if (phase.config !== null) for (const { checkers } of judges) checkers.reload(phase.config);
 			}
 			await Bun.sleep(SETTLED_MS);
 			const found = () => compare(plan, index, judges, index === 0 ? [0, 0] : from);
@@ -131,16 +103,15 @@ async function storm(seed: number, phases: number): Promise<Difference[]> {
 			// What comes after a different table differs, too.
 			if (differences.some(({ what }) => what.startsWith("the table"))) {
 				differences.push(
-					...judges.map(({ name, log }, judge) => ({
+					...judges.map(({ name, checkers }, judge) => ({
 						what: `log of ${name}`,
-						where: log().slice(logFrom[judge]).split("\n").slice(0, LOG_LINES).join("\n"),
+						where: checkers.log().slice(logFrom[judge]).split("\n").slice(0, LOG_LINES).join("\n"),
 					})),
 				);
 				break;
 			}
 		}
-		child.kill("SIGTERM");
-		await child.exited;
+		await director.stop();
 		await peer.stop();
 		return differences;
 	} finally {
@@ -170,7 +141,7 @@ function compare(
 	const told = (judge: 0 | 1) => {
 		const states = new Map<string, boolean>();
 		const changes = new Map<string, string[]>();
-		for (const [place, { name, up }] of judges[judge].fifo.lines.entries()) {
+		for (const [place, { name, up }] of judges[judge].checkers.fifo.lines.entries()) {
 			const isNews = states.get(name) !== up;
 			states.set(name, up);
 			if (place < from[judge] || !isNews) continue;
