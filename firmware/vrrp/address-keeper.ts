@@ -82,7 +82,7 @@ export class AddressKeeper {
 	hold(key: string, wanted: readonly HeldAddress[]): readonly HeldAddress[] {
 		const before = this.held(key);
 		this.#held.set(key, wanted);
-		this.#delete(before.filter((old) => !wanted.some((kept) => sameAddress(old.kernel, kept.kernel))));
+		this.retract(before);
 		return this.#add(wanted);
 	}
 
@@ -90,12 +90,12 @@ export class AddressKeeper {
 	release(key: string): void {
 		const before = this.held(key);
 		this.#held.delete(key);
-		this.#delete(before);
+		this.retract(before);
 	}
 
-	/** Takes off what somebody else added for a router that does not hold it. */
-	retract(wanted: readonly HeldAddress[]): void {
-		this.#delete(wanted.filter(({ kernel }) => !this.#isHeld(kernel)));
+	/** Takes these off, but for those that a router holds: a reload may have given one to another. */
+	retract(addresses: readonly HeldAddress[]): void {
+		this.#delete(addresses.filter(({ kernel }) => !this.#isHeld(kernel)));
 	}
 
 	/** Removes addresses that nobody holds: what an earlier life left behind. */
@@ -104,20 +104,20 @@ export class AddressKeeper {
 	}
 
 	onAddressRemoved(address: InterfaceAddress, portId: number): void {
-		if (portId === this.#view.netlink.portId) return;
 		const held = this.#find(address);
-		if (held !== null)
-			this.#repair(
-				held,
-				portId === 0 && held.kernel.family === "inet6"
-					? "somebody (for IPv6 the kernel does not say who)"
-					: culprit(portId, this.#processes),
-			);
+		if (held === null) return;
+		// Nobody to fight with.
+		if (portId === this.#view.netlink.portId)
+			this.#putBack(held, "went with another one of its subnet (promote_secondaries keeps it)");
+		else if (portId === 0 && held.kernel.family === "inet6")
+			this.#repair(held, "was deleted by somebody (for IPv6 the kernel does not say who)");
+		else this.#repair(held, `was deleted by ${culprit(portId, this.#processes)}`);
 	}
 
 	/** Looks at everything held, as after lost messages or when a link came back. */
 	verify(): void {
-		for (const held of this.all) if (!this.#view.has(held.kernel)) this.#repair(held, "somebody");
+		for (const held of this.all)
+			if (!this.#view.has(held.kernel)) this.#repair(held, "was deleted by somebody");
 	}
 
 	close(): void {
@@ -125,12 +125,16 @@ export class AddressKeeper {
 		this.#held.clear();
 	}
 
-	#repair(held: HeldAddress, who: string): void {
+	#repair(held: HeldAddress, what: string): void {
+		if (this.#pace.take()) this.#putBack(held, what);
+	}
+
+	#putBack(held: HeldAddress, what: string): void {
 		// keepalived.conf(5): it "will not be reinstated until the instance next transitions to master".
-		if (held.config.noTrack || !this.#pace.take()) return;
+		if (held.config.noTrack) return;
 		if (this.#add([held]).length === 0) return;
 		const { address, prefixLength } = held.kernel;
-		this.#log("warn", `${address}/${prefixLength} was deleted by ${who}; it is back`);
+		this.#log("warn", `${address}/${prefixLength} ${what}; it is back`);
 		this.#onRepaired(held);
 	}
 
