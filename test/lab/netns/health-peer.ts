@@ -5,6 +5,9 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { call } from "../../../firmware/bus/client.ts";
+import type { DirectorStatus } from "../../../firmware/status/director.ts";
 import { bunPath, eventually, type Namespace } from "./network.ts";
 
 /** Whether this kernel has IPVS: else keepalived gets a stand-in. */
@@ -61,7 +64,6 @@ export class KeepalivedCheckers {
 
 	/** `config` is a keepalived.conf without global_defs. Its table is the kernel's where that has IPVS. */
 	constructor(namespace: Namespace, config: string) {
-		const library = buildIpvsStandIn(this.folder);
 		const fifo = join(this.folder, "fifo");
 		const file = join(this.folder, "keepalived.conf");
 		this.#file = file;
@@ -77,7 +79,10 @@ export class KeepalivedCheckers {
 		this.#child = namespace.spawn(
 			["sh", "-c", `exec keepalived "$@" >${this.#log} 2>&1`, "keepalived", ...options],
 			{
-				env: { ...process.env, ...(hasIpvs() ? {} : { LD_PRELOAD: library }) },
+				env: {
+					...process.env,
+					...(hasIpvs() ? {} : { LD_PRELOAD: buildIpvsStandIn(this.folder) }),
+				},
 				stderr: "ignore",
 				stdout: "ignore",
 			},
@@ -129,7 +134,9 @@ const DROVER = join(import.meta.dir, "../../../firmware/drover.ts");
 
 export class DroverCheckers {
 	readonly fifo: FifoReader;
-	readonly #child;
+	readonly #folder: string;
+	readonly #start: () => Subprocess;
+	#child: Subprocess;
 	readonly #file: string;
 	readonly #head: string;
 	readonly #log: string;
@@ -137,17 +144,36 @@ export class DroverCheckers {
 	/** `config` is a keepalived.conf without global_defs, whose further lines are `globals`; `folder` is its own. */
 	constructor(namespace: Namespace, folder: string, config: string, globals = "") {
 		const fifo = join(folder, "fifo");
+		this.#folder = folder;
 		this.fifo = new FifoReader(namespace, fifo);
 		this.#file = join(folder, "keepalived.conf");
 		this.#head = `global_defs {\n\tlvs_notify_fifo ${fifo}\n\tscript_user root\n\t${globals}\n}\n`;
 		writeFileSync(this.#file, this.#head + config);
 		this.#log = join(folder, "log");
 		writeFileSync(this.#log, "");
-		this.#child = namespace.spawn([bunPath, DROVER, "director", "-f", this.#file], {
-			env: { ...process.env, DROVER_LOG: this.#log, DROVER_RUN_DIR: folder },
-			stdout: "ignore",
-			stderr: "inherit",
-		});
+		this.#start = () =>
+			namespace.spawn([bunPath, DROVER, "director", "-f", this.#file], {
+				env: { ...process.env, DROVER_LOG: this.#log, DROVER_RUN_DIR: folder },
+				stdout: "ignore",
+				stderr: "inherit",
+			});
+		this.#child = this.#start();
+	}
+
+	/** Its checks have begun. */
+	async isChecking(): Promise<boolean> {
+		process.env["DROVER_RUN_DIR"] = this.#folder;
+		const { virtualServers } = await call<DirectorStatus>("director", "status");
+		return virtualServers.every(({ realServers }) =>
+			realServers.every(({ reason }) => reason !== "not checked yet"),
+		);
+	}
+
+	/** Is killed, and begins again with the file as it is now. */
+	async crash(): Promise<void> {
+		this.#child.kill("SIGKILL");
+		await this.#child.exited;
+		this.#child = this.#start();
 	}
 
 	log(): string {

@@ -1,21 +1,33 @@
 /**
- * What a storm of VRRP is made of, from a seed: a configuration for each of two boxes, and what happens to them from
- * phase to phase.
+ * What a storm of VRRP is made of, from a seed: a configuration for each of two or three boxes, and what happens to
+ * them from phase to phase.
  */
 import type { Random } from "../../sim/random.ts";
 import type { StrangeAdvert } from "./vrrp-stranger.ts";
 
-export const BOXES = ["a", "b"] as const;
+const BOXES = ["a", "b", "c"] as const;
 export type BoxName = (typeof BOXES)[number];
 
 export type Happening =
 	| { readonly kind: "cable"; readonly box: BoxName; readonly device: Device; readonly plugged: boolean }
 	| { readonly kind: "link"; readonly box: BoxName; readonly device: Device; readonly up: boolean }
+	/** The interface is removed, or there again with the addresses that it had. */
+	| { readonly kind: "interface"; readonly box: BoxName; readonly device: Device; readonly there: boolean }
 	| { readonly kind: "file"; readonly box: BoxName; readonly text: string }
 	| { readonly kind: "script"; readonly box: BoxName; readonly status: number }
 	| { readonly kind: "stop"; readonly box: BoxName }
 	| { readonly kind: "start"; readonly box: BoxName }
-	| { readonly kind: "reload"; readonly box: BoxName; readonly config: string; readonly change: string }
+	| {
+			readonly kind: "reload";
+			readonly box: BoxName;
+			readonly config: string;
+			readonly change: string;
+			/** One of Drover's two processes is killed so long after it was told. */
+			readonly killedAfterMs: number | null;
+			readonly older: boolean;
+	  }
+	/** The operator's slip of the hand: Drover is to refuse the file and to go on; keepalived is not asked. */
+	| { readonly kind: "typo"; readonly box: BoxName; readonly config: string }
 	/** One of Drover's two processes is killed, the older or the younger, of which nobody may take notice. */
 	| { readonly kind: "crash"; readonly box: BoxName; readonly older: boolean }
 	/** A third one sends adverts for two seconds. */
@@ -32,7 +44,7 @@ type Device = "eth0" | "eth1";
 
 export interface Plan {
 	/** At the start, with @FOLDER@ for a folder of the box's own. */
-	readonly configs: Readonly<Record<BoxName, string>>;
+	readonly configs: ReadonlyMap<BoxName, string>;
 	readonly instances: readonly string[];
 	readonly groups: readonly string[];
 	readonly phases: readonly (readonly Happening[])[];
@@ -58,6 +70,8 @@ interface Instance {
 	preemptDelay: number | null;
 	tracking: Tracking;
 	readonly others: string[];
+	/** It is in the file. */
+	present: boolean;
 }
 
 /** How the adverts of all instances travel. */
@@ -67,15 +81,19 @@ interface Wire {
 	readonly family: 4 | 6;
 	readonly unicast: boolean;
 	readonly virtualMac: boolean;
-	readonly password: boolean;
+	readonly authentication: "PASS" | "AH" | null;
 }
 
 interface BoxPlan {
 	readonly instances: Instance[];
-	group: { readonly members: readonly string[]; readonly lines: string[] } | null;
+	readonly group: { readonly members: readonly string[]; readonly lines: string[]; present: boolean } | null;
 	readonly globals: string[];
 	readonly script: { readonly rise: number; readonly fall: number; weight: number | null };
 	readonly file: { weight: number | null };
+	/** Boxes that its unicast_peer leaves out. */
+	readonly strangers: Set<BoxName>;
+	/** Which instance has the address that moves. */
+	mover: number | null;
 }
 
 const weights = [1, 5, 20, 60, -5, -20, -60, 120, -120, 253, -253];
@@ -107,22 +125,43 @@ function trackingLines({ interfaceWeight, fileWeight, scriptWeight, reverse }: T
 
 const indent = (lines: readonly string[], by = "\t") => lines.map((line) => `${by}${line}`);
 
-function wireLines({ version, intervalSeconds, family, unicast, virtualMac, password }: Wire, name: BoxName) {
-	const [own, other] = name === "a" ? [1, 2] : [2, 1];
+const numberOf = (name: BoxName) => BOXES.indexOf(name) + 1;
+/** Of the address that moves from one instance to another, below those that are an instance's own. */
+const MOVING_HOST = 40;
+
+function wireLines(
+	{ version, intervalSeconds, family, unicast, virtualMac, authentication }: Wire,
+	name: BoxName,
+	peers: readonly BoxName[],
+) {
 	const prefix = family === 4 ? "192.0.2." : "2001:db8::";
 	return [
 		`version ${version}`,
 		`advert_int ${intervalSeconds}`,
 		...(unicast
-			? [`unicast_src_ip ${prefix}${own}`, "unicast_peer {", `\t${prefix}${other}`, "}"]
+			? [
+					`unicast_src_ip ${prefix}${numberOf(name)}`,
+					"unicast_peer {",
+					...peers.map((peer) => `\t${prefix}${numberOf(peer)}`),
+					"}",
+				]
 			: virtualMac
 				? ["use_vmac"]
 				: []),
-		...(password ? ["authentication {", "\tauth_type PASS", "\tauth_pass 1111", "}"] : []),
+		...(authentication === null
+			? []
+			: ["authentication {", `\tauth_type ${authentication}`, "\tauth_pass 1111", "}"]),
 	];
 }
 
-function configText(box: BoxPlan, wire: Wire, name: BoxName): string {
+function configText(box: BoxPlan, wire: Wire, name: BoxName, boxes: readonly BoxName[]): string {
+	const others = boxes.filter((other) => other !== name);
+	const known = others.filter((other) => !box.strangers.has(other));
+	const peers = known.length > 0 ? known : others;
+	const excluded = (instance: Instance) => [
+		...instance.excluded,
+		...(box.mover !== null && box.instances[box.mover] === instance ? [movingAddress(wire)] : []),
+	];
 	const weightLine = (weight: number | null) => (weight === null ? [] : [`\tweight ${weight}`]);
 	return [
 		"global_defs {",
@@ -142,7 +181,7 @@ function configText(box: BoxPlan, wire: Wire, name: BoxName): string {
 		'\tfile "@FOLDER@/tf"',
 		...weightLine(box.file.weight),
 		"}",
-		...(box.group === null
+		...(box.group?.present !== true
 			? []
 			: [
 					"vrrp_sync_group G1 {",
@@ -152,28 +191,33 @@ function configText(box: BoxPlan, wire: Wire, name: BoxName): string {
 					...indent(box.group.lines),
 					"}",
 				]),
-		...box.instances.flatMap((instance) => [
-			`vrrp_instance ${instance.name} {`,
-			"\tinterface eth0",
-			...(instance.state === null ? [] : [`\tstate ${instance.state}`]),
-			...indent(wireLines(wire, name)),
-			`\tvirtual_router_id ${instance.virtualRouterId}`,
-			`\tpriority ${instance.priority}`,
-			...(instance.nopreempt ? ["\tnopreempt"] : []),
-			...(instance.preemptDelay === null ? [] : [`\tpreempt_delay ${instance.preemptDelay}`]),
-			...indent(instance.others),
-			...indent(trackingLines(instance.tracking)),
-			"\tvirtual_ipaddress {",
-			`\t\t${instance.address}`,
-			"\t}",
-			...(instance.excluded.length === 0
-				? []
-				: ["\tvirtual_ipaddress_excluded {", ...indent(instance.excluded, "\t\t"), "\t}"]),
-			"}",
-		]),
+		...box.instances
+			.filter(({ present }) => present)
+			.flatMap((instance) => [
+				`vrrp_instance ${instance.name} {`,
+				"\tinterface eth0",
+				...(instance.state === null ? [] : [`\tstate ${instance.state}`]),
+				...indent(wireLines(wire, name, peers)),
+				`\tvirtual_router_id ${instance.virtualRouterId}`,
+				`\tpriority ${instance.priority}`,
+				...(instance.nopreempt ? ["\tnopreempt"] : []),
+				...(instance.preemptDelay === null ? [] : [`\tpreempt_delay ${instance.preemptDelay}`]),
+				...indent(instance.others),
+				...indent(trackingLines(instance.tracking)),
+				"\tvirtual_ipaddress {",
+				`\t\t${instance.address}`,
+				"\t}",
+				...(excluded(instance).length === 0
+					? []
+					: ["\tvirtual_ipaddress_excluded {", ...indent(excluded(instance), "\t\t"), "\t}"]),
+				"}",
+			]),
 		"",
 	].join("\n");
 }
+
+const movingAddress = ({ family }: Wire) =>
+	family === 4 ? `198.51.100.${MOVING_HOST}/32` : `2001:db8:1::${MOVING_HOST}/128`;
 
 function makeBox(
 	random: Random,
@@ -196,11 +240,13 @@ function makeBox(
 			tracking: tracking(random, reloads),
 			others: [
 				...(random.chance(0.15) ? ["dont_track_primary"] : []),
-				...(random.chance(0.1) ? ["garp_master_delay 1"] : []),
+				// The second burst of gratuitous ARP comes within the phase.
+				"garp_master_delay 1",
 				...(random.chance(0.1) ? ["accept"] : []),
 				...(random.chance(0.1) ? ["higher_prio_send_advert true"] : []),
 				...(random.chance(0.1) ? ["lower_prio_no_advert true"] : []),
 			],
+			present: true,
 		};
 	});
 	const groupLines: string[] = [];
@@ -211,7 +257,7 @@ function makeBox(
 	if (random.chance(0.4)) groupLines.push(...trackingLines(ofGroup));
 	return {
 		instances,
-		group: grouped ? { members: ["VI_1", "VI_2"], lines: groupLines } : null,
+		group: grouped ? { members: ["VI_1", "VI_2"], lines: groupLines, present: true } : null,
 		globals: [
 			"vrrp_notify_priority_changes",
 			...(random.chance(0.1) ? ["vrrp_startup_delay 1"] : []),
@@ -223,13 +269,16 @@ function makeBox(
 			weight: random.chance(0.3) ? random.pick(weights) : null,
 		},
 		file: { weight: random.chance(0.4) ? random.pick([0, 1, 2, -1, 10, -10]) : null },
+		strangers: new Set(),
+		mover: random.chance(0.4) ? random.integer(0, count - 1) : null,
 	};
 }
 
 /** Changes the box's plan in place; what was changed, for the report. */
-function changeConfig(random: Random, box: BoxPlan): string {
+function changeConfig(random: Random, box: BoxPlan, wire: Wire, others: readonly BoxName[]): string {
 	const instance = random.pick(box.instances);
-	switch (random.integer(0, 7)) {
+	const grouped = box.group?.members.includes(instance.name) ?? false;
+	switch (random.integer(0, 12)) {
 		case 0:
 			instance.priority = random.pick([1, 50, 100, 120, 200, 254]);
 			return `${instance.name} priority ${instance.priority}`;
@@ -257,14 +306,52 @@ function changeConfig(random: Random, box: BoxPlan): string {
 		case 6:
 			instance.state = random.pick(["MASTER", "BACKUP", null]);
 			return `${instance.name} state ${instance.state}`;
+		case 7:
+			instance.preemptDelay = random.pick([null, 1, 2]);
+			return `${instance.name} preempt_delay ${instance.preemptDelay}`;
+		case 8:
+			// One at least has to stay, and both of a group.
+			if (grouped || (instance.present && box.instances.filter(({ present }) => present).length === 1))
+				return "nothing";
+			instance.present = !instance.present;
+			return `${instance.name} is ${instance.present ? "there again" : "gone"}`;
+		case 9: {
+			const from = box.mover;
+			box.mover = random.chance(0.2) ? null : random.integer(0, box.instances.length - 1);
+			return `${movingAddress(wire)} goes from instance ${from} to ${box.mover}`;
+		}
+		case 10:
+			if (box.group === null) return "nothing";
+			box.group.present = !box.group.present;
+			return `the group is ${box.group.present ? "there again" : "gone"}`;
+		case 11: {
+			const other = random.pick(others);
+			if (!box.strangers.delete(other)) box.strangers.add(other);
+			return `left out as a peer: ${[...box.strangers].join(", ") || "nobody"}`;
+		}
 		default:
 			return "nothing";
 	}
 }
 
+/** The same file with a slip of the hand that costs something. */
+function withTypo(random: Random, config: string): string {
+	const slips: readonly (readonly [string | RegExp, string])[] = [
+		["virtual_router_id", "virtual_router_ide"],
+		["virtual_ipaddress {", "virtual_ipadress {"],
+		[/priority \d+/, "priority 300"],
+		["interface eth0", "interface eth7"],
+		["vrrp_instance VI_1 {", "vrrp_instance VI_1"],
+		[/\}\n$/, ""],
+		[/192\.0\.2\.2\d\d|fe80::2\d\d/, "192.0.2.2x"],
+	];
+	return config.replace(...random.pick(slips));
+}
+
 /** Mostly right, and now and then wrong in one or two ways. */
 function strangeAdvert(random: Random, wire: Wire, instances: readonly Instance[]): Happening {
-	const { family, version, password, unicast } = wire;
+	const { family, version, unicast } = wire;
+	const password = wire.authentication === "PASS";
 	const { address, virtualRouterId } = random.pick(instances);
 	const hasPassword = random.chance(0.1) ? !password : password;
 	const advert: StrangeAdvert = {
@@ -279,7 +366,7 @@ function strangeAdvert(random: Random, wire: Wire, instances: readonly Instance[
 		password: !hasPassword ? null : random.chance(0.15) ? "2222" : "1111",
 	};
 	const destinations = unicast
-		? [1, 2].map((number) => (family === 4 ? `192.0.2.${number}` : `2001:db8::${number}`))
+		? [1, 2, 3].map((number) => (family === 4 ? `192.0.2.${number}` : `2001:db8::${number}`))
 		: [family === 4 ? "224.0.0.18" : "ff02::12"];
 	return { kind: "stranger", advert, destinations };
 }
@@ -293,68 +380,97 @@ export function makePlan(random: Random, phaseCount: number): Plan {
 		family: version === 3 && random.chance(0.3) ? 6 : 4,
 		unicast,
 		virtualMac: !unicast && random.chance(0.2),
-		password: version === 2 && random.chance(0.5),
+		authentication: version === 2 ? random.pick(["PASS", "AH", null]) : null,
 	};
+	const names = random.chance(0.5) ? BOXES : BOXES.slice(0, 2);
 	const count = random.integer(1, 3);
 	const grouped = count > 1 && random.chance(0.5);
-	const reloads = random.chance(0.5);
-	const boxes = {
-		a: makeBox(random, count, grouped, reloads, wire),
-		b: makeBox(random, count, grouped, reloads, wire),
-	};
-	const text = (name: BoxName) => configText(boxes[name], wire, name);
-	const configs = { a: text("a"), b: text("b") };
-	const down = {
-		a: { eth0: false, eth1: false, cable0: false, cable1: false, stopped: false },
-		b: { eth0: false, eth1: false, cable0: false, cable1: false, stopped: false },
-	};
-	const status = { a: 0, b: 0 };
+	const reloads = random.chance(0.7);
+	const boxes = new Map(names.map((name) => [name, makeBox(random, count, grouped, reloads, wire)]));
+	const text = (name: BoxName) => configText(boxes.get(name)!, wire, name, names);
+	const configs = new Map(names.map((name) => [name, text(name)]));
+	const down = new Map(
+		names.map((name) => [
+			name,
+			{ eth1: false, cable0: false, cable1: false, gone0: false, gone1: false, stopped: false, status: 0 },
+		]),
+	);
 	const happen = (): Happening => {
-		const box = random.pick(BOXES);
-		const at = down[box];
+		const box = random.pick(names);
+		const at = down.get(box)!;
 		if (at.stopped) {
 			at.stopped = false;
 			return { kind: "start", box };
 		}
+		if (at.gone0 || (at.gone1 && random.chance(0.7))) {
+			const device = at.gone0 ? "eth0" : "eth1";
+			if (at.gone0) at.gone0 = at.cable0 = false;
+			else at.gone1 = at.cable1 = at.eth1 = false;
+			return { kind: "interface", box, device, there: true };
+		}
 		if (random.chance(0.15)) return { kind: "crash", box, older: random.chance(0.5) };
-		if (random.chance(0.15)) return strangeAdvert(random, wire, boxes.a.instances);
-		switch (random.integer(0, reloads ? 10 : 8)) {
+		if (random.chance(0.1)) return strangeAdvert(random, wire, boxes.get("a")!.instances);
+		switch (random.integer(0, reloads ? 14 : 9)) {
 			case 0:
 				at.cable0 = !at.cable0;
 				return { kind: "cable", box, device: "eth0", plugged: !at.cable0 };
 			case 1:
-			case 2:
+				if (at.gone1) break;
 				at.cable1 = !at.cable1;
 				return { kind: "cable", box, device: "eth1", plugged: !at.cable1 };
-			case 3:
+			case 2:
+				if (at.gone1) break;
 				at.eth1 = !at.eth1;
 				return { kind: "link", box, device: "eth1", up: !at.eth1 };
+			case 3:
+				if (at.gone1) break;
+				at.gone1 = true;
+				return { kind: "interface", box, device: "eth1", there: false };
 			case 4:
+				at.gone0 = true;
+				return { kind: "interface", box, device: "eth0", there: false };
 			case 5:
-				return {
-					kind: "file",
-					box,
-					text: random.pick(["0", "1", "-1", "5", "-5", "40", "-40", "-200", "200", "300", "0x10", ""]),
-				};
 			case 6:
+				break;
 			case 7:
-				status[box] = status[box] === 0 ? 1 : 0;
-				return { kind: "script", box, status: status[box] };
 			case 8:
+				at.status = at.status === 0 ? 1 : 0;
+				return { kind: "script", box, status: at.status };
+			case 9:
 				at.stopped = true;
 				return { kind: "stop", box };
+			case 10:
+				return { kind: "typo", box, config: withTypo(random, text(box)) };
 			default: {
-				const change = changeConfig(random, boxes[box]);
-				return { kind: "reload", box, config: text(box), change };
+				const change = changeConfig(
+					random,
+					boxes.get(box)!,
+					wire,
+					names.filter((other) => other !== box),
+				);
+				const killedAfterMs = random.chance(0.25) ? random.integer(0, 150) : null;
+				return {
+					kind: "reload",
+					box,
+					config: text(box),
+					change,
+					killedAfterMs,
+					older: random.chance(0.5),
+				};
 			}
 		}
+		return {
+			kind: "file",
+			box,
+			text: random.pick(["0", "1", "-1", "5", "-5", "40", "-40", "-200", "200", "300", "0x10", ""]),
+		};
 	};
 	const phases = Array.from({ length: phaseCount }, (_, index) =>
 		index === 0 ? [] : Array.from({ length: random.chance(0.2) ? 2 : 1 }, happen),
 	);
 	return {
 		configs,
-		instances: boxes.a.instances.map(({ name }) => name),
+		instances: boxes.get("a")!.instances.map(({ name }) => name),
 		groups: grouped ? ["G1"] : [],
 		phases,
 		phaseMs: version === 3 ? 5_000 : 9_000,

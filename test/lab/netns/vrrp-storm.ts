@@ -1,22 +1,23 @@
 /**
- * A storm of VRRP, run by hand: two boxes on a wire, a seeded configuration for each, and things that happen to them:
- * cables, links, files and scripts that are tracked, stops, starts and reloads. The same story is told at once to two
- * pairs of keepalived and to pairs with Drover in one or both places. Where the two pairs of keepalived agree, Drover
- * should: in what the notify FIFO says, in what state each instance is and in which box holds the address.
+ * A storm of VRRP, run by hand: two or three boxes on a wire, a seeded configuration for each, and things that happen
+ * to them: cables, interfaces, files and scripts that are tracked, stops, starts, kills, reloads and slips of the
+ * operator's hand. The same story is told at once to two worlds of keepalived alone and to worlds with Drover in some
+ * places. Where the two of keepalived agree, Drover should: in what the notify FIFO says, in what state each instance
+ * is, in which box holds the address and in which addresses are announced.
  *
- *   bun test/lab/netns/vrrp-storm.ts [SEED] [--rounds N] [--phases N] [--worlds dk,kd,dd] [--keep FOLDER]
+ *   bun test/lab/netns/vrrp-storm.ts [SEED] [--rounds N] [--phases N] [--worlds dkd,kdk,ddd] [--keep FOLDER]
  *
+ * Of two boxes the first two letters of a world count.
  * `--keep`: configurations and logs of the boxes of a round with differences go there.
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomFrom } from "../../sim/random.ts";
-import { type Cable, eventually } from "./network.ts";
+import { type Cable, eventually, type Namespace, type Segment } from "./network.ts";
 import { type Difference, runRounds } from "./storm-rounds.ts";
 import { type Box, Lab, type Running } from "./vrrp-lab.ts";
 import {
-	BOXES,
 	type BoxName,
 	type Happening,
 	makePlan,
@@ -32,7 +33,12 @@ type Maker = "d" | "k";
 class Actor {
 	readonly box: Box;
 	readonly maker: Maker;
-	readonly #tracked: Cable;
+	readonly #number: number;
+	readonly #lab: Lab;
+	readonly #farSegment: Segment;
+	#near: Cable;
+	/** To what is tracked. */
+	#far: Cable;
 	#running: Running | null = null;
 	#config: string;
 	/** How far the FIFO's lines were read. */
@@ -41,18 +47,23 @@ class Actor {
 	readonly said = new Map<string, string>();
 
 	constructor(lab: Lab, name: BoxName, maker: Maker, config: string) {
-		const number = name === "a" ? 1 : 2;
-		this.box = lab.box(name, number);
+		this.#number = name.charCodeAt(0) - "a".charCodeAt(0) + 1;
+		this.box = lab.box(name, this.#number);
+		this.#near = this.box.cable;
 		this.maker = maker;
-		this.#tracked = lab.network
-			.segment(`far-${name}`)
-			.plug(this.box.namespace, "eth1", `203.0.113.${number}/24`);
+		this.#lab = lab;
+		this.#farSegment = lab.network.segment(`far-${name}`);
+		this.#far = this.#plugFar();
 		this.#config = config.replaceAll("@FOLDER@", this.box.folder);
 		this.write("tf", "0");
 		this.script(0);
 		const fifo = join(this.box.folder, "fifo");
 		Bun.spawnSync(["mkfifo", fifo]);
 		this.box.namespace.spawn(["sh", "-c", `exec cat <>${fifo} >${join(this.box.folder, "told")}`]);
+	}
+
+	#plugFar(): Cable {
+		return this.#farSegment.plug(this.box.namespace, "eth1", `203.0.113.${this.#number}/24`);
 	}
 
 	connected(): Promise<true> {
@@ -78,13 +89,18 @@ class Actor {
 	async happen(happening: Exclude<Happening, { kind: "stranger" }>): Promise<void> {
 		switch (happening.kind) {
 			case "cable": {
-				const cable = happening.device === "eth0" ? this.box.cable : this.#tracked;
+				const cable = happening.device === "eth0" ? this.#near : this.#far;
 				if (happening.plugged) cable.plugIn();
 				else cable.unplug();
 				break;
 			}
 			case "link":
 				this.box.namespace.ip("link", "set", happening.device, happening.up ? "up" : "down");
+				break;
+			case "interface":
+				if (!happening.there) this.box.namespace.ip("link", "del", happening.device);
+				else if (happening.device === "eth0") this.#near = this.#lab.plug(this.box.namespace, this.#number);
+				else this.#far = this.#plugFar();
 				break;
 			case "file":
 				// In place: a new inode is another story.
@@ -96,24 +112,35 @@ class Actor {
 			case "stop":
 				await this.stop();
 				break;
-			case "crash": {
-				const pids = this.maker === "d" ? this.box.droverPids().sort((a, b) => a - b) : [];
-				if (pids.length === 2) process.kill(pids[happening.older ? 0 : 1]!, "SIGKILL");
+			case "crash":
+				this.#crash(happening.older);
 				break;
-			}
 			case "start":
 				this.start();
 				break;
-			case "reload": {
+			case "reload":
 				this.#config = happening.config.replaceAll("@FOLDER@", this.box.folder);
-				writeFileSync(
-					join(this.box.folder, this.maker === "d" ? "keepalived.conf" : "real.conf"),
-					this.#config,
-				);
-				this.#signal("SIGHUP");
+				this.#reload(this.#config);
+				if (happening.killedAfterMs !== null) {
+					await Bun.sleep(happening.killedAfterMs);
+					this.#crash(happening.older);
+				}
 				break;
-			}
+			case "typo":
+				if (this.maker === "d") this.#reload(happening.config.replaceAll("@FOLDER@", this.box.folder));
+				break;
 		}
+	}
+
+	#reload(config: string): void {
+		writeFileSync(join(this.box.folder, this.maker === "d" ? "keepalived.conf" : "real.conf"), config);
+		this.#signal("SIGHUP");
+	}
+
+	/** Drover's only: of keepalived there is nothing that could go on. */
+	#crash(older: boolean): void {
+		const pids = this.maker === "d" ? this.box.droverPids().sort((a, b) => a - b) : [];
+		if (pids.length === 2) process.kill(pids[older ? 0 : 1]!, "SIGKILL");
 	}
 
 	/** What the FIFO has said since the last call. */
@@ -136,7 +163,7 @@ class Actor {
 		return this.box.namespace
 			.ipJson<Link>("address", "show")
 			.flatMap(({ ifname, addr_info }) => (addr_info ?? []).map(({ local }) => `${local} on ${ifname}`))
-			.filter((text) => /^(192\.0\.2\.2\d\d |198\.|fe80::2\d\d |2001:db8:1:)/.test(text))
+			.filter((text) => VIRTUAL.test(text))
 			.sort();
 	}
 
@@ -164,9 +191,14 @@ class Actor {
 interface World {
 	readonly name: string;
 	readonly lab: Lab;
-	readonly actors: Readonly<Record<BoxName, Actor>>;
+	readonly actors: ReadonlyMap<BoxName, Actor>;
 	readonly stranger: Stranger;
+	/** Virtual addresses that were announced since the last call. */
+	announced(): string;
 }
+
+/** Addresses that an instance takes. */
+const VIRTUAL = /^(192\.0\.2\.2\d\d|198\.\S+|fe80::2\d\d|2001:db8:1:\S+)( |$)/;
 
 /** What was seen of one box in one phase. */
 interface Seen {
@@ -177,12 +209,42 @@ interface Seen {
 
 function makeWorld(plan: Plan, name: string): World {
 	const lab = new Lab(`storm-${name}`);
-	const [a, b] = [name[0], name[1]] as [Maker, Maker];
+	const makers = [...name] as Maker[];
+	const actors = [...plan.configs].map(
+		([box, config], index) => [box, new Actor(lab, box, makers[index]!, config)] as const,
+	);
+	const { namespace } = lab.box("stranger", 9);
 	return {
-		name,
+		name: name.slice(0, actors.length),
 		lab,
-		actors: { a: new Actor(lab, "a", a, plan.configs.a), b: new Actor(lab, "b", b, plan.configs.b) },
-		stranger: new Stranger(lab.box("stranger", 9).namespace, 9),
+		actors: new Map(actors),
+		stranger: new Stranger(namespace, 9),
+		announced: watchAnnouncements(namespace),
+	};
+}
+
+/** Gratuitous ARP (RFC 5227) and unsolicited neighbour advertisements (RFC 4861). */
+function watchAnnouncements(namespace: Namespace): () => string {
+	const child = namespace.spawn([
+		...["tcpdump", "-i", "eth0", "-U", "-l", "-nn"],
+		"arp or (icmp6 and ip6[40] == 136)",
+	]);
+	const seen = new Set<string>();
+	void (async () => {
+		const decoder = new TextDecoder();
+		for await (const chunk of child.stdout)
+			for (const [, target, sender, neighbour] of decoder
+				.decode(chunk)
+				.matchAll(/who-has (\S+)(?: \(\S+\))? tell ([^,]+),|tgt is ([^,\s]+)/g)) {
+				if (neighbour === undefined && target !== sender) continue;
+				const address = neighbour ?? target!;
+				if (VIRTUAL.test(address)) seen.add(address);
+			}
+	})();
+	return () => {
+		const text = [...seen].sort().join(" ");
+		seen.clear();
+		return text;
 	};
 }
 
@@ -217,40 +279,55 @@ export async function storm(
 	keepIn: string | undefined,
 ): Promise<Difference[]> {
 	const plan = makePlan(randomFrom(seed), phases);
-	const worlds = ["kk", "kk", ...pairs].map((name) => makeWorld(plan, name));
+	const names = [...plan.configs.keys()];
+	const worlds = ["kkk", "kkk", ...pairs].map((name) => makeWorld(plan, name));
 	const found: Difference[] = [];
 	try {
-		for (const { actors } of worlds) for (const name of BOXES) await actors[name].connected();
-		for (const name of BOXES) {
-			for (const { actors } of worlds) actors[name].start();
+		for (const { actors } of worlds) for (const actor of actors.values()) await actor.connected();
+		for (const name of names) {
+			for (const { actors } of worlds) actors.get(name)!.start();
 			await Bun.sleep(plan.phaseMs);
 		}
 		// The state of an instance or group as the last line said, in each world.
-		const states = worlds.map(() => ({ a: {} as Record<string, string>, b: {} as Record<string, string> }));
+		const states = worlds.map(() => new Map<string, string>());
 		for (const [phase, happenings] of plan.phases.entries()) {
 			for (const happening of happenings)
 				await Promise.all(
 					worlds.map(({ actors, stranger }) =>
 						happening.kind === "stranger"
 							? stranger.send(happening.advert, happening.destinations, STRANGER_COUNT, STRANGER_EVERY_MS)
-							: actors[happening.box].happen(happening),
+							: actors.get(happening.box)!.happen(happening),
 					),
 				);
 			await Bun.sleep(plan.phaseMs);
-			for (const box of BOXES) {
-				const seen = worlds.map(({ actors }) => look(plan, actors[box]));
+			const announced = worlds.map((world) => world.announced());
+			const what = happenings.map(sayHappening).join("; ") || "the start";
+			// keepalived announces the others of an instance, too, when it adds one at a reload.
+			const isLike = (one: string, other: string) =>
+				happenings.some(({ kind }) => kind === "reload")
+					? one.split(" ").every((address) => other.split(" ").includes(address))
+					: one === other;
+			if (phase > 0 && announced[0] === announced[1])
+				for (const [index, { name }] of worlds.entries())
+					if (!isLike(announced[index]!, announced[0]!))
+						found.push({
+							what: "announced",
+							where: `${name}, phase ${phase}: ${what}\n      keepalived: ${announced[0]}\n      here:       ${announced[index]}`,
+						});
+			for (const box of names) {
+				const seen = worlds.map(({ actors }) => look(plan, actors.get(box)!));
 				for (const [index, { lines }] of seen.entries())
 					for (const [name, said] of Object.entries(lines)) {
 						const last = said.findLast((line) => !/PRI(ORITY)? /.test(line)) ?? null;
-						if (last !== null) states[index]![box][name] = last.split(" ")[0]!;
+						if (last !== null) states[index]!.set(`${box} ${name}`, last.split(" ")[0]!);
 					}
-				const where = `phase ${phase}, box ${box}: ${happenings.map(sayHappening).join("; ") || "the start"}`;
-				const compare = (what: string, of: (index: number) => string) => {
+				const where = `phase ${phase}, box ${box}: ${what}`;
+				const compare = (kind: string, of: (index: number) => string) => {
 					if (of(0) !== of(1)) return;
 					for (const [index, { name }] of worlds.entries())
 						if (index > 1 && of(index) !== of(0))
 							found.push({
-								what: `${what} (${worlds[index]!.actors[box].maker === "d" ? "Drover's box" : "the box beside Drover"})`,
+								what: `${kind} (${worlds[index]!.actors.get(box)!.maker === "d" ? "Drover's box" : "the box beside Drover"})`,
 								where: `${name}, ${where}\n      keepalived: ${of(0)}\n      here:       ${of(index)}`,
 							});
 				};
@@ -262,7 +339,7 @@ export async function storm(
 				for (const name of [...plan.instances, ...plan.groups]) {
 					const linesOf = (index: number) => seen[index]!.lines[name]!;
 					const before = found.length;
-					compare("state", (index) => `${name} ${states[index]![box][name] ?? "nothing"}`);
+					compare("state", (index) => `${name} ${states[index]!.get(`${box} ${name}`) ?? "nothing"}`);
 					if (found.length > before) continue;
 					if (!starts && !reloads) compare("lines", (index) => `${name} ${linesOf(index).join(", ")}`);
 					else if (!reloads && worlds.every((_, index) => linesOf(index).length > 0))
@@ -272,15 +349,15 @@ export async function storm(
 		}
 		if (found.length > 0 && keepIn !== undefined)
 			for (const { name, actors } of worlds.slice(1))
-				for (const box of BOXES)
+				for (const [box, actor] of actors)
 					writeFileSync(
 						join(keepIn, `${seed}-${name}-${box}.log`),
-						`${plan.configs[box]}\n${actors[box].log()}`,
+						`${plan.configs.get(box)}\n${actor.log()}`,
 					);
 		return found;
 	} finally {
 		for (const { actors, lab } of worlds) {
-			await Promise.all(BOXES.map((name) => actors[name].stop()));
+			await Promise.all([...actors.values()].map((actor) => actor.stop()));
 			lab[Symbol.dispose]();
 		}
 	}
@@ -291,7 +368,7 @@ if (import.meta.main) {
 		options: {
 			rounds: { type: "string", default: "1" },
 			phases: { type: "string", default: "8" },
-			worlds: { type: "string", default: "dk,kd" },
+			worlds: { type: "string", default: "dkd,kdk" },
 			keep: { type: "string" },
 		},
 		allowPositionals: true,

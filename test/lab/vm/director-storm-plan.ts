@@ -1,6 +1,7 @@
 /**
  * What a storm of reloads is made of, from a seed: virtual servers as keepalived.conf has them, what becomes of them
- * from reload to reload, which of the checked ports answer, and which virtual addresses are on the box.
+ * from reload to reload, which of the checked ports answer, what files say and scripts return, and which virtual
+ * addresses are on the box.
  */
 import type { Random } from "../../sim/random.ts";
 
@@ -12,8 +13,14 @@ interface RealServer {
 	readonly port: number;
 	/** Lines of its block, but for the checks. */
 	readonly options: readonly string[];
-	/** Ports at the checked address, all of which must answer. */
-	readonly checks: readonly { readonly port: number; readonly options: readonly string[] }[];
+	readonly checks: readonly Check[];
+}
+
+interface Check {
+	readonly kind: "TCP_CHECK" | "UDP_CHECK" | "DNS_CHECK" | "MISC_CHECK" | "FILE_CHECK";
+	/** A port at the checked address, or a script or file by its number; it has to be well. */
+	readonly of: number;
+	readonly options: readonly string[];
 }
 
 interface VirtualServer {
@@ -39,6 +46,8 @@ interface PlannedGroup {
 
 interface Model {
 	readonly groups: readonly Group[];
+	/** By number of a file: its own weight. */
+	readonly fileWeights: readonly number[];
 	readonly virtualServers: readonly VirtualServer[];
 }
 
@@ -46,15 +55,29 @@ export interface Phase {
 	readonly what: string;
 	/** A new one is loaded. */
 	readonly config: string | null;
+	/** The operator's slip of the hand: Drover is to refuse it and to go on; keepalived is not asked. */
+	readonly slip: string | null;
+	/** Drover is killed so long after it was told of the new one, and started again. */
+	readonly killedAfterMs: number | null;
 	/** Checked ports that answer from now on. */
 	readonly open: readonly number[];
+	/** What the files of FILE_CHECK say, and what scripts return. */
+	readonly numbers: readonly number[];
+	readonly statuses: readonly number[];
 	/** Of 10.9.0.1 to 10.9.0.6: which are on both boxes. */
 	readonly addresses: readonly string[];
-	/** Addresses of real servers that are dead in one virtual server at least. */
-	readonly dead: ReadonlySet<string>;
 }
 
-export const CHECKED_PORTS = Array.from({ length: 12 }, (_, index) => 20_001 + index);
+const ports = (first: number, length: number) => Array.from({ length }, (_, index) => first + index);
+/** What answers on the checked address, if it does, by the kind of check that asks there. */
+export const CHECKED_PORTS = {
+	TCP_CHECK: ports(20_001, 8),
+	UDP_CHECK: ports(20_101, 3),
+	DNS_CHECK: ports(20_201, 2),
+} as const;
+const ALL_PORTS = Object.values(CHECKED_PORTS).flat();
+const FILES = 3;
+const SCRIPTS = 3;
 const VIRTUAL_ADDRESSES = [1, 2, 3, 4, 5, 6].map((host) => `10.9.0.${host}`);
 const REAL_HOSTS = [1, 2, 3, 4, 5, 6];
 
@@ -67,8 +90,14 @@ class Maker {
 		{
 			name: "GROUP_4",
 			isIpv6: false,
-			pool: ["10.9.1.1 80", "10.9.1.2 80", "10.9.1.3-6 80", "10.9.1.7 80", "10.9.1.9-10 80"],
+			pool: ["10.9.1.1 80", "10.9.1.2 80", "10.9.1.3-6 80", "10.9.1.7 80", "10.9.1.9-10 8080"],
 		},
+		{
+			name: "GROUP_MARKED",
+			isIpv6: false,
+			pool: ["10.9.3.1 80", "fwmark 11", "10.9.3.2-4 80", "fwmark 12", "10.9.3.9 81"],
+		},
+		{ name: "GROUP_MARKS", isIpv6: false, pool: ["fwmark 21", "fwmark 22", "fwmark 23"] },
 		{ name: "GROUP_6", isIpv6: true, pool: ["2001:db8:9::1 80", "2001:db8:9::2-5 80", "2001:db8:9::9 80"] },
 	];
 
@@ -81,6 +110,7 @@ class Maker {
 		const heads = this.#heads().filter(() => random.chance(0.5));
 		return {
 			groups: this.#groups.map((group) => this.#group(group)),
+			fileWeights: Array.from({ length: FILES }, () => this.#weight()),
 			virtualServers: heads.map(([name, isIpv6]) => this.#virtualServer(name, isIpv6)),
 		};
 	}
@@ -101,17 +131,27 @@ class Maker {
 		}
 		if (random.chance(0.2)) virtualServers = [...virtualServers].reverse();
 		return {
-			// keepalived 2.2.7 leaves services of members that are gone.
-			groups: model.groups,
+			groups: model.groups.map((group, index) =>
+				random.chance(0.2) ? this.#group(this.#groups[index]!) : group,
+			),
+			fileWeights: model.fileWeights.map((weight) => (random.chance(0.2) ? this.#weight() : weight)),
 			virtualServers,
 		};
+	}
+
+	/** Of a FILE_CHECK or its file; 0: whatever is not 0 is a failure. */
+	#weight(): number {
+		return this.#random.pick([0, 0, 1, 2, -1]);
 	}
 
 	#heads(): (readonly [string, boolean])[] {
 		return [
 			...VIRTUAL_ADDRESSES.map((address) => [`${address} 80`, false] as const),
+			["10.9.0.1 53", false],
+			["10.9.0.7 53", false],
 			["2001:db8::1 80", true],
 			["2001:db8::2 80", true],
+			["2001:db8::1 53", true],
 			["fwmark 1", false],
 			["fwmark 2", true],
 			...this.#groups.map(({ name, isIpv6 }) => [`group ${name}`, isIpv6] as const),
@@ -126,7 +166,7 @@ class Maker {
 	#virtualServer(name: string, isIpv6: boolean): VirtualServer {
 		const hosts = REAL_HOSTS.filter(() => this.#random.chance(0.5));
 		const options = this.#options(name, isIpv6);
-		return { name, isIpv6, options, servers: hosts.map((host) => this.#server(host, isIpv6)) };
+		return { name, isIpv6, options, servers: hosts.map((host) => this.#server(host, isIpv6, name)) };
 	}
 
 	/** Only what both take: what one of them refuses is the business of another storm. */
@@ -158,11 +198,15 @@ class Maker {
 			...maybe(
 				0.3,
 				`persistence_timeout ${random.pick([10, 300, 3600])}`,
-				// Without a timeout keepalived 2.2.7 loses it.
-				...maybe(0.4, `persistence_granularity ${isIpv6 ? "64" : "255.255.255.0"}`),
+				// Without a timeout, and for a group of marks alone, keepalived 2.2.7 loses it.
+				...maybe(
+					name === "group GROUP_MARKS" ? 0 : 0.4,
+					`persistence_granularity ${isIpv6 ? "64" : "255.255.255.0"}`,
+				),
 			),
-			...(isMarked ? [] : ["protocol TCP"]),
-			...(name.startsWith("fwmark") && isIpv6 ? ["ip_family inet6"] : []),
+			...(isMarked ? [] : [`protocol ${name.endsWith(" 53") ? "UDP" : "TCP"}`]),
+			...(name.endsWith(" 53") ? maybe(0.3, "ops") : []),
+			...(isMarked ? [`ip_family ${isIpv6 ? "inet6" : "inet"}`] : []),
 			...maybe(0.4, "alpha"),
 			...maybe(0.3, "omega"),
 			...maybe(0.4, `quorum ${random.integer(1, 4)}`),
@@ -179,21 +223,20 @@ class Maker {
 		];
 	}
 
-	#server(host: number, isIpv6: boolean): RealServer {
+	#server(host: number, isIpv6: boolean, name: string): RealServer {
 		const random = this.#random;
 		const maybe = (probability: number, ...lines: string[]) => (random.chance(probability) ? lines : []);
-		const checks = Array.from({ length: random.pick([0, 1, 1, 1, 2]) }, () => ({
-			port: random.pick(CHECKED_PORTS),
-			options: this.#checkOptions(),
-		}));
+		const checks = Array.from({ length: random.pick([0, 1, 1, 1, 2]) }, () => this.#check());
+		// Another family than the service's goes through a tunnel alone.
+		const isMixed = random.chance(0.1);
 		return {
-			address: isIpv6 ? `2001:db8:7::${host}` : `192.168.7.${host}`,
-			port: 80,
+			address: isIpv6 !== isMixed ? `2001:db8:7::${host}` : `192.168.7.${host}`,
+			port: name.endsWith(" 53") ? 53 : 80,
 			options: [
 				...maybe(0.8, `weight ${random.pick([0, 1, 1, 2, 3, 100])}`),
 				...maybe(0.2, "inhibit_on_failure"),
 				...maybe(0.1, "alpha"),
-				...maybe(0.15, `lvs_method ${random.pick(["NAT", "DR", "TUN"])}`),
+				...(isMixed ? ["lvs_method TUN"] : maybe(0.15, `lvs_method ${random.pick(["NAT", "DR", "TUN"])}`)),
 				...maybe(
 					0.2,
 					`uthreshold ${random.integer(10, 20)}`,
@@ -204,20 +247,52 @@ class Maker {
 		};
 	}
 
-	#checkOptions(): readonly string[] {
+	#check(): Check {
 		const random = this.#random;
-		return [
-			"connect_timeout 0.5",
+		const kind = random.pick([
+			"TCP_CHECK",
+			"TCP_CHECK",
+			"TCP_CHECK",
+			"UDP_CHECK",
+			"DNS_CHECK",
+			"MISC_CHECK",
+			"FILE_CHECK",
+		] as const);
+		const timing = [
 			`retry ${random.integer(0, 1)}`,
 			`delay_before_retry ${fraction(0.2 + random.next() * 0.2)}`,
 			`delay_loop ${random.pick([0.5, 0.6, 0.7])}`,
 			"warmup 0.1",
 		];
+		switch (kind) {
+			case "FILE_CHECK":
+				return {
+					kind,
+					of: random.integer(0, FILES - 1),
+					options: random.chance(0.5) ? [`weight ${this.#weight()}`] : [],
+				};
+			case "MISC_CHECK":
+				return {
+					kind,
+					of: random.integer(0, SCRIPTS - 1),
+					options: [...timing, "misc_timeout 2", ...(random.chance(0.6) ? ["misc_dynamic"] : [])],
+				};
+			default:
+				return {
+					kind,
+					of: random.pick(CHECKED_PORTS[kind]),
+					options: [
+						...timing,
+						"connect_timeout 0.5",
+						...(kind === "DNS_CHECK" ? ["type A", "name example.org"] : []),
+					],
+				};
+		}
 	}
 
-	/** keepalived 2.2.7 does not take over a changed sorry server, and forgets verdicts when ha_suspend comes. */
+	/** keepalived 2.2.7 forgets verdicts when ha_suspend comes. */
 	#changedOptions({ name, isIpv6, options }: VirtualServer): readonly string[] {
-		const lasts = (line: string) => /^(sorry_server|ha_suspend)/.test(line);
+		const lasts = (line: string) => line === "ha_suspend";
 		return [
 			...this.#options(name, isIpv6).filter((line) => !lasts(line)),
 			...options.filter((line) => lasts(line)),
@@ -227,25 +302,46 @@ class Maker {
 	#changedServer(old: VirtualServer): VirtualServer {
 		const random = this.#random;
 		const options = random.chance(0.4) ? this.#changedOptions(old) : old.options;
-		// keepalived 2.2.7 leaves those that it inhibits.
-		const stays = (server: RealServer) => [...old.options, ...server.options].includes("inhibit_on_failure");
 		const servers = old.servers.flatMap((server) => {
 			if (random.chance(0.6)) return [server];
-			if (random.chance(0.25) && !stays(server)) return [];
-			const fresh = this.#server(1, old.isIpv6);
-			return random.chance(0.5)
+			if (random.chance(0.25)) return [];
+			const fresh = this.#server(1, old.isIpv6, old.name);
+			const isSameFamily = fresh.address.includes(":") === server.address.includes(":");
+			return random.chance(0.5) && isSameFamily
 				? [{ ...server, options: fresh.options }]
 				: [{ ...server, checks: fresh.checks }];
 		});
 		const taken = new Set(servers.map(({ address }) => address));
-		const fresh = this.#server(random.pick(REAL_HOSTS), old.isIpv6);
+		const fresh = this.#server(random.pick(REAL_HOSTS), old.isIpv6, old.name);
 		if (!taken.has(fresh.address) && random.chance(0.5)) servers.push(fresh);
 		return { ...old, options, servers: random.chance(0.15) ? [...servers].reverse() : servers };
 	}
 }
 
-function text({ groups, virtualServers }: Model): string {
+function checkLines({ kind, of, options }: Check): string[] {
+	const where = () => {
+		switch (kind) {
+			case "FILE_CHECK":
+				return [`track_file number_${of}`];
+			case "MISC_CHECK":
+				return [`misc_path "/bin/sh @FOLDER@/script-${of}"`];
+			default:
+				return [`connect_ip ${CHECKED_ADDRESS}`, `connect_port ${of}`];
+		}
+	};
+	return [`${kind} {`, ...[...where(), ...options].map((line) => `\t${line}`), "}"];
+}
+
+/** With @FOLDER@ for where files and scripts are. */
+function text({ groups, fileWeights, virtualServers }: Model): string {
 	const lines: string[] = [];
+	for (const [number, weight] of fileWeights.entries())
+		lines.push(
+			`track_file number_${number} {`,
+			`\tfile @FOLDER@/number-${number}`,
+			`\tweight ${weight}`,
+			"}",
+		);
 	for (const { name, members } of groups) {
 		if (!virtualServers.some((one) => one.name === `group ${name}`)) continue;
 		lines.push(`virtual_server_group ${name} {`, ...members.map((member) => `\t${member}`), "}");
@@ -254,19 +350,26 @@ function text({ groups, virtualServers }: Model): string {
 		lines.push(`virtual_server ${name} {`, ...options.map((option) => `\t${option}`));
 		for (const { address, port, options: own, checks } of servers) {
 			lines.push(`\treal_server ${address} ${port} {`, ...own.map((option) => `\t\t${option}`));
-			for (const check of checks)
-				lines.push(
-					"\t\tTCP_CHECK {",
-					...[`connect_ip ${CHECKED_ADDRESS}`, `connect_port ${check.port}`, ...check.options].map(
-						(line) => `\t\t\t${line}`,
-					),
-					"\t\t}",
-				);
+			for (const check of checks) lines.push(...checkLines(check).map((line) => `\t\t${line}`));
 			lines.push("\t}");
 		}
 		lines.push("}");
 	}
 	return `${lines.join("\n")}\n`;
+}
+
+/** Something in the file that is lost, or cannot be. */
+function withSlip(random: Random, config: string): string {
+	const slips: readonly (readonly [RegExp, string])[] = [
+		[/lb_algo \w+/, "lb_algo nearest"],
+		[/protocol \w+/, "protocol TPC"],
+		[/real_server \S+ \d+/, "real_server 192.168.7.400 80"],
+		[/\}\n$/, ""],
+		[/\tTCP_CHECK/, "\tTPC_CHECK"],
+		[/virtual_server (\S+) (\S+) \{/, "virtual_server $1 $2"],
+		[/track_file number_0/, "track_file number_9"],
+	];
+	return config.replace(...random.pick(slips));
 }
 
 /** The first phase has the configuration that both start with. */
@@ -275,39 +378,53 @@ export function makePlan(random: Random, phases: number): readonly Phase[] {
 	let model = maker.model();
 	const some = <Item>(items: readonly Item[], probability: number) =>
 		items.filter(() => random.chance(probability));
-	let open: readonly number[] = some(CHECKED_PORTS, 0.7);
+	let open: readonly number[] = some(ALL_PORTS, 0.7);
 	let addresses: readonly string[] = some(VIRTUAL_ADDRESSES, 0.7);
-	const dead = () =>
-		new Set(
-			model.virtualServers
-				.flatMap(({ servers }) => servers)
-				.filter(({ checks }) => checks.some(({ port }) => !open.includes(port)))
-				.map(({ address }) => address),
-		);
-	const plan: Phase[] = [{ what: "start", config: text(model), open, addresses, dead: dead() }];
+	const anyNumbers = () => Array.from({ length: FILES }, () => random.pick([0, 0, 1, 3, -2]));
+	const anyStatuses = () => Array.from({ length: SCRIPTS }, () => random.pick([0, 0, 1, 3, 7, 2]));
+	let numbers = anyNumbers();
+	let statuses = anyStatuses();
+	const facts = () => ({ open, addresses, numbers, statuses });
+	const plan: Phase[] = [{ what: "start", config: text(model), slip: null, killedAfterMs: null, ...facts() }];
 	while (plan.length < phases) {
 		const kinds = random.pick([
 			["reload"],
 			["reload"],
 			["ports"],
 			["addresses"],
+			["files"],
 			["reload", "ports"],
+			["reload", "files"],
+			["reload", "kill"],
+			["slip", "ports"],
 		] as const);
 		let config: string | null = null;
+		let slip: string | null = null;
+		let killedAfterMs: number | null = null;
 		for (const kind of kinds)
 			switch (kind) {
 				case "reload":
 					model = maker.changed(model);
 					config = text(model);
 					break;
+				case "slip":
+					slip = withSlip(random, text(model));
+					break;
+				case "kill":
+					killedAfterMs = random.integer(0, 400);
+					break;
 				case "ports":
-					open = random.chance(0.2) ? [] : random.chance(0.2) ? CHECKED_PORTS : some(CHECKED_PORTS, 0.6);
+					open = random.chance(0.2) ? [] : random.chance(0.2) ? ALL_PORTS : some(ALL_PORTS, 0.6);
+					break;
+				case "files":
+					numbers = anyNumbers();
+					statuses = anyStatuses();
 					break;
 				case "addresses":
 					addresses = some(VIRTUAL_ADDRESSES, 0.6);
 					break;
 			}
-		plan.push({ what: kinds.join(" and "), config, open, addresses, dead: dead() });
+		plan.push({ what: kinds.join(" and "), config, slip, killedAfterMs, ...facts() });
 	}
 	return plan;
 }

@@ -9,7 +9,7 @@
 import { parseArgs } from "node:util";
 import { runInUml } from "./uml.ts";
 
-const SECONDS_A_PHASE = 15;
+const SECONDS_A_PHASE = 30;
 const { values, positionals } = parseArgs({
 	options: {
 		rounds: { type: "string", default: "1" },

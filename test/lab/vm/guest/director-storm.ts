@@ -1,13 +1,16 @@
 /**
- * Rounds of the storm of reloads, inside the guest: keepalived and the director in a namespace each with an IPVS
- * table of its own, told the same story.
+ * Rounds of the storm of reloads, inside the guest: keepalived twice and the director, in a namespace each with an
+ * IPVS table of its own, are told the same story. The table has to be that of the keepalived that starts anew with
+ * each configuration, since 2.2.7 forgets much at a reload: sorry servers, members of groups that went, servers that
+ * it inhibits. The FIFO has to say what that of the other one says, as long as its table is right.
  *
  *   bun test/lab/vm/guest/director-storm.ts SEED ROUNDS PHASES
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomFrom } from "../../../sim/random.ts";
+import type { Role } from "../../netns/health-liars.ts";
 import { DroverCheckers, KeepalivedCheckers } from "../../netns/health-peer.ts";
 import { bunPath, eventually, type Namespace, Network } from "../../netns/network.ts";
 import { type Difference, runRounds } from "../../netns/storm-rounds.ts";
@@ -16,10 +19,11 @@ import { savedLines } from "./box.ts";
 
 /** Until checks, retries and reloads that a phase began have come to their end. */
 const SETTLED_MS = 4_500;
+const START_LIMIT_MS = 60_000;
 /** Who is slower than the other gets so much more. */
 const PATIENCE_MS = 6_000;
 
-/** Of each judge, from the phase in which the tables came to differ. */
+/** Of each judge, from a phase in which they differ. */
 const LOG_LINES = 40;
 
 interface Judge {
@@ -28,96 +32,170 @@ interface Judge {
 	readonly checkers: DroverCheckers | KeepalivedCheckers;
 }
 
+interface Judges {
+	readonly drover: Judge & { readonly checkers: DroverCheckers };
+	/** It is told of new configurations. */
+	readonly reloaded: Judge;
+	/** It is started with each of them. */
+	readonly fresh: Judge;
+}
+
 async function storm(seed: number, phases: number): Promise<Difference[]> {
-	const plan = makePlan(randomFrom(seed), phases);
 	const folder = mkdtempSync(join(tmpdir(), "drover-storm-"));
 	chmodSync(folder, 0o755);
+	const plan = makePlan(randomFrom(seed), phases).map((phase) => ({
+		...phase,
+		config: phase.config?.replaceAll("@FOLDER@", folder) ?? null,
+		slip: phase.slip?.replaceAll("@FOLDER@", folder) ?? null,
+	}));
 	using network = Network.create("storm");
 	try {
 		const lan = network.segment("lan");
-		const [ours, theirs, server] = ["ours", "theirs", "server"].map((name) => network.namespace(name)) as [
-			Namespace,
-			Namespace,
-			Namespace,
+		const place = (name: string, address: string) => {
+			const namespace = network.namespace(name);
+			lan.plug(namespace, "eth0", address);
+			return namespace;
+		};
+		const server = place("server", `${CHECKED_ADDRESS}/16`);
+		// Each closed UDP port is to be known as closed.
+		for (const limit of ["icmp_ratelimit", "icmp_ratemask"]) server.sysctl(`net.ipv4.${limit}`, 0);
+		const [ours, theirs, anew] = [
+			place("ours", "10.8.0.1/16"),
+			place("theirs", "10.8.0.3/16"),
+			place("anew", "10.8.0.4/16"),
 		];
-		lan.plug(ours, "eth0", "10.8.0.1/16");
-		lan.plug(theirs, "eth0", "10.8.0.3/16");
-		lan.plug(server, "eth0", `${CHECKED_ADDRESS}/16`);
-		const checked = server.spawn([bunPath, join(import.meta.dir, "../../netns/health-liars.ts"), folder], {
-			stdin: "pipe",
-			stderr: "inherit",
-		});
-		const said = checked.stdout.getReader();
-		let answering: readonly number[] | null = null;
-		/** Only ports that change: the others go on without a gap. */
-		const open = async (ports: readonly number[]) => {
-			const listens = { kind: "stream", tls: "none", delimiter: "\n", parts: [[[]]] };
-			const changed = CHECKED_PORTS.filter(
-				(port) => answering === null || answering.includes(port) !== ports.includes(port),
-			);
-			answering = ports;
-			const roles = changed.map((port) => [port, ports.includes(port) ? listens : { kind: "closed" }]);
-			const input = checked.stdin as unknown as Bun.FileSink;
-			input.write(`${JSON.stringify({ ports: Object.fromEntries(roles) })}\n`);
-			input.flush();
-			await said.read();
-		};
-		let present: readonly string[] = [];
-		const setAddresses = (wanted: readonly string[]) => {
-			for (const namespace of [ours, theirs]) {
-				for (const address of present)
-					if (!wanted.includes(address)) namespace.ip("address", "del", `${address}/32`, "dev", "eth0");
-				for (const address of wanted)
-					if (!present.includes(address)) namespace.ip("address", "add", `${address}/32`, "dev", "eth0");
-			}
-			present = wanted;
-		};
+		const world = new World(server, folder, [ours, theirs, anew]);
 		const first = plan[0]!;
-		await open(first.open);
-		setAddresses(first.addresses);
-		const peer = new KeepalivedCheckers(theirs, first.config!);
+		await world.become(first);
 		const run = join(folder, "drover");
 		mkdirSync(run);
-		const director = new DroverCheckers(ours, run, first.config!, "path_check off");
-		const judges: readonly [Judge, Judge] = [
-			{ name: "drover", namespace: ours, checkers: director },
-			{ name: "keepalived", namespace: theirs, checkers: peer },
-		];
-		await eventually("both judges are there", () =>
-			judges.every(({ checkers }) => /Startup complete|"msg"/.test(checkers.log())),
-		);
+		const judges: Judges = {
+			drover: {
+				name: "drover",
+				namespace: ours,
+				checkers: new DroverCheckers(ours, run, first.config!, "path_check off"),
+			},
+			reloaded: {
+				name: "keepalived",
+				namespace: theirs,
+				checkers: new KeepalivedCheckers(theirs, first.config!),
+			},
+			fresh: {
+				name: "a new keepalived",
+				namespace: anew,
+				checkers: new KeepalivedCheckers(anew, first.config!),
+			},
+		};
+		const all = () => Object.values(judges) as Judge[];
+		const allCheck = () =>
+			eventually(
+				"all judges check",
+				async () =>
+					[judges.reloaded, judges.fresh].every(({ checkers }) =>
+						checkers.log().includes("Startup complete"),
+					) && (await judges.drover.checkers.isChecking().catch(() => false)),
+				START_LIMIT_MS,
+			);
+		await allCheck();
 		const differences: Difference[] = [];
 		for (const [index, phase] of plan.entries()) {
-			const from = judges.map(({ checkers }) => checkers.fifo.lines.length) as [number, number];
-			const logFrom = judges.map(({ checkers }) => checkers.log().length);
+			const from = index === 0 ? null : all().map(({ checkers }) => checkers.fifo.lines.length);
+			const logFrom = all().map(({ checkers }) => checkers.log().length);
 			if (index > 0) {
-				await open(phase.open);
-				setAddresses(phase.addresses);
-				if (phase.config !== null) for (const { checkers } of judges) checkers.reload(phase.config);
+				await world.become(phase);
+				if (phase.slip !== null) judges.drover.checkers.reload(phase.slip);
+				if (phase.config !== null) {
+					const stopped = judges.fresh.checkers.stop();
+					for (const { checkers } of [judges.drover, judges.reloaded]) checkers.reload(phase.config);
+					if (phase.killedAfterMs !== null) {
+						await Bun.sleep(phase.killedAfterMs);
+						await judges.drover.checkers.crash();
+					}
+					await stopped;
+					anew.run("ipvsadm", "-C");
+					Object.assign(judges.fresh, { checkers: new KeepalivedCheckers(anew, phase.config) });
+					logFrom[2] = 0;
+				}
 			}
+			await allCheck();
 			await Bun.sleep(SETTLED_MS);
-			const found = () => compare(plan, index, judges, index === 0 ? [0, 0] : from);
+			const found = () => compare(plan, index, judges, from === null ? [0, 0] : [from[0]!, from[1]!]);
 			for (let waitedMs = 0; waitedMs < PATIENCE_MS && found().length > 0; waitedMs += 500)
 				await Bun.sleep(500);
-			differences.push(...found());
-			// What comes after a different table differs, too.
-			if (differences.some(({ what }) => what.startsWith("the table"))) {
+			const here = found();
+			differences.push(...here);
+			if (here.length > 0)
 				differences.push(
-					...judges.map(({ name, checkers }, judge) => ({
+					...all().map(({ name, checkers }, judge) => ({
 						what: `log of ${name}`,
-						where: checkers.log().slice(logFrom[judge]).split("\n").slice(0, LOG_LINES).join("\n"),
+						where: checkers.log().slice(logFrom[judge]).split("\n").slice(0, LOG_LINES).join("\n    "),
 					})),
 				);
-				break;
-			}
+			// What comes after a different table differs, too.
+			if (differences.some(({ what }) => what.startsWith("the table"))) break;
 		}
-		await director.stop();
-		await peer.stop();
+		for (const { checkers } of all()) await checkers.stop();
 		return differences;
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}
 }
+
+/** What the judges look at. */
+class World {
+	readonly #folder: string;
+	readonly #boxes: readonly Namespace[];
+	readonly #input: Bun.FileSink;
+	readonly #said: ReadableStreamDefaultReader<Uint8Array>;
+	#answering: readonly number[] | null = null;
+	#present: readonly string[] = [];
+
+	constructor(server: Namespace, folder: string, boxes: readonly Namespace[]) {
+		this.#folder = folder;
+		this.#boxes = boxes;
+		const liars = join(import.meta.dir, "../../netns/health-liars.ts");
+		const child = server.spawn([bunPath, liars, folder], { stdin: "pipe", stderr: "inherit" });
+		this.#input = child.stdin as unknown as Bun.FileSink;
+		this.#said = child.stdout.getReader() as ReadableStreamDefaultReader<Uint8Array>;
+	}
+
+	async become({ open, addresses, numbers, statuses }: Phase): Promise<void> {
+		const put = (name: string, text: string) => writeFileSync(join(this.#folder, name), text);
+		for (const [index, number] of numbers.entries()) put(`number-${index}`, `${number}\n`);
+		for (const [index, status] of statuses.entries()) put(`script-${index}`, `exit ${status}\n`);
+		await this.#listen(open);
+		for (const box of this.#boxes) {
+			for (const address of this.#present)
+				if (!addresses.includes(address)) box.ip("address", "del", `${address}/32`, "dev", "eth0");
+			for (const address of addresses)
+				if (!this.#present.includes(address)) box.ip("address", "add", `${address}/32`, "dev", "eth0");
+		}
+		this.#present = addresses;
+	}
+
+	/** Only ports that change: the others go on without a gap. */
+	async #listen(open: readonly number[]): Promise<void> {
+		const before = this.#answering;
+		this.#answering = open;
+		const roles: Record<number, Role> = {};
+		for (const [kind, ports] of Object.entries(CHECKED_PORTS))
+			for (const port of ports) {
+				const answers = open.includes(port);
+				if (before === null || before.includes(port) !== answers)
+					roles[port] = answers ? roleOf[kind as keyof typeof CHECKED_PORTS] : { kind: "closed" };
+			}
+		this.#input.write(`${JSON.stringify({ ports: roles })}\n`);
+		this.#input.flush();
+		await this.#said.read();
+	}
+}
+
+const roleOf: Readonly<Record<keyof typeof CHECKED_PORTS, Role>> = {
+	TCP_CHECK: { kind: "stream", tls: "none", delimiter: "\n", parts: [[[]]] },
+	UDP_CHECK: { kind: "datagram", replies: [Buffer.from("well").toString("base64")] },
+	// RFC 1035 §4.1.1: an answer, recursion desired and available, no error.
+	DNS_CHECK: { kind: "datagram", replies: [{ dns: 0x8180 }] },
+};
 
 const only = (these: readonly string[], those: readonly string[]) =>
 	these.filter((line) => !those.includes(line));
@@ -125,51 +203,94 @@ const only = (these: readonly string[], those: readonly string[]) =>
 function compare(
 	plan: readonly Phase[],
 	index: number,
-	judges: readonly [Judge, Judge],
+	{ drover, reloaded, fresh }: Judges,
 	from: readonly [number, number],
 ): Difference[] {
 	const phase = plan[index]!;
+	const configs = plan.slice(0, index + 1).flatMap(({ config }) => (config === null ? [] : [config]));
+	const config = configs.at(-1)!;
 	const lines = ({ namespace }: Judge) => savedLines(namespace.run("ipvsadm", "-Sn")).sort();
-	const isOfDead = (line: string) => phase.dead.has(/ -r \[?([0-9a-f.:]+?)\]?:\d+ /.exec(line)?.[1] ?? "");
-	const [mine, their] = judges.map(lines) as [string[], string[]];
-	// keepalived 2.2.7 puts dead servers into the table when their forwarding or their options change.
-	const tables = [
-		only(mine, their).filter((line) => !(isOfDead(line) && / -w 0( |$)/.test(line))),
-		only(their, mine).filter((line) => !isOfDead(line)),
-	] as const;
+	const [mine, its, right] = [lines(drover), lines(reloaded), lines(fresh)];
 	/** Each name's changes; that a new check of a server which is up has passed is none, though keepalived says so. */
-	const told = (judge: 0 | 1) => {
+	const told = ({ checkers }: Judge, first: number) => {
 		const states = new Map<string, boolean>();
 		const changes = new Map<string, string[]>();
-		for (const [place, { name, up }] of judges[judge].checkers.fifo.lines.entries()) {
+		for (const [place, { name, up }] of checkers.fifo.lines.entries()) {
 			const isNews = states.get(name) !== up;
 			states.set(name, up);
-			if (place < from[judge] || !isNews) continue;
+			if (place < first || !isNews) continue;
 			changes.set(name, [...(changes.get(name) ?? []), up ? "UP" : "DOWN"]);
 		}
 		return [...changes].map(([name, each]) => `${name} ${each.join(" ")}`).sort();
 	};
-	const before = plan.slice(0, index).findLast(({ config }) => config !== null)?.config ?? "";
-	const config = phase.config ?? before;
 	const differences: Difference[] = [];
-	const note = (what: string, [ours, theirs]: readonly [readonly string[], readonly string[]]) => {
+	const note = (what: string, ours: readonly string[], theirs: readonly string[]) => {
 		if (ours.length + theirs.length === 0) return;
 		const list = (lines: readonly string[]) => lines.map((line) => `\n        ${line}`).join("");
+		const text = [...ours, ...theirs].join("\n");
 		differences.push({
 			what: `${what} (${phase.what})`,
-			where: `phase ${index} (${phase.what})\n      drover alone:${list(ours)}\n      keepalived alone:${list(theirs)}`,
+			where: [
+				`phase ${index} (${phase.what})`,
+				`drover alone:${list(ours)}`,
+				`keepalived alone:${list(theirs)}`,
+				`open ${phase.open.join(" ")}, addresses ${phase.addresses.join(" ")}`,
+				`numbers ${phase.numbers.join(" ")}, statuses ${phase.statuses.join(" ")}`,
+				...(phase.config === null ? [] : ["---- before", ...concerned(configs.at(-2) ?? "", text)]),
+				"---- now",
+				...concerned(config, text),
+			].join("\n      "),
 		});
 	};
-	note("the table", tables);
-	const words = [told(0), told(1)] as const;
-	note("what the FIFO says", [only(words[0], words[1]), only(words[1], words[0])]);
-	if (differences.length > 0)
-		differences[0] = {
-			what: differences[0]!.what,
-			where: `${differences[0]!.where}\n      open ${phase.open.map((port) => port - 20_000).join(" ")}, addresses ${phase.addresses.join(" ")}\n${index > 0 && phase.config !== null ? `---- before\n${before}` : ""}---- now\n${config}`,
-		};
+	// Where they remember what was, it is that of the other.
+	const remembers = (line: string) =>
+		blocks(config).some((block) => /\n\t(hysteresis [1-9]|ha_suspend)/.test(block) && isOf(block, line));
+	note(
+		"the table",
+		mine.filter((line) => !right.includes(line) && !(remembers(line) && its.includes(line))),
+		right.filter((line) => !mine.includes(line) && !(remembers(line) && !its.includes(line))),
+	);
+	if (phase.killedAfterMs === null && its.join() === right.join()) {
+		const [ours, theirs] = [told(drover, from[0]), told(reloaded, from[1])];
+		// With alpha keepalived has one with a FILE_CHECK in from the beginning, and does not say so.
+		const isLate = (line: string) =>
+			/^RS .* UP$/.test(line) &&
+			blocks(config).some((block) => isOf(block, line) && readsFile(block, line) && /\talpha/.test(block));
+		note(
+			"what the FIFO says",
+			only(ours, theirs).filter((line) => !isLate(line)),
+			only(theirs, ours),
+		);
+	}
 	return differences;
 }
+
+const blocks = (config: string) => config.split(/^(?=\S.*\{$)/m);
+
+/** Whether a line of a table or a FIFO may be about this virtual server. */
+function isOf(block: string, line: string): boolean {
+	const [, kind, name] = /^virtual_server (\S+) (\S+)/.exec(block) ?? [];
+	if (kind === undefined) return false;
+	if (kind === "fwmark") return line.includes(`-f ${name} `) || line.includes(`FWM ${name}`);
+	if (kind === "group") return /-f \d\d|10\.9\.[13]\.|2001:db8:9:|GROUP/.test(line);
+	return (
+		line.includes(`${kind}:${name}`) || line.includes(`[${kind}]:${name}`) || line.includes(`[${kind}]:`)
+	);
+}
+
+/** Whether a line of a FIFO is about a real server that a file decides on. */
+function readsFile(block: string, line: string): boolean {
+	const [, address] = /^RS \[(\S+)\]:/.exec(line)!;
+	return block
+		.split("\treal_server ")
+		.some((one) => one.startsWith(`${address} `) && one.includes("FILE_CHECK"));
+}
+
+/** What the lines are about, of a file. */
+const concerned = (config: string, lines: string) =>
+	blocks(config)
+		.filter((block) => block.startsWith("track") || lines.split("\n").some((line) => isOf(block, line)))
+		.flatMap((block) => block.trimEnd().split("\n"));
 
 const [seed, rounds, phases] = process.argv.slice(2);
 process.exit((await runRounds(seed, Number(rounds), (one) => storm(one, Number(phases)))) ? 0 : 1);
