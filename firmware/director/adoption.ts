@@ -1,8 +1,9 @@
 /**
- * After a crash a real server stands as it stood in the kernel's table until its checks have spoken: neither is
- * a dead one tried on clients, nor does `alpha` empty a table that serves. Pure but for what it remembers.
+ * After a crash a real server stands as it stood in the kernel's table, with the weight that checks gave it, until they
+ * have spoken: neither is a dead one tried on clients, nor does `alpha` empty a table that serves. Pure but for what it
+ * remembers.
  */
-import type { VirtualServerConfig } from "../config/model.ts";
+import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
 import { destinationKeyText, type IpvsTable, serviceKeyText } from "../wire/ipvs.ts";
 import { destinationKeyOf, serviceKeyOf } from "./desired.ts";
 import { initialVerdict, type VerdictOf } from "./pool.ts";
@@ -34,34 +35,56 @@ export class Adoption {
 		this.#members.delete(key);
 	}
 
-	/** The verdicts that a virtual server opens with, given the table that an earlier run left. */
-	verdictsAtStart(key: string, config: VirtualServerConfig, left: IpvsTable): VerdictOf {
-		const verdictOf = (member: number) => initialVerdict(config.realServers[member]!);
-		if (left.size === 0) return verdictOf;
-		const serving = new Set<number>();
-		let found = false;
-		for (const address of config.services) {
-			const entry = left.get(serviceKeyText(serviceKeyOf(config, address)));
-			if (entry === undefined) continue;
-			found = true;
-			const live = new Set(
-				entry.destinations.filter(({ weight }) => weight > 0).map((row) => destinationKeyText(row)),
-			);
-			config.realServers.forEach((server, member) => {
-				if (live.has(destinationKeyOf(server, address))) serving.add(member);
-			});
-		}
-		if (!found) return verdictOf;
-		return (member: number) => {
-			const verdict = verdictOf(member);
-			const server = config.realServers[member]!;
-			if (server.checks.length === 0 || server.weight === 0) return verdict;
-			const alive = serving.has(member);
-			if (alive !== verdict.alive) {
-				const members = this.#members.get(key) ?? new Set();
-				this.#members.set(key, members.add(member));
-			}
-			return { alive, weight: verdict.weight };
+	/** What a virtual server opens with, given the table that an earlier run left; null: that says nothing of it. */
+	stateAtStart(key: string, config: VirtualServerConfig, left: IpvsTable): StateAtStart | null {
+		const weights = weightsIn(left, config);
+		if (weights === null) return null;
+		return {
+			verdictOf: (member) => {
+				const server = config.realServers[member]!;
+				const initial = initialVerdict(server);
+				const weight = weights[member] ?? null;
+				// Of one that is to stay with weight 0 when it fails, such a row does not say whether it has failed.
+				const isOpen = weight === 0 && server.weight === 0 && server.inhibitOnFailure;
+				if (server.checks.length === 0 || isOpen) return initial;
+				const alive = weight !== null && (weight > 0 || !server.inhibitOnFailure);
+				const verdict = { alive, weight: alive && isWeighed(server) ? weight! : initial.weight };
+				if (verdict.alive !== initial.alive || verdict.weight !== initial.weight) {
+					const members = this.#members.get(key) ?? new Set();
+					this.#members.set(key, members.add(member));
+				}
+				return verdict;
+			},
+			// Without a sorry server one without its quorum serves, too.
+			quorumHeld: config.sorryServer !== null && weights.some((weight) => weight !== null && weight > 0),
 		};
 	}
+}
+
+export interface StateAtStart {
+	readonly verdictOf: VerdictOf;
+	/** It had its quorum, which `hysteresis` may let it keep. */
+	readonly quorumHeld: boolean;
+}
+
+/** Whether checks have a say in its weight. */
+const isWeighed = ({ checks }: RealServerConfig) =>
+	checks.some((check) => check.kind === "FILE_CHECK" || (check.kind === "MISC_CHECK" && check.dynamicWeight));
+
+/** By place in the configuration, the weights of a virtual server's rows; null when it has no service in the table. */
+function weightsIn(table: IpvsTable, config: VirtualServerConfig): readonly (number | null)[] | null {
+	if (table.size === 0) return null;
+	let weights: (number | null)[] | null = null;
+	for (const address of config.services) {
+		const entry = table.get(serviceKeyText(serviceKeyOf(config, address)));
+		if (entry === undefined) continue;
+		const rows = new Map(entry.destinations.map((row) => [destinationKeyText(row), row.weight]));
+		const before: readonly (number | null)[] = weights ?? [];
+		weights = config.realServers.map((server, member) => {
+			const weight = rows.get(destinationKeyOf(server, address)) ?? null;
+			const other = before[member] ?? null;
+			return weight === null || other === null ? (weight ?? other) : Math.max(weight, other);
+		});
+	}
+	return weights;
 }

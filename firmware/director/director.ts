@@ -102,7 +102,13 @@ export class Director {
 		const notices: Notice[] = [];
 		for (const config of this.#config.virtualServers) {
 			const key = virtualServerKey(config);
-			const step = openPool(config, this.#adoption.verdictsAtStart(key, config, left), this.#tellsInitial);
+			const before = this.#adoption.stateAtStart(key, config, left);
+			const step = openPool(
+				config,
+				before?.verdictOf ?? asAtFirst(config),
+				this.#tellsInitial,
+				before?.quorumHeld,
+			);
 			this.#pools.set(key, step.pool);
 			for (const notice of step.notices) notices.push(notice);
 		}
@@ -152,9 +158,7 @@ export class Director {
 			changed.add(key);
 			this.#adoption.forget(key);
 			const step =
-				old === undefined
-					? openPool(server, (member) => initialVerdict(server.realServers[member]!), this.#tellsInitial)
-					: reloadPool(old, server);
+				old === undefined ? openPool(server, asAtFirst(server), this.#tellsInitial) : reloadPool(old, server);
 			this.#pools.set(key, step.pool);
 			for (const notice of step.notices) notices.push(notice);
 		}
@@ -488,6 +492,11 @@ export class Director {
 		}
 	}
 }
+
+const asAtFirst =
+	({ realServers }: VirtualServerConfig) =>
+	(member: number) =>
+		initialVerdict(realServers[member]!);
 
 const placesByConfig = new WeakMap<VirtualServerConfig, ReadonlyMap<string, number>>();
 

@@ -5,7 +5,7 @@
  */
 import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
 import { endpointText } from "../wire/ipvs.ts";
-import { quorumDownAtStart, quorumHolds, quorumReason } from "./quorum.ts";
+import { quorumDownAtStart, quorumHolds, quorumKept, quorumReason } from "./quorum.ts";
 
 /**
  * An operator's word on one real server; it counts as down for the quorum.
@@ -81,8 +81,16 @@ export function initialVerdict({ checks, weight }: RealServerConfig): PoolMember
 	return memberOf(checks.length === 0 || !checks.some(({ timing }) => timing.alpha), weight, null);
 }
 
-/** A virtual server at start; real servers that are up from the start are noticed if anybody is to be told. */
-export function openPool(config: VirtualServerConfig, verdictOf: VerdictOf, tellsInitial = true): PoolStep {
+/**
+ * A virtual server at start; real servers that are up from the start are noticed if anybody is to be told.
+ * `quorumHeld`: an earlier run had its quorum.
+ */
+export function openPool(
+	config: VirtualServerConfig,
+	verdictOf: VerdictOf,
+	tellsInitial = true,
+	quorumHeld = false,
+): PoolStep {
 	const members = config.realServers.map((_server, index) => {
 		const { alive, weight } = verdictOf(index);
 		return memberOf(alive, weight, null);
@@ -93,7 +101,7 @@ export function openPool(config: VirtualServerConfig, verdictOf: VerdictOf, tell
 		members.forEach((member, index) => {
 			if (member.alive) notices.push(upNotice(opened, index, "at start", true));
 		});
-	const judged = judgeQuorum(opened);
+	const judged = judgeQuorum(opened, quorumHeld);
 	notices.push(...judged.notices);
 	// As keepalived: who begins on the sorry server says so.
 	if (!judged.pool.quorumUp && config.sorryServer !== null && members.length > 0)
@@ -202,13 +210,11 @@ function upNotice(
 	return { kind: "real-server", pool, member, up: true, reason, initial };
 }
 
-function judgeQuorum(pool: Pool): PoolStep {
+function judgeQuorum(pool: Pool, held = pool.quorumUp): PoolStep {
 	const weight = liveWeight(pool);
-	const up = quorumHolds(pool.quorumUp, weight, pool.config);
+	const up = quorumHolds(held, weight, pool.config);
 	if (up === pool.quorumUp) return { pool, notices: [] };
 	const next: Pool = { ...pool, quorumUp: up };
-	return {
-		pool: next,
-		notices: [{ kind: "quorum", pool: next, up, reason: quorumReason(up, weight, pool.config) }],
-	};
+	const reason = up && held ? quorumKept(weight, pool.config) : quorumReason(up, weight, pool.config);
+	return { pool: next, notices: [{ kind: "quorum", pool: next, up, reason }] };
 }

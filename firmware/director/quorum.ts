@@ -33,3 +33,8 @@ export function quorumReason(
 export function quorumDownAtStart(liveWeight: number, { quorum, hysteresis }: QuorumLimits): string {
 	return `starting with quorum down ${quorum}-${hysteresis}=${quorum - hysteresis} > ${liveWeight}`;
 }
+
+/** That of an earlier run goes on. */
+export function quorumKept(liveWeight: number, { quorum, hysteresis }: QuorumLimits): string {
+	return `keeping quorum ${quorum}-${hysteresis}=${quorum - hysteresis} <= ${liveWeight}`;
+}
