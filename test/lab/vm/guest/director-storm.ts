@@ -252,10 +252,10 @@ function compare(
 	);
 	if (phase.killedAfterMs === null && its.join() === right.join()) {
 		const [ours, theirs] = [told(drover, from[0]), told(reloaded, from[1])];
-		// With alpha keepalived has one with a FILE_CHECK in from the beginning, and does not say so.
+		// keepalived knows what a file says from the beginning, and says nothing of it.
 		const isLate = (line: string) =>
-			/^RS .* UP$/.test(line) &&
-			blocks(config).some((block) => isOf(block, line) && readsFile(block, line) && /\talpha/.test(block));
+			/^RS \S+ \S+ (UP|DOWN)$/.test(line) &&
+			blocks(config).some((block) => isOf(block, line) && readsFile(block, line));
 		note(
 			"what the FIFO says",
 			only(ours, theirs).filter((line) => !isLate(line)),
