@@ -9,6 +9,7 @@ import type { Subprocess } from "bun";
 import { kernelWords } from "../disk/kernel-words.ts";
 import { partitionGuid } from "../disk/layout.ts";
 import { type SlotFiles, verityWords } from "../disk/slot.ts";
+import { PROCESSOR_MODEL } from "./processor-model.ts";
 import { Qmp } from "./qmp.ts";
 import { connectWhenThere } from "./unix-socket.ts";
 import { recordedDrive } from "./write-log.ts";
@@ -152,7 +153,7 @@ export class DiskMachine {
 				"-accel",
 				"tcg,thread=multi",
 				"-cpu",
-				"max",
+				PROCESSOR_MODEL,
 				"-smp",
 				String(processors),
 				"-m",

@@ -6,6 +6,7 @@ import { kernelWords } from "../disk/kernel-words.ts";
 import { makeDataDisk } from "./data-disk.ts";
 import { GuestAgent } from "./guest-agent.ts";
 import type { Child, Host } from "./hosts.ts";
+import { PROCESSOR_MODEL } from "./processor-model.ts";
 import { Qmp } from "./qmp.ts";
 
 /**
@@ -173,7 +174,18 @@ export class VirtualMachine {
 		];
 		return [
 			"qemu-system-x86_64",
-			...["-name", this.name, "-M", MACHINE, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1"],
+			...[
+				"-name",
+				this.name,
+				"-M",
+				MACHINE,
+				"-accel",
+				"tcg,thread=multi",
+				"-cpu",
+				PROCESSOR_MODEL,
+				"-smp",
+				"1",
+			],
 			...["-m", String(MEMORY_MEGABYTES), "-nodefaults", "-no-user-config", "-display", "none"],
 			...["-kernel", boot.vmlinux, "-initrd", this.#path("initramfs")],
 			...[

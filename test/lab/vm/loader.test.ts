@@ -32,6 +32,7 @@ import {
 import { build } from "../../../image/build.ts";
 import { buildDisk } from "../../../image/disk/disk.ts";
 import { layout, partitionStart } from "../../../image/disk/layout.ts";
+import { PROCESSOR_MODEL } from "../../../image/lab/processor-model.ts";
 
 const START_LIMIT_MS = 60_000;
 const UEFI_FIRMWARE = "/usr/share/OVMF/OVMF_CODE.fd";
@@ -101,7 +102,7 @@ async function start(firmware: "BIOS" | "UEFI", awaited = /Slot [AB]: \w+(?=\W)/
 			"-accel",
 			"tcg",
 			"-cpu",
-			"max",
+			PROCESSOR_MODEL,
 			"-m",
 			"512",
 			...uefi,
