@@ -82,6 +82,15 @@ describe("vrrp_instance", () => {
 		["VRRPv3 up to 40.95 s", "\tversion 3\n\tadvert_int 100", { advertIntervalMicros: 40_950_000 }],
 		["nopreempt", "\tstate BACKUP\n\tnopreempt", { preempt: false }],
 		["nopreempt does not go with MASTER", "\tstate MASTER\n\tpriority 9\n\tnopreempt", { preempt: true }],
+		...(["nopreempt", "preempt_delay 300"] as const).map(
+			(words): [string, string, Partial<VrrpInstanceConfig>] => [
+				`AH begins as BACKUP, and so goes with ${words}`,
+				`\tstate MASTER\n\tpriority 9\n\t${words}\n\tauthentication {\n\t\tauth_type AH\n\t\tauth_pass 1\n\t}`,
+				words === "nopreempt"
+					? { initialState: "BACKUP", preempt: false }
+					: { initialState: "BACKUP", preemptDelayMs: 300_000 },
+			],
+		),
 		["preempt_delay", "\tpreempt_delay 300", { preemptDelayMs: 300_000 }],
 		["preempt_delay not with nopreempt", "\tnopreempt\n\tpreempt_delay 300", { preemptDelayMs: 0 }],
 		["strict: nothing sent to the address is accepted", "\tstrict_mode on", { strict: true, accept: false }],

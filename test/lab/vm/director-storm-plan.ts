@@ -164,7 +164,9 @@ class Maker {
 	}
 
 	#virtualServer(name: string, isIpv6: boolean): VirtualServer {
-		const hosts = REAL_HOSTS.filter(() => this.#random.chance(0.5));
+		const some = REAL_HOSTS.filter(() => this.#random.chance(0.5));
+		// Drover refuses one without real servers.
+		const hosts = some.length > 0 ? some : [this.#random.pick(REAL_HOSTS)];
 		const options = this.#options(name, isIpv6);
 		return { name, isIpv6, options, servers: hosts.map((host) => this.#server(host, isIpv6, name)) };
 	}
@@ -283,7 +285,7 @@ class Maker {
 					of: random.pick(CHECKED_PORTS[kind]),
 					options: [
 						...timing,
-						"connect_timeout 0.5",
+						"connect_timeout 1",
 						...(kind === "DNS_CHECK" ? ["type A", "name example.org"] : []),
 					],
 				};
@@ -313,7 +315,7 @@ class Maker {
 		});
 		const taken = new Set(servers.map(({ address }) => address));
 		const fresh = this.#server(random.pick(REAL_HOSTS), old.isIpv6, old.name);
-		if (!taken.has(fresh.address) && random.chance(0.5)) servers.push(fresh);
+		if (!taken.has(fresh.address) && (servers.length === 0 || random.chance(0.5))) servers.push(fresh);
 		return { ...old, options, servers: random.chance(0.15) ? [...servers].reverse() : servers };
 	}
 }

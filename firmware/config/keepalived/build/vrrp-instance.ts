@@ -149,6 +149,13 @@ export function buildInstance(
 		initialState = priority === 255 ? "MASTER" : "BACKUP";
 	}
 
+	// Authentication: before preemption, which asks how it begins.
+	const authentication = readAuthentication(context, settings, title, version, family, strict);
+	if (authentication?.type === "AH" && initialState === "MASTER") {
+		context.warn(stateStatement ?? statement, "auth-ah", `${title}: with AH the initial state is BACKUP`);
+		initialState = "BACKUP";
+	}
+
 	// Preemption.
 	const nopreempt = settings.last("nopreempt");
 	let preempt = nopreempt === null;
@@ -222,13 +229,6 @@ export function buildInstance(
 		context.error(vmacOnly, "conflict", `${title}: vmac_xmit_base goes with use_vmac only`, "vmac_xmit_base");
 	const vrf = networkInterface === null ? null : settings.last("vrf");
 	if (vrf !== null) context.error(vrf, "conflict", `${title}: vrf and interface exclude each other`, "vrf");
-
-	// Authentication.
-	const authentication = readAuthentication(context, settings, title, version, family, strict);
-	if (authentication?.type === "AH" && initialState === "MASTER") {
-		context.warn(stateStatement ?? statement, "auth-ah", `${title}: with AH the initial state is BACKUP`);
-		initialState = "BACKUP";
-	}
 
 	const garp = readGarp(settings, context, networkInterface, gaps, strict);
 	const references = buildReferences(context, settings, trackers, {

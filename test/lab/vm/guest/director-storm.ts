@@ -19,7 +19,7 @@ import { savedLines } from "./box.ts";
 
 /** Until checks, retries and reloads that a phase began have come to their end. */
 const SETTLED_MS = 4_500;
-const START_LIMIT_MS = 60_000;
+const START_LIMIT_MS = 120_000;
 /** Who is slower than the other gets so much more. */
 const PATIENCE_MS = 6_000;
 
@@ -242,13 +242,16 @@ function compare(
 			].join("\n      "),
 		});
 	};
-	// Where they remember what was, it is that of the other.
-	const remembers = (line: string) =>
-		blocks(config).some((block) => /\n\t(hysteresis [1-9]|ha_suspend)/.test(block) && isOf(block, line));
+	// Where they remember what was, it is that of the other; what rests while its address is elsewhere is of any time.
+	const isOfOne = (option: RegExp) => (line: string) =>
+		blocks(config).some((block) => option.test(block) && isOf(block, line));
+	const remembers = isOfOne(/\n\thysteresis [1-9]/);
+	const rests = (line: string) =>
+		isOfOne(/\n\tha_suspend/)(line) && !phase.addresses.some((address) => line.includes(` ${address}:`));
 	note(
 		"the table",
-		mine.filter((line) => !right.includes(line) && !(remembers(line) && its.includes(line))),
-		right.filter((line) => !mine.includes(line) && !(remembers(line) && !its.includes(line))),
+		mine.filter((line) => !right.includes(line) && !rests(line) && !(remembers(line) && its.includes(line))),
+		right.filter((line) => !mine.includes(line) && !rests(line) && !(remembers(line) && !its.includes(line))),
 	);
 	if (phase.killedAfterMs === null && its.join() === right.join()) {
 		const [ours, theirs] = [told(drover, from[0]), told(reloaded, from[1])];
