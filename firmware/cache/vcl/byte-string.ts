@@ -4,12 +4,9 @@
  * in one byte per character.
  */
 
-const utf8 = new TextEncoder();
-
-/** Bytes, or text (taken as UTF-8), as a byte string. */
-export function toByteString(input: string | Uint8Array): string {
-	if (typeof input === "string" && isAscii(input)) return input;
-	const bytes = typeof input === "string" ? utf8.encode(input) : input;
+/** Bytes as a byte string, which a byte string is already. */
+export function toByteString(bytes: string | Uint8Array): string {
+	if (typeof bytes === "string") return bytes;
 	let text = "";
 	for (let begin = 0; begin < bytes.length; begin += 8192)
 		text += String.fromCharCode(...bytes.subarray(begin, begin + 8192));

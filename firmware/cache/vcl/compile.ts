@@ -3,7 +3,7 @@
 import { parseAddress } from "../../wire/ip.ts";
 import { splitHostAndPort } from "./address.ts";
 import { builtinName, builtinVcl } from "./builtin.ts";
-import { toByteString, toBytes } from "./byte-string.ts";
+import { toByteString } from "./byte-string.ts";
 import { check } from "./checker.ts";
 import { Compilation, type CompilationSettings, type Resolution, type SocketProblem } from "./compilation.ts";
 import { generate } from "./compiler.ts";
@@ -46,7 +46,7 @@ export type CompileResult =
 
 /**
  * Compiles VCL 4.0 or 4.1; a program without a version line is translated from VCL 3 first, with a warning for every
- * idiom. Pure: files and names come through the options.
+ * idiom. Pure: files and names come through the options. Its text is bytes, or a byte string (byte-string.ts).
  *
  *     const result = compileVcl(text, { name: "/etc/varnish/default.vcl" });
  *     if (!result.ok) return formatFailure(result.error);
@@ -74,7 +74,7 @@ export function compileVcl(source: string | Uint8Array, options: CompileOptions 
 					files: answer.files.map((file) => {
 						const part = hasVersion(file.text)
 							? null
-							: upgradeVcl(toBytes(file.text), {
+							: upgradeVcl(file.text, {
 									name: file.name,
 									fragment: true,
 									directors: upgraded.directors,

@@ -386,14 +386,22 @@ function text(c: Compilation, want: Type): Expression {
 		return { kind: "ip", type: "IP", address };
 	}
 	if (want === "REGEX") {
-		const compiled = compileRegex(token.value);
+		let last = token;
+		let pattern = token.value;
+		c.next();
+		while (c.token.kind === "+") {
+			c.next();
+			last = c.expect("CSTR");
+			pattern += last.value;
+			c.next();
+		}
+		const compiled = compileRegex(pattern);
 		if (!compiled.ok) {
 			c.diagnostics.hint = compiled.hint;
-			c.diagnostics.failBetween(`Regexp compilation error:\n\n${compiled.error}\n\n`, token, token);
+			c.diagnostics.failBetween(`Regexp compilation error:\n\n${compiled.error}\n\n`, token, last);
 		}
-		let regex = c.regexes.findIndex(({ pattern }) => pattern === token.value);
+		let regex = c.regexes.findIndex((each) => each.pattern === pattern);
 		if (regex < 0) regex = c.regexes.push(compiled.regex) - 1;
-		c.next();
 		return { kind: "regex", type: "REGEX", regex };
 	}
 	c.next();

@@ -9,7 +9,7 @@ const stock = new StockCompiler();
 afterAll(() => stock.close());
 
 function ours(source: string) {
-	return compileVcl(source, {
+	return compileVcl(Buffer.from(source), {
 		name: "F",
 		include: ({ name }) => ({ ok: false, error: `Cannot read file '${name}' (No such file or directory)` }),
 	});
