@@ -249,9 +249,9 @@ const grace: Age = { kind: "grace" };
 const keep: Age = { kind: "keep" };
 const expired: Age = { kind: "expired" };
 
-/** How usable a stored answer is at `now`; `ttlCap` and `graceCap` are req.ttl and req.grace, negative for none. */
+/** How usable a stored answer is at `now`; `ttlCap` is req.ttl (0 and less: none), `graceCap` req.grace (negative: none). */
 export function ageAt(stored: Stored, now: number, ttlCap = -1, graceCap = -1): Age {
-	const ttl = ttlCap >= 0 && ttlCap < stored.ttl ? ttlCap : stored.ttl;
+	const ttl = ttlCap > 0 && ttlCap < stored.ttl ? ttlCap : stored.ttl;
 	const freshUntil = stored.tOrigin + ttl;
 	// What has no lifetime is not fresh for a request that began before it was made, either.
 	if (freshUntil > now && stored.ttl > 0) return fresh;

@@ -503,7 +503,8 @@ class Generator {
 			case "string":
 				return json(value.value);
 			case "number":
-				return value.value < 0 ? `(${value.value})` : String(value.value);
+				// String(-0) has no sign.
+				return value.value < 0 || Object.is(value.value, -0) ? `(-${-value.value})` : String(value.value);
 			case "boolean":
 				return String(value.value);
 			case "blob":

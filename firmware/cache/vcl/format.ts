@@ -17,9 +17,9 @@ export function formatBytes(value: number): string {
 	return Math.trunc(value).toFixed(0);
 }
 
-/** RFC 1123 date in GMT, whole seconds. */
+/** RFC 1123 date in GMT; a part of a second is cut off. */
 export function formatTime(seconds: number): string {
-	return new Date(Math.floor(seconds) * 1000).toUTCString();
+	return new Date(Math.trunc(seconds) * 1000).toUTCString();
 }
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

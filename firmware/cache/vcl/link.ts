@@ -16,6 +16,7 @@ import {
 import { support } from "./support.ts";
 import type { Program } from "./syntax/program.ts";
 import { backendsKey } from "./vmods/directors.ts";
+import { syntaxKey } from "./vmods/std.ts";
 
 export function linkProgram(program: Program, generated: Generated, host: VclHost): LoadedVcl {
 	const backends = program.backends.map((definition) => host.backend(definition));
@@ -43,6 +44,7 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 	};
 	const directors = new Map<string, Director>();
 	return {
+		syntax: program.syntax,
 		subs,
 		urlShape: subs.urlShape,
 		answerFields: generated.answerFields,
@@ -51,7 +53,7 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 		backends: byName,
 		directors,
 		init() {
-			const action = housekeeping("vcl_init", subs.vcl_init, host, byName);
+			const action = housekeeping("vcl_init", subs.vcl_init, program.syntax, host, byName);
 			if (action.kind === "fail") return { ok: false, message: action.message || "Failed from VCL" };
 			for (const name of program.instances) {
 				const object = tables.objects[name];
@@ -61,7 +63,7 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 			return { ok: true };
 		},
 		fini() {
-			housekeeping("vcl_fini", subs.vcl_fini, host, byName);
+			housekeeping("vcl_fini", subs.vcl_fini, program.syntax, host, byName);
 		},
 	};
 }
@@ -69,13 +71,17 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 function housekeeping(
 	method: MethodName,
 	sub: TaskSub,
+	syntax: number,
 	host: VclHost,
 	backends: ReadonlyMap<string, Director>,
 ): Action {
 	const context = {
 		method,
 		now: host.clock(),
-		taskState: new Map<object, unknown>([[backendsKey, backends]]),
+		taskState: new Map<object, unknown>([
+			[backendsKey, backends],
+			[syntaxKey, syntax],
+		]),
 		log: host.log.bind(host),
 		ban: () => "no cache yet",
 	} as unknown as VclContext;

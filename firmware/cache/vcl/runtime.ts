@@ -414,6 +414,8 @@ export type WaitingSubs = { readonly [Name in keyof Subs]: WaitingSub };
 
 /** A VCL that is ready to run. */
 export interface LoadedVcl {
+	/** 40 or 41. */
+	readonly syntax: number;
 	readonly subs: Subs;
 	/** The same for a program that waits; then `subs` must not be called. Null for all others. */
 	readonly waitingSubs: WaitingSubs | null;

@@ -84,6 +84,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			this.req.hashIgnoreVary = previous.req.hashIgnoreVary;
 			this.#baseFields = previous.#baseFields;
 			this.#sent100 = previous.#sent100;
+			this.inheritState(previous);
 			this.req.logAll();
 		}
 		this.reqTop = this.req;
@@ -91,6 +92,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	override rollback(_message: RequestMessage): void {
+		this.forgetState();
 		this.req.rollBack(this.head.method, this.head.url, this.#baseFields.copy());
 	}
 
@@ -305,7 +307,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				const age = ageAt(answer, now, req.ttl, req.grace);
 				if (age.kind === "fresh") {
 					if (answer.uncacheable && this.#joinComing()) return;
-					this.freshUntil = answer.tOrigin + (req.ttl >= 0 ? Math.min(req.ttl, answer.ttl) : answer.ttl);
+					this.freshUntil = answer.tOrigin + (req.ttl > 0 ? Math.min(req.ttl, answer.ttl) : answer.ttl);
 					this.#fresh(answer);
 					return;
 				}

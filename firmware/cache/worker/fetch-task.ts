@@ -127,6 +127,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				retryOf.bereq.fields.copy(),
 			);
 			this.bereq.backend = retryOf.bereq.backend;
+			this.inheritState(retryOf);
 			this.#client = retryOf.#client;
 			this.waiters.push(...retryOf.waiters.splice(0));
 			this.#received = retryOf.#received;
@@ -175,6 +176,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	}
 
 	override rollback(_message: RequestMessage): void {
+		this.forgetState();
 		const { method, url, fields } = this.#received;
 		this.bereq.rollBack(method, url, fields.copy());
 	}

@@ -21,6 +21,7 @@ import {
 	VclFailure,
 	type WaitRequest,
 } from "../vcl/runtime.ts";
+import { syntaxKey } from "../vcl/vmods/std.ts";
 import { grant, grantAtOnce } from "./barrier.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { callName } from "./method-log.ts";
@@ -79,8 +80,18 @@ export abstract class Task implements VclContext {
 	}
 
 	get taskState(): Map<object, unknown> {
-		this.#taskState ??= new Map();
+		this.#taskState ??= new Map<object, unknown>([[syntaxKey, this.vcl.loaded.syntax]]);
 		return this.#taskState;
+	}
+
+	/** What modules remember of a task goes on in a restart or a retry, */
+	protected inheritState(previous: Task): void {
+		this.#taskState = previous.#taskState;
+	}
+
+	/** and ends when the task is rolled back. */
+	protected forgetState(): void {
+		this.#taskState = undefined;
 	}
 
 	/** Runs one sub of the VCL. A VCL failure comes back as "fail". */

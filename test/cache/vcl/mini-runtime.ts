@@ -16,6 +16,7 @@ import type {
 	VclHost,
 	WaitRequest,
 } from "../../../firmware/cache/vcl/runtime.ts";
+import { syntaxKey } from "../../../firmware/cache/vcl/vmods/std.ts";
 import { parseAddress } from "../../../firmware/wire/ip.ts";
 
 export class Message {
@@ -187,7 +188,7 @@ export function context(request: Request, logs: [LogTag, string][]): VclContext 
 		},
 		now: fixedNow,
 		method: "vcl_recv" as MethodName,
-		taskState: new Map(),
+		taskState: new Map<object, unknown>([[syntaxKey, 41]]),
 		log: (tag: LogTag, text: string) => logs.push([tag, text]),
 		hashData: (text: string) => hashed.push(text),
 		hashUrl: () => hashed.push(String((req as unknown as { url: string }).url)),

@@ -29,24 +29,31 @@ function decodeBase64(text: string, last: string, padding: string | null): strin
 			"cannot decode, illegal encoding beginning with " + JSON.stringify(text.slice(0, 10)),
 		);
 	};
-	let digits = text;
-	if (padding !== null) {
-		let count = 0;
-		while (count < 2 && digits.endsWith(padding)) {
-			digits = digits.slice(0, -1);
-			count++;
+	let bytes = "";
+	/** Of the group of four at hand: its bits, its characters, and those of all that are padding, which may be missing. */
+	let bits = 0;
+	let count = 0;
+	let padded = 0;
+	const finish = () => {
+		if (count > 4 || count - padded <= 1) fail();
+		for (let byte = 1; byte < count - padded; byte++)
+			bytes += String.fromCharCode((bits >> (24 - 8 * byte)) & 0xff);
+	};
+	for (const character of text) {
+		const digit =
+			character === last[0] ? 62 : character === last[1] ? 63 : standard.slice(0, 62).indexOf(character);
+		if (digit < 0 && character !== padding) fail();
+		bits = (bits << 6) | Math.max(0, digit);
+		count++;
+		if (digit < 0) padded++;
+		else if (count === 4) {
+			finish();
+			count = 0;
 		}
-		if ((digits.length + count) % 4 !== 0) fail();
 	}
-	if (digits.length % 4 === 1) fail();
-	let plain = "";
-	for (const digit of digits) {
-		if (digit === last[0]) plain += "+";
-		else if (digit === last[1]) plain += "/";
-		else if (standard.indexOf(digit) >= 0 && standard.indexOf(digit) < 62) plain += digit;
-		else fail();
-	}
-	return atob(plain.padEnd(Math.ceil(plain.length / 4) * 4, "="));
+	bits <<= 6 * (4 - count);
+	if (count > 0) finish();
+	return bytes;
 }
 
 function hex(code: number, wanted: Case): string {

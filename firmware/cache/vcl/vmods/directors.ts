@@ -256,6 +256,26 @@ function given(settings: ShardSettings): ShardSettings {
 	) as ShardSettings;
 }
 
+/** Arguments that do not go together, or are out of their range, are a VCL failure. */
+function checked(where: string, settings: ShardSettings): ShardSettings {
+	const { by = "HASH", key, keyBlob, alternative = 0, warmup = -1 } = settings;
+	const fail = (what: string): never => {
+		throw new VclFailure(`vmod_directors: ${where} ${what}`);
+	};
+	if (by === "KEY") {
+		if (key === undefined) return fail(`missing key argument with by=${by}`);
+		if (key < 0 || key > 0xffff_ffff) fail(`invalid key argument ${key} with by=${by}`);
+	} else if (by === "BLOB") {
+		if (keyBlob === undefined) fail(`missing key_blob argument with by=${by}`);
+	} else if (key !== undefined || keyBlob !== undefined)
+		fail(`key and key_blob arguments are invalid with by=${by}`);
+	if (alternative < 0) fail(`invalid alt argument ${alternative}`);
+	if ((warmup < 0 && warmup !== -1) || warmup > 1) fail(`invalid warmup argument ${warmup.toFixed(6)}`);
+	return settings;
+}
+
+const isBackendSide = (context: VclContext) => /^vcl_(backend_|pipe)/.test(context.method);
+
 /** A decision that is taken when the fetch begins. */
 function lazily(shard: Shard, settings: ShardSettings): Director {
 	return {
@@ -419,10 +439,18 @@ export const directors = vmod(
 					`${shardParameters}, [ BLOB param ], [ ENUM {NOW, LAZY} resolve]`,
 					"BACKEND",
 					(self: Shard, context, by, key, keyBlob, alternative, warmup, rampup, healthy, param, resolve) => {
+						const where = `shard ${self.name}: shard.backend()`;
+						const own = given({ by, key, keyBlob, alternative, warmup, rampup, healthy });
+						const isOwn = Object.keys(own).length > 0;
+						if (isOwn) checked(where, own);
+						if (isOwn && resolve === "LAZY" && !isBackendSide(context))
+							throw new VclFailure(
+								`vmod_directors: ${where} with resolve=LAZY and other parameters belongs to the backend side`,
+							);
 						const settings = {
 							...(self.associated === null ? {} : settingsOf(context, self.associated)),
 							...shardParamOf(context, param),
-							...given({ by, key, keyBlob, alternative, warmup, rampup, healthy }),
+							...own,
 						};
 						const lazy = resolve === undefined ? by === undefined : resolve === "LAZY";
 						return lazy ? lazily(self, settings) : self.pick(context, settings);
@@ -441,11 +469,15 @@ export const directors = vmod(
 					"set",
 					shardParameters,
 					"VOID",
-					(self: ShardParam, context, by, key, keyBlob, alternative, warmup, rampup, healthy) =>
-						storeSettings(context, self, {
-							...settingsOf(context, self),
-							...given({ by, key, keyBlob, alternative, warmup, rampup, healthy }),
-						}),
+					(self: ShardParam, context, by, key, keyBlob, alternative, warmup, rampup, healthy) => {
+						const where = "shard_param.set()";
+						if (context.method !== "vcl_init" && !isBackendSide(context))
+							throw new VclFailure(
+								`vmod_directors: ${where} may only be used in vcl_init and in backend/pipe context`,
+							);
+						const own = checked(where, given({ by, key, keyBlob, alternative, warmup, rampup, healthy }));
+						storeSettings(context, self, { ...settingsOf(context, self), ...own });
+					},
 				],
 				["get_by", "", "STRING", (self, context) => settingsOf(context, self).by ?? "HASH"],
 				["get_key", "", "INT", (self, context) => settingsOf(context, self).key ?? 0],

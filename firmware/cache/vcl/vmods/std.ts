@@ -94,7 +94,7 @@ export const std = vmod("std", [
 		'HEADER hdr, STRING sep=", "',
 		"VOID",
 		(_context, _host, header: HeaderReference, separator: string) =>
-			header.message.collectHeader(header.lower, separator),
+			header.message.collectHeader(header.lower, separator || ", "),
 	],
 	[
 		"querysort",
@@ -259,7 +259,12 @@ export const std = vmod("std", [
 		(_context, host, priority: number, text: string) => host.syslog(priority, text),
 	],
 	["timestamp", "STRING s", "VOID", (context, _host, label: string | null) => context.timestamp(label ?? "")],
-	["syntax", "REAL", "BOOL", (context, _host, version: number) => version <= syntaxOf(context)],
+	[
+		"syntax",
+		"REAL",
+		"BOOL",
+		(context, _host, version: number) => version * 10 <= (context.taskState.get(syntaxKey) as number),
+	],
 	[
 		"getenv",
 		"STRING name",
@@ -324,12 +329,7 @@ export const std = vmod("std", [
 	],
 ]);
 
-/** Every VCL that compiles here may ask for 4.0; the task says when it is 4.1. */
-function syntaxOf(context: VclContext): number {
-	return ((context.taskState.get(syntaxKey) as number | undefined) ?? 41) / 10;
-}
-
-/** The engine (or vcl_init) may put the program's syntax (40, 41) under this key. */
+/** A task has the program's syntax (40, 41) under this key from its beginning. */
 export const syntaxKey: object = {};
 
 /** An address, perhaps with a port, as the resolver of the C library reads it without asking anyone. */

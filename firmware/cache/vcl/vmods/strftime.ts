@@ -18,9 +18,34 @@ const months = [
 
 const dayMilliseconds = 86_400_000;
 
+/** Numbers that are filled up with zeros, and with blanks. */
+const zeroFilled = /[CdgGHIjmMsSuUVwWyY]/;
+const blankFilled = /[ekl]/;
+
+/** With the flags and widths of the GNU C library: "%-d", "%_H", "%^a", "%03d". */
 export function strftime(seconds: number, format: string): string {
-	const date = new Date(Math.floor(seconds) * 1000);
-	return format.replace(/%[EO]?([a-zA-Z%])/g, (whole, letter: string) => field(date, letter) ?? whole);
+	const date = new Date(Math.trunc(seconds) * 1000);
+	return format.replace(
+		/%([-_0^#]*)(\d*)[EO]?([a-zA-Z%])/g,
+		(whole, flags: string, width: string, letter: string) => {
+			const plain = field(date, letter);
+			return plain === null ? whole : laidOut(plain, letter, flags, Number(width));
+		},
+	);
+}
+
+function laidOut(plain: string, letter: string, flags: string, width: number): string {
+	const filler = /[-_0](?=[^-_0]*$)/.exec(flags)?.[0];
+	let text = plain;
+	if (flags.includes("#") && /[pZ]/.test(letter)) text = text.toLowerCase();
+	else if (flags.includes("^") || (flags.includes("#") && /[aAbBh]/.test(letter))) text = text.toUpperCase();
+	if (zeroFilled.test(letter) || blankFilled.test(letter)) {
+		const digits = text.replace(/^[0 ]+(?=\d)/, "");
+		if (filler === "-") return digits;
+		const usual = blankFilled.test(letter) ? "_" : "0";
+		return digits.padStart(width || text.length, (filler ?? usual) === "_" ? " " : "0");
+	}
+	return filler === "-" ? text : text.padStart(width, filler === "0" ? "0" : " ");
 }
 
 function pad(value: number, width: number, filler = "0"): string {
