@@ -1,5 +1,5 @@
 /** Where Drover answers otherwise than varnishd 7.1 on purpose, and why: what a storm of HTTP does not report. */
-import type { Difference } from "./http-storm.ts";
+import type { Difference } from "./http-storm-compare.ts";
 import type { Scenario } from "./http-storm-plan.ts";
 
 interface Known {

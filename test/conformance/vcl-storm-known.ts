@@ -1,0 +1,14 @@
+/** Where Drover's VCL is otherwise than that of varnishd 7.1 on purpose, and why: what a storm of VCL does not report. */
+
+interface Known {
+	readonly what: RegExp;
+	/** Some statement of the request's cell. */
+	readonly statement: RegExp;
+	readonly why: string;
+}
+
+const known: readonly Known[] = [];
+
+export function whyOtherwise(what: string, statements: string): string | undefined {
+	return known.find((each) => each.what.test(what) && each.statement.test(statements))?.why;
+}
