@@ -247,6 +247,7 @@ class Process {
 			case "welcome":
 				this.#activePid = message.pid;
 				this.#saved = message.saved;
+				this.#service.reload(message.config);
 				break;
 			case "routers":
 				this.#saved = { ...this.#saved, routers: { ...this.#saved.routers, ...message.routers } };
@@ -254,11 +255,9 @@ class Process {
 			case "readings":
 				this.#saved = { ...this.#saved, readings: message.readings };
 				break;
-			case "reloaded": {
-				const config = this.#load();
-				if (config !== null) this.#service.reload(config);
+			case "reloaded":
+				this.#service.reload(message.config);
 				break;
-			}
 			case "leave":
 			case "bye":
 				this.#end(0);
@@ -324,7 +323,12 @@ class Process {
 		this.#stateFile.changed();
 		this.#guard = new Guard(() => this.#service.guarded());
 		this.#active = new ActiveLink({
-			welcome: () => ({ kind: "welcome", pid: process.pid, saved: save(this.#service.engine) }),
+			welcome: () => ({
+				kind: "welcome",
+				pid: process.pid,
+				config: this.#service.config,
+				saved: save(this.#service.engine),
+			}),
 			onSignal: (signal) => this.#onSignal(signal),
 			onStandby: (pid) => {
 				if (pid === null && !this.#ending) this.#startStandbySoon(STANDBY_RETRY_MS);
@@ -394,7 +398,7 @@ class Process {
 		}
 		this.#service.reload(config);
 		this.#tidySoon();
-		this.#active?.send({ kind: "reloaded" });
+		this.#active?.send({ kind: "reloaded", config });
 		this.#log.info(`${this.#options.file} reloaded`);
 		return { accepted: true };
 	}

@@ -7,6 +7,7 @@ import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeS
 import type { Socket, UnixSocketListener } from "bun";
 import { encodeFrame, FrameReader } from "../bus/frame.ts";
 import { runDirectory, socketPath } from "../bus/socket-path.ts";
+import type { DroverConfig } from "../config/model.ts";
 import type { ServiceSignal } from "../signals.ts";
 import type { Restarts } from "../status/patience.ts";
 import type { Saved, SavedRouter } from "./adoption.ts";
@@ -14,10 +15,16 @@ import type { Saved, SavedRouter } from "./adoption.ts";
 const LINK = "vrrp-standby";
 
 export type FromActive =
-	| { readonly kind: "welcome"; readonly pid: number; readonly saved: Saved }
+	/** What runs, and not the file: that may be another one by now, which was refused. */
+	| {
+			readonly kind: "welcome";
+			readonly pid: number;
+			readonly config: DroverConfig;
+			readonly saved: Saved;
+	  }
 	| { readonly kind: "routers"; readonly routers: Readonly<Record<string, SavedRouter>> }
 	| { readonly kind: "readings"; readonly readings: Saved["readings"] }
-	| { readonly kind: "reloaded" }
+	| { readonly kind: "reloaded"; readonly config: DroverConfig }
 	/** Somebody better suited stands by now. */
 	| { readonly kind: "leave" }
 	/** An orderly end: nobody shall take over. */

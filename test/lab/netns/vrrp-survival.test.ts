@@ -69,6 +69,28 @@ describe.concurrent("survival", () => {
 		expect(longestGapMs(capture.text(), "192.0.2.1")).toBeLessThan(3000);
 	}, 90_000);
 
+	test("a file that was refused is not the successor's either, nor that of the one after it", async () => {
+		using lab = new Lab("refused");
+		const ours = lab.box("ours", 1);
+		const drover = ours.drover(instanceText({ priority: 100 }));
+		await ours.becomes("MASTER");
+		let { active, standby } = await pair(ours, drover);
+		ours.write(instanceText({ priority: 100 }).replace("vrrp_instance", "vrrp_instnace"));
+		drover.process.kill("SIGHUP");
+		await eventually("it is refused", () => drover.log().includes("the running configuration stays"));
+		for (let life = 0; life < 2; life++) {
+			process.kill(active, "SIGKILL");
+			active = standby;
+			standby = await eventually("a new one stands by", async () => {
+				const { standbyPid } = await ours.status().catch(() => ({ standbyPid: null }));
+				return standbyPid !== active && standbyPid;
+			});
+		}
+		expect((await ours.instance())?.state).toBe("MASTER");
+		expect(ours.has("192.0.2.200")).toBe(true);
+		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
+	}, 90_000);
+
 	test("both killed and started again in time: still master; too late: the addresses are taken off", async () => {
 		using lab = new Lab("both");
 		const ours = lab.box("ours", 1);
