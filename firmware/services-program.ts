@@ -1,6 +1,6 @@
 /**
  * `drover vrrp` and `drover director` as a program of their own: a starting box waits for these two, so the image has
- * them in one file, compiled ahead (image/firmware-bundle.ts). Takes the words that `drover` takes, the name first; or
+ * them in Bun's executable, compiled ahead (image/services-executable.ts). Takes the words that `drover` takes, the name first; or
  * `rehearse FILE`, which loads what either of them loads, reads the configuration in FILE as they do, and ends.
  */
 import { runProgram } from "./appliance/after-set-up.ts";

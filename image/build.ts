@@ -12,6 +12,7 @@ import { bundleFirmware } from "./firmware-bundle.ts";
 import { initramfsTree } from "./initramfs-tree.ts";
 import { findKernel, readKernel, unpackKernel } from "./kernel.ts";
 import { rootTree } from "./root-tree.ts";
+import { compileServices } from "./services-executable.ts";
 import { packSquashfs } from "./squashfs.ts";
 
 export const outDirectory = join(import.meta.dir, "../out");
@@ -57,8 +58,11 @@ async function buildInto(
 ): Promise<BootFiles> {
 	const kernel = findKernel();
 	const firmware = await bundleFirmware();
-	const version = await firmwareVersion(firmware.files.map(({ content }) => content));
-	const bunPath = process.execPath;
+	const bunPath = await compileServices(scratchDirectory);
+	const version = await firmwareVersion([
+		...firmware.files.map(({ content }) => content),
+		readFileSync(bunPath),
+	]);
 	const level = options.release ? RELEASE_ZSTD_LEVEL : LAB_ZSTD_LEVEL;
 	const files: BootFiles = {
 		version,

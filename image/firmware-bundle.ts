@@ -1,9 +1,9 @@
 /**
- * The firmware as Bun runs it on the appliance: one entry and a chunk for each command, and in one file the two
- * services that a starting box waits for.
+ * The firmware as Bun runs it on the appliance: one entry and a chunk for each command. The two services that a starting
+ * box waits for are in Bun's own executable (services-executable.ts).
  */
 import { existsSync, readFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { Glob } from "bun";
 
 const project = join(import.meta.dir, "..");
@@ -14,11 +14,8 @@ const project = join(import.meta.dir, "..");
  */
 const unbundled = ["net-snmp"];
 
-/**
- * What the two services load once they serve, by the name of its file: shared with all other commands, and nothing
- * that their own file would have to be read with.
- */
-const later = {
+/** What the two services load once they serve, by the name of its file: shared with all other commands. */
+export const later = {
 	pino: "node_modules/pino/pino.js",
 	control: "firmware/vrrp/control.ts",
 	methods: "firmware/director/methods.ts",
@@ -30,29 +27,16 @@ export interface FirmwareBundle {
 	readonly shimPath: string;
 }
 
-/**
- * Bundles `firmware/drover.ts` and `firmware/services-program.ts`. The shim stays outside the bundles and is found beside them. Throws
- * with the bundler's messages.
- */
+/** Bundles `firmware/drover.ts`. The shim stays outside and is found beside it. Throws with the bundler's messages. */
 export async function bundleFirmware(): Promise<FirmwareBundle> {
 	const shimPath = join(project, "native/drover.node");
 	if (!existsSync(shimPath)) throw new Error("native/drover.node is missing: run native/build.sh");
-	const outputs = [
-		...(await bundle({
-			entrypoints: ["firmware/drover.ts", ...Object.values(later)].map((path) => join(project, path)),
-			format: "esm",
-			splitting: true,
-			naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]" },
-		})),
-		// Its parsed form lies beside it, made by the same Bun that the image carries; any other one would not take it.
-		...(await bundle({
-			entrypoints: [join(project, "firmware/services-program.ts")],
-			format: "cjs",
-			bytecode: true,
-			naming: { entry: "services.[ext]" },
-			plugins: [loadedLater],
-		})),
-	];
+	const outputs = await bundle({
+		entrypoints: ["firmware/drover.ts", ...Object.values(later)].map((path) => join(project, path)),
+		format: "esm",
+		splitting: true,
+		naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]" },
+	});
 	const bundled = new Map(
 		await Promise.all(
 			outputs.map(
@@ -74,24 +58,8 @@ const plainCbor: Bun.BunPlugin = {
 	},
 };
 
-/** Leaves what is loaded later to a file of its own. */
-const loadedLater: Bun.BunPlugin = {
-	name: "loaded later",
-	setup(builder) {
-		const files = new Map(Object.entries(later).map(([name, path]) => [join(project, path), `./${name}.js`]));
-		builder.onResolve({ filter: /^pino$|\.ts$/ }, ({ path, importer }) => {
-			const file = files.get(path === "pino" ? join(project, later.pino) : join(dirname(importer), path));
-			return file === undefined ? undefined : { path: file, external: true };
-		});
-	},
-};
-
-type Shape = Pick<
-	Bun.BuildConfig,
-	"entrypoints" | "format" | "splitting" | "naming" | "bytecode" | "plugins"
->;
-
-async function bundle(shape: Shape): Promise<readonly Bun.BuildArtifact[]> {
+/** What the bundler makes in this shape, of code for Bun. Throws with its messages. */
+export async function bundle(shape: Bun.BuildConfig): Promise<readonly Bun.BuildArtifact[]> {
 	const result = await Bun.build({
 		...shape,
 		target: "bun",
@@ -99,7 +67,7 @@ async function bundle(shape: Shape): Promise<readonly Bun.BuildArtifact[]> {
 		external: ["./drover.node", ...unbundled],
 		plugins: [plainCbor, ...(shape.plugins ?? [])],
 		throw: false,
-	} as Bun.BuildConfig);
+	});
 	if (!result.success) throw new Error(`the firmware does not bundle:\n${result.logs.join("\n")}`);
 	return result.outputs;
 }

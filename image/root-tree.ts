@@ -44,6 +44,7 @@ const directories = ["dev", "proc", "sys", "run", "tmp", "data", "root", "var", 
 
 export interface RootInput {
 	readonly kernel: Kernel;
+	/** `compileServices`. */
 	readonly bunPath: string;
 	readonly firmware: FirmwareBundle;
 	readonly version: string;

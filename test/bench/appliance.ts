@@ -75,7 +75,7 @@ PATH=/usr/sbin:/usr/bin
 export PATH
 modprobe -q virtio_net
 ip link set eth0 up
-exec /usr/lib/drover/bun -e 'Bun.serve({ port: 80, fetch: () => new Response() });
+BUN_BE_BUN=1 exec /usr/lib/drover/bun -e 'Bun.serve({ port: 80, fetch: () => new Response() });
 	Bun.spawnSync(["ip", "address", "add", "${VIRTUAL_ADDRESS.join(".")}/24", "dev", "eth0"])'
 `;
 
@@ -84,7 +84,7 @@ function bareBun(files: BootFiles, directory: string): BootFiles {
 	const tree = new Tree();
 	tree.file("overlay/usr/sbin/init", bareInit, 0o755);
 	// Nothing is rehearsed.
-	tree.file("overlay/usr/lib/drover/services.js", "");
+	tree.file("overlay/usr/bin/drover", "#!/bin/sh\n", 0o755);
 	const initramfs = join(directory, "bare-initramfs");
 	writeFileSync(initramfs, Buffer.concat([readFileSync(files.initramfs), cpio(tree)]));
 	return { ...files, initramfs };

@@ -3,8 +3,11 @@
  * 1,000 services with 20 real servers each into the kernel, a reload that changes 1 % of them, and memory.
  * Its parts: speed, ipvsadm, memory.
  */
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
+import { compileServices } from "../../image/services-executable.ts";
 import { runInUml } from "../lab/vm/uml.ts";
 import type { BenchResult } from "./result.ts";
 
@@ -18,10 +21,13 @@ const MEMORY_BAR_BYTES = 120e6;
 export async function bench(part = "all"): Promise<readonly BenchResult[]> {
 	const { files, shimPath } = await bundleFirmware();
 	const bundle = files.filter(({ path }) => !path.includes("/"));
+	const directory = mkdtempSync(join(tmpdir(), "drover-bench-"));
+	const bun = readFileSync(await compileServices(directory));
+	rmSync(directory, { recursive: true });
 	const script = [
 		"mkdir -p /usr/lib/drover",
 		"cp rootfs/usr/bin/drover /usr/bin/drover",
-		`ln -sf ${process.execPath} /usr/lib/drover/bun`,
+		"cp /uml/bun /usr/lib/drover && chmod +x /usr/lib/drover/bun",
 		`cd /uml && cp ${bundle.map(({ path }) => path).join(" ")} drover.node /usr/lib/drover`,
 		`cd - && exec ${process.execPath} test/lab/vm/guest/director-bench.ts ${ROUNDS} ${part}`,
 	];
@@ -32,6 +38,7 @@ export async function bench(part = "all"): Promise<readonly BenchResult[]> {
 		files: {
 			...Object.fromEntries(bundle.map(({ path, content }) => [path, content])),
 			"drover.node": readFileSync(shimPath),
+			bun,
 		},
 	});
 	const line = /^samples (.*)$/m.exec(run.output)?.[1];

@@ -13,6 +13,7 @@ import { bundleFirmware } from "../../image/firmware-bundle.ts";
 import { initramfsTree } from "../../image/initramfs-tree.ts";
 import { findKernel } from "../../image/kernel.ts";
 import { rootTree } from "../../image/root-tree.ts";
+import { compileServices } from "../../image/services-executable.ts";
 import { packSquashfs } from "../../image/squashfs.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "drover-twice-"));
@@ -23,7 +24,8 @@ async function hashOfDisk(name: string): Promise<string> {
 	mkdirSync(scratchDirectory, { recursive: true });
 	const kernel = findKernel();
 	const firmware = await bundleFirmware();
-	const root = rootTree({ kernel, bunPath: process.execPath, firmware, version: "1.0.0", scratchDirectory });
+	const bunPath = await compileServices(scratchDirectory);
+	const root = rootTree({ kernel, bunPath, firmware, version: "1.0.0", scratchDirectory });
 	const initramfs = join(scratchDirectory, "initramfs");
 	await Bun.write(
 		initramfs,

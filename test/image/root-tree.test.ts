@@ -1,26 +1,29 @@
 /** What is in the image: built from this machine's packages, the same twice, and complete. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
 import { initramfsTree } from "../../image/initramfs-tree.ts";
 import { findKernel } from "../../image/kernel.ts";
 import { rootTree } from "../../image/root-tree.ts";
+import { compileServices } from "../../image/services-executable.ts";
 
 const scratchDirectory = mkdtempSync(join(tmpdir(), "drover-root-"));
 afterAll(() => rmSync(scratchDirectory, { recursive: true }));
 const kernel = findKernel();
 const firmware = await bundleFirmware();
-const make = () =>
-	rootTree({ kernel, bunPath: process.execPath, firmware, version: "0.0.0", scratchDirectory });
+const make = async () => {
+	const bunPath = await compileServices(scratchDirectory);
+	return rootTree({ kernel, bunPath, firmware, version: "0.0.0", scratchDirectory });
+};
+
+const root = await make();
 
 describe("the root file system", () => {
-	const root = make();
-
-	test("two builds are the same", () => {
-		expect(make().digest()).toBe(root.digest());
-	});
+	test("two builds are the same", async () => {
+		expect((await make()).digest()).toBe(root.digest());
+	}, 30_000);
 
 	test("our stand-ins for Debian's libraries have all that its programs look up; what they spare is not there", () => {
 		for (const program of ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"]) {
@@ -38,8 +41,6 @@ describe("the root file system", () => {
 		["usr/lib/drover/bun"],
 		["usr/lib/drover/drover.js"],
 		["usr/lib/drover/drover.node"],
-		["usr/lib/drover/services.js"],
-		["usr/lib/drover/services.js.jsc"],
 		["usr/lib/drover/pino.js"],
 		["usr/lib/drover/node_modules/net-snmp/package.json"],
 		["usr/bin/drover"],
@@ -83,17 +84,36 @@ describe("the root file system", () => {
 		mkdirSync(at);
 		for (const { path, content } of firmware.files)
 			if (!path.startsWith("node_modules")) writeFileSync(join(at, path), content);
+		copyFileSync(firmware.shimPath, join(at, "drover.node"));
+		copyFileSync(join(scratchDirectory, "bun"), join(at, "bun"));
 		const run = (name: string, words: readonly string[], env: Record<string, string> = {}) => {
-			const command = [process.execPath, join(at, "services.js"), name, ...words];
-			const { exitCode, stdout, stderr } = Bun.spawnSync(command, { env: { ...process.env, ...env } });
+			const { exitCode, stdout, stderr } = Bun.spawnSync([join(at, "bun"), name, ...words], {
+				env: { ...process.env, ...env },
+			});
 			return { exitCode, text: `${stdout}${stderr}` };
 		};
 
-		test.each(["vrrp", "director"])("drover %s is taken in its parsed form by the Bun beside it", (name) => {
+		test.each(["vrrp", "director"])("drover %s is in Bun's executable, in its parsed form", (name) => {
 			const { exitCode, text } = run(name, ["--help"], { BUN_JSC_verboseDiskCache: "1" });
 			expect({ exitCode, text }).toMatchObject({ exitCode: 0 });
 			expect(text).toContain(`usage: drover ${name}`);
 			expect(text).toContain("Cache hit");
+		});
+
+		test("a rehearsal of them ends by itself without a word", () => {
+			const file = join(import.meta.dir, "../../rootfs/usr/share/drover/rehearsal.conf");
+			expect(run("rehearse", [file])).toEqual({ exitCode: 0, text: "" });
+		});
+
+		test("for all other programs it is Bun", () => {
+			const { exitCode, stdout } = Bun.spawnSync(
+				[join(at, "bun"), "--no-install", join(at, "drover.js"), "help"],
+				{
+					env: { ...process.env, BUN_BE_BUN: "1" },
+				},
+			);
+			expect({ exitCode, text: stdout.toString() }).toMatchObject({ exitCode: 0 });
+			expect(stdout.toString()).toContain("usage: drover COMMAND");
 		});
 
 		test("what they load later is found beside them", () => {
@@ -126,7 +146,12 @@ test("the initramfs brings what mounts the root file system, and nothing of the 
 describe("/usr/bin/drover", () => {
 	const script = readFileSync(join(import.meta.dir, "../../rootfs/usr/bin/drover"), "utf8");
 	/** What Bun is started with on a box with these processors: its words, and the variables that concern it. */
-	const startedWith = (online: string | null, ...words: readonly string[]) => {
+	const startedWith = (online: string | null, ...words: readonly string[]) => startedIn({}, online, ...words);
+	const startedIn = (
+		env: Readonly<Record<string, string>>,
+		online: string | null,
+		...words: readonly string[]
+	) => {
 		const directory = mkdtempSync(join(tmpdir(), "drover-start-"));
 		const processors = join(directory, "online");
 		if (online !== null) writeFileSync(processors, `${online}\n`);
@@ -135,20 +160,35 @@ describe("/usr/bin/drover", () => {
 			.replaceAll("/usr/lib/drover/", `${directory}/`)
 			.replaceAll("/sys/devices/system/cpu/online", processors);
 		writeFileSync(join(directory, "drover"), here, { mode: 0o755 });
-		const run = Bun.spawnSync([join(directory, "drover"), ...words], { env: { PATH: process.env["PATH"]! } });
+		const run = Bun.spawnSync([join(directory, "drover"), ...words], {
+			env: { PATH: process.env["PATH"]!, ...env },
+		});
 		const [first, ...variables] = run.stdout.toString().trimEnd().split("\n");
 		rmSync(directory, { recursive: true });
 		return {
 			words: first!.replaceAll(`${directory}/`, ""),
+			asBun: variables.includes("BUN_BE_BUN=1"),
 			tuned: variables.filter((line) => /^(BUN_JSC|MIMALLOC)_/.test(line)).length,
 		};
 	};
 
-	test("the director of a box with one processor has no threads beside it, and keeps its pages for a while", () => {
-		expect(startedWith("0", "director", "-f", "x")).toEqual({
-			words: "--no-install services.js director -f x",
-			tuned: 6,
+	test("the two services are in Bun's executable, whoever starts them; for all other programs it is Bun", () => {
+		const shell = { BUN_BE_BUN: "1" };
+		for (const name of ["vrrp", "director", "rehearse"])
+			expect(startedIn(shell, "0-3", name, "-f", "x")).toEqual({
+				words: `${name} -f x`,
+				asBun: false,
+				tuned: 0,
+			});
+		expect(startedWith("0-3", "status", "--json")).toEqual({
+			words: "--no-install drover.js status --json",
+			asBun: true,
+			tuned: 0,
 		});
+	});
+
+	test("the director of a box with one processor has no threads beside it, and keeps its pages for a while", () => {
+		expect(startedWith("0", "director", "-f", "x").tuned).toBe(6);
 	});
 
 	test("the SNMP agent's garbage does not stand until it is several times what the agent keeps", () => {

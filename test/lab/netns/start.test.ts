@@ -10,6 +10,7 @@ import type { Subprocess } from "bun";
 import { bundleFirmware } from "../../../image/firmware-bundle.ts";
 import { findKernel } from "../../../image/kernel.ts";
 import { rootTree } from "../../../image/root-tree.ts";
+import { compileServices } from "../../../image/services-executable.ts";
 import { eventually } from "./network.ts";
 
 const START_LIMIT_MS = 25_000;
@@ -20,7 +21,7 @@ beforeAll(async () => {
 	const scratchDirectory = join(directory, "scratch");
 	mkdirSync(scratchDirectory);
 	const firmware = await bundleFirmware();
-	const bunPath = process.execPath;
+	const bunPath = await compileServices(scratchDirectory);
 	rootTree({ kernel: findKernel(), bunPath, firmware, version: "0.0.0", scratchDirectory }).write(root);
 	// Modules and settings of the kernel are this machine's; terminals there are none.
 	rmSync(join(root, "usr/lib/modules"), { recursive: true });

@@ -391,7 +391,7 @@ describe("the serial console", () => {
 				`sv once /run/sv/vrrp
 				pids=
 				for each in /proc/[0-9]*; do
-					case "$(tr '\\0' ' ' <$each/cmdline)" in *"/services.js v"rrp*) pids="$pids \${each#/proc/}" ;; esac
+					case "$(tr '\\0' ' ' <$each/cmdline)" in *"/bun v"rrp*) pids="$pids \${each#/proc/}" ;; esac
 				done
 				kill -9 $pids`,
 				COMMAND_LIMIT_MS,

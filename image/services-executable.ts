@@ -1,0 +1,54 @@
+/**
+ * Bun's executable with the two services in it that a starting box waits for (`firmware/services-program.ts`). Their
+ * code and its parsed form lie in it as Bun runs them: mapped, and read page by page as far as it is used, where files
+ * beside it are read and copied whole. With BUN_BE_BUN=1 it is Bun, for all other programs.
+ */
+import { dirname, join } from "node:path";
+import { bundle, later } from "./firmware-bundle.ts";
+
+const project = join(import.meta.dir, "..");
+
+/** Makes it in `directory` and returns its path. Throws with the bundler's messages. */
+export async function compileServices(directory: string): Promise<string> {
+	const outfile = join(directory, "bun");
+	await bundle({
+		entrypoints: [join(project, "firmware/services-program.ts")],
+		format: "esm",
+		splitting: true,
+		bytecode: true,
+		compile: { outfile, autoloadDotenv: false, autoloadBunfig: false },
+		plugins: [outside],
+	});
+	return outfile;
+}
+
+/**
+ * What comes from outside the executable, each as the expression that gets it: what lies beside it on the box, and
+ * Bun's own modules, which would else be put into it a second time, in parsed form (1 MB of a slot).
+ */
+const outside: Bun.BunPlugin = {
+	name: "outside",
+	setup(builder) {
+		const beside = new Map(Object.entries(later).map(([name, path]) => [join(project, path), `${name}.js`]));
+		beside.set(join(project, "native/drover.node"), "drover.node");
+		builder.onResolve({ filter: /^pino$|\.(ts|node)$/ }, ({ path, importer }) => {
+			const file = beside.get(path === "pino" ? join(project, later.pino) : join(dirname(importer), path));
+			return file === undefined
+				? undefined
+				: { path: `require(process.execPath.replace(/[^/]*$/, "${file}"))`, namespace: "outside" };
+		});
+		// The bundler asks nobody about `node:`.
+		builder.onLoad({ filter: /\/firmware\/.*\.ts$/ }, async ({ path }) => ({
+			contents: (await Bun.file(path).text()).replaceAll('"node:', '"bun-has:'),
+			loader: "ts",
+		}));
+		builder.onResolve({ filter: /^bun-has:/ }, ({ path }) => ({
+			path: `process.getBuiltinModule("${path.slice("bun-has:".length)}")`,
+			namespace: "outside",
+		}));
+		builder.onLoad({ filter: /./, namespace: "outside" }, ({ path }) => ({
+			contents: `module.exports = ${path};`,
+			loader: "js",
+		}));
+	},
+};
