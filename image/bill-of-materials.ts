@@ -17,18 +17,13 @@ const debianPackages = [
 	"nftables",
 	"runit",
 	"openntpd",
-	"libbsd0",
-	"libmd0",
 	"libmnl0",
-	"libelf1",
-	"libbpf1",
 	"libcap2",
 	"libnftables1",
 	"libnftnl11",
 	"libxtables12",
 	"libgmp10",
 	"libjansson4",
-	"libedit2",
 	"zlib1g",
 	"dash",
 	"bash",
@@ -43,8 +38,6 @@ const debianPackages = [
 	"openssh-client",
 	"libssl3",
 	"libcrypt1",
-	"libaudit1",
-	"libcap-ng0",
 	"libpam0g",
 	"grub-pc-bin",
 	"grub-efi-amd64-bin",
@@ -58,7 +51,7 @@ interface Package {
 }
 
 function debian(kernelRelease: string): Package[] {
-	const names = [...debianPackages, `linux-image-${kernelRelease}`];
+	const names = [...debianPackages, `linux-image-${kernelRelease}`, "linux-source-6.1"];
 	const format = ["Package", "Version", "db:Status-Status"].map((field) => `\${${field}}`).join(" ");
 	const { stdout } = Bun.spawnSync(["dpkg-query", "-W", "-f", `${format}\n`, ...names]);
 	return stdout

@@ -8,8 +8,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Encoder } from "cbor-x";
 import { FORMAT, HEADER_BYTES, MAGIC, type Manifest } from "../firmware/update/trust.ts";
-import { build, outDirectory } from "./build.ts";
+import { build } from "./build.ts";
 import { buildSlot, type SlotFiles } from "./disk/slot.ts";
+import { outDirectory } from "./make-file.ts";
+import { packedKernel } from "./packed-kernel.ts";
 import { checkSlotBudget } from "./release.ts";
 import { imageTimeSeconds } from "./squashfs.ts";
 
@@ -58,11 +60,13 @@ if (import.meta.main) {
 			"key-id": { type: "string", default: "development" },
 		},
 	});
-	const files = await build({ release: true, onProgress: (line) => console.log(line) });
+	const onProgress = (line: string) => console.log(line);
+	const files = await build({ release: true, onProgress });
+	const vmlinuz = packedKernel(onProgress);
 	const scratchDirectory = join(outDirectory, `.bundle-${process.pid}`);
 	mkdirSync(scratchDirectory, { recursive: true });
 	try {
-		const slot = buildSlot({ ...files, rootSquashfs: files.root, scratchDirectory });
+		const slot = buildSlot({ ...files, vmlinuz, rootSquashfs: files.root, scratchDirectory });
 		checkSlotBudget(slot);
 		const version = files.version.split("+")[0]!;
 		const path = join(outDirectory, `drover-${version}.fw`);

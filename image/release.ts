@@ -5,10 +5,12 @@
 import { mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { billOfMaterials } from "./bill-of-materials.ts";
-import { build, outDirectory } from "./build.ts";
+import { build } from "./build.ts";
 import { buildDisk } from "./disk/disk.ts";
 import type { SlotFiles } from "./disk/slot.ts";
 import { runTool } from "./disk/tool.ts";
+import { outDirectory } from "./make-file.ts";
+import { packedKernel } from "./packed-kernel.ts";
 
 /** Both slots hold the same: a window of 2^28 bytes lets the second be found as a repeat of the first. */
 const WINDOW_LOG = 28;
@@ -40,6 +42,7 @@ export async function release(options: {
 	readonly onProgress: (line: string) => void;
 }): Promise<Release> {
 	const files = await build({ release: options.small, onProgress: options.onProgress });
+	const vmlinuz = packedKernel(options.onProgress);
 	const version = files.version.split("+")[0]!;
 	const scratchDirectory = join(outDirectory, `.disk-${process.pid}`);
 	mkdirSync(scratchDirectory, { recursive: true });
@@ -47,7 +50,7 @@ export async function release(options: {
 	const image = `${disk}.zst`;
 	try {
 		const slot = buildDisk(
-			{ ...files, version, rootSquashfs: files.root, scratchDirectory },
+			{ ...files, vmlinuz, version, rootSquashfs: files.root, scratchDirectory },
 			join(scratchDirectory, "disk"),
 		);
 		if (options.small) checkSlotBudget(slot);

@@ -8,7 +8,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { clock } from "../firmware/console/quantity.ts";
-import { type BootFiles, build, outDirectory } from "./build.ts";
+import { type BootFiles, build } from "./build.ts";
 import { attachConsole } from "./lab/attach.ts";
 import { type DirectorName, Lab } from "./lab/lab.ts";
 import { labScreen } from "./lab/lab-screen.ts";
@@ -16,6 +16,7 @@ import { missingHere } from "./lab/requirements.ts";
 import { Session } from "./lab/session.ts";
 import { snapshot } from "./lab/snapshot.ts";
 import { tellStory } from "./lab/story.ts";
+import { outDirectory } from "./make-file.ts";
 
 const REDRAW_MS = 250;
 /** Says where the running lab is, to a second `--console` from elsewhere. */

@@ -7,8 +7,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-build_packages="busybox-static ca-certificates cpio dosfstools e2fsprogs fdisk gcc grub-common grub-efi-amd64-bin \
-	grub-pc-bin iproute2 iputils-ping kmod libc6-dev linux-image-amd64 make mtools nftables openntpd openssh-client openssh-server procps qemu-system-x86 \
+build_packages="bc bison busybox-static ca-certificates cpio dosfstools e2fsprogs fdisk flex gcc grub-common grub-efi-amd64-bin \
+	grub-pc-bin iproute2 iputils-ping kmod libc6-dev libssl-dev linux-image-amd64 linux-source-6.1 make mtools nftables openntpd openssh-client openssh-server procps qemu-system-x86 \
 	runit socat squashfs-tools cryptsetup-bin xz-utils zstd"
 test_packages="haproxy ipvsadm iputils-arping keepalived nginx-light openssl ovmf psmisc python3 python3-prometheus-client rsyslog rsyslog-gnutls smitools snmp snmpd snmptrapd strace tcpdump \
 	tmux tshark user-mode-linux varnish varnish-modules wrk"
@@ -43,6 +43,18 @@ cargo_is_new_enough || packages="$packages rustc-web cargo-web"
 command -v npm >/dev/null || packages="$packages npm"
 # shellcheck disable=SC2086
 install_missing $packages
+
+# The kernel is packed anew by rules from the source of its own version, which may be older than the newest.
+version() {
+	# shellcheck disable=SC2016
+	dpkg-query -W -f '${Version}' "$1"
+}
+if [ "$(version linux-source-6.1)" != "$(version linux-image-amd64)" ]; then
+	apt-get update -q >/dev/null
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get install -y -q --allow-downgrades "linux-source-6.1=$(version linux-image-amd64)" >/dev/null 2>&1 ||
+		apt-get install -y -q --no-install-recommends linux-image-amd64 linux-source-6.1 >/dev/null
+fi
 
 npm_packages() {
 	stamp=node_modules/.package-lock.json

@@ -18,7 +18,7 @@ import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { outDirectory } from "../image/build.ts";
+import { outDirectory } from "../image/make-file.ts";
 import { moments, type Recording, readRecording } from "./lab/vm/power-cut.ts";
 import { startCut } from "./lab/vm/power-cut-start.ts";
 

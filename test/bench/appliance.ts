@@ -25,6 +25,7 @@ import { buildDisk } from "../../image/disk/disk.ts";
 import { diskBytes, partitionStart } from "../../image/disk/layout.ts";
 import { runTool } from "../../image/disk/tool.ts";
 import { DiskMachine, type DiskMachineOptions, slotWithoutLoader } from "../../image/lab/disk-machine.ts";
+import { packedKernel } from "../../image/packed-kernel.ts";
 import { Tree } from "../../image/tree.ts";
 import type { BenchResult } from "./result.ts";
 
@@ -226,10 +227,14 @@ export async function bench(): Promise<readonly BenchResult[]> {
 	let machine: DiskMachine | null = null;
 	try {
 		const files = await build({ release: true, onProgress: (line) => console.error(line) });
+		const vmlinuz = packedKernel(console.error);
 		const scratchDirectory = join(directory, "scratch");
 		mkdirSync(scratchDirectory);
 		const disk = join(directory, "disk.img");
-		const slot = buildDisk({ ...files, version: "0.1.0", rootSquashfs: files.root, scratchDirectory }, disk);
+		const slot = buildDisk(
+			{ ...files, vmlinuz, version: "0.1.0", rootSquashfs: files.root, scratchDirectory },
+			disk,
+		);
 		addToEsp(disk, scratchDirectory, { "drover.toml": settings, "keepalived.conf": keepalivedConf });
 		const parcel = join(directory, "update.img");
 		runTool("truncate", ["--size", "160M", parcel]);
@@ -266,7 +271,7 @@ export async function bench(): Promise<readonly BenchResult[]> {
 		const bareFiles = bareBun(files, bareDirectory);
 		const bareDisk = join(directory, "bare.img");
 		const bareSlot = buildDisk(
-			{ ...bareFiles, version: "0.1.0", rootSquashfs: files.root, scratchDirectory: bareDirectory },
+			{ ...bareFiles, vmlinuz, version: "0.1.0", rootSquashfs: files.root, scratchDirectory: bareDirectory },
 			bareDisk,
 		);
 		const bare = { ...options, disk: bareDisk };

@@ -5,7 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { cpio } from "../../image/cpio.ts";
-import { findKernel, readKernel, unpackKernel } from "../../image/kernel.ts";
+import {
+	elfBytes,
+	findKernel,
+	readKernel,
+	unpackKernel,
+	withoutTypeDescriptions,
+} from "../../image/kernel.ts";
 import {
 	initramfsModules,
 	moduleName,
@@ -106,6 +112,28 @@ describe("kernel and modules", () => {
 		const path = join(scratch, "vmlinux");
 		await Bun.write(path, elf);
 		expect(Bun.spawnSync(["readelf", "-n", path]).stdout.toString()).toContain("Xen");
+	});
+
+	test("its type descriptions are blanked out, and nothing else of it", async () => {
+		const elf = await unpackKernel(readKernel(kernel));
+		const blank = withoutTypeDescriptions(elf);
+		const path = join(scratch, "vmlinux");
+		await Bun.write(path, elf);
+		const sections = Bun.spawnSync(["readelf", "-SW", path]).stdout.toString();
+		const [, offset = "", size = ""] = / \.BTF +PROGBITS +\w+ +(\w+) +(\w+)/.exec(sections)!;
+		const [start, end] = [Number(`0x${offset}`), Number(`0x${offset}`) + Number(`0x${size}`)];
+		expect(blank.length).toBe(elf.length);
+		expect(blank.subarray(start, end).every((byte) => byte === 0)).toBe(true);
+		expect(Buffer.compare(blank.subarray(0, start), elf.subarray(0, start))).toBe(0);
+		expect(Buffer.compare(blank.subarray(end), elf.subarray(end))).toBe(0);
+	});
+
+	test("the ELF ends where the relocations begin: a zero, then addresses in ascending order", async () => {
+		const elf = await unpackKernel(readKernel(kernel));
+		const view = new DataView(elf.buffer, elf.byteOffset + elfBytes(elf));
+		expect(view.getUint32(0, true)).toBe(0);
+		const last = view.getUint32(view.byteLength - 4, true);
+		expect(last).toBeGreaterThan(view.getUint32(view.byteLength - 8, true));
 	});
 
 	test("every pattern of ours matches a module, and what is chosen is closed under dependency", () => {

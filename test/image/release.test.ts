@@ -1,6 +1,6 @@
 /**
  * The whole image twice, from two copies of what it is made of, laid down elsewhere at another time:
- * the same bytes. Nothing of the first build is used in the second but Bun, the kernel and Debian's files.
+ * the same bytes. Nothing of the first build is used in the second but Bun and Debian's files.
  */
 import { afterAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
@@ -11,7 +11,9 @@ import { cpio } from "../../image/cpio.ts";
 import { buildDisk } from "../../image/disk/disk.ts";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
 import { initramfsTree } from "../../image/initramfs-tree.ts";
-import { findKernel } from "../../image/kernel.ts";
+import { findKernel, kernelBanner, readKernel } from "../../image/kernel.ts";
+import { kernelToRun, packedKernel } from "../../image/packed-kernel.ts";
+import { repackKernel } from "../../image/repack-kernel.ts";
 import { rootTree } from "../../image/root-tree.ts";
 import { compileServices } from "../../image/services-executable.ts";
 import { packSquashfs } from "../../image/squashfs.ts";
@@ -53,3 +55,18 @@ test("two builds in two places give the same disk", async () => {
 	await Bun.sleep(1_100);
 	expect(await hashOfDisk("some/where/else")).toBe(first);
 }, 180_000);
+
+test("the kernel packed in two places is the same file", async () => {
+	const kernel = findKernel();
+	const vmlinuz = readKernel(kernel);
+	const elsewhere = await repackKernel(
+		kernel,
+		vmlinuz,
+		await kernelToRun(vmlinuz),
+		join(directory, "kernel"),
+	);
+	const first = readFileSync(packedKernel(console.log));
+	expect(Buffer.compare(first, elsewhere)).toBe(0);
+	// It says of itself what Debian's says.
+	expect(kernelBanner(elsewhere)).toBe(kernelBanner(vmlinuz));
+}, 300_000);

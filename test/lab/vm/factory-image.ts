@@ -5,6 +5,7 @@ import { build } from "../../../image/build.ts";
 import { buildDisk } from "../../../image/disk/disk.ts";
 import type { SlotFiles } from "../../../image/disk/slot.ts";
 import { runTool } from "../../../image/disk/tool.ts";
+import { packedKernel } from "../../../image/packed-kernel.ts";
 
 export const FACTORY_VERSION = "0.1.0";
 export const BUILT_IN_DISK_BYTES = 2_000_000_000;
@@ -24,7 +25,8 @@ export async function factoryImage(directory: string, image: string): Promise<Sl
 	const files = await build({ release: false, onProgress: console.log });
 	const scratchDirectory = join(directory, "slot");
 	mkdirSync(scratchDirectory);
-	const { vmlinuz, initramfs, root: rootSquashfs } = files;
+	const vmlinuz = packedKernel(console.log);
+	const { initramfs, root: rootSquashfs } = files;
 	return buildDisk({ version: FACTORY_VERSION, vmlinuz, initramfs, rootSquashfs, scratchDirectory }, image);
 }
 

@@ -33,6 +33,7 @@ import { build } from "../../../image/build.ts";
 import { buildDisk } from "../../../image/disk/disk.ts";
 import { layout, partitionStart } from "../../../image/disk/layout.ts";
 import { PROCESSOR_MODEL } from "../../../image/lab/processor-model.ts";
+import { packedKernel } from "../../../image/packed-kernel.ts";
 
 const START_LIMIT_MS = 60_000;
 const UEFI_FIRMWARE = "/usr/share/OVMF/OVMF_CODE.fd";
@@ -48,7 +49,7 @@ beforeAll(async () => {
 	buildDisk(
 		{
 			version: "1.0.0",
-			vmlinuz: files.vmlinuz,
+			vmlinuz: packedKernel(console.log),
 			initramfs: files.initramfs,
 			rootSquashfs: files.root,
 			scratchDirectory,
