@@ -7,7 +7,18 @@ interface Known {
 	readonly why: string;
 }
 
-const known: readonly Known[] = [];
+const known: readonly Known[] = [
+	{
+		what: /Drover alone has "Connection: close"/,
+		statement: /vcl_synth/,
+		why: "when vcl_synth fails the connection ends there with varnishd, too, which does not say so",
+	},
+	{
+		what: /, \d\d \w+ \d{5,} /,
+		statement: /./,
+		why: "a date of more than 29 characters is cut there",
+	},
+];
 
 export function whyOtherwise(what: string, statements: string): string | undefined {
 	return known.find((each) => each.what.test(what) && each.statement.test(statements))?.why;

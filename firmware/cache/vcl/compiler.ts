@@ -367,6 +367,7 @@ class Generator {
 							parts: [{ kind: "variable", type: "STRINGS", variable }, ...partsOf(statement.value)],
 						},
 			);
+			if (isOfStartLine(variable.name)) value = `S.notEmpty(${json(variable.name)}, ${value})`;
 		} else {
 			value = this.value(statement.value);
 			if (operator !== "=") {
@@ -406,9 +407,9 @@ class Generator {
 					return `return ${this.action({
 						kind: action,
 						status: status.value,
-						reason: reason === undefined || reason.value === "" ? null : reason.value,
+						reason: reason === undefined ? null : reason.value,
 					})};`;
-				const text = reason === undefined ? "null" : `S.headerValue("reason", ${this.text(reason)}) || null`;
+				const text = reason === undefined ? "null" : `S.reason(${this.nullable(reason)})`;
 				return `return { kind: ${json(action)}, status: S.actionStatus(${json(action)}, ${this.value(status)}), reason: ${text} };`;
 			}
 			case "pass": {
@@ -787,6 +788,9 @@ function isUrl(value: Expression): boolean {
 	const [part, ...more] = partsOf(value);
 	return more.length === 0 && part?.kind === "variable" && part.variable.name === "req.url";
 }
+
+/** A part of a request's or an answer's first line. */
+const isOfStartLine = (name: string) => /\.(?:method|url|proto|reason)$/.test(name);
 
 const isHits = (value: Expression) => value.kind === "variable" && value.variable.name === "obj.hits";
 /** Every number of hits above `limit` compares alike. */

@@ -36,6 +36,17 @@ export function headerValue(name: string, value: string): string {
 	return value;
 }
 
+/** The reason of synth() or error(): null is the usual one, "" is none. */
+export function reason(value: string | null): string | null {
+	return value === null ? null : headerValue("reason", value);
+}
+
+/** A start line has no empty parts: a VCL failure. */
+export function notEmpty(name: string, value: string): string {
+	if (value === "") throw new VclFailure(`Setting ${name} to empty string`);
+	return value;
+}
+
 function printable(value: string): string {
 	return value.replace(/[\x00-\x1f\x7f]/g, (character) => {
 		if (character === "\n") return "\\n";
@@ -113,6 +124,8 @@ export const support = {
 	sameText,
 	sameIp,
 	headerValue,
+	reason,
+	notEmpty,
 	status,
 	actionStatus,
 	divide,

@@ -88,7 +88,8 @@ export function decode(encoding: Encoding, length: number, encoded: string): str
 		case "IDENTITY":
 			return text;
 		case "HEX": {
-			if (!/^[0-9A-Fa-f]*$/.test(text))
+			// Also of what is left out by a length.
+			if (!/^[0-9A-Fa-f]*$/.test(encoded))
 				throw new VclFailure(
 					`cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
 				);
