@@ -178,8 +178,14 @@ export class ParameterSet {
 			case "real": {
 				const number = /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : undefined;
 				if (number !== undefined && entry.kind === "integer" && !Number.isInteger(number))
-					return wrong(`Invalid number (${text})`);
-				return this.#bounded(entry, text, number, Number, "Invalid number");
+					return wrong(`Not a number (${text})`);
+				return this.#bounded(
+					entry,
+					text,
+					number,
+					Number,
+					entry.kind === "integer" ? "Not a number" : "Invalid number",
+				);
 			}
 			case "bits":
 				return this.#bits(entry, text);
@@ -200,10 +206,11 @@ export class ParameterSet {
 		complaint: string,
 	): Parsed {
 		if (value === undefined || Number.isNaN(value)) return wrong(`${complaint} (${text})`);
+		const fractional = entry.kind === "duration" || entry.kind === "real";
 		if (entry.minimum !== "" && value < read(entry.minimum))
-			return wrong(`Must be greater or equal to ${entry.minimum}`);
+			return wrong(`Must be ${fractional ? "greater or equal to" : "at least"} ${entry.minimum}`);
 		if (entry.maximum !== "" && value > read(entry.maximum))
-			return wrong(`Must be no more than ${entry.maximum}`);
+			return wrong(`Must be ${fractional ? "less than or equal to" : "no more than"} ${entry.maximum}`);
 		return { ok: true, value };
 	}
 

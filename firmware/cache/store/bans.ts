@@ -65,12 +65,12 @@ const durationUnits: Readonly<Record<string, number>> = {
 };
 
 function parseField(word: string): BanField | undefined {
-	const lower = word.toLowerCase();
-	if (lower === "req.url") return { kind: "url" };
-	if (lower === "obj.status") return { kind: "status" };
-	if (lower.startsWith("req.http.") && lower.length > 9) return { kind: "request", key: lower.slice(9) };
-	if (lower.startsWith("obj.http.") && lower.length > 9) return { kind: "object", key: lower.slice(9) };
-	const seconds = /^obj\.(ttl|age|grace|keep)$/.exec(lower);
+	if (word === "req.url") return { kind: "url" };
+	if (word === "obj.status") return { kind: "status" };
+	const key = word.slice("req.http.".length).toLowerCase();
+	if (word.startsWith("req.http.") && key !== "") return { kind: "request", key };
+	if (word.startsWith("obj.http.") && key !== "") return { kind: "object", key };
+	const seconds = /^obj\.(ttl|age|grace|keep)$/.exec(word);
 	if (seconds !== null) return { kind: "seconds", of: seconds[1] as "ttl" | "age" | "grace" | "keep" };
 	return undefined;
 }
@@ -127,7 +127,7 @@ function matches(pattern: Matcher, value: string): boolean {
 }
 
 const quoteWord = (word: string) =>
-	/[\s"\\]/.test(word) || word === "" ? `"${word.replace(/["\\]/g, "\\$&")}"` : word;
+	/[\s"]/.test(word) || word === "" ? `"${word.replace(/["\\]/g, "\\$&")}"` : word;
 
 /** Splits the string of VCL's ban(): blanks separate, and a quote is a character like others (that of an ETag). */
 export const banWordsOfVcl = (expression: string): string[] =>

@@ -116,6 +116,10 @@ describe("parameters", () => {
 	const wrong: readonly (readonly [string, string, string])[] = [
 		["default_ttl", "-1", "Must be greater or equal to 0.000"],
 		["default_ttl", "abc", "Invalid number (abc)"],
+		["max_restarts", "x", "Not a number (x)"],
+		["gzip_level", "10", "Must be no more than 9"],
+		["workspace_client", "10", "Must be at least 9k"],
+		["acceptor_sleep_decay", "3", "Must be less than or equal to 1"],
 		["http_gzip_support", "maybe", 'use "on" or "off"'],
 		["feature", "http2", "Missing '+' or '-' (http2)"],
 		["feature", "+http2", "HTTP/2 is not implemented"],

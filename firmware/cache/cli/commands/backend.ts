@@ -77,11 +77,12 @@ export const backendCommands: Commands = {
 		maximum: 2,
 		child: true,
 		run({ manager, words }) {
-			const [pattern, state] = words as [string, string];
-			if (state !== "auto" && state !== "healthy" && state !== "sick")
-				return refuse(Status.parameter, `Invalid state ${state}`);
+			const [pattern, word] = words as [string, string];
 			const rows = backendRows(manager, pattern);
 			if (rows.length === 0) return refuse(Status.parameter, "No Backends matches");
+			const state = word.toLowerCase();
+			if (state !== "auto" && state !== "healthy" && state !== "sick")
+				return refuse(Status.parameter, `Invalid state ${word}`);
 			for (const { key } of rows) {
 				manager.admin.set(key, state);
 				manager.backendsSince.set(key, Date.now() / 1000);

@@ -23,8 +23,8 @@ export const processCommands: Commands = {
 		about: "Clear the last panic, if any, -z will clear related varnishstat counter(s)",
 		minimum: 0,
 		maximum: 1,
-		run({ manager }) {
-			if (manager.panic === undefined) return refuse(Status.cannot, "No panic to clear");
+		run({ manager, words }) {
+			if (manager.panic === undefined && words[0] !== "-z") return refuse(Status.cannot, "No panic to clear");
 			manager.panic = undefined;
 			return ok();
 		},

@@ -89,10 +89,8 @@ export const vclCommands: Commands = {
 				);
 				if (found.length === 0) return refuse(Status.parameter, `No VCL name matches ${pattern}\n`);
 				for (const name of found) {
-					if (name === manager.active) {
-						if (pattern === name) return refuse(Status.cannot, `Cannot discard active VCL program ${name}\n`);
-						continue;
-					}
+					if (name === manager.active)
+						return refuse(Status.cannot, `Cannot discard active VCL program ${name}\n`);
 					names.add(name);
 				}
 			}
@@ -123,7 +121,7 @@ export const vclCommands: Commands = {
 		maximum: 2,
 		async run({ manager, words }) {
 			const [label, name] = words as [string, string];
-			const wrong = checkName(label);
+			const wrong = checkName(label) ?? checkName(name);
 			if (wrong !== undefined) return wrong;
 			if (manager.vcls.has(label)) return refuse(Status.parameter, `${label} is not a label\n`);
 			if (manager.labels.has(name)) return refuse(Status.cannot, "VCL labels cannot point to labels\n");
@@ -233,6 +231,8 @@ export const vclCommands: Commands = {
 		maximum: 2,
 		run({ manager, words }) {
 			const [name, state] = words as [string, string];
+			const wrong = checkName(name);
+			if (wrong !== undefined) return wrong;
 			if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
 			if (manager.labels.has(name)) return refuse(Status.parameter, "Labels are always warm\n");
 			const vcl = manager.vcls.get(name);
@@ -260,6 +260,9 @@ export const vclCommands: Commands = {
 		maximum: 1,
 		async run({ manager, words }) {
 			const name = words[0]!;
+			const wrong = checkName(name);
+			if (wrong !== undefined) return wrong;
+			if (name === manager.active) return ok();
 			const vcl = manager.vcls.get(manager.labels.get(name) ?? name);
 			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
 			if (vcl.state === "cold") return refuse(Status.cannot, "Cannot set the active VCL cold.\n");
