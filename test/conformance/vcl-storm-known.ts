@@ -18,6 +18,26 @@ const known: readonly Known[] = [
 		statement: /./,
 		why: "a date of more than 29 characters is cut there",
 	},
+	{
+		what: /alone has "[^"]*:[A-Za-z0-9+/]*[qr][A-Za-z0-9+/]*=*:/,
+		statement: /blob|:|hash/,
+		why: "the base64 alphabet of varnishd's BLOBs as text has q and r in each other's place",
+	},
+	{
+		what: /^(status|connection|origin)/,
+		statement: /BASE64/,
+		why: "one lone character, or padding in the wrong place, is decoded to something there, and is a failure here",
+	},
+	{
+		what: /^(answers|connection|origin)/,
+		statement: /blob\.sub\(\(*blob\.sub/,
+		why: "varnishd dies of parts of an empty BLOB",
+	},
+	{
+		what: /^status: varnishd "HTTP\/1\.[02] /,
+		statement: /resp\.proto =/,
+		why: "an answer is HTTP/1.1, whatever VCL 4.0 calls it",
+	},
 ];
 
 export function whyOtherwise(what: string, statements: string): string | undefined {
