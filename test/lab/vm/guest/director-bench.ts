@@ -144,6 +144,17 @@ function memoryOf(pid: number): number {
 	return kilobytes * 1024;
 }
 
+/** Page faults so far of a process, its children, and those that it has waited for (proc(5), minflt and cminflt). */
+function pageFaultsOf(pid: number): number {
+	const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+	const behindName = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+	const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ").filter(Boolean);
+	return children.reduce(
+		(sum, child) => sum + pageFaultsOf(Number(child)),
+		Number(behindName[7]) + Number(behindName[8]),
+	);
+}
+
 const samples: Record<string, number[]> = {};
 const note = (name: string, value: number) => {
 	samples[name] ??= [];
@@ -167,6 +178,7 @@ for (let round = 0; round < (wants("speed") || wants("ipvsadm") ? rounds : 0); r
 		const child = start(peer, file);
 		await until(`${peer.name} programs`, isProgrammed(3));
 		noteSpan(`${peer.name} program`, startedMs);
+		note(`${peer.name} program faults`, pageFaultsOf(child.pid));
 		// Until its start is over in every respect.
 		await Bun.sleep(3_000);
 		if (round === 0 && peer.name === "drover")
