@@ -225,9 +225,12 @@ function makeBox(
 	grouped: boolean,
 	reloads: boolean,
 	{ family }: Wire,
+	mayOwn: boolean,
 ): BoxPlan {
 	const instances = Array.from({ length: count }, (_, index): Instance => {
-		const priority = random.chance(0.1) ? 255 : random.pick([1, 50, 90, 100, 100, 101, 110, 150, 200, 254]);
+		// Beside a second owner keepalived lowers itself for good.
+		const owns = mayOwn && random.chance(0.1);
+		const priority = owns ? 255 : random.pick([1, 50, 90, 100, 100, 101, 110, 150, 200, 254]);
 		return {
 			name: `VI_${index + 1}`,
 			virtualRouterId: 51 + index,
@@ -386,7 +389,9 @@ export function makePlan(random: Random, phaseCount: number): Plan {
 	const count = random.integer(1, 3);
 	const grouped = count > 1 && random.chance(0.5);
 	const reloads = random.chance(0.7);
-	const boxes = new Map(names.map((name) => [name, makeBox(random, count, grouped, reloads, wire)]));
+	const boxes = new Map(
+		names.map((name) => [name, makeBox(random, count, grouped, reloads, wire, name === "a")]),
+	);
 	const text = (name: BoxName) => configText(boxes.get(name)!, wire, name, names);
 	const configs = new Map(names.map((name) => [name, text(name)]));
 	const down = new Map(

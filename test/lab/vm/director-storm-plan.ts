@@ -200,9 +200,9 @@ class Maker {
 			...maybe(
 				0.3,
 				`persistence_timeout ${random.pick([10, 300, 3600])}`,
-				// Without a timeout, and for a group of marks alone, keepalived 2.2.7 loses it.
+				// Without a timeout, and for a group of IPv6 or of marks alone, keepalived 2.2.7 loses it.
 				...maybe(
-					name === "group GROUP_MARKS" ? 0 : 0.4,
+					/^group GROUP_(MARKS|6)$/.test(name) ? 0 : 0.4,
 					`persistence_granularity ${isIpv6 ? "64" : "255.255.255.0"}`,
 				),
 			),
