@@ -25,6 +25,7 @@ const PATIENCE_MS = 6_000;
 
 /** Of each judge, from a phase in which they differ. */
 const LOG_LINES = 40;
+const LOG_BYTES = 2_000;
 
 interface Judge {
 	readonly name: string;
@@ -95,7 +96,10 @@ async function storm(seed: number, phases: number): Promise<Difference[]> {
 						checkers.log().includes("Startup complete"),
 					) && (await judges.drover.checkers.isChecking().catch(() => false)),
 				START_LIMIT_MS,
-			);
+			).catch((error: Error) => {
+				const logs = all().map(({ name, checkers }) => `log of ${name}\n${checkers.log().slice(-LOG_BYTES)}`);
+				throw new Error([error.message, ...logs].join("\n"));
+			});
 		await allCheck();
 		const differences: Difference[] = [];
 		for (const [index, phase] of plan.entries()) {
