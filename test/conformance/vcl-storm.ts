@@ -118,7 +118,6 @@ class Storm {
 		const [theirs, ours] = await Promise.all([load(this.#sides[0]), load(this.#sides[1])]);
 		const differences: VclDifference[] = [];
 		const played: [Played, Played][] = [];
-		console.log("WHY " + theirs.text.split("\n").slice(1, 6).join(" | ").slice(0, 400));
 		if (theirs.status !== ours.status)
 			differences.push({
 				what: `load: varnishd ${theirs.status} ${theirs.text}, Drover ${ours.status} ${ours.text}`,
