@@ -14,6 +14,11 @@ const known: readonly Known[] = [
 		why: "when vcl_synth fails the connection ends there with varnishd, too, which does not say so",
 	},
 	{
+		what: /^body: varnishd 6 bytes, Drover 0|alone has "Content-Length: [06]"/,
+		statement: /synthetic\(/,
+		why: "a text that is not set is written as (null) there",
+	},
+	{
 		what: /, \d\d \w+ \d{5,} /,
 		statement: /./,
 		why: "a date of more than 29 characters is cut there",

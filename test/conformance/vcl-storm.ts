@@ -21,7 +21,8 @@ import { whyOtherwise } from "./vcl-storm-known.ts";
 import { makeProgram, type Program, programText } from "./vcl-storm-program.ts";
 
 const CELLS = 24;
-const SHRINK_LIMIT = 0;
+/** Programs that are tried to make one difference smaller. */
+const SHRINK_LIMIT = 60;
 
 interface VclSide extends Side {
 	readonly cli: CliClient;
