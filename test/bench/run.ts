@@ -28,7 +28,7 @@ export function table(results: readonly BenchResult[]): string {
 			result.ours,
 			result.peer,
 			result.ratio.toFixed(3),
-			`≤ ${result.bar}`,
+			`≤ ${Number(result.bar.toFixed(3))}`,
 			result.ratio <= result.bar ? "met" : "SHORT",
 		]),
 	];
