@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { SOURCE_PACKAGE } from "./repack-kernel.ts";
 import { imageTimeSeconds } from "./squashfs.ts";
 
 const project = join(import.meta.dir, "..");
@@ -51,7 +52,7 @@ interface Package {
 }
 
 function debian(kernelRelease: string): Package[] {
-	const names = [...debianPackages, `linux-image-${kernelRelease}`, "linux-source-6.1"];
+	const names = [...debianPackages, `linux-image-${kernelRelease}`, SOURCE_PACKAGE];
 	const format = ["Package", "Version", "db:Status-Status"].map((field) => `\${${field}}`).join(" ");
 	const { stdout } = Bun.spawnSync(["dpkg-query", "-W", "-f", `${format}\n`, ...names]);
 	return stdout

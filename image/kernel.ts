@@ -87,8 +87,8 @@ function sectionTable(kernel: Uint8Array): { view: DataView; table: number; coun
 }
 
 /**
- * The kernel with its type descriptions for tracers blanked out: a seventh of what is to be packed, and read
- * through at every start. The modules go without theirs.
+ * The kernel (an ELF of 64 bits, elf(5)) with its type descriptions for tracers (section .BTF) blanked out, which are an
+ * eighth of it when it is packed. The modules go without theirs.
  */
 export function withoutTypeDescriptions(kernel: Uint8Array): Uint8Array {
 	const { view, table, count, names } = sectionTable(kernel);

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { runTool } from "./disk/tool.ts";
 import { findKernel, readKernel, unpackKernel, withoutTypeDescriptions } from "./kernel.ts";
-import { makeFile, outDirectory } from "./make-file.ts";
+import { isMade, makeFile, outDirectory } from "./make-file.ts";
 import { repackKernel } from "./repack-kernel.ts";
 
 /** The kernel that runs, an ELF with its relocations behind it. `vmlinuz` is Debian's. */
@@ -21,12 +21,16 @@ export function kernelDigest(vmlinuz: Uint8Array): string {
 	return hasher.digest("hex");
 }
 
-/** Gives the path. */
+const path = join(outDirectory, "vmlinuz");
+
+/** Gives the path. Throws with what the tools said. */
 export function packedKernel(onProgress: (line: string) => void): string {
+	if (isMade(path, kernelDigest(readKernel(findKernel())))) return path;
+	onProgress("  packing the kernel for the boot loader, once: about a minute");
 	mkdirSync(outDirectory, { recursive: true });
 	const said = runTool("flock", [join(outDirectory, ".vmlinuz.lock"), process.execPath, import.meta.path]);
 	if (said !== "") onProgress(said.trimEnd());
-	return join(outDirectory, "vmlinuz");
+	return path;
 }
 
 if (import.meta.main) {
@@ -35,7 +39,7 @@ if (import.meta.main) {
 	const scratchDirectory = join(outDirectory, `.kernel-${process.pid}`);
 	try {
 		await makeFile(
-			join(outDirectory, "vmlinuz"),
+			path,
 			kernelDigest(vmlinuz),
 			async () => repackKernel(kernel, vmlinuz, await kernelToRun(vmlinuz), scratchDirectory),
 			(line) => console.log(line),

@@ -1,7 +1,7 @@
 /**
- * Debian's kernel packed with Zstandard in place of XZ: a sixth of the time to unpack, which is seconds of every
- * start. The kernel itself is Debian's, byte for byte; what goes before it, the program that unpacks it, is built
- * from Debian's source of the same version with the kernel's own rules.
+ * Debian's kernel packed with Zstandard in place of XZ: from power-on to its first line an emulated processor is busy
+ * for 1.3 s in place of 5.0. What is packed is given; what goes before it, the program that unpacks it, is built from
+ * Debian's source of the same version with the kernel's own rules (Documentation/x86/boot.rst, arch/x86/boot).
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -9,10 +9,11 @@ import { join } from "node:path";
 import { runTool } from "./disk/tool.ts";
 import { elfBytes, type Kernel, kernelBanner, unpackKernel } from "./kernel.ts";
 
-const SOURCE_PACKAGE = "linux-source-6.1";
+/** Debian's package of the source that the unpacking program is built from. */
+export const SOURCE_PACKAGE = "linux-source-6.1";
 const SOURCE_ARCHIVE = `/usr/src/${SOURCE_PACKAGE}.tar.xz`;
 
-/** What nothing of it is compiled from: a sixth of the source is left. Every Kconfig is needed. */
+/** What nothing of it is compiled from: a seventh of the source is left. Every Kconfig is needed. */
 const unneeded = [
 	"*/drivers/[!f]*.[ch]",
 	"*/arch/[!x]*.[chSd]*",

@@ -5,25 +5,25 @@
 #include <errno.h>
 #include <stddef.h>
 
-#define GIVES(result, name) \
-	result name(void)         \
-	{                         \
-		return (result)-1;      \
+#define FAILS(name) \
+	int name(void)    \
+	{                 \
+		return -1;      \
 	}
 
-GIVES(int, bpf_map__fd)
-GIVES(int, bpf_map__ifindex)
-GIVES(int, bpf_map__reuse_fd)
-GIVES(int, bpf_map__set_ifindex)
-GIVES(int, bpf_map__set_pin_path)
-GIVES(int, bpf_map__type)
-GIVES(int, bpf_map_update_elem)
-GIVES(int, bpf_obj_get)
-GIVES(int, bpf_object__load)
-GIVES(int, bpf_prog_attach)
-GIVES(int, bpf_program__fd)
-GIVES(int, bpf_program__set_autoload)
-GIVES(int, bpf_program__set_type)
+FAILS(bpf_map__fd)
+FAILS(bpf_map__ifindex)
+FAILS(bpf_map__reuse_fd)
+FAILS(bpf_map__set_ifindex)
+FAILS(bpf_map__set_pin_path)
+FAILS(bpf_map__type)
+FAILS(bpf_map_update_elem)
+FAILS(bpf_obj_get)
+FAILS(bpf_object__load)
+FAILS(bpf_prog_attach)
+FAILS(bpf_program__fd)
+FAILS(bpf_program__set_autoload)
+FAILS(bpf_program__set_type)
 
 #define NONE(name)  \
 	void *name(void)  \
