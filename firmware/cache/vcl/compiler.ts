@@ -574,10 +574,14 @@ class Generator {
 				const right = this.value(value.right);
 				if (value.operator === "%") return `S.remainder(${left}, ${right})`;
 				if (value.operator === "/" && value.type === "INT") return `S.divide(${left}, ${right})`;
+				// There is no integer -0, and -0 + 0 is 0.
+				if (value.operator === "*" && value.type === "INT") return `(${left} * ${right} + 0)`;
 				return `(${left} ${value.operator} ${right})`;
 			}
 			case "minus":
-				return `(-(${this.value(value.value)}))`;
+				return value.type === "INT"
+					? `(0 - (${this.value(value.value)}))`
+					: `(-(${this.value(value.value)}))`;
 			case "regsub": {
 				const call = value.all ? "regsuball" : "regsub";
 				const subject = this.text(value.subject);

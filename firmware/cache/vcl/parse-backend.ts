@@ -216,7 +216,7 @@ function hostDefinition(c: Compilation, name: string, nameToken: Token): Backend
 	if (c.isWord("none") || c.isWord("None")) {
 		c.next();
 		c.skip(";");
-		return definition(name, { kind: "none" }, "", {});
+		return backendDefinition(name, { kind: "none" }, "", {});
 	}
 	c.skip("{");
 	if (c.isWord("set")) {
@@ -329,10 +329,11 @@ function hostDefinition(c: Compilation, name: string, nameToken: Token): Backend
 	const endpoint = path !== null ? unixEndpoint(c, path) : tcpEndpoint(c, host!, port, ssl ? "443" : "80");
 	c.skip("}");
 	if (rest.probe === undefined && c.defaultProbe !== null) rest.probe = c.defaultProbe;
-	return definition(name, endpoint, hostHeader ?? (host === null ? "0.0.0.0" : host.value), rest);
+	return backendDefinition(name, endpoint, hostHeader ?? (host === null ? "0.0.0.0" : host.value), rest);
 }
 
-function definition(
+/** A backend of which no more is said than `rest`. */
+export function backendDefinition(
 	name: string,
 	endpoint: BackendDefinition["endpoint"],
 	hostHeader: string,

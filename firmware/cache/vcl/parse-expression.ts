@@ -416,7 +416,7 @@ function number(c: Compilation, want: Type, sign: 1 | -1): Expression {
 	if (c.token.kind === "ID")
 		return { kind: "number", type: "DURATION", value: sign * scaled(token.text, durationUnit(c)) };
 	if (want === "REAL" || token.kind === "FNUM") return { kind: "number", type: "REAL", value };
-	return { kind: "number", type: "INT", value };
+	return { kind: "number", type: "INT", value: value + 0 };
 }
 
 /** 0.1 * 60 is not 6 in binary; whole milliseconds are. */

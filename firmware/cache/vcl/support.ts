@@ -67,14 +67,15 @@ export function actionStatus(action: string, value: number): number {
 	return value;
 }
 
+/** Of integers, which know no -0: `+ 0` makes it 0. */
 export function divide(left: number, right: number): number {
 	if (right === 0) throw new VclFailure("Division by zero");
-	return Math.trunc(left / right);
+	return Math.trunc(left / right) + 0;
 }
 
 export function remainder(left: number, right: number): number {
 	if (right === 0) throw new VclFailure("Division by zero");
-	return left % right;
+	return (left % right) + 0;
 }
 
 export function aclMatch(context: VclContext, acl: CompiledAcl, address: IpAddress): boolean {

@@ -1,24 +1,21 @@
 /** A probe that asks what another one asks already. */
 import { expect, test } from "bun:test";
 import { Probe } from "../../../firmware/cache/manager/probe.ts";
+import { backendDefinition } from "../../../firmware/cache/vcl/parse-backend.ts";
 import type { BackendDefinition, ProbeDefinition } from "../../../firmware/cache/vcl/runtime.ts";
 
-const definition = (port: number, change: Partial<ProbeDefinition> = {}): BackendDefinition => ({
-	name: "own",
-	endpoint: { kind: "tcp", host: "127.0.0.1", port: String(port), addresses: ["127.0.0.1"] },
-	hostHeader: "own",
-	connectTimeoutSeconds: null,
-	firstByteTimeoutSeconds: null,
-	betweenBytesTimeoutSeconds: null,
-	maxConnections: 0,
-	proxyHeader: 0,
-	tls: null,
-	preamble: null,
-	probe: {
-		...{ name: null, url: "/", request: null, expectedStatus: 200, timeoutSeconds: 30 },
-		...{ intervalSeconds: 3600, window: 4, threshold: 3, initial: 2, ...change },
-	},
-});
+const definition = (port: number, change: Partial<ProbeDefinition> = {}): BackendDefinition =>
+	backendDefinition(
+		"own",
+		{ kind: "tcp", host: "127.0.0.1", port: String(port), addresses: ["127.0.0.1"] },
+		"own",
+		{
+			probe: {
+				...{ name: null, url: "/", request: null, expectedStatus: 200, timeoutSeconds: 30 },
+				...{ intervalSeconds: 3600, window: 4, threshold: 3, initial: 2, ...change },
+			},
+		},
+	);
 
 test("it knows at once what the other one knows, and waits for the other one's first answer", async () => {
 	const answer = Promise.withResolvers<void>();

@@ -223,8 +223,7 @@ export const std = vmod("std", [
 				[time, 0],
 			]);
 			if (bool !== undefined) return bool ? 1 : 0;
-			// There is no integer -0.
-			const number = integer === undefined ? (bytes ?? duration ?? time) : integer + 0;
+			const number = integer ?? bytes ?? duration ?? time;
 			if (number !== undefined) return number;
 			return orFallback("real", parseNumber(text), fallback);
 		},
