@@ -1,5 +1,8 @@
-/** A management connection (varnish-cli(7)) to a daemon that asks for no secret. */
+/** A management connection (varnish-cli(7)) to a daemon that asks for no secret, and such a daemon. */
+import { writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { freePort, type RunningCache, startCache } from "./caches.ts";
 
 export interface CliReply {
 	readonly status: number;
@@ -56,4 +59,18 @@ export class CliClient {
 	close(): void {
 		this.#socket.destroy();
 	}
+}
+
+/** Starts `daemon` with a program "boot" that has no backend, its file in `directory`. */
+export async function startManaged(
+	daemon: readonly string[],
+	directory: string,
+	more: readonly string[],
+): Promise<{ readonly cache: RunningCache; readonly cli: CliClient }> {
+	const cliPort = await freePort();
+	const file = join(directory, "boot.vcl");
+	writeFileSync(file, "vcl 4.1; backend default none;");
+	const management = ["-T", `127.0.0.1:${cliPort}`, "-S", "none"];
+	const cache = await startCache(daemon, 0, ["-f", file, ...management, ...more]);
+	return { cache, cli: await CliClient.open(cliPort) };
 }

@@ -6,14 +6,14 @@
  *
  * --all: also what is otherwise on purpose (`known` below).
  */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { normalise } from "../cache/vcl/stock.ts";
 import { type Random, randomFrom } from "../sim/random.ts";
-import { drover, freePort, type RunningCache, startCache, stock } from "./caches.ts";
-import { CliClient, type CliReply } from "./cli-client.ts";
+import { drover, stock } from "./caches.ts";
+import { type CliReply, startManaged } from "./cli-client.ts";
 
 /** Commands of a story; then everything is discarded, and the next begins. */
 const STORY = 30;
@@ -165,12 +165,6 @@ const plain = (text: string) =>
 		.replace(/[ \t]+/g, " ")
 		.trim();
 
-interface CliSide {
-	readonly name: string;
-	readonly cache: RunningCache;
-	readonly cli: CliClient;
-}
-
 const { values: options, positionals } = parseArgs({
 	allowPositionals: true,
 	options: { seconds: { type: "string", default: "30" }, all: { type: "boolean", default: false } },
@@ -178,22 +172,6 @@ const { values: options, positionals } = parseArgs({
 const seed = Number(positionals[0] ?? 1);
 const directory = mkdtempSync(join(tmpdir(), "drover-cli-storm-"));
 chmodSync(directory, 0o755);
-
-async function start(name: string, daemon: readonly string[], ...more: string[]): Promise<CliSide> {
-	const cliPort = await freePort();
-	const file = join(directory, "boot.vcl");
-	writeFileSync(file, "vcl 4.1; backend default none;");
-	const cache = await startCache(daemon, 0, [
-		"-f",
-		file,
-		"-T",
-		`127.0.0.1:${cliPort}`,
-		"-S",
-		"none",
-		...more,
-	]);
-	return { name, cache, cli: await CliClient.open(cliPort) };
-}
 
 /** What differs in two replies: the status, or the first line that does. */
 function difference(theirs: CliReply, ours: CliReply): string | undefined {
@@ -206,12 +184,12 @@ function difference(theirs: CliReply, ours: CliReply): string | undefined {
 	return undefined;
 }
 
-const sides: CliSide[] = [];
+const sides: Awaited<ReturnType<typeof startManaged>>[] = [];
 const found = new Map<string, { count: number; story: string[] }>();
 try {
 	sides.push(
-		await start("varnishd", stock, "-p", "cc_command=%D -O0"),
-		await start("drover", drover, "-p", "cc_command=%D -O0"),
+		await startManaged(stock, directory, ["-p", "cc_command=%D -O0"]),
+		await startManaged(drover, directory, ["-p", "cc_command=%D -O0"]),
 	);
 	const random = randomFrom(seed);
 	const both = (text: string) => Promise.all(sides.map(({ cli }) => cli.ask(text)));

@@ -12,8 +12,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { normalise } from "../cache/vcl/stock.ts";
 import { randomFrom } from "../sim/random.ts";
-import { drover, freePort, startCache, stock } from "./caches.ts";
-import { CliClient } from "./cli-client.ts";
+import { drover, stock } from "./caches.ts";
+import { type CliClient, startManaged } from "./cli-client.ts";
 import { compare, kindOf, type Played, playBoth, type Side } from "./http-storm-compare.ts";
 import { StormOrigin } from "./http-storm-origin.ts";
 import type { PlannedRequest, Scenario } from "./http-storm-plan.ts";
@@ -200,26 +200,13 @@ chmodSync(directory, 0o755);
 
 async function start(name: string, command: readonly string[], ...more: string[]): Promise<VclSide> {
 	const origin = await StormOrigin.start(nowSeconds);
-	const cliPort = await freePort();
-	const file = join(directory, "boot.vcl");
-	writeFileSync(file, "vcl 4.1; backend default none;");
 	const wide = [
 		"workspace_client=1m",
 		"workspace_backend=1m",
 		"http_max_hdr=256",
 		"vcc_err_unref=off",
 	].flatMap((each) => ["-p", each]);
-	const cache = await startCache(command, origin.port, [
-		"-f",
-		file,
-		"-T",
-		`127.0.0.1:${cliPort}`,
-		"-S",
-		"none",
-		...wide,
-		...more,
-	]);
-	return { name, origin, cache, cli: await CliClient.open(cliPort) };
+	return { name, origin, ...(await startManaged(command, directory, [...wide, ...more])) };
 }
 
 interface Found {

@@ -1,5 +1,7 @@
 /** What a management command is, and the shapes of its answers. */
+
 import type { Manager } from "../manager/manager.ts";
+import { fnmatch } from "../vcl/vmods/fnmatch.ts";
 import { jsonReply, Status } from "./protocol.ts";
 
 export interface Reply {
@@ -61,14 +63,9 @@ export function table(rows: readonly (readonly string[])[]): string {
 		.join("");
 }
 
-/** fnmatch-like: "*" and "?" only. */
-export function globMatches(pattern: string, text: string): boolean {
-	const expression = pattern
-		.replace(/[.+^${}()|[\]\\]/g, "\\$&")
-		.replaceAll("*", ".*")
-		.replaceAll("?", ".");
-	return new RegExp(`^${expression}$`, "s").test(text);
-}
+/** A pattern of names, as fnmatch(3) has it without flags. */
+export const globMatches = (pattern: string, text: string) =>
+	fnmatch(pattern, text, { pathname: false, noescape: false, period: false });
 
 /** More words than a line of the protocol holds; shown as -1. */
 export const UNBOUNDED = 1000;

@@ -293,10 +293,11 @@ export class Manager {
 
 	isHealthy(key: string): boolean {
 		const admin = this.admin.get(key) ?? "auto";
-		return admin === "auto" ? this.#thoughtHealthy(key) : admin === "healthy";
+		return admin === "auto" ? this.isThoughtHealthy(key) : admin === "healthy";
 	}
 
-	#thoughtHealthy(key: string): boolean {
+	/** Without the operator's word. */
+	isThoughtHealthy(key: string): boolean {
 		return (this.probes.get(key)?.healthy ?? true) && (this.verdictOf(key) ?? true);
 	}
 
@@ -312,7 +313,7 @@ export class Manager {
 			vcl: key.slice(0, dot),
 			backend: key.slice(dot + 1),
 			admin: this.admin.get(key) ?? "auto",
-			probeHealthy: this.#thoughtHealthy(key),
+			probeHealthy: this.isThoughtHealthy(key),
 			changedAt: this.backendsSince.get(key) ?? this.startedAt,
 		};
 	}

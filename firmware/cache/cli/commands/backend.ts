@@ -39,7 +39,8 @@ export const backendCommands: Commands = {
 			for (const { key } of backendRows(manager, pattern)) {
 				const probe = manager.probes.get(key);
 				const admin = manager.admin.get(key) ?? "auto";
-				const healthy = manager.isHealthy(key);
+				// What the operator says of it stands in the column before.
+				const healthy = manager.isThoughtHealthy(key);
 				const shownAdmin = admin === "auto" ? (probe === undefined ? "healthy" : "probe") : admin;
 				const changed = manager.backendsSince.get(key) ?? manager.startedAt;
 				rows.push([
@@ -78,11 +79,11 @@ export const backendCommands: Commands = {
 		child: true,
 		run({ manager, words }) {
 			const [pattern, word] = words as [string, string];
-			const rows = backendRows(manager, pattern);
-			if (rows.length === 0) return refuse(Status.parameter, "No Backends matches");
 			const state = word.toLowerCase();
 			if (state !== "auto" && state !== "healthy" && state !== "sick")
 				return refuse(Status.parameter, `Invalid state ${word}`);
+			const rows = backendRows(manager, pattern);
+			if (rows.length === 0) return refuse(Status.parameter, "No Backends matches");
 			for (const { key } of rows) {
 				manager.admin.set(key, state);
 				manager.backendsSince.set(key, Date.now() / 1000);
