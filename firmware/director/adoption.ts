@@ -6,7 +6,7 @@
 import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
 import { destinationKeyText, type IpvsTable, serviceKeyText } from "../wire/ipvs.ts";
 import { destinationKeyOf, serviceKeyOf } from "./desired.ts";
-import { initialVerdict, type VerdictOf } from "./pool.ts";
+import type { VerdictOf } from "./pool.ts";
 
 export class Adoption {
 	/** Places in the configuration of members that stand as the kernel had them, by `virtualServerKey`. */
@@ -35,14 +35,22 @@ export class Adoption {
 		this.#members.delete(key);
 	}
 
-	/** What a virtual server opens with, given the table that an earlier run left; null: that says nothing of it. */
-	stateAtStart(key: string, config: VirtualServerConfig, left: IpvsTable): StateAtStart | null {
+	/**
+	 * What a virtual server opens with, given the table that an earlier run left, where without one it opens with
+	 * `atFirst`; null: the table says nothing of it.
+	 */
+	stateAtStart(
+		key: string,
+		config: VirtualServerConfig,
+		left: IpvsTable,
+		atFirst: VerdictOf,
+	): StateAtStart | null {
 		const weights = weightsIn(left, config);
 		if (weights === null) return null;
 		return {
 			verdictOf: (member) => {
 				const server = config.realServers[member]!;
-				const initial = initialVerdict(server);
+				const initial = atFirst(member);
 				const weight = weights[member] ?? null;
 				// Of one that is to stay with weight 0 when it fails, such a row does not say whether it has failed.
 				const isOpen = weight === 0 && server.weight === 0 && server.inhibitOnFailure;

@@ -3,6 +3,7 @@
  * them is carried into the kernel by the table's keeper, and to the world outside by the announcer.
  */
 import type { DroverConfig, VirtualServerConfig } from "../config/model.ts";
+import { readFileCheck } from "../health/file.ts";
 import type { Health, HealthChange } from "../health/health.ts";
 import { realServerKey, virtualServerKey } from "../health/keys.ts";
 import type { DirectorStatus } from "../status/director.ts";
@@ -28,6 +29,7 @@ import {
 	reloadPool,
 	staysDownNotice,
 	stepPool,
+	type VerdictOf,
 } from "./pool.ts";
 import { type DirectorState, readState, writeState } from "./state-file.ts";
 import { virtualServerStatus } from "./status-report.ts";
@@ -102,13 +104,9 @@ export class Director {
 		const notices: Notice[] = [];
 		for (const config of this.#config.virtualServers) {
 			const key = virtualServerKey(config);
-			const before = this.#adoption.stateAtStart(key, config, left);
-			const step = openPool(
-				config,
-				before?.verdictOf ?? asAtFirst(config),
-				this.#tellsInitial,
-				before?.quorumHeld,
-			);
+			const atFirst = this.#atFirst(config);
+			const before = this.#adoption.stateAtStart(key, config, left, atFirst);
+			const step = openPool(config, before?.verdictOf ?? atFirst, this.#tellsInitial, before?.quorumHeld);
 			this.#pools.set(key, step.pool);
 			for (const notice of step.notices) notices.push(notice);
 		}
@@ -130,6 +128,11 @@ export class Director {
 		this.#alignVerdicts();
 		if (!this.#adoption.isOver)
 			this.#adoptedTimer = setInterval(() => this.#releaseAdopted(), ADOPTED_INTERVAL_MS);
+	}
+
+	#atFirst({ realServers }: VirtualServerConfig): VerdictOf {
+		const { trackFiles } = this.#config;
+		return (member) => initialVerdict(realServers[member]!, (check) => readFileCheck(check, trackFiles));
 	}
 
 	/** Whether anybody is told of real servers that are up from the start. */
@@ -157,8 +160,9 @@ export class Director {
 			}
 			changed.add(key);
 			this.#adoption.forget(key);
+			const atFirst = this.#atFirst(server);
 			const step =
-				old === undefined ? openPool(server, asAtFirst(server), this.#tellsInitial) : reloadPool(old, server);
+				old === undefined ? openPool(server, atFirst, this.#tellsInitial) : reloadPool(old, server, atFirst);
 			this.#pools.set(key, step.pool);
 			for (const notice of step.notices) notices.push(notice);
 		}
@@ -492,11 +496,6 @@ export class Director {
 		}
 	}
 }
-
-const asAtFirst =
-	({ realServers }: VirtualServerConfig) =>
-	(member: number) =>
-		initialVerdict(realServers[member]!);
 
 const placesByConfig = new WeakMap<VirtualServerConfig, ReadonlyMap<string, number>>();
 

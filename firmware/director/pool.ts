@@ -4,6 +4,8 @@
  * the notices that follow from it out. What the kernel should hold is read off it in `desired.ts`.
  */
 import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
+import type { CheckOf, Outcome } from "../health/checker.ts";
+import { effectiveWeight } from "../health/verdict.ts";
 import { endpointText } from "../wire/ipvs.ts";
 import { quorumDownAtStart, quorumHolds, quorumKept, quorumReason } from "./quorum.ts";
 
@@ -76,9 +78,26 @@ export function liveWeight(pool: Pool): number {
 /** The checks' verdict on one real server, by its place in the configuration. */
 export type VerdictOf = (member: number) => { readonly alive: boolean; readonly weight: number };
 
-/** A real server's verdict before its first check: up, except with alpha (keepalived.conf(5)). */
-export function initialVerdict({ checks, weight }: RealServerConfig): PoolMember {
-	return memberOf(checks.length === 0 || !checks.some(({ timing }) => timing.alpha), weight, null);
+/** What a FILE_CHECK says now. */
+export type ReadFile = (check: CheckOf<"FILE_CHECK">) => Outcome;
+
+/**
+ * A real server's verdict before its first probe: up, except with alpha (keepalived.conf(5)), and what its files say,
+ * since that takes no probe.
+ */
+export function initialVerdict({ checks, weight }: RealServerConfig, readFile: ReadFile): PoolMember {
+	let alive = true;
+	let moved = weight;
+	for (const check of checks) {
+		if (check.kind !== "FILE_CHECK") {
+			alive &&= !check.timing.alpha;
+			continue;
+		}
+		const outcome = readFile(check);
+		alive &&= outcome.kind === "passed";
+		if (outcome.kind === "passed") moved = effectiveWeight(moved, [outcome.effect]);
+	}
+	return memberOf(alive, moved, null);
 }
 
 /**
@@ -141,10 +160,10 @@ export function stepPool(pool: Pool, event: PoolEvent): PoolStep {
 
 /**
  * The same virtual server under a new configuration: verdicts, overrides and the quorum are carried over; a new real
- * server is as at start; one that is gone is reported down. Whoever knows better than the old verdicts says so
- * with verdict events afterwards.
+ * server is as at start (`verdictOf`); one that is gone is reported down. Whoever knows better than the old verdicts
+ * says so with verdict events afterwards.
  */
-export function reloadPool(old: Pool, config: VirtualServerConfig): PoolStep {
+export function reloadPool(old: Pool, config: VirtualServerConfig, verdictOf: VerdictOf): PoolStep {
 	const notices: Notice[] = [];
 	const fresh: number[] = [];
 	// Nearly always the same servers stand in the same places; names are only looked up when they do not.
@@ -161,7 +180,8 @@ export function reloadPool(old: Pool, config: VirtualServerConfig): PoolStep {
 		const known = aligned ? index : before.get(endpointText(server));
 		if (known === undefined) {
 			fresh.push(index);
-			return initialVerdict(server);
+			const { alive, weight } = verdictOf(index);
+			return memberOf(alive, weight, null);
 		}
 		if (!aligned) before.delete(endpointText(server));
 		const { alive, weight, override } = old.members[known]!;

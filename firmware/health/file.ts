@@ -2,6 +2,7 @@
 import { type FSWatcher, readFileSync, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 import { leadingNumber } from "../config/keepalived/numbers.ts";
+import type { TrackFileConfig } from "../config/model.ts";
 import { type CheckOf, failed, type Outcome, passed } from "./checker.ts";
 import { reasonOf } from "./reason.ts";
 
@@ -23,6 +24,13 @@ export function judgeFile(
 	const amount = value * check.weight * (check.reverse ? -1 : 1);
 	if (amount <= DOWN_AT) return failed(`file holds ${value}`);
 	return passed(`file holds ${value}`, { kind: "add", amount: Math.min(ADD_LIMIT, amount) });
+}
+
+/** What the check says now. */
+export function readFileCheck(check: CheckOf<"FILE_CHECK">, trackFiles: readonly TrackFileConfig[]): Outcome {
+	const file = trackFiles.find(({ name }) => name === check.trackFile);
+	if (file === undefined) return failed(`there is no track_file ${check.trackFile}`);
+	return judgeFile(check, readText(file.path));
 }
 
 /**

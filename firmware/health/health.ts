@@ -32,6 +32,11 @@ import {
 
 export { realServerKey, virtualServerKey } from "./keys.ts";
 
+const hasFailed = ({ state }: RunningCheck) => !state.up && state.answers > 0;
+const opensDown = ({ config, state }: RunningCheck) =>
+	config.kind === "FILE_CHECK" ? !state.up : config.timing.alpha;
+const reasonOf = ({ config, state }: RunningCheck) => `${checkName(config)}: ${state.detail}`;
+
 /** One thing that happened to a real server of a virtual server. */
 export interface HealthChange {
 	/**
@@ -254,7 +259,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 							found = scheduler.create(check);
 							fresh.add(found);
 						}
-						if (old !== undefined && fresh.has(found)) {
+						if (old !== undefined && fresh.has(found) && check.kind !== "FILE_CHECK") {
 							const state = stateAfter(old, check);
 							// One that several servers share must take none of them away.
 							if (state.up || !succeeding.has(found)) found.state = state;
@@ -280,10 +285,10 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
 					server.path = pathOf(server, virtualServer, old?.path ?? null, freshPaths);
 					if (server.path !== null) keptPaths.add(server.path);
-					server.verdict = verdictFrom(server, old?.verdict.reason);
-					server.isSilent =
-						!server.verdict.alive &&
-						(old?.isSilent ?? server.checks.some(({ config }) => config.timing.alpha));
+					const marked = server.checks.find((check) => fresh.has(check) && hasFailed(check));
+					server.verdict = verdictFrom(server, marked === undefined ? old?.verdict.reason : reasonOf(marked));
+					// As the director opens it: what shared checks say comes on top of that.
+					server.isSilent = !server.verdict.alive && (old?.isSilent ?? server.checks.some(opensDown));
 					if (server.isSilent && old === undefined) {
 						server.verdict = { ...server.verdict, reason: notPassedYet };
 						silent.push(server);
@@ -305,9 +310,8 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			paths.start(freshPaths);
 			// A check that others share already may have said why.
 			for (const server of silent) {
-				const failed = server.checks.find(({ state }) => !state.up && state.answers > 0);
-				if (failed === undefined) continue;
-				tellWhyDown(server, judge(server, false, `${checkName(failed.config)}: ${failed.state.detail}`));
+				const failed = server.checks.find(hasFailed);
+				if (failed !== undefined) tellWhyDown(server, judge(server, false, reasonOf(failed)));
 			}
 			const direct = config.virtualServers.filter(
 				({ pathCheck, realServers }) =>

@@ -4,7 +4,7 @@
  */
 import type { CheckConfig } from "../config/model.ts";
 import type { Outcome, ProbeEnvironment } from "./checker.ts";
-import { watchFile } from "./file.ts";
+import { readFileCheck, watchFile } from "./file.ts";
 import { isProbed, startProbe } from "./kinds.ts";
 import { HABIT_REST_MS, mayHold, Sentinel } from "./sentinel.ts";
 import { releaseStream } from "./socket.ts";
@@ -115,9 +115,15 @@ export class Scheduler {
 		this.#options = options;
 	}
 
-	/** A check that does not run yet; `start` it. */
+	/** A check that does not run yet; `start` it. What a file says is known from the beginning. */
 	create(config: CheckConfig): RunningCheck {
-		return new RunningCheck(config, this);
+		const check = new RunningCheck(config, this);
+		if (config.kind === "FILE_CHECK")
+			check.state = step(
+				check.state,
+				this.#eventOf(check, readFileCheck(config, this.#options.environment.trackFiles)),
+			).check;
+		return check;
 	}
 
 	/** Starts checks that begin together, evenly spread. */
@@ -251,6 +257,10 @@ export class Scheduler {
 	}
 
 	#answered(check: RunningCheck, outcome: Outcome): void {
+		this.#take(check, this.#eventOf(check, outcome));
+	}
+
+	#eventOf(check: RunningCheck, outcome: Outcome): CheckEvent {
 		const atMs = this.#options.environment.nowMs();
 		const nowMs = this.#options.nowMs();
 		const { phase } = check;
@@ -259,22 +269,11 @@ export class Scheduler {
 		const startedAtMs = check.config.kind === "MISC_CHECK" ? check.startedAtMs : atMs;
 		switch (outcome.kind) {
 			case "passed":
-				this.#take(check, {
-					kind: "passed",
-					atMs,
-					nowMs,
-					detail,
-					effect: outcome.effect,
-					startedAtMs,
-					phase,
-				});
-				break;
+				return { kind: "passed", atMs, nowMs, detail, effect: outcome.effect, startedAtMs, phase };
 			case "failed":
-				this.#take(check, { kind: "failed", atMs, nowMs, detail, startedAtMs, phase });
-				break;
+				return { kind: "failed", atMs, nowMs, detail, startedAtMs, phase };
 			case "postponed":
-				this.#take(check, { kind: "postponed", atMs, nowMs, detail });
-				break;
+				return { kind: "postponed", atMs, nowMs, detail };
 		}
 	}
 
@@ -294,9 +293,7 @@ export class Scheduler {
 		const told = (outcome: Outcome) => {
 			if (!check.closed) this.#answered(check, outcome);
 		};
-		if (file === undefined)
-			queueMicrotask(() => told({ kind: "failed", detail: `there is no track_file ${config.trackFile}` }));
-		else check.cancel = watchFile(config, file.path, told);
+		if (file !== undefined) check.cancel = watchFile(config, file.path, told);
 	}
 
 	#watchBfd(check: RunningCheck, name: string): void {

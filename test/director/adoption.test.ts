@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { CheckConfig, RealServerConfig, VirtualServerConfig } from "../../firmware/config/model.ts";
 import { Adoption } from "../../firmware/director/adoption.ts";
 import { desiredTable } from "../../firmware/director/desired.ts";
-import { openPool } from "../../firmware/director/pool.ts";
+import { initialVerdict, openPool } from "../../firmware/director/pool.ts";
 import type { IpvsTable } from "../../firmware/wire/ipvs.ts";
 import { realServer, sorryServer, tcpCheck, virtualServer } from "./samples.ts";
 
@@ -28,9 +28,13 @@ const left = (
 	held = true,
 ) => desiredTable([openPool(config, (member) => said[member]!, true, held).pool]);
 
+/** Without files. */
+const atFirst = (config: VirtualServerConfig) => (member: number) =>
+	initialVerdict(config.realServers[member]!, () => ({ kind: "failed", detail: "there is no such file" }));
+
 function begin(config: VirtualServerConfig, table: IpvsTable) {
 	const adoption = new Adoption();
-	const { verdictOf, quorumHeld } = adoption.stateAtStart(KEY, config, table)!;
+	const { verdictOf, quorumHeld } = adoption.stateAtStart(KEY, config, table, atFirst(config))!;
 	const { pool } = openPool(config, verdictOf, true, quorumHeld);
 	return { pool, waitsFor: adoption.members().map(({ member }) => member), table: desiredTable([pool]) };
 }
@@ -107,5 +111,5 @@ test("a weight of the file's own is the new file's", () => {
 
 test("a virtual server without a service in the table begins as at first", () => {
 	const config = virtualServer([realServer("10.0.0.1")]);
-	expect(new Adoption().stateAtStart(KEY, config, new Map())).toBeNull();
+	expect(new Adoption().stateAtStart(KEY, config, new Map(), atFirst(config))).toBeNull();
 });

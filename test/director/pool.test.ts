@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { CheckConfig } from "../../firmware/config/model.ts";
 import { desiredEntries } from "../../firmware/director/desired.ts";
 import {
 	closePool,
+	initialVerdict,
 	liveWeight,
 	openPool,
 	type Pool,
@@ -10,7 +12,7 @@ import {
 	stepPool,
 } from "../../firmware/director/pool.ts";
 import { quorumHolds } from "../../firmware/director/quorum.ts";
-import { asConfigured, realServer, sorryServer, virtualServer } from "./samples.ts";
+import { asConfigured, realServer, sorryServer, tcpCheck, virtualServer } from "./samples.ts";
 
 /** "address=weight …" of the only service of a pool, in the kernel's table. */
 const table = (pool: Pool) =>
@@ -52,6 +54,33 @@ describe("keepalived.conf(5): quorum, hysteresis", () => {
 				if (quorumHolds(false, weight, limits)) expect(quorumHolds(true, weight, limits)).toBe(true);
 			}),
 		);
+	});
+});
+
+describe("before the first probe", () => {
+	const check = (kind: "TCP_CHECK" | "FILE_CHECK", alpha = false) =>
+		({ ...tcpCheck, kind, timing: { ...tcpCheck.timing, alpha } }) as CheckConfig;
+	const says = (amount: number) => ({ kind: "passed", detail: "", effect: { kind: "add", amount } }) as const;
+	const bad = { kind: "failed", detail: "" } as const;
+
+	test.each([
+		["no check", [], bad, true, 5],
+		["a probe", [check("TCP_CHECK")], bad, true, 5],
+		["a probe with alpha", [check("TCP_CHECK", true)], bad, false, 5],
+		["a file that says no", [check("FILE_CHECK")], bad, false, 5],
+		["a file that moves the weight", [check("FILE_CHECK")], says(3), true, 8],
+		["a file that takes more than there is", [check("FILE_CHECK")], says(-9), true, 0],
+		["a file that says yes, in spite of alpha", [check("FILE_CHECK", true)], says(0), true, 5],
+		[
+			"a file that says yes beside a probe with alpha",
+			[check("TCP_CHECK", true), check("FILE_CHECK")],
+			says(0),
+			false,
+			5,
+		],
+	] as const)("%s", (_what, checks, file, alive, weight) => {
+		const verdict = initialVerdict(realServer("10.0.0.1", { weight: 5, checks }), () => file);
+		expect(verdict).toEqual({ alive, weight, override: null });
 	});
 });
 
@@ -176,7 +205,7 @@ describe("reload", () => {
 		let pool = openPool(config, asConfigured(config)).pool;
 		pool = stepPool(pool, { kind: "override", member: 1, override: "draining" }).pool;
 		const changed = virtualServer([realServer("10.0.0.2"), realServer("10.0.0.3")]);
-		const step = reloadPool(pool, changed);
+		const step = reloadPool(pool, changed, asConfigured(changed));
 		expect(told(step)).toEqual(["10.0.0.3 up", "10.0.0.1 down"]);
 		expect(table(step.pool)).toBe("10.0.0.2=0 10.0.0.3=1");
 	});
@@ -184,7 +213,7 @@ describe("reload", () => {
 	test("the same configuration tells nothing and changes nothing", () => {
 		const config = virtualServer([realServer("10.0.0.1"), realServer("10.0.0.2")]);
 		const pool = openPool(config, asConfigured(config)).pool;
-		const step = reloadPool(pool, config);
+		const step = reloadPool(pool, config, asConfigured(config));
 		expect(step.notices).toEqual([]);
 		expect(step.pool).toEqual(pool);
 	});
@@ -200,7 +229,7 @@ test("reload: a weight from the file follows the file, one that a check has set 
 		realServer("10.0.0.1", { weight: 5 }),
 		realServer("10.0.0.2", { weight: 5 }),
 	]);
-	expect(table(reloadPool(pool, changed).pool)).toBe("10.0.0.1=5 10.0.0.2=9");
+	expect(table(reloadPool(pool, changed, asConfigured(changed)).pool)).toBe("10.0.0.1=5 10.0.0.2=9");
 });
 
 test("closing tells every live server and the quorum down", () => {

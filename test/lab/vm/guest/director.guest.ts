@@ -3,10 +3,11 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { serve } from "../../../../firmware/bus/server.ts";
 import { loadConfig } from "../../../../firmware/config/keepalived/load.ts";
-import type { RealServerConfig } from "../../../../firmware/config/model.ts";
 import { desiredTable } from "../../../../firmware/director/desired.ts";
 import { initialVerdict, openPool } from "../../../../firmware/director/pool.ts";
 import { reconcileTable } from "../../../../firmware/director/reconcile.ts";
+import type { CheckOf } from "../../../../firmware/health/checker.ts";
+import { readFileCheck } from "../../../../firmware/health/file.ts";
 import { IpvsClient } from "../../../../firmware/kernel/ipvs-client.ts";
 import { DirectorProcess, ipvsadm, run, saved, savedLines, sh, until } from "./box.ts";
 
@@ -62,15 +63,12 @@ async function keepalivedTable(file: string, namespace: string | null): Promise<
 	}
 }
 
-/** The initial verdict, when the files of FILE_CHECKs have been read: that takes no probe. */
-const verdictAtStart = (server: RealServerConfig) =>
-	initialVerdict({ ...server, checks: server.checks.filter(({ kind }) => kind !== "FILE_CHECK") });
-
 /** What the director would put there. */
 function ourTable(file: string): string[] {
 	const { config } = loadConfig(file);
+	const read = (check: CheckOf<"FILE_CHECK">) => readFileCheck(check, config.trackFiles);
 	const pools = config.virtualServers.map(
-		(server) => openPool(server, (member) => verdictAtStart(server.realServers[member]!)).pool,
+		(server) => openPool(server, (member) => initialVerdict(server.realServers[member]!, read)).pool,
 	);
 	const client = IpvsClient.open();
 	try {
