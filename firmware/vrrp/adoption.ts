@@ -102,9 +102,9 @@ export function adopt(
 		readings: { ...saved.readings, scripts, interfaces: {}, virtualInterfaces: {} },
 		startupUntilMicros: adopted.size > 0 ? atMicros : fresh.startupUntilMicros,
 	});
-	const started = step(ready, { kind: "start" }, atMicros);
-	const actions: EngineAction[] = started.actions.filter(({ kind }) => kind === "open");
-	for (const router of ready.routers) {
+	const listening = step(ready, { kind: "listen" }, atMicros);
+	const actions: EngineAction[] = [...listening.actions];
+	for (const router of listening.engine.routers) {
 		const key = instanceKey(router.config);
 		if (!adopted.has(key)) {
 			// Its lease is too short to come back in: who waits for it shall not wait.
@@ -117,6 +117,7 @@ export function adopt(
 		if (advert !== null) actions.push({ kind: "advert", key, advert });
 		if (watch !== null) actions.push({ kind: "watch", key, watch });
 	}
-	actions.push(...started.actions.filter(({ kind }) => kind !== "open"));
+	const started = step(listening.engine, { kind: "start" }, atMicros);
+	actions.push(...started.actions);
 	return { engine: started.engine, actions };
 }

@@ -11,7 +11,7 @@ import type {
 import type { VrrpStateName } from "../status/vrrp.ts";
 import { formatAddress } from "../wire/ip.ts";
 import type { IpPacket } from "../wire/ip-packet.ts";
-import { conditionsOf } from "./conditions.ts";
+import { type Conditions, conditionsOf } from "./conditions.ts";
 import { instanceKey } from "./instance-key.ts";
 import {
 	type InterfaceReading,
@@ -52,6 +52,8 @@ export interface Engine {
 }
 
 export type EngineEvent =
+	/** Before the start: what waits for a master has to hear him from the first moment of its wait on. */
+	| { readonly kind: "listen" }
 	| { readonly kind: "start" }
 	/** A packet that `concerns` this router. */
 	| { readonly kind: "packet"; readonly key: string; readonly packet: IpPacket }
@@ -201,9 +203,11 @@ export function routerOf(engine: Engine, key: string): Router | null {
 export function step(engine: Engine, event: EngineEvent, atMicros: number): EngineStep {
 	const run = new Run(engine, atMicros);
 	switch (event.kind) {
+		case "listen":
+			run.listen();
+			break;
 		case "start":
 			run.start();
-			for (const { config } of engine.routers) run.actions.push({ kind: "open", key: instanceKey(config) });
 			run.reconsider();
 			break;
 		case "packet": {
@@ -316,6 +320,14 @@ class Run {
 		this.#started = engine.started;
 	}
 
+	listen(): void {
+		this.#routers = this.routers.map((router) => ({
+			...router,
+			sourceAddress: this.#conditions(router).sourceAddress,
+		}));
+		for (const { config } of this.#routers) this.actions.push({ kind: "open", key: instanceKey(config) });
+	}
+
 	start(): void {
 		this.#started = true;
 	}
@@ -423,19 +435,23 @@ class Run {
 		}
 	}
 
+	#conditions(router: Router): Conditions {
+		return conditionsOf(
+			router,
+			this.#groupOf(router.config),
+			this.#config,
+			this.#readings,
+			this.#atMicros < this.#engine.startupUntilMicros,
+		);
+	}
+
 	/** Compares every router's conditions with what the readings say now. */
 	reconsider(): void {
 		if (!this.#started) return;
 		for (const router of this.routers) {
 			if (router.stopped) continue;
 			const group = this.#groupOf(router.config);
-			const conditions = conditionsOf(
-				router,
-				group,
-				this.#config,
-				this.#readings,
-				this.#atMicros < this.#engine.startupUntilMicros,
-			);
+			const conditions = this.#conditions(router);
 			if (
 				conditions.priority !== router.priority ||
 				conditions.sourceAddress !== router.sourceAddress ||

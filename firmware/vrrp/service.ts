@@ -229,7 +229,8 @@ export class VrrpService {
 			// Before anybody takes part with a priority that it does not have.
 			this.#feedTracked(this.#trackers.configure(this.#config, false));
 			this.#removeStale();
-			this.#applyExplained({ kind: "start" }, now);
+			this.#feed({ kind: "listen" });
+			this.#feed({ kind: "start" });
 		} else {
 			const { saved, aliveAtMicros } = predecessor;
 			const result = adopt(this.#config, saved, aliveAtMicros, now, (engine) =>

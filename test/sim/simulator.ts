@@ -137,6 +137,7 @@ export class Simulator {
 		this.note(`${box.name} starts`);
 		box.engine = newEngine(box.config, this.nowMicros);
 		this.#feedInterface(box);
+		this.feed(box, { kind: "listen" });
 		this.feed(box, { kind: "start" });
 	}
 

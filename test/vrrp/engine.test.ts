@@ -11,7 +11,7 @@ import {
 	wakeAtMicros,
 } from "../../firmware/vrrp/engine.ts";
 import { instanceKey } from "../../firmware/vrrp/instance-key.ts";
-import { zeroCounters } from "../../firmware/vrrp/router.ts";
+import { masterDownInterval, standing, zeroCounters } from "../../firmware/vrrp/router.ts";
 import {
 	effectivePriority,
 	effectOf,
@@ -56,6 +56,7 @@ class Subject {
 		this.engine = { ...newEngine(config, 0), held };
 		this.interface("eth0", true, addresses);
 		for (const event of before) this.feed(event);
+		this.feed({ kind: "listen" });
 		this.feed({ kind: "start" });
 	}
 
@@ -159,11 +160,27 @@ describe("keepalived.conf: weights", () => {
 describe("one box", () => {
 	test("the order of becoming master and of leaving", () => {
 		const subject = new Subject(configOf([instanceOf()]));
-		expect(subject.kinds()).toEqual(["open", "transition", "watch"]);
+		expect(subject.kinds()).toEqual(["transition", "watch"]);
 		subject.expire();
 		expect(subject.kinds()).toEqual(["send", "addresses on", "transition", "announce", "advert", "watch"]);
 		subject.interface("eth0", false);
 		expect(subject.kinds()).toEqual(["advert", "send", "send", "addresses off", "transition"]);
+	});
+
+	test("sockets are open before the wait for a master begins", () => {
+		let engine = newEngine(configOf([instanceOf()]), 0);
+		const feed = (event: EngineEvent, atMicros: number) => {
+			const result = step(engine, event, atMicros);
+			({ engine } = result);
+			return result.actions;
+		};
+		feed({ kind: "interface", reading: { name: "eth0", index: 2, up: true, addresses: ["192.0.2.1"] } }, 0);
+		expect(feed({ kind: "listen" }, 1).map(({ kind }) => kind)).toEqual(["open"]);
+		expect(engine.routers[0]).toMatchObject({ state: "INIT", sourceAddress: "192.0.2.1" });
+		const openAt = 7 * SECOND;
+		expect(feed({ kind: "start" }, openAt).map(({ kind }) => kind)).toEqual(["transition", "watch"]);
+		const router = engine.routers[0]!;
+		expect(standing(router).watch?.deadlineMicros).toBe(openAt + masterDownInterval(router));
 	});
 
 	test("an advert that the reflexes already sent is not sent again", () => {

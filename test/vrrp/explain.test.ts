@@ -20,6 +20,7 @@ class Story {
 	constructor(config: DroverConfig) {
 		this.engine = newEngine(config, 0);
 		this.feed({ kind: "interface", reading: reading(true) });
+		this.feed({ kind: "listen" });
 		this.feed({ kind: "start" });
 	}
 

@@ -257,6 +257,37 @@ track_file load {\nfile "${file}"\n}\n${text(100, "track_file {\nload weight 1\n
 		expect(capture.text()).not.toMatch(/192\.0\.2\.1 > .*prio 0,/);
 	}, 60_000);
 
+	test("a newcomer with state MASTER, which waits little more than an interval, hears whoever is master", async () => {
+		using lab = new Lab("newcomer");
+		// With each priority comes another moment of the interval in which the master sends.
+		const config = (state: "MASTER" | "BACKUP") =>
+			Array.from({ length: 60 }, (_, index) =>
+				instanceText({
+					name: `VI_${index + 1}`,
+					virtualRouterId: index + 1,
+					priority: 254 - 4 * index,
+					version: 3,
+					interval: 0.2,
+					addresses: [`198.51.100.${index + 1}/32`],
+					state,
+				}),
+			).join("");
+		const [master, newcomer] = [lab.box("master", 1), lab.box("newcomer", 2)];
+		master.drover(config("BACKUP"), "--no-standby");
+		await eventually(
+			"one is master of all",
+			async () =>
+				(await master.status().catch(() => null))?.instances.every(({ state }) => state === "MASTER") ===
+				true,
+		);
+		const { process: child, log } = newcomer.drover(config("MASTER"), "--no-standby");
+		await eventually("all wait", () => log().split("Entering BACKUP STATE").length > 60);
+		await Bun.sleep(1_000);
+		// A busy machine may send one or two too late.
+		expect(log().split("Entering MASTER STATE").length - 1).toBeLessThan(4);
+		child.kill();
+	}, 60_000);
+
 	test("a stranger who gives up what he never had: the master answers at once, and the backup hears it", async () => {
 		using lab = new Lab("farewell");
 		const ours = lab.box("ours", 1);
