@@ -2,7 +2,8 @@
 import { existsSync, renameSync, writeFileSync } from "node:fs";
 import type { BusServer } from "../bus/server.ts";
 import { formatDiagnostic, placeOf } from "../config/keepalived/diagnostics.ts";
-import { type LoadedConfig, loadConfig } from "../config/keepalived/load.ts";
+import { forgetKept, type KeptLoad, loadAtStart, loadKeeping } from "../config/keepalived/kept.ts";
+import type { LoadedConfig } from "../config/keepalived/load.ts";
 import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { IpvsClient } from "../kernel/ipvs-client.ts";
@@ -88,13 +89,14 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	process.on("SIGUSR2", () => {});
 
 	const log = openLog("director");
-	if (!existsSync(file)) {
+	const memory = new ServerMemory();
+	const options = configId === undefined ? { memory } : { configId, memory };
+	let first: KeptLoad | null = loadAtStart("director", file, options);
+	if (first.refused === null && !existsSync(file)) {
 		log.fatal(`cannot read ${file}: there is no such file`);
 		console.error(`drover director: cannot read ${file}: there is no such file`);
 		return EXIT_NO_CONFIG;
 	}
-	const memory = new ServerMemory();
-	const load = () => loadConfig(file, configId === undefined ? { memory } : { configId, memory });
 	let server: BusServer | null = null;
 	// The first configuration must not outlive its reload: a large one is tens of megabytes.
 	const open = (config: DroverConfig) => {
@@ -118,7 +120,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	};
 	let director: Director;
 	try {
-		director = open(firstConfig(file, load(), log));
+		director = open(firstConfig(file, first, log));
 	} catch (error) {
 		log.fatal(error instanceof Error ? error.message : String(error));
 		return EXIT_FATAL;
@@ -131,7 +133,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		);
 	const reloadOnce = async (): Promise<string> => {
 		const startedMs = performance.now();
-		const next = load();
+		const { loaded: next, keep } = loadKeeping("director", file, options);
 		const refusal = refusalOf(next, director.config);
 		if (refusal !== null) {
 			log.error(`${file} is not taken over: ${refusal}; the running configuration stays`);
@@ -143,6 +145,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		await director.reload(next.config);
 		runAs(next.config, before);
 		followConfig(next.config);
+		keep();
 		tidyMemory();
 		const message = `taken over in ${Math.round(performance.now() - startedMs)} ms`;
 		director.noteReload(true, message);
@@ -191,6 +194,9 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 
 	followConfig(director.config);
 	await director.startChecks();
+	first.keep();
+	if (first.refused !== null) director.noteReload(false, problemOf(first.refused));
+	first = null;
 	// After the heavy work of starting, which must not hold up others.
 	runAs(director.config, null);
 	tidyMemory();
@@ -202,13 +208,17 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	(link as { readonly vrrp: VrrpLink } | null)?.vrrp.close();
 	(unwatchAddresses as (() => void) | null)?.();
 	await director.stop(keepTable);
+	forgetKept("director");
 	server.close();
 	return 0;
 }
 
-/** At boot what can be run is run, and what cannot is said. */
-function firstConfig(file: string, loaded: LoadedConfig, log: Log): DroverConfig {
-	if (!loaded.acceptable) {
+/** After a crash what ran before goes on; at boot what can be run is run, and what cannot is said. */
+function firstConfig(file: string, { loaded, refused }: KeptLoad, log: Log): DroverConfig {
+	if (refused !== null) {
+		log.error(`${file} is not taken over: ${problemOf(refused)}; what ran before the crash goes on`);
+		logDiagnostics(log, refused);
+	} else if (!loaded.acceptable) {
 		log.error(`${file} has errors; what can be run of it is run`);
 		logDiagnostics(log, loaded);
 	}
@@ -222,14 +232,17 @@ function tidyMemory(): void {
 	setTimeout(() => Bun.gc(true), TIDY_AFTER_MS).unref();
 }
 
+/** What is wrong with it, in short. */
+function problemOf({ diagnostics }: LoadedConfig): string {
+	const errors = diagnostics.filter(({ severity }) => severity === "error");
+	const [first] = errors;
+	const where = first === undefined ? "" : `${placeOf(first.location)}: ${first.message}`;
+	return errors.length > 1 ? `${where} (and ${errors.length - 1} more errors)` : where || "it has errors";
+}
+
 /** Why a configuration cannot replace the running one; null when it can. */
 function refusalOf(next: LoadedConfig, running: DroverConfig): string | null {
-	if (!next.acceptable) {
-		const errors = next.diagnostics.filter(({ severity }) => severity === "error");
-		const [first] = errors;
-		const where = first === undefined ? "" : `${placeOf(first.location)}: ${first.message}`;
-		return errors.length > 1 ? `${where} (and ${errors.length - 1} more errors)` : where || "it has errors";
-	}
+	if (!next.acceptable) return problemOf(next);
 	if (next.config.global.networkNamespace !== running.global.networkNamespace)
 		return "net_namespace can only be changed by a restart";
 	if (next.config.global.ipvsNetworkNamespace !== running.global.ipvsNetworkNamespace)

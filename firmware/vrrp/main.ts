@@ -10,7 +10,8 @@ import { join, resolve } from "node:path";
 import { type BusServer, serve } from "../bus/server.ts";
 import { runDirectory } from "../bus/socket-path.ts";
 import { placeOf } from "../config/keepalived/diagnostics.ts";
-import { loadConfig } from "../config/keepalived/load.ts";
+import { forgetKept, type KeptLoad, loadAtStart, loadKeeping } from "../config/keepalived/kept.ts";
+import type { LoadedConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { SystemCallError } from "../kernel/errno.ts";
 import { enterNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
@@ -137,6 +138,8 @@ class Process {
 	readonly #ended = Promise.withResolvers<number>();
 	readonly #heartbeat = new Heartbeat();
 	readonly #service: VrrpService;
+	/** What it began with; null once that is in force, or another process's is. */
+	#first: KeptLoad | null;
 	#saved: Saved = { routers: {}, readings: { scripts: {}, processes: {}, files: {}, bfd: {} } };
 	#link: StandbyLink | null = null;
 	#activePid = 0;
@@ -156,7 +159,8 @@ class Process {
 			process.on(signal, () => this.#onSignal(signal === "SIGINT" ? "SIGTERM" : signal));
 		for (const signal of [STATS_CLEAR_SIGNAL, JSON_SIGNAL])
 			onSignalNumber(signal, () => this.#onSignal(signal));
-		const config = this.#load() ?? emptyOf(options.file);
+		this.#first = this.#load(loadAtStart);
+		const config = ofVrrp(this.#first.loaded);
 		// Before anything is opened or started in the namespace at hand.
 		const { networkNamespace } = config.global;
 		if (networkNamespace !== null) enterNetworkNamespace(namespacePath(networkNamespace));
@@ -203,12 +207,17 @@ class Process {
 			onGone: () => this.#onActiveGone(),
 		});
 		this.#service.becomeUrgent();
+		const first = this.#first!;
+		this.#first = null;
 		if (this.#link === null) {
+			if (first.refused !== null)
+				this.#log.error(`${this.#options.file} is not taken over; what ran before the crash goes on`);
 			const saved = readStateFile(this.#options.file);
 			if (saved === null) await this.#script("startup");
 			if (this.#ending) return this.#ended.promise;
 			const aliveAtMicros = Math.min(this.#heartbeat.lastMicros, monotonicMicros());
 			this.#activate(saved === null ? null : { saved, aliveAtMicros });
+			first.keep();
 			if (this.#reloadAsked) this.#reload();
 		} else this.#watchHeartbeat();
 		return this.#ended.promise;
@@ -225,20 +234,20 @@ class Process {
 		this.#onReleased();
 	}
 
-	/** Null when the file cannot be used; the log says why. */
-	#load(): DroverConfig | null {
+	#load(by: typeof loadKeeping): KeptLoad {
 		const { file, configId } = this.#options;
-		const loaded = loadConfig(file, configId === null ? {} : { configId });
+		const load = by("vrrp", file, configId === null ? {} : { configId });
+		this.#logFindings(load.refused ?? load.loaded);
+		return load;
+	}
+
+	#logFindings(loaded: LoadedConfig): void {
 		for (const { severity, location, message } of loaded.diagnostics.slice(0, 100)) {
 			const text = `${placeOf(location)}: ${message}`;
 			if (severity === "error") this.#log.error(text);
 			else this.#log.warn(text);
 		}
-		this.#acceptable = loaded.acceptable;
-		// Virtual servers are the director's: with thousands of them each of the pair would hold tens of megabytes.
-		return { ...loaded.config, virtualServers: [] };
 	}
-	#acceptable = true;
 
 	// ── standing by ──
 
@@ -387,8 +396,9 @@ class Process {
 	}
 
 	#reloadNow(): { readonly accepted: boolean } {
-		const config = this.#load();
-		if (config === null || !this.#acceptable) {
+		const { loaded, keep } = this.#load(loadKeeping);
+		const config = ofVrrp(loaded);
+		if (!loaded.acceptable) {
 			this.#log.error(`${this.#options.file} is not taken over, the running configuration stays`);
 			return { accepted: false };
 		}
@@ -397,6 +407,7 @@ class Process {
 			return { accepted: false };
 		}
 		this.#service.reload(config);
+		keep();
 		this.#tidySoon();
 		this.#active?.send({ kind: "reloaded", config });
 		this.#log.info(`${this.#options.file} reloaded`);
@@ -468,6 +479,7 @@ class Process {
 		await this.#service.stop();
 		await this.#script("shutdown");
 		this.#stateFile?.remove();
+		forgetKept("vrrp");
 		this.#guard?.close();
 		this.#active?.close();
 		this.#bus?.close();
@@ -488,7 +500,5 @@ class Process {
 
 const dumpDirectory = () => process.env["TMPDIR"] ?? tmpdir();
 
-/** No file yet: a service without instances, which a reload fills. */
-function emptyOf(file: string): DroverConfig {
-	return loadConfig(`${file}.absent`).config;
-}
+/** Virtual servers are the director's: with thousands of them each of the pair would hold tens of megabytes. */
+const ofVrrp = ({ config }: LoadedConfig): DroverConfig => ({ ...config, virtualServers: [] });

@@ -1,5 +1,6 @@
 /** The state on disk (a memory file system), for when both processes are gone at once. */
 import { readFileSync, rmSync } from "node:fs";
+import { bootId } from "../boot-id.ts";
 import { runDirectory } from "../bus/socket-path.ts";
 import type { Saved } from "./adoption.ts";
 
@@ -14,10 +15,6 @@ interface Stored {
 	readonly bootId: string;
 	readonly configFile: string;
 	readonly saved: Saved;
-}
-
-function bootId(): string {
-	return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
 export class StateFile {

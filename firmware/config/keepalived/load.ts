@@ -38,21 +38,26 @@ export interface LoadedConfig {
 
 /**
  * The configuration in `path` and everything it includes. Never throws for what a file holds or
- * lacks: that is in `diagnostics`, and `config` is then what can be run of it.
+ * lacks: that is in `diagnostics`, and `config` is then what can be run of it. `files`: where all is read from.
  */
-export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfig {
+export function loadConfig(path: string, options: LoadOptions = {}, files: Files = diskFiles): LoadedConfig {
 	const memory = options.memory ?? null;
-	let loaded = readConfig(path, options, memory);
+	let loaded = readConfig(path, options, memory, files);
 	if (loaded === null) {
 		memory?.forget();
-		loaded = readConfig(path, options, memory)!;
+		loaded = readConfig(path, options, memory, files)!;
 	}
 	memory?.settle();
 	return loaded;
 }
 
 /** Null when `memory` does not hold any more. */
-function readConfig(path: string, options: LoadOptions, memory: ServerMemory | null): LoadedConfig | null {
+function readConfig(
+	path: string,
+	options: LoadOptions,
+	memory: ServerMemory | null,
+	files: Files,
+): LoadedConfig | null {
 	const hostName = options.hostName ?? hostname();
 	const surroundings: Surroundings = {
 		configId: options.configId ?? hostName,
@@ -61,7 +66,7 @@ function readConfig(path: string, options: LoadOptions, memory: ServerMemory | n
 	};
 	const sources: Source[] = [];
 	const findings = new Findings(sources);
-	const reader = new LineReader(diskFiles, surroundings, findings, sources);
+	const reader = new LineReader(files, surroundings, findings, sources);
 	const read = reader.open(resolve(path), path);
 	let statements: ReturnType<StatementReader["readRoot"]> = [];
 	if (read.kind === "text") statements = new StatementReader(reader, findings, memory).readRoot();
@@ -101,7 +106,7 @@ function interfacesHere(): ReadonlySet<string> {
 	);
 }
 
-const diskFiles: Files = {
+export const diskFiles: Files = {
 	read(path): FileRead {
 		try {
 			const status = statSync(path);

@@ -1,8 +1,10 @@
-/** What the director's start waits for has an end. */
+/** The director's start: what it waits for has an end, and after a crash it is that of what ran before. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { call } from "../../../firmware/bus/client.ts";
+import type { DirectorStatus } from "../../../firmware/status/director.ts";
 import { hasIpvs } from "./health-peer.ts";
 import { bunPath, eventually, Network } from "./network.ts";
 
@@ -40,6 +42,50 @@ test("a modprobe that never ends holds up neither the start nor the checks", asy
 	});
 	await eventually("the check has passed", () => readFileSync(path("log"), "utf8").includes("Gained quorum"));
 	if (!hasIpvs()) expect(await Bun.file(path("asked")).exists()).toBe(true);
+	child.kill("SIGTERM");
+	await child.exited;
+	rmSync(folder, { recursive: true, force: true });
+}, 60_000);
+
+test("after a crash a file that a reload would refuse is not what goes on; after an orderly end it is the file that counts", async () => {
+	using network = Network.create("crash");
+	const box = network.namespace("box");
+	const folder = mkdtempSync(join(tmpdir(), "drover-crash-"));
+	const path = (name: string) => join(folder, name);
+	const write = (server: string) =>
+		writeFileSync(path("servers.conf"), configuration.replace("10.9.0.1 80", server));
+	writeFileSync(path("keepalived.conf"), `include ${path("server*.conf")}\n`);
+	const env = { ...process.env, DROVER_LOG: path("log"), DROVER_RUN_DIR: folder };
+	const start = () => box.spawn([bunPath, DROVER, "director", "-f", path("keepalived.conf")], { env });
+	const ask = async () => {
+		process.env["DROVER_RUN_DIR"] = folder;
+		const status = await call<DirectorStatus>("director", "status").catch(() => null);
+		return status?.virtualServers[0]?.realServers.every(({ alive }) => alive) === true && status;
+	};
+	const runs = async () => {
+		const { reload, virtualServers } = await eventually("it checks", ask);
+		return [virtualServers[0]?.realServers.map(({ address }) => address).join(), reload?.ok ?? null];
+	};
+	write("10.9.0.1 80");
+	let child = start();
+	const endWith = async (signal: "SIGKILL" | "SIGTERM") => {
+		child.kill(signal);
+		await child.exited;
+		child = start();
+	};
+	expect(await runs()).toEqual(["10.9.0.1", null]);
+	write("10.9.0.2 80 {\n\t}\n\treal_sever 10.9.0.3 80");
+	await endWith("SIGKILL");
+	expect(await runs()).toEqual(["10.9.0.1", false]);
+	await endWith("SIGKILL");
+	expect(await runs()).toEqual(["10.9.0.1", false]);
+	// What a reload would take is taken.
+	write("10.9.0.4 80");
+	await endWith("SIGKILL");
+	expect(await runs()).toEqual(["10.9.0.4", null]);
+	write("10.9.0.5 80 {\n\t\tweigth 3\n\t}\n\treal_server 10.9.0.6 80");
+	await endWith("SIGTERM");
+	expect(await runs()).toEqual(["10.9.0.5,10.9.0.6", null]);
 	child.kill("SIGTERM");
 	await child.exited;
 	rmSync(folder, { recursive: true, force: true });

@@ -62,6 +62,10 @@ interface Instance {
 	readonly name: string;
 	readonly virtualRouterId: number;
 	readonly address: string;
+	readonly intervalSeconds: number;
+	/** That come and go with its mastership. */
+	readonly routes: string[];
+	readonly rules: string[];
 	/** Not in the adverts: a keepalived before 2.3.3 drops those of other addresses than its own, and Drover does not. */
 	readonly excluded: string[];
 	priority: number;
@@ -77,16 +81,22 @@ interface Instance {
 /** How the adverts of all instances travel. */
 interface Wire {
 	readonly version: 2 | 3;
-	readonly intervalSeconds: number;
 	readonly family: 4 | 6;
 	readonly unicast: boolean;
 	readonly virtualMac: boolean;
 	readonly authentication: "PASS" | "AH" | null;
 }
 
+interface Group {
+	readonly name: string;
+	readonly members: readonly string[];
+	readonly lines: string[];
+	present: boolean;
+}
+
 interface BoxPlan {
 	readonly instances: Instance[];
-	readonly group: { readonly members: readonly string[]; readonly lines: string[]; present: boolean } | null;
+	readonly groups: readonly Group[];
 	readonly globals: string[];
 	readonly script: { readonly rise: number; readonly fall: number; weight: number | null };
 	readonly file: { weight: number | null };
@@ -130,7 +140,8 @@ const numberOf = (name: BoxName) => BOXES.indexOf(name) + 1;
 const MOVING_HOST = 40;
 
 function wireLines(
-	{ version, intervalSeconds, family, unicast, virtualMac, authentication }: Wire,
+	{ version, family, unicast, virtualMac, authentication }: Wire,
+	intervalSeconds: number,
 	name: BoxName,
 	peers: readonly BoxName[],
 ) {
@@ -181,23 +192,23 @@ function configText(box: BoxPlan, wire: Wire, name: BoxName, boxes: readonly Box
 		'\tfile "@FOLDER@/tf"',
 		...weightLine(box.file.weight),
 		"}",
-		...(box.group?.present !== true
-			? []
-			: [
-					"vrrp_sync_group G1 {",
-					"\tgroup {",
-					...indent(box.group.members, "\t\t"),
-					"\t}",
-					...indent(box.group.lines),
-					"}",
-				]),
+		...box.groups
+			.filter(({ present }) => present)
+			.flatMap((group) => [
+				`vrrp_sync_group ${group.name} {`,
+				"\tgroup {",
+				...indent(group.members, "\t\t"),
+				"\t}",
+				...indent(group.lines),
+				"}",
+			]),
 		...box.instances
 			.filter(({ present }) => present)
 			.flatMap((instance) => [
 				`vrrp_instance ${instance.name} {`,
 				"\tinterface eth0",
 				...(instance.state === null ? [] : [`\tstate ${instance.state}`]),
-				...indent(wireLines(wire, name, peers)),
+				...indent(wireLines(wire, instance.intervalSeconds, name, peers)),
 				`\tvirtual_router_id ${instance.virtualRouterId}`,
 				`\tpriority ${instance.priority}`,
 				...(instance.nopreempt ? ["\tnopreempt"] : []),
@@ -210,11 +221,24 @@ function configText(box: BoxPlan, wire: Wire, name: BoxName, boxes: readonly Box
 				...(excluded(instance).length === 0
 					? []
 					: ["\tvirtual_ipaddress_excluded {", ...indent(excluded(instance), "\t\t"), "\t}"]),
+				...indent(blockLines("virtual_routes", instance.routes)),
+				...indent(blockLines("virtual_rules", instance.rules)),
 				"}",
 			]),
 		"",
 	].join("\n");
 }
+
+const blockLines = (name: string, lines: readonly string[]) =>
+	lines.length === 0 ? [] : [`${name} {`, ...indent(lines), "}"];
+
+/** A destination and a table of each instance's own; of the family of its adverts. */
+const routeOf = ({ family }: Wire, index: number) =>
+	family === 4
+		? `10.77.${index}.0/24 via 192.0.2.254 dev eth0`
+		: `2001:db8:77:${index}::/64 via 2001:db8::99 dev eth0`;
+const ruleOf = ({ family }: Wire, index: number) =>
+	`from ${family === 4 ? `10.77.${index}.0/24` : `2001:db8:77:${index}::/64`} lookup ${100 + index}`;
 
 const movingAddress = ({ family }: Wire) =>
 	family === 4 ? `198.51.100.${MOVING_HOST}/32` : `2001:db8:1::${MOVING_HOST}/128`;
@@ -222,11 +246,13 @@ const movingAddress = ({ family }: Wire) =>
 function makeBox(
 	random: Random,
 	count: number,
-	grouped: boolean,
+	groups: readonly (readonly string[])[],
+	intervals: readonly number[],
 	reloads: boolean,
-	{ family }: Wire,
+	wire: Wire,
 	mayOwn: boolean,
 ): BoxPlan {
+	const { family } = wire;
 	const instances = Array.from({ length: count }, (_, index): Instance => {
 		// Beside a second owner keepalived lowers itself for good.
 		const owns = mayOwn && random.chance(0.1);
@@ -235,7 +261,10 @@ function makeBox(
 			name: `VI_${index + 1}`,
 			virtualRouterId: 51 + index,
 			address: family === 4 ? `192.0.2.${201 + index}/24` : `fe80::${201 + index}/64`,
+			intervalSeconds: intervals[index]!,
 			excluded: [],
+			routes: random.chance(0.25) ? [routeOf(wire, index)] : [],
+			rules: random.chance(0.25) ? [ruleOf(wire, index)] : [],
 			priority,
 			state: random.pick(["MASTER", "BACKUP", "BACKUP", null]),
 			nopreempt: random.chance(0.25),
@@ -252,15 +281,21 @@ function makeBox(
 			present: true,
 		};
 	});
-	const groupLines: string[] = [];
-	if (random.chance(0.2)) groupLines.push("sync_group_tracking_weight");
-	const ofGroup = tracking(random, reloads);
-	// A script that group and instance track, both without a weight, keeps keepalived in INIT for ever.
-	if (instances.some(({ tracking: { scriptWeight } }) => scriptWeight !== null)) ofGroup.scriptWeight = null;
-	if (random.chance(0.4)) groupLines.push(...trackingLines(ofGroup));
+	const makeGroup = (members: readonly string[], index: number): Group => {
+		const lines: string[] = [];
+		if (random.chance(0.2)) lines.push("sync_group_tracking_weight");
+		const ofGroup = tracking(random, reloads);
+		const ofMembers = instances.map((instance) => instance.tracking);
+		// A script that group and instance track, both without a weight, keeps keepalived in INIT for ever.
+		if (ofMembers.some(({ scriptWeight }) => scriptWeight !== null)) ofGroup.scriptWeight = null;
+		// Whether a fault or a priority comes first is the order of keepalived's lists.
+		if (ofMembers.some(({ interfaceWeight }) => interfaceWeight === 0)) ofGroup.interfaceWeight = null;
+		if (random.chance(0.4)) lines.push(...trackingLines(ofGroup));
+		return { name: `G${index + 1}`, members, lines, present: true };
+	};
 	return {
 		instances,
-		group: grouped ? { members: ["VI_1", "VI_2"], lines: groupLines, present: true } : null,
+		groups: groups.map(makeGroup),
 		globals: [
 			"vrrp_notify_priority_changes",
 			...(random.chance(0.1) ? ["vrrp_startup_delay 1"] : []),
@@ -280,8 +315,8 @@ function makeBox(
 /** Changes the box's plan in place; what was changed, for the report. */
 function changeConfig(random: Random, box: BoxPlan, wire: Wire, others: readonly BoxName[]): string {
 	const instance = random.pick(box.instances);
-	const grouped = box.group?.members.includes(instance.name) ?? false;
-	switch (random.integer(0, 12)) {
+	const grouped = box.groups.some(({ members }) => members.includes(instance.name));
+	switch (random.integer(0, 14)) {
 		case 0:
 			instance.priority = random.pick([1, 50, 100, 120, 200, 254]);
 			return `${instance.name} priority ${instance.priority}`;
@@ -323,18 +358,30 @@ function changeConfig(random: Random, box: BoxPlan, wire: Wire, others: readonly
 			box.mover = random.chance(0.2) ? null : random.integer(0, box.instances.length - 1);
 			return `${movingAddress(wire)} goes from instance ${from} to ${box.mover}`;
 		}
-		case 10:
-			if (box.group === null) return "nothing";
-			box.group.present = !box.group.present;
-			return `the group is ${box.group.present ? "there again" : "gone"}`;
+		case 10: {
+			if (box.groups.length === 0) return "nothing";
+			const group = random.pick(box.groups);
+			group.present = !group.present;
+			return `${group.name} is ${group.present ? "there again" : "gone"}`;
+		}
 		case 11: {
 			const other = random.pick(others);
 			if (!box.strangers.delete(other)) box.strangers.add(other);
 			return `left out as a peer: ${[...box.strangers].join(", ") || "nobody"}`;
 		}
+		case 12:
+			return comesAndGoes(instance, instance.routes, routeOf(wire, box.instances.indexOf(instance)));
+		case 13:
+			return comesAndGoes(instance, instance.rules, ruleOf(wire, box.instances.indexOf(instance)));
 		default:
 			return "nothing";
 	}
+}
+
+function comesAndGoes({ name }: Instance, lines: string[], line: string): string {
+	if (lines.length === 0) lines.push(line);
+	else lines.length = 0;
+	return `${name} ${lines.length > 0 ? "also has" : "no longer has"} ${line}`;
 }
 
 /** The same file with a slip of the hand that costs something. */
@@ -355,14 +402,14 @@ function withTypo(random: Random, config: string): string {
 function strangeAdvert(random: Random, wire: Wire, instances: readonly Instance[]): Happening {
 	const { family, version, unicast } = wire;
 	const password = wire.authentication === "PASS";
-	const { address, virtualRouterId } = random.pick(instances);
+	const { address, virtualRouterId, intervalSeconds } = random.pick(instances);
 	const hasPassword = random.chance(0.1) ? !password : password;
 	const advert: StrangeAdvert = {
 		family: family === 4 ? "inet" : "inet6",
-		version: random.chance(0.1) && family === 4 ? (version === 2 ? 3 : 2) : version,
+		version: random.chance(0.1) ? (version === 2 ? 3 : 2) : version,
 		virtualRouterId: random.chance(0.1) ? 77 : virtualRouterId,
 		priority: random.pick([0, 1, 50, 100, 101, 150, 254, 255]),
-		intervalMicros: wire.intervalSeconds * 1_000_000 * (random.chance(0.15) ? 2 : 1),
+		intervalMicros: intervalSeconds * 1_000_000 * (random.chance(0.15) ? 2 : 1),
 		addresses: [address.split("/")[0]!],
 		hopLimit: random.chance(0.1) ? 254 : 255,
 		checksumIsRight: !random.chance(0.1),
@@ -379,18 +426,21 @@ export function makePlan(random: Random, phaseCount: number): Plan {
 	const unicast = random.chance(0.2);
 	const wire: Wire = {
 		version,
-		intervalSeconds: version === 3 ? random.pick([0.1, 0.2, 0.3]) : 1,
 		family: version === 3 && random.chance(0.3) ? 6 : 4,
 		unicast,
 		virtualMac: !unicast && random.chance(0.2),
 		authentication: version === 2 ? random.pick(["PASS", "AH", null]) : null,
 	};
 	const names = random.chance(0.5) ? BOXES : BOXES.slice(0, 2);
-	const count = random.integer(1, 3);
-	const grouped = count > 1 && random.chance(0.5);
+	const count = random.integer(1, 4);
+	const groups = [
+		["VI_1", "VI_2"],
+		["VI_3", "VI_4"],
+	].filter((_, index) => count >= 2 * index + 2 && random.chance(0.6));
+	const intervals = Array.from({ length: count }, () => (version === 3 ? random.pick([0.1, 0.2, 0.3]) : 1));
 	const reloads = random.chance(0.7);
 	const boxes = new Map(
-		names.map((name) => [name, makeBox(random, count, grouped, reloads, wire, name === "a")]),
+		names.map((name) => [name, makeBox(random, count, groups, intervals, reloads, wire, name === "a")]),
 	);
 	const text = (name: BoxName) => configText(boxes.get(name)!, wire, name, names);
 	const configs = new Map(names.map((name) => [name, text(name)]));
@@ -432,6 +482,12 @@ export function makePlan(random: Random, phaseCount: number): Plan {
 				at.gone1 = true;
 				return { kind: "interface", box, device: "eth1", there: false };
 			case 4:
+				// keepalived keeps the sockets of an interface that is no more, or does not see it come.
+				if (
+					wire.unicast ||
+					boxes.get(box)!.instances.some(({ others }) => others.includes("dont_track_primary"))
+				)
+					break;
 				at.gone0 = true;
 				return { kind: "interface", box, device: "eth0", there: false };
 			case 5:
@@ -476,7 +532,7 @@ export function makePlan(random: Random, phaseCount: number): Plan {
 	return {
 		configs,
 		instances: boxes.get("a")!.instances.map(({ name }) => name),
-		groups: grouped ? ["G1"] : [],
+		groups: boxes.get("a")!.groups.map(({ name }) => name),
 		phases,
 		phaseMs: version === 3 ? 5_000 : 9_000,
 	};

@@ -169,6 +169,20 @@ class Actor {
 			.sort();
 	}
 
+	/** What comes and goes with mastership beside them. */
+	ways(): string[] {
+		return ["-4", "-6"].flatMap((family) =>
+			["route", "rule"].flatMap((kind) =>
+				this.box.namespace
+					.run("ip", family, kind, "show")
+					.split("\n")
+					.map((line) => /(?:^|from )((?:10\.77\.|2001:db8:77:)\S+)/.exec(line)?.[1])
+					.filter((of) => of !== undefined)
+					.map((of) => `${kind} ${of}`),
+			),
+		);
+	}
+
 	log(): string {
 		return (
 			this.#running?.log() ??
@@ -207,6 +221,8 @@ interface Seen {
 	/** By name of an instance or a group: its lines, in order. */
 	readonly lines: Readonly<Record<string, readonly string[]>>;
 	readonly addresses: readonly string[];
+	/** Routes and rules. */
+	readonly ways: readonly string[];
 	/** Those that came since the last look. */
 	readonly fresh: readonly string[];
 }
@@ -268,7 +284,7 @@ function look(plan: Plan, actor: Actor): Seen {
 	const names = addresses.map((text) => text.split(" ")[0]!);
 	const fresh = names.filter((name) => !actor.held.has(name));
 	actor.held = new Set(names);
-	return { lines, addresses, fresh };
+	return { lines, addresses, ways: actor.ways(), fresh };
 }
 
 const sayHappening = (happening: Happening): string => {
@@ -328,6 +344,7 @@ export async function storm(
 							});
 				};
 				compare("addresses", (index) => seen[index]!.addresses.join(" "));
+				compare("routes and rules", (index) => seen[index]!.ways.join(", "));
 				// keepalived announces more than what is new, and not always the same.
 				for (const [index, { name, actors }] of worlds.entries()) {
 					const isDrover = actors.get(box)!.maker === "d";

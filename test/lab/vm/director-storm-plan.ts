@@ -57,7 +57,7 @@ export interface Phase {
 	readonly config: string | null;
 	/** The operator's slip of the hand: Drover is to refuse it and to go on; keepalived is not asked. */
 	readonly slip: string | null;
-	/** Drover is killed so long after it was told of the new one, and started again. */
+	/** Drover is killed so long after it was told of a new one, or of the slip, and started again. */
 	readonly killedAfterMs: number | null;
 	/** Checked ports that answer from now on. */
 	readonly open: readonly number[];
@@ -399,6 +399,7 @@ export function makePlan(random: Random, phases: number): readonly Phase[] {
 			["reload", "files"],
 			["reload", "kill"],
 			["slip", "ports"],
+			["slip", "kill"],
 		] as const);
 		let config: string | null = null;
 		let slip: string | null = null;

@@ -107,14 +107,19 @@ async function storm(seed: number, phases: number): Promise<Difference[]> {
 			const logFrom = all().map(({ checkers }) => checkers.log().length);
 			if (index > 0) {
 				await world.become(phase);
-				if (phase.slip !== null) judges.drover.checkers.reload(phase.slip);
+				const killed = async () => {
+					if (phase.killedAfterMs === null) return;
+					await Bun.sleep(phase.killedAfterMs);
+					await judges.drover.checkers.crash();
+				};
+				if (phase.slip !== null) {
+					judges.drover.checkers.reload(phase.slip);
+					await killed();
+				}
 				if (phase.config !== null) {
 					const stopped = judges.fresh.checkers.stop();
 					for (const { checkers } of [judges.drover, judges.reloaded]) checkers.reload(phase.config);
-					if (phase.killedAfterMs !== null) {
-						await Bun.sleep(phase.killedAfterMs);
-						await judges.drover.checkers.crash();
-					}
+					await killed();
 					await stopped;
 					anew.run("ipvsadm", "-C");
 					Object.assign(judges.fresh, { checkers: new KeepalivedCheckers(anew, phase.config) });

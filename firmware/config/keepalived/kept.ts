@@ -1,0 +1,102 @@
+/**
+ * The files of the configuration in force, as they were read, kept in the run directory for whoever goes on after a
+ * crash: what a reload would refuse is not what a service starts with then.
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { bootId } from "../../boot-id.ts";
+import { runDirectory } from "../../bus/socket-path.ts";
+import { diskFiles, type LoadedConfig, type LoadOptions, loadConfig } from "./load.ts";
+import type { FileRead, Files } from "./preprocessor.ts";
+
+interface Kept {
+	/** The configuration of before the last boot is the file's business again. */
+	readonly bootId: string;
+	readonly path: string;
+	readonly reads: readonly (readonly [string, FileRead])[];
+	readonly matches: readonly (readonly [string, readonly string[]])[];
+}
+
+export interface KeptLoad {
+	readonly loaded: LoadedConfig;
+	/** What is wrong with the files, where something else goes on in their place. */
+	readonly refused: LoadedConfig | null;
+	/** It is in force now. */
+	keep(): void;
+}
+
+const fileOf = (service: string) => `${runDirectory()}/${service}.configuration`;
+
+/** The configuration in `path`. */
+export function loadKeeping(service: string, path: string, options: LoadOptions = {}): KeptLoad {
+	const reads = new Map<string, FileRead>();
+	const matches = new Map<string, readonly string[]>();
+	const files: Files = {
+		...diskFiles,
+		read: (file) => noted(reads, file, diskFiles.read(file)),
+		match: (pattern, directory) =>
+			noted(matches, matchKey(pattern, directory), diskFiles.match(pattern, directory)),
+	};
+	const loaded = loadConfig(path, options, files);
+	const { acceptable } = loaded;
+	return {
+		loaded,
+		refused: null,
+		keep() {
+			if (acceptable) write(service, { bootId: bootId(), path, reads: [...reads], matches: [...matches] });
+			reads.clear();
+		},
+	};
+}
+
+/** The same for a start: not what a reload would refuse, if a process that has ended without a word had another one. */
+export function loadAtStart(service: string, path: string, options: LoadOptions = {}): KeptLoad {
+	const load = loadKeeping(service, path, options);
+	const kept = load.loaded.acceptable ? null : read(service);
+	if (kept?.bootId !== bootId() || kept.path !== path) return load;
+	const reads = new Map(kept.reads);
+	const matches = new Map(kept.matches);
+	const files: Files = {
+		...diskFiles,
+		read: (file) => reads.get(file) ?? { kind: "missing" },
+		match: (pattern, directory) => matches.get(matchKey(pattern, directory)) ?? [],
+	};
+	return { loaded: loadConfig(path, options, files), refused: load.loaded, keep() {} };
+}
+
+/** After an orderly end it is the files that count. */
+export function forgetKept(service: string): void {
+	rmSync(fileOf(service), { force: true });
+}
+
+const matchKey = (pattern: string, directory: string) => `${directory}\n${pattern}`;
+
+function noted<Value>(all: Map<string, Value>, key: string, value: Value): Value {
+	all.set(key, value);
+	return value;
+}
+
+function write(service: string, kept: Kept): void {
+	const path = fileOf(service);
+	// Buffers hold ASCII; they come back as strings.
+	const reads = kept.reads.map(([file, one]) => [
+		file,
+		one.kind === "text" && typeof one.text !== "string" ? { ...one, text: one.text.toString("latin1") } : one,
+	]);
+	try {
+		mkdirSync(runDirectory(), { recursive: true, mode: 0o755 });
+		// Passwords are in it.
+		writeFileSync(`${path}.new`, JSON.stringify({ ...kept, reads }), { mode: 0o600 });
+		renameSync(`${path}.new`, path);
+	} catch {
+		// An older one must not come back.
+		forgetKept(service);
+	}
+}
+
+function read(service: string): Kept | null {
+	try {
+		return JSON.parse(readFileSync(fileOf(service), "utf8")) as Kept;
+	} catch {
+		return null;
+	}
+}
