@@ -809,6 +809,131 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 	],
+	"what was meant": [
+		{
+			title: "the beginning of a word",
+			text: instance("\tprio 100"),
+			messages: [
+				`keepalived.conf:7:2: error: there is no keyword "prio" in vrrp_instance VI_1
+    prio 100
+    ^^^^
+    lost: this line
+    did you mean "priority"?`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
+			title: "the other half of a name",
+			text: server("", "\t\tHTTP_CHECK {\n\t\t}"),
+			messages: [
+				`keepalived.conf:6:3: error: there is no keyword "HTTP_CHECK" in real_server 10.0.1.2 80
+    HTTP_CHECK {
+    ^^^^^^^^^^
+    lost: the whole block; keepalived would lose the rest of real_server 10.0.1.2 80 as well, Drover reads on after it
+    did you mean "HTTP_GET"?`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
+			title: "an equals sign; what stands further left comes first",
+			text: server("", "\t\tweight = 3"),
+			messages: [
+				`keepalived.conf:6:10: error: weight: "=" is not a whole number
+    weight = 3
+           ^
+    lost: weight; its default holds: that of the virtual server
+    write "weight 3"`,
+				`keepalived.conf:6:12: warning: "3" after weight is not read
+    weight = 3
+             ^`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
+			title: "a prefix length after a blank",
+			text: instance("", "VI_1", 51, "10.0.0.1 24"),
+			messages: [
+				`keepalived.conf:5:3: error: VI_1: 10.0.0.1: "24" is no option of an address
+    10.0.0.1 24
+    ^^^^^^^^^^^
+    lost: the option; the address is kept
+    write "10.0.0.1/24"`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		...(
+			[
+				["real_server 10.0.1.3:80", '"10.0.1.3:80" is no IP address', 'write "10.0.1.3 80"'],
+				["real_server [fd00::1]:80", '"[fd00::1]:80" is no IP address', 'write "fd00::1 80"'],
+				["real_server web1 80", '"web1" is no IP address', "write an IP address: names are not looked up"],
+				["real_server 10.0.1.3 http", '"http" is no port', "write a number from 0 to 65535"],
+			] as const
+		).map(
+			([head, why, meant]): Case => ({
+				title: head,
+				text: server(`\t${head} {\n\t}`),
+				messages: [
+					`keepalived.conf:8:2: error: virtual_server 10.0.0.1 80: ${why}
+    ${head} {
+    ^^^^^^^^^^^
+    lost: the real server
+    ${meant}`,
+				],
+				acceptable: false,
+				exitStatus: 5,
+			}),
+		),
+		{
+			title: "virtual_server ADDRESS:PORT",
+			text: server("", "", "10.0.0.1:80"),
+			messages: [
+				`keepalived.conf:1:1: error: virtual_server 10.0.0.1:80: "10.0.0.1:80" is no IP address, fwmark or group
+    virtual_server 10.0.0.1:80 {
+    ^^^^^^^^^^^^^^
+    lost: the whole virtual server
+    write "10.0.0.1 80"`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
+			title: "sorry_server ADDRESS:PORT",
+			text: server("\tsorry_server 10.0.0.9:80"),
+			messages: [
+				`keepalived.conf:8:2: error: virtual_server 10.0.0.1 80: "10.0.0.9:80" is no address and port
+    sorry_server 10.0.0.9:80
+    ^^^^^^^^^^^^
+    lost: sorry_server
+    write "10.0.0.9 80"`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
+			title: "a member of a group whose instance is lost: the cause is the error",
+			text: `${instance().replace("virtual_router_id 51", "virtual_router_id 300")}${instance("", "VI_2", 52, "10.0.0.2")}vrrp_sync_group G {\n\tgroup {\n\t\tVI_1\n\t\tVI_2\n\t}\n}\n`,
+			messages: [
+				`keepalived.conf:1:1: error: VI_1: virtual_router_id is missing
+    vrrp_instance VI_1 {
+    ^^^^^^^^^^^^^
+    lost: the whole instance VI_1, and its addresses
+    write "virtual_router_id N", a number from 1 to 255 that all its routers share`,
+				`keepalived.conf:3:20: error: virtual_router_id: 300 is out of range: 1 to 255
+    virtual_router_id 300
+                      ^^^
+    lost: virtual_router_id`,
+				`keepalived.conf:19:3: warning: sync group G: vrrp_instance VI_1 is lost: see line 1
+    VI_1
+    ^^^^`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+	],
 	"not in effect": [
 		{
 			title: "said once",

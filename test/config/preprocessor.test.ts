@@ -211,7 +211,7 @@ describe("includes", () => {
 
 	test.each([
 		["include /none", 0, "warning"],
-		["include /none*", 0, null],
+		["include /none*", 0, "hint"],
 		["includer /none", 0, "warning"],
 		["includem /none", 6, "error"],
 		["includew /none*", 6, "error"],

@@ -114,7 +114,8 @@ export class Findings {
 		return [...this.list].sort(
 			(a, b) =>
 				(order.get(a.location.file) ?? 0) - (order.get(b.location.file) ?? 0) ||
-				a.location.line - b.location.line,
+				a.location.line - b.location.line ||
+				a.location.column - b.location.column,
 		);
 	}
 }
@@ -182,8 +183,18 @@ export function editDistance(a: string, b: string, bound: number): number {
 	return last[b.length]!;
 }
 
-/** The nearest of `candidates`, when one is near enough to be meant. */
+/** The nearest of `candidates`, when one is near enough to be meant: by its letters, or as the only one that begins so. */
 export function nearest(wanted: string, candidates: Iterable<string>): string | null {
+	const all = [...candidates];
+	const byLetters = nearestByLetters(wanted, all);
+	// HTTP_CHECK is HTTP_GET rather than TCP_CHECK; "prio" is priority.
+	const beginning = /^[a-z0-9]{3,}(_|$)/.exec(wanted.toLowerCase())?.[0];
+	if (beginning === undefined || byLetters?.toLowerCase().startsWith(beginning)) return byLetters;
+	const alike = all.filter((candidate) => candidate.toLowerCase().startsWith(beginning));
+	return alike.length === 1 ? alike[0]! : byLetters;
+}
+
+function nearestByLetters(wanted: string, candidates: readonly string[]): string | null {
 	if (wanted.length < 2 || wanted.length > 64) return null;
 	const bound = wanted.length <= 4 ? 1 : wanted.length <= 8 ? 2 : 3;
 	let best: string | null = null;

@@ -670,8 +670,11 @@ export class LineReader {
 					fault("brace_match", "include-missing", `no file matches "${alternative}"`);
 		if (matches.length === 0) {
 			if (wild) {
-				if (checks.has("wildcard_match"))
-					fault("wildcard_match", "include-missing", `no file matches "${pattern}"`);
+				const message = `no file matches "${pattern}"`;
+				if (checks.has("wildcard_match")) fault("wildcard_match", "include-missing", message);
+				// It may be meant, unlike a name.
+				else
+					this.#findings.report(place, { severity: "hint", code: "include-missing", message, exitStatus: 0 });
 			} else fault("match", "include-missing", `there is no file "${pattern}" to include`);
 			return;
 		}

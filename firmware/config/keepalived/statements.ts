@@ -599,12 +599,16 @@ export class StatementReader {
 	}
 
 	#bad(keyword: Keyword, index: number, why: string, suggestion?: string): false {
+		const lexer = this.#reader.current;
+		const isAssigned = lexer.count > index + 1 && lexer.word(index) === "=";
+		const meant = isAssigned ? `write "${keyword.name} ${lexer.word(index + 1)}"` : suggestion;
+		const fallback = keyword.fallback.replace(/^of /, "that of ");
 		this.#findings.report(this.#reader.place(index), {
 			severity: "error",
 			code: /out of range/.test(why) ? "out-of-range" : "bad-argument",
 			message: `${keyword.name}: ${why}`,
-			lost: `${keyword.name}${keyword.fallback === "" ? "" : `; its default holds: ${keyword.fallback}`}`,
-			...(suggestion === undefined ? {} : { suggestion }),
+			lost: `${keyword.name}${fallback === "" ? "" : `; its default holds: ${fallback}`}`,
+			...(meant === undefined ? {} : { suggestion: meant }),
 		});
 		return false;
 	}

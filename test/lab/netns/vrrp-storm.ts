@@ -171,16 +171,18 @@ class Actor {
 
 	/** What comes and goes with mastership beside them. */
 	ways(): string[] {
-		return ["-4", "-6"].flatMap((family) =>
-			["route", "rule"].flatMap((kind) =>
-				this.box.namespace
-					.run("ip", family, kind, "show")
-					.split("\n")
-					.map((line) => /(?:^|from )((?:10\.77\.|2001:db8:77:)\S+)/.exec(line)?.[1])
-					.filter((of) => of !== undefined)
-					.map((of) => `${kind} ${of}`),
-			),
-		);
+		return ["-4", "-6"]
+			.flatMap((family) =>
+				["route", "rule"].flatMap((kind) =>
+					this.box.namespace
+						.run("ip", family, kind, "show")
+						.split("\n")
+						.map((line) => /(?:^|from )((?:10\.77\.|2001:db8:77:)\S+)/.exec(line)?.[1])
+						.filter((of) => of !== undefined)
+						.map((of) => `${kind} ${of}`),
+				),
+			)
+			.sort();
 	}
 
 	log(): string {

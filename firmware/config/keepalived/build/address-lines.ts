@@ -56,8 +56,14 @@ function readAddressLine(context: BuildContext, line: DataLine, use: AddressUse)
 	let preferred: number | null = null;
 	let trackGroup: string | null = null;
 	const set = new Set<string>();
-	const bad = (what: string) =>
-		context.error(line, "bad-option", `${use.owner}: ${text}: ${what}`, "the option; the address is kept");
+	const bad = (what: string, more: { readonly suggestion?: string } = {}) =>
+		context.error(
+			line,
+			"bad-option",
+			`${use.owner}: ${text}: ${what}`,
+			"the option; the address is kept",
+			more,
+		);
 	for (let index = 1; index < words.length; index++) {
 		const word = words[index]!;
 		if (flags.has(word)) {
@@ -68,7 +74,8 @@ function readAddressLine(context: BuildContext, line: DataLine, use: AddressUse)
 		const value = words[index + 1];
 		const needs = ["peer", "brd", "broadcast", "dev", "scope", "label", "preferred_lft", "track_group"];
 		if (!needs.includes(word)) {
-			bad(`"${word}" is no option of an address`);
+			const isLength = index === 1 && /^\d+$/.test(word) && Number(word) <= full && !text.includes("/");
+			bad(`"${word}" is no option of an address`, isLength ? { suggestion: `write "${text}/${word}"` } : {});
 			continue;
 		}
 		if (value === undefined) {

@@ -1,6 +1,7 @@
 /** vrrp_sync_group: instances that change state together. keepalived.conf(5), "VRRP synchronization group(s)". */
 import type { SyncGroupConfig, VrrpInstanceConfig } from "../../model.ts";
 import { nearest } from "../diagnostics.ts";
+import { lineOf } from "../source.ts";
 import type { Statement } from "../statement.ts";
 import { Settings } from "./block.ts";
 import type { BuildContext } from "./context.ts";
@@ -26,9 +27,20 @@ export function buildSyncGroups(
 		}
 		const settings = new Settings(statement.body!);
 		const members: string[] = [];
+		let lost = 0;
 		for (const line of settings.all("group").flatMap((block) => block.lines!))
 			for (const member of line.words) {
-				if (!known.has(member)) {
+				const written = root.find(
+					({ keyword, words }) => keyword.name === "vrrp_instance" && words[0] === member,
+				);
+				if (!known.has(member) && written !== undefined) {
+					lost++;
+					context.warn(
+						line,
+						"lost-name",
+						`${title}: vrrp_instance ${member} is lost: see line ${lineOf(written.at)}`,
+					);
+				} else if (!known.has(member)) {
 					const similar = nearest(member, known.keys());
 					context.error(
 						line,
@@ -54,15 +66,16 @@ export function buildSyncGroups(
 				}
 			}
 		if (members.length === 0) {
-			context.error(
-				statement,
-				"empty-group",
-				`${title} has no instance`,
-				"the whole group and its notify scripts",
-			);
+			if (lost === 0)
+				context.error(
+					statement,
+					"empty-group",
+					`${title} has no instance`,
+					"the whole group and its notify scripts",
+				);
 			return;
 		}
-		if (members.length === 1)
+		if (members.length === 1 && lost === 0)
 			context.warn(
 				statement,
 				"one-member",

@@ -275,12 +275,18 @@ function readIdentity(
 	}
 	const address = readAddress(first!);
 	if (address === null) {
-		context.error(statement, "bad-address", `${title}: "${first}" is no IP address, fwmark or group`, lost);
+		context.error(
+			statement,
+			"bad-address",
+			`${title}: "${first}" is no IP address, fwmark or group`,
+			lost,
+			meantBy(first!),
+		);
 		return null;
 	}
 	const port = readPort(second);
 	if (port === null) {
-		context.error(statement, "bad-argument", `${title}: "${second}" is no port`, lost);
+		context.error(statement, "bad-argument", `${title}: "${second}" is no port`, lost, numericPort);
 		return null;
 	}
 	return {
@@ -444,13 +450,20 @@ function buildRealServer(
 			"bad-address",
 			`${server.title}: "${words[0]}" is no IP address`,
 			"the real server",
+			meantBy(words[0]!),
 		);
 		return null;
 	}
 	const family = familyOf(address);
 	const writtenPort = readPort(words[1]);
 	if (writtenPort === null) {
-		context.error(statement, "bad-argument", `${server.title}: "${words[1]}" is no port`, "the real server");
+		context.error(
+			statement,
+			"bad-argument",
+			`${server.title}: "${words[1]}" is no port`,
+			"the real server",
+			numericPort,
+		);
 		return null;
 	}
 	context.linesDown = statement.number;
@@ -552,6 +565,7 @@ function readSorryServer(
 			"bad-address",
 			`${server.title}: "${statement.words.join(" ")}" is no address and port`,
 			"sorry_server",
+			address === null ? meantBy(addressText!) : numericPort,
 		);
 		return null;
 	}
@@ -652,4 +666,13 @@ function readPersistence(
 		persistenceEngine: timeout === null ? null : settings.word("persistence_engine"),
 		persistenceGranularity: timeout === null ? null : granularity,
 	};
+}
+
+const numericPort = { suggestion: "write a number from 0 to 65535" };
+
+/** Of what is no address: a port behind a colon, or a name. */
+function meantBy(text: string): { readonly suggestion?: string } {
+	const [, address, bracketed, port] = /^(?:([\d.]+)|\[(.+)\]):(\d+)$/.exec(text) ?? [];
+	if (port !== undefined) return { suggestion: `write "${address ?? bracketed} ${port}"` };
+	return /^[a-z][\w.-]*$/i.test(text) ? { suggestion: "write an IP address: names are not looked up" } : {};
 }
