@@ -1,6 +1,6 @@
 /** The caches under test, each as it comes: no policy but the address of its backend. */
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -13,17 +13,31 @@ export interface RunningCache {
 	stop(): Promise<void>;
 }
 
-/** A port of the loopback that nobody listens on just now. */
-export function freePort(): Promise<number> {
-	return new Promise((resolve, reject) => {
-		const server = createServer();
-		server.on("error", reject);
-		server.listen(0, "127.0.0.1", () => {
-			const address = server.address();
-			server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-		});
-	});
+/** Ports of the loopback that nobody listens on just now. */
+export async function freePorts(count: number): Promise<number[]> {
+	const servers = await Promise.all(
+		Array.from(
+			{ length: count },
+			() =>
+				new Promise<Server>((resolve, reject) => {
+					const server = createServer();
+					server.on("error", reject);
+					server.listen(0, "127.0.0.1", () => resolve(server));
+				}),
+		),
+	);
+	return Promise.all(
+		servers.map(
+			(server) =>
+				new Promise<number>((resolve) => {
+					const address = server.address();
+					server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+				}),
+		),
+	);
 }
+
+export const freePort = async () => (await freePorts(1))[0]!;
 
 /** Somebody listens on that port of the loopback. */
 export const portAnswers = (port: number) =>

@@ -1,6 +1,6 @@
 /** The clients of one side of a storm: requests in their order, and whatever came back. */
 import { connect, type Socket } from "node:net";
-import { headField, pathOf, stamped } from "./http-storm-origin.ts";
+import { chunkSize, headField, pathOf, stamped } from "./http-storm-origin.ts";
 import type { PlannedRequest, Scenario } from "./http-storm-plan.ts";
 
 export interface ReceivedAnswer {
@@ -23,7 +23,7 @@ const ANSWER_LIMIT_MS = 3000;
 /** Until a connection that is to be closed has been. */
 const CLOSING_MS = 15;
 
-class Connection {
+export class Connection {
 	readonly #socket: Socket;
 	#rest = Buffer.alloc(0);
 	#closed = false;
@@ -52,6 +52,10 @@ class Connection {
 	send(text: string): void {
 		this.#socket.write(Buffer.from(text, "latin1"));
 	}
+	/** Says that no more will be sent. */
+	finish(): void {
+		this.#socket.end();
+	}
 	destroy(): void {
 		this.#socket.destroy();
 	}
@@ -77,23 +81,35 @@ class Connection {
 		}
 	}
 
-	/** One answer to a request of that method; undefined when none came. */
-	async answer(method: string): Promise<ReceivedAnswer | undefined> {
+	/** Waits until nothing has come for so long. */
+	async untilQuiet(quietMs: number): Promise<void> {
+		for (let grew: true | undefined = true; grew && !this.#closed; ) {
+			const { length } = this.#rest;
+			grew = await this.until((bytes) => (bytes.length > length ? true : undefined), quietMs);
+		}
+	}
+
+	/**
+	 * One answer; undefined when none came within `limitMs`. What cannot be told when `method` is not known: a body
+	 * that begins as an answer does is none.
+	 */
+	async answer(method: string | undefined, limitMs = ANSWER_LIMIT_MS): Promise<ReceivedAnswer | undefined> {
 		const headEnd = await this.until((bytes) => {
 			const at = bytes.indexOf("\r\n\r\n");
 			return at < 0 ? undefined : at;
-		}, ANSWER_LIMIT_MS);
+		}, limitMs);
 		if (headEnd === undefined) return undefined;
 		const [status = "", ...fields] = this.#rest.subarray(0, headEnd).toString("latin1").split("\r\n");
 		this.#rest = this.#rest.subarray(headEnd + 4);
 		const code = Number(status.split(" ")[1]);
 		const length = headField(fields, "content-length");
-		if (method === "HEAD" || code < 200 || code === 204 || code === 304)
+		const next = method === undefined && this.#rest.toString("latin1", 0, 9) === "HTTP/1.1 ";
+		if (method === "HEAD" || next || code < 200 || code === 204 || code === 304)
 			return { status, fields, body: "", whole: true };
 		if (headField(fields, "transfer-encoding") !== undefined)
-			return { status, fields, ...(await this.#chunks()) };
+			return { status, fields, ...(await this.#chunks(limitMs)) };
 		const bytes = length === undefined ? Number.POSITIVE_INFINITY : Number(length);
-		const whole = await this.until((rest) => (rest.length >= bytes ? true : undefined), ANSWER_LIMIT_MS);
+		const whole = await this.until((rest) => (rest.length >= bytes ? true : undefined), limitMs);
 		const body = this.#take(Math.min(bytes, this.#rest.length));
 		return { status, fields, body, whole: whole === true || (length === undefined && this.#closed) };
 	}
@@ -104,15 +120,15 @@ class Connection {
 		return text;
 	}
 
-	async #chunks(): Promise<{ body: string; whole: boolean }> {
+	async #chunks(limitMs: number): Promise<{ body: string; whole: boolean }> {
 		let body = "";
 		for (;;) {
 			const size = await this.until((bytes) => {
 				const line = bytes.indexOf("\r\n");
 				if (line < 0) return undefined;
-				const count = Number.parseInt(bytes.subarray(0, line).toString("latin1"), 16);
+				const count = chunkSize(bytes.subarray(0, line));
 				return bytes.length < line + 2 + count + 2 ? undefined : { skip: line + 2, count };
-			}, ANSWER_LIMIT_MS);
+			}, limitMs);
 			if (size === undefined) return { body: body + this.#take(this.#rest.length), whole: false };
 			this.#take(size.skip);
 			body += this.#take(size.count);

@@ -66,8 +66,14 @@ function answerBytes(
 	return { bytes: bare ? head(answer.status) : Buffer.concat([head(answer.status), body]), close };
 }
 
+/** Infinite where there is none: what it begins never ends. */
+export function chunkSize(line: Buffer): number {
+	const [digits] = /^[0-9a-f]+/i.exec(line.toString("latin1")) ?? [];
+	return digits === undefined ? Number.POSITIVE_INFINITY : Number.parseInt(digits, 16);
+}
+
 /** The body of a request whose head ends before `at`, and where it ends; undefined: it is not all there. */
-function requestBody(
+export function requestBody(
 	bytes: Buffer,
 	at: number,
 	fields: readonly string[],
@@ -80,7 +86,7 @@ function requestBody(
 	for (let next = at; ; ) {
 		const line = bytes.indexOf("\r\n", next);
 		if (line < 0) return undefined;
-		const size = Number.parseInt(bytes.subarray(next, line).toString("latin1"), 16);
+		const size = chunkSize(bytes.subarray(next, line));
 		const end = line + 2 + size + 2;
 		if (bytes.length < end) return undefined;
 		if (size === 0) return { body, end };

@@ -118,6 +118,7 @@ export class BackendConnection {
 	fd = -1;
 	#waiting: Uint8Array[] = [];
 	waitingBytes = 0;
+	#saidAll = false;
 	closed = false;
 	readonly #limit = new TimeLimit(() => this.user?.onLate(this.#limitReason));
 	#limitReason = "";
@@ -189,6 +190,7 @@ export class BackendConnection {
 			}
 			this.#waiting.shift();
 		}
+		if (this.#saidAll) this.shutdown();
 		this.user?.onDrain();
 	}
 
@@ -201,9 +203,10 @@ export class BackendConnection {
 		this.socket?.terminate();
 	}
 
-	/** Half-close: tells the backend that no more will come. */
+	/** Half-close: tells the backend, behind what waits, that no more will come. */
 	shutdown(): void {
-		if (!this.closed) this.socket?.shutdown();
+		this.#saidAll = true;
+		if (!this.closed && this.#waiting.length === 0) this.socket?.shutdown();
 	}
 }
 

@@ -69,8 +69,8 @@ export interface ClientPort {
 	replaceTask(task: Answering): void;
 	/** A request has been answered in full. */
 	taskDone(task: Answering): void;
-	/** From here on the session's bytes go to `onData` as they are. */
-	takeOver(onData: (bytes: Buffer) => void, onDrain: () => void): void;
+	/** From here on the session's bytes go to `onData` as they are; `onEnd`: the client will send no more. */
+	takeOver(onData: (bytes: Buffer) => void, onDrain: () => void, onEnd: () => void): void;
 	/** Ends at once; what was to be sent is not. */
 	abort(reason: CloseReason): void;
 	/** Ends in order, after what has been written (pipe). */

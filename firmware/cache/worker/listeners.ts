@@ -175,10 +175,8 @@ export class Listeners {
 			},
 			drain: (socket) => socket.data?.onDrain(),
 			end: (socket) => {
-				// The client will send no more. What it asked for is still answered, then the session ends.
-				const session = socket.data;
-				if (session === undefined || session.idle) socket.end();
-				else session.closeAfter("REM_CLOSE");
+				if (socket.data === undefined) socket.end();
+				else socket.data.onEnd();
 			},
 			close: (socket) => {
 				this.#greetings.delete(socket);

@@ -71,6 +71,7 @@ export class Pipe implements BackendUser {
 	#cancel: () => void = () => {};
 	/** The client's bytes until the backend is there. */
 	readonly #waiting: Uint8Array[] = [];
+	#clientSaidAll = false;
 	/** Start of the backend's answer, until its head has been read. */
 	#answerText: string | undefined = "";
 
@@ -130,6 +131,10 @@ export class Pipe implements BackendUser {
 		task.client.takeOver(
 			(bytes) => this.#onClientData(bytes),
 			() => this.#connection?.socket?.resume(),
+			() => {
+				this.#clientSaidAll = true;
+				this.#connection?.shutdown();
+			},
 		);
 		task.client.onPipeEnd = () => this.#end("REM_CLOSE");
 		this.#cancel = backend.connect(
@@ -178,6 +183,7 @@ export class Pipe implements BackendUser {
 		connection.write(Buffer.from(head, "latin1"));
 		task.vslLog.timestamp("Pipe", engine.now());
 		for (const bytes of this.#waiting.splice(0)) connection.write(bytes);
+		if (this.#clientSaidAll) connection.shutdown();
 		client.socket.resume();
 	}
 

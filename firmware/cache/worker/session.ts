@@ -153,6 +153,9 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	#ended = false;
 	#raw: ((bytes: Buffer) => void) | undefined;
 	#rawDrain: (() => void) | undefined;
+	#rawEnd: (() => void) | undefined;
+	/** The client will send no more. */
+	#saidAll = false;
 	requests = 0;
 	learning = false;
 	#outcome: Outcome | undefined;
@@ -259,10 +262,6 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	/** Nothing more can be sent just now. */
 	get blocked(): boolean {
 		return this.#backlog.length > 0;
-	}
-
-	get idle(): boolean {
-		return this.#task === undefined && this.#backlog.length === 0;
 	}
 
 	get sending(): boolean {
@@ -542,12 +541,24 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	#proceed(): void {
 		if (this.#finishIfIdle()) return;
 		const rest = this.#pending;
-		if (rest === undefined || this.#task !== undefined || this.#backlog.length > 0) return;
-		this.#pending = undefined;
-		if (rest.length > PIPELINE_BYTES) this.socket.resume();
-		this.#corked++;
-		this.#work(rest);
-		this.#uncork();
+		if (rest !== undefined && this.#task === undefined && this.#backlog.length === 0) {
+			this.#pending = undefined;
+			if (rest.length > PIPELINE_BYTES) this.socket.resume();
+			this.#corked++;
+			this.#work(rest);
+			this.#uncork();
+		}
+		this.#leave();
+	}
+
+	/** Who has said all is answered all that it asked in full, and no more is waited for. */
+	#leave(): void {
+		if (!this.#saidAll || this.#ended || this.#raw !== undefined) return;
+		const body = this.#body;
+		if (body !== undefined && !body.ended && !body.dropped) this.#badBody("body ends early");
+		else if (body?.ended === false || (this.#task === undefined && this.#backlog.length === 0))
+			this.closeAfter("REM_CLOSE");
+		this.#finishIfIdle();
 	}
 
 	#finishIfIdle(): boolean {
@@ -575,6 +586,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		if (this.#closeReason !== undefined) this.#finishIfIdle();
 		else if (this.#pending !== undefined && this.#task === undefined && this.#backlog.length === 0)
 			this.#proceedIfComplete();
+		else this.#leave();
 	}
 
 	/** Pipelined requests wait for the one before; once that is answered they go on. */
@@ -679,14 +691,16 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	// ── pipe ────────────────────────────────────────────────────────────────────────────────
 
 	/** From here on the session's bytes go to `onData` as they are; what waits already is handed over first. */
-	takeOver(onData: (bytes: Buffer) => void, onDrain: () => void): void {
+	takeOver(onData: (bytes: Buffer) => void, onDrain: () => void, onEnd: () => void): void {
 		this.#raw = onData;
 		this.#rawDrain = onDrain;
+		this.#rawEnd = onEnd;
 		this.#body = undefined;
 		this.#decoder = undefined;
 		const rest = this.#pending;
 		this.#pending = undefined;
 		if (rest !== undefined) onData(rest);
+		if (this.#saidAll) onEnd();
 	}
 
 	// ── the end ─────────────────────────────────────────────────────────────────────────────
@@ -707,6 +721,13 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		this.#closeReason = reason;
 		this.#end();
 		this.socket.end();
+	}
+
+	/** The client will send no more, but still listens (RFC 9112 §9.6). */
+	onEnd(): void {
+		this.#saidAll = true;
+		if (this.#rawEnd !== undefined) this.#rawEnd();
+		else this.#proceed();
 	}
 
 	/** The client has closed or the connection broke. */

@@ -1,0 +1,103 @@
+/**
+ * Bytes of clients and origins that a parser of whole messages never sees: cut, half-closed, malformed. What the client
+ * gets, what becomes of its connection, and what the origin was asked; varnishd and Drover agree on every row.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { drover, stock } from "../../conformance/caches.ts";
+import { playRaw, type RawSide, startLanes, stopLanes } from "../../conformance/raw-storm-play.ts";
+
+interface Row {
+	readonly title: string;
+	readonly client: string;
+	readonly halfClosed?: true;
+	/** Of the origin, each time. */
+	readonly answer?: string;
+	/** Statuses, what became of the connection, and the start lines that the origin saw. */
+	readonly outcome: string;
+}
+
+const get = (path: string, ...fields: readonly string[]) =>
+	`GET ${path} HTTP/1.1\r\n${["Host: a", ...fields].join("\r\n")}\r\n\r\n`;
+const post = (path: string, length: number, body: string, ...fields: readonly string[]) =>
+	`POST ${path} HTTP/1.1\r\n${["Host: a", `Content-Length: ${length}`, ...fields].join("\r\n")}\r\n\r\n${body}`;
+
+const rows: readonly Row[] = [
+	{
+		title: "a client that half-closes (RFC 9112 §9.6) is answered all that it asked",
+		client: get("/a") + post("/b", 5, "hello") + get("/c", "X-Way: pass"),
+		halfClosed: true,
+		outcome: "200 200 200, closed; GET /a, POST /b, GET /c",
+	},
+	{
+		title: "a request that it did not finish is none",
+		client: `${get("/a", "X-Way: pass")}GET /b HTTP/1.1\r\nHost`,
+		halfClosed: true,
+		outcome: "200, closed; GET /a",
+	},
+	{
+		title: "a body that nobody wants does not matter",
+		client: post("/a", 5, "hel", "X-Way: synth"),
+		halfClosed: true,
+		outcome: "298, closed; ",
+	},
+	{
+		title: "a pipe passes the half-close on",
+		client: get("/a", "X-Way: pipe"),
+		halfClosed: true,
+		outcome: "200, closed; GET /a",
+	},
+];
+
+const QUIET_MS = 300;
+const directory = mkdtempSync(join(tmpdir(), "drover-raw-bytes-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+// varnishd compiles as another user.
+chmodSync(directory, 0o755);
+
+async function outcomeOf(side: RawSide, lane: number, { client, halfClosed, answer }: Row): Promise<string> {
+	const { origin, ports } = side.lanes[lane]!;
+	const lines = [answer ?? "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"];
+	const { exchanges, asked } = await playRaw(
+		ports.http,
+		origin,
+		{
+			listener: "http",
+			client: { lines: [client], cuts: [] },
+			halfClosed: halfClosed === true,
+			answers: [{ lines, cuts: [], closes: false }],
+		},
+		QUIET_MS,
+	);
+	const { answers, end } = exchanges[0]!;
+	const statuses = answers.map(({ status, whole }) => `${status.slice(9, 12)}${whole ? "" : " torn"}`);
+	return `${statuses.join(" ")}, ${end}; ${asked.map(({ line }) => line.replace(" HTTP/1.1", "")).join(", ")}`;
+}
+
+for (const [name, command] of [
+	["varnishd", stock],
+	["drover", drover],
+] as const)
+	describe(name, () => {
+		let side: RawSide;
+		beforeAll(async () => {
+			side = await startLanes(directory, name, command, rows.length);
+		}, 60_000);
+		afterAll(() => stopLanes(side));
+		for (const [lane, row] of rows.entries())
+			test.concurrent(row.title, async () => expect(await outcomeOf(side, lane, row)).toBe(row.outcome));
+	});
+
+describe("Drover alone", () => {
+	let side: RawSide;
+	beforeAll(async () => {
+		side = await startLanes(directory, "drover-alone", drover, 1);
+	}, 60_000);
+	afterAll(() => stopLanes(side));
+	test("a body that ends before its length is a 400 at once, where varnishd says 503 (RFC 9112 §8)", async () => {
+		const row = { title: "", client: post("/a", 5, "hel"), halfClosed: true, outcome: "" } as const;
+		expect(await outcomeOf(side, 0, row)).toStartWith("400, closed; ");
+	});
+});

@@ -1,0 +1,129 @@
+/** Where Drover reads bytes otherwise than varnishd 7.1 on purpose, and why: what a storm of raw bytes does not report. */
+import { ChunkedDecoder } from "../../firmware/cache/http/chunked.ts";
+import { parseProxyHeader } from "../../firmware/cache/http/proxy.ts";
+import { parseRequest } from "../../firmware/cache/http/request.ts";
+import { parseResponse } from "../../firmware/cache/http/response.ts";
+import { ReceivedBody } from "../../firmware/cache/worker/received-body.ts";
+import type { Difference } from "./http-storm-compare.ts";
+import type { RawScenario } from "./raw-storm-plan.ts";
+
+/** What Drover finds wrong with what the client sends; undefined: nothing. */
+function requestFault({ listener, client, halfClosed }: RawScenario): string | undefined {
+	const text = client.lines.join("");
+	const bytes = Buffer.from(text, "latin1");
+	let at = 0;
+	if (listener === "proxy") {
+		const header = parseProxyHeader(bytes);
+		if (header.kind === "bad") return header.reason;
+		if (header.kind === "more") return "PROXY header is cut";
+		at = header.end;
+	}
+	let cut = false;
+	while (at < text.length) {
+		const head = parseRequest(text, at);
+		if (head.kind === "bad") return head.reason;
+		if (head.kind === "more") return undefined;
+		at = head.end;
+		const { framing } = head.fields;
+		if (framing.kind === "length") at += framing.bytes;
+		cut = at > text.length;
+		if (framing.kind !== "chunked") continue;
+		const decoder = new ChunkedDecoder();
+		const end = decoder.push(bytes, at, () => {});
+		if (typeof end === "string") return end;
+		if (/\n0+(;.*)?\r\n[^\r]/.test(text.slice(at - 1, end))) return "trailer";
+		cut = !decoder.done;
+		at = end;
+	}
+	return cut ? (halfClosed ? "body ends early" : "body is cut") : undefined;
+}
+
+/** What Drover finds wrong with what the origin sends. */
+function answerFaults({ answers }: RawScenario): string[] {
+	return answers.flatMap(({ lines }) => {
+		const text = lines.join("");
+		let head = parseResponse(text, 0, "GET");
+		while (head.kind === "response" && head.status < 200 && head.status !== 101)
+			head = parseResponse(text, head.end, "GET");
+		if (head.kind === "bad") return [head.reason];
+		if (head.kind === "more") return ["head is cut"];
+		const progress = new ReceivedBody(head.framing).take(
+			Buffer.from(text.slice(head.end), "latin1"),
+			() => {},
+		);
+		return progress.kind === "bad" ? [progress.reason] : [];
+	});
+}
+
+/** What is special in what the client sends, though nothing is wrong with it. */
+function requestTraits({ client }: RawScenario): string[] {
+	const text = client.lines.join("");
+	return [/^Expect:/im, /^If-None-Match: \*/im, /^PROXY UNKNOWN/m].flatMap(
+		(each) => each.exec(text)?.[0] ?? [],
+	);
+}
+
+export const traits = (scenario: RawScenario): string[] => [
+	...[requestFault(scenario) ?? []].flat(),
+	...requestTraits(scenario),
+	...answerFaults(scenario).map((each) => `answer: ${each}`),
+];
+
+interface Known {
+	/** What Drover finds wrong, or what the scenario has; undefined: nothing. */
+	readonly trait?: RegExp;
+	readonly what: RegExp;
+	readonly why: string;
+}
+
+/** Where a body has to end, the peer may not have looked for it. */
+const refused = /./;
+
+const known: readonly Known[] = [
+	{
+		what: /Drover alone has "Connection: close"/,
+		why: "RFC 9112 §9.6: who closes says so, in a refusal too",
+	},
+	{
+		what: /varnishd alone has "Proxy-Connection: /,
+		why: "RFC 9110 §7.6.1: it is for one hop, and is not passed on",
+	},
+	{
+		trait: /^(Expect|If-None-Match: \*)/,
+		what: refused,
+		why: "RFC 9110 §10.1.1, §13.1.2: who sends no body needs no 100, and * stands for every stored answer",
+	},
+	{
+		trait: /^header line starts with a blank/,
+		what: refused,
+		why: "RFC 9112 §5.2: folded lines are a 400",
+	},
+	{
+		trait: /^(chunk|bare (CR|LF) in the trailer|trailer)/,
+		what: refused,
+		why: "RFC 9112 §7.1: bad chunks are a 400, trailers are read",
+	},
+	{
+		trait: /^(TRACE with a body|head is over its limit|body ends early)/,
+		what: refused,
+		why: "RFC 9110 §9.3.8, RFC 6585 §5, RFC 9112 §8: a 400",
+	},
+	{
+		trait: /^(Connection names|HTTP\/1.0 with Transfer-Encoding|protocol is not|Host is not an authority)/,
+		what: refused,
+		why: "read in two ways it would smuggle",
+	},
+	{
+		trait: /^PROXY UNKNOWN/,
+		what: refused,
+		why: "PROXY protocol §2.1: the rest of an unknown line is ignored",
+	},
+];
+
+export function whyRawOtherwise({ what }: Difference, scenario: RawScenario): string | undefined {
+	const has = traits(scenario);
+	return known.find(
+		(each) =>
+			each.what.test(what) && (each.trait === undefined || has.some((trait) => each.trait!.test(trait))),
+	)?.why;
+}

@@ -1,0 +1,133 @@
+/**
+ * A storm of raw bytes, run by hand: seeded requests and answers with slips in every part of them, cut anywhere, through
+ * varnishd and Drover. Prints where they differ: what the client got, what became of its connection (a last request
+ * tells where the reading of the bytes stood), and what the origin was asked; and what either has not given back.
+ *
+ *   bun test/conformance/raw-storm.ts [SEED] [--seconds N] [--all] [--only SCENARIO]
+ *
+ * --all: also what is otherwise on purpose (raw-storm-known.ts). --only: one scenario of the seed, in full.
+ */
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { drover, stock } from "./caches.ts";
+import { compare, type Difference, type Played } from "./http-storm-compare.ts";
+import { traits, whyRawOtherwise } from "./raw-storm-known.ts";
+import { makeRawScenario, piecesOf, type RawScenario, smallerRaw } from "./raw-storm-plan.ts";
+import { playRaw, type RawSide, startLanes, stopLanes } from "./raw-storm-play.ts";
+import { blow, type Storm, scenarioOf } from "./storm.ts";
+
+const LANES = 16;
+/** What seems to differ is asked again with more patience. */
+const QUIET_MS = [40, 150];
+
+/** What is still open, and what died. */
+async function accounts({ cache }: RawSide): Promise<string> {
+	const child = Bun.spawn(["varnishstat", "-1", "-n", cache.directory], { stdout: "pipe", stderr: "ignore" });
+	const counters = new Map(
+		(await new Response(child.stdout).text()).split("\n").map((line) => {
+			const [name = "", value = ""] = line.split(/ +/);
+			return [name, Number(value)] as const;
+		}),
+	);
+	const of = (name: string) => counters.get(name) ?? 0;
+	const busy = [...counters].filter(([name, value]) => /^VBE\..*\.conn$/.test(name) && value !== 0).length;
+	return `${of("MGT.child_died") + of("MGT.child_panic")} workers died, ${of("MAIN.sess_conn") - of("MAIN.sess_closed")} sessions open, ${busy} backends busy, ${of("MAIN.n_pipe")} pipes`;
+}
+
+const shown = ({ listener, client, halfClosed, answers }: RawScenario): string =>
+	[
+		`${listener === "proxy" ? "PROXY: " : ""}${piecesOf(client)
+			.map((piece) =>
+				JSON.stringify(
+					piece
+						.replace(/(.)\1{20,}/g, "$1…")
+						.replace(/(5\r\nx{5}\r\n){3,}/g, "CHUNKS")
+						.slice(0, 600),
+				),
+			)
+			.join(" … ")}${halfClosed ? " half-closed" : ""}`,
+		...answers.map(
+			(answer) =>
+				`   ${piecesOf(answer)
+					.map((piece) =>
+						JSON.stringify(
+							piece
+								.replace(/(.)\1{20,}/g, "$1…")
+								.replace(/(5\r\nx{5}\r\n){3,}/g, "CHUNKS")
+								.slice(0, 600),
+						),
+					)
+					.join(" … ")}${answer.closes ? " closed" : ""}`,
+		),
+	]
+		.map((line) => `        ${line}`)
+		.join("\n");
+
+const { values, positionals } = parseArgs({
+	allowPositionals: true,
+	options: {
+		seconds: { type: "string", default: "60" },
+		all: { type: "boolean", default: false },
+		only: { type: "string" },
+	},
+});
+const seed = Number(positionals[0] ?? 1);
+const directory = mkdtempSync(join(tmpdir(), "drover-raw-storm-"));
+// varnishd compiles as another user.
+chmodSync(directory, 0o755);
+const sides: RawSide[] = [];
+let differences = 0;
+try {
+	sides.push(
+		await startLanes(directory, "varnishd", stock, LANES),
+		await startLanes(directory, "drover", drover, LANES, "-p", "rfc9111=off"),
+	);
+	const free = Array.from({ length: LANES }, (_, at) => at);
+	const play = async (scenario: RawScenario, quietMs: number) => {
+		const at = free.shift()!;
+		const [theirs, ours] = await Promise.all(
+			sides.map(({ lanes }) =>
+				playRaw(lanes[at]!.ports[scenario.listener], lanes[at]!.origin, scenario, quietMs),
+			),
+		);
+		free.push(at);
+		return [theirs!, ours!] as [Played, Played];
+	};
+	const storm: Storm<RawScenario> = {
+		together: LANES,
+		shrinkLimit: 40,
+		make: makeRawScenario,
+		async differences(scenario) {
+			let found: Difference[] = [];
+			for (const quietMs of QUIET_MS) {
+				found = compare(...(await play(scenario, quietMs))).map((each) => ({
+					...each,
+					what: `${each.what} {${traits(scenario).join("; ")}}`,
+				}));
+				if (found.length === 0) break;
+			}
+			return found;
+		},
+		whyOtherwise: whyRawOtherwise,
+		smaller: smallerRaw,
+		shown,
+	};
+	if (values.only === undefined) {
+		differences = await blow(storm, seed, Number(values.seconds), values.all);
+		await Bun.sleep(8000);
+		for (const [at, name] of ["varnishd", "Drover"].entries())
+			console.log(`${name}: ${await accounts(sides[at]!)}`);
+	} else {
+		const scenario = scenarioOf(storm, seed, Number(values.only));
+		const [theirs, ours] = await play(scenario, QUIET_MS.at(-1)!);
+		console.log(
+			JSON.stringify({ scenario, theirs, ours, differences: compare(theirs, ours) }, undefined, "  "),
+		);
+	}
+} finally {
+	for (const side of sides) await stopLanes(side);
+	rmSync(directory, { recursive: true, force: true });
+}
+process.exit(differences === 0 ? 0 : 1);
