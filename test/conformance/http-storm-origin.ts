@@ -80,7 +80,7 @@ export function requestBody(
 ): { body: string; end: number } | undefined {
 	if (headField(fields, "transfer-encoding") === undefined) {
 		const end = at + Number(headField(fields, "content-length") ?? 0);
-		return bytes.length < end ? undefined : { body: bytes.subarray(at, end).toString("latin1"), end };
+		return !(bytes.length >= end) ? undefined : { body: bytes.subarray(at, end).toString("latin1"), end };
 	}
 	let body = "";
 	for (let next = at; ; ) {

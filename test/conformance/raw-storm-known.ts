@@ -43,10 +43,12 @@ function answerFaults({ answers }: RawScenario): string[] {
 	return answers.flatMap(({ lines }) => {
 		const text = lines.join("");
 		let head = parseResponse(text, 0, "GET");
-		while (head.kind === "response" && head.status < 200 && head.status !== 101)
-			head = parseResponse(text, head.end, "GET");
+		if (head.kind === "response" && head.status < 200 && head.status !== 100) return ["early hints"];
+		while (head.kind === "response" && head.status === 100) head = parseResponse(text, head.end, "GET");
 		if (head.kind === "bad") return [head.reason];
 		if (head.kind === "more") return ["head is cut"];
+		if (/\n0+(;.*)?\r\n[^\r]/.test(text.slice(head.end - 1))) return ["answer trailer"];
+		if (head.framing.kind === "eof") return ["ends with its connection"];
 		const progress = new ReceivedBody(head.framing).take(
 			Buffer.from(text.slice(head.end), "latin1"),
 			() => {},
@@ -58,15 +60,22 @@ function answerFaults({ answers }: RawScenario): string[] {
 /** What is special in what the client sends, though nothing is wrong with it. */
 function requestTraits({ client }: RawScenario): string[] {
 	const text = client.lines.join("");
-	return [/^Expect:/im, /^If-None-Match: \*/im, /^PROXY UNKNOWN/m].flatMap(
-		(each) => each.exec(text)?.[0] ?? [],
-	);
+	return [
+		/^Expect:/im,
+		/^If-None-Match: \*/im,
+		/^PROXY UNKNOWN/m,
+		/^Range:/im,
+		/^Connection: close/im,
+	].flatMap((each) => each.exec(text)?.[0] ?? []);
 }
 
 export const traits = (scenario: RawScenario): string[] => [
 	...[requestFault(scenario) ?? []].flat(),
 	...requestTraits(scenario),
-	...answerFaults(scenario).map((each) => `answer: ${each}`),
+	...scenario.answers.flatMap(({ lines }) => /^Content-Encoding: gzip/im.exec(lines.join(""))?.[0] ?? []),
+	...answerFaults(scenario).map((each) =>
+		/^(answer trailer|early hints|ends with)/.test(each) ? each : `answer: ${each}`,
+	),
 ];
 
 interface Known {
@@ -112,6 +121,64 @@ const known: readonly Known[] = [
 		trait: /^(Connection names|HTTP\/1.0 with Transfer-Encoding|protocol is not|Host is not an authority)/,
 		what: refused,
 		why: "read in two ways it would smuggle",
+	},
+	{
+		trait: /^answer: (?!status line)/,
+		what: refused,
+		why: "a backend that lies is a 503 that says why, or a broken connection (test/cache/http/lying-backends.test.ts)",
+	},
+	{
+		trait: /^answer: status line/,
+		what: refused,
+		why: "RFC 9112 §4: what does not begin as HTTP/1 does is none",
+	},
+	{
+		trait: /^X-Way: cache-body/,
+		what: refused,
+		why: "std.cache_req_body keeps no body that comes in chunks; varnishd ends the connection of one that is too large",
+	},
+	{
+		trait: /^Content-Encoding: gzip/i,
+		what: /^(status|body|answers|connection|answer): /,
+		why: "what is passed is not unpacked on its way, an empty body is not judged, and a bad one is found before the head has left",
+	},
+	{
+		trait: /^ends with its connection/,
+		what: /^(status|body|answers|connection|answer): /,
+		why: "a body that ends with its connection is passed on as it comes, whatever Connection says",
+	},
+	{
+		trait: /^answer trailer/,
+		what: refused,
+		why: "RFC 9112 §7.1.2: trailers are read, to their end",
+	},
+	{
+		trait: /^early hints/,
+		what: refused,
+		why: "RFC 9110 §15.2: informational answers are waited through",
+	},
+	{
+		what: /^status: varnishd "HTTP\/1.1 503 Service Unavailable", Drover "HTTP\/1.1 503 Backend fetch failed"/,
+		why: "that of a body is found before the head has left",
+	},
+	{
+		trait: /^Range:/i,
+		what: /^status: .*(206|416|503)|Content-Range|body: /,
+		why: "RFC 9110 §14.2: a range of what has no length yet, or that makes no sense, is ignored",
+	},
+	{
+		what: /varnishd alone has "Content-Length: 0"/,
+		why: "RFC 9110 §8.6: no body is not said where none is expected",
+	},
+	{
+		trait: /^Connection: close/i,
+		what: /^connection: varnishd open, Drover closed|^answers: /,
+		why: "RFC 9112 §9.3: close in any of the fields closes",
+	},
+	{
+		trait: /^(more than one|both|Content-Length is not|Transfer-Encoding is not)/,
+		what: refused,
+		why: "RFC 9112 §6.3: exactly one way to tell the body's length, or a 400",
 	},
 	{
 		trait: /^PROXY UNKNOWN/,

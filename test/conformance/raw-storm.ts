@@ -20,7 +20,7 @@ import { blow, type Storm, scenarioOf } from "./storm.ts";
 
 const LANES = 16;
 /** What seems to differ is asked again with more patience. */
-const QUIET_MS = [40, 150];
+const QUIET_MS = [40, 150, 150];
 
 /** What is still open, and what died. */
 async function accounts({ cache }: RawSide): Promise<string> {

@@ -15,6 +15,24 @@ export type RangeAnswer =
 /** More ranges than this in one request are an attack, not a reader (RFC 9110 §17.15). */
 const RANGE_LIMIT = 16;
 
+/**
+ * What is wrong with a Content-Range field of a body of `length` bytes (undefined: not known), which is for who asked
+ * for a range and nobody else: stored, a part would be the whole (RFC 9110 §14.4). Undefined: nothing.
+ */
+export function contentRangeFault(
+	value: string,
+	asked: boolean,
+	length: number | undefined,
+): string | undefined {
+	if (!asked) return "Unexpected content-range header";
+	if (!/^bytes\b/i.test(value)) return undefined;
+	const match = /^bytes (?:(\d+)-(\d+)|\*)\/(?:\d+|\*)$/i.exec(value);
+	if (match === null) return "Invalid content-range header";
+	if (match[1] === undefined || length === undefined) return undefined;
+	const bytes = Number(match[2]) - Number(match[1]) + 1;
+	return bytes === length ? undefined : `Expected content length ${bytes}, got ${length}`;
+}
+
 /** What a Range field asks of a body of `length` bytes. Overlapping sets are answered with the whole body. */
 export function parseRange(value: string, length: number): RangeAnswer {
 	const match = /^bytes=(.*)$/i.exec(value.trim());

@@ -35,9 +35,14 @@ const usual: StatusLine = { proto: "HTTP/1.1", status: 200, reason: "OK" };
 
 function statusLine(line: string): StatusLine | undefined {
 	if (line === USUAL_LINE) return usual;
-	const match = /^(HTTP\/1\.[01]) +([1-9]\d\d)(?: (.*))?$/.exec(line);
+	const match = /^HTTP\/1\.(\d) +([1-9]\d\d)(?: (.*))?$/.exec(line);
 	if (match === null || hasControl(line)) return undefined;
-	return { proto: match[1] as "HTTP/1.1", status: Number(match[2]), reason: match[3] ?? "" };
+	// RFC 9110 §6.2: a later minor version is read as the one known here.
+	return {
+		proto: match[1] === "0" ? "HTTP/1.0" : "HTTP/1.1",
+		status: Number(match[2]),
+		reason: match[3] ?? "",
+	};
 }
 
 const bad = (reason: string): Malformed => ({ kind: "bad", reason });

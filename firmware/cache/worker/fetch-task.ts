@@ -7,6 +7,7 @@
 import { copyOf } from "../http/bytes.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
+import { contentRangeFault } from "../http/range.ts";
 import type { ResponseHead } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
 import { Side, wholeSeconds } from "../log/records.ts";
@@ -248,6 +249,15 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 								: Main.fetch_none,
 				);
 				break;
+		}
+		const contentRange = fields.get("content-range");
+		if (contentRange !== undefined) {
+			const length = framing.kind === "length" ? framing.bytes : undefined;
+			const fault = contentRangeFault(contentRange, this.bereq.fields.has("range"), length);
+			if (fault !== undefined) {
+				this.fetchError(fault);
+				return;
+			}
 		}
 		if (head.status === 304 && this.reason !== "pass")
 			switch (this.#revalidate()) {

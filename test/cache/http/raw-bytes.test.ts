@@ -49,6 +49,36 @@ const rows: readonly Row[] = [
 		halfClosed: true,
 		outcome: "200, closed; GET /a",
 	},
+	...[
+		["a part that nobody asked for (RFC 9110 §14.4)", get("/a"), "206 Part", "bytes 0-1/9", "503"],
+		["a part that says that it is the whole", get("/a", "X-Response: ttl"), "200 OK", "bytes 0-1/9", "503"],
+		[
+			"a part that was asked for",
+			get("/a", "X-Way: pass", "Range: bytes=0-1"),
+			"206 Part",
+			"bytes 0-1/9",
+			"206",
+		],
+		[
+			"a part of another length",
+			get("/a", "X-Way: pass", "Range: bytes=0-1"),
+			"206 Part",
+			"bytes 0-7/9",
+			"503",
+		],
+		["a part of nowhere", get("/a", "X-Way: pass", "Range: bytes=0-1"), "206 Part", "bytes 1", "503"],
+	].map(([title = "", client = "", status, part, outcome]) => ({
+		title,
+		client,
+		answer: `HTTP/1.1 ${status}\r\nContent-Range: ${part}\r\nContent-Length: 2\r\n\r\nok`,
+		outcome: `${outcome} 299, open; GET /a`,
+	})),
+	{
+		title: "an origin of a later minor version (RFC 9110 §6.2)",
+		client: get("/a"),
+		answer: "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok",
+		outcome: "200 299, open; GET /a",
+	},
 ];
 
 const QUIET_MS = 300;
