@@ -32,6 +32,7 @@ function requestFault({ listener, client, halfClosed }: RawScenario): string | u
 		const end = decoder.push(bytes, at, () => {});
 		if (typeof end === "string") return end;
 		if (/\n0+(;.*)?\r\n[^\r]/.test(text.slice(at - 1, end))) return "trailer";
+		if (/\n[0-9a-f]+;/i.test(text.slice(at - 1, end))) return "chunk extension";
 		cut = !decoder.done;
 		at = end;
 	}
@@ -42,9 +43,8 @@ function requestFault({ listener, client, halfClosed }: RawScenario): string | u
 function answerFaults({ answers }: RawScenario): string[] {
 	return answers.flatMap(({ lines }) => {
 		const text = lines.join("");
-		let head = parseResponse(text, 0, "GET");
-		if (head.kind === "response" && head.status < 200 && head.status !== 100) return ["early hints"];
-		while (head.kind === "response" && head.status === 100) head = parseResponse(text, head.end, "GET");
+		const head = parseResponse(text, 0, "GET");
+		if (head.kind === "response" && head.status < 200) return ["early hints"];
 		if (head.kind === "bad") return [head.reason];
 		if (head.kind === "more") return ["head is cut"];
 		if (/\n0+(;.*)?\r\n[^\r]/.test(text.slice(head.end - 1))) return ["answer trailer"];
@@ -72,7 +72,13 @@ function requestTraits({ client }: RawScenario): string[] {
 export const traits = (scenario: RawScenario): string[] => [
 	...[requestFault(scenario) ?? []].flat(),
 	...requestTraits(scenario),
-	...scenario.answers.flatMap(({ lines }) => /^Content-Encoding: gzip/im.exec(lines.join(""))?.[0] ?? []),
+	...scenario.answers.flatMap(({ lines }) =>
+		[/^Content-Encoding: gzip/im, /^Expires: 0/m].flatMap((each) => each.exec(lines.join(""))?.[0] ?? []),
+	),
+	...(scenario.answers.some(({ closes }) => closes) &&
+	(scenario.client.lines.join("").match(/ HTTP\/1/g)?.length ?? 0) > 1
+		? ["closes between requests"]
+		: []),
 	...answerFaults(scenario).map((each) =>
 		/^(answer trailer|early hints|ends with)/.test(each) ? each : `answer: ${each}`,
 	),
@@ -146,6 +152,35 @@ const known: readonly Known[] = [
 		trait: /^ends with its connection/,
 		what: /^(status|body|answers|connection|answer): /,
 		why: "a body that ends with its connection is passed on as it comes, whatever Connection says",
+	},
+	{
+		trait: /^(request line is over its limit|method is not a token)/,
+		what: refused,
+		why: "a request line has the limit of a line, http_req_hdr_len, and a method is a token",
+	},
+	{
+		what: /^origin: varnishd alone has "Connection: /,
+		why: "a pipe says close once",
+	},
+	{
+		trait: /^(PUT|POST|DELETE|PATCH) /,
+		what: /^origin: asked|"X-Varnish: |^answer: .* has "Age: |^origin: "GET/,
+		why: "RFC 9111 §4.4: an unsafe request makes what is stored under its target useless",
+	},
+	{
+		trait: /^(absolute target has no host|chunk extension)/,
+		what: refused,
+		why: "RFC 9110 §4.2.1, RFC 9112 §7.1.1: a host is never empty, and extensions of chunks are passed over",
+	},
+	{
+		trait: /^Expires: 0/,
+		what: /^origin: asked|"X-Varnish: |^answer: .* has "Age: /,
+		why: "RFC 9111 §5.3: an invalid date has expired",
+	},
+	{
+		trait: /^closes between requests/,
+		what: /^(origin: asked|status|answers|connection|answer|body)/,
+		why: "whether a connection is found closed before the next request goes out is a matter of moments",
 	},
 	{
 		trait: /^answer trailer/,

@@ -1,6 +1,7 @@
 /** HTTP/1.1 response heads from backends (RFC 9112 §4 and §6.3). */
 import { type Malformed, type More, more, parseHeaders } from "./head.ts";
 import { lineValue, listMembers } from "./headers.ts";
+import { reasonPhrase } from "./status.ts";
 import { DEFAULT_LIMITS, type HeadLimits, hasControl, parseLength } from "./syntax.ts";
 
 /** How the body's end is known. "eof": it ends with the connection, which is no proof that it is whole. */
@@ -35,14 +36,12 @@ const usual: StatusLine = { proto: "HTTP/1.1", status: 200, reason: "OK" };
 
 function statusLine(line: string): StatusLine | undefined {
 	if (line === USUAL_LINE) return usual;
-	const match = /^HTTP\/1\.(\d) +([1-9]\d\d)(?: (.*))?$/.exec(line);
+	const match = /^HTTP\/1\.(\d) +([1-9]\d\d)(?: +(.*))?$/.exec(line);
 	if (match === null || hasControl(line)) return undefined;
 	// RFC 9110 §6.2: a later minor version is read as the one known here.
-	return {
-		proto: match[1] === "0" ? "HTTP/1.0" : "HTTP/1.1",
-		status: Number(match[2]),
-		reason: match[3] ?? "",
-	};
+	const status = Number(match[2]);
+	const reason = match[3] || reasonPhrase(status);
+	return { proto: match[1] === "0" ? "HTTP/1.0" : "HTTP/1.1", status, reason };
 }
 
 const bad = (reason: string): Malformed => ({ kind: "bad", reason });

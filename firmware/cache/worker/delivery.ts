@@ -131,6 +131,7 @@ export abstract class Delivery extends Task implements BodyReader {
 			vslLog.add(Tag.RespHeader, VIA_LINE);
 		} else resp.setHeader("via", "Via", `${via}, ${VIA}`);
 		if (answer.status === 200 && this.engine.parameters.rangeSupport && this.handling !== "pass") {
+			resp.fields.unset("accept-ranges");
 			resp.fields.appendLine("Accept-Ranges: bytes", "accept-ranges");
 			vslLog.add(Tag.RespHeader, "Accept-Ranges: bytes");
 		}

@@ -553,7 +553,12 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 
 	/** Who has said all is answered all that it asked in full, and no more is waited for. */
 	#leave(): void {
-		if (!this.#saidAll || this.#ended || this.#raw !== undefined) return;
+		if (!this.#saidAll || this.#ended) return;
+		if (this.#raw !== undefined) {
+			this.#rawEnd?.();
+			this.#rawEnd = undefined;
+			return;
+		}
 		const body = this.#body;
 		if (body !== undefined && !body.ended && !body.dropped) this.#badBody("body ends early");
 		else if (body?.ended === false || (this.#task === undefined && this.#backlog.length === 0))
@@ -700,7 +705,8 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		const rest = this.#pending;
 		this.#pending = undefined;
 		if (rest !== undefined) onData(rest);
-		if (this.#saidAll) onEnd();
+		// What is being worked on comes first.
+		if (this.#corked === 0) this.#leave();
 	}
 
 	// ── the end ─────────────────────────────────────────────────────────────────────────────
@@ -726,8 +732,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	/** The client will send no more, but still listens (RFC 9112 §9.6). */
 	onEnd(): void {
 		this.#saidAll = true;
-		if (this.#rawEnd !== undefined) this.#rawEnd();
-		else this.#proceed();
+		this.#proceed();
 	}
 
 	/** The client has closed or the connection broke. */

@@ -15,6 +15,8 @@ interface Row {
 	readonly halfClosed?: true;
 	/** Of the origin, each time. */
 	readonly answer?: string;
+	/** What the answers say that is told of, too. */
+	readonly says?: RegExp;
 	/** Statuses, what became of the connection, and the start lines that the origin saw. */
 	readonly outcome: string;
 }
@@ -42,6 +44,12 @@ const rows: readonly Row[] = [
 		client: post("/a", 5, "hel", "X-Way: synth"),
 		halfClosed: true,
 		outcome: "298, closed; ",
+	},
+	{
+		title: "a pipe passes the half-close on, behind what the client had sent before",
+		client: get("/a") + get("/b", "X-Way: pipe") + post("/c", 2, "hi"),
+		halfClosed: true,
+		outcome: "200 200 200, closed; GET /a, GET /b, POST /c",
 	},
 	{
 		title: "a pipe passes the half-close on",
@@ -74,6 +82,20 @@ const rows: readonly Row[] = [
 		outcome: `${outcome} 299, open; GET /a`,
 	})),
 	{
+		title: "an origin that gives no reason has the usual one",
+		client: get("/a"),
+		answer: "HTTP/1.1 404 \r\nContent-Length: 2\r\n\r\nok",
+		says: /Not Found/,
+		outcome: "404 Not Found 299, open; GET /a",
+	},
+	{
+		title: "what an origin says of ranges is said once (RFC 9110 §14.3)",
+		client: get("/a"),
+		answer: "HTTP/1.1 200 OK\r\nVary: *\r\nAccept-Ranges: none\r\nContent-Length: 2\r\n\r\nok",
+		says: /Accept-Ranges: .*/,
+		outcome: "200 Accept-Ranges: bytes 299, open; GET /a",
+	},
+	{
 		title: "an origin of a later minor version (RFC 9110 §6.2)",
 		client: get("/a"),
 		answer: "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -87,7 +109,11 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 // varnishd compiles as another user.
 chmodSync(directory, 0o755);
 
-async function outcomeOf(side: RawSide, lane: number, { client, halfClosed, answer }: Row): Promise<string> {
+async function outcomeOf(
+	side: RawSide,
+	lane: number,
+	{ client, halfClosed, answer, says }: Row,
+): Promise<string> {
 	const { origin, ports } = side.lanes[lane]!;
 	const lines = [answer ?? "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"];
 	const { exchanges, asked } = await playRaw(
@@ -102,8 +128,12 @@ async function outcomeOf(side: RawSide, lane: number, { client, halfClosed, answ
 		QUIET_MS,
 	);
 	const { answers, end } = exchanges[0]!;
-	const statuses = answers.map(({ status, whole }) => `${status.slice(9, 12)}${whole ? "" : " torn"}`);
-	return `${statuses.join(" ")}, ${end}; ${asked.map(({ line }) => line.replace(" HTTP/1.1", "")).join(", ")}`;
+	const told = answers.flatMap(({ status, fields, whole }) => [
+		status.slice(9, 12),
+		...[status, ...fields].flatMap((line) => says?.exec(line)?.[0] ?? []),
+		...(whole ? [] : ["torn"]),
+	]);
+	return `${told.join(" ")}, ${end}; ${asked.map(({ line }) => line.replace(" HTTP/1.1", "")).join(", ")}`;
 }
 
 for (const [name, command] of [
