@@ -2,12 +2,29 @@
  * Frames on the local sockets: a 32-bit big-endian length, then that many bytes of CBOR.
  * Pure: bytes in, values out.
  */
-import { Encoder } from "cbor-x";
+import { Decoder, Encoder } from "cbor-x";
 
 /** A longer frame is an error: whoever sends it is broken. */
 export const FRAME_LIMIT_BYTES = 64 * 1024 * 1024;
 
 const encoder = new Encoder({ useRecords: false, mapsAsObjects: true });
+
+/** Reads maps as such: into an object it would write "__proto__" as another key. */
+const mapDecoder = new Decoder({ useRecords: false, mapsAsObjects: false });
+const PROTO = Buffer.from("__proto__");
+
+/** One value; a key may be any name, "__proto__" too. */
+function decode(body: Uint8Array): unknown {
+	return Buffer.from(body.buffer, body.byteOffset, body.length).includes(PROTO)
+		? plain(mapDecoder.decode(body))
+		: encoder.decode(body);
+}
+
+function plain(value: unknown): unknown {
+	if (Array.isArray(value)) return value.map(plain);
+	if (!(value instanceof Map)) return value;
+	return Object.fromEntries([...value].map(([key, inner]) => [key, plain(inner)]));
+}
 
 export function encodeFrame(value: unknown): Uint8Array {
 	const body = encoder.encode(value);
@@ -40,7 +57,7 @@ export class FrameReader {
 				this.#needed = 4 + length;
 				break;
 			}
-			values.push(encoder.decode(this.#pending.subarray(offset + 4, offset + 4 + length)));
+			values.push(decode(this.#pending.subarray(offset + 4, offset + 4 + length)));
 			offset += 4 + length;
 		}
 		const rest = this.#pending.subarray(offset);

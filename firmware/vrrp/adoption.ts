@@ -4,7 +4,9 @@
  * A master's last advert is a lease: until `down_timer_adverts` intervals after it no backup moves
  * (its skew comes on top), so who comes back within it goes on as master and nobody notices.
  */
+
 import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
+import { named } from "../named.ts";
 import { type Engine, type EngineAction, type EngineStep, newEngine, step } from "./engine.ts";
 import { instanceKey } from "./instance-key.ts";
 import type { Readings } from "./readings.ts";
@@ -92,9 +94,9 @@ export function adopt(
 			groupState(routers.filter((router) => members.includes(router.config.name))),
 		]),
 	);
-	const scripts = { ...fresh.readings.scripts };
+	let { scripts } = fresh.readings;
 	for (const [name, reading] of Object.entries(saved.readings.scripts))
-		if (name in scripts) scripts[name] = reading;
+		if (named(scripts, name) !== undefined) scripts = { ...scripts, [name]: reading };
 	const ready = prepare({
 		...fresh,
 		routers,

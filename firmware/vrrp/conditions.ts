@@ -1,5 +1,7 @@
 /** What the readings mean for one router: its priority, its source address, and why it may not take part. Pure. */
+
 import type { DroverConfig, SyncGroupConfig, TrackReference, VrrpInstanceConfig } from "../config/model.ts";
+import { named } from "../named.ts";
 import { parseIpv6 } from "../wire/ip.ts";
 import { instanceKey } from "./instance-key.ts";
 import type { Readings } from "./readings.ts";
@@ -31,7 +33,7 @@ export function conditionsOf(
 	const problem = readings.virtualInterfaces[instanceKey(instance)];
 	if (problem !== undefined) fault("virtual-interface", problem);
 	if (startingUp) fault("startup-delay", "startup delay", true);
-	const isUp = (name: string): boolean | null => readings.interfaces[name]?.link.value ?? null;
+	const isUp = (name: string): boolean | null => named(readings.interfaces, name)?.link.value ?? null;
 	if (instance.interface !== null && instance.trackPrimary && isUp(instance.interface) !== true)
 		fault(`interface ${instance.interface}`, linkDetail(instance.interface, readings));
 	const needed = neededInterfaces(instance);
@@ -55,23 +57,23 @@ export function conditionsOf(
 		take(
 			`script ${name}`,
 			`script ${name} has failed`,
-			effectOf(readings.scripts[name]?.up ?? null, weight, reverse),
+			effectOf(named(readings.scripts, name)?.up ?? null, weight, reverse),
 		);
 	for (const { name, weight, reverse } of tracked(instance.trackProcesses, group?.trackProcesses ?? []))
 		take(
 			`process ${name}`,
 			`process ${name} has no quorum`,
-			effectOf(readings.processes[name]?.enough.value ?? null, weight, reverse),
+			effectOf(named(readings.processes, name)?.enough.value ?? null, weight, reverse),
 		);
 	for (const { name, weight, reverse } of tracked(instance.trackFiles, group?.trackFiles ?? [])) {
-		const value = readings.files[name] ?? 0;
+		const value = named(readings.files, name) ?? 0;
 		take(`file ${name}`, `file ${name} is ${value}`, fileEffect(value, weight, reverse));
 	}
 	for (const { name, weight, reverse } of tracked(instance.trackBfd, group?.trackBfd ?? []))
 		take(
 			`bfd ${name}`,
 			`BFD session ${name} is down`,
-			effectOf(readings.bfd[name] ?? false, weight, reverse),
+			effectOf(named(readings.bfd, name) ?? false, weight, reverse),
 		);
 	for (const { trackGroup, interface: name, what } of trackedStatics(config))
 		if (
@@ -107,7 +109,7 @@ function neededInterfaces(instance: VrrpInstanceConfig): ReadonlySet<string> {
 }
 
 function linkDetail(name: string, readings: Readings): string {
-	return readings.interfaces[name] === undefined
+	return named(readings.interfaces, name) === undefined
 		? `there is no interface ${name}`
 		: `interface ${name} is down`;
 }
@@ -119,7 +121,7 @@ function sourceAddressOf(
 	readings: Readings,
 ): string | null {
 	if (instance.sourceAddress !== null) return instance.sourceAddress;
-	const addresses = readings.interfaces[instance.interface ?? ""]?.addresses ?? [];
+	const addresses = named(readings.interfaces, instance.interface ?? "")?.addresses ?? [];
 	const own = addresses.filter((address) => address.includes(":") === (instance.family === "inet6"));
 	const movable = movableAddresses(config);
 	const fixed = own.filter((address) => !movable.has(address));

@@ -1,5 +1,7 @@
 /** The texts that SIGUSR1 and SIGUSR2 write, laid out as keepalived 2.2.7 lays them out: exporters parse them. Pure. */
+
 import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
+import { named } from "../named.ts";
 import type { Engine } from "./engine.ts";
 import { masterDownInterval, type Router } from "./router.ts";
 
@@ -42,7 +44,7 @@ export function dataText(engine: Engine, wallMs: (atMicros: number) => number): 
 		...engine.routers.flatMap((router) => instanceLines(router, engine.config, wallMs)),
 		...(engine.config.syncGroups.length === 0 ? [] : ["------< VRRP Sync groups >------"]),
 		...engine.config.syncGroups.flatMap((group) => [
-			` VRRP Sync Group = ${group.name}, ${engine.groupStates[group.name] ?? "INIT"}`,
+			` VRRP Sync Group = ${group.name}, ${named(engine.groupStates, group.name) ?? "INIT"}`,
 			"   VRRP member instances :",
 			...group.members.map((name) => `     ${name}`),
 			`   Using smtp notification = ${group.smtpAlert ? "yes" : "no"}`,

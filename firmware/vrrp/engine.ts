@@ -2,12 +2,14 @@
  * All virtual routers of one box: instances, sync groups and tracking as one state machine. Pure.
  * The simulator, the tests and `drover vrrp` drive this same `step`.
  */
+
 import type {
 	DroverConfig,
 	SyncGroupConfig,
 	TrackProcessConfig,
 	VrrpInstanceConfig,
 } from "../config/model.ts";
+import { named } from "../named.ts";
 import type { VrrpStateName } from "../status/vrrp.ts";
 import { formatAddress } from "../wire/ip.ts";
 import type { IpPacket } from "../wire/ip-packet.ts";
@@ -470,7 +472,7 @@ class Run {
 
 	script(name: string, success: boolean): void {
 		const config = this.#config.trackScripts.find((script) => script.name === name);
-		const reading = this.#readings.scripts[name];
+		const reading = named(this.#readings.scripts, name);
 		if (config === undefined || reading === undefined) return;
 		const after = scriptResult(reading, config, success);
 		this.#readings = { ...this.#readings, scripts: { ...this.#readings.scripts, [name]: after } };
@@ -483,7 +485,7 @@ class Run {
 	process(name: string, count: number): void {
 		const config = this.#config.trackProcesses.find((process) => process.name === name);
 		if (config === undefined) return;
-		const before = this.#readings.processes[name];
+		const before = named(this.#readings.processes, name);
 		const after = this.#counted(config, count);
 		this.#readings = { ...this.#readings, processes: { ...this.#readings.processes, [name]: after } };
 		if (after.enough.value !== (before?.enough ?? undecided).value) this.reconsider();
@@ -492,7 +494,7 @@ class Run {
 	#counted(config: TrackProcessConfig, count: number): ProcessReading {
 		const up = processIsUp(count, config);
 		const delayMs = up ? config.forkDelayMs : config.terminateDelayMs;
-		const before = this.#readings.processes[config.name]?.enough ?? undecided;
+		const before = named(this.#readings.processes, config.name)?.enough ?? undecided;
 		return { count, enough: report(before, up, delayMs * 1000, this.#atMicros) };
 	}
 
@@ -515,7 +517,7 @@ class Run {
 		const scripts = Object.fromEntries(
 			config.trackScripts.map((script) => {
 				const old = this.#engine.config.trackScripts.find(({ name }) => name === script.name);
-				const reading = this.#readings.scripts[script.name];
+				const reading = named(this.#readings.scripts, script.name);
 				const same =
 					old !== undefined &&
 					reading !== undefined &&
@@ -579,12 +581,12 @@ class Run {
 	}
 
 	finish(): EngineStep {
-		const groupStates: Record<string, VrrpStateName> = {};
+		const states: [name: string, state: VrrpStateName][] = [];
 		for (const group of this.#config.syncGroups) {
 			const members = this.#members(group);
 			const state = members.some(({ stopped }) => stopped) ? "INIT" : groupState(members);
-			groupStates[group.name] = state;
-			const before = this.#engine.groupStates[group.name];
+			states.push([group.name, state]);
+			const before = named(this.#engine.groupStates, group.name);
 			if (state !== before && state !== "INIT")
 				this.actions.push({ kind: "group-transition", group, to: state });
 		}
@@ -593,7 +595,7 @@ class Run {
 			routers: this.routers,
 			places: this.#places,
 			readings: this.#readings,
-			groupStates,
+			groupStates: Object.fromEntries(states),
 			startupUntilMicros: this.#engine.startupUntilMicros,
 			held: this.#held,
 			started: this.#started,

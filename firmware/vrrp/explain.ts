@@ -2,6 +2,7 @@
  * What one step of the election saw and decided, for `drover ha why`: the same events and actions
  * that the drivers carry out, in words, with the rule behind each decision. Pure.
  */
+import { named } from "../named.ts";
 import type { Sighting } from "../status/timeline.ts";
 import { formatAddress } from "../wire/ip.ts";
 import type { Engine, EngineAction, EngineEvent, EngineStep } from "./engine.ts";
@@ -69,7 +70,7 @@ function incoming(before: Engine, event: EngineEvent): readonly Sighting[] {
 		case "release":
 			return seen(event.reason, "director");
 		case "interface": {
-			const known = before.readings.interfaces[event.reading.name];
+			const known = named(before.readings.interfaces, event.reading.name);
 			if (known !== undefined && known.up === event.reading.up) return [];
 			const text = `interface ${event.reading.name} is ${event.reading.up ? "up" : "down"}`;
 			return before.started ? seen(text, "kernel") : [];
@@ -77,15 +78,15 @@ function incoming(before: Engine, event: EngineEvent): readonly Sighting[] {
 		case "interface-gone":
 			return seen(`there is no interface ${event.name} any more`, "kernel");
 		case "process":
-			return [undefined, event.count].includes(before.readings.processes[event.name]?.count)
+			return [undefined, event.count].includes(named(before.readings.processes, event.name)?.count)
 				? []
 				: seen(`process ${event.name}: ${event.count} running`, "kernel");
 		case "file":
-			return before.readings.files[event.name] === event.value
+			return named(before.readings.files, event.name) === event.value
 				? []
 				: seen(`file ${event.name} says ${event.value}`, `file ${event.name}`);
 		case "bfd":
-			return before.readings.bfd[event.name] === event.up
+			return named(before.readings.bfd, event.name) === event.up
 				? []
 				: seen(`BFD session ${event.name} is ${event.up ? "up" : "down"}`, `bfd ${event.name}`);
 		default:

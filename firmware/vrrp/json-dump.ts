@@ -3,7 +3,9 @@
  * exporters read. Version 2 of the layout is 2.2.8's. Unlike there a password is masked, and routes and rules are the
  * words of the file. Pure.
  */
+
 import type { AddressConfig, Script, TrackProcessConfig, VrrpInstanceConfig } from "../config/model.ts";
+import { named } from "../named.ts";
 import { stateNumbers } from "../status/vrrp.ts";
 import type { Engine } from "./engine.ts";
 import type { Counters, Router } from "./router.ts";
@@ -29,7 +31,7 @@ export function jsonText(engine: Engine, wallMs: (atMicros: number) => number): 
 	}));
 	if (config.global.naming.jsonVersion === 1) return `${JSON.stringify(vrrp)}\n`;
 	const track_process = config.trackProcesses.map((process) =>
-		processOf(process, engine.readings.processes[process.name]?.enough.value ?? false),
+		processOf(process, named(engine.readings.processes, process.name)?.enough.value ?? false),
 	);
 	return `${JSON.stringify({ vrrp, ...listed("track_process", track_process) })}\n`;
 }

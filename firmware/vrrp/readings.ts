@@ -1,5 +1,7 @@
 /** What is known of the world around the routers: interfaces, scripts, processes, files, sessions. Pure. */
+
 import type { DroverConfig } from "../config/model.ts";
+import { named } from "../named.ts";
 import { type Debounced, report, ripen, type ScriptReading, undecided } from "./tracking.ts";
 
 /** What the kernel says of an interface. */
@@ -43,7 +45,7 @@ export function withInterface(
 ): Readings {
 	const delays = config.interfaceDelays.find((delay) => delay.interface === reading.name);
 	const delayMs = delays === undefined ? 0 : reading.up ? delays.upMs : delays.downMs;
-	const before = readings.interfaces[reading.name];
+	const before = named(readings.interfaces, reading.name);
 	const link = report(before?.link ?? undecided, reading.up, delayMs * 1000, atMicros);
 	return { ...readings, interfaces: { ...readings.interfaces, [reading.name]: { ...reading, link } } };
 }

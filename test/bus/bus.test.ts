@@ -51,6 +51,13 @@ describe("frames", () => {
 			),
 		);
 	});
+	test("a key may be any name", () => {
+		const names = ["__proto__", "__proto_", "constructor", "toString"];
+		const value = Object.fromEntries(names.map((name) => [name, { [name]: [{ [name]: name }] }]));
+		const [read] = new FrameReader().push(encodeFrame(value));
+		expect(JSON.stringify(read)).toBe(JSON.stringify(value));
+		expect(Object.getPrototypeOf(read)).toBe(Object.prototype);
+	});
 	test("a frame over the limit is refused before it is collected", () => {
 		const head = new Uint8Array(4);
 		new DataView(head.buffer).setUint32(0, FRAME_LIMIT_BYTES + 1);

@@ -1,8 +1,10 @@
 /** The VCLs that the manager has: compiled to find the errors, kept as text to be given to the workers. */
+
 import { lookup } from "node:dns/promises";
 import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { Glob } from "bun";
+import { named } from "../../named.ts";
 import type { ParameterSet } from "../cli/parameters.ts";
 import { compileVcl, hostNames } from "../vcl/compile.ts";
 import { formatFailure } from "../vcl/diagnostic.ts";
@@ -134,10 +136,12 @@ export async function compileForShelf(
 	const result = compileVcl(source, {
 		name: file,
 		include,
-		resolve: (host) =>
-			hosts[host] === undefined
+		resolve: (host) => {
+			const addresses = named(hosts, host);
+			return addresses === undefined
 				? { ok: false, error: "Name or service not known" }
-				: { ok: true, addresses: hosts[host] },
+				: { ok: true, addresses };
+		},
 		checkFile: fileProblem,
 		checkSocket: (socket) => {
 			try {

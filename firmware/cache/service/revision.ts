@@ -65,20 +65,21 @@ function certificatesOf(
 	folder: string,
 	settings: CacheSettings,
 ): { readonly certificates: Readonly<Record<string, string>>; readonly remarks: readonly string[] } {
-	const certificates: Record<string, string> = {};
+	const certificates = new Map<string, string>();
 	const remarks: string[] = [];
 	for (const { certificate: name } of settings.tls) {
-		if (Object.hasOwn(certificates, name)) continue;
+		if (certificates.has(name)) continue;
 		const file = join(folder, name);
 		if (!existsSync(file))
 			throw new Error(
 				`${join(folder, "appliance.toml")}: the revision has no file "${name}", which [[cache.tls]] certificate names`,
 			);
-		certificates[name] = readFileSync(file, "latin1");
-		const remark = inspectCertificate(certificates[name], name, Date.now());
+		const certificate = readFileSync(file, "latin1");
+		certificates.set(name, certificate);
+		const remark = inspectCertificate(certificate, name, Date.now());
 		if (remark !== null) remarks.push(remark);
 	}
-	return { certificates, remarks };
+	return { certificates: Object.fromEntries(certificates), remarks };
 }
 
 /** IPVS takes a virtual server's connections before any local socket sees them. */

@@ -1,5 +1,7 @@
 /** Programs: loaded, used, labelled, shown, discarded. */
+
 import { readFileSync } from "node:fs";
+import { named } from "../../../named.ts";
 import { InitialisationError } from "../../manager/manager.ts";
 import { findVclFile, type VclState } from "../../manager/vcl-shelf.ts";
 import {
@@ -142,7 +144,7 @@ export const vclCommands: Commands = {
 			const { manager } = context;
 			const running = manager.state === "running";
 			const busy = (name: string) =>
-				manager.reports.reduce((sum, report) => sum + (report.busy[name] ?? 0), 0);
+				manager.reports.reduce((sum, report) => sum + (named(report.busy, name) ?? 0), 0);
 			const temperature = (cold: boolean) => (cold ? "cold" : running ? "warm" : "init");
 			const rows: string[][] = [];
 			const payload: unknown[] = [];

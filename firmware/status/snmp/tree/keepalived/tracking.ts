@@ -1,10 +1,12 @@
 /** What instances and groups track, and what was seen of it: KEEPALIVED-MIB, vrrp 4, 5, 9 and 12 to 22. Pure. */
+
 import type {
 	DroverConfig,
 	SyncGroupConfig,
 	TrackReference,
 	VrrpInstanceConfig,
 } from "../../../../config/model.ts";
+import { named } from "../../../../named.ts";
 import type { Facts } from "../../../box/facts.ts";
 import type { TrackedStatus } from "../../../vrrp.ts";
 import { type Column, gauge, integer, type Part, table, text, truth } from "../../view.ts";
@@ -92,7 +94,7 @@ export function trackingTree(vrrp: string, config: DroverConfig, facts: Facts): 
 			[3, ({ script }) => text(script.command.join(" "))],
 			[4, ({ intervalMs }) => integer(intervalMs / 1000)],
 			[5, ({ weight: amount }) => integer(amount)],
-			[6, ({ name }) => integer(scriptResult(seen.scripts[name]))],
+			[6, ({ name }) => integer(scriptResult(named(seen.scripts, name)))],
 			[7, ({ rise }) => gauge(rise)],
 			[8, ({ fall }) => gauge(fall)],
 			[9, ({ reverse }) => truth(reverse)],
@@ -100,7 +102,7 @@ export function trackingTree(vrrp: string, config: DroverConfig, facts: Facts): 
 		...table(`${vrrp}.13.1`, config.trackFiles, position, [
 			[2, ({ name }) => text(name)],
 			[3, ({ path }) => text(path)],
-			[4, ({ name }) => integer(seen.files[name] ?? 0)],
+			[4, ({ name }) => integer(named(seen.files, name) ?? 0)],
 			...weight<DroverConfig["trackFiles"][number]>(5),
 		]),
 		...table(
@@ -109,7 +111,7 @@ export function trackingTree(vrrp: string, config: DroverConfig, facts: Facts): 
 			position,
 			[
 				[2, ({ name }) => text(name)],
-				[3, ({ name }) => integer(seen.bfd[name] ? 1 : 0)],
+				[3, ({ name }) => integer(named(seen.bfd, name) ? 1 : 0)],
 				...weight<DroverConfig["bfdInstances"][number]>(4),
 			],
 		),
@@ -124,8 +126,8 @@ export function trackingTree(vrrp: string, config: DroverConfig, facts: Facts): 
 			[10, ({ forkDelayMs }) => gauge(forkDelayMs * 1000)],
 			[11, ({ terminateDelayMs }) => gauge(terminateDelayMs * 1000)],
 			[12, ({ fullCommand }) => truth(fullCommand)],
-			[13, ({ name }) => integer(seen.processes[name]?.count ?? 0)],
-			[14, ({ name }) => truth(seen.processes[name]?.enough ?? false)],
+			[13, ({ name }) => integer(named(seen.processes, name)?.count ?? 0)],
+			[14, ({ name }) => truth(named(seen.processes, name)?.enough ?? false)],
 		]),
 	];
 }
