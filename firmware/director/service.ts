@@ -1,7 +1,7 @@
 /** `drover director`: health checks and the kernel's IPVS table, in the foreground. */
 import { existsSync, renameSync, writeFileSync } from "node:fs";
 import type { BusServer } from "../bus/server.ts";
-import { formatDiagnostic, placeOf } from "../config/keepalived/diagnostics.ts";
+import { formatDiagnostic, problemOf } from "../config/keepalived/diagnostics.ts";
 import { forgetKept, type KeptLoad, loadAtStart, loadKeeping } from "../config/keepalived/kept.ts";
 import type { LoadedConfig } from "../config/keepalived/load.ts";
 import { ServerMemory } from "../config/keepalived/server-memory.ts";
@@ -195,7 +195,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	followConfig(director.config);
 	await director.startChecks();
 	first.keep();
-	if (first.refused !== null) director.noteReload(false, problemOf(first.refused));
+	if (first.refused !== null) director.noteReload(false, problemOf(first.refused.diagnostics));
 	first = null;
 	// After the heavy work of starting, which must not hold up others.
 	runAs(director.config, null);
@@ -216,7 +216,9 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 /** After a crash what ran before goes on; at boot what can be run is run, and what cannot is said. */
 function firstConfig(file: string, { loaded, refused }: KeptLoad, log: Log): DroverConfig {
 	if (refused !== null) {
-		log.error(`${file} is not taken over: ${problemOf(refused)}; what ran before the crash goes on`);
+		log.error(
+			`${file} is not taken over: ${problemOf(refused.diagnostics)}; what ran before the crash goes on`,
+		);
 		logDiagnostics(log, refused);
 	} else if (!loaded.acceptable) {
 		log.error(`${file} has errors; what can be run of it is run`);
@@ -232,17 +234,9 @@ function tidyMemory(): void {
 	setTimeout(() => Bun.gc(true), TIDY_AFTER_MS).unref();
 }
 
-/** What is wrong with it, in short. */
-function problemOf({ diagnostics }: LoadedConfig): string {
-	const errors = diagnostics.filter(({ severity }) => severity === "error");
-	const [first] = errors;
-	const where = first === undefined ? "" : `${placeOf(first.location)}: ${first.message}`;
-	return errors.length > 1 ? `${where} (and ${errors.length - 1} more errors)` : where || "it has errors";
-}
-
 /** Why a configuration cannot replace the running one; null when it can. */
 function refusalOf(next: LoadedConfig, running: DroverConfig): string | null {
-	if (!next.acceptable) return problemOf(next);
+	if (!next.acceptable) return problemOf(next.diagnostics);
 	if (next.config.global.networkNamespace !== running.global.networkNamespace)
 		return "net_namespace can only be changed by a restart";
 	if (next.config.global.ipvsNetworkNamespace !== running.global.ipvsNetworkNamespace)

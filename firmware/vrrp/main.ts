@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type BusServer, serve } from "../bus/server.ts";
 import { runDirectory } from "../bus/socket-path.ts";
-import { placeOf } from "../config/keepalived/diagnostics.ts";
+import { placeOf, problemOf } from "../config/keepalived/diagnostics.ts";
 import { forgetKept, type KeptLoad, loadAtStart, loadKeeping } from "../config/keepalived/kept.ts";
 import type { LoadedConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
@@ -207,19 +207,21 @@ class Process {
 			onGone: () => this.#onActiveGone(),
 		});
 		this.#service.becomeUrgent();
-		const first = this.#first!;
-		this.#first = null;
 		if (this.#link === null) {
-			if (first.refused !== null)
-				this.#log.error(`${this.#options.file} is not taken over; what ran before the crash goes on`);
+			const refused = this.#first?.refused ?? null;
+			if (refused !== null)
+				this.#log.error(
+					`${this.#options.file} is not taken over: ${problemOf(refused.diagnostics)}; what ran before the crash goes on`,
+				);
 			const saved = readStateFile(this.#options.file);
 			if (saved === null) await this.#script("startup");
 			if (this.#ending) return this.#ended.promise;
 			const aliveAtMicros = Math.min(this.#heartbeat.lastMicros, monotonicMicros());
 			this.#activate(saved === null ? null : { saved, aliveAtMicros });
-			first.keep();
+			this.#first?.keep();
 			if (this.#reloadAsked) this.#reload();
 		} else this.#watchHeartbeat();
+		this.#first = null;
 		return this.#ended.promise;
 	}
 
@@ -399,7 +401,9 @@ class Process {
 		const { loaded, keep } = this.#load(loadKeeping);
 		const config = ofVrrp(loaded);
 		if (!loaded.acceptable) {
-			this.#log.error(`${this.#options.file} is not taken over, the running configuration stays`);
+			this.#log.error(
+				`${this.#options.file} is not taken over: ${problemOf(loaded.diagnostics)}; the running configuration stays`,
+			);
 			return { accepted: false };
 		}
 		if (config.global.networkNamespace !== this.#service.config.global.networkNamespace) {

@@ -3,6 +3,7 @@
  * The messages are part of the interface: an operator reads them at three in the morning.
  */
 import { describe, expect, test } from "bun:test";
+import { problemOf } from "../../firmware/config/keepalived/diagnostics.ts";
 import { findings, instance, loadText, server } from "./load-text.ts";
 
 interface Case {
@@ -939,7 +940,7 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			title: "said once",
 			text: "global_defs {\n\tenable_dbus\n}\n",
 			messages: [
-				`keepalived.conf:2:2: warning: enable_dbus has no effect: Drover has no D-Bus; \`drover vrrp status\` and scripts, pipes and SNMP tell the same
+				`keepalived.conf:2:2: warning: enable_dbus has no effect: Drover has no D-Bus; \`drover status\` and scripts, pipes and SNMP tell the same
     enable_dbus
     ^^^^^^^^^^^
     lost: D-Bus interface`,
@@ -949,6 +950,16 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 		},
 	],
 };
+
+test("in a line: the first error, what to do about it, and that there are others", () => {
+	const problem = (text: string) => problemOf(loadText(text).diagnostics).replace(/^\S*\//, "");
+	const one =
+		'keepalived.conf:7:2: there is no keyword "prio" in vrrp_instance VI_1; did you mean "priority"?';
+	expect(problem(instance("\tprio 100"))).toBe(one);
+	expect(problem(instance("\tprio 100\n\tpriority 300"))).toBe(
+		`${one} (and 1 more error: drover config check shows all)`,
+	);
+});
 
 for (const [section, cases] of Object.entries(sections))
 	describe(section, () => {

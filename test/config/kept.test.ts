@@ -55,10 +55,18 @@ test("files that a reload would take are taken", () => {
 	expect(addresses()).toEqual(["10.0.0.4", "10.0.0.1"]);
 });
 
-test("nothing is kept of what has errors, of another service, another file, another boot, or before an orderly end", () => {
+test("what was in force with errors of its own, such as an interface that is not there, goes on as well", () => {
+	write("main.conf", server("10.0.0.7") + broken);
+	inForce();
+	// The same files: nothing was refused.
+	expect(loadAtStart("test", path("main.conf")).refused).toBeNull();
+	write("main.conf", broken);
+	expect(addresses()).toEqual(["10.0.0.7"]);
+});
+
+test("nothing goes on of another service, another file, another boot, or before an orderly end", () => {
 	inForce();
 	write("main.conf", server("10.0.0.5") + broken);
-	inForce();
 	write("other.conf", server("10.0.0.6") + broken);
 	expect(addresses()).toEqual(["10.0.0.2", "10.0.0.1"]);
 	expect(addresses("another")).toEqual(["10.0.0.5"]);

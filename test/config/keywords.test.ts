@@ -120,7 +120,7 @@ describe("the tables", () => {
 	test("what has no effect says so once, and why", () => {
 		const loaded = loadText(`global_defs {\n\tenable_dbus\n\tenable_dbus\n}\n${instance()}`);
 		expect(loaded.diagnostics.map((one) => `${one.severity} ${one.message}`)).toEqual([
-			"warning enable_dbus has no effect: Drover has no D-Bus; `drover vrrp status` and scripts, pipes and SNMP tell the same",
+			"warning enable_dbus has no effect: Drover has no D-Bus; `drover status` and scripts, pipes and SNMP tell the same",
 		]);
 		expect(loaded.acceptable).toBe(true);
 	});

@@ -144,6 +144,18 @@ export function printable(text: string): string {
 export const placeOf = ({ file, line, column }: Diagnostic["location"]): string =>
 	line > 0 ? `${file}:${line}:${column}` : file;
 
+/** What is wrong, in a line: the first error and what to do about it, and how many others there are. */
+export function problemOf(diagnostics: readonly Diagnostic[]): string {
+	const errors = diagnostics.filter(({ severity }) => severity === "error");
+	const [first] = errors;
+	if (first === undefined) return "it has errors";
+	const { location, message, suggestion } = first;
+	const text = printable(`${placeOf(location)}: ${message}${suggestion === null ? "" : `; ${suggestion}`}`);
+	const others = errors.length - 1;
+	if (others === 0) return text;
+	return `${text} (and ${others} more ${others === 1 ? "error" : "errors"}: drover config check shows all)`;
+}
+
 /** A finding as text of several lines, without a line end. */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
 	const { column } = diagnostic.location;

@@ -9,7 +9,7 @@ import { diskFiles, type LoadedConfig, type LoadOptions, loadConfig } from "./lo
 import type { FileRead, Files } from "./preprocessor.ts";
 
 interface Kept {
-	/** The configuration of before the last boot is the file's business again. */
+	/** The configuration of before the last boot is the files' business again. */
 	readonly bootId: string;
 	readonly path: string;
 	readonly reads: readonly (readonly [string, FileRead])[];
@@ -28,6 +28,32 @@ const fileOf = (service: string) => `${runDirectory()}/${service}.configuration`
 
 /** The configuration in `path`. */
 export function loadKeeping(service: string, path: string, options: LoadOptions = {}): KeptLoad {
+	const { loaded, asKept } = read(path, options);
+	return { loaded, refused: null, keep: () => write(service, asKept()) };
+}
+
+/** The same for a start: not what a reload would refuse, if a process that has ended without a word had another one. */
+export function loadAtStart(service: string, path: string, options: LoadOptions = {}): KeptLoad {
+	const { loaded, asKept } = read(path, options);
+	const kept = loaded.acceptable ? null : keptOf(service);
+	if (kept?.bootId !== bootId() || kept.path !== path || JSON.stringify(kept) === JSON.stringify(asKept()))
+		return { loaded, refused: null, keep: () => write(service, asKept()) };
+	const reads = new Map(kept.reads);
+	const matches = new Map(kept.matches);
+	const files: Files = {
+		...diskFiles,
+		read: (file) => reads.get(file) ?? { kind: "missing" },
+		match: (pattern, directory) => matches.get(matchKey(pattern, directory)) ?? [],
+	};
+	return { loaded: loadConfig(path, options, files), refused: loaded, keep() {} };
+}
+
+/** After an orderly end it is the files that count. */
+export function forgetKept(service: string): void {
+	rmSync(fileOf(service), { force: true });
+}
+
+function read(path: string, options: LoadOptions): { loaded: LoadedConfig; asKept(): Kept } {
 	const reads = new Map<string, FileRead>();
 	const matches = new Map<string, readonly string[]>();
 	const files: Files = {
@@ -36,36 +62,19 @@ export function loadKeeping(service: string, path: string, options: LoadOptions 
 		match: (pattern, directory) =>
 			noted(matches, matchKey(pattern, directory), diskFiles.match(pattern, directory)),
 	};
-	const loaded = loadConfig(path, options, files);
-	const { acceptable } = loaded;
 	return {
-		loaded,
-		refused: null,
-		keep() {
-			if (acceptable) write(service, { bootId: bootId(), path, reads: [...reads], matches: [...matches] });
-			reads.clear();
-		},
+		loaded: loadConfig(path, options, files),
+		asKept: () => ({
+			bootId: bootId(),
+			path,
+			// Buffers hold ASCII; they come back as strings.
+			reads: [...reads].map(([file, one]) => [
+				file,
+				one.kind === "text" ? { ...one, text: one.text.toString("latin1") } : one,
+			]),
+			matches: [...matches],
+		}),
 	};
-}
-
-/** The same for a start: not what a reload would refuse, if a process that has ended without a word had another one. */
-export function loadAtStart(service: string, path: string, options: LoadOptions = {}): KeptLoad {
-	const load = loadKeeping(service, path, options);
-	const kept = load.loaded.acceptable ? null : read(service);
-	if (kept?.bootId !== bootId() || kept.path !== path) return load;
-	const reads = new Map(kept.reads);
-	const matches = new Map(kept.matches);
-	const files: Files = {
-		...diskFiles,
-		read: (file) => reads.get(file) ?? { kind: "missing" },
-		match: (pattern, directory) => matches.get(matchKey(pattern, directory)) ?? [],
-	};
-	return { loaded: loadConfig(path, options, files), refused: load.loaded, keep() {} };
-}
-
-/** After an orderly end it is the files that count. */
-export function forgetKept(service: string): void {
-	rmSync(fileOf(service), { force: true });
 }
 
 const matchKey = (pattern: string, directory: string) => `${directory}\n${pattern}`;
@@ -77,15 +86,10 @@ function noted<Value>(all: Map<string, Value>, key: string, value: Value): Value
 
 function write(service: string, kept: Kept): void {
 	const path = fileOf(service);
-	// Buffers hold ASCII; they come back as strings.
-	const reads = kept.reads.map(([file, one]) => [
-		file,
-		one.kind === "text" && typeof one.text !== "string" ? { ...one, text: one.text.toString("latin1") } : one,
-	]);
 	try {
 		mkdirSync(runDirectory(), { recursive: true, mode: 0o755 });
 		// Passwords are in it.
-		writeFileSync(`${path}.new`, JSON.stringify({ ...kept, reads }), { mode: 0o600 });
+		writeFileSync(`${path}.new`, JSON.stringify(kept), { mode: 0o600 });
 		renameSync(`${path}.new`, path);
 	} catch {
 		// An older one must not come back.
@@ -93,7 +97,7 @@ function write(service: string, kept: Kept): void {
 	}
 }
 
-function read(service: string): Kept | null {
+function keptOf(service: string): Kept | null {
 	try {
 		return JSON.parse(readFileSync(fileOf(service), "utf8")) as Kept;
 	} catch {

@@ -29,7 +29,7 @@ const fifo = words("PATH [USER [GROUP]]", 1, 3);
 
 const lost = (because: string) => ({ noEffect: { kind: "lost", because } }) as const;
 const notNeeded = (because: string) => ({ noEffect: { kind: "not-needed", because } }) as const;
-const noDbus = lost("Drover has no D-Bus; `drover vrrp status` and scripts, pipes and SNMP tell the same");
+const noDbus = lost("Drover has no D-Bus; `drover status` and scripts, pipes and SNMP tell the same");
 const ownAgent = notNeeded(
 	"the box's own SNMP agent shows it as soon as [snmp] of appliance.toml is enabled",
 );
