@@ -5,17 +5,20 @@ import { parseRequest } from "../../firmware/cache/http/request.ts";
 import { parseResponse } from "../../firmware/cache/http/response.ts";
 import { ReceivedBody } from "../../firmware/cache/worker/received-body.ts";
 import type { Difference } from "./http-storm-compare.ts";
-import type { RawScenario } from "./raw-storm-plan.ts";
+import { PROBE, type RawScenario } from "./raw-storm-plan.ts";
 
-/** What Drover finds wrong with what the client sends; undefined: nothing. */
-function requestFault({ listener, client, halfClosed }: RawScenario): string | undefined {
-	const text = client.lines.join("");
+/** A last chunk with a field line behind it. */
+const trailer = /\n0+(;.*)?\r\n[^\r]/;
+
+/** What Drover finds wrong with what the client sends, or what is special in its framing; undefined: nothing. */
+function ofRequests({ listener, client, halfClosed }: RawScenario): string | undefined {
+	const text = client.lines.join("") + (halfClosed ? "" : PROBE);
 	const bytes = Buffer.from(text, "latin1");
 	let at = 0;
 	if (listener === "proxy") {
 		const header = parseProxyHeader(bytes);
 		if (header.kind === "bad") return header.reason;
-		if (header.kind === "more") return "PROXY header is cut";
+		if (header.kind === "more") return undefined;
 		at = header.end;
 	}
 	let cut = false;
@@ -31,68 +34,56 @@ function requestFault({ listener, client, halfClosed }: RawScenario): string | u
 		const decoder = new ChunkedDecoder();
 		const end = decoder.push(bytes, at, () => {});
 		if (typeof end === "string") return end;
-		if (/\n0+(;.*)?\r\n[^\r]/.test(text.slice(at - 1, end))) return "trailer";
-		if (/\n[0-9a-f]+;/i.test(text.slice(at - 1, end))) return "chunk extension";
+		const chunks = text.slice(at - 1, end);
+		if (trailer.test(chunks)) return "trailer";
+		if (/\n[0-9a-f]+;/i.test(chunks)) return "chunk extension";
 		cut = !decoder.done;
 		at = end;
 	}
-	return cut ? (halfClosed ? "body ends early" : "body is cut") : undefined;
+	return cut && halfClosed ? "body ends early" : undefined;
 }
 
-/** What Drover finds wrong with what the origin sends. */
-function answerFaults({ answers }: RawScenario): string[] {
-	return answers.flatMap(({ lines }) => {
-		const text = lines.join("");
-		const head = parseResponse(text, 0, "GET");
-		if (head.kind === "response" && head.status < 200) return ["early hints"];
-		if (head.kind === "bad") return [head.reason];
-		if (head.kind === "more") return ["head is cut"];
-		if (/\n0+(;.*)?\r\n[^\r]/.test(text.slice(head.end - 1))) return ["answer trailer"];
-		if (head.framing.kind === "eof") return ["ends with its connection"];
-		const progress = new ReceivedBody(head.framing).take(
-			Buffer.from(text.slice(head.end), "latin1"),
-			() => {},
-		);
-		return progress.kind === "bad" ? [progress.reason] : [];
-	});
+/** The same of an answer. */
+function ofAnswer(text: string): string | undefined {
+	const head = parseResponse(text, 0, "GET");
+	if (head.kind === "bad") return `answer: ${head.reason}`;
+	if (head.kind === "more") return undefined;
+	if (head.status < 200) return "informational answer";
+	const chunks = text.slice(head.end - 1);
+	if (trailer.test(chunks)) return "trailer";
+	if (head.framing.kind === "chunked" && /\n[0-9a-f]+;/i.test(chunks)) return "chunk extension";
+	if (head.framing.kind === "eof") return "answer ends with its connection";
+	const body = Buffer.from(text.slice(head.end), "latin1");
+	const progress = new ReceivedBody(head.framing).take(body, () => {});
+	return progress.kind === "bad" ? `answer: ${progress.reason}` : undefined;
 }
 
-/** What is special in what the client sends, though nothing is wrong with it. */
-function requestTraits({ client }: RawScenario): string[] {
-	const text = client.lines.join("");
-	return [
-		/^Expect:/im,
-		/^If-None-Match: \*/im,
-		/^PROXY UNKNOWN/m,
-		/^Range:/im,
-		/^Connection: close/im,
-	].flatMap((each) => each.exec(text)?.[0] ?? []);
-}
-
-export const traits = (scenario: RawScenario): string[] => [
-	...[requestFault(scenario) ?? []].flat(),
-	...requestTraits(scenario),
-	...scenario.answers.flatMap(({ lines }) =>
-		[/^Content-Encoding: gzip/im, /^Expires: 0/m].flatMap((each) => each.exec(lines.join(""))?.[0] ?? []),
-	),
-	...(scenario.answers.some(({ closes }) => closes) &&
-	(scenario.client.lines.join("").match(/ HTTP\/1/g)?.length ?? 0) > 1
-		? ["closes between requests"]
-		: []),
-	...answerFaults(scenario).map((each) =>
-		/^(answer trailer|early hints|ends with)/.test(each) ? each : `answer: ${each}`,
-	),
+/** Lines of client or origin that known differences are about. */
+const lines = [
+	...[/^Expect:/im, /^If-None-Match: \*/im, /^PROXY UNKNOWN/m, /^Range:/im, /^Connection:\s*close/im],
+	...[/^X-Way: cache-body/m, /^(PUT|POST|DELETE|PATCH) /m, /^Content-Encoding: gzip/im, /^Expires: 0/m],
+	...[/^Content-Length:\s*0\d/im, /^Transfer-Encoding:\s*,?chunked,/im],
 ];
 
-interface Known {
-	/** What Drover finds wrong, or what the scenario has; undefined: nothing. */
-	readonly trait?: RegExp;
-	readonly what: RegExp;
-	readonly why: string;
+/** What a scenario has that may be read otherwise. */
+function traitsOf(scenario: RawScenario): string[] {
+	const answers = scenario.answers.map((answer) => answer.lines.join(""));
+	const client = scenario.client.lines.join("");
+	const several = (client.match(/ HTTP\/1/g)?.length ?? 0) > 1;
+	return [
+		...[ofRequests(scenario), ...answers.map(ofAnswer)].filter((trait) => trait !== undefined),
+		...lines.flatMap((line) => [client, ...answers].flatMap((text) => line.exec(text)?.[0] ?? [])),
+		...(several && scenario.answers.some(({ closes }) => closes) ? ["closes between requests"] : []),
+	];
 }
 
-/** Where a body has to end, the peer may not have looked for it. */
-const refused = /./;
+interface Known {
+	/** Undefined: any scenario. */
+	readonly trait?: RegExp;
+	/** Undefined: all that follows from it. */
+	readonly what?: RegExp;
+	readonly why: string;
+}
 
 const known: readonly Known[] = [
 	{
@@ -104,128 +95,121 @@ const known: readonly Known[] = [
 		why: "RFC 9110 §7.6.1: it is for one hop, and is not passed on",
 	},
 	{
-		trait: /^(Expect|If-None-Match: \*)/,
-		what: refused,
-		why: "RFC 9110 §10.1.1, §13.1.2: who sends no body needs no 100, and * stands for every stored answer",
+		what: /varnishd alone has "Content-Length: 0"/,
+		why: "RFC 9110 §8.6: no body is not said where none is expected",
 	},
 	{
-		trait: /^header line starts with a blank/,
-		what: refused,
-		why: "RFC 9112 §5.2: folded lines are a 400",
+		trait: /^Content-Length:\s*0\d/i,
+		what: /^origin: .*"Content-Length: /,
+		why: "the framing is ours: leading zeros are not passed on",
 	},
 	{
-		trait: /^(chunk|bare (CR|LF) in the trailer|trailer)/,
-		what: refused,
-		why: "RFC 9112 §7.1: bad chunks are a 400, trailers are read",
-	},
-	{
-		trait: /^(TRACE with a body|head is over its limit|body ends early)/,
-		what: refused,
-		why: "RFC 9110 §9.3.8, RFC 6585 §5, RFC 9112 §8: a 400",
-	},
-	{
-		trait: /^(Connection names|HTTP\/1.0 with Transfer-Encoding|protocol is not|Host is not an authority)/,
-		what: refused,
-		why: "read in two ways it would smuggle",
-	},
-	{
-		trait: /^answer: (?!status line)/,
-		what: refused,
-		why: "a backend that lies is a 503 that says why, or a broken connection (test/cache/http/lying-backends.test.ts)",
-	},
-	{
-		trait: /^answer: status line/,
-		what: refused,
-		why: "RFC 9112 §4: what does not begin as HTTP/1 does is none",
-	},
-	{
-		trait: /^X-Way: cache-body/,
-		what: refused,
-		why: "std.cache_req_body keeps no body that comes in chunks; varnishd ends the connection of one that is too large",
-	},
-	{
-		trait: /^Content-Encoding: gzip/i,
-		what: /^(status|body|answers|connection|answer): /,
-		why: "what is passed is not unpacked on its way, an empty body is not judged, and a bad one is found before the head has left",
-	},
-	{
-		trait: /^ends with its connection/,
-		what: /^(status|body|answers|connection|answer): /,
-		why: "a body that ends with its connection is passed on as it comes, whatever Connection says",
-	},
-	{
-		trait: /^(request line is over its limit|method is not a token)/,
-		what: refused,
-		why: "a request line has the limit of a line, http_req_hdr_len, and a method is a token",
+		trait: /^Transfer-Encoding:\s*,?chunked,/im,
+		why: "RFC 9110 §5.6.1: empty members of a list are none",
 	},
 	{
 		what: /^origin: varnishd alone has "Connection: /,
 		why: "a pipe says close once",
 	},
 	{
-		trait: /^(PUT|POST|DELETE|PATCH) /,
-		what: /^origin: asked|"X-Varnish: |^answer: .* has "Age: |^origin: "GET/,
+		what: /^status: varnishd "HTTP\/1.1 503 Service Unavailable", Drover "HTTP\/1.1 503 /,
+		why: "a bad body is found before the head of the answer has left",
+	},
+	{
+		trait:
+			/^(more than one|both|Content-Length is not|Transfer-Encoding is not|HTTP\/1.0 with|Connection names)/,
+		why: "RFC 9112 §6.3: exactly one way to tell the body's length, or a 400",
+	},
+	{
+		trait: /^(header line starts with a blank|protocol is not|method is not|Host is not|absolute target)/,
+		why: "RFC 9112 §3, §5.2, RFC 9110 §4.2.1: a 400",
+	},
+	{
+		trait: /^(request line|head) is over its limit/,
+		why: "a 400, not an end without a word; a request line has the limit of a line (http_req_hdr_len)",
+	},
+	{
+		trait: /^(chunk|bare (CR|LF) in the trailer|trailer)/,
+		why: "RFC 9112 §7.1: bad chunks are a 400, extensions are passed over, trailers are read to their end",
+	},
+	{
+		trait: /^(TRACE with a body|body ends early)/,
+		why: "RFC 9110 §9.3.8, RFC 9112 §8: a 400",
+	},
+	{
+		trait: /^(Expect|If-None-Match)/i,
+		why: "RFC 9110 §10.1.1, §13.1.2: who sends no body needs no 100, and * stands for every stored answer",
+	},
+	{
+		trait: /^PROXY (UNKNOWN|port|addresses)/,
+		why: "PROXY protocol §2: the rest of an unknown line is ignored; a port is one of 65536, and no address is cut",
+	},
+	{
+		trait: /^Range/i,
+		what: /^status: .*(206|416|503)|Content-Range|^(body|answers|connection): /,
+		why: "RFC 9110 §14.2: a range of what has no length yet, of HEAD, or that makes no sense, is ignored",
+	},
+	{
+		trait: /^Connection/i,
+		what: /^connection: varnishd open, Drover closed|^answers: |"Connection: |^origin: asked/,
+		why: "RFC 9112 §9.3: close in any of the fields closes",
+	},
+	{
+		trait: /^X-Way: cache-body/,
+		why: "std.cache_req_body keeps no body that comes in chunks; varnishd ends the connection of one that is too large",
+	},
+	{
+		trait: /^(PUT|POST|DELETE|PATCH)/,
+		what: /^origin: (asked|"GET)|"(X-Varnish|Age): /,
 		why: "RFC 9111 §4.4: an unsafe request makes what is stored under its target useless",
 	},
 	{
-		trait: /^(absolute target has no host|chunk extension)/,
-		what: refused,
-		why: "RFC 9110 §4.2.1, RFC 9112 §7.1.1: a host is never empty, and extensions of chunks are passed over",
+		trait: /^Expires: 0/,
+		why: "RFC 9111 §5.3: an invalid date has expired",
 	},
 	{
-		trait: /^Expires: 0/,
-		what: /^origin: asked|"X-Varnish: |^answer: .* has "Age: /,
-		why: "RFC 9111 §5.3: an invalid date has expired",
+		what: /^origin: "\w+ http:/,
+		why: "RFC 9112 §3.2.2, §3.2.1: the authority goes into Host, and an empty path is /",
+	},
+	{
+		what: /Drover alone has "Content-Encoding: br"/,
+		why: "what is passed to HEAD stays as it is: there is no body to unpack",
+	},
+	{
+		trait: /^request line has no|^header name is not a token|^header value holds/,
+		what: /^(connection|answers): /,
+		why: "a 400 as soon as it is seen, not when the head is whole",
+	},
+	{
+		trait: /^answer: /,
+		why: "a backend that lies is a 503 that says why, or a broken connection (lying-backends.test.ts)",
+	},
+	{
+		trait: /^informational answer/,
+		why: "RFC 9110 §15.2: informational answers are waited through",
+	},
+	{
+		trait: /^answer ends with its connection/,
+		what: /^(status|body|answers|connection|answer): /,
+		why: "it is passed on as it comes, whatever Connection says",
+	},
+	{
+		trait: /^Content-Encoding/i,
+		what: /^(status|body|answers|connection|answer|origin: asked)/,
+		why: "what is passed is not unpacked on its way, an empty body is not judged, and a bad one is found before the head has left",
 	},
 	{
 		trait: /^closes between requests/,
 		what: /^(origin: asked|status|answers|connection|answer|body)/,
-		why: "whether a connection is found closed before the next request goes out is a matter of moments",
-	},
-	{
-		trait: /^answer trailer/,
-		what: refused,
-		why: "RFC 9112 §7.1.2: trailers are read, to their end",
-	},
-	{
-		trait: /^early hints/,
-		what: refused,
-		why: "RFC 9110 §15.2: informational answers are waited through",
-	},
-	{
-		what: /^status: varnishd "HTTP\/1.1 503 Service Unavailable", Drover "HTTP\/1.1 503 Backend fetch failed"/,
-		why: "that of a body is found before the head has left",
-	},
-	{
-		trait: /^Range:/i,
-		what: /^status: .*(206|416|503)|Content-Range|body: /,
-		why: "RFC 9110 §14.2: a range of what has no length yet, or that makes no sense, is ignored",
-	},
-	{
-		what: /varnishd alone has "Content-Length: 0"/,
-		why: "RFC 9110 §8.6: no body is not said where none is expected",
-	},
-	{
-		trait: /^Connection: close/i,
-		what: /^connection: varnishd open, Drover closed|^answers: /,
-		why: "RFC 9112 §9.3: close in any of the fields closes",
-	},
-	{
-		trait: /^(more than one|both|Content-Length is not|Transfer-Encoding is not)/,
-		what: refused,
-		why: "RFC 9112 §6.3: exactly one way to tell the body's length, or a 400",
-	},
-	{
-		trait: /^PROXY UNKNOWN/,
-		what: refused,
-		why: "PROXY protocol §2.1: the rest of an unknown line is ignored",
+		why: "whether a connection is found closed before the next request goes out on it is a matter of moments",
 	},
 ];
 
 export function whyRawOtherwise({ what }: Difference, scenario: RawScenario): string | undefined {
-	const has = traits(scenario);
+	const traits = traitsOf(scenario);
 	return known.find(
 		(each) =>
-			each.what.test(what) && (each.trait === undefined || has.some((trait) => each.trait!.test(trait))),
+			each.what?.test(what) !== false &&
+			(each.trait === undefined || traits.some((trait) => each.trait!.test(trait))),
 	)?.why;
 }

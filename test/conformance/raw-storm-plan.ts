@@ -13,6 +13,9 @@ export interface RawAnswer extends RawBytes {
 	readonly closes: boolean;
 }
 
+/** What a client that is not half-closed asks last. Between requests it is answered; inside of one it becomes a part of that. */
+export const PROBE = "GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n";
+
 export interface RawScenario {
 	readonly listener: "http" | "proxy";
 	readonly client: RawBytes;

@@ -6,12 +6,10 @@ import { freePorts, type RunningCache, startCache } from "./caches.ts";
 import { Connection, type ReceivedAnswer } from "./http-storm-client.ts";
 import type { Played } from "./http-storm-compare.ts";
 import { requestBody, type SeenRequest } from "./http-storm-origin.ts";
-import { piecesOf, type RawAnswer, type RawBytes, type RawScenario } from "./raw-storm-plan.ts";
+import { PROBE, piecesOf, type RawAnswer, type RawBytes, type RawScenario } from "./raw-storm-plan.ts";
 
 /** Between two pieces. */
 const PIECE_MS = 4;
-/** Nobody has a request line or fields of this kind. */
-const PROBE = "GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n";
 
 async function inPieces(bytes: RawBytes, send: (piece: string) => void): Promise<void> {
 	for (const [at, piece] of piecesOf(bytes).entries()) {
@@ -101,7 +99,6 @@ export async function playRaw(
 	await inPieces(scenario.client, (piece) => connection.send(piece));
 	if (scenario.halfClosed) connection.finish();
 	await connection.untilQuiet(quietMs);
-	// Between requests it is answered; inside of one it becomes a part of that.
 	if (!scenario.halfClosed && !connection.closed) {
 		connection.send(PROBE);
 		await connection.untilQuiet(quietMs);

@@ -7,13 +7,13 @@
  *
  * --all: also what is otherwise on purpose (raw-storm-known.ts). --only: one scenario of the seed, in full.
  */
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { drover, stock } from "./caches.ts";
 import { compare, type Difference, type Played } from "./http-storm-compare.ts";
-import { traits, whyRawOtherwise } from "./raw-storm-known.ts";
+import { whyRawOtherwise } from "./raw-storm-known.ts";
 import { makeRawScenario, piecesOf, type RawScenario, smallerRaw } from "./raw-storm-plan.ts";
 import { playRaw, type RawSide, startLanes, stopLanes } from "./raw-storm-play.ts";
 import { blow, type Storm, scenarioOf } from "./storm.ts";
@@ -22,7 +22,7 @@ const LANES = 16;
 /** What seems to differ is asked again with more patience. */
 const QUIET_MS = [40, 150, 150];
 
-/** What is still open, and what died. */
+/** What died, what is still open, and how much memory the processes have. */
 async function accounts({ cache }: RawSide): Promise<string> {
 	const child = Bun.spawn(["varnishstat", "-1", "-n", cache.directory], { stdout: "pipe", stderr: "ignore" });
 	const counters = new Map(
@@ -33,7 +33,23 @@ async function accounts({ cache }: RawSide): Promise<string> {
 	);
 	const of = (name: string) => counters.get(name) ?? 0;
 	const busy = [...counters].filter(([name, value]) => /^VBE\..*\.conn$/.test(name) && value !== 0).length;
-	return `${of("MGT.child_died") + of("MGT.child_panic")} workers died, ${of("MAIN.sess_conn") - of("MAIN.sess_closed")} sessions open, ${busy} backends busy, ${of("MAIN.n_pipe")} pipes`;
+	return `${of("MGT.child_died")} workers died, ${of("MAIN.sess_conn") - of("MAIN.sess_closed")} sessions open, ${busy} backends busy, ${of("MAIN.n_pipe")} pipes, ${residentMegabytes(cache.directory)} MB`;
+}
+
+/** Of all processes that work in that directory. */
+function residentMegabytes(directory: string): number {
+	const pages = readdirSync("/proc")
+		.filter((name) => /^\d+$/.test(name))
+		.flatMap((pid) => {
+			try {
+				const ours = readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(directory);
+				return ours ? [Number(readFileSync(`/proc/${pid}/statm`, "latin1").split(" ")[1])] : [];
+			} catch {
+				// It has just ended.
+				return [];
+			}
+		});
+	return Math.round((pages.reduce((sum, each) => sum + each, 0) * 4096) / 2 ** 20);
 }
 
 const shown = ({ listener, client, halfClosed, answers }: RawScenario): string =>
@@ -102,10 +118,7 @@ try {
 		async differences(scenario) {
 			let found: Difference[] = [];
 			for (const quietMs of QUIET_MS) {
-				found = compare(...(await play(scenario, quietMs))).map((each) => ({
-					...each,
-					what: `${each.what} {${traits(scenario).join("; ")}}`,
-				}));
+				found = compare(...(await play(scenario, quietMs)));
 				if (found.length === 0) break;
 			}
 			return found;
@@ -116,6 +129,7 @@ try {
 	};
 	if (values.only === undefined) {
 		differences = await blow(storm, seed, Number(values.seconds), values.all);
+		// Whoever waits for somebody who is gone gives up by then (timeout_idle).
 		await Bun.sleep(8000);
 		for (const [at, name] of ["varnishd", "Drover"].entries())
 			console.log(`${name}: ${await accounts(sides[at]!)}`);

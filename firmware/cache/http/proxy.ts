@@ -26,6 +26,8 @@ export type ProxyResult =
 const V1_BYTES = 107;
 /** Longest version 2 body that is taken. */
 const V2_BYTES = 4096;
+/** SOCK_STREAM in the low half of version 2's family. */
+const STREAM = 1;
 const signature = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
 
 const bad = (reason: string): ProxyResult => ({ kind: "bad", reason });
@@ -78,7 +80,8 @@ function parseVersion2(bytes: Uint8Array): ProxyResult {
 	const version = bytes[12]! >> 4;
 	const command = bytes[12]! & 15;
 	if (version !== 2 || command > 1) return bad("PROXY version or command is unknown");
-	const family = bytes[13]! >> 4;
+	// Nobody comes here by datagrams: as good as an unknown family.
+	const family = (bytes[13]! & 15) === STREAM ? bytes[13]! >> 4 : 0;
 	if (command === 0) return { kind: "local", version: 2, end };
 	const size = family === 1 ? 4 : family === 2 ? 16 : 0;
 	if (size === 0) return { kind: "local", version: 2, end };

@@ -409,7 +409,9 @@ class Generator {
 						status: status.value,
 						reason: reason === undefined ? null : reason.value,
 					})};`;
-				const text = reason === undefined ? "null" : `S.reason(${this.nullable(reason)})`;
+				// upper() and lower() of an empty text are none.
+				const none = reason?.kind === "type-method" ? " || null" : "";
+				const text = reason === undefined ? "null" : `S.reason(${this.nullable(reason)}${none})`;
 				return `return { kind: ${json(action)}, status: S.actionStatus(${json(action)}, ${this.value(status)}), reason: ${text} };`;
 			}
 			case "pass": {

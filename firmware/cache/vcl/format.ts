@@ -1,9 +1,14 @@
 /** Text forms of VCL's values, byte for byte as Varnish prints them. Reference §3. */
-import type { Stevedore } from "./runtime.ts";
+import { type Stevedore, VclFailure } from "./runtime.ts";
+
+/** Twelve digits before the point, three behind it. */
+export const REAL_LIMIT = 999_999_999_999.999;
 
 /** `%.3f`: three decimals; exact ties go to the even digit, as C's printf does and toFixed does not. */
 export function formatReal(value: number): string {
 	if (Object.is(value, -0)) return "-0.000";
+	if (Math.abs(value) > REAL_LIMIT)
+		throw new VclFailure(`REAL overflow converting to string (${value.toExponential(6)})`);
 	const text = value.toFixed(3);
 	// Halfway between two thousandths, exactly: only odd sixteenths are both that and a binary number.
 	if (Math.abs(value * 16) % 2 !== 1) return text;
@@ -17,9 +22,20 @@ export function formatBytes(value: number): string {
 	return Math.trunc(value).toFixed(0);
 }
 
+/** The calendar comes again after 400 years, days of the week and all. */
+const CALENDAR_YEARS = 400;
+const CALENDAR_SECONDS = 146_097 * 86_400;
+/** Of a Date, to either side of 1970. */
+const DATE_LIMIT_SECONDS = 8.64e12;
+
 /** RFC 1123 date in GMT; a part of a second is cut off. */
 export function formatTime(seconds: number): string {
-	return new Date(Math.trunc(seconds) * 1000).toUTCString();
+	const whole = Math.trunc(seconds);
+	if (Math.abs(whole) <= DATE_LIMIT_SECONDS) return new Date(whole * 1000).toUTCString();
+	const rounds = Math.floor(whole / CALENDAR_SECONDS);
+	return new Date((whole - rounds * CALENDAR_SECONDS) * 1000)
+		.toUTCString()
+		.replace(/\d{4}/, (year) => String(Number(year) + rounds * CALENDAR_YEARS));
 }
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -11,6 +11,7 @@ import { playRaw, type RawSide, startLanes, stopLanes } from "../../conformance/
 
 interface Row {
 	readonly title: string;
+	readonly listener?: "http" | "proxy";
 	readonly client: string;
 	readonly halfClosed?: true;
 	/** Of the origin, each time. */
@@ -26,7 +27,21 @@ const get = (path: string, ...fields: readonly string[]) =>
 const post = (path: string, length: number, body: string, ...fields: readonly string[]) =>
 	`POST ${path} HTTP/1.1\r\n${["Host: a", `Content-Length: ${length}`, ...fields].join("\r\n")}\r\n\r\n${body}`;
 
+/** A PROXY header of version 2 for 1.2.3.4 port 3000; `family`: that and the transport, in hexadecimal. */
+const proxy2 = (family: string) =>
+	Buffer.from(`0d0a0d0a000d0a515549540a21${family}000c01020304050607080bb80050`, "hex").toString("latin1");
+
 const rows: readonly Row[] = [
+	...[
+		["a client behind PROXY", "11", "1.2.3.4"],
+		["a PROXY header of datagrams says nothing of a client", "12", "127.0.0.1"],
+	].map(([title = "", family = "", address]) => ({
+		title,
+		listener: "proxy" as const,
+		client: proxy2(family) + get("/a"),
+		says: /x-client: [\d.]+/,
+		outcome: `200 x-client: ${address} 299, open; GET /a`,
+	})),
 	{
 		title: "a client that half-closes (RFC 9112 §9.6) is answered all that it asked",
 		client: get("/a") + post("/b", 5, "hello") + get("/c", "X-Way: pass"),
@@ -112,15 +127,15 @@ chmodSync(directory, 0o755);
 async function outcomeOf(
 	side: RawSide,
 	lane: number,
-	{ client, halfClosed, answer, says }: Row,
+	{ listener = "http", client, halfClosed, answer, says }: Row,
 ): Promise<string> {
 	const { origin, ports } = side.lanes[lane]!;
 	const lines = [answer ?? "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"];
 	const { exchanges, asked } = await playRaw(
-		ports.http,
+		ports[listener],
 		origin,
 		{
-			listener: "http",
+			listener,
 			client: { lines: [client], cuts: [] },
 			halfClosed: halfClosed === true,
 			answers: [{ lines, cuts: [], closes: false }],

@@ -1,6 +1,6 @@
 /** vmod std: conversions, files, logging, and what fits nowhere else. Reference §8.2. */
 import { ipLiteral, splitHostAndPort } from "../address.ts";
-import { parseBytes, parseDuration, parseTime } from "../format.ts";
+import { parseBytes, parseDuration, parseTime, REAL_LIMIT } from "../format.ts";
 import { type VclContext, VclFailure } from "../runtime.ts";
 import { lowerCase, upperCase } from "../support.ts";
 import { fnmatch } from "./fnmatch.ts";
@@ -225,7 +225,8 @@ export const std = vmod("std", [
 			if (bool !== undefined) return bool ? 1 : 0;
 			const number = integer ?? bytes ?? duration ?? time;
 			if (number !== undefined) return number;
-			return orFallback("real", parseNumber(text), fallback);
+			const parsed = parseNumber(text);
+			return orFallback("real", Math.abs(parsed ?? 0) > REAL_LIMIT ? null : parsed, fallback);
 		},
 	],
 	[
