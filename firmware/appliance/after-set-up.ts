@@ -3,11 +3,13 @@
  * word `--after-set-up` it begins when that is done.
  */
 import { existsSync } from "node:fs";
+import { runDirectory } from "../bus/socket-path.ts";
 
-const SET_UP = "/run/drover/set-up";
 const WORD = "--after-set-up";
 /** Cheap beside what it would cost to be late. */
 const LOOK_EVERY_MS = 10;
+
+export const isSetUp = () => existsSync(`${runDirectory()}/set-up`);
 
 /** Runs `main` with `given`, WORD left out; sets the exit status. */
 export async function runProgram(
@@ -16,7 +18,7 @@ export async function runProgram(
 ): Promise<void> {
 	const words = given.filter((word) => word !== WORD);
 	if (words.length < given.length) {
-		while (!existsSync(SET_UP)) await Bun.sleep(LOOK_EVERY_MS);
+		while (!isSetUp()) await Bun.sleep(LOOK_EVERY_MS);
 		// Without a configuration it is not wanted; the run script knows what to do then.
 		const file = words[words.indexOf("-f") + 1];
 		if (file === undefined || !existsSync(file)) return;

@@ -1,5 +1,7 @@
 /** What a starting box loads ahead of its first services (image/initramfs/init). */
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../firmware/config/keepalived/load.ts";
 
@@ -13,9 +15,21 @@ test("the configuration of the rehearsal is one that both services would run", (
 	expect(config.virtualServers).toHaveLength(1);
 });
 
-test("a rehearsal loads, reads, and ends by itself without a word", async () => {
-	const program = [process.execPath, join(project, "firmware/services-program.ts")];
+test.each([
+	["loads both services", []],
+	["loads nothing when the box is set up already", ["set-up"]],
+])("a rehearsal %s, and ends by itself without a word", async (_, marks) => {
+	const directory = mkdtempSync(join(tmpdir(), "drover-rehearsal-"));
+	const loaded = join(directory, "loaded");
+	const look = join(directory, "look.ts");
+	writeFileSync(
+		look,
+		`process.on("exit", () => require("node:fs").writeFileSync("${loaded}", Object.keys(require.cache).join("\\n")));`,
+	);
+	for (const mark of marks) writeFileSync(join(directory, mark), "");
+	const program = [process.execPath, "--preload", look, join(project, "firmware/services-program.ts")];
 	const child = Bun.spawn([...program, "rehearse", file], {
+		env: { ...process.env, DROVER_RUN_DIR: directory },
 		stdin: "ignore",
 		stdout: "pipe",
 		stderr: "pipe",
@@ -25,4 +39,7 @@ test("a rehearsal loads, reads, and ends by itself without a word", async () => 
 		new Response(child.stderr).text(),
 	]);
 	expect({ status: await child.exited, output, errors }).toEqual({ status: 0, output: "", errors: "" });
+	const services = (await Bun.file(loaded).text()).match(/\/(vrrp\/main|director\/service)\.ts$/gm) ?? [];
+	expect(services).toHaveLength(marks.length === 0 ? 2 : 0);
+	rmSync(directory, { recursive: true });
 });
