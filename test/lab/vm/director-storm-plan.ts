@@ -17,7 +17,7 @@ interface RealServer {
 }
 
 interface Check {
-	readonly kind: "TCP_CHECK" | "UDP_CHECK" | "DNS_CHECK" | "MISC_CHECK" | "FILE_CHECK";
+	readonly kind: "TCP_CHECK" | "SMTP_CHECK" | "UDP_CHECK" | "DNS_CHECK" | "MISC_CHECK" | "FILE_CHECK";
 	/** A port at the checked address, or a script or file by its number; it has to be well. */
 	readonly of: number;
 	readonly options: readonly string[];
@@ -74,6 +74,7 @@ export const CHECKED_PORTS = {
 	TCP_CHECK: ports(20_001, 8),
 	UDP_CHECK: ports(20_101, 3),
 	DNS_CHECK: ports(20_201, 2),
+	SMTP_CHECK: ports(20_301, 2),
 } as const;
 const ALL_PORTS = Object.values(CHECKED_PORTS).flat();
 const FILES = 3;
@@ -257,6 +258,7 @@ class Maker {
 			"TCP_CHECK",
 			"UDP_CHECK",
 			"DNS_CHECK",
+			"SMTP_CHECK",
 			"MISC_CHECK",
 			"FILE_CHECK",
 		] as const);

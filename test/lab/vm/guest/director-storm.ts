@@ -210,6 +210,17 @@ const roleOf: Readonly<Record<keyof typeof CHECKED_PORTS, Role>> = {
 	UDP_CHECK: { kind: "datagram", replies: [Buffer.from("well").toString("base64")] },
 	// RFC 1035 §4.1.1: an answer, recursion desired and available, no error.
 	DNS_CHECK: { kind: "datagram", replies: [{ dns: 0x8180 }] },
+	// RFC 5321 §4.2: a greeting, and well to HELO and QUIT.
+	SMTP_CHECK: {
+		kind: "stream",
+		tls: "none",
+		delimiter: "\r\n",
+		parts: [
+			["220 mail ESMTP\r\n", "250 mail\r\n", "221 bye\r\n"].map((line) => [
+				["write", Buffer.from(line).toString("base64")],
+			]),
+		],
+	},
 };
 
 const only = (these: readonly string[], those: readonly string[]) =>
@@ -265,12 +276,17 @@ function compare(
 	const isOfOne = (option: RegExp) => (line: string) =>
 		blocks(config).some((block) => option.test(block) && isOf(block, line));
 	const remembers = isOfOne(/\n\thysteresis [1-9]/);
+	// Where no server has a weight, 2.2.7's quorum becomes 0 and its hysteresis 2^32 - 1: what a file adds is lost on it.
+	const isWeightless = isOfOne(/^(?!.*\n\treal_server [^\n]*\n(?!\t\tweight 0\n))/s);
 	const rests = (line: string) =>
 		isOfOne(/\n\tha_suspend/)(line) && !phase.addresses.some((address) => line.includes(` ${address}:`));
+	const matters = (line: string) => !rests(line) && !isWeightless(line);
 	note(
 		"the table",
-		mine.filter((line) => !right.includes(line) && !rests(line) && !(remembers(line) && its.includes(line))),
-		right.filter((line) => !mine.includes(line) && !rests(line) && !(remembers(line) && !its.includes(line))),
+		mine.filter((line) => matters(line) && !right.includes(line) && !(remembers(line) && its.includes(line))),
+		right.filter(
+			(line) => matters(line) && !mine.includes(line) && !(remembers(line) && !its.includes(line)),
+		),
 	);
 	if (phase.killedAfterMs === null && its.join() === right.join()) {
 		const [ours, theirs] = [told(drover, from[0]), told(reloaded, from[1])];
@@ -280,8 +296,8 @@ function compare(
 			blocks(config).some((block) => isOf(block, line) && readsFile(block, line));
 		note(
 			"what the FIFO says",
-			only(ours, theirs).filter((line) => !isOfFile(line)),
-			only(theirs, ours),
+			only(ours, theirs).filter((line) => !isOfFile(line) && !isWeightless(line)),
+			only(theirs, ours).filter((line) => !isWeightless(line)),
 		);
 	}
 	return differences;
