@@ -27,7 +27,11 @@ interface Known {
 
 const known: readonly Known[] = [
 	{ command: /^ban .*(\|\||&&)/, what: /^line 0/, why: "of two mistakes in a ban the other one is named" },
-	{ command: /^vcl\.state .* hot/, what: /No VCL named/, why: "of two mistakes the other one is named" },
+	{
+		command: /^param\.show/,
+		what: /^line 1: .*(seconds|bytes)\]/,
+		why: "varnishd passes units over: 1h is a second there",
+	},
 	{ command: /^param\.show/, what: /^line [2-9]/, why: "descriptions are in words of our own" },
 	{ command: /^vcl\.show/, what: /<builtin>|^line \d\d/, why: "so is the built-in program" },
 	{ command: /^banner/, what: /revision/, why: "the revision is drover" },

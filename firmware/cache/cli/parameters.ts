@@ -8,6 +8,9 @@ export type SetResult =
 	| { readonly ok: false; readonly status: number; readonly message: string };
 
 const byName = new Map(parameterTable.map((entry) => [entry.name, entry]));
+/** The most that a count of varnishd's can be. */
+const UNLIMITED = 0xffff_ffff;
+
 const durationUnits: Readonly<Record<string, number>> = {
 	"": 1,
 	s: 1,
@@ -161,30 +164,32 @@ export class ParameterSet {
 			case "duration":
 				return this.#bounded(
 					entry,
-					text,
 					parseDuration(text),
 					(bound) => parseDuration(bound)!,
-					"Invalid number",
+					`Invalid number (${text})`,
 				);
 			case "bytes":
 				return this.#bounded(
 					entry,
-					text,
 					parseBytes(text),
 					(bound) => parseBytes(bound)!,
-					"Could not convert to bytes",
+					`Could not convert to bytes.\n${/^\s*\d/.test(text) ? "Unknown BYTES unit of measurement ([KMGTP][B])" : "Invalid number"}\n  Try something like '80k' or '120M'`,
 				);
 			case "integer":
 			case "real": {
-				const number = /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : undefined;
+				const number =
+					entry.kind === "integer" && /^unlimited$/i.test(text)
+						? UNLIMITED
+						: /^-?\d+(\.\d+)?$/.test(text.trim())
+							? Number(text)
+							: undefined;
 				if (number !== undefined && entry.kind === "integer" && !Number.isInteger(number))
 					return wrong(`Not a number (${text})`);
 				return this.#bounded(
 					entry,
-					text,
 					number,
 					Number,
-					entry.kind === "integer" ? "Not a number" : "Invalid number",
+					`${entry.kind === "integer" ? "Not a number" : "Invalid number"} (${text})`,
 				);
 			}
 			case "bits":
@@ -200,17 +205,23 @@ export class ParameterSet {
 
 	#bounded(
 		entry: ParameterEntry,
-		text: string,
 		value: number | undefined,
 		read: (bound: string) => number,
 		complaint: string,
 	): Parsed {
-		if (value === undefined || Number.isNaN(value)) return wrong(`${complaint} (${text})`);
+		if (value === undefined || Number.isNaN(value)) return wrong(complaint);
 		const fractional = entry.kind === "duration" || entry.kind === "real";
-		if (entry.minimum !== "" && value < read(entry.minimum))
-			return wrong(`Must be ${fractional ? "greater or equal to" : "at least"} ${entry.minimum}`);
-		if (entry.maximum !== "" && value > read(entry.maximum))
-			return wrong(`Must be ${fractional ? "less than or equal to" : "no more than"} ${entry.maximum}`);
+		// The smallest pool is the least that the largest may be, and the other way around.
+		const least = entry.name === "thread_pool_max" ? "thread_pool_min" : undefined;
+		const most = entry.name === "thread_pool_min" ? "thread_pool_max" : undefined;
+		const minimum = least === undefined ? entry.minimum : String(this.number(least));
+		const maximum = most === undefined ? entry.maximum : String(this.number(most));
+		const told = (bound: string, name: string | undefined) =>
+			name === undefined ? bound : `${bound} (${name})`;
+		if (minimum !== "" && value < read(minimum))
+			return wrong(`Must be ${fractional ? "greater or equal to" : "at least"} ${told(minimum, least)}`);
+		if (maximum !== "" && value > read(maximum))
+			return wrong(`Must be ${fractional ? "less than or equal to" : "no more than"} ${told(maximum, most)}`);
 		return { ok: true, value };
 	}
 
@@ -228,15 +239,13 @@ export class ParameterSet {
 			: new Set(entry.name === "feature" ? ["validate_headers"] : []);
 		for (const word of text.split(",").map((part) => part.trim())) {
 			if (word === "default") set = new Set(initial);
-			else if (word === "none") set = new Set();
-			else if (word === "all") set = new Set(mask ? [] : known);
+			else if (word === "none" && !mask) set = new Set();
+			else if (word === "all" && !mask) set = new Set(known);
 			else if (!/^[+-]/.test(word)) return wrong(`Missing '+' or '-' (${word})`);
 			else {
 				const name = known.find((each) => each.toLowerCase() === word.slice(1).toLowerCase());
 				if (name === undefined)
-					return wrong(
-						entry.name === "vsl_mask" ? `Unknown VSL tag (${word})` : `Unknown bit (${word.slice(1)})`,
-					);
+					return wrong(mask ? `Unknown VSL tag (${word})` : `Unknown ${entry.name} bit (${word})`);
 				if (entry.name === "feature" && name === "http2" && word[0] === "+")
 					return wrong("HTTP/2 is not implemented: clients are served HTTP/1.1");
 				// vsl_mask lists what is hidden: "+Debug" shows it.
@@ -266,18 +275,6 @@ export class ParameterSet {
 				ok: false,
 				status: 106,
 				message: `${parsed.message}\n\n(attempting to set param '${name}' to '${text}')`,
-			};
-		if (name === "thread_pool_min" && Number(parsed.value) > this.number("thread_pool_max"))
-			return {
-				ok: false,
-				status: 106,
-				message: `Must be no more than ${this.number("thread_pool_max")}\n\n(attempting to set param '${name}' to '${text}')`,
-			};
-		if (name === "thread_pool_max" && Number(parsed.value) < this.number("thread_pool_min"))
-			return {
-				ok: false,
-				status: 106,
-				message: `Must be at least ${this.number("thread_pool_min")}\n\n(attempting to set param '${name}' to '${text}')`,
 			};
 		this.#values.set(name, parsed.value);
 		if (entry.flags.includes("restart"))
@@ -401,7 +398,7 @@ function formatValue(entry: ParameterEntry, value: ParameterValue): string {
 		case "bytes":
 			return formatBytes(Number(value));
 		default:
-			return String(value);
+			return value === UNLIMITED ? "unlimited" : String(value);
 	}
 }
 

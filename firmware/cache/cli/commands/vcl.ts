@@ -42,9 +42,9 @@ async function load(
 ): Promise<Reply> {
 	const wrong = checkName(name);
 	if (wrong !== undefined) return wrong;
+	if (manager.vcls.has(name) || manager.labels.has(name))
+		return refuse(Status.parameter, `Already a VCL named ${name}`);
 	if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
-	if (manager.vcls.has(name)) return refuse(Status.parameter, `Already a VCL named ${name}`);
-	if (manager.labels.has(name)) return refuse(Status.parameter, `Already a VCL named ${name}`);
 	try {
 		const warnings = await manager.loadVcl({ name, source, file }, state);
 		return ok(
@@ -215,6 +215,8 @@ export const vclCommands: Commands = {
 		maximum: 2,
 		run({ manager, words }) {
 			const verbose = words.includes("-v");
+			if (words.length === 2 && words[0] !== "-v")
+				return refuse(Status.parameter, `Too many parameters: '${words[1]}'`);
 			const name = words.find((word) => word !== "-v") ?? manager.active ?? "";
 			const vcl = manager.vcls.get(manager.labels.get(name) ?? name);
 			if (vcl === undefined) return refuse(Status.parameter, `No VCL named '${name}'`);
@@ -235,10 +237,10 @@ export const vclCommands: Commands = {
 			const [name, state] = words as [string, string];
 			const wrong = checkName(name);
 			if (wrong !== undefined) return wrong;
-			if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
 			if (manager.labels.has(name)) return refuse(Status.parameter, "Labels are always warm\n");
 			const vcl = manager.vcls.get(name);
 			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
+			if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
 			if (state === "cold" && manager.active === name)
 				return refuse(Status.cannot, "Cannot set the active VCL cold.\n");
 			if (state === "cold" && [...manager.labels.values()].includes(name))
