@@ -149,8 +149,8 @@ class Process {
 	#guard: Guard | null = null;
 	#lastReadings: unknown = null;
 	#ending = false;
-	/** SIGHUP came before there was anything to reload. */
-	#reloadAsked = false;
+	/** When SIGHUP came to a process that had nothing to reload, or was not the one to do it. */
+	#reloadAskedMicros: number | null = null;
 	#hangTimer: ReturnType<typeof setInterval> | null = null;
 
 	constructor(options: Options) {
@@ -219,7 +219,7 @@ class Process {
 			const aliveAtMicros = Math.min(this.#heartbeat.lastMicros, monotonicMicros());
 			this.#activate(saved === null ? null : { saved, aliveAtMicros });
 			this.#first?.keep();
-			if (this.#reloadAsked) this.#reload();
+			if (this.#reloadAskedMicros !== null) this.#reload();
 		} else this.#watchHeartbeat();
 		this.#first = null;
 		return this.#ended.promise;
@@ -267,6 +267,7 @@ class Process {
 				this.#saved = { ...this.#saved, readings: message.readings };
 				break;
 			case "reloaded":
+				this.#reloadAskedMicros = null;
 				this.#service.reload(message.config);
 				break;
 			case "leave":
@@ -286,6 +287,9 @@ class Process {
 		const aliveAtMicros = now - beat < RECENT_BEAT_MICROS ? now : beat;
 		this.#log.warn(`the active process ${this.#activePid} is gone, going on in its place`);
 		this.#activate({ saved: this.#saved, aliveAtMicros });
+		// Whoever told both of them: the other one did not live to do it.
+		if (this.#reloadAskedMicros !== null && now - this.#reloadAskedMicros < LOAD_LIMIT_MS * 1000)
+			this.#reload();
 	}
 
 	/** An active process that hangs holds addresses that nobody defends. */
@@ -423,7 +427,7 @@ class Process {
 			// The foreground process of a pair speaks for it; a standby of its own ends alone.
 			if (this.#link !== null && !this.#options.standby) this.#link.signal(signal);
 			else if (signal === "SIGTERM") this.#end(0);
-			else if (signal === "SIGHUP") this.#reloadAsked = true;
+			else if (signal === "SIGHUP") this.#reloadAskedMicros = monotonicMicros();
 			return;
 		}
 		switch (signal) {

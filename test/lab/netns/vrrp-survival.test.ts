@@ -91,6 +91,20 @@ describe.concurrent("survival", () => {
 		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
 	}, 90_000);
 
+	test("both are told of a new file, and the one that serves is killed before it can read it: the other one does", async () => {
+		using lab = new Lab("told");
+		const ours = lab.box("ours", 1);
+		const drover = ours.drover(instanceText({ priority: 100 }));
+		await ours.becomes("MASTER");
+		const { active, standby } = await pair(ours, drover);
+		ours.write(instanceText({ priority: 100, addresses: ["192.0.2.200/24", "192.0.2.201/24"] }));
+		process.kill(active, "SIGSTOP");
+		for (const pid of [active, standby]) process.kill(pid, "SIGHUP");
+		process.kill(active, "SIGKILL");
+		await ours.holds("192.0.2.201");
+		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
+	}, 60_000);
+
 	test("both killed and started again in time, whatever the file is by then: still master; too late: the addresses are taken off", async () => {
 		using lab = new Lab("both");
 		const ours = lab.box("ours", 1);
