@@ -482,9 +482,10 @@ export function makePlan(random: Random, phaseCount: number): Plan {
 				at.gone1 = true;
 				return { kind: "interface", box, device: "eth1", there: false };
 			case 4:
-				// keepalived keeps the sockets of an interface that is no more, or does not see it come.
+				// keepalived keeps the sockets of an interface that is no more (IPv6: its number), or does not see it come.
 				if (
 					wire.unicast ||
+					wire.family === 6 ||
 					boxes.get(box)!.instances.some(({ others }) => others.includes("dont_track_primary"))
 				)
 					break;
