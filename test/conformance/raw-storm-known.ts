@@ -141,8 +141,8 @@ const known: readonly Known[] = [
 		why: "RFC 9110 §10.1.1, §13.1.2: who sends no body needs no 100, and * stands for every stored answer",
 	},
 	{
-		trait: /^PROXY (UNKNOWN|port|addresses)/,
-		why: "PROXY protocol §2: the rest of an unknown line is ignored; a port is one of 65536, and no address is cut",
+		trait: /^PROXY (UNKNOWN|port|address)/,
+		why: "PROXY protocol §2: the rest of an unknown line is ignored; no zeros in front, no port over 65535, no cut address",
 	},
 	{
 		trait: /^Range/i,
@@ -166,6 +166,10 @@ const known: readonly Known[] = [
 	{
 		trait: /^Expires: 0/,
 		why: "RFC 9111 §5.3: an invalid date has expired",
+	},
+	{
+		what: /^origin: varnishd alone has "Accept-Encoding: /,
+		why: "what all clients are asked about is said once",
 	},
 	{
 		what: /^origin: "\w+ http:/,

@@ -54,7 +54,9 @@ function parseVersion1(bytes: Uint8Array): ProxyResult {
 	if (words[1] === "UNKNOWN") return { kind: "local", version: 1, end: end + 2 };
 	const [, family, source = "", destination = "", sourcePort = "", destinationPort = ""] = words;
 	if (words.length !== 6 || (family !== "TCP4" && family !== "TCP6")) return bad("PROXY line is malformed");
-	const ports = [sourcePort, destinationPort].map((port) => (/^\d{1,5}$/.test(port) ? Number(port) : -1));
+	const ports = [sourcePort, destinationPort].map((port) =>
+		/^(?:0|[1-9]\d{0,4})$/.test(port) ? Number(port) : -1,
+	);
 	if (ports.some((port) => port < 0 || port > 65535)) return bad("PROXY port is malformed");
 	const valid = family === "TCP4" ? isV4 : isV6;
 	if (!valid(source) || !valid(destination)) return bad("PROXY address is malformed");
@@ -68,7 +70,8 @@ function parseVersion1(bytes: Uint8Array): ProxyResult {
 	};
 }
 
-const isV4 = (text: string) => /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(text);
+/** Zeros in front are not permitted (§2.1): some would read octal numbers. */
+const isV4 = (text: string) => /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(text);
 const isV6 = (text: string) => /^[0-9a-fA-F:.]{2,45}$/.test(text) && text.includes(":");
 
 function parseVersion2(bytes: Uint8Array): ProxyResult {

@@ -78,6 +78,9 @@ export function parseResponse(
 			codings = codings.concat(listMembers(lineValue(lines[index]!, key.length)));
 		else if (key === "connection") connection.push(...listMembers(lineValue(lines[index]!, key.length)));
 	}
+	// Whoever sends it anyway would have it read as the next answer.
+	if (status === 204 && method !== "HEAD" && (codings.length > 0 || (length ?? 0) > 0))
+		return bad("204 with a body");
 	let keepAlive = proto === "HTTP/1.1" ? !connection.includes("close") : connection.includes("keep-alive");
 	let framing: ResponseFraming;
 	if (method === "HEAD" || status < 200 || status === 204 || status === 304) framing = { kind: "none" };

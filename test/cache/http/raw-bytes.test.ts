@@ -110,6 +110,12 @@ const rows: readonly Row[] = [
 		says: /Accept-Ranges: .*/,
 		outcome: "200 Accept-Ranges: bytes 299, open; GET /a",
 	},
+	...["Content-Length: 5", "Transfer-Encoding: chunked"].map((field) => ({
+		title: `a 204 that announces a body (RFC 9110 §8.6, RFC 9112 §6.1): ${field}`,
+		client: get("/a"),
+		answer: `HTTP/1.1 204 No Content\r\n${field}\r\n\r\n`,
+		outcome: "503 299, open; GET /a",
+	})),
 	{
 		title: "an origin of a later minor version (RFC 9110 §6.2)",
 		client: get("/a"),

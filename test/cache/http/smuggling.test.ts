@@ -230,6 +230,8 @@ describe("PROXY protocol", () => {
 		for (const text of [
 			"GET / HTTP/1.1\r\n",
 			"PROXY TCP4 1.2.3 5.6.7.8 1 2\r\n",
+			"PROXY TCP4 010.2.3.4 5.6.7.8 1 2\r\n",
+			"PROXY TCP4 1.2.3.4 5.6.7.8 01 2\r\n",
 			"PROXY TCP4 1.2.3.4 5.6.7.8 99999 2\r\n",
 			`PROXY ${"x".repeat(200)}`,
 		])
