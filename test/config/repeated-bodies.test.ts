@@ -3,8 +3,28 @@ import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import { Findings } from "../../firmware/config/keepalived/diagnostics.ts";
 import type { LoadedConfig } from "../../firmware/config/keepalived/load.ts";
+import { type Files, LineReader } from "../../firmware/config/keepalived/preprocessor.ts";
+import { RandomNumbers } from "../../firmware/config/keepalived/random.ts";
+import { lineOf } from "../../firmware/config/keepalived/source.ts";
+import type { Statement } from "../../firmware/config/keepalived/statement.ts";
+import { StatementReader } from "../../firmware/config/keepalived/statements.ts";
 import { withFile } from "./load-text.ts";
+
+function statementsOf(text: string): readonly Statement[] {
+	const findings = new Findings([]);
+	const files: Files = {
+		read: () => ({ kind: "text", text: Buffer.from(text), executable: false }),
+		match: () => [],
+		resolve: (path) => path,
+		directoryOf: () => "/",
+	};
+	const surroundings = { configId: "", variable: () => undefined, random: new RandomNumbers() };
+	const reader = new LineReader(files, surroundings, findings, []);
+	reader.open("/file", "file");
+	return new StatementReader(reader, findings).readRoot();
+}
 
 /** Texts that are not ASCII are read without any memory of what was read before. */
 function expectSameReading(load: (text: string) => LoadedConfig, text: string): void {
@@ -61,16 +81,17 @@ const tops = [
 const servers = ["10.0.0.1 80", "10.0.0.2 80", "fwmark 3", "fd00::80 80", "group none"];
 
 test("in generated files", () => {
-	const realServer = fc
-		.tuple(fc.constantFrom(...heads), fc.constantFrom(...bodies), fc.constantFrom("\n", " ", "\n\n"))
-		.map(([head, body, end]) => `\treal_server ${head} ${body}${end}`);
-	// Few kinds of bodies in one file, so that they repeat.
-	const file = fc.array(realServer, { minLength: 1, maxLength: 5 }).chain((kinds) => {
+	const body = fc.tuple(fc.constantFrom(...bodies), fc.constantFrom("\n", " ", "\n\n"));
+	// Few kinds of bodies in one file, so that they repeat, under the same address or another.
+	const file = fc.array(body, { minLength: 1, maxLength: 3 }).chain((kinds) => {
+		const realServer = fc
+			.tuple(fc.constantFrom(...heads), fc.constantFrom(...kinds))
+			.map(([head, [text, end]]) => `\treal_server ${head} ${text}${end}`);
 		const virtualServer = fc
 			.tuple(
 				fc.constantFrom(...servers),
 				fc.array(fc.constantFrom(...tops), { maxLength: 3 }),
-				fc.array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 6 }),
+				fc.array(realServer, { minLength: 1, maxLength: 6 }),
 			)
 			.map(
 				([name, lines, inner]) => `virtual_server ${name} {\n\t${lines.join("\n\t")}\n${inner.join("")}}\n`,
@@ -83,6 +104,29 @@ test("in generated files", () => {
 			{ numRuns: 1000 },
 		),
 	);
+});
+
+test("real servers that differ in their address alone are one statement, which knows where they stand", () => {
+	const realServer = (address: string, weight: number) =>
+		`\treal_server ${address} 80 {\n\t\tweight ${weight}\n\t}\n`;
+	const servers = [
+		realServer("10.1.0.1", 3),
+		realServer("10.1.0.2", 3),
+		realServer("10.1.0.3", 3),
+		realServer("10.1.0.4", 5),
+		realServer("10.1.0.5", 3),
+	];
+	const [virtualServer] = statementsOf(`virtual_server 10.0.0.1 80 {\n${servers.join("")}}\n`);
+	const rows = virtualServer!.body!.map(({ words, alike }) => [
+		words[0],
+		alike?.firstWords ?? [],
+		alike?.places.map(lineOf) ?? [],
+	]);
+	expect(rows).toEqual([
+		["10.1.0.1", ["10.1.0.2", "10.1.0.3"], [5, 8]],
+		["10.1.0.4", [], []],
+		["10.1.0.5", [], []],
+	]);
 });
 
 test("in the corpus, each file after itself", () => {

@@ -29,4 +29,13 @@ export interface Statement {
 	readonly body: readonly Statement[] | null;
 	/** Lines of a value block. */
 	readonly lines: readonly DataLine[] | null;
+	/** Blocks behind this one that differ from it in their first word alone. */
+	alike: AlikeBlocks | null;
+}
+
+/** Columns instead of records: a large file has tens of thousands of such real servers. */
+export interface AlikeBlocks {
+	readonly firstWords: string[];
+	/** Where they stand: see packPlace. */
+	readonly places: number[];
 }

@@ -96,7 +96,7 @@ export class StatementReader {
 			const keyword = keywords.find(lexer);
 			if (keyword === undefined) this.#unknownKeyword(lexer.word(0), grammars[outer.block], outer);
 			else {
-				const statement = this.#readStatement(keyword, outer, depth);
+				const statement = this.#readStatement(keyword, outer, depth, body);
 				if (statement !== null) body.push(statement);
 			}
 		}
@@ -105,18 +105,23 @@ export class StatementReader {
 		return body;
 	}
 
-	#readStatement(keyword: Keyword, outer: Outer, depth: number): Statement | null {
+	#readStatement(
+		keyword: Keyword,
+		outer: Outer,
+		depth: number,
+		siblings: readonly Statement[],
+	): Statement | null {
 		const reader = this.#reader;
 		const lexer = reader.current;
 		const at = packPlace(reader.file, reader.line, reader.column);
 		const { argument } = keyword;
 		if (keyword.old !== null || keyword.noEffect !== null || lexer.overflow) this.#remarks(keyword, outer);
-		if (argument.kind === "block") return this.#readBlock(keyword, argument, at, outer, depth);
+		if (argument.kind === "block") return this.#readBlock(keyword, argument, at, outer, depth, siblings);
 		if (argument.kind === "lines") return this.#readValueBlock(keyword, argument, at, outer);
 		const opens = lexer.opens;
 		const good = this.#readArgument(keyword, argument);
 		const statement = good
-			? { keyword, words: this.#words, number: this.#number, at, body: null, lines: null }
+			? { keyword, words: this.#words, number: this.#number, at, body: null, lines: null, alike: null }
 			: null;
 		if (keyword.name === "include_check" && good) reader.setIncludePolicy(this.#words);
 		else if (keyword.name === "random_seed" && good) reader.seedRandom(this.#number);
@@ -130,15 +135,18 @@ export class StatementReader {
 		at: number,
 		outer: Outer,
 		depth: number,
+		siblings: readonly Statement[],
 	): Statement | null {
 		const reader = this.#reader;
 		const lexer = reader.current;
+		if (argument.block === "real_server" && this.#isAlike(keyword, siblings[siblings.length - 1], at))
+			return null;
 		const { mentions } = this.#findings;
 		const words = this.#namesOf(keyword, argument.names, outer);
 		const memory = argument.block === "virtual_server" && depth === 0 ? this.#memory : null;
 		const start = memory === null || words === null ? null : reader.plainStart("block");
 		if (memory !== null && words !== null && start !== null) {
-			const statement = { keyword, words, number: 0, at, body: NO_STATEMENTS, lines: null };
+			const statement = { keyword, words, number: 0, at, body: NO_STATEMENTS, lines: null, alike: null };
 			if (memory.recall(statement, reader, start)) return statement;
 		}
 		const mayRepeat = argument.block === "real_server" && words !== null && lexer.opens;
@@ -151,6 +159,7 @@ export class StatementReader {
 				at,
 				body: known.body,
 				lines: null,
+				alike: null,
 			};
 		const bodyStart = mayRepeat ? reader.plainStart("body") : null;
 		const inner = this.#outers[depth + 1]!;
@@ -160,7 +169,7 @@ export class StatementReader {
 		if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
 		const body = this.#readBody(inner, depth + 1);
 		if (words === null) return null;
-		const statement = { keyword, words, number: 0, at, body, lines: null };
+		const statement = { keyword, words, number: 0, at, body, lines: null, alike: null };
 		if (this.#findings.mentions !== mentions) return statement;
 		if (start !== null) memory?.read(statement, reader, start);
 		if (bodyStart !== null) this.#keepBody(bodyStart, at, body);
@@ -178,7 +187,24 @@ export class StatementReader {
 		if (!lexer.opens && !this.#openBlock(keyword, keyword.name)) return null;
 		const lines = this.#readLines(keyword.name);
 		if (words === null) return null;
-		return { keyword, words, number: Number.NaN, at, body: null, lines };
+		return { keyword, words, number: Number.NaN, at, body: null, lines, alike: null };
+	}
+
+	/** Adds the block that begins here to the one before it, if only their first words differ, and goes on behind it. */
+	#isAlike(keyword: Keyword, before: Statement | undefined, at: number): boolean {
+		const lexer = this.#reader.current;
+		if (before?.keyword !== keyword || !lexer.opens || lexer.count !== 3) return false;
+		const second = before.words[1];
+		if (second === undefined || lexer.wordOr(2, second) !== second) return false;
+		for (const known of this.#knownBodies) {
+			if (known.body !== before.body) continue;
+			if (!this.#reader.skipRepeated(known.start, known.extent)) return false;
+			before.alike ??= { firstWords: [], places: [] };
+			before.alike.firstWords.push(lexer.word(1));
+			before.alike.places.push(at);
+			return true;
+		}
+		return false;
 	}
 
 	/** Goes on behind a body that was read before, if one begins here. */

@@ -1,5 +1,5 @@
 /** virtual_server and real_server: IPVS services with every default filled in. keepalived.conf(5), "Virtual server(s)". */
-import { canonicalAddress, familyOf } from "../../../wire/ip.ts";
+import { canonicalAddress, familyOf, ipv4Number } from "../../../wire/ip.ts";
 import type {
 	AddressFamily,
 	CheckConfig,
@@ -11,6 +11,7 @@ import type {
 	VirtualServerName,
 } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
+import { lineOf } from "../source.ts";
 import type { Statement } from "../statement.ts";
 import { netmaskLength, readAddress } from "./address.ts";
 import { Settings } from "./block.ts";
@@ -22,6 +23,7 @@ import type { Trackers } from "./tracking.ts";
 
 const PERSISTENCE_SECONDS = 360;
 const NAT: Forwarding = { kind: "NAT" };
+const NO_WORDS: readonly string[] = [];
 
 interface Identity {
 	readonly name: VirtualServerName;
@@ -206,26 +208,68 @@ function buildRealServers(
 ): readonly RealServerConfig[] {
 	const realServers: RealServerConfig[] = [];
 	let addresses: Set<string> | null = null;
-	for (const inner of body) {
-		if (inner.body === null) continue;
-		const realServer = buildRealServer(context, inner, server);
-		if (realServer === null) continue;
-		const { address, port } = realServer;
-		if (addresses === null && realServers.length === FEW_SERVERS)
-			addresses = new Set(realServers.map((one) => one.address));
-		if (addresses?.has(address) !== false && standsAmong(realServers, address, port)) {
-			context.error(
-				inner,
-				"duplicate-server",
-				`${server.title}: real server ${address} ${port} stands twice`,
-				"the second one",
-			);
-			continue;
+	for (const block of body) {
+		if (block.body === null) continue;
+		const { mentions } = context.findings;
+		const firstWords = block.alike?.firstWords ?? NO_WORDS;
+		let copied: RealServerConfig | null = null;
+		for (let row = -1; row < firstWords.length; row++) {
+			const realServer: RealServerConfig | null =
+				copied !== null && ipv4Number(firstWords[row]!) >= 0
+					? withAddress(copied, firstWords[row]!)
+					: buildRealServer(context, rowOf(block, row), server);
+			if (realServer === null) continue;
+			if (row < 0 && context.findings.mentions === mentions && isPlain(realServer)) copied = realServer;
+			const { address, port } = realServer;
+			if (addresses === null && realServers.length === FEW_SERVERS)
+				addresses = new Set(realServers.map((one) => one.address));
+			if (addresses?.has(address) !== false && standsAmong(realServers, address, port)) {
+				context.error(
+					rowOf(block, row),
+					"duplicate-server",
+					`${server.title}: real server ${address} ${port} stands twice`,
+					"the second one",
+				);
+				continue;
+			}
+			addresses?.add(address);
+			realServers.push(realServer);
 		}
-		addresses?.add(address);
-		realServers.push(realServer);
 	}
 	return realServers;
+}
+
+/** One of the blocks that are alike, or with -1 the first of them, as a statement of its own. */
+function rowOf(block: Statement, row: number): Statement {
+	if (row < 0) return block;
+	const at = block.alike!.places[row]!;
+	const number = block.number + lineOf(at) - lineOf(block.at);
+	return { ...block, words: block.words.with(0, block.alike!.firstWords[row]!), at, number, alike: null };
+}
+
+/** Whether its address has no say in anything else: one that is alike is a copy with another. */
+function isPlain({ family, checks, notifyUp, notifyDown }: RealServerConfig): boolean {
+	return family === "inet" && checks.length === 0 && notifyUp === null && notifyDown === null;
+}
+
+/** Field by field: a spread would make a record of another shape, larger and slower to read. */
+function withAddress(one: RealServerConfig, address: string): RealServerConfig {
+	return {
+		address,
+		family: one.family,
+		port: one.port,
+		weight: one.weight,
+		forwarding: one.forwarding,
+		upperThreshold: one.upperThreshold,
+		lowerThreshold: one.lowerThreshold,
+		inhibitOnFailure: one.inhibitOnFailure,
+		alpha: one.alpha,
+		smtpAlert: one.smtpAlert,
+		snmpName: one.snmpName,
+		notifyUp: one.notifyUp,
+		notifyDown: one.notifyDown,
+		checks: one.checks,
+	};
 }
 
 function standsAmong(servers: readonly RealServerConfig[], address: string, port: number): boolean {
