@@ -20,20 +20,16 @@ export interface Drift {
 
 /** One finding for each operation that leads from `actual`, as found, back to what is wanted. */
 export function describeDrift(operations: readonly IpvsOperation[], actual: IpvsTable): readonly Drift[] {
-	const missing = new Set<string>();
 	const found: Drift[] = [];
 	for (const operation of operations) {
 		switch (operation.kind) {
-			case "new-service": {
-				const service = serviceKeyText(operation.service.key);
-				missing.add(service);
+			case "new-service":
 				found.push({
-					service,
+					service: serviceKeyText(operation.service.key),
 					destination: null,
 					reason: `service ${serviceName(operation.service.key)} was missing; put back`,
 				});
 				break;
-			}
 			case "set-service": {
 				const service = serviceKeyText(operation.service.key);
 				const before = actual.get(service)?.service;
@@ -56,8 +52,6 @@ export function describeDrift(operations: readonly IpvsOperation[], actual: Ipvs
 			case "set-destination":
 			case "delete-destination": {
 				const service = serviceKeyText(operation.key);
-				// Its service was missing as a whole, and that has been said.
-				if (missing.has(service)) break;
 				const name = endpointText(operation.destination);
 				found.push({
 					service,

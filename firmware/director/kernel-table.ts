@@ -66,10 +66,10 @@ export class KernelTable {
 	async apply(operations: readonly IpvsOperation[]): Promise<readonly OperationFailure[]> {
 		const failures: OperationFailure[] = [];
 		const slices = new Slices();
-		let done = 0;
-		while (done < operations.length) {
-			done += this.client.applySome(operations, done, failures);
-			if (slices.isOver() && done < operations.length) await slices.next();
+		const progress = { operation: 0, row: 0 };
+		while (progress.operation < operations.length) {
+			this.client.applySome(operations, progress, failures);
+			if (slices.isOver() && progress.operation < operations.length) await slices.next();
 		}
 		return failures;
 	}

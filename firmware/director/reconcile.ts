@@ -49,9 +49,7 @@ export function reconcileEntry(
 	if (wanted === found) return;
 	const { key } = wanted.service;
 	if (found === null) {
-		operations.push({ kind: "new-service", service: wanted.service });
-		for (const destination of wanted.destinations)
-			operations.push({ kind: "new-destination", key, destination });
+		operations.push({ kind: "new-service", service: wanted.service, destinations: wanted.destinations });
 		return;
 	}
 	if (wanted.service !== found.service && !sameService(found.service, wanted.service))
@@ -77,7 +75,11 @@ export function applyOperations(table: IpvsTable, operations: readonly IpvsOpera
 	const next = new Map(table);
 	for (const operation of operations) {
 		switch (operation.kind) {
-			case "new-service":
+			case "new-service": {
+				const { service, destinations } = operation;
+				next.set(serviceKeyText(service.key), { service, destinations });
+				break;
+			}
 			case "set-service": {
 				const key = serviceKeyText(operation.service.key);
 				next.set(key, {

@@ -3,6 +3,7 @@
  * what is configured. Programming happens in one place (`#round`), one at a time; whatever comes in meanwhile
  * marks what is to be looked at again.
  */
+
 import type { DroverConfig } from "../config/model.ts";
 import { EEXIST, ENOENT, ESRCH } from "../kernel/errno.ts";
 import { NoSuchFamily } from "../kernel/genetlink.ts";
@@ -11,7 +12,13 @@ import type { DirectorEvent } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
 import type { Sighting } from "../status/timeline.ts";
 import type { VrrpStateName } from "../status/vrrp.ts";
-import { type IpvsEntry, type IpvsOperation, type IpvsTable, serviceKeyText } from "../wire/ipvs.ts";
+import {
+	type IpvsEntry,
+	type IpvsOperation,
+	type IpvsTable,
+	requestCount,
+	serviceKeyText,
+} from "../wire/ipvs.ts";
 import { desiredEntries, desiredTable, serviceKeyOf } from "./desired.ts";
 import { describeDrift } from "./drift.ts";
 import { KernelTable } from "./kernel-table.ts";
@@ -192,7 +199,7 @@ export class TableKeeper {
 			this.#edges.log.info(
 				{
 					services: wanted.size,
-					changes: operations.length,
+					changes: operations.reduce((sum, operation) => sum + requestCount(operation), 0),
 					tookMs: Math.round(performance.now() - startedMs),
 				},
 				"the kernel's table is as configured",

@@ -8,6 +8,7 @@ import {
 	type IpvsServiceKey,
 	type IpvsServiceState,
 	type IpvsTimeouts,
+	requestCount,
 } from "../wire/ipvs.ts";
 import { EEXIST, ENOENT, ESRCH, errnoName } from "./errno.ts";
 import { GenericNetlink } from "./genetlink.ts";
@@ -20,7 +21,8 @@ import {
 	IPVS_FAMILY,
 	IPVS_VERSION,
 	ipvsCommand,
-	putOperation,
+	putDestinationChange,
+	putServiceChange,
 	type ReadOptions,
 	readDaemon,
 	readDestination,
@@ -32,7 +34,13 @@ import {
 import type { NetlinkError, NetlinkSocketOptions } from "./netlink.ts";
 import { RequestBatch } from "./netlink-batch.ts";
 
-/** A change that the kernel refused. */
+/** How far a list of operations is done: the next one, and how many of its requests were made. */
+export interface Progress {
+	operation: number;
+	row: number;
+}
+
+/** A change that the kernel refused: of a new service the service alone, or one of its destinations as one that is new. */
 export interface OperationFailure {
 	readonly operation: IpvsOperation;
 	readonly errno: number;
@@ -81,30 +89,44 @@ export class IpvsClient {
 	}
 
 	/**
-	 * Makes one batch of changes, from `start` on, and adds those that the kernel refused to `failures`; the others
-	 * are done all the same. Returns how many were handled. Throws a SystemCallError when the socket fails.
+	 * Makes one batch of changes, goes on behind them in `progress`, and adds those that the kernel refused to
+	 * `failures`; the others are done all the same. Throws a SystemCallError when the socket fails.
 	 */
-	applySome(operations: readonly IpvsOperation[], start: number, failures: OperationFailure[]): number {
+	applySome(operations: readonly IpvsOperation[], progress: Progress, failures: OperationFailure[]): void {
 		const batch = this.#batch;
 		batch.clear();
+		const from = { ...progress };
 		let written: WrittenDestination | null = null;
-		let end = start;
-		while (end < operations.length && !batch.isFull) {
-			const operation = operations[end++]!;
-			this.#netlink.begin(batch, commandOf(operation));
-			written = putOperation(batch, operation, written);
+		while (progress.operation < operations.length && !batch.isFull) {
+			const operation = operations[progress.operation]!;
+			if ("destination" in operation) {
+				const { kind, key, destination } = operation;
+				this.#netlink.begin(batch, commandOf(kind));
+				written = putDestinationChange(batch, kind, key, destination, written);
+			} else if (operation.kind === "new-service" && progress.row > 0) {
+				const { service, destinations } = operation;
+				this.#netlink.begin(batch, commandOf("new-destination"));
+				const destination = destinations[progress.row - 1]!;
+				written = putDestinationChange(batch, "new-destination", service.key, destination, written);
+			} else {
+				this.#netlink.begin(batch, commandOf(operation.kind));
+				putServiceChange(batch, operation);
+			}
 			batch.end();
+			if (++progress.row < requestCount(operation)) continue;
+			progress.operation++;
+			progress.row = 0;
 		}
 		this.#netlink.requestBatch(batch, "change of the IPVS table", (index, error) =>
-			failures.push(failureOf(operations[start + index]!, error)),
+			failures.push(failureOf(requestAt(operations, from, index), error)),
 		);
-		return end - start;
 	}
 
 	/** Makes all changes; see `applySome`. */
 	apply(operations: readonly IpvsOperation[]): readonly OperationFailure[] {
 		const failures: OperationFailure[] = [];
-		for (let done = 0; done < operations.length; ) done += this.applySome(operations, done, failures);
+		const progress = { operation: 0, row: 0 };
+		while (progress.operation < operations.length) this.applySome(operations, progress, failures);
 		return failures;
 	}
 
@@ -154,6 +176,23 @@ export class IpvsClient {
 
 	close(): void {
 		this.#netlink.close();
+	}
+}
+
+/** What the request `index` behind `from` was about. */
+function requestAt(operations: readonly IpvsOperation[], from: Progress, index: number): IpvsOperation {
+	let row = from.row + index;
+	for (let at = from.operation; ; at++) {
+		const operation = operations[at]!;
+		const count = requestCount(operation);
+		if (row >= count) row -= count;
+		else if (operation.kind !== "new-service") return operation;
+		else {
+			const { service, destinations } = operation;
+			return row === 0
+				? { kind: "new-service", service, destinations: [] }
+				: { kind: "new-destination", key: service.key, destination: destinations[row - 1]! };
+		}
 	}
 }
 

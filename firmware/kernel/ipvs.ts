@@ -6,6 +6,7 @@ import { formatAddress, ipv4Number, parseAddress } from "../wire/ip.ts";
 import {
 	type IpvsDaemon,
 	type IpvsDestination,
+	type IpvsDestinationOperation,
 	type IpvsDestinationState,
 	type IpvsFamily,
 	type IpvsForwarding,
@@ -132,61 +133,51 @@ export function addServiceKey(message: MessageBuilder, key: IpvsServiceKey): Mes
 	return message.nest(CMD_SERVICE, (service) => putServiceKey(service, key));
 }
 
-/**
- * Appends one change to a batch. `previous` is what the last call returned for it: a change of a destination that
- * repeats it in part or but for an address is copied from there.
- */
-export function putOperation(
+/** Appends the change of a service to a batch; of a new one, its destinations are left to the caller. */
+export function putServiceChange(
 	batch: RequestBatch,
-	operation: IpvsOperation,
-	previous: WrittenDestination | null,
-): WrittenDestination | null {
-	switch (operation.kind) {
-		case "new-service":
-		case "set-service": {
-			const service = batch.openNest(CMD_SERVICE);
-			putService(batch, operation.service);
-			batch.closeNest(service);
-			return null;
-		}
-		case "delete-service": {
-			const service = batch.openNest(CMD_SERVICE);
-			putServiceKey(batch, operation.key);
-			batch.closeNest(service);
-			return null;
-		}
-		case "new-destination":
-		case "set-destination":
-		case "delete-destination": {
-			const { destination } = operation;
-			const start = batch.position;
-			const neighbour = previous !== null && previous.operation.key === operation.key ? previous : null;
-			if (neighbour !== null && differInAddress(neighbour.operation, operation)) {
-				batch.repeat(neighbour.start, neighbour.end);
-				batch.setNetwork(start + neighbour.addressAt - neighbour.start, checkedIpv4(destination.address));
-				return neighbour;
-			}
-			if (neighbour !== null) batch.repeat(neighbour.start, neighbour.keyEnd);
-			else {
-				const service = batch.openNest(CMD_SERVICE);
-				putServiceKey(batch, operation.key);
-				batch.closeNest(service);
-			}
-			const keyEnd = batch.position;
-			const nest = batch.openNest(CMD_DEST);
-			const addressAt = putDestinationKey(batch, destination);
-			if (operation.kind !== "delete-destination") putDestination(batch, destination);
-			batch.closeNest(nest);
-			return { operation, start, keyEnd, addressAt, end: batch.position };
-		}
-	}
+	operation: Exclude<IpvsOperation, IpvsDestinationOperation>,
+): void {
+	const service = batch.openNest(CMD_SERVICE);
+	if (operation.kind === "delete-service") putServiceKey(batch, operation.key);
+	else putService(batch, operation.service);
+	batch.closeNest(service);
 }
 
-type DestinationOperation = Extract<IpvsOperation, { destination: IpvsDestination }>;
+/**
+ * Appends the change of a destination to a batch. `previous` is what the last call returned for it: what repeats it
+ * in part or but for an address is copied from there.
+ */
+export function putDestinationChange(
+	batch: RequestBatch,
+	kind: IpvsDestinationOperation["kind"],
+	key: IpvsServiceKey,
+	destination: IpvsDestination,
+	previous: WrittenDestination | null,
+): WrittenDestination {
+	const start = batch.position;
+	const neighbour = previous !== null && previous.key === key ? previous : null;
+	if (neighbour !== null && neighbour.kind === kind && differInAddress(neighbour.destination, destination)) {
+		batch.repeat(neighbour.start, neighbour.end);
+		batch.setNetwork(start + neighbour.addressAt - neighbour.start, checkedIpv4(destination.address));
+		return neighbour;
+	}
+	if (neighbour !== null) batch.repeat(neighbour.start, neighbour.keyEnd);
+	else {
+		const service = batch.openNest(CMD_SERVICE);
+		putServiceKey(batch, key);
+		batch.closeNest(service);
+	}
+	const keyEnd = batch.position;
+	const nest = batch.openNest(CMD_DEST);
+	const addressAt = putDestinationKey(batch, destination);
+	if (kind !== "delete-destination") putDestination(batch, destination);
+	batch.closeNest(nest);
+	return { kind, key, destination, start, keyEnd, addressAt, end: batch.position };
+}
 
 /** The attributes of a destination's change in a batch: its neighbours begin alike, and are often alike but for the address. */
-export interface WrittenDestination {
-	readonly operation: DestinationOperation;
+export interface WrittenDestination extends IpvsDestinationOperation {
 	readonly start: number;
 	/** Behind the service's key. */
 	readonly keyEnd: number;
@@ -195,14 +186,11 @@ export interface WrittenDestination {
 	readonly end: number;
 }
 
-/** Whether two changes of one service's IPv4 destinations differ in nothing but the address. */
-function differInAddress(one: DestinationOperation, other: DestinationOperation): boolean {
-	const a = one.destination;
-	const b = other.destination;
+/** Whether two IPv4 destinations differ in nothing but the address. */
+function differInAddress(a: IpvsDestination, b: IpvsDestination): boolean {
 	return (
 		a.family === "inet" &&
 		b.family === "inet" &&
-		one.kind === other.kind &&
 		a.port === b.port &&
 		a.weight === b.weight &&
 		a.forwarding === b.forwarding &&
@@ -213,8 +201,8 @@ function differInAddress(one: DestinationOperation, other: DestinationOperation)
 }
 
 /** IPVS_CMD_*. */
-export function commandOf(operation: IpvsOperation): number {
-	switch (operation.kind) {
+export function commandOf(kind: IpvsOperation["kind"]): number {
+	switch (kind) {
 		case "new-service":
 			return ipvsCommand.newService;
 		case "set-service":

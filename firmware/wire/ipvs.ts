@@ -189,15 +189,27 @@ export function sameDestination(destination: IpvsDestination, wanted: IpvsDestin
 	);
 }
 
-/** One change of the table. A destination's change names its service by key. */
+/** One change of the table; a new service comes with its destinations. A destination's change names its service by key. */
 export type IpvsOperation =
-	| { readonly kind: "new-service" | "set-service"; readonly service: IpvsService }
-	| { readonly kind: "delete-service"; readonly key: IpvsServiceKey }
 	| {
-			readonly kind: "new-destination" | "set-destination" | "delete-destination";
-			readonly key: IpvsServiceKey;
-			readonly destination: IpvsDestination;
-	  };
+			readonly kind: "new-service";
+			readonly service: IpvsService;
+			readonly destinations: readonly IpvsDestination[];
+	  }
+	| { readonly kind: "set-service"; readonly service: IpvsService }
+	| { readonly kind: "delete-service"; readonly key: IpvsServiceKey }
+	| IpvsDestinationOperation;
+
+export interface IpvsDestinationOperation {
+	readonly kind: "new-destination" | "set-destination" | "delete-destination";
+	readonly key: IpvsServiceKey;
+	readonly destination: IpvsDestination;
+}
+
+/** What the kernel is asked for one operation: a new service, and each of its destinations, by itself. */
+export function requestCount(operation: IpvsOperation): number {
+	return operation.kind === "new-service" ? 1 + operation.destinations.length : 1;
+}
 
 /** A service with its destinations: one row of the table, wanted or found. */
 export interface IpvsEntry {

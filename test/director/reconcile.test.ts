@@ -132,7 +132,7 @@ function applyStrictly(
 		case "new-service": {
 			const key = serviceKeyText(operation.service.key);
 			expect(present.has(key)).toBe(false);
-			present.set(key, new Set());
+			present.set(key, new Set(operation.destinations.map(destinationKeyText)));
 			return;
 		}
 		case "set-service": {

@@ -4,7 +4,8 @@ import { GENERIC_HEADER_BYTES } from "../../firmware/kernel/genetlink.ts";
 import {
 	addDaemon,
 	addTimeouts,
-	putOperation,
+	putDestinationChange,
+	putServiceChange,
 	readDaemon,
 	readDestination,
 	readInfo,
@@ -37,14 +38,17 @@ function payloadsOf(...operations: IpvsOperation[]): Uint8Array[] {
 	let written: WrittenDestination | null = null;
 	for (const operation of operations) {
 		batch.beginGeneric(0x20, 1, 1);
-		written = putOperation(batch, operation, written);
+		if ("destination" in operation) {
+			const { kind, key, destination } = operation;
+			written = putDestinationChange(batch, kind, key, destination, written);
+		} else putServiceChange(batch, operation);
 		batch.end();
 	}
 	return parseMessages(batch.finish(7, 1, 4).slice()).map(({ payload }) =>
 		payload.subarray(GENERIC_HEADER_BYTES),
 	);
 }
-const servicePayload = (wanted: IpvsService) => payloadsOf({ kind: "new-service", service: wanted })[0]!;
+const servicePayload = (wanted: IpvsService) => payloadsOf({ kind: "set-service", service: wanted })[0]!;
 const anyKey = { kind: "fwmark", family: "inet", fwmark: 1 } as const;
 
 const address = (family: IpvsFamily) =>
@@ -172,7 +176,7 @@ describe("linux/ip_vs.h: decode after encode is identity", () => {
 		fc.assert(
 			fc.property(rows, (table) => {
 				const operations = table.flatMap(([wanted, destinations]): IpvsOperation[] => [
-					{ kind: "new-service", service: wanted },
+					{ kind: "new-service", service: wanted, destinations: [] },
 					...destinations.map(
 						(row): IpvsOperation => ({ kind: "new-destination", key: wanted.key, destination: row }),
 					),

@@ -18,6 +18,7 @@ import {
 	type IpvsServiceKey,
 	netmaskOfPrefix,
 	plainTunnel,
+	requestCount,
 	serviceFlags,
 	serviceKeyText,
 } from "../../../../firmware/wire/ipvs.ts";
@@ -58,12 +59,7 @@ const destination = (address: string, change: Partial<IpvsDestination> = {}): Ip
 	lowerThreshold: 0,
 	...change,
 });
-const add = ({ service: row, destinations }: IpvsEntry): IpvsOperation[] => [
-	{ kind: "new-service", service: row },
-	...destinations.map(
-		(each): IpvsOperation => ({ kind: "new-destination", key: row.key, destination: each }),
-	),
-];
+const add = (entry: IpvsEntry): IpvsOperation[] => [{ kind: "new-service", ...entry }];
 const readAll = () =>
 	client.services().map((row) => ({ service: row, destinations: client.destinations(row.key) }));
 const readTable = (): Map<string, IpvsEntry> =>
@@ -274,8 +270,8 @@ describe("we write, ipvsadm reads", () => {
 test("what the kernel refuses is named, and the rest of the batch is done", () => {
 	const failures = client.apply([
 		...add({ service: service(tcp("10.0.0.1")), destinations: [destination("192.168.0.9")] }),
-		{ kind: "new-service", service: service(tcp("10.0.0.1")) },
-		{ kind: "new-service", service: service(tcp("10.0.0.2"), { scheduler: "nonesuch" }) },
+		...add({ service: service(tcp("10.0.0.1")), destinations: [] }),
+		...add({ service: service(tcp("10.0.0.2"), { scheduler: "nonesuch" }), destinations: [] }),
 		{ kind: "set-destination", key: tcp("10.0.0.1"), destination: destination("192.168.0.10") },
 		{ kind: "delete-destination", key: tcp("10.0.0.3"), destination: destination("192.168.0.10") },
 		...add({ service: service(tcp("10.0.0.4")), destinations: [destination("192.168.0.9")] }),
@@ -287,6 +283,35 @@ test("what the kernel refuses is named, and the rest of the batch is done", () =
 		"cannot remove real server 192.168.0.10:80 of TCP 10.0.0.3:80: it is not there",
 	]);
 	expect(ipvsadm("-Sn").split("\n").length).toBe(5);
+});
+
+test("a new service comes with its destinations, however many batches that takes, and each refused one is named", () => {
+	const many = Array.from({ length: 1_200 }, (_, index) => `192.168.${index >> 8}.${index & 255}`);
+	const [first, middle, last] = [many[0]!, many[700]!, many[1_199]!];
+	const failures = client.apply([
+		...add({
+			service: service(tcp("10.0.0.1")),
+			destinations: [...many, first, middle].map((address) => destination(address)),
+		}),
+		...add({
+			service: service(tcp("10.0.0.2"), { scheduler: "nonesuch" }),
+			destinations: [destination(last)],
+		}),
+		...add({ service: service(tcp("10.0.0.3")), destinations: [destination(last)] }),
+	]);
+	expect(failures.map(({ reason }) => reason)).toEqual([
+		`cannot add real server ${first}:80 of TCP 10.0.0.1:80: it is there already`,
+		`cannot add real server ${middle}:80 of TCP 10.0.0.1:80: it is there already`,
+		'cannot add TCP 10.0.0.2:80: the kernel has no scheduler "nonesuch"',
+		`cannot add real server ${last}:80 of TCP 10.0.0.2:80: it is not there`,
+	]);
+	expect(
+		client
+			.destinations(tcp("10.0.0.1"))
+			.map(({ address }) => address)
+			.sort(),
+	).toEqual(many.toSorted());
+	expect(client.destinations(tcp("10.0.0.3")).map(({ address }) => address)).toEqual([last]);
 });
 
 test("timeouts", () => {
@@ -343,7 +368,7 @@ test("1,000 services with 20 servers each: programmed, read back, nothing left t
 	console.log(
 		`programmed in ${programmedMs.toFixed(0)} ms, read back in ${(performance.now() - started - programmedMs).toFixed(0)} ms`,
 	);
-	expect(operations.length).toBe(21_000);
+	expect(operations.reduce((sum, operation) => sum + requestCount(operation), 0)).toBe(21_000);
 	expect(reconcileTable(table, found, ownership)).toEqual([]);
 	expect(
 		ipvsadm("-Sn")
