@@ -7,7 +7,6 @@ import {
 	destinationKeyText,
 	type IpvsDestination,
 	type IpvsEntry,
-	type IpvsForwarding,
 	type IpvsService,
 	type IpvsServiceKey,
 	type IpvsTable,
@@ -130,7 +129,7 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 			taken ??= new Set();
 			taken.add(key);
 		}
-		destinations.push(destinationOf(server, address, weight, server));
+		destinations.push(rowOf(server, address, weight));
 	}
 	if (sorryServer !== null && taken?.has(sorryKey!) !== true && (onSorryServer || sorryServer.inhibit))
 		destinations.push(destinationOf(sorryServer, address, onSorryServer ? SORRY_SERVER_WEIGHT : 0, null));
@@ -145,10 +144,13 @@ function memberWeight(member: PoolMember, server: RealServerConfig, onSorryServe
 	return server.inhibitOnFailure ? 0 : null;
 }
 
-const methods = { NAT: "MASQ", DR: "DR", TUN: "TUN" } as const satisfies Record<
-	Forwarding["kind"],
-	IpvsForwarding
->;
+/** A real server that serves as it is configured is its own row: a large table has few others. */
+function rowOf(server: RealServerConfig, address: ServiceAddress, weight: number): IpvsDestination {
+	const { forwarding, port } = server;
+	return server.weight === weight && forwarding.kind !== "TUN" && port === destinationPort(server, address)
+		? server
+		: destinationOf(server, address, weight, server);
+}
 
 function destinationOf(
 	server: {
@@ -165,20 +167,15 @@ function destinationOf(
 		family: server.family,
 		address: server.address,
 		port: destinationPort(server, address),
-		forwarding: methods[server.forwarding.kind],
-		tunnel: tunnelOf(server.forwarding),
+		forwarding: server.forwarding.kind === "TUN" ? tunnelOf(server.forwarding) : server.forwarding,
 		weight,
 		upperThreshold: thresholds?.upperThreshold ?? 0,
 		lowerThreshold: thresholds?.lowerThreshold ?? 0,
 	};
 }
 
-function tunnelOf(forwarding: Forwarding): IpvsTunnel {
-	if (forwarding.kind !== "TUN") return plainTunnel;
-	if (forwarding.tunnel === "ipip") return plainTunnel;
-	return {
-		type: forwarding.tunnel,
-		port: forwarding.tunnel === "gue" ? forwarding.port : 0,
-		checksum: forwarding.checksum,
-	};
+/** The port counts with gue alone, and ipip knows no checksum. */
+function tunnelOf({ tunnel, port, checksum }: Extract<Forwarding, { kind: "TUN" }>): IpvsTunnel {
+	if (tunnel === "ipip") return plainTunnel;
+	return { kind: "TUN", tunnel, port: tunnel === "gue" ? port : 0, checksum };
 }

@@ -2,6 +2,7 @@
 import {
 	destinationKeyText,
 	endpointText,
+	forwardingName,
 	type IpvsDestination,
 	type IpvsOperation,
 	type IpvsService,
@@ -109,15 +110,17 @@ function serviceChanges(before: IpvsService, wanted: IpvsService): string {
 function destinationChanges(before: IpvsDestination, wanted: IpvsDestination): string {
 	return changes([
 		["weight", before.weight, wanted.weight],
-		["forwarding", before.forwarding, wanted.forwarding],
+		["forwarding", forwardingName(before.forwarding), forwardingName(wanted.forwarding)],
 		["upper threshold", before.upperThreshold, wanted.upperThreshold],
 		["lower threshold", before.lowerThreshold, wanted.lowerThreshold],
 		["tunnel", tunnelName(before), tunnelName(wanted)],
 	]);
 }
 
-function tunnelName({ forwarding, tunnel }: IpvsDestination): string {
-	return forwarding === "TUN" ? `${tunnel.type} ${tunnel.port} ${tunnel.checksum}` : "none";
+function tunnelName({ forwarding }: IpvsDestination): string {
+	return forwarding.kind === "TUN"
+		? `${forwarding.tunnel} ${forwarding.port} ${forwarding.checksum}`
+		: "none";
 }
 
 function changes(rows: readonly (readonly [string, string | number, string | number])[]): string {

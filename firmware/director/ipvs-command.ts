@@ -8,6 +8,7 @@ import { endpointText } from "../wire/ipvs.ts";
 import { connectionsText, parseConnections } from "./connections.ts";
 import {
 	daemonsText,
+	destinationRecord,
 	type IpvsStateEntry,
 	type ListStyle,
 	listText,
@@ -121,7 +122,10 @@ function print(values: Values): string {
 					info: client.info,
 					timeouts: client.timeouts(),
 					daemons: client.daemons(),
-					services: entries.map(({ service, destinations }) => ({ ...service, destinations })),
+					services: entries.map(({ service, destinations }) => ({
+						...service,
+						destinations: destinations.map(destinationRecord),
+					})),
 					...(values.connection ? { connections: readConnections() } : {}),
 				},
 				null,

@@ -5,6 +5,7 @@
 import { parseAddress } from "../wire/ip.ts";
 import {
 	endpointText,
+	forwardingName,
 	type IpvsDaemon,
 	type IpvsDestination,
 	type IpvsDestinationState,
@@ -15,6 +16,7 @@ import {
 	type IpvsServiceState,
 	type IpvsStats,
 	type IpvsTimeouts,
+	plainTunnel,
 	serviceFlags,
 } from "../wire/ipvs.ts";
 
@@ -183,7 +185,7 @@ function serviceLine(service: IpvsServiceState, { style, exact }: ListOptions): 
 }
 
 const forwardingNames = {
-	MASQ: "Masq",
+	NAT: "Masq",
 	LOCAL: "Local",
 	TUN: "Tunnel",
 	DR: "Route",
@@ -197,7 +199,7 @@ function destinationLine(destination: IpvsDestinationState, { style, exact }: Li
 	const open = `${column(activeConnections, 10)} ${column(inactiveConnections, 10)}`;
 	switch (style) {
 		case "connections":
-			return `${name} ${forwardingNames[destination.forwarding].padEnd(7)} ${column(destination.weight, 6)} ${open}`;
+			return `${name} ${forwardingNames[destination.forwarding.kind].padEnd(7)} ${column(destination.weight, 6)} ${open}`;
 		case "stats":
 		case "rate":
 			return `${name}${counters(destination.stats, style, exact)}`;
@@ -243,17 +245,26 @@ function saveFlags(service: IpvsService): string {
 	].join("");
 }
 
-const forwardingOptions = { MASQ: "-m", LOCAL: "-g", TUN: "-i", DR: "-g", BYPASS: "-g" } as const;
+/** A destination as programs read it. */
+export function destinationRecord({ family, address, port, forwarding, ...rest }: IpvsDestinationState) {
+	const { tunnel: type, port: udpPort, checksum } = forwarding.kind === "TUN" ? forwarding : plainTunnel;
+	const tunnel = { type, port: udpPort, checksum };
+	return { family, address, port, forwarding: forwardingName(forwarding), tunnel, ...rest };
+}
+
+const forwardingOptions = { NAT: "-m", LOCAL: "-g", TUN: "-i", DR: "-g", BYPASS: "-g" } as const;
 
 function saveDestination(destination: IpvsDestination): string {
-	const { tunnel } = destination;
-	const port = tunnel.type === "gue" ? ` --tun-port ${tunnel.port}` : "";
+	const { forwarding } = destination;
+	const option = forwardingOptions[forwarding.kind];
+	const line = `-r ${endpointText(destination)} ${option} -w ${destination.weight}`;
+	if (forwarding.kind !== "TUN") return line;
+	const port = forwarding.tunnel === "gue" ? ` --tun-port ${forwarding.port}` : "";
 	const checksum =
-		tunnel.type === "ipip" ? "" : ` --tun-${tunnel.checksum === "none" ? "nocsum" : tunnel.checksum}`;
-	return [
-		`-r ${endpointText(destination)} ${forwardingOptions[destination.forwarding]} -w ${destination.weight}`,
-		destination.forwarding === "TUN" ? ` --tun-type ${tunnel.type}${port}${checksum}` : "",
-	].join("");
+		forwarding.tunnel === "ipip"
+			? ""
+			: ` --tun-${forwarding.checksum === "none" ? "nocsum" : forwarding.checksum}`;
+	return `${line} --tun-type ${forwarding.tunnel}${port}${checksum}`;
 }
 
 const protocolOptions = { TCP: "-t", UDP: "-u", SCTP: "--sctp-service" } as const;

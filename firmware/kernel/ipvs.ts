@@ -116,8 +116,22 @@ const protocolNumbers: Readonly<Record<IpvsProtocol, number>> = {
 	UDP: IPPROTO_UDP,
 	SCTP: IPPROTO_SCTP,
 };
-const forwardingNames: readonly IpvsForwarding[] = ["MASQ", "LOCAL", "TUN", "DR", "BYPASS"];
-const tunnelTypes: readonly IpvsTunnel["type"][] = ["ipip", "gue", "gre"];
+/** IP_VS_CONN_F_*: by method. */
+const forwardings: readonly IpvsForwarding[] = [
+	{ kind: "NAT" },
+	{ kind: "LOCAL" },
+	plainTunnel,
+	{ kind: "DR" },
+	{ kind: "BYPASS" },
+];
+const forwardingNumbers: Readonly<Record<IpvsForwarding["kind"], number>> = {
+	NAT: 0,
+	LOCAL: 1,
+	TUN: 2,
+	DR: 3,
+	BYPASS: 4,
+};
+const tunnelTypes: readonly IpvsTunnel["tunnel"][] = ["ipip", "gue", "gre"];
 const tunnelChecksums: readonly IpvsTunnel["checksum"][] = ["none", "csum", "remcsum"];
 /** IP_VS_STATE_*. */
 const daemonStates: Readonly<Record<IpvsDaemon["state"], number>> = { master: 1, backup: 2 };
@@ -194,7 +208,6 @@ function differInAddress(a: IpvsDestination, b: IpvsDestination): boolean {
 		a.port === b.port &&
 		a.weight === b.weight &&
 		a.forwarding === b.forwarding &&
-		a.tunnel === b.tunnel &&
 		a.upperThreshold === b.upperThreshold &&
 		a.lowerThreshold === b.lowerThreshold
 	);
@@ -231,15 +244,15 @@ function putService(service: AttributeWriter, wanted: IpvsService): void {
 
 /** A destination beside its key: to add or to edit. */
 function putDestination(dest: AttributeWriter, wanted: IpvsDestination): void {
-	dest.u32Attribute(DEST_FWD_METHOD, forwardingNames.indexOf(wanted.forwarding));
+	const { forwarding } = wanted;
+	dest.u32Attribute(DEST_FWD_METHOD, forwardingNumbers[forwarding.kind]);
 	dest.u32Attribute(DEST_WEIGHT, wanted.weight);
 	dest.u32Attribute(DEST_U_THRESH, wanted.upperThreshold);
 	dest.u32Attribute(DEST_L_THRESH, wanted.lowerThreshold);
-	if (wanted.forwarding !== "TUN") return;
-	const { tunnel } = wanted;
-	dest.u8Attribute(DEST_TUN_TYPE, tunnelTypes.indexOf(tunnel.type));
-	dest.u16NetworkAttribute(DEST_TUN_PORT, tunnel.port);
-	dest.u16Attribute(DEST_TUN_FLAGS, tunnelChecksums.indexOf(tunnel.checksum));
+	if (forwarding.kind !== "TUN") return;
+	dest.u8Attribute(DEST_TUN_TYPE, tunnelTypes.indexOf(forwarding.tunnel));
+	dest.u16NetworkAttribute(DEST_TUN_PORT, forwarding.port);
+	dest.u16Attribute(DEST_TUN_FLAGS, tunnelChecksums.indexOf(forwarding.checksum));
 }
 
 /** IPVS_CMD_ATTR_DAEMON: to start one. */
@@ -476,14 +489,13 @@ export function readDestination(
 		}
 	});
 	const words = address === null ? null : addressText(address, family);
-	const forwarding = forwardingNames[method];
+	const forwarding = forwardings[method];
 	if (words === null || forwarding === undefined) return null;
 	return {
 		family,
 		address: words,
 		port,
-		forwarding,
-		tunnel: forwarding === "TUN" ? tunnelOf(tunnelType, tunnelPort, tunnelFlags) : plainTunnel,
+		forwarding: forwarding === plainTunnel ? tunnelOf(tunnelType, tunnelPort, tunnelFlags) : forwarding,
 		weight,
 		upperThreshold,
 		lowerThreshold,
@@ -496,7 +508,12 @@ export function readDestination(
 
 function tunnelOf(type: number, port: number, flags: number): IpvsTunnel {
 	if (type === 0 && port === 0 && flags === 0) return plainTunnel;
-	return { type: tunnelTypes[type] ?? "ipip", port, checksum: tunnelChecksums[flags & 3] ?? "none" };
+	return {
+		kind: "TUN",
+		tunnel: tunnelTypes[type] ?? "ipip",
+		port,
+		checksum: tunnelChecksums[flags & 3] ?? "none",
+	};
 }
 
 /** IPVS_STATS_ATTR_*: 32-bit in the old attribute, 64-bit in the new one; the lengths tell which. */

@@ -45,18 +45,21 @@ export interface IpvsService {
 	readonly persistenceEngine: string | null;
 }
 
-/** IP_VS_CONN_F_FWD_MASK. "LOCAL" and "BYPASS" only ever come from the kernel. */
-export type IpvsForwarding = "MASQ" | "LOCAL" | "TUN" | "DR" | "BYPASS";
+/**
+ * IP_VS_CONN_F_FWD_MASK, and with TUN how packets are wrapped. NAT is IP_VS_CONN_F_MASQ; "LOCAL" and "BYPASS" only ever
+ * come from the kernel.
+ */
+export type IpvsForwarding = { readonly kind: "NAT" | "LOCAL" | "DR" | "BYPASS" } | IpvsTunnel;
 
-/** How packets are wrapped on the way to a destination in TUN mode. */
 export interface IpvsTunnel {
-	readonly type: "ipip" | "gue" | "gre";
+	readonly kind: "TUN";
+	readonly tunnel: "ipip" | "gue" | "gre";
 	/** UDP port; 0 unless gue. */
 	readonly port: number;
 	readonly checksum: "none" | "csum" | "remcsum";
 }
 
-export const plainTunnel: IpvsTunnel = { type: "ipip", port: 0, checksum: "none" };
+export const plainTunnel: IpvsTunnel = { kind: "TUN", tunnel: "ipip", port: 0, checksum: "none" };
 
 export interface IpvsDestination {
 	/** May differ from the service's in TUN mode. */
@@ -64,8 +67,6 @@ export interface IpvsDestination {
 	readonly address: string;
 	readonly port: number;
 	readonly forwarding: IpvsForwarding;
-	/** `plainTunnel` unless TUN. */
-	readonly tunnel: IpvsTunnel;
 	readonly weight: number;
 	/** Connections; 0 is no limit. */
 	readonly upperThreshold: number;
@@ -146,6 +147,11 @@ export function endpointText({ address, port }: { readonly address: string; read
 	return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
+/** The kernel's name. */
+export function forwardingName({ kind }: IpvsForwarding): string {
+	return kind === "NAT" ? "MASQ" : kind;
+}
+
 /** Text that is equal exactly for equal keys. */
 export function serviceKeyText(key: IpvsServiceKey): string {
 	return key.kind === "fwmark"
@@ -179,14 +185,15 @@ export function sameService(service: IpvsService, wanted: IpvsService): boolean 
 export function sameDestination(destination: IpvsDestination, wanted: IpvsDestination): boolean {
 	return (
 		destination.weight === wanted.weight &&
-		destination.forwarding === wanted.forwarding &&
+		sameForwarding(destination.forwarding, wanted.forwarding) &&
 		destination.upperThreshold === wanted.upperThreshold &&
-		destination.lowerThreshold === wanted.lowerThreshold &&
-		(wanted.forwarding !== "TUN" ||
-			(destination.tunnel.type === wanted.tunnel.type &&
-				destination.tunnel.port === wanted.tunnel.port &&
-				destination.tunnel.checksum === wanted.tunnel.checksum))
+		destination.lowerThreshold === wanted.lowerThreshold
 	);
+}
+
+function sameForwarding(one: IpvsForwarding, other: IpvsForwarding): boolean {
+	if (one.kind !== "TUN" || other.kind !== "TUN") return one.kind === other.kind;
+	return one.tunnel === other.tunnel && one.port === other.port && one.checksum === other.checksum;
 }
 
 /** One change of the table; a new service comes with its destinations. A destination's change names its service by key. */

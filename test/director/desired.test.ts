@@ -113,19 +113,30 @@ describe("destinations", () => {
 			]),
 		);
 		expect(
-			entry!.destinations.map(({ forwarding, tunnel, upperThreshold, lowerThreshold }) => [
+			entry!.destinations.map(({ forwarding, upperThreshold, lowerThreshold }) => [
 				forwarding,
-				`${tunnel.type} ${tunnel.port} ${tunnel.checksum}`,
 				`${upperThreshold}/${lowerThreshold}`,
 			]),
 		).toEqual([
-			["MASQ", "ipip 0 none", "100/50"],
-			["DR", "ipip 0 none", "0/0"],
-			["TUN", "ipip 0 none", "0/0"],
-			["TUN", "gue 6080 remcsum", "0/0"],
-			["TUN", "gre 0 csum", "0/0"],
+			[{ kind: "NAT" }, "100/50"],
+			[{ kind: "DR" }, "0/0"],
+			[{ kind: "TUN", tunnel: "ipip", port: 0, checksum: "none" }, "0/0"],
+			[{ kind: "TUN", tunnel: "gue", port: 6080, checksum: "remcsum" }, "0/0"],
+			[{ kind: "TUN", tunnel: "gre", port: 0, checksum: "csum" }, "0/0"],
 		]);
 	});
+});
+
+test("a real server that serves as it is configured is its own row; with another weight or port it is not", () => {
+	const config = virtualServer([realServer("10.0.0.1"), realServer("10.0.0.2"), realServer("10.0.0.3")]);
+	const { pool } = openPool(config, (member) => ({ alive: true, weight: member === 1 ? 9 : 1 }));
+	const [entry] = [...desiredTable([pool]).values()];
+	expect(entry!.destinations.map((row, index) => row === config.realServers[index])).toEqual([
+		true,
+		false,
+		true,
+	]);
+	expect(entry!.destinations.map(({ weight }) => weight)).toEqual([1, 9, 1]);
 });
 
 describe("names, as keepalived writes them", () => {

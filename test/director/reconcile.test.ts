@@ -5,6 +5,7 @@ import {
 	destinationKeyText,
 	type IpvsDestination,
 	type IpvsEntry,
+	type IpvsForwarding,
 	type IpvsOperation,
 	type IpvsService,
 	type IpvsTable,
@@ -16,8 +17,12 @@ const destination: fc.Arbitrary<IpvsDestination> = fc.record({
 	family: fc.constant("inet" as const),
 	address: fc.nat(6).map((host) => `10.0.0.${host}`),
 	port: fc.constantFrom(80, 81),
-	forwarding: fc.constantFrom("MASQ" as const, "DR" as const, "TUN" as const),
-	tunnel: fc.constantFrom(plainTunnel, { type: "gue", port: 6080, checksum: "csum" } as const),
+	forwarding: fc.constantFrom<IpvsForwarding>({ kind: "NAT" }, { kind: "DR" }, plainTunnel, {
+		kind: "TUN",
+		tunnel: "gue",
+		port: 6080,
+		checksum: "csum",
+	}),
 	weight: fc.nat(3),
 	upperThreshold: fc.nat(1),
 	lowerThreshold: fc.nat(1),
@@ -51,16 +56,16 @@ const table: fc.Arbitrary<IpvsTable> = fc
 	.array(entry, { maxLength: 6 })
 	.map((entries) => new Map(entries.map((row) => [serviceKeyText(row.service.key), row])));
 
-/** A table without regard to the order of destinations; a tunnel counts in TUN mode only. */
+/** A table without regard to the order of destinations. */
 const plain = (rows: IpvsTable) =>
 	Object.fromEntries(
 		[...rows].map(([key, { service, destinations }]) => [
 			key,
 			{
 				service,
-				destinations: destinations
-					.map((row) => (row.forwarding === "TUN" ? row : { ...row, tunnel: plainTunnel }))
-					.sort((a, b) => destinationKeyText(a).localeCompare(destinationKeyText(b))),
+				destinations: destinations.toSorted((a, b) =>
+					destinationKeyText(a).localeCompare(destinationKeyText(b)),
+				),
 			},
 		]),
 	);

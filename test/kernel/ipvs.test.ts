@@ -20,6 +20,7 @@ import {
 	type IpvsDaemon,
 	type IpvsDestination,
 	type IpvsFamily,
+	type IpvsForwarding,
 	type IpvsOperation,
 	type IpvsService,
 	plainTunnel,
@@ -85,22 +86,23 @@ const service: fc.Arbitrary<IpvsService> = family.chain((af) =>
 );
 
 const destination: fc.Arbitrary<IpvsDestination> = family.chain((af) =>
-	fc
-		.record({
-			family: fc.constant(af),
-			address: address(af),
-			port,
-			forwarding: fc.constantFrom("MASQ" as const, "LOCAL" as const, "TUN" as const, "DR" as const),
-			tunnel: fc.record({
-				type: fc.constantFrom("ipip" as const, "gue" as const, "gre" as const),
+	fc.record({
+		family: fc.constant(af),
+		address: address(af),
+		port,
+		forwarding: fc.oneof(
+			fc.record({ kind: fc.constantFrom("NAT" as const, "LOCAL" as const, "DR" as const) }),
+			fc.record({
+				kind: fc.constant("TUN" as const),
+				tunnel: fc.constantFrom("ipip" as const, "gue" as const, "gre" as const),
 				port,
 				checksum: fc.constantFrom("none" as const, "csum" as const, "remcsum" as const),
 			}),
-			weight: fc.nat(0x7fffffff),
-			upperThreshold: u32,
-			lowerThreshold: u32,
-		})
-		.map((row) => (row.forwarding === "TUN" ? row : { ...row, tunnel: plainTunnel })),
+		),
+		weight: fc.nat(0x7fffffff),
+		upperThreshold: u32,
+		lowerThreshold: u32,
+	}),
 );
 
 describe("changes of destinations that repeat one another within a batch", () => {
@@ -115,7 +117,7 @@ describe("changes of destinations that repeat one another within a batch", () =>
 			key: fc.constantFrom(anyKey, { ...anyKey, fwmark: 2 }),
 			address: fc.constantFrom("10.0.0.1", "10.0.0.2", "255.255.255.255", "0.0.0.0", "fd00::1", "fd00::2"),
 			port: fc.constantFrom(80, 81),
-			forwarding: fc.constantFrom("MASQ" as const, "TUN" as const),
+			forwarding: fc.constantFrom<IpvsForwarding>({ kind: "NAT" }, plainTunnel),
 			weight: fc.constantFrom(1, 2),
 			threshold: fc.constantFrom(0, 7),
 		})
@@ -126,7 +128,6 @@ describe("changes of destinations that repeat one another within a batch", () =>
 				...row,
 				family: where.includes(":") ? ("inet6" as const) : ("inet" as const),
 				address: where,
-				tunnel: plainTunnel,
 				upperThreshold: threshold,
 				lowerThreshold: threshold,
 			},

@@ -52,8 +52,7 @@ const destination = (address: string, change: Partial<IpvsDestination> = {}): Ip
 	family: address.includes(":") ? "inet6" : "inet",
 	address,
 	port: 80,
-	forwarding: "MASQ",
-	tunnel: plainTunnel,
+	forwarding: { kind: "NAT" },
 	weight: 1,
 	upperThreshold: 0,
 	lowerThreshold: 0,
@@ -158,7 +157,7 @@ describe("we write, ipvsadm reads", () => {
 				service: service({ ...tcp("10.0.0.1"), protocol: "UDP" } as IpvsServiceKey, {
 					flags: serviceFlags.onePacket,
 				}),
-				destinations: [destination("192.168.0.9", { forwarding: "DR", weight: 0 })],
+				destinations: [destination("192.168.0.9", { forwarding: { kind: "DR" }, weight: 0 })],
 			},
 			"-A -u 10.0.0.1:80 -s rr -o\n-a -u 10.0.0.1:80 -r 192.168.0.9:80 -g -w 0\n",
 		],
@@ -175,7 +174,7 @@ describe("we write, ipvsadm reads", () => {
 					{ kind: "fwmark", family: "inet6", fwmark: 3 },
 					{ flags: serviceFlags.persistent, timeoutSeconds: 60, netmask: 64 },
 				),
-				destinations: [destination("fd00::2", { port: 0, forwarding: "DR" })],
+				destinations: [destination("fd00::2", { port: 0, forwarding: { kind: "DR" } })],
 			},
 			"-A -f 3 -6 -s rr -p 60 -M 64\n-a -f 3 -6 -r [fd00::2]:0 -g -w 1\n",
 		],
@@ -196,13 +195,14 @@ describe("we write, ipvsadm reads", () => {
 			{
 				service: service(tcp("10.0.0.1")),
 				destinations: [
-					destination("10.9.0.1", { forwarding: "TUN" }),
+					destination("10.9.0.1", { forwarding: plainTunnel }),
 					destination("10.9.0.2", {
-						forwarding: "TUN",
-						tunnel: { type: "gue", port: 6080, checksum: "remcsum" },
+						forwarding: { kind: "TUN", tunnel: "gue", port: 6080, checksum: "remcsum" },
 					}),
-					destination("10.9.0.3", { forwarding: "TUN", tunnel: { type: "gre", port: 0, checksum: "csum" } }),
-					destination("fd00::9", { forwarding: "TUN" }),
+					destination("10.9.0.3", {
+						forwarding: { kind: "TUN", tunnel: "gre", port: 0, checksum: "csum" },
+					}),
+					destination("fd00::9", { forwarding: plainTunnel }),
 				],
 			},
 			[
@@ -250,7 +250,9 @@ describe("we write, ipvsadm reads", () => {
 				timeoutSeconds: 30,
 				netmask: netmaskOfPrefix("inet", 16),
 			}),
-			destinations: [destination("192.168.0.9", { weight: 7, forwarding: "DR", upperThreshold: 5 })],
+			destinations: [
+				destination("192.168.0.9", { weight: 7, forwarding: { kind: "DR" }, upperThreshold: 5 }),
+			],
 		};
 		client.apply(add(before));
 		const wanted = new Map([[serviceKeyText(after.service.key), after]]);
