@@ -49,11 +49,11 @@ const oldRetry = keyword("nb_get_retry", unsigned(0), "1", "failures tolerated",
 
 const common = [...connection, ...general];
 
-export const tcpCheck = grammar([...common, oldRetry]);
-export const pingCheck = grammar([...common, oldRetry]);
+export const tcpCheck = grammar(() => [...common, oldRetry]);
+export const pingCheck = grammar(() => [...common, oldRetry]);
 
 export const udpCheck = grammar(
-	[
+	() => [
 		...common,
 		oldRetry,
 		keyword("payload", words("HEX…"), "32 bytes", "datagram that is sent"),
@@ -64,7 +64,7 @@ export const udpCheck = grammar(
 	"payload",
 );
 
-export const dnsCheck = grammar([
+export const dnsCheck = grammar(() => [
 	...common,
 	oldRetry,
 	keyword(
@@ -81,7 +81,7 @@ export const dnsCheck = grammar([
 ]);
 
 export const smtpCheck = grammar(
-	[
+	() => [
 		...common,
 		oldRetry,
 		keyword("helo_name", word, "smtpchecker.keepalived.org", "name said in HELO"),
@@ -89,7 +89,7 @@ export const smtpCheck = grammar(
 	],
 	"helo_name",
 );
-export const smtpHost = grammar([...common, oldRetry]);
+export const smtpHost = grammar(() => [...common, oldRetry]);
 
 const http: readonly Keyword[] = [
 	...common,
@@ -108,11 +108,11 @@ const tlsCompliant = keyword("tls_compliant", boolean, "off", "a missing close_n
 });
 
 export const httpGet = grammar(
-	[...http, keyword("url", block("HTTP_GET/url"), "", "a page to ask for")],
+	() => [...http, keyword("url", block("HTTP_GET/url"), "", "a page to ask for")],
 	HTTP_LENIENT,
 );
 export const sslGet = grammar(
-	[...http, tlsCompliant, keyword("url", block("SSL_GET/url"), "", "a page to ask for")],
+	() => [...http, tlsCompliant, keyword("url", block("SSL_GET/url"), "", "a page to ask for")],
 	HTTP_LENIENT,
 );
 
@@ -133,11 +133,11 @@ const url: readonly Keyword[] = [
 		"size of PCRE's stack; this matcher has none to run out of",
 	),
 ];
-export const httpUrl = grammar(url, URL_LENIENT);
-export const sslUrl = grammar([...url, tlsCompliant], URL_LENIENT);
+export const httpUrl = grammar(() => url, URL_LENIENT);
+export const sslUrl = grammar(() => [...url, tlsCompliant], URL_LENIENT);
 
 export const miscCheck = grammar(
-	[
+	() => [
 		...general,
 		keyword("misc_path", script, "", "the program"),
 		keyword("misc_timeout", wholeSeconds(0), "delay_loop", "when it is killed"),
@@ -148,7 +148,7 @@ export const miscCheck = grammar(
 );
 
 export const fileCheck = grammar(
-	[
+	() => [
 		keyword("track_file", word, "", "the file"),
 		keyword(
 			"weight",
@@ -161,6 +161,6 @@ export const fileCheck = grammar(
 );
 
 export const bfdCheck = grammar(
-	[keyword("name", word, "", "the session"), keyword("alpha", boolean, "off", "starts down")],
+	() => [keyword("name", word, "", "the session"), keyword("alpha", boolean, "off", "starts down")],
 	"name",
 );

@@ -52,7 +52,7 @@ const LENIENT = `bfd_cpu_affinity bfd_priority bfd_rt_priority checker_cpu_affin
 	vrrp_vmac_garp_intvl`.replace(/\s+/g, " ");
 
 export const globalDefs = grammar(
-	[
+	() => [
 		keyword("process_names", flag, "off", "names the child processes"),
 		keyword("process_name", processName, "keepalived", "names the parent process"),
 		keyword("vrrp_process_name", processName, "", "names the VRRP process"),

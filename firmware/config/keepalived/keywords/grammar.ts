@@ -221,15 +221,19 @@ export function keyword(
 }
 
 /**
- * A table from its rows. Two rows of one name are a mistake in the table.
- * `lenient` names those whose missing argument does not stop keepalived.
+ * A table from its rows, made when somebody asks for it: few files have every block. Two rows of one name are a
+ * mistake in the table. `lenient` names those whose missing argument does not stop keepalived.
  */
-export function grammar(rows: readonly Keyword[], lenient = ""): BlockGrammar {
-	const goOn = new Set(lenient.split(" "));
-	const table = new Map<string, Keyword>();
-	for (const row of rows) {
-		if (table.has(row.name)) throw new Error(`keyword table: ${row.name} stands twice`);
-		table.set(row.name, goOn.has(row.name) ? { ...row, withoutArgument: 5 } : row);
-	}
-	return table;
+export function grammar(rows: () => readonly Keyword[], lenient = ""): () => BlockGrammar {
+	let table: Map<string, Keyword> | null = null;
+	return () => {
+		if (table !== null) return table;
+		const goOn = new Set(lenient.split(" "));
+		table = new Map<string, Keyword>();
+		for (const row of rows()) {
+			if (table.has(row.name)) throw new Error(`keyword table: ${row.name} stands twice`);
+			table.set(row.name, goOn.has(row.name) ? { ...row, withoutArgument: 5 } : row);
+		}
+		return table;
+	};
 }

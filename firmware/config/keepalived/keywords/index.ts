@@ -21,7 +21,7 @@ import { realServer, virtualServer } from "./servers.ts";
 import { bfdInstance, trackFile, vrrpScript, vrrpTrackProcess } from "./trackers.ts";
 import { authentication, authHmac, vrrpInstance, vrrpSyncGroup } from "./vrrp.ts";
 
-export const grammars: Readonly<Record<BlockName, BlockGrammar>> = {
+const tables: Readonly<Record<BlockName, () => BlockGrammar>> = {
 	root,
 	global_defs: globalDefs,
 	SSL: ssl,
@@ -52,13 +52,17 @@ export const grammars: Readonly<Record<BlockName, BlockGrammar>> = {
 	BFD_CHECK: bfdCheck,
 };
 
+export const grammars = {} as Readonly<Record<BlockName, BlockGrammar>>;
+for (const [block, get] of Object.entries(tables))
+	Object.defineProperty(grammars, block, { get, enumerable: true });
+
 const indexes = new Map<BlockName, KeywordIndex>();
 
 /** The same tables, for the reader's inner loop; one that no file needs is not made. */
 export function keywordIndexOf(block: BlockName): KeywordIndex {
 	let index = indexes.get(block);
 	if (index === undefined) {
-		index = new KeywordIndex(grammars[block]);
+		index = new KeywordIndex(tables[block]());
 		indexes.set(block, index);
 	}
 	return index;

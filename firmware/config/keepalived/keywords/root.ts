@@ -14,7 +14,7 @@ import {
 
 const optionalWord: Argument = { kind: "word", optional: true };
 
-export const root = grammar([
+export const root = grammar(() => [
 	keyword("global_defs", block("global_defs"), "", "settings of the whole process"),
 	keyword("linkbeat_use_polling", flag, "off", "polls interfaces"),
 	keyword("linkbeat_interfaces", lines("IF [MII|ETHTOOL|IOCTL]"), "", "polls these interfaces"),
@@ -48,7 +48,7 @@ export const root = grammar([
 ]);
 
 export const ssl = grammar(
-	[
+	() => [
 		keyword("password", word, "none", "password of the key"),
 		keyword("ca", word, "none", "CA file"),
 		keyword("certificate", word, "none", "client certificate"),
@@ -57,9 +57,9 @@ export const ssl = grammar(
 	"ca certificate key password",
 );
 
-export const trackGroup = grammar([keyword("group", lines("words"), "", "instances of the group")]);
+export const trackGroup = grammar(() => [keyword("group", lines("words"), "", "instances of the group")]);
 
-export const garpGroup = grammar([
+export const garpGroup = grammar(() => [
 	keyword("garp_interval", seconds(0, 2147.483647), "0", "gap between gratuitous ARPs"),
 	keyword("gna_interval", seconds(0, 2147.483647), "0", "gap between unsolicited neighbour adverts"),
 	keyword("interface", netInterface, "", "interface that is paced"),

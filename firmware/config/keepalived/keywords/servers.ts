@@ -39,7 +39,7 @@ const forwarding = words("NAT|DR|TUN [type ipip|gue|gre] [port N] [nocsum|csum|r
 const protocol: Argument = { kind: "choice", values: ["TCP", "UDP", "SCTP"], anyCase: true };
 
 export const virtualServer = grammar(
-	[
+	() => [
 		keyword("ip_family", choice("inet", "inet6"), "inet", "address family of a fwmark service"),
 		keyword("delay_loop", someTime, "60", "period of checks"),
 		keyword("lb_algo", scheduler, "wlc", "scheduler"),
@@ -93,7 +93,7 @@ export const virtualServer = grammar(
 );
 
 export const realServer = grammar(
-	[
+	() => [
 		keyword("weight", integer(0, 2_147_483_647), "of the virtual server", "weight"),
 		keyword("lvs_method", forwarding, "of the virtual server", "forwarding"),
 		keyword("uthreshold", unsigned(0), "0", "upper connection limit"),

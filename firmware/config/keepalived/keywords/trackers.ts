@@ -15,7 +15,7 @@ import {
 } from "./grammar.ts";
 
 export const vrrpScript = grammar(
-	[
+	() => [
 		keyword("script", script, "", "the program"),
 		keyword("interval", seconds(0, 4294), "1", "period"),
 		keyword("timeout", seconds(0, 4294), "interval", "when it is killed"),
@@ -29,7 +29,7 @@ export const vrrpScript = grammar(
 );
 
 export const vrrpTrackProcess = grammar(
-	[
+	() => [
 		keyword("process", words("NAME [ARGUMENT…]"), "", "the process"),
 		keyword("param_match", words("[initial|partial]", 0, 1), "exact", "how arguments are compared"),
 		keyword("weight", weight(254), "0", "what it adds to the priority"),
@@ -44,7 +44,7 @@ export const vrrpTrackProcess = grammar(
 );
 
 export const trackFile = grammar(
-	[
+	() => [
 		keyword("file", word, "", "path of the file"),
 		keyword("weight", weight(254), "1", "factor of the file's number"),
 		keyword("init_file", words("[VALUE] [overwrite]", 0, 2), "off", "writes the file at start"),
@@ -54,7 +54,7 @@ export const trackFile = grammar(
 
 const milliseconds = { kind: "milliseconds", min: 1, max: 4_294_967 } as const;
 
-export const bfdInstance = grammar([
+export const bfdInstance = grammar(() => [
 	keyword("neighbor_ip", address, "", "the neighbour"),
 	keyword("neighbour_ip", address, "", "the neighbour"),
 	keyword("source_ip", address, "kernel", "local address"),

@@ -39,7 +39,7 @@ const notifications = [
 	keyword("notify_priority_changes", boolean, "global_defs", "priority changes go to the pipe"),
 ];
 
-export const vrrpSyncGroup = grammar([
+export const vrrpSyncGroup = grammar(() => [
 	keyword("group", lines("words"), "", "instances of the group"),
 	...trackers,
 	...notifications,
@@ -48,7 +48,7 @@ export const vrrpSyncGroup = grammar([
 ]);
 
 export const vrrpInstance = grammar(
-	[
+	() => [
 		keyword("state", choice("MASTER", "BACKUP"), "MASTER with priority 255, else BACKUP", "initial wish"),
 		keyword("interface", netInterface, "", "where adverts go"),
 		keyword("virtual_router_id", integer(1, 255), "", "number of the virtual router"),
@@ -168,12 +168,12 @@ export const vrrpInstance = grammar(
 	"garp_extra_if kernel_rx_buf_size vmac_garp_intvl",
 );
 
-export const authentication = grammar([
+export const authentication = grammar(() => [
 	keyword("auth_type", choice("PASS", "AH"), "none", "kind of authentication"),
 	keyword("auth_pass", word, "", "password, 8 bytes"),
 ]);
 
-export const authHmac = grammar([
+export const authHmac = grammar(() => [
 	keyword("key", words("ID VALUE", 2, 2), "", "a key", { since: "2.4.0" }),
 	keyword("active_key", integer(1, 255), "", "the key that signs", { since: "2.4.0" }),
 	keyword("time_window", wholeSeconds(1, 300), "3 × advert_int, at least 5", "how old an advert may be", {
