@@ -1,11 +1,14 @@
 /**
  * A name in keepalived.conf may be a word that every JavaScript object has. What comes of it is what comes of any other
- * name: in the model, the plan, the engine's story, its texts, its status, and what the next process takes over.
+ * name: in the model, the plan, the engine's story, its texts, its status, what SNMP says, and what the next process takes over.
  */
 import { expect, test } from "bun:test";
 import { encodeFrame, FrameReader } from "../../firmware/bus/frame.ts";
 import type { DroverConfig } from "../../firmware/config/model.ts";
 import { formatChange, planChanges } from "../../firmware/config/plan.ts";
+import { trackingTree } from "../../firmware/status/snmp/tree/keepalived/tracking.ts";
+import { type Instance, View } from "../../firmware/status/snmp/view.ts";
+import type { TrackedStatus } from "../../firmware/status/vrrp.ts";
 import { adopt, type Saved, save } from "../../firmware/vrrp/adoption.ts";
 import { dataText, statsText } from "../../firmware/vrrp/dump.ts";
 import { type EngineEvent, newEngine, step } from "../../firmware/vrrp/engine.ts";
@@ -80,6 +83,14 @@ virtual_server group ${name} {
 /** Over a socket between two services, and back. */
 const overBus = (value: unknown) => new FrameReader().push(encodeFrame(value))[0];
 
+/** Every cell that the agent has of what is tracked. */
+function overSnmp(config: DroverConfig, tracked: TrackedStatus): Instance[] {
+	const view = new View(trackingTree("1.3", config, { vrrp: { tracked }, interfaces: [] } as never));
+	const cells: Instance[] = [];
+	for (let at = view.next([1]); at !== null; at = view.next(at.oid)) cells.push(at);
+	return cells;
+}
+
 const events = (name: string): EngineEvent[] => [
 	{ kind: "start" },
 	{ kind: "interface", reading: { name: "eth0", index: 2, up: true, addresses: ["192.0.2.1"] } },
@@ -115,7 +126,8 @@ function story(name: string): string {
 		({ engine } = result);
 		told.push(event.kind, result.actions, explain(before, event, result));
 		told.push(jsonText(engine, wallMs), statsText(engine), dataText(engine, wallMs));
-		told.push(overBus(trackedStatus(engine.readings)));
+		const tracked = overBus(trackedStatus(engine.readings)) as TrackedStatus;
+		told.push(tracked, overSnmp(config, tracked));
 		told.push(engine.routers.map((router) => overBus(instanceStatus(router, config.syncGroups, wallMs))));
 		const saved = overBus(save(engine)) as Saved;
 		expect(saved).toEqual(save(engine));
