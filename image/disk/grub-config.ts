@@ -6,7 +6,7 @@
  *
  * Pitfalls that shaped it (GRUB 2.06): save_env works on a file of a FAT file system but not on
  * a block list; squash4 reads gzip, not zstd; with a serial and a redirected UEFI console every
- * line would be printed twice.
+ * line would be printed twice; a dollar sign before a closing double quote is a syntax error.
  */
 import {
 	CONSOLE_SPEED_VARIABLE,
@@ -17,7 +17,11 @@ import type { Slot } from "../../firmware/update/slots.ts";
 import { kernelWords } from "./kernel-words.ts";
 import { partitionNumber } from "./layout.ts";
 
-/** The loader waits this long for a key before it starts the default. */
+/**
+ * The loader waits this long for Escape before it starts the default. With a BIOS only when a key came while the usual slot
+ * was read: a BIOS keeps it, and reads slowly enough for a hand. A UEFI firmware reads faster, and takes an earlier Escape
+ * for its own set-up.
+ */
 const MENU_SECONDS = 1;
 /** Said when that time begins. */
 export const MENU_HINT = "Press Escape for the loader's menu.";
@@ -36,6 +40,10 @@ const diskWords = `ro gpt ${kernelWords} console=tty1 console=ttyS0,\${${CONSOLE
  * up byte by byte. Where the memory map has a hole it asks again, for any place from 16 MB on: nothing is moved.
  */
 const MISSING_PAGE = 32 << 20;
+/** Where a BIOS keeps the first and the last key not read yet (its data area), and the first serial port's line status. */
+const KEYS_HEAD = 0x41a;
+const KEYS_TAIL = 0x41c;
+const LINE_STATUS_PORT = 0x3fd;
 const hex = (address: number) => `0x${address.toString(16)}`;
 
 /** GRUB's `if` over the speeds that are allowed. */
@@ -73,16 +81,24 @@ function store {
 	save_env --file $env ${variables.join(" ")}
 }
 
-# Does not come back when it works.
+# What is loaded, for which reason, with which word.
+unset loaded
+# boot_ and try_ do not come back when they work.
 ${forEachSlot(
-	(slot) => `function boot_${slot} {
-	echo "Slot ${slot}: $reason"
+	(slot) => `function load_${slot} {
+	unset loaded
 	set root=($disk,gpt${partitionNumber(`boot-${slot}`)})
 	unset root_words
 	if [ -f /slot.cfg ]; then source /slot.cfg; fi
 	if linux /vmlinuz ${diskWords} drover.disk=$disk_id drover.slot=${slot} drover.reason=$reason $root_words $1; then
-		if initrd /initramfs; then boot; fi
+		if initrd /initramfs; then set loaded="${slot} $reason $1"; fi
 	fi
+}
+
+function boot_${slot} {
+	echo "Slot ${slot}: $reason"
+	if [ "$loaded" != "${slot} $reason $1" ]; then load_${slot} $1; fi
+	if [ "$loaded" = "${slot} $reason $1" ]; then boot; fi
 	echo "Slot ${slot} does not load."
 }
 
@@ -122,6 +138,27 @@ function choose {
 		boot_A
 	fi
 }
+
+# The usual start is loaded before a key is looked for; whatever else the menu offers takes its place.
+if [ "$grub_platform" = pc ]; then
+	set reason=preferred
+	if [ "$preferred" = B ]; then
+		if [ "$B_state" = good -a "$B_left" != 0 ]; then load_B; fi
+	elif [ "$A_state" = good -a "$A_left" != 0 ]; then
+		load_A
+	fi
+	# A hidden menu without time waits three seconds in the GRUB of Debian; a shown one is not even drawn.
+	read_word -v head ${hex(KEYS_HEAD)}
+	read_word -v tail ${hex(KEYS_TAIL)}
+	inb -v line_status ${hex(LINE_STATUS_PORT)}
+	if [ -n "$loaded" -a "$head" = "$tail" ]; then
+		# Its lowest bit: something was received.
+		if regexp '[02468ace]$' "$line_status"; then
+			set timeout_style=menu
+			set timeout=0
+		fi
+	fi
+fi
 
 menuentry "Start Drover" --id start {
 	choose

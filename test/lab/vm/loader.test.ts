@@ -32,8 +32,10 @@ import {
 import { build } from "../../../image/build.ts";
 import { buildDisk } from "../../../image/disk/disk.ts";
 import { layout, partitionStart } from "../../../image/disk/layout.ts";
+import { DiskMachine } from "../../../image/lab/disk-machine.ts";
 import { PROCESSOR_MODEL } from "../../../image/lab/processor-model.ts";
 import { packedKernel } from "../../../image/packed-kernel.ts";
+import { openLoaderMenu } from "./loader-menu.ts";
 
 const START_LIMIT_MS = 60_000;
 const UEFI_FIRMWARE = "/usr/share/OVMF/OVMF_CODE.fd";
@@ -210,8 +212,46 @@ test(
 		writeSync(fd, Buffer.alloc(4096), 0, 4096, partitionStart("boot-A"));
 		closeSync(fd);
 		store({ preferred: "A", A: record("good", 3), B: record("good", 3) });
-		expect(await start("BIOS", /Slot A: preferred[\s\S]*Slot B: \w+(?=\W)/)).toEndWith("Slot B: fallback");
+		// It is loaded before a key is looked for, and once more when it is chosen.
+		const awaited = /error: unknown filesystem[\s\S]*Slot A: preferred[\s\S]*Slot B: \w+(?=\W)/;
+		expect(await start("BIOS", awaited)).toEndWith("Slot B: fallback");
 		copyFileSync(damaged, disk);
 	},
 	2 * START_LIMIT_MS,
+);
+
+const DOWN = "\x0e";
+const allGood: Slots = { preferred: "A", A: record("good", 3), B: record("good", 3) };
+
+test.each([
+	["BIOS", "the usual slot, which is loaded by then, started after all", allGood, "\r", "Slot A: preferred"],
+	["BIOS", "the other slot in its place", allGood, `${DOWN}${DOWN}\r`, "Slot B: menu"],
+	["BIOS", "the usual slot with a word", allGood, `${DOWN}${DOWN}${DOWN}\r`, "Slot A: menu"],
+	[
+		"BIOS",
+		"a slot on trial: its start is counted when it is made",
+		{ preferred: "B", A: record("good", 3), B: record("trial", 3) },
+		"\r",
+		"Slot B: trial",
+	],
+	["UEFI", "the other slot", allGood, `${DOWN}${DOWN}\r`, "Slot B: menu"],
+] satisfies readonly [string, string, Slots, string, string][])(
+	"%s, Escape while the loader asks for it, then %s",
+	async (firmware, _title, slots, keys, started) => {
+		store(slots);
+		const machine = new DiskMachine({ directory, disk, firmware: firmware as "BIOS" | "UEFI" });
+		await machine.powerOn();
+		try {
+			expect(await openLoaderMenu(machine, START_LIMIT_MS)).toBe(true);
+			// A script's mistake is said, and passed over.
+			expect(machine.screen).not.toContain("error:");
+			expect(stored()).toEqual(slots);
+			machine.type(keys);
+			await machine.shows(new RegExp(started), START_LIMIT_MS);
+		} finally {
+			await machine.powerOff();
+		}
+		expect(stored()).toEqual(started.endsWith("trial") ? chooseSlot(slots).slots : slots);
+	},
+	3 * START_LIMIT_MS,
 );

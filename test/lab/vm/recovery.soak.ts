@@ -8,10 +8,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { MENU_HINT } from "../../../image/disk/grub-config.ts";
 import { runTool } from "../../../image/disk/tool.ts";
 import { DiskMachine, type DiskMachineOptions } from "../../../image/lab/disk-machine.ts";
 import { emptyDisk, factoryImage, presetText, stickWith } from "./factory-image.ts";
+import { openLoaderMenu } from "./loader-menu.ts";
 import { BOOT_LIMIT_MS, Operator } from "./operator.ts";
 
 const firmware = process.env["DROVER_FIRMWARE"] === "UEFI" ? "UEFI" : "BIOS";
@@ -128,7 +128,7 @@ describe("a forgotten password", () => {
 	test(
 		"the loader's entry sets a new one, keeps the data, and the log says so",
 		async () => {
-			await openLoaderMenu();
+			await restartIntoLoaderMenu();
 			// ^N is the next line, on every terminal.
 			machine.type("\x0e\x0e\x0e\r");
 			await machine.shows(/Slot B: menu/, BOOT_LIMIT_MS);
@@ -169,18 +169,12 @@ describe("flashed again after that life", () => {
 	);
 });
 
-/** Restarts from the shell; presses Escape from the loader's word on, which looks for it only for a second. */
-async function openLoaderMenu(): Promise<void> {
+/** Restarts from the shell, and opens the loader's menu. */
+async function restartIntoLoaderMenu(): Promise<void> {
 	for (let restarts = 1; ; restarts++) {
 		machine.type("reboot\r");
-		await machine.shows(new RegExp(MENU_HINT), BOOT_LIMIT_MS);
-		for (;;) {
-			machine.type("\x1b");
-			const found = await machine.shows(/Start slot B|Slot B: preferred/, 100).catch(() => null);
-			if (found?.[0] === "Start slot B") return;
-			if (found !== null) break;
-		}
-		// A busy host may let that second pass.
+		if (await openLoaderMenu(machine, BOOT_LIMIT_MS)) return;
+		// A busy host may let the moment pass.
 		if (restarts === 3) throw new Error(`the loader shows no menu:\n${machine.screen.slice(-2000)}`);
 		await operator.shell();
 	}
