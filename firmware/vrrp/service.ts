@@ -468,7 +468,11 @@ export class VrrpService {
 				break;
 			case "advert":
 				if (action.advert === null) this.#ports.get(action.key)?.setAdvert(null);
-				else this.#ensurePort(action.key)?.setAdvert(action.advert);
+				else {
+					// Who was held up past the lease, and decides before its timer comes, is back all the same.
+					this.renewLease();
+					this.#ensurePort(action.key)?.setAdvert(action.advert);
+				}
 				break;
 			case "watch": {
 				const port = this.#ensurePort(action.key);

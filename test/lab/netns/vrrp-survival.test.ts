@@ -204,6 +204,21 @@ describe.concurrent("survival", () => {
 		expect(drover.log()).not.toContain("hangs");
 	}, 90_000);
 
+	test("a backup that stood still while its master went away takes over without a complaint", async () => {
+		using lab = new Lab("late");
+		const [ours, other] = [lab.box("ours", 1), lab.box("other", 2)];
+		const master = other.drover(instanceText({ priority: 110 }), "--no-standby");
+		await other.becomes("MASTER");
+		const backup = ours.drover(instanceText({ priority: 100 }), "--no-standby");
+		await ours.becomes("BACKUP");
+		process.kill(backup.process.pid!, "SIGSTOP");
+		process.kill(master.process.pid!, "SIGKILL");
+		await Bun.sleep(6_000);
+		process.kill(backup.process.pid!, "SIGCONT");
+		await ours.becomes("MASTER");
+		expect(backup.log()).not.toContain('"level":"error"');
+	}, 90_000);
+
 	test("below 100 ms nobody waits: priority 0 at once, and the peer has the address", async () => {
 		using lab = new Lab("fast");
 		const ours = lab.box("ours", 1);
