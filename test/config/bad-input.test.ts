@@ -741,6 +741,19 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 		{
+			title: "a path without its slash",
+			text: server("", "\t\tHTTP_GET {\n\t\t\turl {\n\t\t\t\tpath health\n\t\t\t}\n\t\t}"),
+			messages: [
+				`keepalived.conf:8:5: warning: HTTP_GET: path "health" does not begin with a slash
+    path health
+    ^^^^
+    lost: most likely the check: web servers answer 400
+    write "path /health"`,
+			],
+			acceptable: true,
+			exitStatus: 0,
+		},
+		{
 			title: "a check without url",
 			text: server("", "\t\tHTTP_GET {\n\t\t}"),
 			messages: [

@@ -334,6 +334,12 @@ function readUrl(
 		context.error(url, "incomplete", `${kind}: the url has no path`, "the url");
 		return null;
 	}
+	if (!/^(\/|https?:\/\/|\*$)/.test(path))
+		context.warn(settings.last("path")!, "odd-path", `${kind}: path "${path}" does not begin with a slash`, {
+			lost: "most likely the check: web servers answer 400",
+			exitStatus: 0,
+			suggestion: `write "path /${path}"`,
+		});
 	const digestStatement = settings.last("digest");
 	let digest = digestStatement?.words[0]?.toLowerCase() ?? null;
 	if (digest !== null && !/^[0-9a-f]{32}$/.test(digest)) {
