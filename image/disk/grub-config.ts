@@ -83,6 +83,12 @@ function store {
 
 # What is loaded, for which reason, with which word.
 unset loaded
+# A second kernel's words are lost (GRUB 2.06 frees the new ones with the old) unless another program was loaded between.
+unset kernel
+function forget_kernel {
+	if [ "$grub_platform" = pc -a -n "$kernel" ]; then chainloader ($disk)+1; fi
+	unset kernel
+}
 # boot_ and try_ do not come back when they work.
 ${forEachSlot(
 	(slot) => `function load_${slot} {
@@ -90,7 +96,9 @@ ${forEachSlot(
 	set root=($disk,gpt${partitionNumber(`boot-${slot}`)})
 	unset root_words
 	if [ -f /slot.cfg ]; then source /slot.cfg; fi
+	forget_kernel
 	if linux /vmlinuz ${diskWords} drover.disk=$disk_id drover.slot=${slot} drover.reason=$reason $root_words $1; then
+		set kernel=yes
 		if initrd /initramfs; then set loaded="${slot} $reason $1"; fi
 	fi
 }

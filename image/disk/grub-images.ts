@@ -65,7 +65,7 @@ export function grubImages(scratchDirectory: string): GrubImages {
 		]);
 		return new Uint8Array(readFileSync(output));
 	};
-	const core = make("i386-pc", "core.img", ["biosdisk", "iorw", "memrw"]);
+	const core = make("i386-pc", "core.img", ["biosdisk", "chain", "iorw", "memrw"]);
 	const coreSector = partitionStart("bios") / SECTOR_BYTES;
 	writeSector(core, NEXT_SECTOR_OFFSET, coreSector + 1);
 	const bootSector = new Uint8Array(readFileSync(`${GRUB_DIRECTORY}/i386-pc/boot.img`)).slice(

@@ -2,6 +2,11 @@
 import { MENU_HINT } from "../../../image/disk/grub-config.ts";
 import type { DiskMachine } from "../../../image/lab/disk-machine.ts";
 
+/** The next line, on every terminal (^N). */
+const DOWN = "\x0e";
+/** A key that comes right behind an Escape may be taken for a part of it, and is lost. */
+const KEY_LIMIT_MS = 5_000;
+
 /**
  * Presses Escape from the loader's word on, again and again: a UEFI firmware keeps a single one back for two seconds, in
  * case it begins a longer key. False when a slot started all the same. Throws when the loader says nothing in time.
@@ -13,4 +18,13 @@ export async function openLoaderMenu(machine: DiskMachine, limitMs: number): Pro
 		const found = await machine.shows(/Start slot B|Slot [AB]: \w+/, 100).catch(() => null);
 		if (found !== null) return found[0] === "Start slot B";
 	}
+}
+
+/** Goes down to the entry that begins so, as the mark in front of it shows, and starts it. */
+export async function startEntry(machine: DiskMachine, entry: string): Promise<void> {
+	for (let marked = ""; !marked.startsWith(entry); ) {
+		machine.type(DOWN);
+		marked = (await machine.shows(/\*(\w[\w ]*\w)/, KEY_LIMIT_MS).catch(() => null))?.[1] ?? "";
+	}
+	machine.type("\r");
 }

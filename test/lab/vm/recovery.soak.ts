@@ -11,7 +11,7 @@ import { basename, join } from "node:path";
 import { runTool } from "../../../image/disk/tool.ts";
 import { DiskMachine, type DiskMachineOptions } from "../../../image/lab/disk-machine.ts";
 import { emptyDisk, factoryImage, presetText, stickWith } from "./factory-image.ts";
-import { openLoaderMenu } from "./loader-menu.ts";
+import { openLoaderMenu, startEntry } from "./loader-menu.ts";
 import { BOOT_LIMIT_MS, Operator } from "./operator.ts";
 
 const firmware = process.env["DROVER_FIRMWARE"] === "UEFI" ? "UEFI" : "BIOS";
@@ -129,8 +129,7 @@ describe("a forgotten password", () => {
 		"the loader's entry sets a new one, keeps the data, and the log says so",
 		async () => {
 			await restartIntoLoaderMenu();
-			// ^N is the next line, on every terminal.
-			machine.type("\x0e\x0e\x0e\r");
+			await startEntry(machine, "Recover");
 			await machine.shows(/Slot B: menu/, BOOT_LIMIT_MS);
 			await machine.shows(/Password recovery\. It is logged\./, BOOT_LIMIT_MS);
 			expect(await operator.shell()).toContain("The new password is set.");
