@@ -62,7 +62,7 @@ function ofAnswer(text: string): string | undefined {
 const lines = [
 	...[/^Expect:/im, /^If-None-Match: \*/im, /^PROXY UNKNOWN/m, /^Range:/im, /^Connection:\s*close/im],
 	...[/^X-Way: cache-body/m, /^(PUT|POST|DELETE|PATCH) /m, /^Content-Encoding: gzip/im, /^Expires: 0/m],
-	...[/^Content-Length:\s*0\d/im, /^Transfer-Encoding:\s*,?chunked,/im],
+	...[/^Content-Range:/im, /^Content-Length:\s*0\d/im, /^Transfer-Encoding:\s*,?chunked,/im],
 ];
 
 /** What a scenario has that may be read otherwise. */
@@ -148,6 +148,11 @@ const known: readonly Known[] = [
 		trait: /^Range/i,
 		what: /^status: .*(206|416|503)|Content-Range|^(body|answers|connection): /,
 		why: "RFC 9110 §14.2: a range of what has no length yet, of HEAD, or that makes no sense, is ignored",
+	},
+	{
+		trait: /^Content-Range/i,
+		what: /^status: varnishd ".* 503 .*Drover ".* 200 |^(body|answers|connection|origin): |alone has "/,
+		why: "RFC 9110 §14.4: Content-Range has no meaning in a 200",
 	},
 	{
 		trait: /^Connection/i,

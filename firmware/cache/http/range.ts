@@ -16,8 +16,9 @@ export type RangeAnswer =
 const RANGE_LIMIT = 16;
 
 /**
- * What is wrong with a Content-Range field of a body of `length` bytes (undefined: not known), which is for who asked
- * for a range and nobody else: stored, a part would be the whole (RFC 9110 §14.4). Undefined: nothing.
+ * What is wrong with the Content-Range field of a 206 or 416 with a body of `length` bytes (undefined: not known), which
+ * is for who asked for a range and nobody else: stored, a part would be the whole. With other statuses the field has no
+ * meaning (RFC 9110 §14.4). Undefined: nothing.
  */
 export function contentRangeFault(
 	value: string,

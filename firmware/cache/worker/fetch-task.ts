@@ -251,7 +251,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				break;
 		}
 		const contentRange = fields.get("content-range");
-		if (contentRange !== undefined) {
+		if (contentRange !== undefined && (head.status === 206 || head.status === 416)) {
 			const length = framing.kind === "length" ? framing.bytes : undefined;
 			const fault = contentRangeFault(contentRange, this.bereq.fields.has("range"), length);
 			if (fault !== undefined) {

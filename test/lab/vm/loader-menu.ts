@@ -6,6 +6,8 @@ import type { DiskMachine } from "../../../image/lab/disk-machine.ts";
 const DOWN = "\x0e";
 /** A key that comes right behind an Escape may be taken for a part of it, and is lost. */
 const KEY_LIMIT_MS = 5_000;
+/** More than the menu has entries. */
+const DOWN_LIMIT = 8;
 
 /**
  * Presses Escape from the loader's word on, again and again: a UEFI firmware keeps a single one back for two seconds, in
@@ -22,9 +24,13 @@ export async function openLoaderMenu(machine: DiskMachine, limitMs: number): Pro
 
 /** Goes down to the entry that begins so, as the mark in front of it shows, and starts it. */
 export async function startEntry(machine: DiskMachine, entry: string): Promise<void> {
-	for (let marked = ""; !marked.startsWith(entry); ) {
+	for (let downs = 1; downs <= DOWN_LIMIT; downs++) {
 		machine.type(DOWN);
-		marked = (await machine.shows(/\*(\w[\w ]*\w)/, KEY_LIMIT_MS).catch(() => null))?.[1] ?? "";
+		// An entry fills its line: what is behind the mark is there as a whole when blanks follow.
+		const marked = await machine.shows(/\*(\w[^\x1b]*?) {2}/, KEY_LIMIT_MS).catch(() => null);
+		if (marked?.[1]?.startsWith(entry) !== true) continue;
+		machine.type("\r");
+		return;
 	}
-	machine.type("\r");
+	throw new Error(`the loader's menu has no "${entry}":\n${machine.screen.slice(-2000)}`);
 }
