@@ -9,6 +9,7 @@ const WORD = "--after-set-up";
 /** Cheap beside what it would cost to be late. */
 const LOOK_EVERY_MS = 10;
 
+/** Whether the box has its drivers, data and addresses. */
 export const isSetUp = () => existsSync(`${runDirectory()}/set-up`);
 
 /** Runs `main` with `given`, WORD left out; sets the exit status. */

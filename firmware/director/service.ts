@@ -2,7 +2,13 @@
 import { existsSync, renameSync, writeFileSync } from "node:fs";
 import type { BusServer } from "../bus/server.ts";
 import { formatDiagnostic, problemOf } from "../config/keepalived/diagnostics.ts";
-import { forgetKept, type KeptLoad, loadAtStart, loadKeeping } from "../config/keepalived/kept.ts";
+import {
+	forgetKept,
+	goesOnInstead,
+	type KeptLoad,
+	loadAtStart,
+	loadKeeping,
+} from "../config/keepalived/kept.ts";
 import type { LoadedConfig } from "../config/keepalived/load.ts";
 import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
@@ -216,9 +222,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 /** After a crash what ran before goes on; at boot what can be run is run, and what cannot is said. */
 function firstConfig(file: string, { loaded, refused }: KeptLoad, log: Log): DroverConfig {
 	if (refused !== null) {
-		log.error(
-			`${file} is not taken over: ${problemOf(refused.diagnostics)}; what ran before the crash goes on`,
-		);
+		log.error(goesOnInstead(file, refused));
 		logDiagnostics(log, refused);
 	} else if (!loaded.acceptable) {
 		log.error(`${file} has errors; what can be run of it is run`);

@@ -3,7 +3,6 @@
  * what is configured. Programming happens in one place (`#round`), one at a time; whatever comes in meanwhile
  * marks what is to be looked at again.
  */
-
 import type { DroverConfig } from "../config/model.ts";
 import { EEXIST, ENOENT, ESRCH } from "../kernel/errno.ts";
 import { NoSuchFamily } from "../kernel/genetlink.ts";

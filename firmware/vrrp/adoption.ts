@@ -4,7 +4,6 @@
  * A master's last advert is a lease: until `down_timer_adverts` intervals after it no backup moves
  * (its skew comes on top), so who comes back within it goes on as master and nobody notices.
  */
-
 import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
 import { named } from "../named.ts";
 import { type Engine, type EngineAction, type EngineStep, newEngine, step } from "./engine.ts";

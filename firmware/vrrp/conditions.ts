@@ -1,5 +1,4 @@
 /** What the readings mean for one router: its priority, its source address, and why it may not take part. Pure. */
-
 import type { DroverConfig, SyncGroupConfig, TrackReference, VrrpInstanceConfig } from "../config/model.ts";
 import { named } from "../named.ts";
 import { parseIpv6 } from "../wire/ip.ts";

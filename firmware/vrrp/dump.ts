@@ -1,5 +1,4 @@
 /** The texts that SIGUSR1 and SIGUSR2 write, laid out as keepalived 2.2.7 lays them out: exporters parse them. Pure. */
-
 import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
 import { named } from "../named.ts";
 import type { Engine } from "./engine.ts";

@@ -2,7 +2,6 @@
  * All virtual routers of one box: instances, sync groups and tracking as one state machine. Pure.
  * The simulator, the tests and `drover vrrp` drive this same `step`.
  */
-
 import type {
 	DroverConfig,
 	SyncGroupConfig,
@@ -54,7 +53,7 @@ export interface Engine {
 }
 
 export type EngineEvent =
-	/** Before the start: what waits for a master has to hear him from the first moment of its wait on. */
+	/** Before the start: whoever waits for a master has to hear adverts from the first moment of the wait on. */
 	| { readonly kind: "listen" }
 	| { readonly kind: "start" }
 	/** A packet that `concerns` this router. */

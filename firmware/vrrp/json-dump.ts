@@ -3,7 +3,6 @@
  * exporters read. Version 2 of the layout is 2.2.8's. Unlike there a password is masked, and routes and rules are the
  * words of the file. Pure.
  */
-
 import type { AddressConfig, Script, TrackProcessConfig, VrrpInstanceConfig } from "../config/model.ts";
 import { named } from "../named.ts";
 import { stateNumbers } from "../status/vrrp.ts";

@@ -10,7 +10,13 @@ import { join, resolve } from "node:path";
 import { type BusServer, serve } from "../bus/server.ts";
 import { runDirectory } from "../bus/socket-path.ts";
 import { placeOf, problemOf } from "../config/keepalived/diagnostics.ts";
-import { forgetKept, type KeptLoad, loadAtStart, loadKeeping } from "../config/keepalived/kept.ts";
+import {
+	forgetKept,
+	goesOnInstead,
+	type KeptLoad,
+	loadAtStart,
+	loadKeeping,
+} from "../config/keepalived/kept.ts";
 import type { LoadedConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { SystemCallError } from "../kernel/errno.ts";
@@ -209,10 +215,7 @@ class Process {
 		this.#service.becomeUrgent();
 		if (this.#link === null) {
 			const refused = this.#first?.refused ?? null;
-			if (refused !== null)
-				this.#log.error(
-					`${this.#options.file} is not taken over: ${problemOf(refused.diagnostics)}; what ran before the crash goes on`,
-				);
+			if (refused !== null) this.#log.error(goesOnInstead(this.#options.file, refused));
 			const saved = readStateFile(this.#options.file);
 			if (saved === null) await this.#script("startup");
 			if (this.#ending) return this.#ended.promise;

@@ -1,5 +1,4 @@
 /** What is known of the world around the routers: interfaces, scripts, processes, files, sessions. Pure. */
-
 import type { DroverConfig } from "../config/model.ts";
 import { named } from "../named.ts";
 import { type Debounced, report, ripen, type ScriptReading, undecided } from "./tracking.ts";

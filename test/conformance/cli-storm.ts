@@ -6,14 +6,13 @@
  *
  * --all: also what is otherwise on purpose (`known` below).
  */
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { normalise } from "../cache/vcl/stock.ts";
 import { type Random, randomFrom } from "../sim/random.ts";
 import { drover, stock } from "./caches.ts";
 import { type CliReply, startManaged } from "./cli-client.ts";
+import { stormDirectory } from "./storm.ts";
 
 /** Commands of a story; then everything is discarded, and the next begins. */
 const STORY = 30;
@@ -174,8 +173,7 @@ const { values: options, positionals } = parseArgs({
 	options: { seconds: { type: "string", default: "30" }, all: { type: "boolean", default: false } },
 });
 const seed = Number(positionals[0] ?? 1);
-const directory = mkdtempSync(join(tmpdir(), "drover-cli-storm-"));
-chmodSync(directory, 0o755);
+const directory = stormDirectory("cli-storm");
 
 /** What differs in two replies: the status, or the first line that does. */
 function difference(theirs: CliReply, ours: CliReply): string | undefined {

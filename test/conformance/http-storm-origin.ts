@@ -73,7 +73,7 @@ export function chunkSize(line: Buffer): number {
 }
 
 /** The body of a request whose head ends before `at`, and where it ends; undefined: it is not all there. */
-export function requestBody(
+function requestBody(
 	bytes: Buffer,
 	at: number,
 	fields: readonly string[],
@@ -93,6 +93,16 @@ export function requestBody(
 		body += bytes.subarray(line + 2, line + 2 + size).toString("latin1");
 		next = end;
 	}
+}
+
+/** The first request in `bytes` and what follows it; no `rest`: its body is not all there. Undefined: not even its head is. */
+export function firstRequest(bytes: Buffer): { request: SeenRequest; rest?: Buffer } | undefined {
+	const end = bytes.indexOf("\r\n\r\n");
+	if (end < 0) return undefined;
+	const [line = "", ...fields] = bytes.subarray(0, end).toString("latin1").split("\r\n");
+	const read = requestBody(bytes, end + 4, fields);
+	if (read === undefined) return { request: { line, fields, body: "unfinished" } };
+	return { request: { line, fields, body: read.body }, rest: bytes.subarray(read.end) };
 }
 
 export class StormOrigin {
@@ -136,19 +146,16 @@ export class StormOrigin {
 	}
 
 	#serve(socket: Socket): void {
-		let rest = Buffer.alloc(0);
+		let rest: Buffer = Buffer.alloc(0);
 		socket.setNoDelay(true);
 		socket.on("error", () => {});
 		socket.on("data", (bytes: Buffer) => {
 			rest = Buffer.concat([rest, bytes]);
 			for (;;) {
-				const end = rest.indexOf("\r\n\r\n");
-				if (end < 0) return;
-				const [line = "", ...fields] = rest.subarray(0, end).toString("latin1").split("\r\n");
-				const read = requestBody(rest, end + 4, fields);
-				if (read === undefined) return;
-				rest = rest.subarray(read.end);
-				const { bytes, close } = this.#answer({ line, fields, body: read.body });
+				const first = firstRequest(rest);
+				if (first?.rest === undefined) return;
+				rest = first.rest;
+				const { bytes, close } = this.#answer(first.request);
 				if (close) {
 					// What comes now is for nobody, and will come again on another connection.
 					socket.removeAllListeners("data").resume().end(bytes);

@@ -7,16 +7,14 @@
  *
  * --all: also what is otherwise on purpose (http-storm-known.ts). --only: one scenario of the seed, in full.
  */
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { drover, startCache, stock } from "./caches.ts";
 import { compare, playBoth, type Side } from "./http-storm-compare.ts";
 import { whyOtherwise } from "./http-storm-known.ts";
 import { StormOrigin } from "./http-storm-origin.ts";
 import { makeScenario, type Scenario, smaller } from "./http-storm-plan.ts";
-import { blow, type Storm, scenarioOf } from "./storm.ts";
+import { blow, type Storm, scenarioOf, stormDirectory, stormOptions } from "./storm.ts";
 
 /** A scenario in few words: what is as usual is left out. */
 function shown({ resources, requests }: Scenario): string {
@@ -49,19 +47,9 @@ function shown({ resources, requests }: Scenario): string {
 	].join("\n");
 }
 
-const { values, positionals } = parseArgs({
-	allowPositionals: true,
-	options: {
-		seconds: { type: "string", default: "20" },
-		all: { type: "boolean", default: false },
-		only: { type: "string" },
-	},
-});
-const seed = Number(positionals[0] ?? 1);
+const { seed, seconds, all, only } = stormOptions(20);
 const nowSeconds = Math.floor(Date.now() / 1000);
-const directory = mkdtempSync(join(tmpdir(), "drover-http-storm-"));
-// varnishd compiles as another user.
-chmodSync(directory, 0o755);
+const directory = stormDirectory("http-storm");
 const policy = readFileSync(join(import.meta.dir, "http-storm.vcl"), "utf8");
 const start = async (name: string, command: readonly string[], ...more: string[]): Promise<Side> => {
 	const origin = await StormOrigin.start(nowSeconds);
@@ -84,9 +72,9 @@ try {
 		smaller,
 		shown,
 	};
-	if (values.only === undefined) differences = await blow(storm, seed, Number(values.seconds), values.all);
+	if (only === undefined) differences = await blow(storm, seed, seconds, all);
 	else {
-		const scenario = scenarioOf(storm, seed, Number(values.only));
+		const scenario = scenarioOf(storm, seed, only);
 		const [theirs, ours] = await play(scenario);
 		console.log(
 			JSON.stringify({ scenario, theirs, ours, differences: compare(theirs, ours) }, undefined, "  "),

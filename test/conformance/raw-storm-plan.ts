@@ -225,12 +225,10 @@ const oddStatusLines = [
 	...["HTTP/1.1 999 Nines", "HTTP/1.1 500 Oh", "HTTP/1.1 301 Moved", " HTTP/1.1 200 OK", "ICY 200 OK"],
 ];
 const informational = [
-	...[
-		"HTTP/1.1 100 Continue",
-		"HTTP/1.1 103 Early Hints",
-		"HTTP/1.1 101 Switching Protocols",
-		"HTTP/1.1 199 x",
-	],
+	"HTTP/1.1 100 Continue",
+	"HTTP/1.1 103 Early Hints",
+	"HTTP/1.1 101 Switching Protocols",
+	"HTTP/1.1 199 x",
 ];
 const answerFields = [
 	...[

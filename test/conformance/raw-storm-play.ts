@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { freePorts, type RunningCache, startCache } from "./caches.ts";
 import { Connection, type ReceivedAnswer } from "./http-storm-client.ts";
 import type { Played } from "./http-storm-compare.ts";
-import { requestBody, type SeenRequest } from "./http-storm-origin.ts";
+import { firstRequest, type SeenRequest } from "./http-storm-origin.ts";
 import { PROBE, piecesOf, type RawAnswer, type RawBytes, type RawScenario } from "./raw-storm-plan.ts";
 
 /** Between two pieces. */
@@ -56,7 +56,7 @@ export class RawOrigin {
 	}
 
 	#serve(socket: Socket): void {
-		let rest = Buffer.alloc(0);
+		let rest: Buffer = Buffer.alloc(0);
 		let unfinished: SeenRequest | undefined;
 		this.#sockets.add(socket);
 		socket.setNoDelay(true);
@@ -65,19 +65,18 @@ export class RawOrigin {
 		socket.on("data", async (bytes: Buffer) => {
 			rest = Buffer.concat([rest, bytes]);
 			for (;;) {
-				const end = rest.indexOf("\r\n\r\n");
-				if (end < 0) return;
-				const [line = "", ...fields] = rest.subarray(0, end).toString("latin1").split("\r\n");
-				const read = requestBody(rest, end + 4, fields);
-				if (read === undefined) {
+				const first = firstRequest(rest);
+				if (first === undefined) return;
+				const { request } = first;
+				if (first.rest === undefined) {
 					if (unfinished !== undefined) return;
-					unfinished = { line, fields, body: "unfinished" };
+					unfinished = request;
 					this.#seen.push(unfinished);
 					return;
 				}
-				rest = rest.subarray(read.end);
+				rest = first.rest;
 				const known = unfinished === undefined ? this.#seen.length : this.#seen.indexOf(unfinished);
-				this.#seen[known] = { line, fields, body: read.body };
+				this.#seen[known] = request;
 				unfinished = undefined;
 				const answer = this.#answers[Math.min(known, this.#answers.length - 1)]!;
 				await inPieces(answer, (piece) => void socket.write(Buffer.from(piece, "latin1")));

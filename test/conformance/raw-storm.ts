@@ -7,16 +7,13 @@
  *
  * --all: also what is otherwise on purpose (raw-storm-known.ts). --only: one scenario of the seed, in full.
  */
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { drover, stock } from "./caches.ts";
 import { compare, type Difference, type Played } from "./http-storm-compare.ts";
 import { whyRawOtherwise } from "./raw-storm-known.ts";
-import { makeRawScenario, piecesOf, type RawScenario, smallerRaw } from "./raw-storm-plan.ts";
+import { makeRawScenario, piecesOf, type RawBytes, type RawScenario, smallerRaw } from "./raw-storm-plan.ts";
 import { playRaw, type RawSide, startLanes, stopLanes } from "./raw-storm-play.ts";
-import { blow, type Storm, scenarioOf } from "./storm.ts";
+import { blow, type Storm, scenarioOf, stormDirectory, stormOptions } from "./storm.ts";
 
 const LANES = 16;
 /** What seems to differ is asked again with more patience. */
@@ -52,47 +49,23 @@ function residentMegabytes(directory: string): number {
 	return Math.round((pages.reduce((sum, each) => sum + each, 0) * 4096) / 2 ** 20);
 }
 
+/** The pieces of what is sent, long runs of one thing shortened. */
+const said = (bytes: RawBytes) =>
+	piecesOf(bytes)
+		.map((piece) => piece.replace(/(.)\1{20,}/g, "$1…").replace(/(5\r\nx{5}\r\n){3,}/g, "CHUNKS"))
+		.map((piece) => JSON.stringify(piece.slice(0, 600)))
+		.join(" … ");
+
 const shown = ({ listener, client, halfClosed, answers }: RawScenario): string =>
 	[
-		`${listener === "proxy" ? "PROXY: " : ""}${piecesOf(client)
-			.map((piece) =>
-				JSON.stringify(
-					piece
-						.replace(/(.)\1{20,}/g, "$1…")
-						.replace(/(5\r\nx{5}\r\n){3,}/g, "CHUNKS")
-						.slice(0, 600),
-				),
-			)
-			.join(" … ")}${halfClosed ? " half-closed" : ""}`,
-		...answers.map(
-			(answer) =>
-				`   ${piecesOf(answer)
-					.map((piece) =>
-						JSON.stringify(
-							piece
-								.replace(/(.)\1{20,}/g, "$1…")
-								.replace(/(5\r\nx{5}\r\n){3,}/g, "CHUNKS")
-								.slice(0, 600),
-						),
-					)
-					.join(" … ")}${answer.closes ? " closed" : ""}`,
-		),
+		`${listener === "proxy" ? "PROXY: " : ""}${said(client)}${halfClosed ? " half-closed" : ""}`,
+		...answers.map((answer) => `   ${said(answer)}${answer.closes ? " closed" : ""}`),
 	]
 		.map((line) => `        ${line}`)
 		.join("\n");
 
-const { values, positionals } = parseArgs({
-	allowPositionals: true,
-	options: {
-		seconds: { type: "string", default: "60" },
-		all: { type: "boolean", default: false },
-		only: { type: "string" },
-	},
-});
-const seed = Number(positionals[0] ?? 1);
-const directory = mkdtempSync(join(tmpdir(), "drover-raw-storm-"));
-// varnishd compiles as another user.
-chmodSync(directory, 0o755);
+const { seed, seconds, all, only } = stormOptions(60);
+const directory = stormDirectory("raw-storm");
 const sides: RawSide[] = [];
 let differences = 0;
 try {
@@ -127,14 +100,14 @@ try {
 		smaller: smallerRaw,
 		shown,
 	};
-	if (values.only === undefined) {
-		differences = await blow(storm, seed, Number(values.seconds), values.all);
+	if (only === undefined) {
+		differences = await blow(storm, seed, seconds, all);
 		// Whoever waits for somebody who is gone gives up by then (timeout_idle).
 		await Bun.sleep(8000);
 		for (const [at, name] of ["varnishd", "Drover"].entries())
 			console.log(`${name}: ${await accounts(sides[at]!)}`);
 	} else {
-		const scenario = scenarioOf(storm, seed, Number(values.only));
+		const scenario = scenarioOf(storm, seed, only);
 		const [theirs, ours] = await play(scenario, QUIET_MS.at(-1)!);
 		console.log(
 			JSON.stringify({ scenario, theirs, ours, differences: compare(theirs, ours) }, undefined, "  "),

@@ -1,6 +1,32 @@
 /** What storms beside a peer have in common: scenarios from a seed, differences by kind, and each kind shown as small as it gets. */
+import { chmodSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { type Random, randomFrom } from "../sim/random.ts";
 import { type Difference, kindOf } from "./http-storm-compare.ts";
+
+/** [SEED] [--seconds N] [--all] [--only SCENARIO] */
+export function stormOptions(usualSeconds: number) {
+	const { values, positionals } = parseArgs({
+		allowPositionals: true,
+		options: {
+			seconds: { type: "string", default: String(usualSeconds) },
+			all: { type: "boolean", default: false },
+			only: { type: "string" },
+		},
+	});
+	const only = values.only === undefined ? undefined : Number(values.only);
+	return { seed: Number(positionals[0] ?? 1), seconds: Number(values.seconds), all: values.all, only };
+}
+
+/** For the files of both daemons. */
+export function stormDirectory(name: string): string {
+	const directory = mkdtempSync(join(tmpdir(), `drover-${name}-`));
+	// varnishd compiles as another user.
+	chmodSync(directory, 0o755);
+	return directory;
+}
 
 export interface Storm<Scenario> {
 	/** Scenarios that are played at the same time. */

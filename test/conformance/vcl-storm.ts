@@ -6,10 +6,8 @@
  *
  * --all: also what is otherwise on purpose (vcl-storm-known.ts). --only: one program of the seed, in full.
  */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { normalise } from "../cache/vcl/stock.ts";
 import { randomFrom } from "../sim/random.ts";
 import { drover, stock } from "./caches.ts";
@@ -17,6 +15,7 @@ import { type CliClient, startManaged } from "./cli-client.ts";
 import { compare, kindOf, type Played, playBoth, type Side } from "./http-storm-compare.ts";
 import { StormOrigin } from "./http-storm-origin.ts";
 import type { PlannedRequest, Scenario } from "./http-storm-plan.ts";
+import { stormDirectory, stormOptions } from "./storm.ts";
 import { whyOtherwise } from "./vcl-storm-known.ts";
 import { makeProgram, type Program, programText } from "./vcl-storm-program.ts";
 
@@ -184,19 +183,9 @@ const shown = (program: Program) =>
 		)
 		.join("\n");
 
-const { values, positionals } = parseArgs({
-	allowPositionals: true,
-	options: {
-		seconds: { type: "string", default: "60" },
-		all: { type: "boolean", default: false },
-		only: { type: "string" },
-	},
-});
-const seed = Number(positionals[0] ?? 1);
+const { seed, seconds, all, only } = stormOptions(60);
 const nowSeconds = Math.floor(Date.now() / 1000);
-const directory = mkdtempSync(join(tmpdir(), "drover-vcl-storm-"));
-// varnishd compiles as another user.
-chmodSync(directory, 0o755);
+const directory = stormDirectory("vcl-storm");
 
 async function start(name: string, command: readonly string[], ...more: string[]): Promise<VclSide> {
 	const origin = await StormOrigin.start(nowSeconds);
@@ -231,7 +220,7 @@ async function blow(storm: Storm, seconds: number): Promise<number> {
 				difference.what,
 				difference.cell === undefined ? "" : JSON.stringify(program.cells[difference.cell]),
 			);
-			if (!values.all && why !== undefined) continue;
+			if (!all && why !== undefined) continue;
 			const known = found.get(kind);
 			if (known === undefined) found.set(kind, { count: 1, program, number, difference });
 			else known.count++;
@@ -253,9 +242,9 @@ try {
 		await start("drover", drover, "-p", "rfc9111=off"),
 	);
 	const storm = new Storm([sides[0]!, sides[1]!], nowSeconds, directory);
-	if (values.only === undefined) differences = await blow(storm, Number(values.seconds));
+	if (only === undefined) differences = await blow(storm, seconds);
 	else {
-		const number = Number(values.only);
+		const number = only;
 		const program = makeProgram(randomFrom(seed * 1_000_003 + number), CELLS);
 		console.log(programText(program, 0));
 		console.log(JSON.stringify(await storm.play(program, number), undefined, "  "));

@@ -1,3 +1,4 @@
+/** `drover ipvs --json`: what programs read stays as it is, whatever the table is made of inside. */
 import { expect, test } from "bun:test";
 import { destinationRecord } from "../../firmware/director/ipvs-text.ts";
 import { type IpvsForwarding, plainTunnel, zeroStats } from "../../firmware/wire/ipvs.ts";

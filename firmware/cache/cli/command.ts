@@ -1,5 +1,4 @@
 /** What a management command is, and the shapes of its answers. */
-
 import type { Manager } from "../manager/manager.ts";
 import { fnmatch } from "../vcl/vmods/fnmatch.ts";
 import { jsonReply, Status } from "./protocol.ts";

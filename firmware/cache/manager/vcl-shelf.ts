@@ -1,5 +1,4 @@
 /** The VCLs that the manager has: compiled to find the errors, kept as text to be given to the workers. */
-
 import { lookup } from "node:dns/promises";
 import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";

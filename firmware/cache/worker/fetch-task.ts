@@ -250,8 +250,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				);
 				break;
 		}
-		const contentRange = fields.get("content-range");
-		if (contentRange !== undefined && (head.status === 206 || head.status === 416)) {
+		const contentRange = head.status === 206 || head.status === 416 ? fields.get("content-range") : undefined;
+		if (contentRange !== undefined) {
 			const length = framing.kind === "length" ? framing.bytes : undefined;
 			const fault = contentRangeFault(contentRange, this.bereq.fields.has("range"), length);
 			if (fault !== undefined) {

@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { bootId } from "../../boot-id.ts";
 import { runDirectory } from "../../bus/socket-path.ts";
+import { problemOf } from "./diagnostics.ts";
 import { diskFiles, type LoadedConfig, type LoadOptions, loadConfig } from "./load.ts";
 import type { FileRead, Files } from "./preprocessor.ts";
 
@@ -47,6 +48,10 @@ export function loadAtStart(service: string, path: string, options: LoadOptions 
 	};
 	return { loaded: loadConfig(path, options, files), refused: loaded, keep() {} };
 }
+
+/** What the log says of `refused`. */
+export const goesOnInstead = (path: string, refused: LoadedConfig) =>
+	`${path} is not taken over: ${problemOf(refused.diagnostics)}; what ran before the crash goes on`;
 
 /** After an orderly end it is the files that count. */
 export function forgetKept(service: string): void {

@@ -11,14 +11,17 @@ const DOWN_LIMIT = 8;
 
 /**
  * Presses Escape from the loader's word on, again and again: a UEFI firmware keeps a single one back for two seconds, in
- * case it begins a longer key. False when a slot started all the same. Throws when the loader says nothing in time.
+ * case it begins a longer key. False when a slot started all the same. Throws when neither is shown in time.
  */
 export async function openLoaderMenu(machine: DiskMachine, limitMs: number): Promise<boolean> {
 	await machine.shows(new RegExp(MENU_HINT), limitMs);
-	for (;;) {
+	const next = /Start slot B|Slot [AB]: \w+/;
+	for (const deadline = Date.now() + limitMs; ; ) {
 		machine.type("\x1b");
-		const found = await machine.shows(/Start slot B|Slot [AB]: \w+/, 100).catch(() => null);
-		if (found !== null) return found[0] === "Start slot B";
+		const found = await machine.shows(next, 100).catch((error) => {
+			if (Date.now() > deadline) throw error;
+		});
+		if (found !== undefined) return found[0] === "Start slot B";
 	}
 }
 

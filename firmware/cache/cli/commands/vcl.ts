@@ -1,5 +1,4 @@
 /** Programs: loaded, used, labelled, shown, discarded. */
-
 import { readFileSync } from "node:fs";
 import { named } from "../../../named.ts";
 import { InitialisationError } from "../../manager/manager.ts";

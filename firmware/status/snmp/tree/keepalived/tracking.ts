@@ -1,5 +1,4 @@
 /** What instances and groups track, and what was seen of it: KEEPALIVED-MIB, vrrp 4, 5, 9 and 12 to 22. Pure. */
-
 import type {
 	DroverConfig,
 	SyncGroupConfig,
