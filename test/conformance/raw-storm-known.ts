@@ -125,8 +125,8 @@ const known: readonly Known[] = [
 		why: "RFC 9112 §3, §5.2, RFC 9110 §4.2.1: a 400",
 	},
 	{
-		trait: /^(request line|head) is over its limit/,
-		why: "a 400, not an end without a word; a request line has the limit of a line (http_req_hdr_len)",
+		trait: /^head is over its limit/,
+		why: "a 400, not an end without a word",
 	},
 	{
 		trait: /^(chunk|bare (CR|LF) in the trailer|trailer)/,

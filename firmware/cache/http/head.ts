@@ -19,6 +19,9 @@ export interface Malformed {
 export const more = { kind: "more" } as const;
 export type More = typeof more;
 
+/** More than one message may have (http_req_size, http_resp_size). */
+export const headOverLimit: Malformed = { kind: "bad", reason: "head is over its limit" };
+
 const isBlank = (code: number) => code === 0x20 || code === 0x09;
 const bad = (reason: string): Malformed => ({ kind: "bad", reason });
 
@@ -38,11 +41,11 @@ export function parseHeaders(
 	for (;;) {
 		const newline = text.indexOf("\n", at);
 		if (newline < 0) {
-			if (text.length - headStart > limits.headBytes) return bad("head is over its limit");
+			if (text.length - headStart > limits.headBytes) return headOverLimit;
 			if (text.length - at > limits.lineBytes) return bad("header line is over its limit");
 			return more;
 		}
-		if (newline + 1 - headStart > limits.headBytes) return bad("head is over its limit");
+		if (newline + 1 - headStart > limits.headBytes) return headOverLimit;
 		const end = newline > at && text.charCodeAt(newline - 1) === 0x0d ? newline - 1 : newline;
 		if (end === at) return { kind: "headers", lines, keys, end: newline + 1 };
 		if (end - at > limits.lineBytes) return bad("header line is over its limit");

@@ -2,7 +2,7 @@
  * HTTP/1.1 request heads (RFC 9112 §3), strict where a lenient reading would let two parties
  * disagree about where a request ends.
  */
-import { type Malformed, type More, more, parseHeaders } from "./head.ts";
+import { headOverLimit, type Malformed, type More, more, parseHeaders } from "./head.ts";
 import { fieldKey, flat, lineValue, listMembers } from "./headers.ts";
 import { DEFAULT_LIMITS, type HeadLimits, hasControl, isToken, parseLength } from "./syntax.ts";
 
@@ -73,9 +73,8 @@ export function parseRequest(
 	while (text.charCodeAt(at) === 0x0d && text.charCodeAt(at + 1) === 0x0a) at += 2;
 	while (text.charCodeAt(at) === 0x0a) at++;
 	const newline = text.indexOf("\n", at);
-	if (newline < 0) return text.length - at > limits.lineBytes ? bad("request line is over its limit") : more;
+	if (newline < 0) return text.length - at > limits.headBytes ? headOverLimit : more;
 	const lineEnd = text.charCodeAt(newline - 1) === 0x0d ? newline - 1 : newline;
-	if (lineEnd - at > limits.lineBytes) return bad("request line is over its limit");
 	const methodEnd = text.indexOf(" ", at);
 	if (methodEnd < 0 || methodEnd >= lineEnd) return bad("request line has no target");
 	const method = text.slice(at, methodEnd);

@@ -1,5 +1,5 @@
 /** HTTP/1.1 response heads from backends (RFC 9112 §4 and §6.3). */
-import { type Malformed, type More, more, parseHeaders } from "./head.ts";
+import { headOverLimit, type Malformed, type More, more, parseHeaders } from "./head.ts";
 import { lineValue, listMembers } from "./headers.ts";
 import { reasonPhrase } from "./status.ts";
 import { DEFAULT_LIMITS, type HeadLimits, hasControl, parseLength } from "./syntax.ts";
@@ -54,8 +54,7 @@ export function parseResponse(
 	limits: HeadLimits = DEFAULT_LIMITS,
 ): ResponseHead | Malformed | More {
 	const newline = text.indexOf("\n", start);
-	if (newline < 0)
-		return text.length - start > limits.lineBytes ? bad("status line is over its limit") : more;
+	if (newline < 0) return text.length - start > limits.headBytes ? headOverLimit : more;
 	const lineEnd = newline > start && text.charCodeAt(newline - 1) === 0x0d ? newline - 1 : newline;
 	const first = statusLine(text.slice(start, lineEnd));
 	if (first === undefined) return bad("status line is malformed");

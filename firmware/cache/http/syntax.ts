@@ -4,7 +4,7 @@
 export interface HeadLimits {
 	/** Whole head, bytes (http_req_size, http_resp_size). */
 	readonly headBytes: number;
-	/** One line, bytes (http_req_hdr_len, http_resp_hdr_len). */
+	/** One header line, bytes (http_req_hdr_len, http_resp_hdr_len). */
 	readonly lineBytes: number;
 	/** Header lines, the start line's fields counted as six (http_max_hdr). */
 	readonly headerLines: number;

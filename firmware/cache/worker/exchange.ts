@@ -190,8 +190,8 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 				return;
 			}
 			if (head.kind === "bad") {
-				this.engine.count(Main.fetch_bad);
-				this.vslLog.add(Tag.Error, head.reason);
+				this.responseBytes.header = this.#text.length - at;
+				this.vslLog.add(Tag.BogoHeader, head.reason);
 				this.fetchError(`http format error: ${head.reason}`);
 				return;
 			}

@@ -131,9 +131,8 @@ export class Patterns {
 		if (urlEnd < 0) return false;
 		const engine = this.#engine;
 		const { active } = engine;
-		const { lineBytes, headBytes } = engine.parameters.request;
 		const { length } = bytes;
-		if (active === undefined || urlEnd + PROTOCOL_BYTES > lineBytes || length > headBytes) return false;
+		if (active === undefined || length > engine.parameters.request.headBytes) return false;
 		this.#urlEnd = urlEnd;
 		const set = this.#setOf(session, bytes, urlEnd);
 		if (set === undefined) return false;

@@ -9,6 +9,7 @@ import type { Socket } from "bun";
 import { sendAhead } from "../../kernel/send-ahead.ts";
 import { allocateBytes, type ByteBuffer, copyOf } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
+import { headOverLimit } from "../http/head.ts";
 import { flat } from "../http/headers.ts";
 import { parseRequest, type RequestHead } from "../http/request.ts";
 import { formatSeconds, record, Side } from "../log/records.ts";
@@ -402,7 +403,10 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 			const head = parseRequest(text, at, this.engine.parameters.request);
 			if (head.kind === "more") return at;
 			if (head.kind === "bad") {
-				this.#refuse(400, head.reason, text.slice(at, at + 200));
+				const end = text.indexOf("\r\n\r\n", at);
+				this.headBytes = (end < 0 ? text.length : end + 4) - at;
+				const close = head === headOverLimit ? "RX_OVERFLOW" : "RX_JUNK";
+				this.#refuse(400, head.reason, close, text.slice(at, at + 200));
 				return bytes.length;
 			}
 			this.headBytes = head.end - at;
@@ -420,14 +424,14 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		const { fields } = head;
 		const { active } = engine;
 		this.requests++;
+		engine.count(Main.client_req);
 		if (fields.expect !== undefined && fields.expect.toLowerCase() !== "100-continue") {
 			engine.count(Main.client_req_417);
-			this.#refuse(417, `Expect: ${fields.expect}`, "");
+			this.#refuse(417, `Expect: ${fields.expect}`, "RX_JUNK");
 			return;
 		}
-		engine.count(Main.client_req);
 		if (active === undefined) {
-			this.#refuse(503, "no VCL is active", "");
+			this.#refuse(503, "no VCL is active", "RX_JUNK");
 			return;
 		}
 		const { connection } = fields;
@@ -487,7 +491,9 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		this.#body = undefined;
 		this.#decoder = undefined;
 		task.abandon();
-		this.#refuse(400, reason, "");
+		// Its head is in the account of what was abandoned.
+		this.headBytes = 0;
+		this.#refuse(400, reason, "RX_BODY");
 	}
 
 	#bodyDone(): void {
@@ -498,7 +504,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	}
 
 	/** Answers without VCL and closes (varnishd's bare 400 and 417). */
-	#refuse(status: number, reason: string, garbage: string): void {
+	#refuse(status: number, reason: string, close: CloseReason, garbage = ""): void {
 		const { engine } = this;
 		if (status === 400) engine.count(Main.client_req_400);
 		const xid = engine.nextTransaction();
@@ -515,10 +521,12 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 			record(Tag.RespProtocol, "HTTP/1.1") +
 			record(Tag.RespStatus, String(status)) +
 			record(Tag.RespReason, phrase);
-		text += record(Tag.ReqAcct, `${garbage.length} 0 ${garbage.length} ${answer.length} 0 ${answer.length}`);
+		const { headBytes } = this;
+		engine.count(Main.s_req_hdrbytes, headBytes);
+		text += record(Tag.ReqAcct, `${headBytes} 0 ${headBytes} ${answer.length} 0 ${answer.length}`);
 		text += record(Tag.End, "");
 		engine.log.write(xid | Side.client, text, this.xid | Side.client, record(Tag.Link, `req ${xid} rxreq`));
-		this.closeAfter(status === 400 ? "RX_BAD" : "RX_JUNK");
+		this.closeAfter(close);
 		this.emit(answer, undefined);
 		this.#finishIfIdle();
 	}

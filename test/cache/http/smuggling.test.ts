@@ -60,7 +60,10 @@ const refused: readonly (readonly [title: string, request: string])[] = [
 	["HTTP/1.0 POST without a length", "POST / HTTP/1.0\r\n\r\n"],
 	["absolute target without a host", "GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n"],
 	["line over its limit", get(`X: ${"a".repeat(DEFAULT_LIMITS.lineBytes)}`)],
-	["request line over its limit", `GET /${"a".repeat(DEFAULT_LIMITS.lineBytes)} HTTP/1.1\r\nHost: a\r\n\r\n`],
+	[
+		"request line over the head's limit",
+		`GET /${"a".repeat(DEFAULT_LIMITS.headBytes)} HTTP/1.1\r\nHost: a\r\n\r\n`,
+	],
 	[
 		"too many headers",
 		get(...Array.from({ length: DEFAULT_LIMITS.headerLines }, (_, index) => `X-${index}: a`)),
@@ -76,7 +79,7 @@ describe("requests that are refused", () => {
 
 	test("a head without an end is refused at its limit, not gathered for ever", () => {
 		expect(parseRequest(`GET / HTTP/1.1\r\n${"X: a\r\n".repeat(7000)}`).kind).toBe("bad");
-		expect(parseRequest("a".repeat(9000)).kind).toBe("bad");
+		expect(parseRequest("a".repeat(DEFAULT_LIMITS.headBytes + 1)).kind).toBe("bad");
 	});
 });
 
