@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
+import type { LoadOptions } from "./config/keepalived/load.ts";
 import type { DroverConfig, GlobalConfig } from "./config/model.ts";
 import { catchesSignal } from "./kernel/caught-signals.ts";
 import { onSignalNumber, sendSignalNumber } from "./kernel/real-time-signal.ts";
@@ -289,9 +290,10 @@ async function supervise(file: string, values: Values): Promise<number> {
 
 	for (const name of names) start(name);
 	// The services do not wait for what only the parent needs.
-	const { loadConfig } = await import("./config/keepalived/load.ts");
+	const { loadConfig, namedIn } = await import("./config/keepalived/load.ts");
 	const configId = values["config-id"];
-	const load = () => loadConfig(file, configId === undefined ? {} : { configId });
+	const load = (options: LoadOptions) =>
+		loadConfig(file, configId === undefined ? options : { ...options, configId });
 	let clock: ReloadClock | null = null;
 	const follow = async ({ reload: wanted }: GlobalConfig): Promise<void> => {
 		clock?.close();
@@ -300,14 +302,16 @@ async function supervise(file: string, values: Values): Promise<number> {
 		const { ReloadClock } = await import("./reload-clock.ts");
 		clock = new ReloadClock(wanted.timeFile, wanted.repeat, reload, log);
 	};
-	const first = load().config;
+	const first = load({}).config;
+	let inForce = first;
 	global = first.global;
 	startBfd(first);
 	await follow(global);
 	followReload = () => {
-		const { config, acceptable } = load();
+		const { config, acceptable } = load(namedIn(inForce));
 		// What the services refuse counts for nobody; names and places are settled at the start.
 		if (!acceptable || global === null) return;
+		inForce = config;
 		startBfd(config);
 		global = { ...global, reload: config.global.reload };
 		void follow(global);

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { serve } from "../bus/server.ts";
-import { loadConfig } from "../config/keepalived/load.ts";
+import { ANY_MAY_MISS, type LoadOptions, loadConfig, namedIn } from "../config/keepalived/load.ts";
 import { enterNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
 import { applyProcessSettings } from "../process-settings.ts";
 import type { BfdStatus } from "../status/bfd.ts";
@@ -75,17 +75,18 @@ async function run(file: string, configId: string | undefined, onlyIfNeeded: boo
 		console.error(`drover bfd: cannot read ${file}: there is no such file`);
 		return EXIT_NO_CONFIG;
 	}
-	const load = () => loadConfig(file, configId === undefined ? {} : { configId });
+	const load = (options: LoadOptions) =>
+		loadConfig(file, configId === undefined ? options : { ...options, configId });
 	// What can be run is run; what is wrong the other services log.
-	let { config } = load();
+	let { config } = load({});
 	if (onlyIfNeeded && config.bfdInstances.length === 0) return 0;
 	const { networkNamespace, bfd: settings } = config.global;
 	if (networkNamespace !== null) enterNetworkNamespace(namespacePath(networkNamespace));
 	applyProcessSettings("bfd", settings, null, (text) => log.warn(text));
 
 	const service = new BfdService({ log, onReport: (message) => server.publish(message) });
-	const reload = (): string => {
-		const next = load();
+	const reload = (judged = false): string => {
+		const next = load(judged ? ANY_MAY_MISS : namedIn(config));
 		if (!next.acceptable) {
 			log.error(`${file} is not taken over: it has errors; the running configuration stays`);
 			throw new Error("not taken over: the configuration has errors");

@@ -149,17 +149,27 @@ function checkWithoutLastCompiler(words: readonly string[], file: string): numbe
 
 /** The reader and the printer of findings: loaded on demand, for the process that only starts another needs neither. */
 async function reader() {
-	const [{ loadConfig }, { formatDiagnostic }] = await Promise.all([
+	const [{ loadConfig, namedIn }, { formatDiagnostic }] = await Promise.all([
 		import("./keepalived/load.ts"),
 		import("./keepalived/diagnostics.ts"),
 	]);
-	return { loadConfig, formatDiagnostic };
+	return { loadConfig, namedIn, formatDiagnostic };
+}
+
+const misses = ({ code }: Diagnostic): boolean => code === "no-interface";
+
+/** The file as what runs here would judge it: an interface that is in force, and missing, it has missed already. */
+async function loadBesideRunning(file: string, options: LoadOptions): Promise<LoadedConfig> {
+	const { loadConfig, namedIn } = await reader();
+	const loaded = loadConfig(file, options);
+	if (loaded.acceptable || !loaded.diagnostics.some(misses)) return loaded;
+	return loadConfig(file, { ...options, ...namedIn(await running()) });
 }
 
 async function check({ file, json, options }: Words): Promise<number> {
 	if (file.endsWith(".toml")) return checkSettings(file, json);
-	const { loadConfig, formatDiagnostic } = await reader();
-	const loaded = loadConfig(file, options);
+	const { formatDiagnostic } = await reader();
+	const loaded = await loadBesideRunning(file, options);
 	if (json) {
 		const { config: _config, ...rest } = loaded;
 		console.log(JSON.stringify(rest, null, "\t"));
@@ -232,8 +242,7 @@ async function show({ file, json, options }: Words): Promise<number> {
 }
 
 async function plan({ file, json, against, options }: Words): Promise<number> {
-	const { loadConfig, formatDiagnostic } = await reader();
-	const loaded = loadConfig(file, options);
+	const { loadConfig, namedIn, formatDiagnostic } = await reader();
 	const before = against === null ? await running() : loadConfig(against, options).config;
 	if (before === null) {
 		console.error(
@@ -241,6 +250,7 @@ async function plan({ file, json, against, options }: Words): Promise<number> {
 		);
 		return 4;
 	}
+	const loaded = loadConfig(file, { ...options, ...namedIn(before) });
 	const { formatChange, planChanges } = await import("./plan.ts");
 	const changes = planChanges(before, loaded.config);
 	if (json)
@@ -249,7 +259,7 @@ async function plan({ file, json, against, options }: Words): Promise<number> {
 		);
 	else {
 		for (const diagnostic of loaded.diagnostics)
-			if (diagnostic.severity === "error") console.log(formatDiagnostic(diagnostic));
+			if (diagnostic.severity === "error" || misses(diagnostic)) console.log(formatDiagnostic(diagnostic));
 		console.log(changes.length === 0 ? "nothing would change" : changes.map(formatChange).join("\n"));
 		if (!loaded.acceptable) console.log("a running director would refuse this file");
 	}

@@ -631,4 +631,6 @@ export interface DroverConfig {
 	readonly syncGroups: readonly SyncGroupConfig[];
 	readonly serverGroups: readonly ServerGroupConfig[];
 	readonly virtualServers: readonly VirtualServerConfig[];
+	/** Network interfaces that the file names, there or not: one of them that is gone later is no slip of the hand. */
+	readonly namedInterfaces: readonly string[];
 }

@@ -1,11 +1,12 @@
 /** What the director answers on its socket. */
 import { z } from "zod";
+import { reloadRequest } from "../bus/reload-request.ts";
 import { type Methods, method } from "../bus/server.ts";
 import { TIMELINE_LIMIT } from "../status/timeline.ts";
 import type { Director } from "./director.ts";
 
 /** `reload` reads the file again and rejects with the reason when it is refused. */
-export function directorMethods(director: Director, reload: () => Promise<string>): Methods {
+export function directorMethods(director: Director, reload: (judged: boolean) => Promise<string>): Methods {
 	return {
 		status: method(z.object({}), () => director.status()),
 		config: method(z.object({}), () => director.config),
@@ -17,7 +18,7 @@ export function directorMethods(director: Director, reload: () => Promise<string
 			}),
 			(input) => director.timeline(input.realServer, input.virtualServer, input.count),
 		),
-		reload: method(z.object({}), reload),
+		reload: method(reloadRequest, ({ judged }) => reload(judged)),
 		look: method(z.object({}), () => director.look()),
 		override: method(
 			z.object({

@@ -1,6 +1,7 @@
 /** `drover director`: health checks and the kernel's IPVS table, in the foreground. */
 import { existsSync, renameSync, writeFileSync } from "node:fs";
 import type { BusServer } from "../bus/server.ts";
+import { MISSING_INTERFACE } from "../config/keepalived/build/context.ts";
 import { formatDiagnostic, problemOf } from "../config/keepalived/diagnostics.ts";
 import {
 	forgetKept,
@@ -9,7 +10,7 @@ import {
 	loadAtStart,
 	loadKeeping,
 } from "../config/keepalived/kept.ts";
-import type { LoadedConfig } from "../config/keepalived/load.ts";
+import { ANY_MAY_MISS, type LoadedConfig, namedIn } from "../config/keepalived/load.ts";
 import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { IpvsClient } from "../kernel/ipvs-client.ts";
@@ -137,9 +138,12 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		applyProcessSettings("checker", wanted.global.checker, before?.global.checker ?? null, (text) =>
 			log.warn(text),
 		);
-	const reloadOnce = async (): Promise<string> => {
+	const reloadOnce = async (judged: boolean): Promise<string> => {
 		const startedMs = performance.now();
-		const { loaded: next, keep } = loadKeeping("director", file, options);
+		const { loaded: next, keep } = loadKeeping("director", file, {
+			...options,
+			...(judged ? ANY_MAY_MISS : namedIn(director.config)),
+		});
 		const refusal = refusalOf(next, director.config);
 		if (refusal !== null) {
 			log.error(`${file} is not taken over: ${refusal}; the running configuration stays`);
@@ -156,11 +160,12 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		const message = `taken over in ${Math.round(performance.now() - startedMs)} ms`;
 		director.noteReload(true, message);
 		log.info(`${file} ${message}`);
+		logDiagnostics(log, next);
 		return message;
 	};
 	// Reloads come one after the other; one that waits reads the file as it is then.
-	const reloadSerially = (): Promise<string> => {
-		const next = (reloading ?? Promise.resolve("")).catch(() => "").then(reloadOnce);
+	const reloadSerially = (judged = false): Promise<string> => {
+		const next = (reloading ?? Promise.resolve("")).catch(() => "").then(() => reloadOnce(judged));
 		reloading = next;
 		return next;
 	};
@@ -251,6 +256,7 @@ function refusalOf(next: LoadedConfig, running: DroverConfig): string | null {
 function logDiagnostics(log: Log, { diagnostics, moreDiagnostics }: LoadedConfig): void {
 	for (const diagnostic of diagnostics)
 		if (diagnostic.severity === "error") log.error(formatDiagnostic(diagnostic));
+		else if (diagnostic.code === MISSING_INTERFACE) log.warn(formatDiagnostic(diagnostic));
 	if (moreDiagnostics > 0) log.error(`${moreDiagnostics} more findings`);
 }
 

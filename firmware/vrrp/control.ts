@@ -1,5 +1,6 @@
 /** What `drover vrrp` answers on its socket. Loaded by the first call. */
 import { z } from "zod";
+import { reloadRequest } from "../bus/reload-request.ts";
 import { type Methods, method } from "../bus/server.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { TIMELINE_LIMIT, type TimelineEntry } from "../status/timeline.ts";
@@ -10,7 +11,7 @@ export interface Controlled {
 	/** What runs; without virtual servers, which are the director's. */
 	config(): DroverConfig;
 	timeline(instance: string | null, count: number): readonly TimelineEntry[];
-	reload(): { readonly accepted: boolean };
+	reload(judged: boolean): { readonly accepted: boolean };
 	/** Returns how many instances it concerned; null is all. */
 	command(kind: "resign" | "take-over", instances: readonly string[] | null): number;
 }
@@ -28,7 +29,7 @@ export function vrrpMethods(service: Controlled): Methods {
 			}),
 			(input) => service.timeline(input.instance, input.count),
 		),
-		reload: method(z.object({}), () => service.reload()),
+		reload: method(reloadRequest, ({ judged }) => service.reload(judged)),
 		resign: method(instances, (input) => ({ instances: service.command("resign", input.instances) })),
 		"take-over": method(instances, (input) => ({
 			instances: service.command("take-over", input.instances),

@@ -17,7 +17,7 @@ import {
 	loadAtStart,
 	loadKeeping,
 } from "../config/keepalived/kept.ts";
-import type { LoadedConfig } from "../config/keepalived/load.ts";
+import { ANY_MAY_MISS, type LoadedConfig, type LoadOptions, namedIn } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { SystemCallError } from "../kernel/errno.ts";
 import { enterNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
@@ -239,9 +239,9 @@ class Process {
 		this.#onReleased();
 	}
 
-	#load(by: typeof loadKeeping): KeptLoad {
+	#load(by: typeof loadKeeping, options: LoadOptions = {}): KeptLoad {
 		const { file, configId } = this.#options;
-		const load = by("vrrp", file, configId === null ? {} : { configId });
+		const load = by("vrrp", file, configId === null ? options : { ...options, configId });
 		this.#logFindings(load.refused ?? load.loaded);
 		return load;
 	}
@@ -370,7 +370,7 @@ class Process {
 				status: () => ({ ...this.#service.status(), standbyPid: this.#active?.standbyPid ?? null }),
 				config: () => this.#service.config,
 				timeline: (instance, count) => this.#service.timeline(instance, count),
-				reload: () => this.#reload(),
+				reload: (judged) => this.#reload(judged),
 				command: (kind, instances) => this.#service.command(kind, instances),
 			});
 		});
@@ -393,19 +393,19 @@ class Process {
 	}
 
 	/** A file with errors changes nothing. */
-	#reload(): { readonly accepted: boolean } {
+	#reload(judged = false): { readonly accepted: boolean } {
 		this.#service.renewLease(LOAD_LIMIT_MS * 1000);
 		this.#heartbeat.beat(monotonicMicros() + LOAD_LIMIT_MS * 1000);
 		try {
-			return this.#reloadNow();
+			return this.#reloadNow(judged);
 		} finally {
 			this.#service.renewLease();
 			this.#heartbeat.beat(monotonicMicros());
 		}
 	}
 
-	#reloadNow(): { readonly accepted: boolean } {
-		const { loaded, keep } = this.#load(loadKeeping);
+	#reloadNow(judged: boolean): { readonly accepted: boolean } {
+		const { loaded, keep } = this.#load(loadKeeping, judged ? ANY_MAY_MISS : namedIn(this.#service.config));
 		const config = ofVrrp(loaded);
 		if (!loaded.acceptable) {
 			this.#log.error(

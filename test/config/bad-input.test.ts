@@ -431,7 +431,7 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
     interface eth7
     ^^^^^^^^^
     lost: VI_1 waits until eth7 appears
-    interfaces here: eth0, eth1`,
+    interfaces here: eth0, eth1; "dynamic_interfaces" in global_defs is for one that comes later`,
 			],
 			acceptable: false,
 			exitStatus: 5,
@@ -444,7 +444,7 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
     10.0.0.1 dev eth7
     ^^^^^^^^^^^^^^^^^
     lost: VI_1: address 10.0.0.1 waits until eth7 appears
-    interfaces here: eth0, eth1`,
+    interfaces here: eth0, eth1; "dynamic_interfaces" in global_defs is for one that comes later`,
 			],
 			acceptable: false,
 			exitStatus: 5,

@@ -79,6 +79,19 @@ test("nothing goes on of another service, another file, another boot, or before 
 	expect(addresses()).toEqual(["10.0.0.5"]);
 });
 
+test("an interface that is gone is no reason to go on with an older file, as it is none at a reload", () => {
+	const bound = (name: string, address: string) =>
+		server(address).replace("80 {\n\t}", `80 {\n\t\tTCP_CHECK {\n\t\t\tbind_if ${name}\n\t\t}\n\t}`);
+	write("main.conf", bound("gone0", "10.0.0.1"));
+	inForce();
+	write("main.conf", bound("gone0", "10.0.0.8"));
+	const { loaded, refused, keep } = loadAtStart("test", path("main.conf"));
+	expect([loaded.acceptable, refused]).toEqual([true, null]);
+	keep();
+	write("main.conf", bound("gone1", "10.0.0.9"));
+	expect(addresses()).toEqual(["10.0.0.8"]);
+});
+
 test("passwords are for root's eyes", () => {
 	inForce();
 	expect(statSync(path("test.configuration")).mode & 0o777).toBe(0o600);

@@ -11,6 +11,7 @@ const pieces: readonly string[][] = [
 	lines(server("\tflub 1", "", "10.0.1.2 80")),
 	lines(server("\tlb_kind DR\n\tprotocol UDP", "\t\tweight $W", "10.0.1.3 80")),
 	lines(server("", "\t\tnotify_up /bin/true", "fwmark 3")),
+	lines(server("", "\t\tTCP_CHECK {\n\t\t\tbind_if eth1\n\t\t}", "10.0.1.5 80")),
 	lines(server("", "\t\tnb_get_retry 3", "10.0.1.4 443").replace("{\n", "\n{\n")),
 	[
 		"virtual_server 10.0.2.1 80 { protocol TCP",

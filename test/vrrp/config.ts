@@ -271,6 +271,7 @@ export function configOf(
 		trackFiles: [],
 		trackProcesses: [],
 		bfdInstances: [],
+		namedInterfaces: [],
 		vrrpInstances: instances,
 		syncGroups: [],
 		serverGroups: [],

@@ -104,6 +104,7 @@ export function buildConfig(
 		syncGroups,
 		serverGroups: [...groups.values()].map(({ name, members }) => ({ name, members })),
 		virtualServers,
+		namedInterfaces: [...context.namedInterfaces],
 	};
 	crossCheck(context, config);
 	if (context.insecureScript !== null)

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node
 import { bootId } from "../../boot-id.ts";
 import { runDirectory } from "../../bus/socket-path.ts";
 import { problemOf } from "./diagnostics.ts";
-import { diskFiles, type LoadedConfig, type LoadOptions, loadConfig } from "./load.ts";
+import { diskFiles, type LoadedConfig, type LoadOptions, loadConfig, namedIn } from "./load.ts";
 import type { FileRead, Files } from "./preprocessor.ts";
 
 interface Kept {
@@ -35,10 +35,14 @@ export function loadKeeping(service: string, path: string, options: LoadOptions 
 
 /** The same for a start: not what a reload would refuse, if a process that has ended without a word had another one. */
 export function loadAtStart(service: string, path: string, options: LoadOptions = {}): KeptLoad {
-	const { loaded, asKept } = read(path, options);
-	const kept = loaded.acceptable ? null : keptOf(service);
-	if (kept?.bootId !== bootId() || kept.path !== path || JSON.stringify(kept) === JSON.stringify(asKept()))
-		return { loaded, refused: null, keep: () => write(service, asKept()) };
+	const first = read(path, options);
+	const kept = first.loaded.acceptable ? null : keptOf(service);
+	if (
+		kept?.bootId !== bootId() ||
+		kept.path !== path ||
+		JSON.stringify(kept) === JSON.stringify(first.asKept())
+	)
+		return { loaded: first.loaded, refused: null, keep: () => write(service, first.asKept()) };
 	const reads = new Map(kept.reads);
 	const matches = new Map(kept.matches);
 	const files: Files = {
@@ -46,7 +50,11 @@ export function loadAtStart(service: string, path: string, options: LoadOptions 
 		read: (file) => reads.get(file) ?? { kind: "missing" },
 		match: (pattern, directory) => matches.get(matchKey(pattern, directory)) ?? [],
 	};
-	return { loaded: loadConfig(path, options, files), refused: loaded, keep() {} };
+	const before = loadConfig(path, options, files);
+	const { loaded, asKept } = read(path, { ...options, ...namedIn(before.config) });
+	return loaded.acceptable
+		? { loaded, refused: null, keep: () => write(service, asKept()) }
+		: { loaded: before, refused: loaded, keep() {} };
 }
 
 /** What the log says of `refused`. */

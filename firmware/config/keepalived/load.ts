@@ -19,6 +19,8 @@ export interface LoadOptions {
 	readonly configId?: string;
 	/** Interfaces that exist; default: those of the network namespace. */
 	readonly interfaces?: ReadonlySet<string>;
+	/** Interfaces that may be missing, since what was in force before names them; default: none. */
+	readonly mayMiss?: (interfaceName: string) => boolean;
 	readonly hostName?: string;
 	/** Of the reading before: virtual servers that did not change are taken from it, as the same objects. */
 	readonly memory?: ServerMemory;
@@ -35,6 +37,15 @@ export interface LoadedConfig {
 	/** Nothing that the operator wrote would be silently lost: safe to apply to a running director. */
 	readonly acceptable: boolean;
 }
+
+/** For what comes after `config`: an interface that it names was there once, and is no slip of the hand. */
+export const namedIn = (config: DroverConfig | null): Pick<LoadOptions, "mayMiss"> => {
+	const names = new Set(config?.namedInterfaces);
+	return { mayMiss: (name) => names.has(name) };
+};
+
+/** For what was judged before, such as a revision that is put into force, or back into it. */
+export const ANY_MAY_MISS: Pick<LoadOptions, "mayMiss"> = { mayMiss: () => true };
 
 /**
  * The configuration in `path` and everything it includes. Never throws for what a file holds or
@@ -72,7 +83,11 @@ function readConfig(
 	if (read.kind === "text") statements = new StatementReader(reader, findings, memory).readRoot();
 	else reader.reportUnreadable(path, read);
 	const namespace = statements.findLast(({ keyword }) => keyword.name === "net_namespace")?.words[0];
-	const machine = thisMachine(options.interfaces ?? interfaces(namespace), hostName);
+	const machine = thisMachine(
+		options.interfaces ?? interfaces(namespace),
+		options.mayMiss ?? (() => false),
+		hostName,
+	);
 	const config = buildConfig(statements, findings, machine, sources, memory);
 	if (config === null) return null;
 	return {
@@ -145,13 +160,18 @@ export const diskFiles: Files = {
 	directoryOf: dirname,
 };
 
-function thisMachine(interfaces: ReadonlySet<string>, hostName: string): Machine {
+function thisMachine(
+	interfaces: ReadonlySet<string>,
+	mayMiss: Machine["mayMiss"],
+	hostName: string,
+): Machine {
 	let users: Set<string> | null = null;
 	let groups: Set<string> | null = null;
 	const programs = new Map<string, ReturnType<Machine["program"]>>();
 	return {
 		hostName,
 		interfaces,
+		mayMiss,
 		hasUser(name) {
 			users ??= names("/etc/passwd");
 			return users.has(name);

@@ -107,10 +107,14 @@ function standsAlone({ name, quorumUp, quorumDown, realServers }: VirtualServerC
 	if (name.kind === "group" || quorumUp !== null || quorumDown !== null) return false;
 	for (const { notifyUp, notifyDown, checks } of realServers) {
 		if (notifyUp !== null || notifyDown !== null) return false;
-		if (checks.length > 0 && checks.some(({ kind }) => outsideKinds.has(kind))) return false;
+		if (checks.length > 0 && checks.some(dependsOnOthers)) return false;
 	}
 	return true;
 }
+
+/** A bound one counts among the file's interfaces. */
+const dependsOnOthers = (check: CheckConfig): boolean =>
+	outsideKinds.has(check.kind) || ("target" in check && check.target.bindInterface !== null);
 
 const outsideKinds: ReadonlySet<CheckConfig["kind"]> = new Set(["MISC_CHECK", "FILE_CHECK", "BFD_CHECK"]);
 

@@ -21,7 +21,7 @@ export async function applyCurrent(root: string, services = everyService): Promi
 	}
 	for (const service of services)
 		try {
-			await call(service, "reload", {}, RELOAD_TIMEOUT_MS);
+			await call(service, "reload", { judged: true }, RELOAD_TIMEOUT_MS);
 		} catch (error) {
 			const message = error instanceof Error ? error.message : String(error);
 			if (message !== `${service} is not running`) troubles.push(`${service}: ${message}`);

@@ -3,8 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import { parseSettings, readSettings } from "../../appliance/settings.ts";
+import { MISSING_INTERFACE } from "../keepalived/build/context.ts";
 import { formatDiagnostic } from "../keepalived/diagnostics.ts";
-import { loadConfig } from "../keepalived/load.ts";
+import { loadConfig, namedIn } from "../keepalived/load.ts";
 import type { DroverConfig } from "../model.ts";
 import { formatChange, planChanges } from "../plan.ts";
 import { settingsChanges } from "./settings-plan.ts";
@@ -14,22 +15,29 @@ export interface Checked {
 	readonly problems: readonly string[];
 	/** What the operator should know and may ignore. */
 	readonly remarks: readonly string[];
+	/** Those remarks that are about an interface that is not there. */
+	readonly missing: readonly string[];
 	/** Null when there is no keepalived.conf. */
 	readonly config: DroverConfig | null;
 	/** Null when there is no appliance.toml, or it cannot be used. */
 	readonly settings: ApplianceSettings | null;
 }
 
-export async function checkFolder(folder: string): Promise<Checked> {
+/** `before`: what is in force, whose interfaces may be missing. */
+export async function checkFolder(folder: string, before: Checked | null): Promise<Checked> {
 	const problems: string[] = [];
+	const missing: string[] = [];
 	const remarks: string[] = [];
 	let config: DroverConfig | null = null;
 	const keepalived = join(folder, "keepalived.conf");
 	if (existsSync(keepalived)) {
-		const loaded = loadConfig(keepalived);
+		const loaded = loadConfig(keepalived, namedIn(before?.config ?? null));
 		config = loaded.config;
-		for (const diagnostic of loaded.diagnostics)
-			(diagnostic.severity === "error" ? problems : remarks).push(formatDiagnostic(diagnostic));
+		for (const diagnostic of loaded.diagnostics) {
+			const text = formatDiagnostic(diagnostic);
+			(diagnostic.severity === "error" ? problems : remarks).push(text);
+			if (diagnostic.severity !== "error" && diagnostic.code === MISSING_INTERFACE) missing.push(text);
+		}
 		if (loaded.acceptable) remarks.push(...problems.splice(0));
 	}
 	let settings: ApplianceSettings | null = null;
@@ -49,7 +57,7 @@ export async function checkFolder(folder: string): Promise<Checked> {
 				problems.push(error instanceof Error ? error.message : String(error));
 			}
 	}
-	return { problems, remarks, config, settings };
+	return { problems, remarks, missing, config, settings };
 }
 
 /** A line or two for each change of what runs; null is a box without a configuration. */

@@ -110,14 +110,14 @@ async function commit(workspace: Workspace, words: readonly string[]): Promise<n
 	// Read once: what was checked is what is committed, whoever edits the folder meanwhile.
 	const files = workspace.candidateFiles();
 	const madeFrom = workspace.revisions.currentNumber();
-	const checked = await checkFiles(workspace, files);
+	const running = await checkCurrent(workspace);
+	const checked = await checkFiles(workspace, files, running);
 	for (const remark of checked.remarks) console.log(remark);
 	if (checked.problems.length > 0) {
 		for (const problem of checked.problems) console.error(problem);
 		console.error("Not committed: the running configuration stays as it is.");
 		return 1;
 	}
-	const running = await checkCurrent(workspace);
 	if (running !== null)
 		console.log(
 			planLines(running, checked).join("\n") || "No change for VRRP, the virtual servers and the box itself.",
@@ -136,21 +136,22 @@ async function commit(workspace: Workspace, words: readonly string[]): Promise<n
 }
 
 /** As they would stand in a revision: nothing else is there that they could include. */
-async function checkFiles(workspace: Workspace, files: Files): Promise<Checked> {
+async function checkFiles(workspace: Workspace, files: Files, running: Checked | null): Promise<Checked> {
 	return inFolder(files, async (folder) => {
-		const checked = await checkFolder(folder);
+		const checked = await checkFolder(folder, running);
 		const inPlace = (text: string) => text.replaceAll(folder, workspace.candidate);
 		return {
 			...checked,
 			problems: checked.problems.map(inPlace),
 			remarks: checked.remarks.map(inPlace),
+			missing: checked.missing.map(inPlace),
 		};
 	});
 }
 
 async function checkCurrent(workspace: Workspace): Promise<Checked | null> {
 	const folder = join(workspace.root, "current");
-	return existsSync(folder) ? checkFolder(folder) : null;
+	return existsSync(folder) ? checkFolder(folder, null) : null;
 }
 
 /** Says what of the operator's own connection would be cut, and refuses it unless it comes back by itself. */
@@ -184,7 +185,8 @@ async function putIntoForce(workspace: Workspace, words: string): Promise<number
 }
 
 async function check(workspace: Workspace): Promise<number> {
-	const { problems, remarks } = await checkFiles(workspace, workspace.candidateFiles());
+	const running = await checkCurrent(workspace);
+	const { problems, remarks } = await checkFiles(workspace, workspace.candidateFiles(), running);
 	for (const finding of [...problems, ...remarks]) console.log(finding);
 	console.log(
 		problems.length === 0 ? "The working copy can be committed." : "The working copy cannot be committed.",
@@ -193,12 +195,14 @@ async function check(workspace: Workspace): Promise<number> {
 }
 
 async function planWorkingCopy(workspace: Workspace): Promise<number> {
-	const checked = await checkFiles(workspace, workspace.candidateFiles());
+	const running = await checkCurrent(workspace);
+	const checked = await checkFiles(workspace, workspace.candidateFiles(), running);
 	if (checked.problems.length > 0) {
 		for (const problem of checked.problems) console.error(problem);
 		return 5;
 	}
-	const changes = planLines(await checkCurrent(workspace), checked);
+	for (const finding of checked.missing) console.log(finding);
+	const changes = planLines(running, checked);
 	console.log(changes.length === 0 ? "nothing would change" : changes.join("\n"));
 	return changes.length === 0 ? 0 : 1;
 }
@@ -217,8 +221,9 @@ async function rollback(workspace: Workspace, [word, ...words]: readonly string[
 	const instead = `rollback ${word} confirm 5`;
 	const [confirmWithinMs, comment] = readConfirm(words, instead);
 	const keepsWorkingCopy = workspace.hasOwnChanges();
-	const target = await inFolder(workspace.revisions.files(number), checkFolder);
-	if (!mayCut(await checkCurrent(workspace), target, confirmWithinMs, `drover config ${instead}`)) return 1;
+	const running = await checkCurrent(workspace);
+	const target = await inFolder(workspace.revisions.files(number), (folder) => checkFolder(folder, running));
+	if (!mayCut(running, target, confirmWithinMs, `drover config ${instead}`)) return 1;
 	const info = workspace.revisions.rollback(number, {
 		who: process.env["USER"] ?? "root",
 		from: whereFrom(),

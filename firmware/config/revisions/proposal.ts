@@ -59,9 +59,9 @@ export async function propose(workspace: Workspace, edits: FileEdits): Promise<P
 	const scratch = mkdtempSync(join(tmpdir(), "drover-proposal-"));
 	try {
 		for (const [name, bytes] of files) writeFileSync(join(scratch, name), bytes);
-		const proposed = await checkFolder(scratch);
 		const current = join(workspace.root, "current");
-		const running = existsSync(current) ? await checkFolder(current) : null;
+		const running = existsSync(current) ? await checkFolder(current, null) : null;
+		const proposed = await checkFolder(scratch, running);
 		const problems = proposed.problems.map((text) => text.replaceAll(`${scratch}/`, ""));
 		return { files, madeFrom: number, problems, changes: planLines(running, proposed), running, proposed };
 	} finally {

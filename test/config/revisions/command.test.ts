@@ -75,6 +75,51 @@ test("a typo costs nothing: it is named, and what runs stays", () => {
 	expect(running()).toBe(server(1));
 });
 
+describe("an interface that is not there", () => {
+	const vip = (name: string, more = "") => `${more}vrrp_instance VI_1 {
+    interface ${name}
+    virtual_router_id 51
+    virtual_ipaddress {
+        192.0.2.1
+    }
+}
+`;
+	const later = "global_defs {\n    dynamic_interfaces\n}\n";
+	test("and that no configuration named: nothing is committed, and it is said what to do", () => {
+		write(server(1));
+		config("commit");
+		write(vip("eth77") + server(2));
+		const refused = config("commit");
+		expect(refused.status).toBe(1);
+		expect(refused.text).toMatch(
+			/error: VI_1: there is no interface eth77 on this machine\n.*\n.*\n.*waits.*\n {4}.*"dynamic_interfaces" in global_defs is for one that comes later\n/,
+		);
+		expect(config("plan").status).toBe(5);
+		expect(running()).toBe(server(1));
+	});
+	test("and that the one in force names, since its card has died: said, and no reason to refuse the rest", () => {
+		write(vip("eth77", later));
+		config("commit");
+		write(vip("eth77") + server(2));
+		const said =
+			/warning: VI_1: there is no interface eth77 on this machine\n.*\n.*\n {4}lost: VI_1 waits until eth77 appears\n {4}not refused: what was in force before names eth77, too\n/;
+		const checked = config("check");
+		expect([checked.status, checked.text]).toEqual([0, expect.stringMatching(said)]);
+		const planned = config("plan");
+		expect([planned.status, planned.text]).toEqual([1, expect.stringMatching(said)]);
+		expect(planned.text).toContain("+ service  TCP 192.0.2.1:80");
+		const committed = config("commit");
+		expect([committed.status, committed.text]).toEqual([0, expect.stringMatching(said)]);
+		expect(running()).toBe(vip("eth77") + server(2));
+		// It takes both away, and a rollback brings them back.
+		write(server(2));
+		config("commit");
+		expect(config("rollback", "2").text).toContain("in force: what revision 2 was");
+		write(vip("eth77") + server(3));
+		expect(config("commit").status).toBe(0);
+	});
+});
+
 describe("commit confirm", () => {
 	test("goes back by itself when nobody confirms", async () => {
 		write(server(1));

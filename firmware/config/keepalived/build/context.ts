@@ -10,6 +10,8 @@ export interface Machine {
 	readonly hostName: string;
 	/** Network interfaces that exist. */
 	readonly interfaces: ReadonlySet<string>;
+	/** Whether what was in force before names this interface, so that the file may, though it is not there. */
+	mayMiss(interfaceName: string): boolean;
 	hasUser(name: string): boolean;
 	hasGroup(name: string): boolean;
 	/** What is found at a program's path, or on the PATH without a slash; `insecure` names what others can write. */
@@ -20,6 +22,9 @@ export interface Machine {
 	/** Seconds since boot. */
 	uptimeSeconds(): number;
 }
+
+/** The code of a finding about an interface that is not there. */
+export const MISSING_INTERFACE = "no-interface";
 
 /** Settings of global_defs that builders consult; set once, before everything else. */
 export interface GlobalNotes {
@@ -66,6 +71,7 @@ export class BuildContext {
 	readonly globals: GlobalNotes;
 	/** A script would run as root although script security is off: reported once, as keepalived does. */
 	insecureScript: Place | null = null;
+	readonly namedInterfaces = new Set<string>();
 	/** keepalived stops at a missing interface, before it looks at scripts. */
 	interfaceMissing = false;
 
@@ -134,17 +140,22 @@ export class BuildContext {
 
 	/**
 	 * Says so when an interface does not exist. It stays in the model: it may still appear, and what
-	 * uses it waits until then.
+	 * uses it waits until then. One that what is in force names has died: no reason to refuse the rest of the file.
 	 */
 	checkInterface(name: string, place: Place | Placed, user: string): void {
+		this.namedInterfaces.add(name);
 		if (this.machine.interfaces.has(name) || this.globals.dynamicInterfaces) return;
 		this.interfaceMissing = true;
+		const mayMiss = this.machine.mayMiss(name);
 		this.findings.reportOnce(`interface ${name} ${user}`, this.#settle(place), {
-			severity: "error",
-			code: "no-interface",
+			severity: mayMiss ? "warning" : "error",
+			code: MISSING_INTERFACE,
 			message: `${user}: there is no interface ${name} on this machine`,
 			lost: `${user} waits until ${name} appears`,
-			suggestion: this.#interfacesHere(),
+			suggestion: mayMiss
+				? `not refused: what was in force before names ${name}, too`
+				: `${this.#interfacesHere()}; "dynamic_interfaces" in global_defs is for one that comes later`,
+			exitStatus: 5,
 		});
 	}
 
