@@ -161,7 +161,7 @@ const known: readonly Known[] = [
 	},
 	{
 		trait: /^X-Way: cache-body/,
-		why: "std.cache_req_body keeps no body that comes in chunks; varnishd ends the connection of one that is too large",
+		why: "std.cache_req_body of a body that is too large is false; varnishd ends the connection",
 	},
 	{
 		trait: /^(PUT|POST|DELETE|PATCH)/,

@@ -67,6 +67,8 @@ export class Compilation {
 	readonly regexes: Regex[] = [];
 	readonly instances: string[] = [];
 	readonly imported: string[] = [];
+	/** A function that waits is called. */
+	waits = false;
 	readonly usedLabels: string[] = [];
 	readonly subs = new Map<string, Sub>();
 	defaultProbe: ProbeDefinition | null = null;

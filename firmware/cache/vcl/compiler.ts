@@ -157,15 +157,20 @@ class Generator {
 		const key = `${name.message}.${name.lower}`;
 		const local = this.local(name);
 		if (this.known.has(key)) return local;
-		this.known.add(key);
+		this.learn(key);
 		const read = `${local} = c.${name.message}.header(${json(name.lower)})`;
 		return isSteadyHeader(name) ? `(${read})` : `(c.varied = true, ${read})`;
 	}
 
 	/** The field's local holds the new value. Without ESI req_top is req itself. */
 	private changed(name: HeaderName): void {
-		this.known.add(`${name.message}.${name.lower}`);
+		this.learn(`${name.message}.${name.lower}`);
 		if (name.message === "req") this.known.delete(`reqTop.${name.lower}`);
+	}
+
+	/** What a program waits for (std.cache_req_body) may change fields. */
+	private learn(key: string): void {
+		if (!this.program.waits) this.known.add(key);
 	}
 
 	/** Runs `work` for code that may be left out: what it reads is not known afterwards. */
@@ -274,8 +279,7 @@ class Generator {
 					expression.callee.arguments.some(({ type }) => type === "HEADER" || type === "HTTP")
 				)
 					this.known.clear();
-				const waits = expression.kind === "vmod-call" && expression.callee.waits;
-				return line(waits ? `yield ${code};` : `${code};`);
+				return line(`${code};`);
 			}
 			default:
 				return statement satisfies never;
@@ -613,7 +617,8 @@ class Generator {
 			case "vmod-call": {
 				const words = this.arguments(value.callee, value.arguments);
 				const self = value.instance === null ? ["c", "H"] : [`O[${json(value.instance)}]`, "c"];
-				const code = `${this.function(value.callee)}(${[...self, ...words].join(", ")})`;
+				const call = `${this.function(value.callee)}(${[...self, ...words].join(", ")})`;
+				const code = value.callee.waits ? `(yield ${call})` : call;
 				const settled =
 					isSteadyCall(value.callee) &&
 					value.arguments.every((each) => each.kind !== "header" || isSteadyHeader(each.name));

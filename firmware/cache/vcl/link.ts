@@ -10,8 +10,8 @@ import {
 	type VclContext,
 	VclFailure,
 	type VclHost,
+	type WaitingSub,
 	type WaitingSubs,
-	type WaitRequest,
 } from "./runtime.ts";
 import { support } from "./support.ts";
 import type { Program } from "./syntax/program.ts";
@@ -86,7 +86,7 @@ function housekeeping(
 		ban: () => "no cache yet",
 	} as unknown as VclContext;
 	try {
-		const result = sub(context) as Action | Generator<WaitRequest, Action, void>;
+		const result = sub(context) as Action | ReturnType<WaitingSub>;
 		if (!("next" in result)) return result;
 		const step = result.next();
 		if (step.done) return step.value;

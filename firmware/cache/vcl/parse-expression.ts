@@ -636,6 +636,7 @@ export function call(c: Compilation, callee: VmodFunction, instance: string | nu
 		);
 	});
 	c.skip(")");
+	c.waits ||= callee.waits;
 	return {
 		kind: "vmod-call",
 		type: callee.result === "STRING" ? "STRINGS" : callee.result,

@@ -70,7 +70,7 @@ export function parse(c: Compilation): Program {
 		stevedores: c.settings.stevedores,
 		labels: c.usedLabels,
 		vmods: c.imported,
-		waits: c.imported.some((name) => c.settings.vmods.get(name)?.waits),
+		waits: c.waits,
 	};
 }
 

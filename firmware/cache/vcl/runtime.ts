@@ -283,8 +283,8 @@ export interface VclContext {
 	timestamp(label: string): void;
 	/** std.rollback(): back to the message as received. */
 	rollback(message: RequestMessage): void;
-	/** std.cache_req_body(): true when the body (if any) fits. */
-	cacheRequestBody(sizeBytes: number): boolean;
+	/** std.cache_req_body(): says whether the body (if any) fits, at once or when all of it has come. */
+	cacheRequestBody(sizeBytes: number, done: (fits: boolean) => void): void;
 	/** std.late_100_continue() */
 	late100Continue(late: boolean): void;
 	/** purge.hard()/purge.soft() in vcl_hit and vcl_miss; negative = leave as it is. Returns the number of objects. */
@@ -298,7 +298,8 @@ export interface VclContext {
 
 export type WaitRequest =
 	| { readonly kind: "sleep"; readonly durationSeconds: number }
-	| { readonly kind: "barrier"; readonly address: string; readonly timeoutSeconds: number };
+	| { readonly kind: "barrier"; readonly address: string; readonly timeoutSeconds: number }
+	| { readonly kind: "request-body"; gather(done: (fits: boolean) => void): void };
 
 export type LogTag =
 	| "Debug"
@@ -405,7 +406,7 @@ export interface VclHost {
 }
 
 export type TaskSub = (context: VclContext) => Action;
-export type WaitingSub = (context: VclContext) => Generator<WaitRequest, Action, void>;
+export type WaitingSub = (context: VclContext) => Generator<WaitRequest, Action, boolean | undefined>;
 
 /** Every method but the house-keeping ones. */
 export type Subs = { readonly [Name in Exclude<MethodName, "vcl_init" | "vcl_fini">]: TaskSub };

@@ -1,6 +1,6 @@
 /**
- * What programs for tests wait for: vtc.sleep(), and vtc.barrier_sync(), which ends when varnishtest closes the
- * connection to a barrier. Other requests of the worker are served meanwhile.
+ * What programs wait for: a request's body, and in tests vtc.sleep(), and vtc.barrier_sync(), which ends when
+ * varnishtest closes the connection to a barrier. Other requests of the worker are served meanwhile.
  */
 import { connect } from "node:net";
 import { self } from "../../self.ts";
@@ -25,8 +25,15 @@ function untilClosed(address: string): { readonly ended: Promise<boolean>; giveU
 	return { ended, giveUp: () => socket.destroy() };
 }
 
-/** Calls `done` when the wait is over, with what went wrong if anything. */
-export function grant(request: WaitRequest, done: (failure: VclFailure | undefined) => void): void {
+/** Calls `done` when the wait is over, with what went wrong if anything, and what the program gets. */
+export function grant(
+	request: WaitRequest,
+	done: (failure: VclFailure | undefined, granted?: boolean) => void,
+): void {
+	if (request.kind === "request-body") {
+		request.gather((fits) => done(undefined, fits));
+		return;
+	}
 	if (request.kind === "sleep") {
 		setTimeout(() => done(undefined), request.durationSeconds * 1000);
 		return;
@@ -49,6 +56,7 @@ export function grant(request: WaitRequest, done: (failure: VclFailure | undefin
 
 /** The same for a place that cannot be left: the whole worker stands still. */
 export function grantAtOnce(request: WaitRequest): VclFailure | undefined {
+	if (request.kind === "request-body") return new VclFailure("No request body here");
 	if (request.kind === "sleep") {
 		Bun.sleepSync(request.durationSeconds * 1000);
 		return undefined;

@@ -106,12 +106,26 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.hashData(this.req.url);
 	}
 
-	override cacheRequestBody(sizeBytes: number): boolean {
+	override cacheRequestBody(sizeBytes: number, done: (fits: boolean) => void): void {
 		const { body } = this;
-		if (body === undefined) return true;
-		if (body.length === undefined || body.length > sizeBytes) return false;
-		body.cache();
-		return true;
+		if (body === undefined) {
+			done(true);
+			return;
+		}
+		if (this.head.fields.expect !== undefined && !this.#sent100) this.#continue();
+		const chunked = body.length === undefined;
+		body.cache(sizeBytes, (fits) => {
+			if (fits && chunked) this.#nameLength(body.bytes);
+			done(fits);
+		});
+	}
+
+	/** A body that came in chunks is here, and goes on with its length. */
+	#nameLength(bodyBytes: number): void {
+		this.req.unsetHeader("transfer-encoding");
+		this.req.setHeader("content-length", "Content-Length", String(bodyBytes));
+		this.#baseFields.unset("transfer-encoding");
+		this.#baseFields.set("Content-Length", String(bodyBytes));
 	}
 
 	override late100Continue(late: boolean): void {

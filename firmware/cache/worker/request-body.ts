@@ -15,7 +15,8 @@ export interface RequestBodyTaker {
 }
 
 export class RequestBody {
-	readonly length: number | undefined;
+	/** Undefined: it comes in chunks. */
+	length: number | undefined;
 	readonly #held: Uint8Array[] = [];
 	#heldBytes = 0;
 	#taker: RequestBodyTaker | undefined;
@@ -29,9 +30,9 @@ export class RequestBody {
 	/** Set by the session. */
 	pause: () => void = () => {};
 	resume: () => void = () => {};
-	#onEnd: (() => void)[] = [];
+	/** Who wants to have it whole, if it is no longer than that. */
+	#gathering: { readonly sizeBytes: number; readonly done: (fits: boolean) => void } | undefined;
 
-	/** `length` is undefined for a chunked body. */
 	constructor(length: number | undefined) {
 		this.length = length;
 	}
@@ -41,7 +42,9 @@ export class RequestBody {
 		if (this.#cached || this.#taker === undefined) {
 			this.#held.push(piece);
 			this.#heldBytes += piece.length;
-			if (this.#taker === undefined && this.#heldBytes > HOLD_BYTES) this.pause();
+			if (this.#gathering !== undefined) {
+				if (this.bytes > this.#gathering.sizeBytes) this.#gathered(false);
+			} else if (this.#taker === undefined && this.#heldBytes > HOLD_BYTES) this.pause();
 		}
 		if (this.#taker !== undefined) {
 			if (!this.#cached) this.spent = true;
@@ -52,21 +55,29 @@ export class RequestBody {
 	end(): void {
 		this.ended = true;
 		this.#taker?.onRequestBodyEnd();
-		for (const each of this.#onEnd.splice(0)) each();
+		this.#gathered(true);
 	}
 
-	/** Keeps it for restarts and retries (std.cache_req_body). */
-	cache(): void {
-		this.#cached = true;
-	}
-
-	/** Calls back when all of it has come. */
-	whenEnded(callback: () => void): void {
-		if (this.ended) callback();
-		else {
-			this.resume();
-			this.#onEnd.push(callback);
+	/** Keeps it for restarts and retries (std.cache_req_body), and says when it is here, or that it is longer. */
+	cache(sizeBytes: number, done: (fits: boolean) => void): void {
+		if (this.#cached || this.spent || (this.length ?? this.bytes) > sizeBytes) {
+			done(this.#cached);
+			return;
 		}
+		this.#cached = true;
+		this.#gathering = { sizeBytes, done };
+		if (this.ended) this.#gathered(true);
+		else this.resume();
+	}
+
+	#gathered(fits: boolean): void {
+		const gathering = this.#gathering;
+		if (gathering === undefined) return;
+		this.#gathering = undefined;
+		this.#cached = fits;
+		if (fits) this.length = this.bytes;
+		// Whoever hands over these bytes is done with them first.
+		queueMicrotask(() => gathering.done(fits));
 	}
 
 	take(taker: RequestBodyTaker): void {

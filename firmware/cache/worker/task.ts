@@ -19,6 +19,7 @@ import {
 	type Subs,
 	type VclContext,
 	VclFailure,
+	type WaitingSub,
 	type WaitRequest,
 } from "../vcl/runtime.ts";
 import { syntaxKey } from "../vcl/vmods/std.ts";
@@ -29,14 +30,14 @@ import { callName } from "./method-log.ts";
 /** A sub's action, or that it is not there yet. */
 export type Outcome = Action | Waiting;
 
-/** The sub waits (vtc.sleep, vtc.barrier_sync): whoever called it leaves, and goes on when it has acted. */
+/** The sub waits (std.cache_req_body, vtc.sleep, vtc.barrier_sync): whoever called it leaves, and goes on when it has acted. */
 export interface Waiting {
 	readonly kind: "waiting";
 	readonly request: WaitRequest;
 	afterwards(goOn: (action: Action) => void): void;
 }
 
-type Steps = Generator<WaitRequest, Action, void>;
+type Steps = ReturnType<WaitingSub>;
 
 /** A VCL failure is an action; anything else that a sub throws is a fault of ours, and fails the task too. */
 const failed = (error: unknown): Action => ({
@@ -121,11 +122,16 @@ export abstract class Task implements VclContext {
 	}
 
 	/** Runs a sub that may wait as far as it gets. What went wrong while it waited is thrown where it waited. */
-	#next(method: keyof Subs, steps: Steps, failure: VclFailure | undefined): Outcome {
+	#next(
+		method: keyof Subs,
+		steps: Steps,
+		failure: VclFailure | undefined,
+		granted: boolean | undefined = undefined,
+	): Outcome {
 		this.method = method;
 		let action: Action;
 		try {
-			const step = failure === undefined ? steps.next() : steps.throw(failure);
+			const step = failure === undefined ? steps.next(granted) : steps.throw(failure);
 			if (!step.done) return this.#waiting(method, steps, step.value);
 			action = step.value;
 		} catch (error) {
@@ -141,9 +147,9 @@ export abstract class Task implements VclContext {
 			kind: "waiting",
 			request,
 			afterwards: (goOn) =>
-				grant(request, (failure) =>
+				grant(request, (failure, granted) =>
 					this.resume(() => {
-						const outcome = this.#next(method, steps, failure);
+						const outcome = this.#next(method, steps, failure, granted);
 						if (outcome.kind === "waiting") outcome.afterwards(goOn);
 						else goOn(outcome);
 					}),
@@ -193,8 +199,8 @@ export abstract class Task implements VclContext {
 
 	rollback(_message: RequestMessage): void {}
 
-	cacheRequestBody(_sizeBytes: number): boolean {
-		return false;
+	cacheRequestBody(_sizeBytes: number, done: (fits: boolean) => void): void {
+		done(false);
 	}
 
 	late100Continue(_late: boolean): void {}

@@ -198,7 +198,7 @@ export function context(request: Request, logs: [LogTag, string][]): VclContext 
 		},
 		timestamp: (label: string) => logs.push(["Timestamp", label]),
 		rollback: () => undefined,
-		cacheRequestBody: (size: number) => size >= 10,
+		cacheRequestBody: (size: number, done: (fits: boolean) => void) => done(size >= 10),
 		late100Continue: () => undefined,
 		purge: (ttl: number, grace: number, keep: number) => {
 			logs.push(["Debug", `purge ${ttl} ${grace} ${keep}`]);

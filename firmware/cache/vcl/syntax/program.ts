@@ -48,6 +48,6 @@ export interface Program {
 	readonly stevedores: readonly string[];
 	readonly labels: readonly string[];
 	readonly vmods: readonly string[];
-	/** It imports a vmod with functions that wait. */
+	/** It calls a function that waits. */
 	readonly waits: boolean;
 }

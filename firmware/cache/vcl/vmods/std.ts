@@ -1,7 +1,7 @@
 /** vmod std: conversions, files, logging, and what fits nowhere else. Reference §8.2. */
 import { ipLiteral, splitHostAndPort } from "../address.ts";
 import { parseBytes, parseDuration, parseTime, REAL_LIMIT } from "../format.ts";
-import { type VclContext, VclFailure } from "../runtime.ts";
+import { type VclContext, VclFailure, type WaitRequest } from "../runtime.ts";
 import { lowerCase, upperCase } from "../support.ts";
 import { fnmatch } from "./fnmatch.ts";
 import { strftime } from "./strftime.ts";
@@ -276,10 +276,14 @@ export const std = vmod("std", [
 		"cache_req_body",
 		"BYTES size",
 		"BOOL",
-		(context, _host, sizeBytes: number) => {
+		(context, _host, sizeBytes: number): WaitRequest => {
 			requireMethod(context, "std.cache_req_body()", ["vcl_recv"]);
-			return context.cacheRequestBody(Math.max(0, sizeBytes));
+			return {
+				kind: "request-body",
+				gather: (done) => context.cacheRequestBody(Math.max(0, sizeBytes), done),
+			};
 		},
+		"waits",
 	],
 	[
 		"late_100_continue",

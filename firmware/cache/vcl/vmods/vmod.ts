@@ -39,7 +39,7 @@ export interface VmodFunction {
 	readonly call: Implementation | null;
 	/** Methods of an object. */
 	readonly method: MethodImplementation | null;
-	/** What it returns is a WaitRequest: the program stands still until it is granted. For VOID functions only. */
+	/** What it returns is a WaitRequest: the program stands still until it is granted, and its value comes then. */
 	readonly waits: boolean;
 	/** Constructors: makes the object. */
 	readonly make: ((host: VclHost, name: string, ...values: Value[]) => Value) | null;
@@ -55,8 +55,6 @@ export interface Vmod {
 	readonly name: string;
 	readonly functions: ReadonlyMap<string, VmodFunction>;
 	readonly objects: ReadonlyMap<string, VmodObject>;
-	/** Some of its functions wait. */
-	readonly waits: boolean;
 }
 
 /** "ENUM {A, B} by=A, [INT key], BOOL x = 1" → arguments. */
@@ -127,7 +125,6 @@ export function vmod(
 ): Vmod {
 	return {
 		name,
-		waits: functions.some(([, , , , waits]) => waits !== undefined),
 		functions: new Map(
 			functions.map(([called, signature, result, call, waits]) => [
 				called,
