@@ -20,7 +20,7 @@ import { session } from "./menu/main-menu.ts";
 import { login } from "./menu/password.ts";
 import { logShell, shellCommand, shellEnvironment, shellGreeting } from "./shell.ts";
 import { SessionEnd, Terminal } from "./terminal.ts";
-import { fold } from "./wrap.ts";
+import { fold, printable } from "./wrap.ts";
 
 const MINUTE_MS = 60_000;
 /** Without a file that says otherwise. */
@@ -199,7 +199,7 @@ class Console {
 			setTimeout(() => end("SIGKILL"), INTERRUPT_LIMIT_MS).unref();
 		});
 		try {
-			const seenAll = await this.#terminal.pageStream(lines(child.stdout));
+			const seenAll = await this.#terminal.pageStream(lines(child.stdout, forPrograms(words)));
 			if (!seenAll) end("SIGTERM");
 			const status = await child.exited;
 			return interrupted ? "interrupt" : { kind: "status", status };
@@ -260,15 +260,25 @@ function idleLimitMs(): number | null {
 	return minutes === 0 ? null : minutes * MINUTE_MS;
 }
 
-/** A command's output line by line, as it comes. */
-async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+/** Whether what a command prints is for programs: JSON, a script, rules of ipvsadm. A line broken in two is another text. */
+function forPrograms(words: readonly string[]): boolean {
+	const [name = "", action = ""] = words;
+	if (words.includes("--json") || name === "completion") return true;
+	if (name === "config") return action === "schema";
+	if (name === "ipvs") return words.some((word) => /^(--save$|-\w*S)/.test(word));
+	return name === "realserver" && /^(dr|tun)$/i.test(action);
+}
+
+/** A command's output line by line, as it comes; `whole`: none is broken where the terminal's width ends. */
+async function* lines(stream: ReadableStream<Uint8Array>, whole: boolean): AsyncGenerator<string> {
 	const decoder = new TextDecoder();
 	let rest = "";
 	const tidy = (text: string) => text.slice(0, LINE_LIMIT_CHARACTERS).replaceAll("\t", "    ").trimEnd();
+	const shown = (text: string) => (whole ? [printable(text)] : fold(text));
 	for await (const chunk of stream) {
 		const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
 		rest = parts.pop()!.slice(0, LINE_LIMIT_CHARACTERS);
-		for (const part of parts) yield* fold(tidy(part));
+		for (const part of parts) yield* shown(tidy(part));
 	}
-	if (rest !== "") yield* fold(tidy(rest));
+	if (rest !== "") yield* shown(tidy(rest));
 }

@@ -319,6 +319,17 @@ describe("for programs", () => {
 		return { text, errors, exitCode: await child.exited };
 	};
 
+	test("what programs read keeps its lines: a string of JSON that is broken is none", async () => {
+		const long = `/no/${"long/".repeat(20)}keepalived.conf`;
+		await withConsole(async (console) => {
+			const more = "-- more: Enter goes on, q stops -- ";
+			const page = await console.answer(`config check ${long} --json`, more);
+			const text = page.slice(0, -more.length) + (await console.answer("", PROMPT));
+			const json = text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1);
+			expect(JSON.parse(json).diagnostics[0].location.file).toBe(long);
+			expectPlain((await console.answer(`config check ${long}`, PROMPT)).replace(/^.*\r\n/, ""));
+		});
+	});
 	test("--json", async () => {
 		expect(JSON.parse((await ask("vs", "list", "--json")).text)).toHaveLength(1);
 		expect(JSON.parse((await ask("ha", "why", "--json")).text)[0]).toMatchObject({
