@@ -1,6 +1,6 @@
 /** Every command, called with words that it cannot mean: what is wrong in a line or two, and no stack. */
-import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -29,6 +29,10 @@ const wrongly: readonly (readonly [words: string, text: string])[] = [
 	["update rollback --reboot", `drover update rollback: too many words\n${howCalled("update")}`],
 	["config history 3", `drover config history: what is "3"?\n${howCalled("config")}`],
 	["config commit --confirm 5", `drover config commit: what is "--confirm"?\n${howCalled("config")}`],
+	["config chekc a.conf", `drover config: what is "chekc"?\n${howCalled("config")}`],
+	["config check a.conf b.conf", `drover config: one file: what is "b.conf"?\n${howCalled("config")}`],
+	["config check --jsn a.conf", `drover config: what is "--jsn"?\n${howCalled("config")}`],
+	["config plan a.conf --against", `drover config: --against needs a file\n${howCalled("config")}`],
 	["config rescue 3 4", `drover config rescue: what is "4"?\n${howCalled("config")}`],
 ];
 
@@ -38,6 +42,9 @@ test.each(wrongly)("drover %s", async (words, text) => {
 
 const undone: readonly (readonly [words: string, text: string])[] = [
 	["vcl check /etc", "drover vcl: /etc: is a directory"],
+	["config show", "drover config show: nothing runs here; name a file: drover config show FILE"],
+	["realserver verify /nowhere.conf", "drover realserver: /nowhere.conf: the configuration does not exist"],
+	["realserver verify /etc", "drover realserver: /etc: the configuration is a directory"],
 	["vcl upgrade /nowhere.vcl", "drover vcl: /nowhere.vcl: no such file"],
 	["varnishd -C -f /etc", "Error: Cannot read -f file '/etc' (Is a directory)\n(-? gives usage)"],
 ];
@@ -61,4 +68,33 @@ test("drover config history --json: for programs", async () => {
 	const { text, exitCode } = await call(["config", "history", "--json"]);
 	expect(JSON.parse(text)).toEqual({ current: null, rescue: null, waiting: null, revisions: [] });
 	expect(exitCode).toBe(0);
+});
+
+describe("of a box, the files need no name", () => {
+	const file = (server: string) =>
+		`virtual_server 192.0.2.9 80 {\n\tprotocol TCP\n\tlb_algo rr\n\tlb_kind DR\n\t${server} 10.0.0.1 80 {\n\t}\n}\n`;
+	beforeAll(async () => {
+		await call(["config", "edit"]);
+		writeFileSync(join(directory, "candidate/keepalived.conf"), file("real_server"));
+		expect((await call(["config", "commit"])).exitCode).toBe(0);
+	});
+
+	test("drover realserver DR, verify: those in force", async () => {
+		expect((await call(["realserver", "DR"])).text).toContain("192.0.2.9");
+		// Nobody answers from this machine; that the server was asked is what counts.
+		expect((await call(["realserver", "verify"])).text).toContain("10.0.0.1");
+	}, 60_000);
+
+	test("drover config check, plan --json: the working copy", async () => {
+		const ask = async (action: string) => {
+			const { text, exitCode } = await call(["config", action, "--json"]);
+			return [JSON.parse(text), exitCode];
+		};
+		expect(await ask("check")).toEqual([{ acceptable: true, problems: [], remarks: [] }, 0]);
+		expect(await ask("plan")).toEqual([{ acceptable: true, changes: [], problems: [], remarks: [] }, 0]);
+		writeFileSync(join(directory, "candidate/keepalived.conf"), file("real_sever"));
+		const problems = expect.arrayContaining([expect.stringContaining('did you mean "real_server"?')]);
+		expect(await ask("check")).toEqual([{ acceptable: false, problems, remarks: [] }, 1]);
+		expect(await ask("plan")).toMatchObject([{ acceptable: false, problems }, 5]);
+	});
 });

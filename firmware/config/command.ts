@@ -21,7 +21,7 @@ export const help: CommandHelp = {
 		"config backup|restore PLACE",
 	],
 	about:
-		"Looks at a keepalived.conf, or at an appliance.toml, before it runs; keeps what runs as revisions. Without FILE, check and plan look at the working copy.",
+		"Looks at a keepalived.conf, or at an appliance.toml, before it runs; keeps what runs as revisions. Without FILE, check and plan look at the working copy, and show at what runs.",
 	words: [
 		[
 			"check",
@@ -31,7 +31,7 @@ export const help: CommandHelp = {
 			"plan",
 			"what it would change in the election, the addresses and the kernel's IPVS table, against another file or what runs now; exit status 0 nothing, 1 changes, 5 errors",
 		],
-		["show", "what Drover would run, with every default filled in"],
+		["show", "what Drover would run of FILE, or what runs now, with every default filled in"],
 		["schema", "the JSON schema of appliance.toml"],
 		["set", 'changes appliance.toml ("config set --help")'],
 		["edit", "where the working copy is"],
@@ -59,7 +59,7 @@ export const help: CommandHelp = {
 const usage = () => formatHelp(help);
 
 interface Words {
-	readonly action: string;
+	readonly action: "check" | "plan" | "show";
 	readonly file: string;
 	readonly json: boolean;
 	readonly against: string | null;
@@ -78,7 +78,8 @@ export async function main(words: readonly string[]): Promise<number> {
 	}
 	// Loaded on demand: a check of a large file must not wait for what it does not need.
 	// "check" and "plan" without a file mean the working copy.
-	const ofFile = ["check", "plan", "show"].includes(words[0] ?? "") && words.length > 1;
+	const ofFile =
+		["check", "plan"].includes(words[0] ?? "") && words.slice(1).some((word) => word !== "--json");
 	if (!ofFile && words[0] !== "show") {
 		const { revisionActions, revisionMain } = await import("./revisions/command.ts");
 		const [name = "", ...rest] = words;
@@ -89,25 +90,31 @@ export async function main(words: readonly string[]): Promise<number> {
 		console.log(JSON.stringify(settingsJsonSchema(), null, "\t"));
 		return 0;
 	}
-	const read = readWords(words);
-	if (read === null) {
+	if (words.length === 0) {
 		console.error(usage());
 		return 2;
 	}
+	const read = readWords(words);
+	if (typeof read === "string") {
+		console.error(`drover config: ${read}\n"drover config --help" shows how it is called.`);
+		return 2;
+	}
+	const { file } = read;
+	if (file === null) return showRunning(read.json);
 	switch (read.action) {
 		case "check":
-			return checkWithoutLastCompiler(words, read.file) ?? check(read);
+			return checkWithoutLastCompiler(words, file) ?? check({ ...read, file });
 		case "plan":
-			return plan(read);
+			return plan({ ...read, file });
 		case "show":
-			return show(read);
-		default:
-			console.error(usage());
-			return 2;
+			return show({ ...read, file });
 	}
 }
 
-function readWords(words: readonly string[]): Words | null {
+const isAction = (word: string): word is Words["action"] => ["check", "plan", "show"].includes(word);
+
+/** What is wrong with them where they mean nothing; only `show` needs no file. */
+function readWords(words: readonly string[]): (Omit<Words, "file"> & { file: string | null }) | string {
 	const plain: string[] = [];
 	let json = false;
 	let against: string | null = null;
@@ -118,14 +125,16 @@ function readWords(words: readonly string[]): Words | null {
 		if (word === "--json") json = true;
 		else if (name === "--against" || name === "--config-id" || word === "-i") {
 			const value = attached ?? words[++index];
-			if (value === undefined) return null;
+			if (value === undefined) return `${word} needs ${name === "--against" ? "a file" : "an id"}`;
 			if (name === "--against") against = value;
 			else configId = value;
-		} else if (word.startsWith("-")) return null;
+		} else if (word.startsWith("-")) return `what is "${word}"?`;
 		else plain.push(word);
 	}
-	const [action, file] = plain;
-	if (action === undefined || file === undefined || plain.length > 2) return null;
+	const [action = "", file = null, more] = plain;
+	if (!isAction(action)) return `what is "${action || words[0]}"?`;
+	if (more !== undefined) return `one file: what is "${more}"?`;
+	if (file === null && action !== "show") return `${action}: say which file`;
 	return { action, file, json, against, options: configId === null ? {} : { configId } };
 }
 
@@ -231,14 +240,26 @@ const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 
 async function show({ file, json, options }: Words): Promise<number> {
 	const { loadConfig, formatDiagnostic } = await reader();
 	const loaded = loadConfig(file, options);
-	if (json) console.log(JSON.stringify(loaded.config, null, "\t"));
-	else {
-		const { showConfig } = await import("./show.ts");
-		console.log(showConfig(loaded.config));
-	}
+	await printConfig(loaded.config, json);
 	for (const diagnostic of loaded.diagnostics)
 		if (diagnostic.severity === "error") console.error(formatDiagnostic(diagnostic));
 	return loaded.exitStatus;
+}
+
+async function printConfig(config: DroverConfig, json: boolean): Promise<void> {
+	if (json) return console.log(JSON.stringify(config, null, "\t"));
+	const { showConfig } = await import("./show.ts");
+	console.log(showConfig(config));
+}
+
+async function showRunning(json: boolean): Promise<number> {
+	const config = await running();
+	if (config === null) {
+		console.error("drover config show: nothing runs here; name a file: drover config show FILE");
+		return 4;
+	}
+	await printConfig(config, json);
+	return 0;
 }
 
 async function plan({ file, json, against, options }: Words): Promise<number> {

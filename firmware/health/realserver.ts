@@ -1,13 +1,22 @@
 /** `drover realserver`: what a real server needs, and which of them lack it. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig, Forwarding } from "../config/model.ts";
+import { configDirectory } from "../config/revisions/workspace.ts";
 import { type CommandHelp, formatHelp } from "../console/command-help.ts";
 import { canonicalAddress } from "../wire/ip.ts";
 import { realServerScript } from "./realserver-script.ts";
 import { verifyRealServers } from "./realserver-verify.ts";
 
-const DEFAULT_FILE = "/etc/keepalived/keepalived.conf";
+const KEEPALIVED_FILE = "/etc/keepalived/keepalived.conf";
+
+/** What is in force: on a box the revision. */
+function defaultFile(): string {
+	const revision = join(configDirectory(), "current/keepalived.conf");
+	return existsSync(revision) ? revision : KEEPALIVED_FILE;
+}
 
 export const help: CommandHelp = {
 	usage: ["realserver DR|TUN [--vip ADDRESS]... [--file FILE]", "realserver verify [FILE]"],
@@ -22,7 +31,7 @@ export const help: CommandHelp = {
 			"asks every real server in FILE whether it accepts its virtual addresses, and says which do not; exit status 0: all do, 1: some do not",
 		],
 		["--vip=ADDRESS", "a virtual address; several times for several"],
-		["--file=FILE", `keepalived.conf (${DEFAULT_FILE})`],
+		["--file=FILE", `a keepalived.conf (what is in force, or ${KEEPALIVED_FILE})`],
 		["--tunnel=ipip|gre|gue", "TUN: the kind of tunnel (ipip)"],
 		["--port=PORT", "TUN with gue: the UDP port"],
 	],
@@ -38,7 +47,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	try {
 		parsed = parse(words);
 	} catch (error) {
-		console.error(`realserver: ${error instanceof Error ? error.message : error}\n\n${usage}`);
+		console.error(`drover realserver: ${error instanceof Error ? error.message : error}\n\n${usage}`);
 		return 2;
 	}
 	const { values, positionals } = parsed;
@@ -47,7 +56,7 @@ export async function main(words: readonly string[]): Promise<number> {
 		console.log(usage);
 		return 0;
 	}
-	const file = values.file ?? (action === "verify" ? operand : undefined) ?? DEFAULT_FILE;
+	const file = values.file ?? (action === "verify" ? operand : undefined) ?? defaultFile();
 	const mode = action?.toUpperCase();
 	if (
 		rest.length > 0 ||
@@ -60,7 +69,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	if (mode === "DR" || mode === "TUN") {
 		const script = scriptFor(mode, values, file);
 		if (typeof script === "string") {
-			console.error(`realserver: ${script}`);
+			console.error(`drover realserver: ${script}`);
 			return 2;
 		}
 		process.stdout.write(script.text);
@@ -68,7 +77,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	}
 	const config = read(file);
 	if (typeof config === "string") {
-		console.error(`realserver: ${config}`);
+		console.error(`drover realserver: ${config}`);
 		return 2;
 	}
 	return verifyRealServers(config, (line) => console.log(line));
@@ -89,8 +98,9 @@ function parse(words: readonly string[]) {
 }
 
 function read(file: string): DroverConfig | string {
-	const { config, files, diagnostics } = loadConfig(file);
-	if (files.length === 0) return diagnostics[0]?.message ?? `${file} cannot be read`;
+	const { config, diagnostics } = loadConfig(file);
+	const unreadable = diagnostics.find(({ code, location }) => code === "unreadable" && location.line === 0);
+	if (unreadable !== undefined) return `${file}: ${unreadable.message}`;
 	if (config.virtualServers.length === 0) return `there is no virtual server in ${file}`;
 	return config;
 }

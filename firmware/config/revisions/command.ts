@@ -45,9 +45,11 @@ const WORDS_LIMIT: Readonly<Record<string, number>> = {
 	rollback: Number.POSITIVE_INFINITY,
 };
 
+const PRINT_JSON: readonly string[] = ["history", "check", "plan"];
+
 /** The first word that `name` cannot mean; null when there is none. */
 function unknownWord(name: string, words: readonly string[]): string | null {
-	const others = name === "history" ? words.filter((word) => word !== "--json") : words;
+	const others = PRINT_JSON.includes(name) ? words.filter((word) => word !== "--json") : words;
 	return others.find((word) => /^-(?!\d)/.test(word)) ?? others[WORDS_LIMIT[name] ?? 0] ?? null;
 }
 
@@ -184,25 +186,34 @@ async function putIntoForce(workspace: Workspace, words: string): Promise<number
 	return troubles.length === 0 ? 0 : 1;
 }
 
-async function check(workspace: Workspace): Promise<number> {
+async function check(workspace: Workspace, [json]: readonly string[]): Promise<number> {
 	const running = await checkCurrent(workspace);
 	const { problems, remarks } = await checkFiles(workspace, workspace.candidateFiles(), running);
-	for (const finding of [...problems, ...remarks]) console.log(finding);
-	console.log(
-		problems.length === 0 ? "The working copy can be committed." : "The working copy cannot be committed.",
-	);
-	return problems.length === 0 ? 0 : 1;
+	const acceptable = problems.length === 0;
+	if (json !== undefined) console.log(JSON.stringify({ acceptable, problems, remarks }, null, 2));
+	else {
+		for (const finding of [...problems, ...remarks]) console.log(finding);
+		console.log(acceptable ? "The working copy can be committed." : "The working copy cannot be committed.");
+	}
+	return acceptable ? 0 : 1;
 }
 
-async function planWorkingCopy(workspace: Workspace): Promise<number> {
+async function planWorkingCopy(workspace: Workspace, [json]: readonly string[]): Promise<number> {
 	const running = await checkCurrent(workspace);
 	const checked = await checkFiles(workspace, workspace.candidateFiles(), running);
-	if (checked.problems.length > 0) {
-		for (const problem of checked.problems) console.error(problem);
+	const { problems } = checked;
+	const acceptable = problems.length === 0;
+	if (!acceptable && json === undefined) {
+		for (const problem of problems) console.error(problem);
 		return 5;
 	}
-	for (const finding of checked.missing) console.log(finding);
 	const changes = planLines(running, checked);
+	if (json !== undefined) {
+		console.log(JSON.stringify({ changes, acceptable, problems, remarks: checked.missing }, null, 2));
+		if (!acceptable) return 5;
+		return changes.length === 0 ? 0 : 1;
+	}
+	for (const finding of checked.missing) console.log(finding);
 	console.log(changes.length === 0 ? "nothing would change" : changes.join("\n"));
 	return changes.length === 0 ? 0 : 1;
 }

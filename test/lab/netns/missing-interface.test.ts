@@ -112,6 +112,9 @@ describe.each([
 			expect(text).toContain("warning: VI_2: there is no interface eth1 on this machine\n");
 			expect(text).toContain("lost: VI_2 waits until eth1 appears\n");
 			expect(text).toEndWith("0 errors, 1 warning, 0 hints; accepted\n");
+			const shown = Bun.spawnSync([...drover, "config", "show"], { env: environment() }).stdout.toString();
+			expect(shown).toMatch(/^VI_2: VRRPv3 52 on eth1, priority 200/m);
+			expect(shown).toContain("10.9.0.2:80 weight 1");
 			const [planned, plan] = check("plan");
 			expect(planned).toBe(0);
 			expect(plan).toContain("lost: VI_2 waits until eth1 appears\n");
