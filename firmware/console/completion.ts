@@ -3,22 +3,41 @@
 /** What may follow a command; "FILE" completes file names. */
 const words: Readonly<Record<string, readonly string[]>> = {
 	access: ["--json"],
-	cache: ["status", "top", "why", "purge", "ban", "--json"],
+	bfd: ["status", "--use-file", "FILE", "--config-id", "--if-needed", "--json"],
+	cache: ["status", "bans", "top", "why", "purge", "ban", "--json"],
 	config: [
 		..."check plan show edit compare commit confirm rollback history rescue discard backup restore set schema".split(
 			" ",
 		),
 		"FILE",
 		"--json",
+		"--config-id",
+		"--against",
 	],
 	console: ["speed", "9600", "115200"],
-	director: ["status", "reload", "look", "drain", "maintenance", "undo"],
+	director: [
+		..."status reload look drain maintenance undo".split(" "),
+		..."--use-file --config-id --dont-release-ipvs".split(" "),
+		"FILE",
+	],
 	"factory-reset": ["--name", "--reboot"],
-	genhash: ["-s", "-p", "-u", "-S"],
+	genhash:
+		"--server --port --url --use-ssl --use-sni --use-virtualhost --protocol --fwmark --timeout --verbose".split(
+			" ",
+		),
 	ha: ["why", "failover", "take-over", "--count", "--json"],
 	install: ["--name", "FILE"],
-	ipvs: [],
-	keepalived: ["-f", "FILE"],
+	ipvs: [
+		..."--stats --rate --thresholds --persistent-conn --connection --timeout --daemon --save".split(" "),
+		..."--json --sctp-service --exact --nosort --namespace --numeric".split(" "),
+	],
+	keepalived: [
+		..."--use-file --vrrp --check --no_bfd --dont-fork --config-test --pid --config-id --namespace".split(
+			" ",
+		),
+		..."--dont-respawn --signum --version".split(" "),
+		"FILE",
+	],
 	log: [
 		"events",
 		"last",
@@ -32,15 +51,18 @@ const words: Readonly<Record<string, readonly string[]>> = {
 		"shell",
 		"--json",
 	],
+	metrics: ["--config", "FILE"],
 	network: ["apply", "--json"],
 	password: ["--stdin"],
 	ports: ["blink", "--json"],
-	realserver: ["DR", "TUN", "verify", "FILE"],
+	realserver: ["DR", "TUN", "verify", "FILE", "--vip", "--file", "--tunnel", "--port"],
 	rs: [
 		..."list why drain maintenance undo add change remove".split(" "),
 		..."--weight --check --count --wait --plan --yes --confirm --final --json".split(" "),
 	],
+	snmp: ["--config", "--state", "FILE"],
 	status: ["all", "--json"],
+	syslog: ["--config", "--logs", "FILE"],
 	tools: [
 		..."ping traceroute conflicts verify capture".split(" "),
 		..."--count --seconds --filter --usb --json".split(" "),
@@ -50,7 +72,8 @@ const words: Readonly<Record<string, readonly string[]>> = {
 		"FILE",
 	],
 	varnishd: ["-f", "FILE"],
-	vcl: ["check", "show", "upgrade", "FILE"],
+	vcl: ["check", "show", "upgrade", "FILE", "--include-path", "--no-lookup", "--unused-warns"],
+	vrrp: "--use-file --config-id --no-standby --no-realtime --after-director FILE".split(" "),
 	vs: [
 		..."list add change drain maintenance undo remove".split(" "),
 		..."--protocol --scheduler --forward --real --check --persistence --quorum --delay-loop --sorry".split(
@@ -67,6 +90,8 @@ const values: Readonly<Record<string, readonly string[]>> = {
 	"--check": ["tcp", "http:/", "none"],
 	"--persistence": ["off"],
 	"--sorry": ["off"],
+	"--signum": "STOP RELOAD DATA STATS STATS_CLEAR JSON".split(" "),
+	"--tunnel": ["ipip", "gre", "gue"],
 };
 
 /** A script for bash; `commands` are the names that `drover` knows. */

@@ -1,5 +1,6 @@
 /** The commands' help, and their completion in a real bash. */
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { help as factoryReset } from "../../firmware/appliance/factory-reset.ts";
 import { help as cache } from "../../firmware/cache/ask.ts";
 import { help as config } from "../../firmware/config/command.ts";
@@ -21,11 +22,13 @@ import { help as realserver } from "../../firmware/health/realserver.ts";
 import { help as update } from "../../firmware/update/command.ts";
 import { help as install } from "../../firmware/update/install-command.ts";
 
+const drover = join(import.meta.dir, "../../firmware/drover.ts");
+const helps = {
+	...{ access, ha, log, network, password, rs, status, tools, vs },
+	...{ cache, config, "factory-reset": factoryReset, install, realserver, shell, update },
+};
+
 describe("--help", () => {
-	const helps = {
-		...{ access, ha, log, network, password, rs, status, tools, vs },
-		...{ cache, config, "factory-reset": factoryReset, install, realserver, shell, update },
-	};
 	test.each(Object.entries(helps))(
 		"drover %s: every way to call it, with examples, on 79 columns",
 		(name, help) => {
@@ -61,6 +64,18 @@ COMP_WORDS=(${quoted}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _drover; echo "\
 	])("%p", (words, expected) => {
 		expect(complete(...words)).toEqual(expected);
 	});
+	test.each(Object.entries(helps))("drover %s: every verb that its help shows", (name, help) => {
+		const verbs = help.usage.flatMap((line) => line.split(" ")[1]?.split("|") ?? []);
+		const words = verbs.filter((word) => /^([a-z][a-z-]*|DR|TUN)$/.test(word));
+		expect(complete("drover", name, "")).toEqual(expect.arrayContaining(words));
+	});
+	test("every option that a command's help shows is offered", async () => {
+		for (const name of commandNames) {
+			const { stdout } = Bun.spawnSync([process.execPath, drover, name, "--help"]);
+			const options = stdout.toString().match(/(?<![\w-]|ipvsadm )--[a-z][\w-]*/g) ?? [];
+			expect([name, complete("drover", name, "--")]).toEqual([name, expect.arrayContaining(options)]);
+		}
+	}, 60_000);
 	test("every command is offered", () => {
 		expect(complete("drover", "").sort()).toEqual([...commandNames, "help"].sort());
 	});
