@@ -35,7 +35,7 @@ import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
 import { fetchFields, privateFields, storedFields, varyByEncoding, weaken } from "./hop-by-hop.ts";
 import { type FetchReason, type Inflight, register, unregister, type Waiter } from "./inflight.ts";
-import { recode } from "./recode.ts";
+import { GzipCheck, type Recoded, type Recoding, recode } from "./recode.ts";
 import type { RequestBody } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
 import { storeAnswer, storeMarker } from "./store-answer.ts";
@@ -460,6 +460,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			vary: vary ?? "",
 		};
 		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
+		this.#isChecked =
+			gzipped && !gunzip && !beresp.was304 && this.bereq.method !== "HEAD" && parameters.gzipSupport;
+		if (this.#isChecked && !keeping) this.#check = new GzipCheck();
 		this.phase = "body";
 		this.vslLog.add(Tag.Fetch_Body, `${framingNames[framing.kind]} ${beresp.doStream ? "stream" : "-"}`);
 		if (this.#staleBody !== undefined) this.#stream.push(this.#staleBody);
@@ -467,6 +470,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	}
 
 	#transform: "gzip" | "gunzip" | undefined;
+	/** It says it is gzip, and stays it. */
+	#isChecked = false;
+	/** Of a body that is not kept. */
+	#check: GzipCheck | undefined;
+	/** The last bytes of a body of known length: with them it would look whole, so they wait for the check. */
+	#last: Uint8Array | undefined;
 
 	abandonBody(): void {
 		if (!this.#cacheable && this.#announced) this.#stop();
@@ -505,6 +514,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	protected override onBodyBytes(bytes: Uint8Array): void {
 		if (bytes.length === 0) return;
 		const stream = this.#stream!;
+		this.#check?.push(bytes);
+		const { framing } = this.head!;
+		if (this.#isChecked && framing.kind === "length" && stream.bytes + bytes.length === framing.bytes) {
+			this.#last = bytes;
+			return;
+		}
 		stream.push(bytes);
 		const { bytes: held } = stream;
 		const { bodies, heldLimitBytes } = this.engine;
@@ -654,8 +669,18 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 
 	protected override onBodyEnd(): void {
 		this.letGo();
-		if (!this.#applyTransform(this.#stream!)) return;
+		const check = this.#check;
+		if (check === undefined || check.empty) {
+			if (this.#applyTransform(this.#stream!)) this.#bodyIsHere();
+		} else
+			check.end((outcome) => {
+				if (this.phase !== "done" && this.#recoded(outcome, "check")) this.#bodyIsHere();
+			});
+	}
+
+	#bodyIsHere(): void {
 		const stream = this.#stream!;
+		if (this.#last !== undefined) stream.push(this.#last);
 		this.vslLog.timestamp("BerespBody", this.engine.now());
 		this.vslLog.add(Tag.Length, String(stream.bytes));
 		if (this.#cacheable || this.#remembered) this.#store(stream.pieces);
@@ -670,19 +695,14 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 
 	/** gzip, gunzip and the check of gzip bodies; false when the body is not what it says. */
 	#applyTransform(stream: BodyStream): boolean {
-		const transform = this.#transform;
-		const check =
-			transform === undefined &&
-			this.answer?.gzip === true &&
-			stream.keeping &&
-			!this.beresp.was304 &&
-			this.bereq.method !== "HEAD" &&
-			this.engine.parameters.gzipSupport;
-		const recoding = transform ?? (check ? "check" : undefined);
+		const recoding = this.#transform ?? (this.#isChecked && stream.keeping ? "check" : undefined);
 		if (recoding === undefined) return true;
-		const whole = Buffer.concat(stream.pieces);
+		const whole = Buffer.concat(this.#last === undefined ? stream.pieces : [...stream.pieces, this.#last]);
 		if (whole.length === 0) return true;
-		const recoded = recode(whole, recoding, this.engine.parameters.gzipLevel);
+		return this.#recoded(recode(whole, recoding, this.engine.parameters.gzipLevel), recoding);
+	}
+
+	#recoded(recoded: Recoded, recoding: Recoding): boolean {
 		if (!recoded.ok) {
 			this.broken(recoded.reason);
 			return false;
@@ -773,6 +793,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (this.#finished) return;
 		this.#finished = true;
 		this.#unmark();
+		this.#check?.giveUp();
 		this.#stream?.fail();
 		this.#stream?.settle();
 		this.phase = "done";

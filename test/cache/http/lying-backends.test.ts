@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createServer, type Server, type Socket } from "node:net";
+import { gzipSync } from "node:zlib";
 import { drover, freePort, type RunningCache, startCache } from "../../conformance/caches.ts";
 import { exchange } from "./raw-client.ts";
 
@@ -13,6 +14,8 @@ interface Lie {
 	readonly first: string;
 	/** Sent when the client has seen the beginning. */
 	readonly later?: string;
+	/** The client has a cookie: the answer is passed. */
+	readonly passed?: true;
 	/** The backend closes afterwards; otherwise it stays silent. */
 	readonly closes?: true;
 	readonly outcome: "503" | "broken";
@@ -22,6 +25,18 @@ interface Lie {
 
 const ok = "HTTP/1.1 200 OK\r\nCache-Control: max-age=100\r\n";
 const half = "x".repeat(500);
+
+/** gzip that shows what is in it, up to its checksum and its length. */
+const unpackedGzip = gzipSync(half + half, { level: 0 })
+	.toString("latin1")
+	.slice(0, -8);
+const gzipHead = `${ok}Content-Encoding: gzip\r\nContent-Length: ${unpackedGzip.length + 8}\r\n\r\n`;
+const badChecksum = {
+	first: gzipHead + unpackedGzip.slice(0, 700),
+	later: `${unpackedGzip.slice(700)}\0\0\0\0\xe8\x03\0\0`,
+	outcome: "broken",
+	reason: "incorrect data check",
+} as const;
 
 const lies: readonly Lie[] = [
 	{ title: "no answer", first: "", closes: true, outcome: "503", reason: "HTC eof" },
@@ -129,6 +144,15 @@ const lies: readonly Lie[] = [
 		outcome: "broken",
 		reason: "chunked encoding error",
 	},
+	{ title: "gzip with a wrong checksum", ...badChecksum },
+	{ title: "gzip with a wrong checksum, passed", passed: true, ...badChecksum },
+	{
+		title: "gzip that is none, passed",
+		passed: true,
+		first: `${ok}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello`,
+		outcome: "503",
+		reason: "incorrect header check",
+	},
 	{
 		title: "silence in the middle of a body",
 		first: `${ok}Content-Length: 1000\r\n\r\n${half}`,
@@ -178,13 +202,13 @@ afterAll(async () => {
 });
 
 describe("backends that lie", () => {
-	for (const [index, { title, outcome, later }] of lies.entries())
+	for (const [index, { title, outcome, later, passed }] of lies.entries())
 		test.concurrent(title, async () => {
 			const target = `/${index}`;
 			for (const round of [1, 2]) {
 				const { text, closed } = await exchange(
 					cache.port,
-					`GET ${target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+					`GET ${target} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n${passed ? "Cookie: a=b\r\n" : ""}Connection: close\r\n\r\n`,
 					(so) => {
 						if (later !== undefined && so.includes(half)) {
 							goOn.get(target)?.();
