@@ -100,7 +100,7 @@ export class TransactionLog {
 	#parted = false;
 	#ended = false;
 
-	/** `start` is the Unix time of its beginning, seconds. */
+	/** `start` is the Unix time of its beginning (of what it begins again, in a restart or a retry), seconds. */
 	constructor(sink: LogSink, id: number, start: number) {
 		this.#sink = sink;
 		this.id = id;
@@ -132,6 +132,12 @@ export class TransactionLog {
 	begin(now: number): void {
 		this.timestamp("Start", now);
 		this.timestamp("Req", now);
+	}
+
+	/** The time stamp Start of a restart or a retry: the time since the first beginning goes on. */
+	beginAgain(now: number): void {
+		this.#lastMicros = Math.round(now * 1e6);
+		this.timestamp("Start", now);
 	}
 
 	/** "Label: absolute since-start since-last" */

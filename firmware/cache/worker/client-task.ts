@@ -54,7 +54,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			log.linkParent(client.xid | Side.client, `req ${xid} rxreq`);
 			log.addText(client.beginRecord);
 		} else log.add(Tag.Begin, `req ${previous.xid} restart`);
-		log.begin(previous === undefined ? this.startedAt : this.engine.now());
+		if (previous === undefined) log.begin(this.startedAt);
+		else log.beginAgain(this.engine.now());
 		log.addText(client.startRecords(vcl.name));
 		if (previous === undefined) {
 			const made = withForwardedFor(head.fields, client.connection.clientIp.text);

@@ -82,7 +82,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		const now = engine.now();
 		const xid = engine.nextTransaction();
 		const startedAt = previous?.startedAt ?? now;
-		super(engine, vcl, xid, new TransactionLog(engine.log, xid | Side.client, now), startedAt);
+		super(engine, vcl, xid, new TransactionLog(engine.log, xid | Side.client, startedAt), startedAt);
 		this.client = client;
 		this.head = head;
 		this.body = body;

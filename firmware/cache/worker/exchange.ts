@@ -20,6 +20,9 @@ const INFORMATIONAL_LIMIT = 16;
 /** Request body bytes that may wait for a slow backend. */
 const BACKEND_BACKLOG_BYTES = 512 * 1024;
 
+type ByteCounts = readonly [number, number, number, number];
+const NO_BYTES: ByteCounts = [0, 0, 0, 0];
+
 export type Phase = "idle" | "connecting" | "head" | "body" | "done";
 
 export abstract class Exchange extends Task implements BackendUser, RequestBodyTaker {
@@ -31,6 +34,8 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 	protected head: ResponseHead | undefined;
 	protected readonly requestBytes = { header: 0, body: 0 };
 	protected readonly responseBytes = { header: 0, body: 0 };
+	/** What it is a retry of had so many. */
+	protected earlierBytes: ByteCounts = NO_BYTES;
 	#connection: BackendConnection | undefined;
 	#reused = false;
 	#sawBytes = false;
@@ -311,17 +316,25 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 		if (this.phase !== "done") this.phase = "idle";
 	}
 
+	/** In the backend's figures. */
+	protected countBytes(): void {
+		if (this.backend === undefined) return;
+		const { figures } = this.backend;
+		figures.bereqHeader += this.requestBytes.header;
+		figures.bereqBody += this.requestBytes.body;
+		figures.berespHeader += this.responseBytes.header;
+		figures.berespBody += this.responseBytes.body;
+	}
+
+	/** Of this exchange and those that it is a retry of: request head and body, answer's head and body. */
+	protected get allBytes(): ByteCounts {
+		const { requestBytes: sent, responseBytes: got, earlierBytes: before } = this;
+		return [before[0] + sent.header, before[1] + sent.body, before[2] + got.header, before[3] + got.body];
+	}
+
 	/** Its bytes in the backend's figures and in the log. */
 	protected account(): void {
-		const sent = this.requestBytes;
-		const got = this.responseBytes;
-		if (this.backend !== undefined) {
-			const { figures } = this.backend;
-			figures.bereqHeader += sent.header;
-			figures.bereqBody += sent.body;
-			figures.berespHeader += got.header;
-			figures.berespBody += got.body;
-		}
-		this.vslLog.account(Tag.BereqAcct, sent.header, sent.body, got.header, got.body);
+		this.countBytes();
+		this.vslLog.account(Tag.BereqAcct, ...this.allBytes);
 	}
 }

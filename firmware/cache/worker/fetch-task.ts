@@ -104,12 +104,13 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const { client } = start;
 		const xid = engine.nextTransaction();
 		const now = engine.now();
-		const log = new TransactionLog(engine.log, xid | Side.backend, now);
+		const startedAt = retryOf?.startedAt ?? now;
+		const log = new TransactionLog(engine.log, xid | Side.backend, startedAt);
 		super(engine, client.vcl, xid, log, now);
 		this.start = start;
 		this.reason = start.reason;
 		this.key = client.key;
-		this.startedAt = now;
+		this.startedAt = startedAt;
 		this.retries = retryOf === undefined ? 0 : retryOf.retries + 1;
 		this.connection = client.connection;
 		this.session = client.session;
@@ -119,8 +120,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const reason = retryOf === undefined ? start.reason : "retry";
 		log.add(Tag.Begin, `bereq ${parent} ${reason}`);
 		log.add(Tag.VCL_use, this.vcl.name);
-		log.timestamp("Start", now);
+		log.beginAgain(now);
 		if (retryOf !== undefined) {
+			this.earlierBytes = retryOf.allBytes;
 			this.bereq = new BackendRequestFields(
 				this,
 				retryOf.bereq.method,
@@ -649,6 +651,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#client?.fetchReplaced(next);
 		this.#client = undefined;
 		this.phase = "done";
+		this.countBytes();
 		this.vcl.busy--;
 		this.vslLog.end();
 		next.run();
