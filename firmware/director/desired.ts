@@ -112,12 +112,18 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 	const { config, members, quorumUp } = pool;
 	const { sorryServer } = config;
 	const onSorryServer = !quorumUp && sorryServer !== null;
-	const destinations: IpvsDestination[] = [];
 	// Keys are only built where two rows might share one: a table of 20,000 rows has none of either.
 	const sorryKey = sorryServer === null ? null : destinationKeyOf(sorryServer, address);
 	const keyed = sorryKey !== null || config.forwarding.kind !== "NAT" || config.services.length > 1;
+	// Nearly always all serve as they are configured: then they are the rows.
+	const isOwnRow = (server: RealServerConfig, index: number) =>
+		server.forwarding.kind === "NAT" &&
+		isServing(members[index]!) &&
+		rowOf(server, address, members[index]!.weight) === server;
+	if (!keyed && config.realServers.every(isOwnRow)) return config.realServers;
 	// Two that differ in their port alone are one where the service's port counts; the first keeps the place.
 	let taken = null as Set<string> | null;
+	const destinations: IpvsDestination[] = [];
 	for (let index = 0; index < members.length; index++) {
 		const server = config.realServers[index]!;
 		const weight = memberWeight(members[index]!, server, onSorryServer);

@@ -26,6 +26,7 @@ import {
 	type Override,
 	openPool,
 	type Pool,
+	type ReadFile,
 	reloadPool,
 	staysDownNotice,
 	stepPool,
@@ -132,7 +133,8 @@ export class Director {
 
 	#atFirst({ realServers }: VirtualServerConfig): VerdictOf {
 		const { trackFiles } = this.#config;
-		return (member) => initialVerdict(realServers[member]!, (check) => readFileCheck(check, trackFiles));
+		const readFile: ReadFile = (check) => readFileCheck(check, trackFiles);
+		return (member) => initialVerdict(realServers[member]!, readFile);
 	}
 
 	/** Whether anybody is told of real servers that are up from the start. */

@@ -728,6 +728,18 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 		{
+			title: "real server twice, among others in no order",
+			text: server(["9", "5", "9"].map((last) => `\treal_server 10.0.1.${last} 80 {\n\t}`).join("\n")),
+			messages: [
+				`keepalived.conf:12:2: error: virtual_server 10.0.0.1 80: real server 10.0.1.9 80 stands twice
+    real_server 10.0.1.9 80 {
+    ^^^^^^^^^^^
+    lost: the second one`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
 			title: "real server of the other family",
 			text: server("\treal_server 2001:db8::2 80 {\n\t}"),
 			messages: [

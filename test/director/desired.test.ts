@@ -139,6 +139,15 @@ test("a real server that serves as it is configured is its own row; with another
 	expect(entry!.destinations.map(({ weight }) => weight)).toEqual([1, 9, 1]);
 });
 
+test("where all serve as they are configured, their list is the rows; one that does not is left out of it", () => {
+	const config = virtualServer([realServer("10.0.0.1"), realServer("10.0.0.2")]);
+	const rowsOf = (isAlive: (member: number) => boolean) =>
+		desiredEntries(openPool(config, (member) => ({ alive: isAlive(member), weight: 1 })).pool)[0]!
+			.destinations;
+	expect(rowsOf(() => true)).toBe(config.realServers);
+	expect(rowsOf((member) => member === 1)).toEqual([config.realServers[1]!]);
+});
+
 describe("names, as keepalived writes them", () => {
 	test.each([
 		[{ kind: "address", address: "192.168.80.200", port: 80 }, "[192.168.80.200]:tcp:80"],

@@ -208,6 +208,7 @@ function buildRealServers(
 ): readonly RealServerConfig[] {
 	const realServers: RealServerConfig[] = [];
 	let addresses: Set<string> | null = null;
+	let highest = -1;
 	for (const block of body) {
 		if (block.body === null) continue;
 		const { mentions } = context.findings;
@@ -223,7 +224,11 @@ function buildRealServers(
 			const { address, port } = realServer;
 			if (addresses === null && realServers.length === FEW_SERVERS)
 				addresses = new Set(realServers.map((one) => one.address));
-			if (addresses?.has(address) !== false && standsAmong(realServers, address, port)) {
+			const number = ipv4Number(address);
+			// What is higher than all before it is none of them: most lists are in order.
+			const ascends = number > highest;
+			if (ascends) highest = number;
+			if (!ascends && addresses?.has(address) !== false && standsAmong(realServers, address, port)) {
 				context.error(
 					rowOf(block, row),
 					"duplicate-server",
