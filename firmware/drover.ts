@@ -96,6 +96,14 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "erases all data at the next start; the firmware is kept",
 		load: () => import("./appliance/factory-reset.ts"),
 	},
+	reboot: {
+		summary: "restarts the box, in order",
+		load: () => import("./console/power.ts").then(({ reboot }) => ({ main: reboot })),
+	},
+	poweroff: {
+		summary: "switches the box off, in order",
+		load: () => import("./console/power.ts").then(({ poweroff }) => ({ main: poweroff })),
+	},
 	"ssh-prepare": {
 		summary: "what sshd reads, from appliance.toml (runs by itself)",
 		load: () => import("./appliance/ssh.ts"),

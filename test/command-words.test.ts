@@ -1,19 +1,22 @@
 /** Every command, called with words that it cannot mean: what is wrong in a line or two, and no stack. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 
 const drover = join(import.meta.dir, "../firmware/drover.ts");
 const directory = mkdtempSync(join(tmpdir(), "drover-words-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-async function call(words: readonly string[]): Promise<{ readonly text: string; readonly exitCode: number }> {
+async function call(
+	words: readonly string[],
+	environment: Readonly<Record<string, string>> = {},
+): Promise<{ readonly text: string; readonly exitCode: number }> {
 	const child = Bun.spawn([process.execPath, drover, ...words], {
 		stdin: "ignore",
 		stdout: "pipe",
 		stderr: "pipe",
-		env: { ...process.env, DROVER_CONFIG_DIR: directory, DROVER_RUN_DIR: directory },
+		env: { ...process.env, DROVER_CONFIG_DIR: directory, DROVER_RUN_DIR: directory, ...environment },
 	});
 	const texts = await Promise.all([child.stdout.text(), child.stderr.text()]);
 	return { text: texts.join("").trim(), exitCode: await child.exited };
@@ -33,6 +36,12 @@ const wrongly: readonly (readonly [words: string, text: string])[] = [
 	["config check a.conf b.conf", `drover config: one file: what is "b.conf"?\n${howCalled("config")}`],
 	["config check --jsn a.conf", `drover config: what is "--jsn"?\n${howCalled("config")}`],
 	["config plan a.conf --against", `drover config: --against needs a file\n${howCalled("config")}`],
+	["rs list --foo", `drover rs: Unknown option '--foo'\n${howCalled("rs")}`],
+	["realserver verify --foo", `drover realserver: Unknown option '--foo'\n${howCalled("realserver")}`],
+	["factory-reset --rebot", `drover factory-reset: Unknown option '--rebot'\n${howCalled("factory-reset")}`],
+	["reboot now", `drover reboot: what is "now"?\n${howCalled("reboot")}`],
+	["install sdx --nam sdx", `drover install: Unknown option '--nam'\n${howCalled("install")}`],
+	["install sdx sdy", `drover install: one disk: what is "sdy"?\n${howCalled("install")}`],
 	["config rescue 3 4", `drover config rescue: what is "4"?\n${howCalled("config")}`],
 ];
 
@@ -45,6 +54,8 @@ const undone: readonly (readonly [words: string, text: string])[] = [
 	["config show", "drover config show: nothing runs here; name a file: drover config show FILE"],
 	["realserver verify /nowhere.conf", "drover realserver: /nowhere.conf: the configuration does not exist"],
 	["realserver verify /etc", "drover realserver: /etc: the configuration is a directory"],
+	["reboot --name no.such.box", `Nothing is done: this box is called ${hostname()}.`],
+	["factory-reset --name no.such.box", `Nothing is erased: this box is called ${hostname()}.`],
 	["vcl upgrade /nowhere.vcl", "drover vcl: /nowhere.vcl: no such file"],
 	["varnishd -C -f /etc", "Error: Cannot read -f file '/etc' (Is a directory)\n(-? gives usage)"],
 ];
@@ -52,6 +63,24 @@ const undone: readonly (readonly [words: string, text: string])[] = [
 test.each(undone)("drover %s", async (words, text) => {
 	expect(await call(words.split(" "))).toEqual({ text, exitCode: expect.any(Number) });
 });
+
+test.each(["reboot", "poweroff"])(
+	"drover %s: in order, once the box's name was said; a line that ends is no name",
+	async (how) => {
+		const programs = mkdtempSync(join(tmpdir(), "drover-power-"));
+		writeFileSync(join(programs, how), `#!/bin/sh\necho it ends\n`, { mode: 0o755 });
+		const path = `${programs}:${process.env["PATH"]}`;
+		expect(await call([how, "--name", hostname()], { PATH: path, DROVER_LOG: "/dev/null" })).toEqual({
+			text: "it ends",
+			exitCode: 0,
+		});
+		const { text, exitCode } = await call([how], { PATH: path });
+		expect(text).toContain(`Type the name of this box (${hostname()}) to go on: `);
+		expect(text).toContain("Nothing is done");
+		expect([text.includes("it ends"), exitCode]).toEqual([false, 1]);
+		rmSync(programs, { recursive: true });
+	},
+);
 
 test("drover vcl --help, on its own and after a verb", async () => {
 	for (const words of [

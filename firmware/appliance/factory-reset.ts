@@ -1,8 +1,11 @@
 /** `drover factory-reset`: all data goes, the firmware stays. The boot script erases at the next start. */
 
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
-import { createInterface } from "node:readline/promises";
-import { type CommandHelp, formatHelp } from "../console/command-help.ts";
+import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { parseArgs } from "node:util";
+import type { CommandHelp } from "../console/command-help.ts";
+import { runCommand } from "../console/command-line.ts";
+import { nameTyped } from "../console/typed-name.ts";
+import { UsageError } from "../console/usage-error.ts";
 import { openLog } from "../status/log.ts";
 
 /** While it exists the boot script erases everything else on /data, and then it. */
@@ -16,31 +19,20 @@ export const help: CommandHelp = {
 };
 
 export async function main(words: readonly string[]): Promise<number> {
-	if (words.includes("--help")) {
-		console.log(formatHelp(help));
+	return runCommand("factory-reset", help, words, async () => {
+		const { values, positionals } = parseArgs({
+			args: [...words],
+			options: { name: { type: "string" }, reboot: { type: "boolean" } },
+			allowPositionals: true,
+		});
+		if (positionals.length > 0) throw new UsageError(`what is "${positionals[0]}"?`);
+		const consequence = "Configuration, passwords, keys and history are erased; the firmware is kept.";
+		if (!(await nameTyped(values.name, consequence, "erased"))) return 1;
+		orderFactoryReset();
+		console.log("All data goes at the next start.");
+		if (values.reboot) Bun.spawnSync(["reboot"]);
 		return 0;
-	}
-	const hostname = readFileSync("/proc/sys/kernel/hostname", "utf8").trim();
-	const at = words.indexOf("--name");
-	const typed = at >= 0 ? (words[at + 1] ?? "") : await askName(hostname);
-	if (typed.trim() !== hostname) {
-		console.error(`Nothing is erased: this box is called ${hostname}.`);
-		return 1;
-	}
-	orderFactoryReset();
-	console.log("All data goes at the next start.");
-	if (words.includes("--reboot")) Bun.spawnSync(["reboot"]);
-	return 0;
-}
-
-async function askName(hostname: string): Promise<string> {
-	console.log("Configuration, passwords, keys and history are erased; the firmware is kept.");
-	const prompt = createInterface({ input: process.stdin, output: process.stdout });
-	try {
-		return await prompt.question(`Type the name of this box (${hostname}) to erase them: `);
-	} finally {
-		prompt.close();
-	}
+	});
 }
 
 /** On the disk when it returns. */

@@ -1,6 +1,6 @@
 /** What the commands of the console share: help, mistakes, and services that do not answer, in plain words. */
 import { BusError } from "../bus/client.ts";
-import { isParseArgsError } from "../command-fault.ts";
+import { commandFault, isParseArgsError } from "../command-fault.ts";
 import { EditError } from "../config/keepalived/edit.ts";
 import { diskTrouble } from "../config/revisions/disk-trouble.ts";
 import { RevisionError } from "../config/revisions/revisions.ts";
@@ -25,7 +25,11 @@ export async function runCommand(
 	try {
 		return await run();
 	} catch (error) {
-		if (error instanceof UsageError || isParseArgsError(error)) {
+		if (isParseArgsError(error)) {
+			console.error(commandFault(name, error)!.text);
+			return 2;
+		}
+		if (error instanceof UsageError) {
 			console.error(`drover ${name}: ${error.message}`);
 			console.error(`"drover ${name} --help" shows how it is called.`);
 			return 2;

@@ -55,6 +55,8 @@ const words: Readonly<Record<string, readonly string[]>> = {
 	network: ["apply", "--json"],
 	password: ["--stdin"],
 	ports: ["blink", "--json"],
+	poweroff: ["--name"],
+	reboot: ["--name"],
 	realserver: ["DR", "TUN", "verify", "FILE", "--vip", "--file", "--tunnel", "--port"],
 	rs: [
 		..."list why drain maintenance undo add change remove".split(" "),

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { commandFault } from "../command-fault.ts";
 import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig, Forwarding } from "../config/model.ts";
 import { configDirectory } from "../config/revisions/workspace.ts";
@@ -47,8 +48,10 @@ export async function main(words: readonly string[]): Promise<number> {
 	try {
 		parsed = parse(words);
 	} catch (error) {
-		console.error(`drover realserver: ${error instanceof Error ? error.message : error}\n\n${usage}`);
-		return 2;
+		const fault = commandFault("realserver", error);
+		if (fault === null) throw error;
+		console.error(fault.text);
+		return fault.exitStatus;
 	}
 	const { values, positionals } = parsed;
 	const [action, operand, ...rest] = positionals;

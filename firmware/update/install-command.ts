@@ -4,7 +4,10 @@ import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { type CommandHelp, formatHelp } from "../console/command-help.ts";
+import { parseArgs } from "node:util";
+import type { CommandHelp } from "../console/command-help.ts";
+import { runCommand } from "../console/command-line.ts";
+import { UsageError } from "../console/usage-error.ts";
 import { readRunning } from "./box.ts";
 import { EnvironmentBlock } from "./disk.ts";
 import { describeDisk, readDiskFacts, refusal } from "./disk-target.ts";
@@ -24,18 +27,21 @@ export const help: CommandHelp = {
 };
 
 export async function main(words: readonly string[]): Promise<number> {
-	if (words.includes("--help")) {
-		console.log(formatHelp(help));
-		return 0;
-	}
-	try {
-		const [place, flag, name] = words;
-		if (place === undefined) return list();
-		return await install(place, flag === "--name" ? (name ?? "") : null);
-	} catch (error) {
-		console.error(`drover install: ${error instanceof Error ? error.message : error}`);
-		return 1;
-	}
+	return runCommand("install", help, words, async () => {
+		const { values, positionals } = parseArgs({
+			args: [...words],
+			options: { name: { type: "string" } },
+			allowPositionals: true,
+		});
+		const [place, other] = positionals;
+		if (other !== undefined) throw new UsageError(`one disk: what is "${other}"?`);
+		try {
+			return place === undefined ? list() : await install(place, values.name ?? null);
+		} catch (error) {
+			console.error(`drover install: ${error instanceof Error ? error.message : error}`);
+			return 1;
+		}
+	});
 }
 
 function list(): number {
