@@ -29,8 +29,9 @@ export class Connection {
 	#closed = false;
 	#wake: () => void = () => {};
 
-	constructor(port: number) {
-		this.#socket = connect(port, "127.0.0.1");
+	/** A port of the loopback, or the path of a Unix-domain socket. */
+	constructor(where: number | string) {
+		this.#socket = typeof where === "number" ? connect(where, "127.0.0.1") : connect(where);
 		this.#socket.setNoDelay(true);
 		this.#socket.on("data", (bytes: Buffer) => {
 			this.#rest = Buffer.concat([this.#rest, bytes]);

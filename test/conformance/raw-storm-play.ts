@@ -88,13 +88,13 @@ export class RawOrigin {
 
 /** Plays a scenario; what has not come `quietMs` after the last byte does not come. */
 export async function playRaw(
-	port: number,
+	where: number | string,
 	origin: RawOrigin,
 	scenario: RawScenario,
 	quietMs: number,
 ): Promise<Played> {
 	origin.begin(scenario.answers);
-	const connection = new Connection(port);
+	const connection = new Connection(where);
 	await inPieces(scenario.client, (piece) => connection.send(piece));
 	if (scenario.halfClosed) connection.finish();
 	await connection.untilQuiet(quietMs);
@@ -116,6 +116,8 @@ export async function playRaw(
 export interface Lane {
 	readonly origin: RawOrigin;
 	readonly ports: Readonly<Record<RawScenario["listener"], number>>;
+	/** The path of a Unix-domain listener. */
+	readonly path: string;
 }
 
 export interface RawSide {
@@ -136,6 +138,7 @@ export async function startLanes(
 	const lanes = origins.map((origin, at) => ({
 		origin,
 		ports: { http: ports[2 * at]!, proxy: ports[2 * at + 1]! },
+		path: join(directory, `${name}-${at}.sock`),
 	}));
 	const each = (text: (lane: Lane, at: number) => string) => lanes.map(text).join("\n");
 	const policy = readFileSync(join(import.meta.dir, "raw-storm.vcl"), "utf8")
@@ -149,9 +152,10 @@ export async function startLanes(
 		);
 	const file = join(directory, `${name}.vcl`);
 	writeFileSync(file, policy);
-	const listeners = lanes.flatMap(({ ports }, at) => [
+	const listeners = lanes.flatMap(({ ports, path }, at) => [
 		...["-a", `h${at}=127.0.0.1:${ports.http},HTTP`],
 		...["-a", `p${at}=127.0.0.1:${ports.proxy},PROXY`],
+		...["-a", `u${at}=${path},HTTP`],
 	]);
 	return { cache: await startCache(command, 0, ["-f", file, ...listeners, ...more]), lanes };
 }

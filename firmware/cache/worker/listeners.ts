@@ -76,6 +76,7 @@ export class Listeners {
 			if (!path.startsWith("\0")) rmSync(path, { force: true });
 			const listener = Bun.listen<ClientSession>({
 				unix: path,
+				allowHalfOpen: true,
 				socket,
 				...tls,
 			} as never) as unknown as UnixSocketListener<ClientSession>;

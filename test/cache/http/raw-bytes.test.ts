@@ -11,7 +11,7 @@ import { playRaw, type RawSide, startLanes, stopLanes } from "../../conformance/
 
 interface Row {
 	readonly title: string;
-	readonly listener?: "http" | "proxy";
+	readonly listener?: "http" | "proxy" | "unix";
 	readonly client: string;
 	readonly halfClosed?: true;
 	/** Of the origin, each time. */
@@ -42,12 +42,13 @@ const rows: readonly Row[] = [
 		says: /x-client: [\d.]+/,
 		outcome: `200 x-client: ${address} 299, open; GET /a`,
 	})),
-	{
-		title: "a client that half-closes (RFC 9112 §9.6) is answered all that it asked",
+	...(["http", "unix"] as const).map((listener) => ({
+		title: `a client that half-closes (RFC 9112 §9.6) is answered all that it asked: ${listener}`,
+		listener,
 		client: get("/a") + post("/b", 5, "hello") + get("/c", "X-Way: pass"),
-		halfClosed: true,
+		halfClosed: true as const,
 		outcome: "200 200 200, closed; GET /a, POST /b, GET /c",
-	},
+	})),
 	{
 		title: "a request that it did not finish is none",
 		client: `${get("/a", "X-Way: pass")}GET /b HTTP/1.1\r\nHost`,
@@ -134,13 +135,13 @@ async function outcomeOf(
 	lane: number,
 	{ listener = "http", client, halfClosed, answer, says }: Row,
 ): Promise<string> {
-	const { origin, ports } = side.lanes[lane]!;
+	const { origin, ports, path } = side.lanes[lane]!;
 	const lines = [answer ?? "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"];
 	const { exchanges, asked } = await playRaw(
-		ports[listener],
+		listener === "unix" ? path : ports[listener],
 		origin,
 		{
-			listener,
+			listener: listener === "proxy" ? "proxy" : "http",
 			client: { lines: [client], cuts: [] },
 			halfClosed: halfClosed === true,
 			answers: [{ lines, cuts: [], closes: false }],
