@@ -213,6 +213,15 @@ export class TransactionLog {
 		this.#seal(slab, tag, at - from);
 	}
 
+	/** Adds records that are bytes already, their ids in place: at most half of what a large slab holds. */
+	addForm(form: Buffer, records: number): void {
+		const { length } = form;
+		form.copy(this.#room(length).bytes, this.#at, 0, length);
+		this.#at += length;
+		this.#records += records;
+		if (this.#sink.immediate) this.flush();
+	}
+
 	/** Adds records made with record() or records(). */
 	addText(text: string): void {
 		const { length } = text;
@@ -234,14 +243,18 @@ export class TransactionLog {
 		if (this.#sink.immediate) this.flush();
 	}
 
-	/** A Link of the parent that must be in the ring before this transaction. Called before anything is added. */
-	linkParent(parentId: number, payload: string): void {
+	/** The session's Link to this request, which must be in the ring before it. Called before anything is added. */
+	linkRequest(sessionId: number, transaction: number): void {
 		if (shownTags[Tag.Link] === 0) return;
 		const ahead = !this.#sink.immediate;
 		if (ahead) this.#at = 0;
 		const slab = this.#slab;
-		putText(slab.bytes, this.#at + RECORD_HEAD_BYTES, payload);
-		this.#seal(slab, Tag.Link, payload.length, parentId);
+		const { bytes } = slab;
+		const from = this.#at + RECORD_HEAD_BYTES;
+		putText(bytes, from, "req ");
+		const end = putNumber(bytes, from + 4, transaction);
+		putText(bytes, end, " rxreq");
+		this.#seal(slab, Tag.Link, end + 6 - from, sessionId);
 		if (!ahead) return;
 		this.#batchAt = this.#at;
 		this.#at += BATCH_HEAD_BYTES;

@@ -51,7 +51,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		super(client, vcl, head, body, previous);
 		const { xid, vslLog: log } = this;
 		if (previous === undefined) {
-			log.linkParent(client.xid | Side.client, `req ${xid} rxreq`);
+			log.linkRequest(client.xid | Side.client, xid);
 			log.addText(client.beginRecord);
 		} else log.add(Tag.Begin, `req ${previous.xid} restart`);
 		if (previous === undefined) log.begin(this.startedAt);

@@ -10,16 +10,16 @@ import { digitsOf, putDigits } from "../log/digits.ts";
 import { record } from "../log/records.ts";
 import { shownTags, Tag } from "../log/tags.ts";
 import { Flag } from "../store/layout.ts";
+import { type Facts, Forms, LogForm, type LoggedRecord, takeApart } from "./log-form.ts";
 import type { Outcome } from "./replay.ts";
-import { type Facts, type LoggedRecord, takeApart } from "./replay-form.ts";
+
+type Formed = Extract<LoggedRecord, { readonly kind: "constant" | "begin" | "timestamp" | "request-start" }>;
 
 /** One part of the records of a hit, in their order. */
 export type LogStep =
-	| Exclude<LoggedRecord, { readonly kind: "constant" | "request-start" }>
-	/** Records as they are. */
-	| { readonly kind: "text"; readonly text: string }
-	/** VCL_use and ReqStart. */
-	| { readonly kind: "start" }
+	| Exclude<LoggedRecord, { readonly kind: Formed["kind"] }>
+	/** Records of one length each, whatever the URL and the object are. */
+	| { readonly kind: "form"; readonly forms: Forms<LogForm> }
 	| { readonly kind: "url" }
 	/** The fields of the stored head. */
 	| { readonly kind: "fields" }
@@ -86,6 +86,8 @@ export function fieldMarks(answerFields: ReadonlySet<string>): FieldMarks | unde
 export const HEAD_BYTES = 4096;
 export const SENT_HEAD_BYTES = 8192;
 const LINE_LIMIT = 64;
+/** Longest constant records of one transaction. */
+const FORMED_BYTES = 16384;
 const CR = 0x0d;
 const COLON = 0x3a;
 const BLANK = 0x20;
@@ -176,7 +178,6 @@ export function patternOf(
 	outcome: Outcome,
 	url: string,
 	shape: number,
-	vclName: string,
 	facts: Facts,
 	marks: FieldMarks,
 ): HitPattern | undefined {
@@ -214,7 +215,7 @@ export function patternOf(
 	}
 	const numbers: HitNumbers = { ...facts, bodyBytes: body.length };
 	const tail = tailOf(sent.slice(passed), numbers, hasLength);
-	const steps = stepsOf(records, stored, url, vclName, hasLength ? undefined : body.length);
+	const steps = stepsOf(records, stored, url, hasLength ? undefined : body.length);
 	if (tail === undefined || steps === undefined) return undefined;
 	const pattern: HitPattern = {
 		shape,
@@ -281,24 +282,25 @@ function stepsOf(
 	records: readonly LoggedRecord[],
 	stored: readonly string[],
 	url: string,
-	vclName: string,
 	bodyBytes: number | undefined,
 ): readonly LogStep[] | undefined {
 	// With these hidden the fields could not be found; with these shown the URL stands where it is not looked for.
 	if (shownTags[Tag.RespReason] === 0 || shownTags[Tag.RespHeader] === 0 || shownTags[Tag.Hash] !== 0)
 		return undefined;
 	const steps: LogStep[] = [];
-	let text = "";
+	let formed: Formed[] = [];
 	const flush = () => {
-		if (text !== "") steps.push({ kind: "text", text });
-		text = "";
+		const together = formed;
+		if (together.length > 0)
+			steps.push({ kind: "form", forms: new Forms((run) => new LogForm(together, run)) });
+		formed = [];
 	};
 	const step = (each: LogStep) => {
 		flush();
 		steps.push(each);
 	};
-	const used = record(Tag.VCL_use, vclName);
 	const added = bodyBytes === undefined ? "" : record(Tag.RespHeader, `Content-Length: ${bodyBytes}`);
+	let bytes = 0;
 	let urls = 0;
 	let reasons = 0;
 	let lengths = 0;
@@ -319,7 +321,8 @@ function stepsOf(
 					step({ kind: "length" });
 					break;
 				}
-				text += constant;
+				bytes += constant.length;
+				formed.push(each);
 				if (tag !== Tag.RespReason || ++reasons > 1) break;
 				for (const line of stored) {
 					const next = records[++index];
@@ -329,16 +332,18 @@ function stepsOf(
 				step({ kind: "fields" });
 				break;
 			}
+			case "begin":
+			case "timestamp":
 			case "request-start":
-				if (text.endsWith(used)) text = text.slice(0, text.length - used.length);
-				step({ kind: "start" });
+				formed.push(each);
 				break;
 			default:
 				step(each);
 		}
 	}
 	flush();
-	return reasons === 1 && lengths === (bodyBytes === undefined ? 0 : 1) ? steps : undefined;
+	const isWhole = reasons === 1 && lengths === (bodyBytes === undefined ? 0 : 1);
+	return isWhole && bytes <= FORMED_BYTES ? steps : undefined;
 }
 
 // ── the head of an answer ──

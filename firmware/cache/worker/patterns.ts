@@ -28,6 +28,7 @@ import {
 	putHead,
 	SENT_HEAD_BYTES,
 } from "./hit-pattern.ts";
+import { shapeOf } from "./log-form.ts";
 import { Main } from "./main-counters.ts";
 import type { Outcome, ReplaySession } from "./replay.ts";
 
@@ -73,8 +74,6 @@ interface PatternsEngine {
 /** What a pattern needs to know of the connection. */
 export interface PatternSession
 	extends Pick<ReplaySession, "xid" | "endpoint" | "clientIp" | "addressSum" | "sendWhole"> {
-	readonly beginRecord: string;
-	startRecords(vclName: string): string;
 	/** What answered last here: a client sends the same fields again. */
 	lastPatterns: PatternSet | undefined;
 }
@@ -95,6 +94,7 @@ export interface PatternSet {
 
 const scratch = allocateBytes(HEAD_BYTES);
 const answer = allocateBytes(BODY_AT + BODY_BYTES);
+const run = { transaction: 0, session: 0, port: 0, age: 0, remainingMicros: 0 };
 const numbers = { transaction: 0, objectTransaction: 0, age: 0, bodyBytes: 0 };
 
 export class Patterns {
@@ -271,24 +271,25 @@ export class Patterns {
 	): void {
 		const engine = this.#engine;
 		const { transaction, bodyBytes } = numbers;
+		run.transaction = transaction;
+		run.session = session.xid;
+		run.port = session.clientIp.port;
+		const formShape = shapeOf(run);
+		const beganMicros = Math.round(now * 1e6);
+		const endedMicros = Math.round(engine.now() * 1e6);
 		const log = new TransactionLog(engine.log, transaction | Side.client, now);
-		log.linkParent(session.xid | Side.client, `req ${transaction} rxreq`);
+		log.linkRequest(session.xid | Side.client, transaction);
 		const { steps } = pattern;
 		for (let index = 0; index < steps.length; index++) {
 			const step = steps[index]!;
 			switch (step.kind) {
-				case "text":
-					log.addText(step.text);
+				case "form": {
+					const form = step.forms.of(run, formShape);
+					form.fill(run, beganMicros);
+					form.finish(endedMicros, beganMicros);
+					log.addForm(form.bytes, form.recordCount);
 					break;
-				case "begin":
-					log.addText(session.beginRecord);
-					break;
-				case "start":
-					log.addText(session.startRecords(engine.active!.name));
-					break;
-				case "timestamp":
-					log.timestamp(step.label, step.label === "Resp" ? engine.now() : now);
-					break;
+				}
 				case "url":
 					log.addBytes(Tag.ReqURL, bytes, URL_AT, urlEnd);
 					break;
@@ -338,7 +339,7 @@ export class Patterns {
 			age: outcome.age,
 			objectTransaction: outcome.object.vxid,
 		};
-		const pattern = patternOf(outcome, url, this.#shape, active.name, facts, marks);
+		const pattern = patternOf(outcome, url, this.#shape, facts, marks);
 		if (pattern === undefined) return;
 		if (isKnown) known.patterns = [pattern, ...known.patterns].slice(0, PATTERNS_PER_SET);
 		else

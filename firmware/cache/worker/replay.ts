@@ -13,8 +13,9 @@
 import { copyOf } from "../http/bytes.ts";
 import type { LogSink } from "../log/sink.ts";
 import type { Arena, StoredObject } from "../store/arena.ts";
+import { FORM_LIMIT, Forms, type Run, shapeOf, takeApart } from "./log-form.ts";
 import { Main } from "./main-counters.ts";
-import { Form, type Run, shapeOf, type Template, takeApart } from "./replay-form.ts";
+import { Form, type Template } from "./replay-form.ts";
 
 /** Different requests that are remembered; a power of two. */
 const REPLAY_SLOTS = 4096;
@@ -32,8 +33,6 @@ const CREDIT_LIMIT = 8192;
 const LEARNING_PRICE = 4;
 /** One request in so many that are not known earns a credit. */
 const TRICKLE = 64;
-/** Forms of one request: sessions whose numbers have different widths. */
-const FORM_LIMIT = 3;
 
 /** How one request was answered, as the delivery saw it. */
 export interface Outcome {
@@ -98,9 +97,7 @@ export class Replay {
 	readonly kin: number;
 	/** Where a large body begins in the object's; negative: the body is kept here. */
 	readonly largeFrom: number;
-	#form: Form | undefined;
-	#shape = -1;
-	readonly #forms = new Map<number, Form>();
+	readonly #forms: Forms<Form>;
 
 	constructor(
 		request: Uint8Array,
@@ -123,6 +120,7 @@ export class Replay {
 		this.vcl = vcl;
 		this.outcome = outcome;
 		this.template = template;
+		this.#forms = new Forms((run) => new Form(template, run));
 		this.object = outcome.object;
 	}
 
@@ -134,17 +132,7 @@ export class Replay {
 	}
 
 	form(run: Run): Form {
-		const shape = shapeOf(run);
-		if (shape === this.#shape) return this.#form!;
-		let form = this.#forms.get(shape);
-		if (form === undefined) {
-			if (this.#forms.size >= FORM_LIMIT) this.#forms.clear();
-			form = new Form(this.template, run);
-			this.#forms.set(shape, form);
-		}
-		this.#form = form;
-		this.#shape = shape;
-		return form;
+		return this.#forms.of(run, shapeOf(run));
 	}
 }
 
@@ -266,8 +254,9 @@ export class Replays {
 				arena.unpin(object),
 			);
 		}
-		form.finish(Math.round(engine.now() * 1e6), nowMicros);
-		engine.log.append(form.log, form.log.length, form.recordCount);
+		const { log } = form;
+		log.finish(Math.round(engine.now() * 1e6), nowMicros);
+		engine.log.append(log.bytes, log.bytes.length, log.recordCount);
 		const { counters } = engine;
 		counters[Main.client_req]!++;
 		counters[Main.cache_hit]!++;

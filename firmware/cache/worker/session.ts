@@ -30,6 +30,8 @@ const gather = allocateBytes(GATHER_BYTES);
 let gathered = 0;
 /** Received bytes that may wait behind the request that is being answered. */
 const PIPELINE_BYTES = 256 * 1024;
+/** Who asks for something else each time is looked for among the replays once in so many requests and one. */
+const REPLAY_PAUSE = 7;
 
 const closeCounters: Readonly<Record<CloseReason, number>> = {
 	REM_CLOSE: Main.sc_rem_close,
@@ -161,6 +163,8 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	learning = false;
 	#outcome: Outcome | undefined;
 	lastReplay: Replay | undefined;
+	/** Requests that are not looked for among the replays: a pattern answered one that was not there. */
+	#replayPause = 0;
 	lastPatterns: PatternSet | undefined;
 	readonly addressSum: number;
 	/** Set by a pipe: the client has gone. */
@@ -276,15 +280,20 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		this.lastActiveMs = now * 1000;
 		if (this.#resting) {
 			const { replays, patterns } = this.engine;
-			if (
-				replays.answer(this, bytes, now) ||
-				(!replays.wanted && patterns.answer(this, bytes as unknown as ByteBuffer, now))
-			) {
+			const asked = this.#replayPause === 0;
+			if (asked && replays.answer(this, bytes, now)) {
 				this.requests++;
 				return;
 			}
-			if (replays.wanted || patterns.wanted) {
-				this.#watch(bytes);
+			const again = asked && replays.wanted;
+			if (!again && patterns.answer(this, bytes as unknown as ByteBuffer, now)) {
+				this.#replayPause = asked ? REPLAY_PAUSE : this.#replayPause - 1;
+				this.requests++;
+				return;
+			}
+			this.#replayPause = 0;
+			if (again || patterns.wanted) {
+				this.#watch(bytes, again);
 				return;
 			}
 		}
@@ -311,11 +320,10 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	}
 
 	/** The usual way, with an eye on the outcome. */
-	#watch(bytes: Buffer): void {
+	#watch(bytes: Buffer, again: boolean): void {
 		this.learning = true;
 		this.#outcome = undefined;
 		const { active, replays, patterns } = this.engine;
-		const again = replays.wanted;
 		this.#receive(bytes);
 		this.learning = false;
 		const outcome = this.#outcome as Outcome | undefined;

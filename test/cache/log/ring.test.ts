@@ -71,7 +71,7 @@ describe("ring", () => {
 	test("a transaction longer than its room comes in parts, and in order", () => {
 		const { bytes, ring } = ringOf(1 << 20);
 		const log = new TransactionLog(ring, 9 | Side.client, 1000);
-		log.linkParent(3 | Side.client, "req 9 rxreq");
+		log.linkRequest(3 | Side.client, 9);
 		const texts = Array.from({ length: 700 }, (_, index) => `${index} ${"z".repeat(index % 200)}`);
 		for (const [index, text] of texts.entries())
 			if (index % 3 === 0) log.addText(record(Tag.ReqHeader, text));
@@ -107,7 +107,7 @@ describe("ring", () => {
 		const { bytes, ring } = ringOf(1 << 20);
 		ring.immediate = true;
 		const log = new TransactionLog(ring, 9 | Side.client, 1000);
-		log.linkParent(3 | Side.client, "req 9 rxreq");
+		log.linkRequest(3 | Side.client, 9);
 		log.add(Tag.ReqURL, "/");
 		expect(readAll(bytes, 0).map(({ text }) => text)).toEqual(["req 9 rxreq", "/"]);
 		expect(new Uint32Array(bytes.buffer, 88, 1)[0]! >>> 24).toBe(Tag.Link);

@@ -36,7 +36,7 @@ interface Logged {
 
 const tagNames = new Map<number, string>(Object.entries(Tag).map(([name, tag]) => [tag, name]));
 
-/** A worker with one client, whose socket and log are kept. Time stands still unless it is moved. */
+/** A worker with one client, whose socket and log are kept. Time stands still unless it is moved, or writing takes some. */
 function makeWorker(policy: string) {
 	const path = join(directory, String(stores++));
 	Arena.create(path, STORE_BYTES, 1000);
@@ -74,7 +74,7 @@ function makeWorker(policy: string) {
 		storages: [],
 		publishBan() {},
 	});
-	const clock = { now: 1_700_000_000 };
+	const clock = { now: 1_700_000_000, writing: 0 };
 	engine.now = () => clock.now;
 	const compiled = compileVcl(`vcl 4.1; import std; backend b none;\n${policy}`);
 	if (!compiled.ok) throw new Error(compiled.error.text);
@@ -83,11 +83,20 @@ function makeWorker(policy: string) {
 	engine.active = { name: "boot", loaded: compiled.vcl.link(host), busy: 0 };
 	const sent: string[] = [];
 	let byPattern = 0;
-	const { patterns } = engine;
+	const { patterns, replays } = engine;
 	const answer = patterns.answer.bind(patterns);
 	patterns.answer = (...request) => {
 		const answered = answer(...request);
 		if (answered) byPattern++;
+		return answered;
+	};
+	let byReplay = 0;
+	let asked = 0;
+	const repeat = replays.answer.bind(replays);
+	replays.answer = (...request) => {
+		asked++;
+		const answered = repeat(...request);
+		if (answered) byReplay++;
 		return answered;
 	};
 	const endpoint = {
@@ -97,6 +106,7 @@ function makeWorker(policy: string) {
 	const connect = (address: string) => {
 		const socket = {
 			write(bytes: Uint8Array, from = 0, length = bytes.length) {
+				clock.now += clock.writing;
 				sent.push(Buffer.from(bytes).toString("latin1", from, from + length));
 				return length;
 			},
@@ -125,6 +135,13 @@ function makeWorker(policy: string) {
 		},
 		get byPattern() {
 			return byPattern;
+		},
+		get byReplay() {
+			return byReplay;
+		},
+		/** How often a request was looked for among the replays. */
+		get asked() {
+			return asked;
 		},
 	};
 }
@@ -306,6 +323,61 @@ describe("a hit by a pattern is a hit like any other", () => {
 			...Array(6).fill(true),
 		]);
 		expect(Array.from({ length: 8 }, () => often("/seldom"))).toEqual([...Array(6).fill(false), true, true]);
+	});
+
+	/** A worker that has learnt a pattern, with fresh objects at these URLs. */
+	const taught = (urls: readonly string[]) => {
+		const worker = makeWorker("");
+		for (const url of ["/a0", "/a1", "/a2", ...urls]) {
+			const [meta] = makeObject(randomFrom(1), `${url}\0a\0`, 1, worker.clock.now);
+			const head = "HTTP/1.1 200 OK\r\n";
+			worker.arena.insert({ ...meta, head, vary: "", ttl: 1000, tOrigin: worker.clock.now, flags: 0 }, []);
+		}
+		const session = worker.connect("192.0.2.1");
+		const ask = (url: string) => session.onData(Buffer.from(`GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`));
+		for (const url of ["/a0", "/a1", "/a2"]) ask(url);
+		expect(worker.byPattern).toBe(1);
+		return { worker, ask };
+	};
+
+	test("its log says how long it took, across the turn of a second", () => {
+		const { worker, ask } = taught(["/b"]);
+		const { clock, logged } = worker;
+		for (const [began, took] of [
+			[1_700_000_007.25, 0.001234],
+			[1_700_000_008.999, 0.002],
+			[1_700_000_009.000001, 0],
+			[1_700_000_010.5, 2.5],
+		] as const) {
+			clock.now = began;
+			clock.writing = took;
+			logged.length = 0;
+			ask("/b");
+			const at = began.toFixed(6);
+			expect(logged.filter(({ tag }) => tag === "Timestamp").map(({ text }) => text)).toEqual([
+				`Start: ${at} 0.000000 0.000000`,
+				`Req: ${at} 0.000000 0.000000`,
+				`Process: ${at} 0.000000 0.000000`,
+				`Resp: ${(began + took).toFixed(6)} ${took.toFixed(6)} ${took.toFixed(6)}`,
+			]);
+		}
+		expect(worker.byPattern).toBe(5);
+	});
+
+	test("who asks for something else each time is seldom looked for among the replays", () => {
+		const urls = Array.from({ length: 160 }, (_, index) => `/c${index}`);
+		const { worker, ask } = taught(urls);
+		const { asked } = worker;
+		for (const url of urls) ask(url);
+		expect(worker.byPattern).toBe(161);
+		expect(worker.asked - asked).toBeLessThanOrEqual(20);
+		expect(worker.byReplay).toBe(0);
+	});
+
+	test("who goes on to ask for one thing is answered by a replay again", () => {
+		const { worker, ask } = taught(["/b"]);
+		for (let count = 0; count < 40; count++) ask("/b");
+		expect(worker.byReplay).toBeGreaterThan(20);
 	});
 
 	test.each(["Hit", "VCL_use", "ReqStart", "Begin", "ReqURL", "End", "Link", "Timestamp"] as const)(

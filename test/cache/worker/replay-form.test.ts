@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { digitsOf } from "../../../firmware/cache/log/digits.ts";
 import { BATCH_TAG, formatSeconds, record } from "../../../firmware/cache/log/records.ts";
 import { Tag } from "../../../firmware/cache/log/tags.ts";
-import { Form, type Run, takeApart } from "../../../firmware/cache/worker/replay-form.ts";
+import { type Run, takeApart } from "../../../firmware/cache/worker/log-form.ts";
+import { Form } from "../../../firmware/cache/worker/replay-form.ts";
 
 const OBJECT = 77;
 const body = Buffer.from("the body");
@@ -93,16 +94,16 @@ describe("a form", () => {
 					);
 					// Another run before it leaves no trace: digits that did not change are not written again.
 					form.fill({ ...second, transaction: 10 ** (digitsOf(second.transaction) - 1) }, now - 1);
-					form.finish(now - 1 + took, now - 1);
+					form.log.finish(now - 1 + took, now - 1);
 					form.fill(second, now);
-					form.finish(now + took, now);
+					form.log.finish(now + took, now);
 					expect(Buffer.from(form.answer).toString("latin1")).toBe(headOf(second) + body.toString());
 					expect(form.headBytes).toBe(headOf(second).length);
-					const { link, batch, ids } = textOf(form.log);
+					const { link, batch, ids } = textOf(form.log.bytes);
 					expect(link).toBe(record(Tag.Link, `req ${second.transaction} rxreq`));
 					expect(batch).toBe(recordsOf(second, now, now + took));
 					expect(ids).toEqual(new Set([second.session, second.transaction]));
-					expect(form.recordCount).toBe(14);
+					expect(form.log.recordCount).toBe(14);
 				},
 			),
 			{ numRuns: 300 },
