@@ -259,6 +259,18 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 		{
+			title: "out of range, and what holds without the line (keepalived's own sample has it)",
+			text: `global_defs {\n\tvrrp_garp_interval 0\n}\n${instance("")}`,
+			messages: [
+				`keepalived.conf:2:21: warning: vrrp_garp_interval 0 is out of range: 0.000001 to 4294.967295; nothing is lost, it is 0 without the line
+    vrrp_garp_interval 0
+                       ^
+    leave the line out`,
+			],
+			acceptable: true,
+			exitStatus: 5,
+		},
+		{
 			title: "interval out of range",
 			text: instance("\tadvert_int 0"),
 			messages: [
@@ -543,7 +555,8 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 				`keepalived.conf:8:2: error: VI_1: VRRPv3 has no PASS authentication
     authentication {
     ^^^^^^^^^^^^^^
-    lost: authentication: adverts are neither signed nor checked`,
+    lost: authentication: adverts are neither signed nor checked
+    leave out the block, or write "version 2"`,
 			],
 			acceptable: false,
 			exitStatus: 5,

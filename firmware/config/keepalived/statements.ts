@@ -613,6 +613,7 @@ export class StatementReader {
 		const text = this.#reader.current.word(1);
 		if (Number.isNaN(value)) return this.#bad(keyword, 1, `"${text}" is not ${what}`);
 		const range = `${show(Math.round(min))} to ${show(Math.round(max))}`;
+		if (show(value) === keyword.fallback) return this.#saysNothing(keyword, range);
 		if (bounds.clamp !== true) return this.#bad(keyword, 1, `${text} is out of range: ${range}`);
 		this.#number = value < min ? min : max;
 		this.#findings.report(this.#reader.place(1), {
@@ -622,6 +623,18 @@ export class StatementReader {
 			exitStatus: 5,
 		});
 		return true;
+	}
+
+	/** Its value is out of range, and what holds without the line: so has keepalived's own sample vrrp_garp_interval 0. */
+	#saysNothing(keyword: Keyword, range: string): false {
+		this.#findings.report(this.#reader.place(1), {
+			severity: "warning",
+			code: "out-of-range",
+			message: `${keyword.name} ${keyword.fallback} is out of range: ${range}; nothing is lost, it is ${keyword.fallback} without the line`,
+			suggestion: "leave the line out",
+			exitStatus: 5,
+		});
+		return false;
 	}
 
 	#bad(keyword: Keyword, index: number, why: string, suggestion?: string): false {

@@ -356,19 +356,20 @@ function readAuthentication(
 		return null;
 	}
 	const type = typeStatement.words[0] as "PASS" | "AH";
-	const against = strict
-		? "strict mode"
+	const [against, orElse] = strict
+		? ["strict mode", ", or strict mode"]
 		: version === 3
-			? "VRRPv3"
+			? ["VRRPv3", ', or write "version 2"']
 			: type === "AH" && family === "inet6"
-				? "IPv6"
-				: null;
+				? ["IPv6", ""]
+				: [null, ""];
 	if (against !== null) {
 		context.error(
 			block,
 			"authentication",
 			`${title}: ${against} has no ${type} authentication`,
 			"authentication: adverts are neither signed nor checked",
+			{ suggestion: `leave out the block${orElse}` },
 		);
 		return null;
 	}
