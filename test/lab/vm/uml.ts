@@ -89,8 +89,13 @@ class CpuSamples {
 		this.#timer = setInterval(() => this.#sample(launcher), CPU_SAMPLE_MS);
 	}
 
+	/** Between two samples the guest is taken to run evenly. */
 	at(ms: number): number {
-		return this.#samples.findLast(({ atMs }) => atMs <= ms)?.seconds ?? 0;
+		const before = this.#samples.findLast(({ atMs }) => atMs <= ms) ?? { atMs: 0, seconds: 0 };
+		const after = this.#samples.find(({ atMs }) => atMs > ms) ?? before;
+		if (after === before) return before.seconds;
+		const share = (ms - before.atMs) / (after.atMs - before.atMs);
+		return before.seconds + share * (after.seconds - before.seconds);
 	}
 
 	end(): void {
