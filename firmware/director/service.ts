@@ -14,7 +14,8 @@ import { ANY_MAY_MISS, type LoadedConfig, namedIn } from "../config/keepalived/l
 import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { IpvsClient } from "../kernel/ipvs-client.ts";
-import { enterNetworkNamespace, inNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
+import { namespacePath } from "../kernel/namespace-path.ts";
+import { enterNetworkNamespace, inNetworkNamespace } from "../kernel/network-namespace.ts";
 import { dumpFile } from "../process-files.ts";
 import { applyProcessSettings } from "../process-settings.ts";
 import { type Log, openLog } from "../status/log.ts";

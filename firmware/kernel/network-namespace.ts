@@ -26,8 +26,3 @@ export function inNetworkNamespace<T>(path: string, work: () => T): T {
 		closeSync(home);
 	}
 }
-
-/** A name of ip-netns(8), or a path. */
-export function namespacePath(name: string): string {
-	return name.includes("/") ? name : `/run/netns/${name}`;
-}

@@ -20,7 +20,8 @@ import {
 import { ANY_MAY_MISS, type LoadedConfig, type LoadOptions, namedIn } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
 import { SystemCallError } from "../kernel/errno.ts";
-import { enterNetworkNamespace, namespacePath } from "../kernel/network-namespace.ts";
+import { namespacePath } from "../kernel/namespace-path.ts";
+import { enterNetworkNamespace } from "../kernel/network-namespace.ts";
 import { onSignalNumber } from "../kernel/real-time-signal.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";

@@ -271,6 +271,19 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 		{
+			title: "a network namespace that is not there",
+			text: `net_namespace nowhere\n${instance()}`,
+			messages: [
+				`keepalived.conf:1:1: error: net_namespace: there is no network namespace nowhere on this machine
+    net_namespace nowhere
+    ^^^^^^^^^^^^^
+    lost: everything: what is in the file runs in it, and nothing starts
+    make it first: "ip netns add nowhere"`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
 			title: "interval out of range",
 			text: instance("\tadvert_int 0"),
 			messages: [

@@ -18,7 +18,7 @@ const names = readdirSync(corpus)
 /** Where the exit statuses differ, and why Drover's is the better one. */
 const differences: Readonly<Record<string, string>> = {
 	"02.conf":
-		"it names a network namespace that is not there: keepalived -t stops at that line and says 0; Drover checks the rest and misses two scripts",
+		"it names a network namespace that is not there: keepalived -t stops at that line and says 0; Drover says so, checks the rest and misses two scripts",
 	"03.conf": "the same; Drover misses a script, and scripts run without script security",
 };
 

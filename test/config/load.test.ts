@@ -1,6 +1,10 @@
 /** keepalived.conf from the disk to the model: the classic tutorial file, and what services rely on. */
 import { describe, expect, test } from "bun:test";
-import { loadText } from "./load-text.ts";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig } from "../../firmware/config/keepalived/load.ts";
+import { instance, loadText } from "./load-text.ts";
 
 const tutorial = `! Configuration File for keepalived
 
@@ -107,4 +111,15 @@ describe("the tutorial's file", () => {
 			timing: { delayLoopMs: 6000, retry: 3, delayBeforeRetryMs: 3000, warmupMs: 6000 },
 		});
 	});
+});
+
+test("a network namespace that is not there has no interfaces to miss", () => {
+	const directory = mkdtempSync(join(tmpdir(), "drover-namespace-"));
+	const path = join(directory, "keepalived.conf");
+	writeFileSync(path, `net_namespace nowhere\n${instance("\tinterface eth7")}`);
+	const { diagnostics } = loadConfig(path);
+	rmSync(directory, { recursive: true });
+	expect(diagnostics.map(({ message }) => message)).toEqual([
+		"net_namespace: there is no network namespace nowhere on this machine",
+	]);
 });

@@ -35,7 +35,8 @@ export function buildConfig(
 		else root.push(statement);
 	const all = (name: string) => root.filter((statement) => statement.keyword.name === name);
 	const global = buildGlobals(context, all("global_defs"), root);
-	if (memory?.holdsIn(JSON.stringify([context.globals, [...machine.interfaces]])) === false) return null;
+	if (memory?.holdsIn(JSON.stringify([context.globals, [...(machine.interfaces ?? [])]])) === false)
+		return null;
 	const trackers = buildTrackers(context, root);
 	const gaps = buildGarpGaps(context, all("garp_group"), {
 		garpMicros: global.garpIntervalMicros,

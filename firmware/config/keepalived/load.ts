@@ -1,8 +1,9 @@
 /** Reads a keepalived.conf from the disk of this machine: the thin edge around the pure reader. */
 import { isAscii, isUtf8 } from "node:buffer";
-import { accessSync, constants, lstatSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import { namespacePath } from "../../kernel/namespace-path.ts";
 import type { DroverConfig } from "../model.ts";
 import type { Machine } from "./build/context.ts";
 import { buildConfig } from "./build.ts";
@@ -83,11 +84,8 @@ function readConfig(
 	if (read.kind === "text") statements = new StatementReader(reader, findings, memory).readRoot();
 	else reader.reportUnreadable(path, read);
 	const namespace = statements.findLast(({ keyword }) => keyword.name === "net_namespace")?.words[0];
-	const machine = thisMachine(
-		options.interfaces ?? interfaces(namespace),
-		options.mayMiss ?? (() => false),
-		hostName,
-	);
+	const interfaces = options.interfaces ?? interfacesIn(namespace);
+	const machine = thisMachine(interfaces, options.mayMiss ?? (() => false), hostName);
 	const config = buildConfig(statements, findings, machine, sources, memory);
 	if (config === null) return null;
 	return {
@@ -100,16 +98,19 @@ function readConfig(
 	};
 }
 
-/** Names of the network interfaces in the network namespace that the configuration names, else in the caller's. */
-function interfaces(namespace: string | undefined): ReadonlySet<string> {
+/**
+ * Names of the network interfaces in the network namespace that the configuration names, else in the caller's; null when
+ * that cannot be entered, or is not there.
+ */
+function interfacesIn(namespace: string | undefined): ReadonlySet<string> | null {
 	try {
 		if (namespace === undefined) return interfacesHere();
 		// On demand: it brings the shim, which a check of a file has no other use for.
-		const { inNetworkNamespace, namespacePath } =
+		const { inNetworkNamespace } =
 			require("../../kernel/network-namespace.ts") as typeof import("../../kernel/network-namespace.ts");
 		return inNetworkNamespace(namespacePath(namespace), interfacesHere);
 	} catch {
-		return new Set();
+		return null;
 	}
 }
 
@@ -161,7 +162,7 @@ export const diskFiles: Files = {
 };
 
 function thisMachine(
-	interfaces: ReadonlySet<string>,
+	interfaces: Machine["interfaces"],
 	mayMiss: Machine["mayMiss"],
 	hostName: string,
 ): Machine {
@@ -172,6 +173,7 @@ function thisMachine(
 		hostName,
 		interfaces,
 		mayMiss,
+		hasNetworkNamespace: (name) => existsSync(namespacePath(name)),
 		hasUser(name) {
 			users ??= names("/etc/passwd");
 			return users.has(name);

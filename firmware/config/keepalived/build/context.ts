@@ -8,8 +8,9 @@ import type { Statement } from "../statement.ts";
 /** The machine as far as a configuration refers to it. Asked, never touched. */
 export interface Machine {
 	readonly hostName: string;
-	/** Network interfaces that exist. */
-	readonly interfaces: ReadonlySet<string>;
+	/** Network interfaces that exist; null: nobody knows. */
+	readonly interfaces: ReadonlySet<string> | null;
+	hasNetworkNamespace(name: string): boolean;
 	/** Whether what was in force before names this interface, so that the file may, though it is not there. */
 	mayMiss(interfaceName: string): boolean;
 	hasUser(name: string): boolean;
@@ -144,7 +145,8 @@ export class BuildContext {
 	 */
 	checkInterface(name: string, place: Place | Placed, user: string): void {
 		this.namedInterfaces.add(name);
-		if (this.machine.interfaces.has(name) || this.globals.dynamicInterfaces) return;
+		const { interfaces } = this.machine;
+		if (interfaces === null || interfaces.has(name) || this.globals.dynamicInterfaces) return;
 		this.interfaceMissing = true;
 		const mayMiss = this.machine.mayMiss(name);
 		this.findings.reportOnce(`interface ${name} ${user}`, this.#settle(place), {
@@ -154,16 +156,9 @@ export class BuildContext {
 			lost: `${user} waits until ${name} appears`,
 			suggestion: mayMiss
 				? `not refused: what was in force before names ${name}, too`
-				: `${this.#interfacesHere()}; "dynamic_interfaces" in global_defs is for one that comes later`,
+				: `${interfacesHere(interfaces)}; "dynamic_interfaces" in global_defs is for one that comes later`,
 			exitStatus: 5,
 		});
-	}
-
-	#interfacesHere(): string {
-		const names = [...this.machine.interfaces].filter((name) => name !== "lo").sort();
-		return names.length === 0
-			? "this machine has no interface but lo"
-			: `interfaces here: ${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""}`;
 	}
 
 	/** A command of notify style: COMMAND [USER [GROUP]]; null (and a finding) when it cannot run. */
@@ -247,4 +242,11 @@ export class BuildContext {
 
 function splitCommand(text: string): string[] {
 	return commandWords(text) ?? text.split(/\s+/).filter((word) => word !== "");
+}
+
+function interfacesHere(interfaces: ReadonlySet<string>): string {
+	const names = [...interfaces].filter((name) => name !== "lo").sort();
+	return names.length === 0
+		? "this machine has no interface but lo"
+		: `interfaces here: ${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""}`;
 }

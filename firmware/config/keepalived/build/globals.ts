@@ -133,6 +133,13 @@ export function buildGlobals(
 	const flushOnStop = last("lvs_flush_on_stop") ?? last("lvs_flush_onstop");
 	const outermost = (name: string) =>
 		root.findLast((statement) => statement.keyword.name === name)?.words[0] ?? null;
+	checkNamespace(
+		context,
+		root,
+		"net_namespace",
+		"everything: what is in the file runs in it, and nothing starts",
+	);
+	checkNamespace(context, root, "net_namespace_ipvs", "the virtual servers");
 	const processSettings = (of: "checker" | "bfd", processName: string | null): ProcessSettings => ({
 		processName,
 		niceness: optional(`${of}_priority`),
@@ -243,6 +250,21 @@ export function buildGlobals(
 		pathCheck: notes.pathCheck,
 		tcpCheckSentinel: on("tcp_check_sentinel", true),
 	};
+}
+
+function checkNamespace(
+	context: BuildContext,
+	root: readonly Statement[],
+	keyword: string,
+	lost: string,
+): void {
+	const statement = root.findLast((each) => each.keyword.name === keyword);
+	const name = statement?.words[0];
+	if (statement === undefined || name === undefined || context.machine.hasNetworkNamespace(name)) return;
+	const message = `${keyword}: there is no network namespace ${name} on this machine`;
+	context.error(statement, "no-namespace", message, lost, {
+		suggestion: `make it first: "ip netns add ${name}"`,
+	});
 }
 
 /** Keywords that take a few words of their own. */
