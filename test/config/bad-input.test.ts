@@ -296,6 +296,18 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 		{
+			title: "no hexadecimal digits",
+			text: server("", "\t\tUDP_CHECK {\n\t\t\tpayload 0x01\n\t\t}").replace("TCP", "UDP"),
+			messages: [
+				`keepalived.conf:7:4: error: payload: "0x01" is not hexadecimal digits
+    payload 0x01
+    ^^^^^^^
+    lost: payload`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
 			title: "no number",
 			text: instance("\tpriority ten"),
 			messages: [

@@ -86,6 +86,21 @@ const cases: readonly Case[] = [
 		alive: true,
 	},
 	{
+		title: "UDP: bytes apart",
+		check: simple("UDP_CHECK", ports.udpEcho, 'payload "01 0a 02"\n require_reply "01 xA 02"'),
+		alive: true,
+	},
+	{
+		title: "UDP: single digits",
+		check: simple("UDP_CHECK", ports.udpEcho, 'payload "1 a"\n require_reply "01 0a"'),
+		alive: true,
+	},
+	{
+		title: "UDP: odd run",
+		check: simple("UDP_CHECK", ports.udpEcho, 'payload "01a"\n require_reply "01 0a"'),
+		alive: true,
+	},
+	{
 		title: "UDP: wrong reply",
 		check: simple("UDP_CHECK", ports.udpEcho, "payload 0102\n require_reply 02"),
 		alive: false,

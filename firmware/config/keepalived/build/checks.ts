@@ -414,12 +414,18 @@ function buildUdp(
 	const hexadecimal = (name: string, digits: RegExp): string | null => {
 		const found = settings.last(name);
 		if (found === null || found.words.length === 0) return null;
-		const text = found.words.join("");
-		if (digits.test(text) && text.length % 2 === 0) return text.toLowerCase().replaceAll("x", "X");
+		// As keepalived reads it: blanks part bytes, and the last digit of an odd number is a byte of its own.
+		const runs = found.words.flatMap((word) => word.split(/[ \t]+/)).filter((run) => run !== "");
+		if (runs.length > 0 && runs.every((run) => digits.test(run)))
+			return runs
+				.map((run) => (run.length % 2 === 0 ? run : `${run.slice(0, -1)}0${run.slice(-1)}`))
+				.join("")
+				.toLowerCase()
+				.replaceAll("x", "X");
 		context.error(
 			found,
 			"bad-argument",
-			`${name}: "${text}" is not an even number of hexadecimal digits`,
+			`${name}: "${found.words.join(" ")}" is not hexadecimal digits`,
 			name,
 		);
 		return null;
