@@ -19,8 +19,19 @@ export function formatHttpDate(seconds: number): string {
 	return lastText;
 }
 
-/** Seconds since 1970, or undefined when the text is no HTTP date. */
+let readText = "";
+let readSeconds: number | undefined;
+
+/** Seconds since 1970, or undefined when the text is no HTTP date. The same date comes again and again in a second. */
 export function parseHttpDate(text: string): number | undefined {
+	if (text !== readText) {
+		readText = text;
+		readSeconds = readHttpDate(text);
+	}
+	return readSeconds;
+}
+
+function readHttpDate(text: string): number | undefined {
 	let match = fixdate.exec(text);
 	if (match !== null) return seconds(match[3]!, match[2]!, match[1]!, match[4]!, match[5]!, match[6]!);
 	match = rfc850.exec(text);

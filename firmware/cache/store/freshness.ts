@@ -36,6 +36,8 @@ export interface Lifetime {
 	readonly keep: number;
 	/** The answer itself says for how long it is fresh, and nothing about being used afterwards. */
 	readonly explicit: boolean;
+	/** Seconds of the max-age or s-maxage that counts; 0: none. */
+	readonly maxAge: number;
 	/** What decided, in the operator's words, such as "Cache-Control: max-age=60". */
 	readonly source: string;
 }
@@ -98,7 +100,16 @@ export function initialLifetime(
 	let tOrigin = now - ageOf(headers);
 	let grace = parameters.defaultGrace;
 	let keep = parameters.defaultKeep;
-	const refuse = (source: string): Lifetime => ({ tOrigin, ttl: -1, grace, keep, explicit: false, source });
+	const maxAge = own ?? 0;
+	const refuse = (source: string): Lifetime => ({
+		tOrigin,
+		ttl: -1,
+		grace,
+		keep,
+		explicit: false,
+		maxAge,
+		source,
+	});
 
 	if (rfc9111 && directives.has("must-understand") && !isRegisteredStatus(status))
 		return refuse(`must-understand, and status ${status} is not known`);
@@ -139,7 +150,7 @@ export function initialLifetime(
 		grace = 0;
 	} else if (rfc9111 && ttl >= 0)
 		keep = Math.max(keep, (deltaSeconds(directives, "stale-if-error") ?? 0) - grace);
-	return { tOrigin, ttl, grace, keep, explicit: explicit && revalidate === undefined, source };
+	return { tOrigin, ttl, grace, keep, explicit: explicit && revalidate === undefined, maxAge, source };
 }
 
 /** RFC 9111 §4.2.2: a tenth of the time since the last change, at most default_ttl. */

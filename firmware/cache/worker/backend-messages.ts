@@ -127,6 +127,11 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 			return;
 		}
 		this.#uncacheable = wanted;
+		this.#logLifetime();
+	}
+	/** The same where the program did not say so. */
+	markUncacheable(): void {
+		this.#uncacheable = true;
 	}
 	/** What is left of the lifetime: the age that the answer came with is spent already. */
 	get ttl(): number {

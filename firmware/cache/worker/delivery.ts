@@ -23,6 +23,7 @@ import { gunzipStream } from "./gunzip-stream.ts";
 import { weaken } from "./hop-by-hop.ts";
 import { respTags } from "./messages.ts";
 import { applyRange, type Outgoing } from "./range-body.ts";
+import { unpackedRecord } from "./recode.ts";
 import { DROP_BYTES, type RequestBody } from "./request-body.ts";
 import { type Outcome, Task } from "./task.ts";
 
@@ -186,7 +187,6 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.freshUntil = 0;
 		if (this.handling !== "hit") this.handling = "synth";
 		this.now = engine.now();
-		this.vslLog.timestamp("Process", this.now);
 		const resp = new ClientResponseFields(
 			status,
 			reason ?? reasonPhrase(status),
@@ -225,6 +225,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				this.#finish();
 				return;
 		}
+		this.vslLog.timestamp("Process", this.engine.now());
 		const bytes = Buffer.from(resp.body ?? "", "latin1");
 		resp.fields.unset("content-length");
 		this.#send({ kind: "bytes", bytes, length: bytes.length });
@@ -319,6 +320,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		try {
 			const plain =
 				packed.length === 0 ? nothing : gunzipSync(packed, { maxOutputLength: UNPACK_AT_ONCE_BYTES * 64 });
+			this.vslLog.add(Tag.Gzip, unpackedRecord("U D", packed.length, plain.length));
 			this.#send({ kind: "bytes", bytes: plain, length: plain.length, filtersLogged: true });
 		} catch {
 			this.client.closeAfter("TX_ERROR");

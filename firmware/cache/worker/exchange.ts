@@ -126,7 +126,7 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 			if (said !== undefined && said !== "0") fields.unset("content-length");
 		} else if (body.length === undefined) {
 			fields.unset("content-length");
-			fields.append("Transfer-Encoding", "chunked");
+			this.bereq.setHeader("transfer-encoding", "Transfer-Encoding", "chunked");
 		} else if (fields.joined("content-length") !== String(body.length))
 			fields.set("Content-Length", String(body.length));
 		const head = `${this.bereq.method} ${this.bereq.url} HTTP/1.1\r\n${fields.text()}\r\n`;

@@ -5,7 +5,7 @@
  */
 
 import { copyOf } from "../http/bytes.ts";
-import { formatHttpDate } from "../http/date.ts";
+import { formatHttpDate, parseHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
 import { contentRangeFault } from "../http/range.ts";
 import type { ResponseHead } from "../http/response.ts";
@@ -277,15 +277,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			}
 		if (this.reason === "pass") {
 			beresp.setLifetime(this.now - ageOf(fields), -1, 0, 0);
-			beresp.uncacheable = true;
+			beresp.markUncacheable();
 		} else {
 			const lifetime = initialLifetime(beresp.status, beresp.fields, this.now, this.engine.parameters);
 			this.#lifetime = lifetime;
 			beresp.setLifetime(lifetime.tOrigin, lifetime.ttl, lifetime.grace, lifetime.keep);
-			this.vslLog.add(
-				Tag.TTL,
-				`RFC ${wholeSeconds(lifetime.ttl)} ${wholeSeconds(lifetime.grace)} ${wholeSeconds(lifetime.keep)} ${wholeSeconds(lifetime.tOrigin)} ${wholeSeconds(this.now)} ${fields.get("date") ?? ""} ${fields.get("expires") ?? ""} ${lifetime.source} cacheable`,
-			);
+			this.#logRfcLifetime(lifetime);
 			if (this.start.hitForMiss && this.#client !== undefined) this.vslLog.add(Tag.Debug, "hit-for-miss");
 		}
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
@@ -294,6 +291,17 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const action = this.call("vcl_backend_response");
 		if (action.kind === "waiting") this.#waitWithResponse(action, rest);
 		else this.#afterResponse(action, rest);
+	}
+
+	/** vsl(7), TTL: the lifetimes, now, when it was made, Date, Expires, max-age. */
+	#logRfcLifetime({ ttl, grace, keep, tOrigin, maxAge }: Lifetime): void {
+		const { fields } = this.beresp;
+		const date = parseHttpDate(fields.get("date") ?? "") ?? this.now;
+		const expiresText = fields.get("expires");
+		const expires = (expiresText !== undefined && parseHttpDate(expiresText)) || 0;
+		const lifetimes = `${wholeSeconds(ttl)} ${wholeSeconds(grace)} ${wholeSeconds(keep)}`;
+		const times = `${wholeSeconds(this.now)} ${wholeSeconds(tOrigin)} ${wholeSeconds(date)} ${expires}`;
+		this.vslLog.add(Tag.TTL, `RFC ${lifetimes} ${times} ${maxAge} cacheable`);
 	}
 
 	/** What the backend says while vcl_backend_response waits is kept: what the socket had when it was stopped. */
@@ -356,7 +364,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				break;
 			case "pass":
 				this.#hitForPassSeconds = action.durationSeconds ?? this.beresp.wholeTtl;
-				this.beresp.uncacheable = true;
+				this.beresp.markUncacheable();
+				if (action.durationSeconds !== null)
+					this.vslLog.add(
+						Tag.TTL,
+						`HFP ${wholeSeconds(action.durationSeconds)} 0 0 ${wholeSeconds(this.beresp.tOrigin)} uncacheable`,
+					);
 				break;
 			case "retry":
 				this.#retry();
@@ -390,7 +403,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.vslLog.timestamp("Process", engine.now());
 		const { parameters } = engine;
 		const vary = this.#variant(parameters.rfc9111 ? beresp.fields.joined("content-language") : undefined);
-		if (vary === undefined && this.reason !== "pass") beresp.uncacheable = true;
+		if (vary === undefined && this.reason !== "pass") beresp.markUncacheable();
 		this.#cacheable = !beresp.uncacheable && this.reason !== "pass" && vary !== undefined;
 		this.#remembered =
 			parameters.rfc9111 &&
@@ -466,7 +479,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			gzipped && !gunzip && !beresp.was304 && this.bereq.method !== "HEAD" && parameters.gzipSupport;
 		if (this.#isChecked && !keeping) this.#check = new GzipCheck();
 		this.phase = "body";
-		this.vslLog.add(Tag.Fetch_Body, `${framingNames[framing.kind]} ${beresp.doStream ? "stream" : "-"}`);
+		this.vslLog.add(
+			Tag.Fetch_Body,
+			`${framingNames[framing.kind]} ${beresp.doStream && framing.kind !== "none" ? "stream" : "-"}`,
+		);
 		if (this.#staleBody !== undefined) this.#stream.push(this.#staleBody);
 		if (framing.kind !== "none") this.limitBetweenBytes();
 	}
@@ -579,7 +595,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		// With clients waiting, the error answers them all, so that they do not queue up for a dead backend.
 		if (this.waiters.length > 0) beresp.setLifetime(this.now, 1, 5, 5);
 		else beresp.setLifetime(this.now, 0, 0, 0);
-		if (this.reason === "pass") beresp.uncacheable = true;
+		if (this.reason === "pass") beresp.markUncacheable();
 		this.#afterError(this.call("vcl_backend_error"));
 	}
 

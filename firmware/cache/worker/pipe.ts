@@ -107,6 +107,7 @@ export class Pipe implements BackendUser {
 			task.afterPipe(action);
 			return;
 		}
+		task.vslLog.timestamp("Process", engine.now());
 		const { pipeSessMax } = engine.parameters;
 		if (pipeSessMax > 0 && engine.counters[Main.n_pipe]! >= pipeSessMax) {
 			engine.count(Main.pipe_limited);

@@ -20,15 +20,16 @@ export function recode(body: Uint8Array, recoding: Recoding, level: number): Rec
 	try {
 		const plain = gunzipSync(body, { maxOutputLength: UNPACK_LIMIT_BYTES });
 		const unpacks = recoding === "gunzip";
-		const record = unpackedRecord(unpacks ? "U" : "u", body.length, plain.length);
+		const record = unpackedRecord(unpacks ? "U F" : "u F", body.length, plain.length);
 		return { ok: true, bytes: unpacks ? plain : undefined, record };
 	} catch (error) {
 		return invalid(error);
 	}
 }
 
-const unpackedRecord = (letter: "U" | "u", packedBytes: number, plainBytes: number) =>
-	`${letter} F - ${packedBytes} ${plainBytes} 80 80 ${packedBytes * 8}`;
+/** `way`: unpacked or only tried, in a fetch or a delivery (vsl(7), Gzip). */
+export const unpackedRecord = (way: "U F" | "u F" | "U D", packedBytes: number, plainBytes: number) =>
+	`${way} - ${packedBytes} ${plainBytes} 80 80 ${packedBytes * 8}`;
 
 const invalid = (error: unknown): Recoded => ({
 	ok: false,
@@ -70,7 +71,7 @@ export class GzipCheck {
 			this.#settle({
 				ok: true,
 				bytes: undefined,
-				record: unpackedRecord("u", this.#packedBytes, this.#plainBytes),
+				record: unpackedRecord("u F", this.#packedBytes, this.#plainBytes),
 			}),
 		);
 		unpack.write(first);
