@@ -1,5 +1,6 @@
 /** What a command says when its words or a file of theirs are wrong. Pure. */
 import { reasonOf } from "./health/reason.ts";
+import { howCalled } from "./how-called.ts";
 
 export interface CommandFault {
 	readonly text: string;
@@ -18,7 +19,7 @@ export function commandFault(name: string, error: unknown): CommandFault | null 
 		// Its second sentence is advice on how to pass such a word after all.
 		const [what] = error.message.split(/\. (?=To |This )/);
 		return {
-			text: `drover ${name}: ${what}\n"drover ${name} --help" shows how it is called.`,
+			text: `drover ${name}: ${what}\n${howCalled(name)}`,
 			exitStatus: 2,
 		};
 	}

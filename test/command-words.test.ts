@@ -25,6 +25,8 @@ async function call(
 const howCalled = (name: string) => `"drover ${name} --help" shows how it is called.`;
 
 const wrongly: readonly (readonly [words: string, text: string])[] = [
+	["cache status --foo", `drover cache status: what is "--foo"?\n${howCalled("cache")}`],
+	["cache purge /a /b", `drover cache purge: what is "/b"?\n${howCalled("cache")}`],
 	["snmp now", `drover snmp: Unexpected argument 'now'\n${howCalled("snmp")}`],
 	["metrics --port 1", `drover metrics: Unknown option '--port'\n${howCalled("metrics")}`],
 	["vcl check --quick a.vcl", `drover vcl: Unknown option '--quick'\n${howCalled("vcl")}`],
@@ -126,4 +128,9 @@ describe("of a box, the files need no name", () => {
 		expect(await ask("check")).toEqual([{ acceptable: false, problems, remarks: [] }, 1]);
 		expect(await ask("plan")).toMatchObject([{ acceptable: false, problems }, 5]);
 	});
+});
+
+test.each(["director", "bfd", "ipvs", "vcl"])("drover %s --help shows examples of itself", async (name) => {
+	const { text } = await call([name, "--help"]);
+	expect(text).toMatch(new RegExp(`\nexamples?:\n  drover ${name} `));
 });

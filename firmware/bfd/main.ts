@@ -25,7 +25,11 @@ Without a word: runs the bfd_instance blocks of a keepalived.conf in the foregro
       --if-needed      ends, with status 0, when there is no session, or none any more
 SIGHUP reads the configuration again; sessions that stay the same go on.
 
-  status               each session: up or down, since when, and why`;
+  status               each session: up or down, since when, and why
+
+example:
+  drover bfd status
+      which neighbours are up`;
 
 export async function main(words: readonly string[]): Promise<number> {
 	let parsed: ReturnType<typeof parse>;

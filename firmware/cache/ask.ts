@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { call } from "../bus/client.ts";
 import type { CommandHelp } from "../console/command-help.ts";
+import { howCalled } from "../how-called.ts";
 import type { CacheStatus, TopEntry } from "../status/cache.ts";
 import { readRing } from "./log/reader.ts";
 import { TopUrls } from "./log/top.ts";
@@ -43,17 +44,22 @@ export const help: CommandHelp = {
 type Question = (words: readonly string[], json: boolean) => Promise<number>;
 
 const questions: Readonly<Record<string, Question>> = { status, top, purge, ban, bans, why };
+/** How many words each of them can mean; the others take what is needed. */
+const mostWords: Readonly<Record<string, number>> = { status: 0, top: 1, purge: 1, bans: 0 };
 
 /** Runs one of them; resolves with the exit status, or null when `words` name none. */
 export async function ask([name = "", ...rest]: readonly string[]): Promise<number | null> {
 	const question = Object.hasOwn(questions, name) ? questions[name] : undefined;
 	if (question === undefined) return null;
 	const json = rest.includes("--json");
+	const words = rest.filter((word) => word !== "--json");
+	const surplus = words[mostWords[name] ?? words.length];
+	if (surplus !== undefined) {
+		console.error(`drover cache ${name}: what is "${surplus}"?\n${howCalled("cache")}`);
+		return 2;
+	}
 	try {
-		return await question(
-			rest.filter((word) => word !== "--json"),
-			json,
-		);
+		return await question(words, json);
 	} catch (error) {
 		console.error(`drover cache: ${error instanceof Error ? error.message : error}`);
 		return 1;

@@ -20,6 +20,12 @@ const usage = `usage: drover vcl check FILE     compile it, and say what is wron
   -I, --include-path PATH  where relative includes are looked for (/etc/varnish:/usr/share/varnish/vcl)
   -n, --no-lookup          do not look up host names
   -u, --unused-warns       unused declarations are warnings
+
+examples:
+  drover vcl check default.vcl
+      before it is committed
+  drover vcl upgrade old.vcl >default.vcl
+      a file of the days of VCL 3
 `;
 
 /** Parameter vcl_path of the stock program. */

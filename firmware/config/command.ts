@@ -1,6 +1,7 @@
 /** `drover config`: check a keepalived.conf, say what it would change, show what it means. */
 import { readFileSync, statSync } from "node:fs";
 import { type CommandHelp, formatHelp } from "../console/command-help.ts";
+import { howCalled } from "../how-called.ts";
 import { self } from "../self.ts";
 import type { Diagnostic } from "./keepalived/diagnostics.ts";
 import type { LoadedConfig, LoadOptions } from "./keepalived/load.ts";
@@ -96,7 +97,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	}
 	const read = readWords(words);
 	if (typeof read === "string") {
-		console.error(`drover config: ${read}\n"drover config --help" shows how it is called.`);
+		console.error(`drover config: ${read}\n${howCalled("config")}`);
 		return 2;
 	}
 	const { file } = read;

@@ -4,6 +4,7 @@ import { commandFault, isParseArgsError } from "../command-fault.ts";
 import { EditError } from "../config/keepalived/edit.ts";
 import { diskTrouble } from "../config/revisions/disk-trouble.ts";
 import { RevisionError } from "../config/revisions/revisions.ts";
+import { howCalled } from "../how-called.ts";
 import { type CommandHelp, formatHelp } from "./command-help.ts";
 import { NameError } from "./servers/name.ts";
 import { UsageError } from "./usage-error.ts";
@@ -31,7 +32,7 @@ export async function runCommand(
 		}
 		if (error instanceof UsageError) {
 			console.error(`drover ${name}: ${error.message}`);
-			console.error(`"drover ${name} --help" shows how it is called.`);
+			console.error(howCalled(name));
 			return 2;
 		}
 		const expected = [BusError, EditError, RevisionError, NameError].some((kind) => error instanceof kind);

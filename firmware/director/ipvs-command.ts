@@ -33,7 +33,13 @@ Prints the kernel's table of virtual and real servers, as ipvsadm -Ln does.
       --exact            counters in full
       --nosort           in the kernel's order
   -N, --namespace=NAME   of this network namespace
--L, -l, -n and --numeric are accepted; nothing is ever resolved.`;
+-L, -l, -n and --numeric are accepted; nothing is ever resolved.
+
+examples:
+  drover ipvs --rate -t 192.168.80.200:80
+      what passes through one virtual server, per second
+  drover ipvs --save >table
+      for ipvsadm --restore`;
 
 const parse = (words: readonly string[]) =>
 	parseArgs({

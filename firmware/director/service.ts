@@ -43,7 +43,13 @@ With a word: asks the director that runs.
   drain        gives a real server (10.0.0.1:80, or an address for all its ports) no new
                connections, and takes it out when the last one has ended
   maintenance  takes a real server out at once
-  undo         undoes either`;
+  undo         undoes either
+
+examples:
+  drover director drain 10.80.0.102:80
+      in all virtual servers, before that server is worked on
+  drover director undo 10.80.0.102:80
+      it serves again`;
 
 export async function main(words: readonly string[]): Promise<number> {
 	// As a starting box calls it: reading other words would load a good part of what all of this loads.

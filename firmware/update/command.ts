@@ -4,6 +4,7 @@ import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type CommandHelp, formatHelp } from "../console/command-help.ts";
+import { howCalled } from "../how-called.ts";
 import { openLog } from "../status/log.ts";
 import {
 	idleSlot,
@@ -113,7 +114,7 @@ export async function main(words: readonly string[]): Promise<number> {
 		(key) => wish[key] !== undefined && wish[key] !== false,
 	);
 	if (more.length > 0 || given.some((key) => !command.takes.includes(key))) {
-		console.error(`drover update ${name}: too many words\n"drover update --help" shows how it is called.`);
+		console.error(`drover update ${name}: too many words\n${howCalled("update")}`);
 		return 2;
 	}
 	try {

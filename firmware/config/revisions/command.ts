@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { howCalled } from "../../how-called.ts";
 import { applyCurrent, ownConnection, whereFrom } from "./apply.ts";
 import { packArchive, unpackArchive } from "./archive.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
@@ -63,9 +64,7 @@ export async function revisionMain(name: string, words: readonly string[]): Prom
 	}
 	const unknown = unknownWord(name, words);
 	if (unknown !== null) {
-		console.error(
-			`drover config ${name}: what is "${unknown}"?\n"drover config --help" shows how it is called.`,
-		);
+		console.error(`drover config ${name}: what is "${unknown}"?\n${howCalled("config")}`);
 		return 2;
 	}
 	try {
