@@ -511,12 +511,18 @@ export interface RealServerConfig {
 	readonly lowerThreshold: number;
 	readonly inhibitOnFailure: boolean;
 	readonly alpha: boolean;
+	/** One record for those that say the same: a table has tens of thousands of them. */
+	readonly telling: RealServerTelling;
+	/** Empty: always up. Otherwise all must be up. */
+	readonly checks: readonly CheckConfig[];
+}
+
+/** How others are told of a real server. */
+export interface RealServerTelling {
 	readonly smtpAlert: boolean;
 	readonly snmpName: string | null;
 	readonly notifyUp: Script | null;
 	readonly notifyDown: Script | null;
-	/** Empty: always up. Otherwise all must be up. */
-	readonly checks: readonly CheckConfig[];
 }
 
 /** Where and how often, with every default and inheritance resolved. */

@@ -513,7 +513,10 @@ function planServers(service: string, before: VirtualServerConfig, after: Virtua
 				effect: "its connections are cut; weight 0 would drain it first",
 			});
 		else {
-			const fields = fieldChanges(old, now, ["checks"]);
+			const fields = fieldChanges({ ...old, ...old.telling }, { ...now, ...now.telling }, [
+				"checks",
+				"telling",
+			]);
 			if (fields.length > 0)
 				changes.push({
 					area: "server",

@@ -51,6 +51,11 @@ describe("changes", () => {
 			["~ service  TCP 10.0.0.1:80: lb_algo rr → wlc"],
 		],
 		[
+			"how a real server is told of",
+			(text) => text.replace("weight 3", "weight 3\n\t\tsmtp_alert off\n\t\tsnmp_name web2"),
+			["~ server   TCP 10.0.0.1:80 → 10.0.1.2:80: smtp alert on → off, snmp name none → web2"],
+		],
+		[
 			"draining",
 			(text) => text.replace("weight 3", "weight 0"),
 			[

@@ -36,10 +36,7 @@ export function realServer(address: string, change: Partial<RealServerConfig> = 
 		lowerThreshold: 0,
 		inhibitOnFailure: false,
 		alpha: false,
-		smtpAlert: true,
-		snmpName: null,
-		notifyUp: null,
-		notifyDown: null,
+		telling: { smtpAlert: true, snmpName: null, notifyUp: null, notifyDown: null },
 		checks: [tcpCheck],
 		...change,
 	};

@@ -88,10 +88,7 @@ export function realServer(
 		lowerThreshold: 0,
 		inhibitOnFailure: false,
 		alpha: false,
-		smtpAlert: false,
-		snmpName: null,
-		notifyUp: null,
-		notifyDown: null,
+		telling: { smtpAlert: false, snmpName: null, notifyUp: null, notifyDown: null },
 		checks,
 		...change,
 	};

@@ -6,6 +6,7 @@ import type {
 	Forwarding,
 	Protocol,
 	RealServerConfig,
+	RealServerTelling,
 	ServiceAddress,
 	VirtualServerConfig,
 	VirtualServerName,
@@ -253,8 +254,8 @@ function rowOf(block: Statement, row: number): Statement {
 }
 
 /** Whether its address has no say in anything else: one that is alike is a copy with another. */
-function isPlain({ family, checks, notifyUp, notifyDown }: RealServerConfig): boolean {
-	return family === "inet" && checks.length === 0 && notifyUp === null && notifyDown === null;
+function isPlain({ family, checks, telling }: RealServerConfig): boolean {
+	return family === "inet" && checks.length === 0 && telling.notifyUp === null && telling.notifyDown === null;
 }
 
 /** Field by field: a spread would make a record of another shape, larger and slower to read. */
@@ -269,10 +270,7 @@ function withAddress(one: RealServerConfig, address: string): RealServerConfig {
 		lowerThreshold: one.lowerThreshold,
 		inhibitOnFailure: one.inhibitOnFailure,
 		alpha: one.alpha,
-		smtpAlert: one.smtpAlert,
-		snmpName: one.snmpName,
-		notifyUp: one.notifyUp,
-		notifyDown: one.notifyDown,
+		telling: one.telling,
 		checks: one.checks,
 	};
 }
@@ -370,10 +368,10 @@ interface RealServerSettings {
 	readonly weight: number;
 	readonly forwarding: Forwarding;
 	readonly inhibitOnFailure: boolean;
-	readonly smtpAlert: boolean;
 	readonly upperThreshold: number;
 	readonly lowerThreshold: number;
-	readonly snmpName: string | null;
+	/** Without scripts. */
+	readonly telling: RealServerTelling;
 	readonly notifyUp: Statement | null;
 	readonly notifyDown: Statement | null;
 	readonly defaults: CheckDefaults;
@@ -453,10 +451,9 @@ function readRealServer(
 		weight,
 		forwarding,
 		inhibitOnFailure,
-		smtpAlert,
 		upperThreshold,
 		lowerThreshold,
-		snmpName,
+		telling: { smtpAlert, snmpName, notifyUp: null, notifyDown: null },
 		notifyUp,
 		notifyDown,
 		defaults: {
@@ -578,10 +575,10 @@ function buildRealServer(
 		lowerThreshold,
 		inhibitOnFailure: settings.inhibitOnFailure,
 		alpha: settings.defaults.alpha,
-		smtpAlert: settings.smtpAlert,
-		snmpName: settings.snmpName,
-		notifyUp,
-		notifyDown,
+		telling:
+			notifyUp === null && notifyDown === null
+				? settings.telling
+				: { ...settings.telling, notifyUp, notifyDown },
 		checks,
 	};
 }

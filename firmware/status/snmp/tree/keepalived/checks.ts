@@ -183,8 +183,8 @@ const realColumns: readonly Column<RealRow>[] = [
 	[8, ({ regular }) => whenSet(regular?.upperThreshold || null, gauge)],
 	[9, ({ regular }) => whenSet(regular?.lowerThreshold || null, gauge)],
 	[10, ({ regular }) => whenSet(regular, ({ inhibitOnFailure }) => integer(inhibitOnFailure ? 2 : 1))],
-	[11, ({ regular }) => scriptText(regular?.notifyUp ?? null)],
-	[12, ({ regular }) => scriptText(regular?.notifyDown ?? null)],
+	[11, ({ regular }) => scriptText(regular?.telling.notifyUp ?? null)],
+	[12, ({ regular }) => scriptText(regular?.telling.notifyDown ?? null)],
 	[
 		13,
 		({ regular, status }) =>
@@ -233,7 +233,7 @@ const realColumns: readonly Column<RealRow>[] = [
 				seconds,
 			),
 	],
-	[47, ({ regular }) => truth(regular?.smtpAlert ?? false)],
+	[47, ({ regular }) => truth(regular?.telling.smtpAlert ?? false)],
 	[
 		48,
 		(row) =>
@@ -260,7 +260,7 @@ const realColumns: readonly Column<RealRow>[] = [
 	],
 	[51, ({ regular }) => whenSet(regular?.checks[0], (check) => whenSet(connectTimeoutMs(check), micros))],
 	...tunnelColumns<RealRow>(52, ({ config }) => config.forwarding),
-	[55, ({ regular }) => whenSet(regular?.snmpName, text)],
+	[55, ({ regular }) => whenSet(regular?.telling.snmpName, text)],
 ];
 
 /** As keepalived numbers them: the sorry server, when there is one, comes first. */
