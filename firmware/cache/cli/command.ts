@@ -37,29 +37,28 @@ export const json = (context: Context, version: number, ...payload: unknown[]): 
 	ok(jsonReply(version, context.typed, Date.now() / 1000, payload));
 export const message = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
-/** Blanks after the first column, and after each of the others. */
-const FIRST_GAP = 3;
-const GAP = 4;
+/** What varnishd spreads a table over, and the blanks after its first column; there is one more after each of the others. */
+const TABLE_COLUMNS = 83;
+const LEAST_GAP = 1;
+const MOST_GAP = 3;
 
-/** Rows with their columns aligned, as varnishd sets them. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** Rows with their columns aligned, as varnishd sets them. A text is a line as it stands. */
+export function table(rows: readonly (readonly string[] | string)[]): string {
 	const widths: number[] = [];
 	for (const row of rows)
-		row.forEach((cell, column) => {
-			widths[column] = Math.max(widths[column] ?? 0, cell.length);
-		});
-	return rows
-		.map(
-			(row) =>
-				row
-					.map((cell, column) =>
-						column === row.length - 1
-							? cell
-							: cell.padEnd(widths[column]! + (column === 0 ? FIRST_GAP : GAP)),
-					)
-					.join("") + "\n",
-		)
-		.join("");
+		if (typeof row !== "string")
+			row.forEach((cell, column) => {
+				widths[column] = Math.max(widths[column] ?? 0, cell.length);
+			});
+	const share = Math.floor((TABLE_COLUMNS - widths.reduce((sum, width) => sum + width, 0)) / widths.length);
+	const gap = Math.min(Math.max(share - 1, LEAST_GAP), MOST_GAP);
+	const line = (row: readonly string[]) =>
+		row
+			.map((cell, column) =>
+				column === row.length - 1 ? cell : cell.padEnd(widths[column]! + (column === 0 ? gap : gap + 1)),
+			)
+			.join("");
+	return rows.map((row) => `${typeof row === "string" ? row : line(row)}\n`).join("");
 }
 
 /** A pattern of names, as fnmatch(3) has it without flags. */

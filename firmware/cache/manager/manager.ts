@@ -14,7 +14,7 @@ import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
 import { type BanList, banWords, parseBan } from "../store/bans.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
-import type { BackendDefinition } from "../vcl/runtime.ts";
+import type { AdminHealth, BackendDefinition, DirectorReport } from "../vcl/runtime.ts";
 import { clearBusyMarks } from "../worker/busy-marks.ts";
 import { type ControlPage, createControlPage, openControlPage } from "../worker/control.ts";
 import type { ListenAddress } from "../worker/listeners.ts";
@@ -66,7 +66,7 @@ export class Manager {
 	/** Labels and the VCL that each points to. */
 	readonly labels = new Map<string, string>();
 	/** Administrative health by "vcl.backend". */
-	readonly admin = new Map<string, "auto" | "healthy" | "sick">();
+	readonly admin = new Map<string, AdminHealth>();
 	readonly probes = new Map<string, Probe>();
 	readonly backendsSince = new Map<string, number>();
 	/** What another checker of this machine says of servers, by "address port". */
@@ -301,7 +301,14 @@ export class Manager {
 		return (this.probes.get(key)?.healthy ?? true) && (this.verdictOf(key) ?? true);
 	}
 
-	/** Tells the workers what is known of a backend's health. */
+	/** What a worker says of the directors, by "vcl.director"; nothing while none runs. */
+	async directors(): Promise<ReadonlyMap<string, DirectorReport>> {
+		const worker = this.#workers.find(({ exited }) => !exited);
+		const answer = await worker?.call({ kind: "directors" }).catch(() => undefined);
+		return new Map(Object.entries((answer ?? {}) as Record<string, DirectorReport>));
+	}
+
+	/** Tells the workers what is known of a backend's health, and what the operator says of it or of a director. */
 	sendHealth(key: string): void {
 		for (const worker of this.#workers) worker.send(this.#health(key));
 	}

@@ -240,20 +240,22 @@ export class Probe {
 	}
 
 	/** The block that backend.list -p shows. */
-	details(): string {
+	details(): readonly string[] {
 		const { threshold, window } = this.#probe;
 		const two = (value: number) => String(value).padStart(2);
-		let text = ` Current states  good: ${two(this.good)} threshold: ${two(threshold)} window: ${two(window)}\n`;
-		text += `  Average response time of good probes: ${this.average.toFixed(6)}\n`;
-		text += "  Oldest ================================================== Newest\n";
+		const lines = [
+			` Current states  good: ${two(this.good)} threshold: ${two(threshold)} window: ${two(window)}`,
+			`  Average response time of good probes: ${this.average.toFixed(6)}`,
+			"  Oldest ================================================== Newest",
+		];
 		for (const row of rows) {
 			const bits = this.#history[row];
 			if (bits === 0n && row !== "H") continue;
 			let line = "";
 			for (let bit = MASK_BITS - 1; bit >= 0; bit--) line += ((bits >> BigInt(bit)) & 1n) === 1n ? row : "-";
-			text += `  ${line} ${legends[row]}\n`;
+			lines.push(`  ${line} ${legends[row]}`);
 		}
-		return `${text}\n`;
+		return [...lines, ""];
 	}
 
 	/** What `backend.list -j -p` says: each row of the history as a number, and the window. */

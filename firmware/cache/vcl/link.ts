@@ -5,6 +5,7 @@ import {
 	type Director,
 	type LoadedVcl,
 	type MethodName,
+	type NamedDirector,
 	type Subs,
 	type TaskSub,
 	type VclContext,
@@ -42,7 +43,7 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 		readonly vcl_fini: TaskSub;
 		readonly urlShape: LoadedVcl["urlShape"];
 	};
-	const directors = new Map<string, Director>();
+	const directors = new Map<string, NamedDirector>();
 	return {
 		syntax: program.syntax,
 		subs,

@@ -249,6 +249,29 @@ export interface Director {
 	readonly definition: BackendDefinition | null;
 }
 
+export type AdminHealth = "auto" | "healthy" | "sick";
+
+/** What the operator is told of a director, and may say of it (backend.list, backend.set_health). */
+export interface NamedDirector extends Director {
+	/** The operator's word, which goes before what its members are. */
+	admin: AdminHealth;
+	adminChangedAt: number;
+	report(): DirectorReport;
+}
+
+export interface DirectorReport {
+	readonly type: string;
+	/** How many members are well, and how many there are; null: it does not say. */
+	readonly members: readonly [well: number, all: number] | null;
+	readonly healthy: boolean;
+	/** Seconds since 1970; 0: never. */
+	readonly changedAt: number;
+	/** A heading and a row for each member. */
+	readonly table: readonly (readonly string[])[];
+	/** The same for programs. */
+	readonly figures: Readonly<Record<string, unknown>>;
+}
+
 /** Per-task context. One object per client request and one per fetch; members of the other side are undefined there. */
 export interface VclContext {
 	readonly req: ClientRequest;
@@ -432,7 +455,7 @@ export interface LoadedVcl {
 	readonly defaultBackend: Director;
 	readonly backends: ReadonlyMap<string, Director>;
 	/** Objects made by `new` that are directors. Filled by init(). */
-	readonly directors: ReadonlyMap<string, Director>;
+	readonly directors: ReadonlyMap<string, NamedDirector>;
 }
 
 /** An include, or the main file. Kept for vcl.show -v. */

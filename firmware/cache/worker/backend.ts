@@ -10,7 +10,7 @@ import { EADDRNOTAVAIL, ECONNREFUSED, ENETUNREACH, ETIMEDOUT } from "../../kerne
 import { allocateBytes, type ByteBuffer, copyOf } from "../http/bytes.ts";
 import { flat } from "../http/headers.ts";
 import { formatProxyHeader } from "../http/proxy.ts";
-import type { BackendDefinition, Connection, Director, VclContext } from "../vcl/runtime.ts";
+import type { AdminHealth, BackendDefinition, Connection, Director, VclContext } from "../vcl/runtime.ts";
 import { BackendTlsSettings, startTls } from "./backend-tls.ts";
 import { type DialTarget, dial, errnoText } from "./dial.ts";
 import { TimeLimit } from "./time-limit.ts";
@@ -209,8 +209,6 @@ export class BackendConnection {
 		if (!this.closed && this.#waiting.length === 0) this.socket?.shutdown();
 	}
 }
-
-export type AdminHealth = "auto" | "healthy" | "sick";
 
 export class Backend implements Director {
 	readonly name: string;

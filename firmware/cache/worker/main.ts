@@ -189,9 +189,21 @@ class Worker {
 					backend.admin = message.admin;
 					backend.probeHealthy = message.probeHealthy;
 					backend.changedAt = message.changedAt;
+					return undefined;
+				}
+				const director = this.#vcls.get(message.vcl)?.loaded.directors.get(message.backend);
+				if (director !== undefined) {
+					director.admin = message.admin;
+					director.adminChangedAt = message.changedAt;
 				}
 				return undefined;
 			}
+			case "directors":
+				return Object.fromEntries(
+					[...this.#vcls.values()].flatMap(({ name, loaded }) =>
+						[...loaded.directors.values()].map((each) => [`${name}.${each.name}`, each.report()]),
+					),
+				);
 			case "report":
 				this.#report();
 				return undefined;

@@ -56,12 +56,15 @@ export type ToWorker =
 	| {
 			readonly kind: "health";
 			readonly vcl: string;
+			/** Or a director, for which `admin` alone counts. */
 			readonly backend: string;
 			readonly admin: "auto" | "healthy" | "sick";
 			readonly probeHealthy: boolean;
 			readonly changedAt: number;
 	  }
 	| { readonly kind: "report"; readonly call: number }
+	/** Answered with a DirectorReport for each director, by "vcl.director". */
+	| { readonly kind: "directors"; readonly call: number }
 	| { readonly kind: "stop" };
 
 export interface WorkerReport {

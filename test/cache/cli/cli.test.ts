@@ -1,6 +1,7 @@
 /** The management protocol (varnish-cli(7)), parameters and the command line (varnishd(1)). */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { table } from "../../../firmware/cache/cli/command.ts";
 import { formatBytes, ParameterSet, parseBytes } from "../../../firmware/cache/cli/parameters.ts";
 import {
 	authResponse,
@@ -250,3 +251,20 @@ describe("why", () => {
 			"another request was fetching it",
 		));
 });
+
+test.each([
+	[15, 3],
+	[16, 2],
+	[20, 2],
+	[21, 1],
+	[26, 1],
+])(
+	"a table spreads over a line as varnishd's: names of %d characters are followed by %d blanks",
+	(width, blanks) => {
+		const date = "Mon, 30 Nov 2026 03:11:45 GMT";
+		const heading = ["Backend name", "Admin", "Probe", "Health", "Last change"];
+		const [, row] = table([heading, ["n".repeat(width), "healthy", "0/0", "healthy", date]]).split("\n");
+		const gap = " ".repeat(blanks);
+		expect(row).toBe(`${"n".repeat(width)}${gap}healthy${gap} 0/0  ${gap} healthy${gap} ${date}`);
+	},
+);

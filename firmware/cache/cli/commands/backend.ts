@@ -1,24 +1,74 @@
-/** Backends: what is known of them, and what the operator says of them. */
+/** Backends and directors: what is known of them, and what the operator says of them. */
 import type { Manager } from "../../manager/manager.ts";
+import type { DirectorReport } from "../../vcl/runtime.ts";
 import { type Commands, globMatches, json, ok, refuse, table } from "../command.ts";
 import { Status } from "../protocol.ts";
 
-function backendRows(manager: Manager, pattern: string): { vcl: string; backend: string; key: string }[] {
-	const rows: { vcl: string; backend: string; key: string }[] = [];
-	for (const vcl of manager.vcls.values())
-		for (const backend of vcl.compiled.backends) {
-			// `backend NAME none;` is nowhere: there is nothing to say of it.
-			if (backend.endpoint.kind === "none") continue;
-			const key = `${vcl.name}.${backend.name}`;
-			const active = manager.labels.get(manager.active ?? "") ?? manager.active;
-			if (
-				pattern === ""
-					? vcl.name === active
-					: globMatches(pattern.includes(".") ? pattern : `${active}.${pattern}`, key)
-			)
-				rows.push({ vcl: vcl.name, backend: backend.name, key });
-		}
-	return rows;
+/** One of them, as its row shows it. */
+interface Listed {
+	readonly key: string;
+	readonly type: string;
+	/** Whether it is judged at all, when the operator does not say. */
+	readonly isJudged: boolean;
+	readonly probe: readonly [good: number, of: number];
+	readonly healthy: boolean;
+	/** Seconds since 1970. */
+	readonly changedAt: number;
+	/** What `-p` shows below it: lines, and rows of the same table. */
+	readonly below: readonly (string | readonly string[])[];
+	/** The same for programs; null: nothing is said. */
+	readonly figures: Readonly<Record<string, unknown>> | null;
+}
+
+function listedBackend(manager: Manager, key: string): Listed {
+	const probe = manager.probes.get(key);
+	return {
+		key,
+		type: "backend",
+		isJudged: probe !== undefined,
+		probe: probe === undefined ? [0, 0] : [probe.good, probe.window],
+		// What the operator says of it stands in the column before.
+		healthy: manager.isThoughtHealthy(key),
+		changedAt: manager.backendsSince.get(key) ?? manager.startedAt,
+		below: probe === undefined ? [] : probe.details(),
+		figures: probe?.figures() ?? {},
+	};
+}
+
+function listedDirector(manager: Manager, key: string, report: DirectorReport): Listed {
+	return {
+		key,
+		type: report.type,
+		isJudged: report.members !== null,
+		probe: report.members ?? [0, 0],
+		healthy: report.healthy,
+		changedAt: Math.max(report.changedAt, manager.startedAt),
+		below: report.table.length === 0 ? [] : ["", ...report.table.map((row) => ["", ...row]), ""],
+		figures: report.members === null ? null : report.figures,
+	};
+}
+
+/** Those that `pattern` means; without one, those of the active VCL. */
+async function listed(manager: Manager, pattern: string): Promise<readonly Listed[]> {
+	const active = manager.labels.get(manager.active ?? "") ?? manager.active;
+	const isMeant = (vcl: string, key: string) =>
+		pattern === ""
+			? vcl === active
+			: globMatches(pattern.includes(".") ? pattern : `${active}.${pattern}`, key);
+	const directors = await manager.directors();
+	return [...manager.vcls.values()].flatMap((vcl) => {
+		// `backend NAME none;` is nowhere: there is nothing to say of it.
+		const backends = vcl.compiled.backends.filter(({ endpoint }) => endpoint.kind !== "none");
+		return [
+			...backends
+				.map(({ name }) => `${vcl.name}.${name}`)
+				.filter((key) => isMeant(vcl.name, key))
+				.map((key) => listedBackend(manager, key)),
+			...[...directors]
+				.filter(([key]) => key.startsWith(`${vcl.name}.`) && isMeant(vcl.name, key))
+				.map(([key, report]) => listedDirector(manager, key, report)),
+		];
+	});
 }
 
 export const backendCommands: Commands = {
@@ -29,45 +79,46 @@ export const backendCommands: Commands = {
 		maximum: 2,
 		json: true,
 		child: true,
-		run(context) {
+		async run(context) {
 			const { manager, words } = context;
 			const details = words.includes("-p");
-			const pattern = words.find((word) => word !== "-p") ?? "";
-			const rows = [["Backend name", "Admin", "Probe", "Health", "Last change"]];
-			const blocks: string[] = [];
-			const payload: Record<string, unknown> = {};
-			for (const { key } of backendRows(manager, pattern)) {
-				const probe = manager.probes.get(key);
+			const all = await listed(manager, words.find((word) => word !== "-p") ?? "");
+			const adminOf = ({ key, isJudged }: Listed) => {
 				const admin = manager.admin.get(key) ?? "auto";
-				// What the operator says of it stands in the column before.
-				const healthy = manager.isThoughtHealthy(key);
-				const shownAdmin = admin === "auto" ? (probe === undefined ? "healthy" : "probe") : admin;
-				const changed = manager.backendsSince.get(key) ?? manager.startedAt;
-				rows.push([
-					key,
-					shownAdmin,
-					probe === undefined ? "0/0" : `${probe.good}/${probe.window}`,
-					healthy ? "healthy" : "sick",
-					new Date(changed * 1000).toUTCString(),
-				]);
-				blocks.push(details && probe !== undefined ? probe.details() : "");
-				payload[key] = {
-					type: "backend",
-					admin_health: shownAdmin,
-					probe_message:
-						probe === undefined
-							? [0, 0, healthy ? "healthy" : "sick"]
-							: [probe.good, probe.window, healthy ? "healthy" : "sick"],
-					...(details ? { probe_details: probe?.figures() ?? {} } : {}),
-					last_change: Number(changed.toFixed(3)),
-				};
-			}
-			if (context.json) return json(context, 3, payload);
-			const lines = table(rows).split("\n");
+				return admin !== "auto" ? admin : isJudged ? "probe" : "healthy";
+			};
+			const healthOf = ({ healthy }: Listed) => (healthy ? "healthy" : "sick");
+			if (context.json)
+				return json(
+					context,
+					3,
+					Object.fromEntries(
+						all.map((each) => [
+							each.key,
+							{
+								type: each.type,
+								admin_health: adminOf(each),
+								probe_message: [...each.probe, healthOf(each)],
+								...(details && each.figures !== null ? { probe_details: each.figures } : {}),
+								last_change: Number(each.changedAt.toFixed(3)),
+							},
+						]),
+					),
+				);
 			return ok(
-				lines
-					.map((line, index) => (line === "" ? "" : `${line}\n${index > 0 ? (blocks[index - 1] ?? "") : ""}`))
-					.join(""),
+				table([
+					["Backend name", "Admin", "Probe", "Health", "Last change"],
+					...all.flatMap((each) => [
+						[
+							each.key,
+							adminOf(each),
+							each.probe.join("/"),
+							healthOf(each),
+							new Date(each.changedAt * 1000).toUTCString(),
+						],
+						...(details ? each.below : []),
+					]),
+				]),
 			);
 		},
 	},
@@ -77,12 +128,12 @@ export const backendCommands: Commands = {
 		minimum: 2,
 		maximum: 2,
 		child: true,
-		run({ manager, words }) {
+		async run({ manager, words }) {
 			const [pattern, word] = words as [string, string];
 			const state = word.toLowerCase();
 			if (state !== "auto" && state !== "healthy" && state !== "sick")
 				return refuse(Status.parameter, `Invalid state ${word}`);
-			const rows = backendRows(manager, pattern);
+			const rows = await listed(manager, pattern);
 			if (rows.length === 0) return refuse(Status.parameter, "No Backends matches");
 			for (const { key } of rows) {
 				manager.admin.set(key, state);

@@ -1,5 +1,13 @@
 /** vmod directors: round robin, fallback, random, hash and shard. Reference §8.2. */
-import { type Director, type VclContext, VclFailure, type VclHost } from "../runtime.ts";
+import {
+	type AdminHealth,
+	type Director,
+	type DirectorReport,
+	type NamedDirector,
+	type VclContext,
+	VclFailure,
+	type VclHost,
+} from "../runtime.ts";
 import { firstWord, hashPoint, pickByWeight, pickFirst, pickInTurn, type Weighted } from "./pick.ts";
 import { buildRing, pickShard, type RingPoint } from "./ring.ts";
 import { vmod } from "./vmod.ts";
@@ -13,10 +21,13 @@ const twoToThe32 = 2 ** 32;
 export const backendsKey: object = {};
 
 /** A picking director that others can hold: `choose` decides, members may be directors themselves. */
-abstract class Base implements Director {
+abstract class Base implements NamedDirector {
+	abstract readonly type: string;
 	readonly name: string;
 	readonly host: VclHost;
 	readonly definition = null;
+	admin: AdminHealth = "auto";
+	adminChangedAt = 0;
 
 	constructor(host: VclHost, name: string) {
 		this.host = host;
@@ -31,12 +42,37 @@ abstract class Base implements Director {
 	}
 
 	healthy(context: VclContext | null): boolean {
+		if (this.admin !== "auto") return this.admin === "healthy";
 		return this.members().some((member) => member.healthy(context));
 	}
 
 	get changedAt(): number {
-		return Math.max(0, ...this.members().map(({ changedAt }) => changedAt));
+		return this.members().reduce((last, { changedAt }) => Math.max(last, changedAt), this.adminChangedAt);
 	}
+
+	report(): DirectorReport {
+		const members = this.members();
+		const well = members.filter((member) => member.healthy(null)).length;
+		return {
+			type: this.type,
+			members: [well, members.length],
+			healthy: well > 0,
+			changedAt: this.changedAt,
+			...this.details(),
+		};
+	}
+
+	/** What may become one more member. */
+	protected admit(backend: Director | null): Director {
+		if (backend === null || backend.definition?.endpoint.kind === "none")
+			throw new VclFailure(`${this.name}: None backend cannot be added`);
+		if (this.members().length >= maxMembers)
+			throw new VclFailure(`${this.name}: more than ${maxMembers} backends`);
+		return backend;
+	}
+
+	/** `table` and `figures` of the report. */
+	protected abstract details(): Pick<DirectorReport, "table" | "figures">;
 
 	/** What `.backend()` gives: the director itself, so that the choice falls when the fetch begins. */
 	get director(): Director {
@@ -44,22 +80,17 @@ abstract class Base implements Director {
 	}
 }
 
-class List extends Base {
+const healthOf = (member: Director) => (member.healthy(null) ? "healthy" : "sick");
+
+abstract class List extends Base {
 	readonly list: Director[] = [];
 
 	members(): readonly Director[] {
 		return this.list;
 	}
 
-	choose(_context: VclContext | null): Director | null {
-		return null;
-	}
-
 	add(backend: Director | null): void {
-		if (backend === null) throw new VclFailure(`${this.name}: NULL backend cannot be added`);
-		if (this.list.length >= maxMembers)
-			throw new VclFailure(`${this.name}: more than ${maxMembers} backends`);
-		this.list.push(backend);
+		this.list.push(this.admit(backend));
 	}
 
 	remove(backend: Director | null): void {
@@ -69,6 +100,7 @@ class List extends Base {
 }
 
 class RoundRobin extends List {
+	readonly type = "round-robin";
 	private turn = 0;
 
 	override choose(context: VclContext | null): Director | null {
@@ -76,9 +108,22 @@ class RoundRobin extends List {
 		this.turn = turn;
 		return member;
 	}
+
+	protected details() {
+		return {
+			table: [
+				["Backend", "Weight", "Health"],
+				...this.list.map((member) => [member.name, "-", healthOf(member)]),
+			],
+			figures: {
+				backends: Object.fromEntries(this.list.map((member) => [member.name, { health: healthOf(member) }])),
+			},
+		};
+	}
 }
 
 class Fallback extends List {
+	readonly type = "fallback";
 	private current = 0;
 	private readonly sticky: boolean;
 
@@ -97,9 +142,28 @@ class Fallback extends List {
 		this.current = current;
 		return member;
 	}
+
+	protected details() {
+		return {
+			table: [
+				["Backend", "Current", "Health"],
+				...this.list.map((member, at) => [member.name, at === this.current ? "*" : "", healthOf(member)]),
+			],
+			figures: {
+				sticky: this.sticky,
+				backends: Object.fromEntries(
+					this.list.map((member, at) => [
+						member.name,
+						{ current: at === this.current, health: healthOf(member) },
+					]),
+				),
+			},
+		};
+	}
 }
 
 class WeightedList extends Base {
+	readonly type: string = "random";
 	readonly list: Weighted<Director>[] = [];
 
 	members(): readonly Director[] {
@@ -115,15 +179,42 @@ class WeightedList extends Base {
 	}
 
 	add(member: Director | null, weight: number): void {
-		if (member === null) throw new VclFailure(`${this.name}: NULL backend cannot be added`);
-		if (this.list.length >= maxMembers)
-			throw new VclFailure(`${this.name}: more than ${maxMembers} backends`);
-		this.list.push({ member, weight });
+		this.list.push({ member: this.admit(member), weight });
 	}
 
 	remove(member: Director | null): void {
 		const index = this.list.findIndex((each) => each.member === member);
 		if (index >= 0) this.list.splice(index, 1);
+	}
+
+	/** Who is sick has no part. */
+	protected details(): Pick<DirectorReport, "table" | "figures"> {
+		const parts = this.list.map(({ member, weight }) => ({
+			name: member.name,
+			health: healthOf(member),
+			weight: member.healthy(null) ? weight : 0,
+		}));
+		const total = parts.reduce((sum, { weight }) => sum + weight, 0);
+		const share = (weight: number) => `${((100 * weight) / (total || 1)).toFixed(2).padStart(6)}%`;
+		return {
+			table: [
+				["Backend", "Weight", "Health"],
+				...parts.map(({ name, health, weight }) => [name, share(weight), health]),
+			],
+			figures: {
+				total_weight: total,
+				backends: Object.fromEntries(parts.map(({ name, weight, health }) => [name, { weight, health }])),
+			},
+		};
+	}
+}
+
+/** varnishd says nothing of its members. */
+class Hash extends WeightedList {
+	override readonly type = "hash";
+
+	override report(): DirectorReport {
+		return { ...super.report(), members: null, table: [], figures: {} };
 	}
 }
 
@@ -152,6 +243,7 @@ class ShardParam {
 const taskParams = {};
 
 class Shard extends Base {
+	readonly type = "shard";
 	private list: ShardMember[] = [];
 	private ring: readonly RingPoint[] = [];
 	private changed = false;
@@ -229,6 +321,48 @@ class Shard extends Base {
 			},
 		);
 		return index === null ? null : this.list[index]!.backend;
+	}
+
+	/** How far a member that came back has risen, and for how many seconds it still does. */
+	private rampupOf({ backend, rampupSeconds }: ShardMember): { part: number; leftSeconds: number } {
+		const seconds = rampupSeconds ?? this.rampupSeconds;
+		if (!backend.healthy(null)) return { part: 0, leftSeconds: 0 };
+		const passed = Math.max(0, this.host.clock() - backend.changedAt);
+		return passed >= seconds
+			? { part: 1, leftSeconds: 0 }
+			: { part: passed / seconds, leftSeconds: seconds - passed };
+	}
+
+	protected details() {
+		const members = this.list.map((member) => ({
+			name: member.backend.name,
+			ident: member.ident,
+			health: healthOf(member.backend),
+			...this.rampupOf(member),
+		}));
+		const rampup = (part: number, leftSeconds: number) =>
+			`${(100 * part).toFixed(2).padStart(6)}% ${leftSeconds.toFixed(3).padStart(8)}s`;
+		return {
+			table: [
+				["Backend", "Ident", "Health", "Rampup  Remaining"],
+				...members.map(({ name, ident, health, part, leftSeconds }) => [
+					name,
+					ident,
+					health,
+					rampup(part, leftSeconds),
+				]),
+			],
+			figures: {
+				warmup: this.warmup,
+				rampup_duration: this.rampupSeconds,
+				backends: Object.fromEntries(
+					members.map(({ name, ident, health, part, leftSeconds }) => [
+						name,
+						{ ident, health, rampup: part, rampup_remaining: leftSeconds },
+					]),
+				),
+			},
+		};
 	}
 
 	private keyOf(context: VclContext | null, settings: ShardSettings): number {
@@ -365,7 +499,7 @@ export const directors = vmod(
 		{
 			name: "hash",
 			signature: "",
-			make: (host, name) => new WeightedList(host, name),
+			make: (host, name) => new Hash(host, name),
 			methods: [
 				[
 					"add_backend",
