@@ -42,6 +42,7 @@ const commands: Readonly<Record<string, Command>> = {
 					})),
 				);
 			if (word !== undefined && word !== "-a" && word !== "-d") {
+				if (word.startsWith("-")) return refuse(Status.unknown, "Unknown flag\n");
 				const command = Object.hasOwn(commands, word) ? commands[word] : undefined;
 				return command === undefined
 					? refuse(Status.unknown, "Unknown request.\nType 'help' for more info.\n")

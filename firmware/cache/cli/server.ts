@@ -67,8 +67,8 @@ export class CliConversation {
 	}
 
 	async #command(words: readonly string[]): Promise<void> {
-		if (words[0] === "auth") {
-			this.#authenticate(words[1] ?? "");
+		if (words[0] === "auth" && words.length === 2) {
+			this.#authenticate(words[1]!);
 			return;
 		}
 		const reply = await runCommand(this.#manager, words, this.#authenticated);
