@@ -11,6 +11,7 @@ import { type Expiry, monotonicMicros, RealTime } from "../kernel/realtime.ts";
 import { sameAddress } from "../kernel/rtnetlink.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import { URGENT_NICENESS } from "../kernel/urgent.ts";
+import { WallClock } from "../kernel/wall-clock.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
 import type { Log } from "../status/log.ts";
 import { Timeline, type TimelineEntry } from "../status/timeline.ts";
@@ -105,6 +106,7 @@ export class VrrpService {
 	readonly #ports = new Map<string, Port>();
 	readonly #takeovers: Takeovers;
 	readonly #timeline = new Timeline();
+	readonly #wallClock = new WallClock();
 	readonly #startedAtMs: number;
 	/** SCHED_FIFO, or null for none. */
 	readonly #priority: number | null;
@@ -353,7 +355,7 @@ export class VrrpService {
 
 	/** CLOCK_MONOTONIC to Unix milliseconds. */
 	wallMs(atMicros: number): number {
-		return Math.round((native.realtimeMicros() - monotonicMicros() + atMicros) / 1000);
+		return this.#wallClock.toMs(atMicros, native.realtimeMicros(), monotonicMicros());
 	}
 
 	status(): VrrpStatus {
