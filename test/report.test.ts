@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { bunFailures, bunTotals } from "./report.ts";
+import { bunFailures, bunTotals, quoted } from "./report.ts";
 
 const RUN = `
 test/wire/bfd.test.ts:
@@ -42,6 +42,14 @@ describe("what bun test printed", () => {
 			"error: expect(received).toBe(expected)",
 		]);
 		expect(failures[0]?.why.at(-1)).toContain("bfd.test.ts:12:14");
+	});
+
+	test("a run within a run: its verdicts are part of a reason, and none of ours", () => {
+		const outer = `guest.test.ts:\n${quoted(RUN)}\n(fail) in the guest\n(pass) after it\n\n 1 pass\n 1 fail\n`;
+		expect(bunFailures(outer).map(({ file, test }) => [file, test])).toEqual([
+			["guest.test.ts", "in the guest"],
+		]);
+		expect(bunTotals(outer, 1)).toEqual({ passed: 1, failed: 1 });
 	});
 
 	test("a reason is bounded", () => {

@@ -30,6 +30,9 @@ export function bunTotals(text: string, status: number): Totals {
 	return { passed, failed };
 }
 
+/** What another run printed, so that no line of it reads as a verdict of this one. */
+export const quoted = (text: string): string => text.replaceAll(/^/gm, "| ");
+
 /** The failed tests, in the order in which they failed. The list that bun repeats at its end is left out. */
 export function bunFailures(text: string): readonly Failure[] {
 	const failures: Failure[] = [];

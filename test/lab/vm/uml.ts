@@ -11,6 +11,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { quoted } from "../../report.ts";
 
 const root = resolve(import.meta.dir, "../../..");
 
@@ -244,7 +245,7 @@ export async function guestSuite(file: string, options: UmlOptions = {}): Promis
 	);
 	const tests = guestTests(run.collected["junit.xml"] ?? "");
 	const explained = () =>
-		`${run.output.slice(-8000)}\n${run.status === null ? run.console.slice(-2000) : ""}`;
+		quoted(`${run.output.slice(-8000)}\n${run.status === null ? run.console.slice(-2000) : ""}`);
 	describe(`in user-mode Linux: ${file}`, () => {
 		if (tests.length === 0 || (run.status !== 0 && tests.every(({ failure }) => failure === null)))
 			test("the guest runs its tests", () => {
