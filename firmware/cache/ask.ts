@@ -43,23 +43,30 @@ export const help: CommandHelp = {
 
 type Question = (words: readonly string[], json: boolean) => Promise<number>;
 
-const questions: Readonly<Record<string, Question>> = { status, top, purge, ban, bans, why };
-/** How many words each of them can mean; the others take what is needed. */
-const mostWords: Readonly<Record<string, number>> = { status: 0, top: 1, purge: 1, bans: 0 };
+/** Each with how many words it can mean. */
+const questions: Readonly<Record<string, readonly [Question, mostWords: number]>> = {
+	status: [status, 0],
+	top: [top, 1],
+	purge: [purge, 1],
+	ban: [ban, Infinity],
+	bans: [bans, 0],
+	why: [why, Infinity],
+};
 
 /** Runs one of them; resolves with the exit status, or null when `words` name none. */
 export async function ask([name = "", ...rest]: readonly string[]): Promise<number | null> {
 	const question = Object.hasOwn(questions, name) ? questions[name] : undefined;
 	if (question === undefined) return null;
+	const [put, mostWords] = question;
 	const json = rest.includes("--json");
 	const words = rest.filter((word) => word !== "--json");
-	const surplus = words[mostWords[name] ?? words.length];
+	const surplus = words[mostWords];
 	if (surplus !== undefined) {
 		console.error(`drover cache ${name}: what is "${surplus}"?\n${howCalled("cache")}`);
 		return 2;
 	}
 	try {
-		return await question(words, json);
+		return await put(words, json);
 	} catch (error) {
 		console.error(`drover cache: ${error instanceof Error ? error.message : error}`);
 		return 1;

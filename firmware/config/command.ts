@@ -159,18 +159,17 @@ function checkWithoutLastCompiler(words: readonly string[], file: string): numbe
 
 /** The reader and the printer of findings: loaded on demand, for the process that only starts another needs neither. */
 async function reader() {
-	const [{ loadConfig, namedIn }, { formatDiagnostic }] = await Promise.all([
+	const [{ loadConfig, namedIn }, { formatDiagnostic, MISSING_INTERFACE }] = await Promise.all([
 		import("./keepalived/load.ts"),
 		import("./keepalived/diagnostics.ts"),
 	]);
-	return { loadConfig, namedIn, formatDiagnostic };
+	const misses = ({ code }: Diagnostic): boolean => code === MISSING_INTERFACE;
+	return { loadConfig, namedIn, formatDiagnostic, misses };
 }
-
-const misses = ({ code }: Diagnostic): boolean => code === "no-interface";
 
 /** The file as what runs here would judge it: an interface that is in force, and missing, it has missed already. */
 async function loadBesideRunning(file: string, options: LoadOptions): Promise<LoadedConfig> {
-	const { loadConfig, namedIn } = await reader();
+	const { loadConfig, namedIn, misses } = await reader();
 	const loaded = loadConfig(file, options);
 	if (loaded.acceptable || !loaded.diagnostics.some(misses)) return loaded;
 	return loadConfig(file, { ...options, ...namedIn(await running()) });
@@ -264,7 +263,7 @@ async function showRunning(json: boolean): Promise<number> {
 }
 
 async function plan({ file, json, against, options }: Words): Promise<number> {
-	const { loadConfig, namedIn, formatDiagnostic } = await reader();
+	const { loadConfig, namedIn, formatDiagnostic, misses } = await reader();
 	const before = against === null ? await running() : loadConfig(against, options).config;
 	if (before === null) {
 		console.error(

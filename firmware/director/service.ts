@@ -1,8 +1,7 @@
 /** `drover director`: health checks and the kernel's IPVS table, in the foreground. */
 import { existsSync, renameSync, writeFileSync } from "node:fs";
 import type { BusServer } from "../bus/server.ts";
-import { MISSING_INTERFACE } from "../config/keepalived/build/context.ts";
-import { formatDiagnostic, problemOf } from "../config/keepalived/diagnostics.ts";
+import { formatDiagnostic, MISSING_INTERFACE, problemOf } from "../config/keepalived/diagnostics.ts";
 import {
 	forgetKept,
 	goesOnInstead,
@@ -260,11 +259,11 @@ function refusalOf(next: LoadedConfig, running: DroverConfig): string | null {
 	return null;
 }
 
-function logDiagnostics(log: Log, { diagnostics, moreDiagnostics }: LoadedConfig): void {
+function logDiagnostics(log: Log, { diagnostics, moreDiagnostics, acceptable }: LoadedConfig): void {
 	for (const diagnostic of diagnostics)
 		if (diagnostic.severity === "error") log.error(formatDiagnostic(diagnostic));
 		else if (diagnostic.code === MISSING_INTERFACE) log.warn(formatDiagnostic(diagnostic));
-	if (moreDiagnostics > 0) log.error(`${moreDiagnostics} more findings`);
+	if (moreDiagnostics > 0 && !acceptable) log.error(`${moreDiagnostics} more findings`);
 }
 
 function openIpvs(namespace: string | null, receiveBufferBytes: number | null): IpvsClient {

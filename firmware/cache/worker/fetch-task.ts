@@ -33,9 +33,10 @@ import { BUSY_BODY_BYTES, type BusyMark } from "./busy-marks.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
+import { GzipCheck } from "./gzip-check.ts";
 import { fetchFields, privateFields, storedFields, varyByEncoding, weaken } from "./hop-by-hop.ts";
 import { type FetchReason, type Inflight, register, unregister, type Waiter } from "./inflight.ts";
-import { GzipCheck, type Recoded, type Recoding, recode } from "./recode.ts";
+import { type Recoded, type Recoding, recode } from "./recode.ts";
 import type { RequestBody } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
 import { storeAnswer, storeMarker } from "./store-answer.ts";
@@ -477,7 +478,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
 		this.#isChecked =
 			gzipped && !gunzip && !beresp.was304 && this.bereq.method !== "HEAD" && parameters.gzipSupport;
-		if (this.#isChecked && !keeping) this.#check = new GzipCheck();
+		if (this.#isChecked && !keeping) this.#check = new GzipCheck(() => this.#checkCaughtUp());
 		this.phase = "body";
 		this.vslLog.add(
 			Tag.Fetch_Body,
@@ -492,8 +493,27 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#isChecked = false;
 	/** Of a body that is not kept. */
 	#check: GzipCheck | undefined;
+	/** The backend waits for the check, for the body's readers, or for both. */
+	#checkIsBehind = false;
+	#readersAreBehind = false;
 	/** The last bytes of a body of known length: with them it would look whole, so they wait for the check. */
 	#last: Uint8Array | undefined;
+
+	override pauseBody(): void {
+		this.#readersAreBehind = true;
+		super.pauseBody();
+	}
+
+	override resumeBody(): void {
+		this.#readersAreBehind = false;
+		if (!this.#checkIsBehind) super.resumeBody();
+	}
+
+	#checkCaughtUp(): void {
+		if (!this.#checkIsBehind) return;
+		this.#checkIsBehind = false;
+		if (!this.#readersAreBehind && this.phase === "body") super.resumeBody();
+	}
 
 	abandonBody(): void {
 		if (!this.#cacheable && this.#announced) this.#stop();
@@ -532,7 +552,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	protected override onBodyBytes(bytes: Uint8Array): void {
 		if (bytes.length === 0) return;
 		const stream = this.#stream!;
-		this.#check?.push(bytes);
+		if (this.#check?.push(bytes) === false && !this.#checkIsBehind) {
+			this.#checkIsBehind = true;
+			super.pauseBody();
+		}
 		const { framing } = this.head!;
 		if (this.#isChecked && framing.kind === "length" && stream.bytes + bytes.length === framing.bytes) {
 			this.#last = bytes;

@@ -1,5 +1,5 @@
 /** gzip as varnishd does it: packing, unpacking, and the check that what says it is gzip is (Gzip records of the log). */
-import { createGunzip, type Gunzip, gunzipSync, gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 /** A body that unpacks to more is not checked or unpacked here. */
 const UNPACK_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -23,7 +23,7 @@ export function recode(body: Uint8Array, recoding: Recoding, level: number): Rec
 		const record = unpackedRecord(unpacks ? "U F" : "u F", body.length, plain.length);
 		return { ok: true, bytes: unpacks ? plain : undefined, record };
 	} catch (error) {
-		return invalid(error);
+		return invalidGzip(error);
 	}
 }
 
@@ -31,71 +31,7 @@ export function recode(body: Uint8Array, recoding: Recoding, level: number): Rec
 export const unpackedRecord = (way: "U F" | "u F" | "U D", packedBytes: number, plainBytes: number) =>
 	`${way} - ${packedBytes} ${plainBytes} 80 80 ${packedBytes * 8}`;
 
-const invalid = (error: unknown): Recoded => ({
+export const invalidGzip = (error: unknown): Recoded => ({
 	ok: false,
 	reason: `Invalid Gzip input: ${error instanceof Error ? error.message : error}`,
 });
-
-/** The check of a body that goes by and is not kept. */
-export class GzipCheck {
-	/** Most bodies are one piece, which is checked as it is. */
-	#first: Uint8Array | undefined;
-	#unpack: Gunzip | undefined;
-	#packedBytes = 0;
-	#plainBytes = 0;
-	#outcome: Recoded | undefined;
-	#done: ((outcome: Recoded) => void) | undefined;
-
-	/** The caller must not change `piece` afterwards. */
-	push(piece: Uint8Array): void {
-		this.#packedBytes += piece.length;
-		if (this.#first === undefined) {
-			this.#first = piece;
-			return;
-		}
-		this.#unpack ??= this.#start(this.#first);
-		this.#unpack.write(piece);
-	}
-
-	get empty(): boolean {
-		return this.#first === undefined;
-	}
-
-	#start(first: Uint8Array): Gunzip {
-		const unpack = createGunzip();
-		unpack.on("data", (plain: Buffer) => {
-			this.#plainBytes += plain.length;
-		});
-		unpack.on("error", (error) => this.#settle(invalid(error)));
-		unpack.on("end", () =>
-			this.#settle({
-				ok: true,
-				bytes: undefined,
-				record: unpackedRecord("u F", this.#packedBytes, this.#plainBytes),
-			}),
-		);
-		unpack.write(first);
-		return unpack;
-	}
-
-	#settle(outcome: Recoded): void {
-		this.#outcome ??= outcome;
-		this.#done?.(this.#outcome);
-		this.#done = undefined;
-	}
-
-	/** All of it (not nothing) has gone by. */
-	end(done: (outcome: Recoded) => void): void {
-		if (this.#unpack === undefined) done(recode(this.#first!, "check", 0));
-		else if (this.#outcome !== undefined) done(this.#outcome);
-		else {
-			this.#done = done;
-			this.#unpack.end();
-		}
-	}
-
-	giveUp(): void {
-		this.#done = undefined;
-		this.#unpack?.destroy();
-	}
-}

@@ -30,7 +30,7 @@ const gather = allocateBytes(GATHER_BYTES);
 let gathered = 0;
 /** Received bytes that may wait behind the request that is being answered. */
 const PIPELINE_BYTES = 256 * 1024;
-/** Who asks for something else each time is looked for among the replays once in so many requests and one. */
+/** A client whom patterns answer asks for something else each time: so many requests are not looked for among the replays. */
 const REPLAY_PAUSE = 7;
 
 const closeCounters: Readonly<Record<CloseReason, number>> = {

@@ -23,8 +23,8 @@ import {
 	type WaitRequest,
 } from "../vcl/runtime.ts";
 import { syntaxKey } from "../vcl/vmods/std.ts";
-import { grant, grantAtOnce } from "./barrier.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
+import { grant, grantAtOnce } from "./grant.ts";
 import { callName } from "./method-log.ts";
 
 /** A sub's action, or that it is not there yet. */

@@ -1,5 +1,6 @@
 /** What manager and workers say to each other over the process channel. Plain data. */
 import type { ListenerOption } from "../manager/options.ts";
+import type { AdminHealth } from "../vcl/runtime.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** A VCL as the manager compiled it: the worker repeats the compilation with the same answers. */
@@ -58,7 +59,7 @@ export type ToWorker =
 			readonly vcl: string;
 			/** Or a director, for which `admin` alone counts. */
 			readonly backend: string;
-			readonly admin: "auto" | "healthy" | "sick";
+			readonly admin: AdminHealth;
 			readonly probeHealthy: boolean;
 			readonly changedAt: number;
 	  }

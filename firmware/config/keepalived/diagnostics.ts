@@ -20,6 +20,9 @@ export type Severity = "error" | "warning" | "hint";
 /** What `keepalived -t` exits with for this finding: 0 says nothing, 2 stops, 4 unusable, 5 error, 6 security. */
 export type ExitStatus = 0 | 2 | 4 | 5 | 6;
 
+/** The code of a finding about an interface that is not there. */
+export const MISSING_INTERFACE = "no-interface";
+
 export interface Diagnostic {
 	readonly severity: Severity;
 	/** Stable name of the finding, for programs. */

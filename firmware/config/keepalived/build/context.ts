@@ -1,6 +1,6 @@
 /** What every builder needs: findings, the machine's names, and the global settings. */
 import type { CheckTiming, Location, Script } from "../../model.ts";
-import type { Finding, Findings } from "../diagnostics.ts";
+import { type Finding, type Findings, MISSING_INTERFACE } from "../diagnostics.ts";
 import { commandWords } from "../lexer.ts";
 import { type Place, type Placed, placeOfRecord, type Source } from "../source.ts";
 import type { Statement } from "../statement.ts";
@@ -23,9 +23,6 @@ export interface Machine {
 	/** Seconds since boot. */
 	uptimeSeconds(): number;
 }
-
-/** The code of a finding about an interface that is not there. */
-export const MISSING_INTERFACE = "no-interface";
 
 /** Settings of global_defs that builders consult; set once, before everything else. */
 export interface GlobalNotes {
