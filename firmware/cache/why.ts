@@ -34,7 +34,7 @@ export function reasonOf(status: number, headers: Headers): Reason {
 			...none,
 			handling: "other",
 			lines: [
-				"the answer has no Cache-Status field: the VCL made it (synth or pipe), or no Drover of this box answered",
+				"the answer has no Cache-Status field: the VCL piped it or took the field away, or no Drover of this box answered",
 			],
 		};
 	// Caches on the way add their members in front of this one.
@@ -57,6 +57,8 @@ export function reasonOf(status: number, headers: Headers): Reason {
 			],
 		};
 	}
+	if (!/;\s*(?:fwd|collapsed)\b/.test(member))
+		return { ...none, handling: "other", lines: [`the answer was made here: ${detail}`] };
 	const forward = /;\s*collapsed\b/.test(member) ? "collapsed" : (/fwd=([a-z-]+)/.exec(member)?.[1] ?? "");
 	const stored = /;\s*stored\b/.test(member);
 	const handling = forward === "bypass" || forward === "method" ? "pass" : "miss";

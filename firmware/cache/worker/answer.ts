@@ -35,6 +35,10 @@ export interface Answer {
 	readonly storage: string;
 	/** Variant, for a stream that others may join. */
 	readonly vary: string;
+	/** Why the backend's answer was not to be had, or not to be used: in place of it there is this one. */
+	readonly fault: string | undefined;
+	/** What the backend said, 304 to a question whether a stored answer still holds; 0: nothing. */
+	readonly backendStatus: number;
 }
 
 /** Names and keys of the fields of the head that was read last: stored heads resemble each other. */
@@ -85,6 +89,8 @@ export function answerOf(object: StoredObject, storageNames: readonly string[]):
 		body: { kind: "stored", object },
 		storage: (object.flags & Flag.transient) !== 0 ? "Transient" : (storageNames[object.storage] ?? "s0"),
 		vary: object.vary,
+		fault: undefined,
+		backendStatus: 0,
 	};
 }
 

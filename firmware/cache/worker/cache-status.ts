@@ -7,6 +7,12 @@ import { varySpecification } from "../store/vary.ts";
 /** For Cache-Status, the access log and `drover cache why`. */
 export type Handling = "hit" | "miss" | "pass" | "pipe" | "synth" | "error";
 
+/** How a miss is named (RFC 9211 §2.2); bypass: it is known to be no case for the cache. */
+export type Missed = "uri-miss" | "vary-miss" | "stale" | "request" | "bypass";
+
+export const NOTHING_STORED =
+	"nothing is stored for it: not asked for yet, or gone since (expired, purged, banned, evicted)";
+
 /** Between the reason of a miss and the reason why its answer was not stored. */
 export const NOT_STORED = "; not stored: ";
 
@@ -19,6 +25,8 @@ interface Answered {
 	readonly grace: number;
 	readonly keep: number;
 	readonly uncacheable: boolean;
+	readonly fault: string | undefined;
+	readonly backendStatus: number;
 	readonly body: { readonly kind: string };
 }
 
@@ -26,14 +34,10 @@ interface Handled {
 	readonly handling: Handling;
 	/** In the operator's words. */
 	readonly why: string;
+	readonly missed: Missed;
 	/** Unix seconds. */
 	readonly now: number;
-	readonly req: {
-		readonly method: string;
-		readonly isHitmiss: boolean;
-		readonly hashAlwaysMiss: boolean;
-		readonly fields: FieldList;
-	};
+	readonly req: { readonly method: string; readonly fields: FieldList };
 }
 
 /** Why a miss's answer is not stored: its own words, or the VCL's. Undefined when it is stored. */
@@ -72,19 +76,19 @@ export function cacheStatus(request: Handled, answer: Answered, parameters: Fres
 			return `"Drover"; hit; ttl=${Math.floor(answer.tOrigin + answer.ttl - request.now)}`;
 		case "miss": {
 			const notStored = whyNotStored(answer, req.fields, parameters);
-			const forward = req.hashAlwaysMiss
-				? "request"
-				: req.isHitmiss
-					? "bypass"
-					: why.includes("lifetime")
-						? "stale"
-						: why.includes("Vary")
-							? "vary-miss"
-							: "uri-miss";
-			const detail = notStored === undefined ? why : `${why}${NOT_STORED}${notStored}`;
-			return `"Drover"; fwd=${forward}; fwd-status=${answer.status}${notStored === undefined ? "; stored" : ""}; detail=${quoted(detail)}`;
+			const detail =
+				notStored === undefined || answer.fault !== undefined ? why : `${why}${NOT_STORED}${notStored}`;
+			const stored = notStored === undefined && (answer.fault === undefined || answer.body.kind === "bytes");
+			return `${forwarded(request.missed, answer)}${stored ? "; stored" : ""}; detail=${quoted(detail)}`;
 		}
 		default:
-			return `"Drover"; fwd=${isUnsafe(req.method) ? "method" : "bypass"}; fwd-status=${answer.status}; detail=${quoted(why)}`;
+			return `${forwarded(isUnsafe(req.method) ? "method" : "bypass", answer)}; detail=${quoted(why)}`;
 	}
 }
+
+/** What the next hop said is left out where it said nothing (RFC 9211 §2.3). */
+const forwarded = (forward: string, { backendStatus }: Answered) =>
+	`"Drover"; fwd=${forward}${backendStatus > 0 ? `; fwd-status=${backendStatus}` : ""}`;
+
+/** For who asks about an answer of the VCL's own; clients are told nothing then (RFC 9211 §2). */
+export const madeHere = (why: string) => `"Drover"; detail=${quoted(why)}`;

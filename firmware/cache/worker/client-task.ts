@@ -17,6 +17,7 @@ import { varyDifference, varyMatches } from "../store/vary.ts";
 import type { Action, RequestMessage } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
 import { BUSY_WAIT_MS, type BusyMark } from "./busy-marks.ts";
+import { NOTHING_STORED } from "./cache-status.ts";
 import { ClientRequestFields, type Forwarded, HitObject, withForwardedFor } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { Delivery } from "./delivery.ts";
@@ -25,7 +26,7 @@ import { type FetchClient, FetchTask } from "./fetch-task.ts";
 import type { Waiter } from "./inflight.ts";
 import { Pipe, type PipedRequest } from "./pipe.ts";
 import type { RequestBody } from "./request-body.ts";
-import type { Outcome } from "./task.ts";
+import { failedIn, type Outcome } from "./task.ts";
 
 export class ClientTask extends Delivery implements FetchClient, PipedRequest, Waiter {
 	#fetch: FetchTask | undefined;
@@ -142,6 +143,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	run(): void {
 		if (this.restarts > this.engine.parameters.maxRestarts) {
 			this.vslLog.add(Tag.VCL_Error, "Too many restarts");
+			this.why = `the VCL restarted more than ${this.engine.parameters.maxRestarts} times (max_restarts)`;
 			this.synth(503, null);
 			return;
 		}
@@ -198,7 +200,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.#purgeRequest();
 				return;
 			default:
-				this.#common(action);
+				this.#common(action, "vcl_recv");
 		}
 	}
 
@@ -215,11 +217,11 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		return "the VCL said return (pass) in vcl_recv";
 	}
 
-	/** Restart, synth and fail, from any sub that may. */
-	#common(action: Action): void {
+	/** Restart, synth and fail, from any sub that may. `method`: the sub that said it. */
+	#common(action: Action, method = this.method): void {
 		switch (action.kind) {
 			case "synth":
-				this.synth(action.status, action.reason);
+				this.synthByVcl(action, method);
 				return;
 			case "restart":
 				this.restart();
@@ -230,6 +232,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	protected override fail(): void {
+		this.why = failedIn(this.method);
 		this.rollback(this.req);
 		this.client.closeAfter("VCL_FAILURE");
 		this.synth(503, "VCL failed");
@@ -239,6 +242,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		const target = this.engine.labels.get(label);
 		if (target === undefined || this.restarts > 0 || this.vcl !== this.engine.active) {
 			this.vslLog.add(Tag.VCL_Error, "Illegal return(vcl): Not after restarts or from labels");
+			this.why = `return (vcl(${label})) is for the active VCL alone, and not after a restart`;
 			this.synth(503, null);
 			return;
 		}
@@ -333,13 +337,13 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				)
 					stale = answer;
 			}
-			if (this.why === "")
-				this.why =
-					stale !== undefined
-						? `the stored object's lifetime of ${stale.ttl} s is over`
-						: sawVariant !== undefined
-							? `only other variants are stored (Vary: ${sawVariant})`
-							: "nothing is stored for it yet";
+			if (stale !== undefined) {
+				this.missed = "stale";
+				this.why = `the stored object's lifetime of ${Number(stale.ttl.toFixed(3))} s is over`;
+			} else if (this.why === "" && sawVariant !== undefined) {
+				this.missed = "vary-miss";
+				this.why = `only other variants are stored (Vary: ${sawVariant})`;
+			} else if (this.why === "") this.why = NOTHING_STORED;
 			if (this.#joinFetch(stale)) return;
 			if (stale !== undefined && this.#usableStale(stale)) {
 				this.#hit(stale, true, true);
@@ -347,7 +351,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			}
 			// Which variant another worker fetches cannot be seen from here: with variants, nobody waits.
 			if (sawVariant === undefined && !req.hashIgnoreBusy && !this.#claim()) return;
-		} else this.why = "req.hash_always_miss";
+		} else {
+			this.missed = "request";
+			this.why = "req.hash_always_miss";
+		}
 		this.#miss(stale);
 	}
 
@@ -396,6 +403,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.engine.count(Main.cache_hitmiss);
 				this.vslLog.add(Tag.HitMiss, `${answer.vxid} ${remaining}`);
 				this.req.isHitmiss = true;
+				this.missed = "bypass";
 				this.why = "hit-for-miss: an earlier answer was not cacheable";
 				this.#miss((object.flags & Flag.remembered) !== 0 ? answer : undefined);
 			}
@@ -585,15 +593,18 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Fetch", this.now);
 		if (this.handling === "pass") this.#invalidate(answer);
+		if (answer.fault !== undefined)
+			this.why = this.why === "" ? answer.fault : `${this.why}; ${answer.fault}`;
 		this.client.cork(() => {
 			this.obj = new HitObject(answer, this.engine, this.now, 0);
 			this.deliver(answer);
 		});
 	}
 
-	onFetchFailed(): void {
+	onFetchFailed(why: string): void {
 		this.#fetch = undefined;
 		if (this.done) return;
+		this.why = why;
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Fetch", this.now);
 		this.client.cork(() => this.synth(503, "Service Unavailable"));

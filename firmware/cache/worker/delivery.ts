@@ -13,9 +13,10 @@ import { reasonPhrase, statusText } from "../http/status.ts";
 import { Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { TransactionLog } from "../log/transaction-log.ts";
+import type { Action, MethodName } from "../vcl/runtime.ts";
 import { type Answer, answerLogText } from "./answer.ts";
 import type { BodyReader, BodyStream } from "./body-stream.ts";
-import { cacheStatus, type Handling } from "./cache-status.ts";
+import { cacheStatus, type Handling, type Missed, madeHere } from "./cache-status.ts";
 import { type ClientRequestFields, ClientResponseFields } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
@@ -51,6 +52,8 @@ export abstract class Delivery extends Task implements BodyReader {
 	handling: Handling = "error";
 	/** Why, in the operator's words. */
 	why = "";
+	/** What became of the look-up, when it was a miss. */
+	missed: Missed = "uri-miss";
 	/** `drover cache why` wants to be told; taken from local clients only. */
 	protected asksWhy = false;
 	/** Nothing is owed to the client any more. */
@@ -138,7 +141,8 @@ export abstract class Delivery extends Task implements BodyReader {
 		}
 		this.#unpacks = this.#mustUnpack(answer);
 		if (this.#unpacks) weaken(resp.fields);
-		if (this.engine.cacheStatus || this.asksWhy)
+		// RFC 9211 §2: not on what was made here.
+		if (this.asksWhy || (this.engine.cacheStatus && answer.body.kind !== "bytes"))
 			resp.append("Cache-Status", cacheStatus(this, answer, this.engine.parameters));
 		this.#afterDeliver(this.call("vcl_deliver"), answer);
 	}
@@ -162,7 +166,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				return;
 			case "synth":
 				this.dropAnswer();
-				this.synth(action.status, action.reason);
+				this.synthByVcl(action, this.method);
 				return;
 			default:
 				this.dropAnswer();
@@ -179,6 +183,11 @@ export abstract class Delivery extends Task implements BodyReader {
 			body.stream.join(this);
 			body.stream.leave(this);
 		}
+	}
+
+	protected synthByVcl({ status, reason }: Extract<Action, { kind: "synth" }>, method: MethodName): void {
+		this.why = `the VCL said return (synth(${status})) in ${method}`;
+		this.synth(status, reason);
 	}
 
 	protected synth(status: number, reason: string | null): void {
@@ -201,6 +210,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		resp.append("Date", formatHttpDate(this.now));
 		resp.append("Server", "Varnish");
 		resp.append("X-Varnish", String(this.xid));
+		if (this.asksWhy) resp.append("Cache-Status", madeHere(this.why));
 		this.#afterSynth(this.call("vcl_synth"));
 	}
 

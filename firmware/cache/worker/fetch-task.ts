@@ -40,7 +40,7 @@ import { type Recoded, type Recoding, recode } from "./recode.ts";
 import type { RequestBody } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
 import { storeAnswer, storeMarker } from "./store-answer.ts";
-import type { Outcome, Waiting } from "./task.ts";
+import { failedIn, type Outcome, type Waiting } from "./task.ts";
 
 /** As Fetch_Body records have it. */
 const framingNames = { chunked: "2 chunked", length: "3 length", eof: "4 eof", none: "0 none" } as const;
@@ -55,7 +55,8 @@ export interface FetchClient {
 	readonly req: ClientRequestFields;
 	/** Here is what to deliver. */
 	onAnswer(answer: Answer, fetch: FetchTask): void;
-	onFetchFailed(): void;
+	/** `why`: in the operator's words. */
+	onFetchFailed(why: string): void;
 	/** A retry goes on in a task of its own. */
 	fetchReplaced(fetch: FetchTask): void;
 }
@@ -73,6 +74,8 @@ export interface FetchStart {
 	readonly busyMark: BusyMark | undefined;
 }
 
+const saidError = (status: number, method: string) => `the VCL said return (error(${status})) in ${method}`;
+
 export class FetchTask extends Exchange implements BodySource, Inflight {
 	readonly start: FetchStart;
 	readonly reason: FetchReason;
@@ -89,6 +92,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#stream: BodyStream | undefined;
 	#announced = false;
 	#cacheable = false;
+	#fault: string | undefined;
 	/** Not for hits, but its body is kept to be asked about (no-cache with a validator). */
 	#remembered = false;
 	/** What stands in the store for an answer that is no object for hits. */
@@ -208,13 +212,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				this.connect(false);
 				return;
 			case "error":
-				this.#error(action.status, action.reason);
-				return;
-			case "abandon":
-				this.#abandon();
+				this.#error(action.status, action.reason, saidError(action.status, "vcl_backend_fetch"));
 				return;
 			default:
-				this.#abandon();
+				this.#abandoned(action);
 		}
 	}
 
@@ -345,12 +346,17 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const allowed = staleIfError(stale.fields, false, this.engine.parameters);
 		if (allowed <= 0 || stale.uncacheable || stale.tOrigin + stale.ttl + allowed < this.now) return false;
 		this.vslLog.add(Tag.Error, `stale-if-error=${allowed}: the stored answer is used instead of ${status}`);
-		this.#giveStale(stale);
+		this.#giveStale(stale, `the backend said ${status}`, status);
 		return true;
 	}
 
-	#giveStale(stale: Answer): void {
+	#giveStale(answer: Answer, fault: string, backendStatus: number): void {
 		this.#stop();
+		const stale = {
+			...answer,
+			fault: `${fault}; the stored answer is served (stale-if-error)`,
+			backendStatus,
+		};
 		this.answer = stale;
 		const client = this.#client;
 		this.#client = undefined;
@@ -377,10 +383,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				return;
 			case "error":
 				this.closeConnection();
-				this.#error(action.status, action.reason);
+				this.#error(action.status, action.reason, saidError(action.status, "vcl_backend_response"));
 				return;
 			default:
-				this.#abandon();
+				this.#abandoned(action);
 				return;
 		}
 		this.#prepare();
@@ -474,6 +480,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			body: { kind: "stream", stream: this.#stream, length },
 			storage,
 			vary: vary ?? "",
+			fault: undefined,
+			backendStatus: beresp.was304 ? 304 : beresp.status % 1000,
 		};
 		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
 		this.#isChecked =
@@ -592,14 +600,16 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (stale !== undefined && stale.body.kind === "stored" && !stale.uncacheable) {
 			const allowed = staleIfError(stale.fields, true, this.engine.parameters);
 			if (allowed > 0 && stale.tOrigin + stale.ttl + allowed > this.engine.now()) {
-				this.#giveStale(stale);
+				this.#giveStale(stale, `the fetch failed: ${reason}`, 0);
 				return;
 			}
 		}
-		this.#error(503, "Backend fetch failed");
+		this.#error(503, "Backend fetch failed", `the fetch failed: ${reason}`);
 	}
 
-	#error(status: number, reason: string | null): void {
+	/** `fault`: why, in the operator's words. */
+	#error(status: number, reason: string | null, fault: string): void {
+		this.#fault = fault;
 		this.closeConnection();
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Error", this.now);
@@ -634,7 +644,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				this.#retry();
 				return;
 			default:
-				this.#abandon();
+				this.#abandoned(action);
 				return;
 		}
 		const bytes = Buffer.from(beresp.body, "latin1");
@@ -659,6 +669,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			body: { kind: "bytes", bytes },
 			storage: "Transient",
 			vary: "",
+			fault: this.#fault,
+			backendStatus: 0,
 		};
 		if (this.#cacheable) this.#store([bytes]);
 		this.vslLog.add(Tag.Length, String(bytes.length));
@@ -672,13 +684,16 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.closeConnection();
 		if (this.retries >= this.engine.parameters.maxRetries) {
 			this.vslLog.add(Tag.VCL_Error, "Too many retries, delivering 503");
-			if (this.method === "vcl_backend_error") this.#abandon();
-			else this.#error(503, "Too many retries");
+			const why = `the VCL said return (retry) more than ${this.retries} times (max_retries)`;
+			if (this.method === "vcl_backend_error") this.#abandon(why);
+			else this.#error(503, "Too many retries", why);
 			return;
 		}
 		if (body?.spent) {
 			this.vslLog.add(Tag.VCL_Error, "Request body not cached, cannot retry");
-			this.#abandon();
+			this.#abandon(
+				"the VCL said return (retry), and the request's body is gone (std.cache_req_body keeps it)",
+			);
 			return;
 		}
 		body?.leave(this);
@@ -696,13 +711,19 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		next.run();
 	}
 
-	#abandon(): void {
+	#abandoned({ kind }: Action): void {
+		const { method } = this;
+		this.#abandon(kind === "abandon" ? `the VCL said return (abandon) in ${method}` : failedIn(method));
+	}
+
+	/** `why`: in the operator's words. */
+	#abandon(why: string): void {
 		this.closeConnection();
 		const client = this.#client;
 		this.#client = undefined;
 		this.#unregister();
 		this.phase = "done";
-		client?.onFetchFailed();
+		client?.onFetchFailed(why);
 		this.#release();
 		this.#finish();
 	}

@@ -51,6 +51,9 @@ const failed = (error: unknown): Action => ({
 /** A member that the running side does not have; the compiler lets no program reach it. */
 const absent = undefined as never;
 
+/** In the operator's words. */
+export const failedIn = (method: MethodName) => `the VCL failed in ${method} (VCL_Error in the log says why)`;
+
 export abstract class Task implements VclContext {
 	readonly engine: Engine;
 	readonly vcl: ActiveVcl;

@@ -12,6 +12,7 @@ import {
 } from "../../../firmware/cache/cli/protocol.ts";
 import { parseOptions, splitAddress } from "../../../firmware/cache/manager/options.ts";
 import { explain, reasonOf } from "../../../firmware/cache/why.ts";
+import { NOTHING_STORED } from "../../../firmware/cache/worker/cache-status.ts";
 
 describe("framing", () => {
 	test("13 bytes, the body, a line feed", () =>
@@ -238,11 +239,10 @@ describe("why", () => {
 		expect(reasonOf(503, new Headers())).toMatchObject({ handling: "other", cacheStatus: null }));
 	test("an answer that is not stored says why not", () =>
 		expect(
-			reason(
-				'"Drover"; fwd=uri-miss; fwd-status=200; detail="nothing is stored for it yet; not stored: Set-Cookie"',
-			).lines,
+			reason(`"Drover"; fwd=uri-miss; fwd-status=200; detail="${NOTHING_STORED}; not stored: Set-Cookie"`)
+				.lines,
 		).toEqual([
-			"not from the cache: nothing is stored for it yet",
+			`not from the cache: ${NOTHING_STORED}`,
 			"the answer is not stored",
 			"it may not be: Set-Cookie",
 		]));

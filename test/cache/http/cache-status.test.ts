@@ -6,11 +6,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { drover, type RunningCache, startCache } from "../../conformance/caches.ts";
+import { NOTHING_STORED } from "../../../firmware/cache/worker/cache-status.ts";
+import { drover, freePort, type RunningCache, startCache } from "../../conformance/caches.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "drover-status-"));
 let origin: Bun.Server<undefined>;
 let cache: RunningCache;
+let unlucky = false;
 
 /** What the origin answers with, by path. */
 const answers: Readonly<Record<string, Record<string, string>>> = {
@@ -25,6 +27,8 @@ const answers: Readonly<Record<string, Record<string, string>>> = {
 	"/banned": { "cache-control": "max-age=100", "x-tag": "red" },
 	"/stale": { "cache-control": "max-age=1, must-revalidate" },
 	"/vcl": { "cache-control": "max-age=100" },
+	"/kept": { "cache-control": "max-age=1, must-revalidate", etag: '"a"' },
+	"/unlucky": { "cache-control": "max-age=1, stale-if-error=100" },
 	"/teapot": {},
 };
 
@@ -48,6 +52,9 @@ beforeAll(async () => {
 					{ headers: { "cache-control": "max-age=100" } },
 				);
 			}
+			if (pathname === "/kept" && request.headers.has("if-none-match"))
+				return new Response(null, { status: 304, headers: answers["/kept"]! });
+			if (pathname === "/unlucky" && unlucky) return new Response(null, { status: 502 });
 			return new Response(`hello ${pathname}`, {
 				status: pathname === "/teapot" ? 418 : 200,
 				headers: answers[pathname] ?? { "cache-control": "max-age=100" },
@@ -59,10 +66,20 @@ beforeAll(async () => {
 		vcl,
 		`vcl 4.1;
 backend default { .host = "127.0.0.1"; .port = "${origin.port}"; }
+backend nobody { .host = "127.0.0.1"; .port = "${await freePort()}"; }
 sub vcl_recv {
 	if (req.url == "/passed") { return (pass); }
 	if (req.url == "/synth") { return (synth(200)); }
+	if (req.url == "/nobody") { set req.backend_hint = nobody; }
+	if (req.url == "/piped") { return (pipe); }
+	if (req.url == "/broken") { set req.http.x = req.http.none + {"a
+b"}; }
 	if (req.http.refresh) { set req.hash_always_miss = true; }
+}
+sub vcl_hit { if (req.http.refuse) { return (synth(410)); } }
+sub vcl_backend_fetch {
+	if (bereq.url == "/abandoned") { return (abandon); }
+	if (bereq.url == "/error") { return (error(404)); }
 }
 sub vcl_backend_response {
 	if (bereq.url == "/vcl") { set beresp.uncacheable = true; }
@@ -88,19 +105,25 @@ async function status(
 	return answer.headers.get("cache-status");
 }
 
-async function why(path: string, ...fields: string[]): Promise<{ status: number; lines: string[] }> {
+async function why(
+	path: string,
+	...fields: string[]
+): Promise<{ status: number; answered: number; lines: string[] }> {
 	const child = Bun.spawn(
 		[...drover.slice(0, -1), "cache", "why", `http://127.0.0.1:${cache.port}${path}`, ...fields, "--json"],
 		{ env: { ...process.env, DROVER_RUN_DIR: directory }, stdout: "pipe" },
 	);
-	const { lines } = JSON.parse(await new Response(child.stdout).text()) as { lines: string[] };
-	return { status: await child.exited, lines };
+	const { status: answered, lines } = JSON.parse(await new Response(child.stdout).text()) as {
+		status: number;
+		lines: string[];
+	};
+	return { status: await child.exited, answered, lines };
 }
 
 describe("RFC 9211 §2", () => {
 	test("a miss that is stored, then a hit with the rest of its lifetime", async () => {
 		expect(await status("/fresh")).toBe(
-			'"Drover"; fwd=uri-miss; fwd-status=200; stored; detail="nothing is stored for it yet"',
+			`"Drover"; fwd=uri-miss; fwd-status=200; stored; detail="${NOTHING_STORED}"`,
 		);
 		expect(await status("/fresh")).toMatch(/^"Drover"; hit; ttl=(100|99|98)$/);
 	});
@@ -131,7 +154,7 @@ describe("RFC 9211 §2", () => {
 		const code = path === "/teapot" ? 418 : 200;
 		const first = await status(path);
 		expect(first).toStartWith(
-			`"Drover"; fwd=uri-miss; fwd-status=${code}; detail="nothing is stored for it yet; not stored: ${reason}`,
+			`"Drover"; fwd=uri-miss; fwd-status=${code}; detail="${NOTHING_STORED}; not stored: ${reason}`,
 		);
 		expect(await status(path)).toStartWith(
 			`"Drover"; fwd=bypass; fwd-status=${code}; detail="hit-for-miss: an earlier answer was not cacheable; not stored: ${reason}`,
@@ -172,11 +195,41 @@ describe("RFC 9211 §2", () => {
 		expect(await status("/synth")).toBeNull();
 	});
 
+	test("a 304 that confirmed what is stored, and an error that it was served in place of, are told as such", async () => {
+		await status("/kept");
+		await status("/unlucky");
+		unlucky = true;
+		await Bun.sleep(1100);
+		expect(await status("/kept")).toStartWith('"Drover"; fwd=stale; fwd-status=304; stored; detail=');
+		expect(await status("/unlucky")).toBe(
+			`"Drover"; fwd=stale; fwd-status=502; detail="the stored object's lifetime of 1 s is over; the backend said 502; the stored answer is served (stale-if-error)"`,
+		);
+	});
+
+	test("a ban's own words do not say how the miss is named", async () => {
+		await status("/words");
+		Bun.spawnSync([
+			"varnishadm",
+			"-n",
+			cache.directory,
+			"ban",
+			"req.url == /words && obj.http.Vary != lifetime",
+		]);
+		expect(await status("/words")).toStartWith(
+			'"Drover"; fwd=uri-miss; fwd-status=200; stored; detail="it was banned',
+		);
+	});
+
+	test("what was made here has none", async () => {
+		for (const path of ["/nobody", "/error", "/abandoned", "/synth", "/broken"])
+			expect([path, await status(path)]).toEqual([path, null]);
+	});
+
 	test("two requests, one fetch: collapsed", async () => {
 		const both = await Promise.all([status("/slow"), status("/slow")]);
 		expect(both.sort()).toEqual([
 			'"Drover"; fwd=uri-miss; collapsed',
-			'"Drover"; fwd=uri-miss; fwd-status=200; stored; detail="nothing is stored for it yet"',
+			`"Drover"; fwd=uri-miss; fwd-status=200; stored; detail="${NOTHING_STORED}"`,
 		]);
 	});
 });
@@ -203,10 +256,42 @@ describe("drover cache why", () => {
 		]);
 		expect(lifetime.lines[2]).toBe("it may not be: Cache-Control: max-age=0");
 		expect(variant.lines[0]).toContain("only other variants are stored (Vary: accept-language)");
-		expect(fresh.lines).toEqual([
-			"not from the cache: nothing is stored for it yet",
-			"the answer is stored now",
-		]);
+		expect(fresh.lines).toEqual([`not from the cache: ${NOTHING_STORED}`, "the answer is stored now"]);
+	});
+
+	test.each<[path: string, fields: string[], code: number, lines: (string | RegExp)[]]>([
+		[
+			"/nobody",
+			[],
+			503,
+			[
+				/^not from the cache: nothing is stored for it: .*; the fetch failed: backend nobody: .*Connection refused/,
+				"the answer is not stored",
+			],
+		],
+		[
+			"/error",
+			[],
+			404,
+			[/; the VCL said return \(error\(404\)\) in vcl_backend_fetch$/, "the answer is not stored"],
+		],
+		["/abandoned", [], 503, ["the answer was made here: the VCL said return (abandon) in vcl_backend_fetch"]],
+		["/synth", [], 200, ["the answer was made here: the VCL said return (synth(200)) in vcl_recv"]],
+		[
+			"/broken",
+			[],
+			503,
+			["the answer was made here: the VCL failed in vcl_recv (VCL_Error in the log says why)"],
+		],
+		["/fresh", ["Refuse: 1"], 410, ["the answer was made here: the VCL said return (synth(410)) in vcl_hit"]],
+		["/piped", [], 200, [/^the answer has no Cache-Status field: the VCL piped it/]],
+	])("an answer that no backend gave: %s %j", async (path, fields, code, expected) => {
+		await status("/fresh");
+		const { status: exit, lines, answered } = await why(path, ...fields);
+		expect([exit, answered, lines.length]).toEqual([1, code, expected.length]);
+		for (const [at, line] of expected.entries())
+			if (typeof line === "string") expect(lines[at]).toBe(line);
+			else expect(lines[at]).toMatch(line);
 	});
 
 	test("banned by which ban", async () => {

@@ -174,7 +174,7 @@ describe("drover cache serve", () => {
 			status: 0,
 			text: expect.stringContaining("hit: fresh for another 3"),
 		});
-		expect((await cache("why", "www.example.com/fresh")).text).toContain("nothing is stored for it yet");
+		expect((await cache("why", "www.example.com/fresh")).text).toContain("nothing is stored for it");
 		expect((await cache("why", "www.example.com/private")).text).toContain("return (pass) in vcl_recv");
 		expect((await cache("why", "www.example.com/long", "Cookie: a=b")).text).toContain("carries a Cookie");
 		const cookie = await cacheJson("why", "www.example.com/cookie");

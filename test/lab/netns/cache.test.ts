@@ -392,7 +392,7 @@ describe("telling why", () => {
 		const why = (...words: string[]) =>
 			run([process.execPath, join(root, "firmware/drover.ts"), "cache", "why", ...words]);
 		const url = `http://127.0.0.1:${port}/why`;
-		expect(await why(url)).toContain("nothing is stored for it yet");
+		expect(await why(url)).toContain("nothing is stored for it");
 		expect(await why(url)).toContain("hit: fresh for another");
 		expect(await why(url, "Cookie: a=b")).toContain("the request carries a Cookie");
 		expect(await why(`http://127.0.0.1:${port}/private`)).toContain("Cache-Control: no-store");
