@@ -25,7 +25,23 @@ export interface SavedBan {
 /** Lines of dead bans that are left alone. */
 const DEAD_LINES = 1000;
 
-const lineOf = ({ number, addedAt, text }: SavedBan) => `${JSON.stringify({ number, addedAt, text })}\n`;
+const sumOf = ({ number, addedAt, text }: SavedBan) =>
+	Bun.hash.crc32(JSON.stringify([number, addedAt, text]));
+const lineOf = (ban: SavedBan) => {
+	const { number, addedAt, text } = ban;
+	return `${JSON.stringify({ number, addedAt, text, sum: sumOf(ban) })}\n`;
+};
+
+/** Undefined when it is not as it was written. */
+function banOf(line: string): SavedBan | undefined {
+	try {
+		const { number, addedAt, text, sum } = JSON.parse(line) as SavedBan & { readonly sum: number };
+		const ban = { number, addedAt, text };
+		return sum === sumOf(ban) ? ban : undefined;
+	} catch {
+		return undefined;
+	}
+}
 
 export class BanFile {
 	readonly #path: string;
@@ -35,19 +51,22 @@ export class BanFile {
 		this.#path = path;
 	}
 
-	/** Oldest first. A line that a power failure cut is the last one, and was never acknowledged. */
-	read(): SavedBan[] {
-		if (!existsSync(this.#path)) return [];
+	/**
+	 * Oldest first. A line that a power failure cut is the last one, and was never acknowledged. Undefined when there
+	 * is no file, or a line of it is not as it was written: then nobody knows what has been banned.
+	 */
+	read(): SavedBan[] | undefined {
+		if (!existsSync(this.#path)) return undefined;
+		const lines = readFileSync(this.#path, "utf8").split("\n");
+		// Behind the last line's end: nothing, or what was cut.
+		const cut = banOf(lines.pop()!);
 		const bans: SavedBan[] = [];
-		for (const line of readFileSync(this.#path, "utf8").split("\n"))
-			try {
-				const { number, addedAt, text } = JSON.parse(line) as Partial<SavedBan>;
-				if (typeof number === "number" && typeof addedAt === "number" && typeof text === "string")
-					bans.push({ number, addedAt, text });
-			} catch {
-				// Cut, or the end.
-			}
-		return bans;
+		for (const line of lines) {
+			const ban = banOf(line);
+			if (ban === undefined) return undefined;
+			bans.push(ban);
+		}
+		return cut === undefined ? bans : [...bans, cut];
 	}
 
 	/** `living`: how many bans there are. True when the file should be written anew. */

@@ -1,6 +1,6 @@
 /** The manager's list of bans, and with a persistent store the file that it is read from at the next start. */
 import { type Ban, BanList, banWords, type ParsedBan, parseBan } from "../store/bans.ts";
-import { BanFile } from "./ban-file.ts";
+import { BanFile, type SavedBan } from "./ban-file.ts";
 
 /** Between looks for bans that nothing refers to. */
 const LOOK_MS = 500;
@@ -37,16 +37,16 @@ export class BanKeeper {
 		}
 	}
 
-	/** `noted`: the numbers that objects of before refer to; null when the store begins empty, and with it the file. */
-	open(path: string, noted: Iterable<number> | null): void {
+	/** `saved`, `noted`: the bans of before and the numbers that objects refer to; none when the store begins empty. */
+	open(path: string, saved: readonly SavedBan[], noted: Iterable<number>): void {
 		const file = new BanFile(path);
 		this.#file = file;
-		for (const { number, addedAt, text } of noted === null ? [] : file.read()) {
+		for (const { number, addedAt, text } of saved) {
 			const parsed = parseBan(banWords(text));
 			if (parsed.ok) this.add(number, addedAt, parsed);
 		}
 		// A ban may have been noted on objects and never have been written down: its number must not come again.
-		for (const number of noted ?? []) this.list.setNewest(number);
+		for (const number of noted) this.list.setNewest(number);
 		file.rewrite(this.#lasting());
 	}
 

@@ -19,6 +19,7 @@ import { clearBusyMarks } from "../worker/busy-marks.ts";
 import { type ControlPage, createControlPage, openControlPage } from "../worker/control.ts";
 import type { ListenAddress } from "../worker/listeners.ts";
 import type { FromWorker, ToWorker, WorkerReport } from "../worker/wire.ts";
+import { BanFile } from "./ban-file.ts";
 import { BanKeeper } from "./ban-keeper.ts";
 import { CounterBoard } from "./counter-board.ts";
 import { mainFigures } from "./main-figures.ts";
@@ -407,18 +408,23 @@ export class Manager {
 			backed?.path ?? join("/dev/shm", `drover-store-${process.pid}-${Math.floor(this.startedAt)}`);
 		mkdirSync(dirname(this.#storePath), { recursive: true, mode: 0o755 });
 		if (backed !== undefined) this.#claim ??= claimStore(this.#storePath);
-		const persistent = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeBytes);
-		if (!persistent) this.#checkSpace(dirname(this.#storePath));
-		if (!persistent) Arena.create(this.#storePath, this.#storeBytes, now);
+		const bans = `${this.#storePath}.bans`;
+		const fits = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeBytes);
+		const saved = fits ? new BanFile(bans).read() : undefined;
+		if (fits && saved === undefined)
+			this.#log(
+				`Error: ${bans} is missing or damaged: nobody knows what is banned, so the store begins empty`,
+			);
+		if (saved === undefined) this.#checkSpace(dirname(this.#storePath));
+		if (saved === undefined) Arena.create(this.#storePath, this.#storeBytes, now);
 		if (backed === undefined) this.#hideStore();
 		this.#arena = Arena.open(this.#storePath, this.#storeBytes, WORKER_LIMIT - 1);
-		if (persistent) {
+		if (saved !== undefined) {
 			const found = this.#arena.reopen(now);
 			this.#log(`Info: ${found} objects found in ${this.#storePath}`);
 		}
 		if (backed?.kind === "persistent") {
-			const noted = this.#arena.banReferences().keys();
-			this.#banKeeper.open(`${this.#storePath}.bans`, persistent ? noted : null);
+			this.#banKeeper.open(bans, saved ?? [], this.#arena.banReferences().keys());
 			this.#control!.bans[0] = this.bans.newest;
 		}
 	}

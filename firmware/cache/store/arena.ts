@@ -237,18 +237,16 @@ export class Arena {
 		const headAt = varyAt + words[word + (Record.varyBytes >> 2)]!;
 		const bodyAt = headAt + words[word + (Record.headBytes >> 2)]!;
 		const bodyBytes = words[word + (Record.bodyBytes >> 2)]!;
-		if (bodyAt < 0 || bodyAt + bodyBytes > map.bytes.length) return undefined;
-		const body = map.bytes.subarray(bodyAt, bodyAt + bodyBytes);
 		const flags = this.#book.slots[at + Slot.flags]!;
-		if ((flags & Flag.verified) === 0) {
-			if (Bun.hash.crc32(body) >>> 0 !== words[word + (Record.bodyChecksum >> 2)]! >>> 0) {
-				this.#drop(slot);
-				return undefined;
-			}
-			// The slot may be another's by now.
-			if (this.version(shard) === version)
-				Atomics.compareExchange(this.#book.slots, at + Slot.flags, flags, flags | Flag.verified);
+		const verified = (flags & Flag.verified) !== 0;
+		if (bodyAt < 0 || bodyAt + bodyBytes > map.bytes.length || (!verified && !this.#isWhole(map, base))) {
+			if (!verified) this.#drop(slot);
+			return undefined;
 		}
+		const body = map.bytes.subarray(bodyAt, bodyAt + bodyBytes);
+		// The slot may be another's by now.
+		if (!verified && this.version(shard) === version)
+			Atomics.compareExchange(this.#book.slots, at + Slot.flags, flags, flags | Flag.verified);
 		return {
 			slot,
 			segment,
@@ -269,6 +267,26 @@ export class Arena {
 			ban: this.#book.slots[at + Slot.ban]!,
 			storage: words[word + (Record.storage >> 2)]!,
 		};
+	}
+
+	/** The record at `base`, whose lengths lie within the map, is what was written. */
+	#isWhole({ words, bytes }: DataMap, base: number): boolean {
+		const word = base >> 2;
+		let at = base + RECORD_BYTES;
+		for (const part of [Record.keyBytes, Record.varyBytes, Record.headBytes]) {
+			const length = words[word + (part >> 2)]!;
+			if (length < 0) return false;
+			at += length;
+		}
+		const bodyBytes = words[word + (Record.bodyBytes >> 2)]!;
+		return (
+			bodyBytes >= 0 &&
+			round8(at - base + bodyBytes) === words[word + (Record.totalBytes >> 2)]! &&
+			this.#book.headSum(bytes.subarray(base + Record.tOrigin, at)) ===
+				words[word + (Record.headChecksum >> 2)]! &&
+			Bun.hash.crc32(bytes.subarray(at, at + bodyBytes)) >>> 0 ===
+				words[word + (Record.bodyChecksum >> 2)]! >>> 0
+		);
 	}
 
 	/**
@@ -563,9 +581,11 @@ export class Arena {
 		});
 	}
 
+	/** What is not whole, unless its slot has become another's since. */
 	#drop(slot: number): void {
 		this.#locked(() => {
-			if ((this.#book.slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) !== 0) this.#unlink(slot);
+			const flags = this.#book.slots[slot * SLOT_WORDS + Slot.flags]!;
+			if ((flags & (Flag.live | Flag.verified)) === Flag.live) this.#unlink(slot);
 		});
 	}
 

@@ -5,6 +5,7 @@
 import { closeSync, existsSync, ftruncateSync, openSync, statSync } from "node:fs";
 import { type ByteBuffer, byteBuffer } from "../http/bytes.ts";
 import {
+	CONTROL_BYTES,
 	Control,
 	ControlFloat,
 	Flag,
@@ -127,6 +128,21 @@ export class Book {
 			words[(base + Record.varyBytes) >> 2]! +
 			words[(base + Record.headBytes) >> 2]!;
 		words[(base + Record.headChecksum) >> 2] = this.headSum(bytes.subarray(base + Record.tOrigin, bodyAt));
+	}
+
+	/**
+	 * Over all that a process believes which takes the index up as it is: everything before the data but the pins, and
+	 * the words that say how it was left.
+	 */
+	sum(): number {
+		const { shards, layout } = this;
+		const control = this.control.slice(0, CONTROL_BYTES / 4);
+		for (const word of [Control.lock, Control.clean, Control.bookSum]) control[word] = 0;
+		const from = shards.byteOffset - layout.shardsAt;
+		const part = (at: number, end: number) => new Uint8Array(shards.buffer, from + at, end - at);
+		let sum = Bun.hash.xxHash32(new Uint8Array(control.buffer));
+		sum = Bun.hash.xxHash32(part(layout.shardsAt, layout.pinsAt), sum);
+		return Bun.hash.xxHash32(part(layout.ghostsAt, layout.dataAt), sum) | 0;
 	}
 
 	/**

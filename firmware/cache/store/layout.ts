@@ -17,7 +17,7 @@ export const WORKER_LIMIT = 32;
 export const SHARD_COUNT = 16384;
 /** One-second steps of the expiry wheel. */
 export const WHEEL_STEPS = 4096;
-const CONTROL_BYTES = 4096;
+export const CONTROL_BYTES = 4096;
 /** No mapping is larger (a JavaScript array buffer ends at 4 GiB). */
 const MAP_BYTES = 1 << 30;
 const PAGE_BYTES = 4096;
@@ -43,6 +43,8 @@ export const Control = {
 	banSequence: 15,
 	clean: 16,
 	largeSegments: 17,
+	/** Of the bookkeeping, when it was laid down. */
+	bookSum: 18,
 	/** Open segment + 1 of each worker, two queues each. */
 	open: 64,
 } as const;

@@ -3,8 +3,9 @@
  *
  * A store that was laid down in order says so, and its index is used as it is. `Control.clean` is set after everything
  * else has reached the disk, and taken back, on the disk too, before the first change: a crash, a kill or a power
- * cut leaves it unset. Then the index is built anew from the records: those whose head does not match its checksum
- * are left out. Bodies are checked when they are first asked for, in either case.
+ * cut leaves it unset. Then, and where the bookkeeping does not match its checksum, the index is built anew from the
+ * records: those whose head does not match its checksum are left out. Of each record head and body are checked when it
+ * is first asked for, in either case.
  */
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import type { Book } from "./book.ts";
@@ -51,6 +52,7 @@ function toDisk(path: string): void {
 export function layDown(path: string, { book }: Store): void {
 	toDisk(path);
 	if (book.control[Control.lock] !== 0) return;
+	book.control[Control.bookSum] = book.sum();
 	book.control[Control.clean] = 1;
 	toDisk(path);
 }
@@ -60,7 +62,7 @@ export function layDown(path: string, { book }: Store): void {
  */
 export function takeUp(path: string, store: Store, nowSeconds: number): number {
 	const { control } = store.book;
-	const clean = control[Control.clean] === 1;
+	const clean = control[Control.clean] === 1 && control[Control.bookSum] === store.book.sum();
 	control[Control.clean] = 0;
 	toDisk(path);
 	return clean ? resume(store) : rebuild(store, nowSeconds);

@@ -1,6 +1,15 @@
 /** The object store: what goes in comes out, the budget holds, eviction keeps what is used, a restart loses nothing whole. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+	closeSync,
+	mkdtempSync,
+	openSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Arena, type ObjectMeta, type StoredObject } from "../../../firmware/cache/store/arena.ts";
@@ -273,6 +282,54 @@ describe("restart", () => {
 			expect(again.lookup("/large")[0]!.body.length).toBe(200_000);
 			for (let index = 0; index < 5000; index++)
 				expect(again.insert(meta(`/n${index}`), [Buffer.alloc(900)])).toBeDefined();
+		},
+	);
+
+	test.each([
+		["after a crash", false],
+		["in order", true],
+	])(
+		"%s: with bytes turned anywhere, what is found is what was stored, and the store works",
+		(_, orderly) => {
+			const budget = 1 << 20;
+			const { dataAt, totalBytes } = planLayout(budget);
+			const { arena, path } = fresh(budget);
+			const head = (index: number) => `HTTP/1.1 200 OK\r\nX-Own: ${"own ".repeat(index % 40)}${index}\r\n`;
+			const bodyText = (index: number) => `body ${index} `.repeat(index % 60);
+			const keys = Array.from({ length: 400 }, (_each, index) => index);
+			for (const index of keys)
+				arena.insert(meta(`/${index}`, { vxid: index + 1, head: head(index) }), body(bodyText(index)));
+			if (orderly) arena.layDown();
+			const bytes = readFileSync(path);
+			let found = 0;
+			for (let round = 0; round < 60; round++) {
+				const turned = Buffer.from(bytes);
+				// Every other time only the index, which is small beside the data.
+				for (let place = 0; place < 40; place++) {
+					const end = round % 2 === 0 ? dataAt : totalBytes;
+					turned[Math.floor(4096 + Math.random() * (end - 4096))]! ^= 1 << (place % 8);
+				}
+				const again = join(directory, `turned-${orderly}`);
+				writeFileSync(again, turned);
+				const reopened = Arena.open(again, budget, 0);
+				reopened.reopen(NOW + 1);
+				for (const index of keys) {
+					const [object] = reopened.lookup(`/${index}`);
+					if (object === undefined) continue;
+					found++;
+					expect(object).toMatchObject({
+						head: head(index),
+						tOrigin: NOW,
+						ttl: 60,
+						grace: 10,
+						vxid: index + 1,
+					});
+					expect(text(object.body)).toBe(bodyText(index));
+				}
+				for (let index = 0; index < 500; index++) reopened.insert(meta(`/n${index}`), [Buffer.alloc(1500)]);
+				reopened.expire(NOW + 500);
+			}
+			expect(found).toBeGreaterThan(60 * keys.length * 0.9);
 		},
 	);
 
