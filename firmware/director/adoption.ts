@@ -48,9 +48,8 @@ export class Adoption {
 		const weights = weightsIn(left, config);
 		if (weights === null) return null;
 		return {
-			verdictOf: (member) => {
-				const server = config.realServers[member]!;
-				const initial = atFirst(member);
+			verdictOf: (member, server) => {
+				const initial = atFirst(member, server);
 				const weight = weights[member] ?? null;
 				// Of one that is to stay with weight 0 when it fails, such a row does not say whether it has failed.
 				const isOpen = weight === 0 && server.weight === 0 && server.inhibitOnFailure;

@@ -115,12 +115,7 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 	// Keys are only built where two rows might share one: a table of 20,000 rows has none of either.
 	const sorryKey = sorryServer === null ? null : destinationKeyOf(sorryServer, address);
 	const keyed = sorryKey !== null || config.forwarding.kind !== "NAT" || config.services.length > 1;
-	// Nearly always all serve as they are configured: then they are the rows.
-	const isOwnRow = (server: RealServerConfig, index: number) =>
-		server.forwarding.kind === "NAT" &&
-		isServing(members[index]!) &&
-		rowOf(server, address, members[index]!.weight) === server;
-	if (!keyed && config.realServers.every(isOwnRow)) return config.realServers;
+	if (!keyed && servesAsConfigured(pool, address)) return config.realServers;
 	// Two that differ in their port alone are one where the service's port counts; the first keeps the place.
 	let taken = null as Set<string> | null;
 	const destinations: IpvsDestination[] = [];
@@ -140,6 +135,17 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 	if (sorryServer !== null && taken?.has(sorryKey!) !== true && (onSorryServer || sorryServer.inhibit))
 		destinations.push(destinationOf(sorryServer, address, onSorryServer ? SORRY_SERVER_WEIGHT : 0, null));
 	return destinations;
+}
+
+/** Nearly always all serve as they are configured: then they are the rows. */
+function servesAsConfigured({ config, members }: Pool, address: ServiceAddress): boolean {
+	for (let index = 0; index < members.length; index++) {
+		const server = config.realServers[index]!;
+		const member = members[index]!;
+		if (server.forwarding.kind !== "NAT" || !isServing(member)) return false;
+		if (rowOf(server, address, member.weight) !== server) return false;
+	}
+	return true;
 }
 
 /** Weight in the kernel, or null when the server has no place in the table. */

@@ -103,9 +103,9 @@ export class Director {
 		await this.#keeper.open();
 		const left = await this.#keeper.readLeft();
 		const notices: Notice[] = [];
+		const atFirst = this.#atFirst();
 		for (const config of this.#config.virtualServers) {
 			const key = virtualServerKey(config);
-			const atFirst = this.#atFirst(config);
 			const before = this.#adoption.stateAtStart(key, config, left, atFirst);
 			const step = openPool(config, before?.verdictOf ?? atFirst, this.#tellsInitial, before?.quorumHeld);
 			this.#pools.set(key, step.pool);
@@ -131,10 +131,10 @@ export class Director {
 			this.#adoptedTimer = setInterval(() => this.#releaseAdopted(), ADOPTED_INTERVAL_MS);
 	}
 
-	#atFirst({ realServers }: VirtualServerConfig): VerdictOf {
+	#atFirst(): VerdictOf {
 		const { trackFiles } = this.#config;
 		const readFile: ReadFile = (check) => readFileCheck(check, trackFiles);
-		return (member) => initialVerdict(realServers[member]!, readFile);
+		return (_member, server) => initialVerdict(server, readFile);
 	}
 
 	/** Whether anybody is told of real servers that are up from the start. */
@@ -151,6 +151,7 @@ export class Director {
 		const notices: Notice[] = [];
 		const changed = new Set<string>();
 		this.#pools = new Map();
+		const atFirst = this.#atFirst();
 		for (const server of config.virtualServers) {
 			const key = virtualServerKey(server);
 			const old = before.get(key);
@@ -162,7 +163,6 @@ export class Director {
 			}
 			changed.add(key);
 			this.#adoption.forget(key);
-			const atFirst = this.#atFirst(server);
 			const step =
 				old === undefined ? openPool(server, atFirst, this.#tellsInitial) : reloadPool(old, server, atFirst);
 			this.#pools.set(key, step.pool);

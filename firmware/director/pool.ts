@@ -69,14 +69,21 @@ export function isServing(member: PoolMember): boolean {
 }
 
 /** The sum that the quorum is judged by. */
-export function liveWeight(pool: Pool): number {
+export function liveWeight({ members }: Pool): number {
+	return weightOfServing(members);
+}
+
+function weightOfServing(members: readonly PoolMember[]): number {
 	let sum = 0;
-	for (const member of pool.members) if (isServing(member)) sum += member.weight;
+	for (const member of members) if (isServing(member)) sum += member.weight;
 	return sum;
 }
 
 /** The checks' verdict on one real server, by its place in the configuration. */
-export type VerdictOf = (member: number) => { readonly alive: boolean; readonly weight: number };
+export type VerdictOf = (
+	member: number,
+	server: RealServerConfig,
+) => { readonly alive: boolean; readonly weight: number };
 
 /** What a FILE_CHECK says now. */
 export type ReadFile = (check: CheckOf<"FILE_CHECK">) => Outcome;
@@ -86,6 +93,8 @@ export type ReadFile = (check: CheckOf<"FILE_CHECK">) => Outcome;
  * since that takes no probe.
  */
 export function initialVerdict({ checks, weight }: RealServerConfig, readFile: ReadFile): PoolMember {
+	// Of tens of thousands without any, not even an iterator is made.
+	if (checks.length === 0) return memberOf(true, weight, null);
 	let alive = true;
 	let moved = weight;
 	for (const check of checks) {
@@ -110,27 +119,22 @@ export function openPool(
 	tellsInitial = true,
 	quorumHeld = false,
 ): PoolStep {
-	const members = config.realServers.map((_server, index) => {
-		const { alive, weight } = verdictOf(index);
+	const members = config.realServers.map((server, index) => {
+		const { alive, weight } = verdictOf(index, server);
 		return memberOf(alive, weight, null);
 	});
-	const opened: Pool = { config, members, quorumUp: false };
+	const weight = weightOfServing(members);
+	const pool: Pool = { config, members, quorumUp: quorumHolds(quorumHeld, weight, config) };
 	const notices: Notice[] = [];
 	if (tellsInitial)
 		members.forEach((member, index) => {
-			if (member.alive) notices.push(upNotice(opened, index, "at start", true));
+			if (member.alive) notices.push(upNotice(pool, index, "at start", true));
 		});
-	const judged = judgeQuorum(opened, quorumHeld);
-	notices.push(...judged.notices);
+	if (pool.quorumUp) notices.push(quorumNotice(pool, weight, quorumHeld));
 	// As keepalived: who begins on the sorry server says so.
-	if (!judged.pool.quorumUp && config.sorryServer !== null && members.length > 0)
-		notices.push({
-			kind: "quorum",
-			pool: judged.pool,
-			up: false,
-			reason: quorumDownAtStart(liveWeight(judged.pool), config),
-		});
-	return { pool: judged.pool, notices };
+	else if (config.sorryServer !== null && members.length > 0)
+		notices.push({ kind: "quorum", pool, up: false, reason: quorumDownAtStart(weight, config) });
+	return { pool, notices };
 }
 
 /** A real server that was never up has had its first bad answer. */
@@ -180,7 +184,7 @@ export function reloadPool(old: Pool, config: VirtualServerConfig, verdictOf: Ve
 		const known = aligned ? index : before.get(endpointText(server));
 		if (known === undefined) {
 			fresh.push(index);
-			const { alive, weight } = verdictOf(index);
+			const { alive, weight } = verdictOf(index, server);
 			return memberOf(alive, weight, null);
 		}
 		if (!aligned) before.delete(endpointText(server));
@@ -235,6 +239,12 @@ function judgeQuorum(pool: Pool, held = pool.quorumUp): PoolStep {
 	const up = quorumHolds(held, weight, pool.config);
 	if (up === pool.quorumUp) return { pool, notices: [] };
 	const next: Pool = { ...pool, quorumUp: up };
-	const reason = up && held ? quorumKept(weight, pool.config) : quorumReason(up, weight, pool.config);
-	return { pool: next, notices: [{ kind: "quorum", pool: next, up, reason }] };
+	return { pool: next, notices: [quorumNotice(next, weight, held)] };
+}
+
+/** `held`: it was up before, or in an earlier run. */
+function quorumNotice(pool: Pool, weight: number, held: boolean): Notice {
+	const { config, quorumUp: up } = pool;
+	const reason = up && held ? quorumKept(weight, config) : quorumReason(up, weight, config);
+	return { kind: "quorum", pool, up, reason };
 }

@@ -178,15 +178,12 @@ export class TableKeeper {
 		this.#needsLook = false;
 		const first = this.#firstTableAtMs === null;
 		const before = new Map(table.believed);
-		const names = new Set(before.keys());
-		for (const pool of this.#source.pools.values())
-			for (const address of pool.config.services)
-				names.add(serviceKeyText(serviceKeyOf(pool.config, address)));
-		const actual = await table.read(names);
-		const ownership = { owned: this.owned, removeForeign: first && this.#source.config.global.lvsFlush };
-		if (before.size > 0) this.#tellDrift(reconcileTable(before, actual, ownership), actual);
+		// What changes from here on is for the next round.
 		this.#dirty = new Set();
 		const wanted = desiredTable(this.#source.pools.values());
+		const actual = await table.read({ has: (key) => wanted.has(key) || before.has(key) });
+		const ownership = { owned: this.owned, removeForeign: first && this.#source.config.global.lvsFlush };
+		if (before.size > 0) this.#tellDrift(reconcileTable(before, actual, ownership), actual);
 		const operations = reconcileTable(wanted, actual, ownership);
 		table.believed.clear();
 		for (const [key, entry] of actual) if (wanted.has(key)) table.believed.set(key, entry);

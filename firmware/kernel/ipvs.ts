@@ -236,7 +236,8 @@ function putService(service: AttributeWriter, wanted: IpvsService): void {
 	putServiceKey(service, wanted.key);
 	service.stringAttribute(SVC_SCHED_NAME, wanted.scheduler);
 	if (wanted.persistenceEngine !== null) service.stringAttribute(SVC_PE_NAME, wanted.persistenceEngine);
-	service.attribute(SVC_FLAGS, flagsWithMask(wanted.flags));
+	flagsWithMask.setUint32(0, wanted.flags, true);
+	service.attribute(SVC_FLAGS, flagBytes);
 	service.u32Attribute(SVC_TIMEOUT, wanted.timeoutSeconds);
 	if (wanted.key.family === "inet6") service.u32Attribute(SVC_NETMASK, wanted.netmask);
 	else service.u32NetworkAttribute(SVC_NETMASK, wanted.netmask);
@@ -304,14 +305,10 @@ function putDestinationKey(batch: RequestBatch, { family, address, port }: IpvsD
 	return addressAt;
 }
 
-/** `struct ip_vs_flags`: the flags and which of them are meant: all. The kernel adds `hashed` itself. */
-function flagsWithMask(flags: number): Uint8Array {
-	const bytes = new Uint8Array(8);
-	const view = new DataView(bytes.buffer);
-	view.setUint32(0, flags, true);
-	view.setUint32(4, ALL_FLAGS, true);
-	return bytes;
-}
+/** `struct ip_vs_flags`: the flags, and which of them are meant: all. The kernel adds `hashed` itself. */
+const flagBytes = new Uint8Array(8);
+const flagsWithMask = new DataView(flagBytes.buffer);
+flagsWithMask.setUint32(4, ALL_FLAGS, true);
 
 function addressBytes(address: string): Uint8Array {
 	const bytes = parseAddress(address);

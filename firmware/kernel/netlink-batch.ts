@@ -30,18 +30,18 @@ export interface AttributeWriter {
 export class RequestBatch implements AttributeWriter {
 	readonly #bytes = new Uint8Array(BATCH_BYTES);
 	readonly #view = new DataView(this.#bytes.buffer);
+	readonly #starts = new Uint16Array(BATCH_MESSAGES);
 	#length = 0;
-	#messageStart = 0;
-	#starts: number[] = [];
+	#count = 0;
 
 	/** Messages so far. */
 	get count(): number {
-		return this.#starts.length;
+		return this.#count;
 	}
 
 	/** No further message should be begun: send what there is. */
 	get isFull(): boolean {
-		return this.#length + MESSAGE_ROOM_BYTES > BATCH_BYTES || this.#starts.length >= BATCH_MESSAGES;
+		return this.#length + MESSAGE_ROOM_BYTES > BATCH_BYTES || this.#count === BATCH_MESSAGES;
 	}
 
 	/** Where the next byte goes: a mark for `repeat`. */
@@ -51,13 +51,12 @@ export class RequestBatch implements AttributeWriter {
 
 	clear(): void {
 		this.#length = 0;
-		this.#starts = [];
+		this.#count = 0;
 	}
 
 	/** Begins a message of a generic netlink family. */
 	beginGeneric(type: number, command: number, version: number): void {
-		this.#messageStart = this.#length;
-		this.#starts.push(this.#length);
+		this.#starts[this.#count++] = this.#length;
 		this.#view.setUint16(this.#length + 4, type, true);
 		this.#length += MESSAGE_HEADER_BYTES;
 		this.#view.setUint32(this.#length, command | (version << 8), true);
@@ -65,7 +64,8 @@ export class RequestBatch implements AttributeWriter {
 	}
 
 	end(): void {
-		this.#view.setUint32(this.#messageStart, this.#length - this.#messageStart, true);
+		const start = this.#starts[this.#count - 1]!;
+		this.#view.setUint32(start, this.#length - start, true);
 	}
 
 	/** Opens an attribute of attributes; returns what `closeNest` takes. */
@@ -151,7 +151,7 @@ export class RequestBatch implements AttributeWriter {
 	 * `lastFlags`. Valid until the batch is written to again.
 	 */
 	finish(firstSequence: number, flags: number, lastFlags: number): Uint8Array {
-		const last = this.#starts.length - 1;
+		const last = this.#count - 1;
 		for (let index = 0; index <= last; index++) {
 			const start = this.#starts[index]!;
 			this.#view.setUint16(start + 6, index === last ? flags | lastFlags : flags, true);

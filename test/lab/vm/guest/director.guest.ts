@@ -68,7 +68,7 @@ function ourTable(file: string): string[] {
 	const { config } = loadConfig(file);
 	const read = (check: CheckOf<"FILE_CHECK">) => readFileCheck(check, config.trackFiles);
 	const pools = config.virtualServers.map(
-		(server) => openPool(server, (member) => initialVerdict(server.realServers[member]!, read)).pool,
+		(server) => openPool(server, (_member, one) => initialVerdict(one, read)).pool,
 	);
 	const client = IpvsClient.open();
 	try {
