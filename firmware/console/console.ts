@@ -15,7 +15,7 @@ import { openLog } from "../status/log.ts";
 import { collectFacts } from "./collect-facts.ts";
 import { type CommandHelp, formatHelp } from "./command-help.ts";
 import { Door } from "./door.ts";
-import type { Act, Dialogue, Reply, Step } from "./menu/dialogue.ts";
+import type { Act, Dialogue, Lent, Reply, Step } from "./menu/dialogue.ts";
 import { session } from "./menu/main-menu.ts";
 import { login } from "./menu/password.ts";
 import { logShell, shellCommand, shellEnvironment, shellGreeting } from "./shell.ts";
@@ -145,8 +145,7 @@ class Console {
 			case "settings":
 				return { kind: "settings", settings: readBoxSettings() };
 			case "lend":
-				this.#lend(step.program);
-				return { kind: "done" };
+				return { kind: "status", status: this.#lend(step.program) };
 			case "pause":
 				await this.#terminal.pause(this.#door.shutForMs());
 				return { kind: "done" };
@@ -210,17 +209,21 @@ class Console {
 		}
 	}
 
-	#lend(program: Extract<Step, { kind: "lend" }>["program"]): void {
+	#lend(program: Lent): number {
 		if (program === "shell") {
 			logShell("opened");
 			this.#terminal.write(`${shellGreeting()}\n`);
-			this.#terminal.lend(shellCommand, shellEnvironment());
+			const status = this.#terminal.lend(shellCommand, shellEnvironment());
 			logShell("closed");
-			return;
+			return status;
+		}
+		if ("command" in program) {
+			this.#note(`ran: ${program.command.join(" ")}`);
+			return this.#terminal.lend([...self(), ...program.command]);
 		}
 		const path = join(new Workspace().openCandidate(), program.editFile);
 		this.#note(`edited ${path}`);
-		this.#terminal.lend(["vi", path]);
+		return this.#terminal.lend(["vi", path]);
 	}
 
 	async #act(act: Exclude<Act, { kind: "log-out" }>): Promise<string | null> {

@@ -169,6 +169,9 @@ export class Terminal {
 	lend(command: readonly string[], environment: Readonly<Record<string, string>> = {}): number {
 		this.#stty(COOKED);
 		process.stdin.pause();
+		// ^C is for the program: it must not end the console that waits for it.
+		const stay = () => {};
+		process.on("SIGINT", stay);
 		// Synchronous on purpose: nothing here may read the terminal while the program does.
 		const result = Bun.spawnSync([...command], {
 			stdin: "inherit",
@@ -176,6 +179,7 @@ export class Terminal {
 			stderr: "inherit",
 			env: { ...process.env, ...environment },
 		});
+		process.off("SIGINT", stay);
 		process.stdin.resume();
 		this.#stty(BYTEWISE);
 		return result.exitCode;

@@ -1,5 +1,6 @@
 /** Where a bundle comes from: a file, a USB stick's file, or HTTP(S) with resume. */
 import { open } from "node:fs/promises";
+import { webTrouble } from "../web-trouble.ts";
 import type { ReadExactly } from "./trust.ts";
 
 /** How often a broken transfer is taken up again where it broke. */
@@ -64,21 +65,6 @@ function fileTrouble(path: string, error: NodeJS.ErrnoException): string {
 	}
 }
 
-/** Bun's own words advise to look at the URL in a browser. */
-function connectTrouble(url: string, error: NodeJS.ErrnoException): Error {
-	const { host, hostname } = new URL(url);
-	switch (error.code) {
-		case "ECONNREFUSED":
-		case "ConnectionRefused":
-			return new Error(`${host} refuses the connection: no server listens there`);
-		case "ENOTFOUND":
-		case "EAI_AGAIN":
-			return new Error(`there is no host ${hostname}, or no name server that knows it answers`);
-		default:
-			return error;
-	}
-}
-
 /** What tells one version of a file from another (RFC 9110 §8.8); null where the server does not say. */
 interface Version {
 	readonly etag: string | null;
@@ -119,7 +105,7 @@ async function urlSource(url: string, { resumeDelayMs, silenceLimitMs }: Pace): 
 			silenceLimitMs,
 		).catch((error) => {
 			abort.abort();
-			throw connectTrouble(url, error);
+			throw webTrouble(url, error);
 		});
 		const { status, body } = response;
 		if ((status !== 200 && !(status === 206 && from > 0)) || body === null) {

@@ -288,6 +288,16 @@ describe("every item has its command", () => {
 			kind: "lend",
 			program: { editFile: "keepalived.conf" },
 		});
+		// scp asks for a password on the terminal itself.
+		for (const typed of [
+			["6", "9", "scp://anna@10.0.0.7/b.tar"],
+			["config backup scp://anna@10.0.0.7/b.tar"],
+		])
+			expect(menu(...typed).steps).toContainEqual({
+				kind: "lend",
+				program: { command: ["config", "backup", "scp://anna@10.0.0.7/b.tar"] },
+			});
+		expect(menu("6", "3", "0").commands).toEqual([]);
 		const restart: Step = { kind: "act", act: { kind: "end-machine", how: "reboot" } };
 		expect(menu("12", "reboot", "director-b").steps).toContainEqual(restart);
 		expect(menu("reboot", "director-b").steps).toContainEqual(restart);

@@ -1,49 +1,59 @@
-/** A revision's files as one tar archive, and back. An archive may come from anywhere: it is read with care. */
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { checkFiles, type Files, RevisionError, TOTAL_LIMIT_BYTES } from "./revisions.ts";
+/** A revision's files and its description as one tar archive, and back. An archive may come from anywhere. */
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { z } from "zod";
+import {
+	checkFiles,
+	type Files,
+	RevisionError,
+	type RevisionInfo,
+	SCHEMA_VERSION,
+	TOTAL_LIMIT_BYTES,
+} from "./revisions.ts";
+import { packTar, TarError, unpackTar } from "./tar.ts";
 
 /** tar's own blocks for a thousand files, on top of what they hold. */
 const ARCHIVE_LIMIT_BYTES = TOTAL_LIMIT_BYTES + 4 * 1024 * 1024;
+const DESCRIPTION = "revision.json";
+const descriptionSchema = z.object({ schemaVersion: z.number() });
 
-export function packArchive(files: Files, archive: string): void {
-	inScratch((folder) => {
-		for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes, { mode: 0o600 });
-		tar("-cf", archive, "-C", folder, ".");
+/** Keys and passwords are in it: it is for its owner alone. */
+export function packArchive(files: Files, info: RevisionInfo, archive: string): void {
+	const description = new TextEncoder().encode(`${JSON.stringify(info, null, "\t")}\n`);
+	writeFileSync(archive, packTar(new Map([...files, [DESCRIPTION, description]]), info.atMs), {
+		mode: 0o600,
 	});
 }
 
-/** The plain files of the archive, whose names a revision may hold. Throws a RevisionError for anything else. */
+/** The archive's files, which a revision may hold. Throws a RevisionError for anything else. */
 export function unpackArchive(archive: string): Files {
 	if (statSync(archive).size > ARCHIVE_LIMIT_BYTES)
 		throw new RevisionError(`the archive is longer than ${ARCHIVE_LIMIT_BYTES} bytes`);
-	return inScratch((folder) => {
-		tar("-xf", archive, "-C", folder);
-		const files = new Map<string, Uint8Array>();
-		for (const name of readdirSync(folder).sort()) {
-			if (name === "revision.json") continue;
-			const path = join(folder, name);
-			// A link could lead to any file of the box.
-			if (!lstatSync(path).isFile())
-				throw new RevisionError(`the archive holds "${name}", which is no plain file`);
-			files.set(name, readFileSync(path));
-		}
-		checkFiles(files);
-		return files;
-	});
+	const files = unpacked(readFileSync(archive));
+	const description = files.get(DESCRIPTION);
+	if (description !== undefined) expectKnownSchema(description);
+	files.delete(DESCRIPTION);
+	checkFiles(files);
+	return files;
 }
 
-function inScratch<T>(work: (folder: string) => T): T {
-	const folder = mkdtempSync(join(tmpdir(), "drover-archive-"));
+function unpacked(bytes: Uint8Array): Map<string, Uint8Array> {
 	try {
-		return work(folder);
-	} finally {
-		rmSync(folder, { recursive: true });
+		return unpackTar(bytes);
+	} catch (error) {
+		throw error instanceof TarError ? new RevisionError(`the archive ${error.message}`) : error;
 	}
 }
 
-function tar(...words: string[]): void {
-	const { exitCode, stderr } = Bun.spawnSync(["tar", ...words]);
-	if (exitCode !== 0) throw new RevisionError(`tar: ${stderr.toString().trim().split("\n")[0]}`);
+/** One that says nothing, as an archive made by hand does, is taken as one of ours. */
+function expectKnownSchema(description: Uint8Array): void {
+	let version = 0;
+	try {
+		version = descriptionSchema.parse(JSON.parse(new TextDecoder().decode(description))).schemaVersion;
+	} catch {
+		throw new RevisionError(`the archive's ${DESCRIPTION} cannot be read`);
+	}
+	if (version > SCHEMA_VERSION)
+		throw new RevisionError(
+			`the archive was written by a newer firmware (schema ${version}, here ${SCHEMA_VERSION})`,
+		);
 }

@@ -308,7 +308,7 @@ async function backup(workspace: Workspace, [place]: readonly string[]): Promise
 	if (current === null) throw new RevisionError("there is no configuration to keep yet");
 	const archive = join(mkdtempSync(join(tmpdir(), "drover-backup-")), "backup.tar");
 	try {
-		packArchive(workspace.revisions.files(current), archive);
+		packArchive(workspace.revisions.files(current), workspace.revisions.info(current)!, archive);
 		const day = new Date().toISOString().slice(0, 10);
 		const there = await sendBackup(archive, place, `drover-${hostname()}-${day}-r${current}.tar`);
 		console.log(`${there} holds revision ${current}.`);

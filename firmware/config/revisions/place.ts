@@ -2,13 +2,23 @@
  * Where a backup goes to and comes from: a file, "usb" (the stick that is in), a URL (GET, and PUT), or
  * scp://[USER@]HOST/PATH through OpenSSH's own program.
  */
-import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+	copyFileSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { StickError, withStick } from "../../appliance/usb-stick.ts";
+import { webTrouble } from "../../web-trouble.ts";
 import { RevisionError } from "./revisions.ts";
 
 const TRANSFER_TIMEOUT_MS = 60_000;
 const DOWNLOAD_LIMIT_BYTES = 72 * 1024 * 1024;
+const KNOWN_HOSTS_PATH = "/data/access/known_hosts";
 const STICK_NAME = /^drover-.*\.tar$/;
 
 /** Carries the archive there. Resolves with where it lies now, in words. Throws a RevisionError. */
@@ -21,14 +31,14 @@ export async function sendBackup(archive: string, place: string, name: string): 
 	if (isWeb(place)) {
 		// A folder takes it under its own name.
 		const url = place.endsWith("/") ? place + name : place;
-		const answer = await web(url, { method: "PUT", body: Bun.file(archive) });
-		if (!answer.ok) throw new RevisionError(`${url} answers ${answer.status}`);
+		await web(url, { method: "PUT", body: Bun.file(archive) }, async () => {});
 		return url;
 	}
 	if (isScp(place)) {
 		scp(archive, scpTarget(place));
 		return place;
 	}
+	expectPath(place);
 	const path = existsSync(place) && statSync(place).isDirectory() ? join(place, name) : place;
 	try {
 		copyFileSync(archive, path);
@@ -49,20 +59,12 @@ export async function fetchBackup(place: string, archive: string): Promise<void>
 			writeFileSync(archive, readFileSync(join(folder, newest)), { mode: 0o600 });
 		});
 	if (isWeb(place)) {
-		const answer = await web(place, {});
-		if (!answer.ok || answer.body === null) throw new RevisionError(`${place} answers ${answer.status}`);
-		const parts: Uint8Array[] = [];
-		let total = 0;
-		for await (const part of answer.body) {
-			total += part.length;
-			if (total > DOWNLOAD_LIMIT_BYTES)
-				throw new RevisionError(`${place} gives more than ${DOWNLOAD_LIMIT_BYTES} bytes`);
-			parts.push(part);
-		}
-		writeFileSync(archive, Buffer.concat(parts), { mode: 0o600 });
+		const bytes = await web(place, {}, (answer) => readBody(place, answer));
+		writeFileSync(archive, bytes, { mode: 0o600 });
 		return;
 	}
 	if (isScp(place)) return scp(scpTarget(place), archive);
+	expectPath(place);
 	if (!existsSync(place)) throw new RevisionError(`there is no ${place}`);
 	if (!statSync(place).isFile()) throw new RevisionError(`${place} is no file`);
 	try {
@@ -90,15 +92,43 @@ function plainly(error: unknown): string {
 	}
 }
 
+/** What looks like another protocol is no file's name. */
+function expectPath(place: string): void {
+	const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(place) ?? [];
+	if (scheme !== undefined)
+		throw new RevisionError(`"${scheme}" is not known here: a file, usb, https://, http:// or scp://`);
+}
+
 const isWeb = (place: string) => /^https?:\/\//.test(place);
 const isScp = (place: string) => place.startsWith("scp://");
 
-async function web(url: string, options: RequestInit): Promise<Response> {
+/** What `use` makes of a good answer. Throws a RevisionError for any other, and for one that breaks off. */
+async function web<T>(url: string, options: RequestInit, use: (answer: Response) => Promise<T>): Promise<T> {
+	if (!URL.canParse(url)) throw new RevisionError(`${url} is no URL, such as https://example.org/backup.tar`);
 	try {
-		return await fetch(url, { ...options, signal: AbortSignal.timeout(TRANSFER_TIMEOUT_MS) });
+		const answer = await fetch(url, { ...options, signal: AbortSignal.timeout(TRANSFER_TIMEOUT_MS) });
+		if (!answer.ok) throw new RevisionError(`${url} answers ${answer.status}`);
+		return await use(answer);
 	} catch (error) {
-		throw new RevisionError(`${url}: ${error instanceof Error ? error.message : error}`);
+		if (error instanceof RevisionError) throw error;
+		throw new RevisionError(
+			(error as Error).name === "TimeoutError"
+				? `${new URL(url).host} takes longer than ${TRANSFER_TIMEOUT_MS / 1_000} s`
+				: webTrouble(url, error as NodeJS.ErrnoException).message,
+		);
 	}
+}
+
+async function readBody(url: string, answer: Response): Promise<Uint8Array> {
+	const parts: Uint8Array[] = [];
+	let total = 0;
+	for await (const part of answer.body ?? []) {
+		total += part.length;
+		if (total > DOWNLOAD_LIMIT_BYTES)
+			throw new RevisionError(`${url} gives more than ${DOWNLOAD_LIMIT_BYTES} bytes`);
+		parts.push(part);
+	}
+	return Buffer.concat(parts);
 }
 
 async function onStick<T>(access: "read" | "write", use: (folder: string) => Promise<T>): Promise<T> {
@@ -121,7 +151,7 @@ function scp(from: string, to: string): void {
 	let result: Bun.SyncSubprocess<"pipe" | "inherit", "pipe">;
 	try {
 		// The password prompt and the question about an unknown host are the operator's to answer.
-		result = Bun.spawnSync(["scp", "-q", "--", from, to], {
+		result = Bun.spawnSync(["scp", "-q", ...knownHosts(), "--", from, to], {
 			stdin: "inherit",
 			stdout: "inherit",
 			stderr: "pipe",
@@ -129,6 +159,22 @@ function scp(from: string, to: string): void {
 	} catch {
 		throw new RevisionError("this box has no scp");
 	}
-	if (result.exitCode !== 0)
-		throw new RevisionError(`scp: ${result.stderr.toString().trim().split("\n").at(-1) || "failed"}`);
+	if (result.exitCode !== 0) throw new RevisionError(`scp: ${scpTrouble(result.stderr.toString())}`);
+}
+
+/** On a box root's home can only be read: which host is the right one is remembered among the data. */
+function knownHosts(): string[] {
+	if (!existsSync("/etc/drover-release")) return [];
+	mkdirSync(dirname(KNOWN_HOSTS_PATH), { recursive: true, mode: 0o700 });
+	return ["-o", `UserKnownHostsFile=${KNOWN_HOSTS_PATH}`];
+}
+
+/** ssh says why, scp only that the connection is closed behind that. */
+function scpTrouble(said: string): string {
+	const lines = said
+		.split("\n")
+		.map((line) => line.trim().replace(/^scp: /, ""))
+		.filter((line) => line !== "" && !line.startsWith("Warning: "));
+	const reasons = lines.filter((line) => !/^(Connection closed|lost connection)\b/.test(line));
+	return reasons.at(-1) ?? lines.at(-1) ?? "it failed";
 }

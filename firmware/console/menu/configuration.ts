@@ -2,7 +2,7 @@
 import { UsageError } from "../usage-error.ts";
 import { confirmWaiting } from "./change.ts";
 import { agree, ask, askFor, type Dialogue, facts, hostNameTyped, run, say } from "./dialogue.ts";
-import { submenu } from "./submenu.ts";
+import { runCommand, submenu } from "./submenu.ts";
 
 const CONFIRM_MINUTES = "5";
 
@@ -32,8 +32,10 @@ const revisionNumber = (text: string): string => {
 
 function* compare(): Dialogue {
 	const { revision } = yield* facts();
-	const number = yield* askFor("With which revision", revisionNumber, String(revision.current ?? ""));
-	yield* once("compare", ...(number === null || number === "" ? [] : [number]));
+	// A box that never had a revision compares with nothing.
+	if (revision.current === null) return yield* once("compare");
+	const number = yield* askFor("With which revision", revisionNumber, String(revision.current));
+	if (number !== null) yield* once("compare", number);
 }
 
 /** Compares, asks, commits for some minutes, and asks again. */
@@ -79,7 +81,7 @@ function* rescue(): Dialogue {
 
 function* backup(): Dialogue {
 	const file = yield* askFor('Where to: a path, a URL, or "usb"', placeText, "usb");
-	if (file !== null) yield* once("backup", file);
+	if (file !== null) yield* runCommand(["config", "backup", file]);
 }
 
 function* restore(): Dialogue {
@@ -91,7 +93,7 @@ function* restore(): Dialogue {
 		]))
 	)
 		return;
-	if ((yield* run(["config", "restore", file])) === 0) yield* commit();
+	if ((yield* runCommand(["config", "restore", file])) === 0) yield* commit();
 }
 
 function placeText(text: string): string {

@@ -25,11 +25,14 @@ export type Step =
 	| { readonly kind: "settings" }
 	/** `drover WORDS…`, its output shown page by page; answered with its exit status. `input` is typed to it unseen. */
 	| { readonly kind: "run"; readonly words: readonly string[]; readonly input: readonly string[] }
-	/** A program that gets the whole terminal. */
-	| { readonly kind: "lend"; readonly program: "shell" | { readonly editFile: string } }
+	/** A program that gets the whole terminal; a command is answered with its exit status. */
+	| { readonly kind: "lend"; readonly program: Lent }
 	| { readonly kind: "act"; readonly act: Act }
 	/** Nothing is taken from the line until the wait after a wrong password is over. */
 	| { readonly kind: "pause" };
+
+/** The shell, the editor, or `drover COMMAND…` that asks something itself, such as for another machine's password. */
+export type Lent = "shell" | { readonly editFile: string } | { readonly command: readonly string[] };
 
 /** What only the console itself does. Answered with null, or with what went wrong. */
 export type Act =
@@ -93,6 +96,12 @@ export function* settings(): Dialogue<ApplianceSettings | null> {
 /** `input`: lines that no log and no list of processes may show. */
 export function* run(words: readonly string[], input: readonly string[] = []): Dialogue<number> {
 	const reply = yield { kind: "run", words, input };
+	return reply.kind === "status" ? reply.status : 1;
+}
+
+/** As `run`, for a command that asks on the terminal itself. */
+export function* runAsking(words: readonly string[]): Dialogue<number> {
+	const reply = yield { kind: "lend", program: { command: words } };
 	return reply.kind === "status" ? reply.status : 1;
 }
 

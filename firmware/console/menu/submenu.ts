@@ -1,7 +1,7 @@
 /** A numbered menu: its text, and what a typed line means. Pure. */
 import { cut, printable } from "../wrap.ts";
 import { changeByCommand } from "./change.ts";
-import { ask, type Dialogue, run, say } from "./dialogue.ts";
+import { ask, type Dialogue, run, runAsking, say } from "./dialogue.ts";
 import { password } from "./password.ts";
 import { powerMenu } from "./power.ts";
 import { shell } from "./shell.ts";
@@ -86,7 +86,14 @@ export function* runLine(line: string): Dialogue {
 		(name === "config" && action === "set");
 	if (asks && !["--yes", "-y", "--plan", "--help", "-h"].some((option) => words.includes(option)))
 		return yield* changeByCommand(words);
-	yield* run(words);
+	yield* runCommand(words);
+}
+
+/** A command's exit status. scp asks for a password, and whether a host is the right one, on the terminal itself. */
+export function runCommand(words: readonly string[]): Dialogue<number> {
+	const [name, action = "", place = ""] = words;
+	const byScp = name === "config" && ["backup", "restore"].includes(action) && place.startsWith("scp://");
+	return byScp ? runAsking(words) : run(words);
 }
 
 /** Words between blanks; "…" and '…' keep blanks. Null when a quotation mark is not closed. */

@@ -1,10 +1,11 @@
 /** `drover config commit` and its kin, as the operator types them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileDisk } from "../../../firmware/config/revisions/disk.ts";
 import { Revisions } from "../../../firmware/config/revisions/revisions.ts";
+import { packTar, unpackTar } from "../../../firmware/config/revisions/tar.ts";
 
 const drover = join(import.meta.dir, "../../../firmware/drover.ts");
 let directory: string;
@@ -250,6 +251,15 @@ describe("backup and restore", () => {
 					: new Response(new Blob([bytes as Uint8Array<ArrayBuffer>]));
 			},
 		});
+		const cutting = Bun.listen({
+			hostname: "127.0.0.1",
+			port: 0,
+			socket: {
+				data: (socket) => {
+					socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n${"x".repeat(100_000)}`);
+				},
+			},
+		});
 		/** The server answers from this process, so the command must not block it. */
 		const ask = async (...words: string[]) => {
 			const child = Bun.spawn([process.execPath, drover, "config", ...words], {
@@ -269,8 +279,39 @@ describe("backup and restore", () => {
 			config("commit");
 			expect(running()).toBe(server(1));
 			expect(await ask("restore", `${web.url}nothing`)).toContain("answers 404");
+			// Half a download is none.
+			expect(await ask("restore", `http://127.0.0.1:${cutting.port}/b.tar`)).toMatch(
+				/^drover config: 127\.0\.0\.1:\d+ ended the connection too early\n$/,
+			);
 		} finally {
+			cutting.stop(true);
 			await web.stop(true);
+		}
+	});
+	test("a backup is for its owner alone, and says which schema it is of", () => {
+		write(server(1));
+		config("commit");
+		const archive = join(directory, "kept.tar");
+		config("backup", archive);
+		expect(statSync(archive).mode & 0o777).toBe(0o600);
+		const files = unpackTar(readFileSync(archive));
+		expect([...files.keys()]).toEqual(["keepalived.conf", "revision.json"]);
+		const description = JSON.parse(Buffer.from(files.get("revision.json")!).toString());
+		const newer = JSON.stringify({ ...description, schemaVersion: description.schemaVersion + 1 });
+		writeFileSync(archive, packTar(files.set("revision.json", Buffer.from(newer)), 0));
+		expect(config("restore", archive).text).toContain("was written by a newer firmware (schema 2, here 1)");
+	});
+	test("an archive that was cut short leaves the working copy as it was: half a configuration is none", () => {
+		write(server(1));
+		config("commit");
+		const archive = join(directory, "kept.tar");
+		config("backup", archive);
+		write(server(2));
+		const bytes = readFileSync(archive);
+		for (const length of [0, 700, 1024, bytes.length - 1024]) {
+			writeFileSync(archive, bytes.subarray(0, length));
+			expect(config("restore", archive).text).toMatch(/the archive is (empty|cut short)/);
+			expect(readFileSync(candidate(), "utf8")).toBe(server(2));
 		}
 	});
 	test("an archive with a link, or with names that no revision has, leaves the working copy as it was", () => {
@@ -295,7 +336,9 @@ describe("backup and restore", () => {
 	test.each([
 		["/nowhere/backup.tar", "there is no /nowhere/backup.tar"],
 		["scp://-oProxyCommand=x@host/y", "is not scp://USER@HOST/PATH"],
-		["http://127.0.0.1:1/x", "http://127.0.0.1:1/x: "],
+		["http://127.0.0.1:1/x", "127.0.0.1:1 refuses the connection: no server listens there"],
+		["http://", "http:// is no URL"],
+		["ftp://127.0.0.1/x", '"ftp" is not known here: a file, usb, https://, http:// or scp://'],
 	])("%s: says what is wrong", (place, words) => {
 		expect(config("restore", place).text).toContain(words);
 	});
