@@ -2,7 +2,6 @@
  * The answer's way to the client: vcl_deliver and vcl_synth, the head, the body from the store, from memory or
  * from a fetch that is still running, and the account of it. What is to be answered is decided in client-task.ts.
  */
-import { gunzipSync } from "node:zlib";
 import { copyOf } from "../http/bytes.ts";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
 import { notModified } from "../http/conditional.ts";
@@ -20,11 +19,11 @@ import { cacheStatus, type Handling, type Missed, madeHere } from "./cache-statu
 import { type ClientRequestFields, ClientResponseFields } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
-import { gunzipStream } from "./gunzip-stream.ts";
 import { weaken } from "./hop-by-hop.ts";
 import { respTags } from "./messages.ts";
 import { applyRange, type Outgoing } from "./range-body.ts";
-import { unpackedRecord } from "./recode.ts";
+import { AT_ONCE_BYTES, recode, unpackedRecord } from "./recode.ts";
+import { recodeStream, streamOf } from "./recode-stream.ts";
 import { DROP_BYTES, type RequestBody } from "./request-body.ts";
 import { type Outcome, Task } from "./task.ts";
 
@@ -32,8 +31,6 @@ const VIA = "1.1 varnish (Varnish/7.1)";
 const VIA_LINE = `Via: ${VIA}`;
 /** Stored bodies up to this size are copied next to their head and sent in one write. */
 const COPY_BYTES = 96 * 1024;
-/** A stored gzip body up to this size is unpacked at once for a client that does not take gzip. */
-const UNPACK_AT_ONCE_BYTES = 4 * 1024 * 1024;
 
 const nothing = new Uint8Array(0);
 const nowhere: number[] = [];
@@ -289,7 +286,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				else if (gunzip && whole !== undefined && whole.length <= COPY_BYTES) {
 					this.dropAnswer();
 					this.#sendUnpacked(whole);
-				} else if (gunzip) this.#send({ kind: "stream", stream: gunzipStream(stream), length: undefined });
+				} else if (gunzip) this.#sendUnpacking(stream);
 				else if (this.headOnly && stream.state === "whole" && !stream.keeping)
 					this.#send({ kind: "stream", stream, length: undefined });
 				else this.#send({ kind: "stream", stream, length });
@@ -306,13 +303,17 @@ export abstract class Delivery extends Task implements BodyReader {
 			this.restart();
 			return;
 		}
+		const { body } = object;
 		if (gunzip) {
-			const packed = copyOf(object.body);
+			if (body.length > AT_ONCE_BYTES) {
+				this.#sendUnpacking(streamOf(body), () => engine.arena.unpin(object));
+				return;
+			}
+			const packed = copyOf(body);
 			engine.arena.unpin(object);
 			this.#sendUnpacked(packed);
 			return;
 		}
-		const { body } = object;
 		if (body.length <= COPY_BYTES) {
 			this.#send({ kind: "bytes", bytes: body, length: body.length });
 			engine.arena.unpin(object);
@@ -325,17 +326,28 @@ export abstract class Delivery extends Task implements BodyReader {
 			});
 	}
 
+	/** `release` is called when `stream` is not read any more. */
+	#sendUnpacking(stream: BodyStream, release?: () => void): void {
+		const unpacked = recodeStream(stream, "gunzip", 0, this.engine.bodies, release);
+		this.#send({ kind: "stream", stream: unpacked, length: undefined });
+	}
+
+	/** A short body at once, if what it unpacks to is not long. */
 	#sendUnpacked(packed: Uint8Array): void {
+		const unpacked = packed.length === 0 ? undefined : recode(packed, "gunzip", 0);
+		if (unpacked?.ok === false && unpacked.tooLong === true) {
+			this.#sendUnpacking(streamOf(packed));
+			return;
+		}
 		this.vslLog.add(Tag.Filters, "gunzip");
-		try {
-			const plain =
-				packed.length === 0 ? nothing : gunzipSync(packed, { maxOutputLength: UNPACK_AT_ONCE_BYTES * 64 });
-			this.vslLog.add(Tag.Gzip, unpackedRecord("U D", packed.length, plain.length));
-			this.#send({ kind: "bytes", bytes: plain, length: plain.length, filtersLogged: true });
-		} catch {
+		if (unpacked?.ok === false) {
 			this.client.closeAfter("TX_ERROR");
 			this.synth(503, "Stored object cannot be unpacked");
+			return;
 		}
+		const plain = unpacked?.bytes ?? nothing;
+		this.vslLog.add(Tag.Gzip, unpackedRecord("U D", packed.length, plain.length));
+		this.#send({ kind: "bytes", bytes: plain, length: plain.length, filtersLogged: true });
 	}
 
 	/** The daemon's own answer, which no VCL sees: one field and no body. */

@@ -45,6 +45,8 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 	#body: ReceivedBody | undefined;
 	#junk = false;
 	#bodySent = false;
+	/** The reader of the body does not keep up. */
+	#paused = false;
 	#meanwhile: { readonly pieces: Uint8Array[]; closed: boolean } | undefined;
 
 	/** The head is here; `rest` came with it. */
@@ -236,11 +238,13 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 
 	/** The reader of the body does not keep up. */
 	pauseBody(): void {
+		this.#paused = true;
 		this.#connection?.unlimit();
 		this.#connection?.socket?.pause();
 	}
 
 	resumeBody(): void {
+		this.#paused = false;
 		this.#connection?.socket?.resume();
 		this.limitBetweenBytes();
 	}
@@ -294,6 +298,8 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 		const pending = this.requestBody !== undefined && !this.requestBody.ended;
 		const kept = this.head!.keepAlive && !this.#junk && !pending;
 		const { fd } = connection;
+		// Its last bytes may have been those that were too many: the next answer on it must be read.
+		if (this.#paused) connection.socket?.resume();
 		const recycled = kept && connection.backend.recycle(connection, this.engine.now());
 		if (!kept) connection.backend.discard(connection);
 		if (recycled) this.engine.count(Main.backend_recycle);

@@ -36,7 +36,8 @@ import { Exchange } from "./exchange.ts";
 import { GzipCheck } from "./gzip-check.ts";
 import { fetchFields, privateFields, storedFields, varyByEncoding, weaken } from "./hop-by-hop.ts";
 import { type FetchReason, type Inflight, register, unregister, type Waiter } from "./inflight.ts";
-import { type Recoded, type Recoding, recode } from "./recode.ts";
+import { AT_ONCE_BYTES, type Recoded, type Recoding, recode, recodeBeside } from "./recode.ts";
+import { recodeStream } from "./recode-stream.ts";
 import type { RequestBody } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
 import { storeAnswer, storeMarker } from "./store-answer.ts";
@@ -486,7 +487,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
 		this.#isChecked =
 			gzipped && !gunzip && !beresp.was304 && this.bereq.method !== "HEAD" && parameters.gzipSupport;
-		if (this.#isChecked && !keeping) this.#check = new GzipCheck(() => this.#checkCaughtUp());
+		if (this.#isChecked) this.#check = new GzipCheck(() => this.#checkCaughtUp());
 		this.phase = "body";
 		this.vslLog.add(
 			Tag.Fetch_Body,
@@ -499,7 +500,6 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#transform: "gzip" | "gunzip" | undefined;
 	/** It says it is gzip, and stays it. */
 	#isChecked = false;
-	/** Of a body that is not kept. */
 	#check: GzipCheck | undefined;
 	/** The backend waits for the check, for the body's readers, or for both. */
 	#checkIsBehind = false;
@@ -527,16 +527,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (!this.#cacheable && this.#announced) this.#stop();
 	}
 
-	/**
-	 * The body cannot be held: it is passed on, never stored, never cut. One that must be whole before it can be
-	 * recoded fails.
-	 */
+	/** The body cannot be held: it is passed on, recoded on its way if it has to be, never stored, never cut. */
 	#tooLarge(): void {
-		if (!this.#stream?.keeping) return;
-		if (this.#transform !== undefined) {
-			this.broken("body is larger than what may be held to be recoded");
-			return;
-		}
+		const source = this.#stream;
+		if (source === undefined || !source.keeping) return;
+		const recoding = this.#transform;
+		this.#transform = undefined;
 		const stored = this.#cacheable || this.#remembered;
 		this.#cacheable = false;
 		this.#remembered = false;
@@ -544,8 +540,14 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (stored) this.vslLog.add(Tag.Error, "object is larger than what may be held: passed, not stored");
 		this.#unregister();
 		this.beresp.doStream = true;
+		if (this.answer !== undefined && recoding !== undefined) {
+			const { parameters, bodies } = this.engine;
+			const stream = recodeStream(source, recoding, parameters.gzipLevel, bodies);
+			this.engine.count({ gzip: Main.n_gzip, gunzip: Main.n_gunzip }[recoding]);
+			this.answer = { ...this.answer, body: { kind: "stream", stream, length: undefined } };
+		}
 		if (this.answer !== undefined) this.#announce();
-		this.#stream.stopKeeping();
+		source.stopKeeping();
 	}
 
 	#insertMarker(): void {
@@ -733,12 +735,34 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	protected override onBodyEnd(): void {
 		this.letGo();
 		const check = this.#check;
-		if (check === undefined || check.empty) {
-			if (this.#applyTransform(this.#stream!)) this.#bodyIsHere();
-		} else
+		if (this.#transform !== undefined) this.#recodeBody(this.#transform);
+		else if (check === undefined || check.empty) this.#bodyIsHere();
+		else
 			check.end((outcome) => {
 				if (this.phase !== "done" && this.#recoded(outcome, "check")) this.#bodyIsHere();
 			});
+	}
+
+	/** What it unpacks to may be as much as may be held; more is unpacked on its way. */
+	#recodeBody(recoding: "gzip" | "gunzip"): void {
+		const { parameters, heldLimitBytes } = this.engine;
+		const { gzipLevel } = parameters;
+		const whole = Buffer.concat(this.#stream!.pieces);
+		const done = (recoded: Recoded) => {
+			if (this.phase === "done") return;
+			if (!recoded.ok && recoded.tooLong === true) {
+				this.#tooLarge();
+				this.#bodyIsHere();
+			} else if (this.#recoded(recoded, recoding)) this.#bodyIsHere();
+		};
+		if (whole.length === 0) {
+			this.#bodyIsHere();
+			return;
+		}
+		const recoded = whole.length > AT_ONCE_BYTES ? undefined : recode(whole, recoding, gzipLevel);
+		if (recoded === undefined || (!recoded.ok && recoded.tooLong === true))
+			recodeBeside(whole, recoding, gzipLevel, heldLimitBytes, done);
+		else done(recoded);
 	}
 
 	#bodyIsHere(): void {
@@ -756,15 +780,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#finish();
 	}
 
-	/** gzip, gunzip and the check of gzip bodies; false when the body is not what it says. */
-	#applyTransform(stream: BodyStream): boolean {
-		const recoding = this.#transform ?? (this.#isChecked && stream.keeping ? "check" : undefined);
-		if (recoding === undefined) return true;
-		const whole = Buffer.concat(this.#last === undefined ? stream.pieces : [...stream.pieces, this.#last]);
-		if (whole.length === 0) return true;
-		return this.#recoded(recode(whole, recoding, this.engine.parameters.gzipLevel), recoding);
-	}
-
+	/** False when the body is not what it says. */
 	#recoded(recoded: Recoded, recoding: Recoding): boolean {
 		if (!recoded.ok) {
 			this.broken(recoded.reason);

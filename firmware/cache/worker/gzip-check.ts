@@ -1,6 +1,6 @@
-/** The check of a gzip body that goes by and is not kept: it is unpacked beside, and what comes of it thrown away. */
+/** The check of a gzip body that goes by: it is unpacked beside, and what comes of it thrown away. */
 import { createGunzip, type Gunzip } from "node:zlib";
-import { invalidGzip, type Recoded, recode, unpackedRecord } from "./recode.ts";
+import { AT_ONCE_BYTES, invalidGzip, type Recoded, recode, unpackedRecord } from "./recode.ts";
 
 /** Bytes that may wait to be unpacked; with more the backend has to wait. */
 export const BACKLOG_BYTES = 1024 * 1024;
@@ -66,12 +66,21 @@ export class GzipCheck {
 
 	/** All of it (not nothing) has gone by. */
 	end(done: (outcome: Recoded) => void): void {
-		if (this.#unpack === undefined) done(recode(this.#first!, "check", 0));
-		else if (this.#outcome !== undefined) done(this.#outcome);
-		else {
-			this.#done = done;
-			this.#unpack.end();
+		const first = this.#first!;
+		if (this.#unpack === undefined && first.length <= AT_ONCE_BYTES) {
+			const checked = recode(first, "check", 0);
+			if (checked.ok || checked.tooLong !== true) {
+				done(checked);
+				return;
+			}
 		}
+		if (this.#outcome !== undefined) {
+			done(this.#outcome);
+			return;
+		}
+		this.#unpack ??= this.#start(first);
+		this.#done = done;
+		this.#unpack.end();
 	}
 
 	giveUp(): void {

@@ -1,30 +1,54 @@
 /** gzip as varnishd does it: packing, unpacking, and the check that what says it is gzip is (Gzip records of the log). */
-import { gunzipSync, gzipSync } from "node:zlib";
+import { gunzip, gunzipSync, gzip, gzipSync } from "node:zlib";
 
-/** A body that unpacks to more is not checked or unpacked here. */
-const UNPACK_LIMIT_BYTES = 256 * 1024 * 1024;
+/** A body of up to so many bytes is recoded on the spot; a longer one beside, or everybody else would wait. */
+export const AT_ONCE_BYTES = 128 * 1024;
+/** What unpacks to more is not unpacked on the spot either. */
+const UNPACK_AT_ONCE_BYTES = 8 * 1024 * 1024;
 
 export type Recoding = "gzip" | "gunzip" | "check";
 
 export type Recoded =
 	/** `bytes` is undefined when the body stays as it is; `record` is the payload of the Gzip record. */
 	| { readonly ok: true; readonly bytes: Uint8Array | undefined; readonly record: string }
-	| { readonly ok: false; readonly reason: string };
+	/** `tooLong`: nothing is wrong with it so far, but it unpacks to more than was allowed. */
+	| { readonly ok: false; readonly reason: string; readonly tooLong?: boolean };
 
 export function recode(body: Uint8Array, recoding: Recoding, level: number): Recoded {
-	if (recoding === "gzip") {
-		const packed = gzipSync(body, { level });
-		const record = `G F - ${body.length} ${packed.length} 80 80 ${packed.length * 8}`;
-		return { ok: true, bytes: packed, record };
-	}
+	if (recoding === "gzip") return packed(body, gzipSync(body, { level }));
 	try {
-		const plain = gunzipSync(body, { maxOutputLength: UNPACK_LIMIT_BYTES });
-		const unpacks = recoding === "gunzip";
-		const record = unpackedRecord(unpacks ? "U F" : "u F", body.length, plain.length);
-		return { ok: true, bytes: unpacks ? plain : undefined, record };
+		return unpacked(body, gunzipSync(body, { maxOutputLength: UNPACK_AT_ONCE_BYTES }), recoding);
 	} catch (error) {
 		return invalidGzip(error);
 	}
+}
+
+/** The same beside everything else; it may unpack to `limitBytes`. */
+export function recodeBeside(
+	body: Uint8Array,
+	recoding: Recoding,
+	level: number,
+	limitBytes: number,
+	done: (recoded: Recoded) => void,
+): void {
+	if (recoding === "gzip")
+		gzip(body, { level }, (error, bytes) => done(error === null ? packed(body, bytes) : invalidGzip(error)));
+	else
+		gunzip(body, { maxOutputLength: limitBytes }, (error, bytes) =>
+			done(error === null ? unpacked(body, bytes, recoding) : invalidGzip(error)),
+		);
+}
+
+const packed = (body: Uint8Array, bytes: Uint8Array): Recoded => ({
+	ok: true,
+	bytes,
+	record: `G F - ${body.length} ${bytes.length} 80 80 ${bytes.length * 8}`,
+});
+
+function unpacked(body: Uint8Array, plain: Uint8Array, recoding: Recoding): Recoded {
+	const unpacks = recoding === "gunzip";
+	const record = unpackedRecord(unpacks ? "U F" : "u F", body.length, plain.length);
+	return { ok: true, bytes: unpacks ? plain : undefined, record };
 }
 
 /** `way`: unpacked or only tried, in a fetch or a delivery (vsl(7), Gzip). */
@@ -34,4 +58,5 @@ export const unpackedRecord = (way: "U F" | "u F" | "U D", packedBytes: number, 
 export const invalidGzip = (error: unknown): Recoded => ({
 	ok: false,
 	reason: `Invalid Gzip input: ${error instanceof Error ? error.message : error}`,
+	tooLong: (error as { code?: unknown } | null)?.code === "ERR_BUFFER_TOO_LARGE",
 });
