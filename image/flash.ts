@@ -17,7 +17,7 @@ import {
 	renewGuids,
 	SECTOR_BYTES,
 } from "../firmware/update/gpt.ts";
-import { writeDisk } from "../firmware/update/write-disk.ts";
+import { writeDiskAndTable } from "../firmware/update/write-disk.ts";
 import { release } from "./release.ts";
 
 async function main(words: readonly string[]): Promise<number> {
@@ -35,7 +35,7 @@ async function main(words: readonly string[]): Promise<number> {
 		return 2;
 	}
 	// Before anything is built: a wrong name is said at once.
-	const early = refusal(readDiskFacts(named, 0).disk, readDiskFacts(named, 0));
+	const early = refusalOf(named);
 	if (early !== null) {
 		console.error(`Not written: ${early}.`);
 		return 1;
@@ -49,6 +49,11 @@ async function main(words: readonly string[]): Promise<number> {
 			prompt.close();
 		}
 	});
+}
+
+function refusalOf(named: string): string | null {
+	const facts = readDiskFacts(named, 0);
+	return refusal(facts.disk, facts);
 }
 
 /** Writes the raw `image`. `askName` gives what the person typed. Returns the exit status. */
@@ -77,18 +82,17 @@ export async function flash(
 	closeSync(fd);
 	const table = formatGpt(renewGuids(parseGpt(start), randomUUID), facts.sizeBytes / SECTOR_BYTES, start);
 	const rest = PRIMARY_SECTORS * SECTOR_BYTES;
-	writeDisk(
-		disk,
-		[
-			{ to: rest, source: image, from: rest, lengthBytes: imageBytes - rest - BACKUP_SECTORS * SECTOR_BYTES },
-			{ to: table.backupSector * SECTOR_BYTES, bytes: table.backup },
-			{ to: 0, bytes: table.primary },
-		],
-		say,
-	);
+	const lengthBytes = imageBytes - rest - BACKUP_SECTORS * SECTOR_BYTES;
+	writeDiskAndTable(disk, [{ to: rest, source: image, from: rest, lengthBytes }], table, say);
 	Bun.spawnSync(["blockdev", "--rereadpt", disk]);
 	say(`${disk} is ready: put it into the box and switch on.`);
 	return 0;
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
+if (import.meta.main)
+	try {
+		process.exitCode = await main(process.argv.slice(2));
+	} catch (error) {
+		console.error(`make flash: ${error instanceof Error ? error.message : error}`);
+		process.exitCode = 1;
+	}

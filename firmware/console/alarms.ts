@@ -1,6 +1,20 @@
 /** What needs a person's attention, most urgent first. Pure. */
 import type { ConsoleFacts } from "./facts.ts";
 import { duration } from "./quantity.ts";
+import { endpointText } from "./servers/name.ts";
+
+/** What somebody took out by hand stays out: it is not to be forgotten. */
+function overrides({ director }: ConsoleFacts): string[] {
+	const servers = director.kind === "running" ? director.status.virtualServers : [];
+	const out = servers.flatMap(({ realServers }) => realServers.filter(({ override }) => override));
+	const [only] = out;
+	if (only === undefined) return [];
+	const text =
+		out.length > 1
+			? `${out.length} real servers are drained or in maintenance`
+			: `${endpointText(only)} is ${only.override === "maintenance" ? "in maintenance" : "drained"}`;
+	return [`${text} (3 Virtual servers)`];
+}
 
 export function alarms(facts: ConsoleFacts): string[] {
 	const found: string[] = [];
@@ -17,6 +31,7 @@ export function alarms(facts: ConsoleFacts): string[] {
 	else
 		for (const instance of facts.vrrp.status.instances) {
 			if (instance.state === "FAULT") found.push(`${instance.name} is in FAULT: ${instance.reason}`);
+			if (instance.resigned) found.push(`${instance.name} was told to give up (4 High availability)`);
 			if (instance.conflict !== null) found.push(`${instance.name}: second master: ${instance.conflict}`);
 		}
 	if (facts.director.kind === "silent") found.push(`Balancing does not run: ${facts.director.reason}`);
@@ -34,6 +49,7 @@ export function alarms(facts: ConsoleFacts): string[] {
 					found.push(`${server.name}: ${real.address} ${real.path.detail}`);
 		}
 	}
+	found.push(...overrides(facts));
 	if (facts.cache?.kind === "silent") found.push(`The cache does not answer: ${facts.cache.reason}`);
 	if (facts.password === "none") found.push("No password is set: whoever is at this line is in (10 Access)");
 	for (const port of facts.ports) if (port.enabled && !port.carrier) found.push(`${port.name} has no link`);

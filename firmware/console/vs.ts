@@ -157,10 +157,17 @@ export async function overrideAndWatch(
 	for (const { virtualServer, realServer } of targets)
 		console.log(`${endpointText(realServer)} of ${shortName(virtualServer)}: ${said[action]}`);
 	if (action !== "drain") return 0;
-	const done = await watchDrain(targets, seconds * 1_000, (line) => console.log(line));
-	if (!done) console.log('Connections are still open; the drain goes on. "undo" takes it back.');
-	return done ? 0 : 1;
+	// Whoever stops watching stops nothing else.
+	process.once("SIGINT", () => {
+		console.log(DRAIN_GOES_ON);
+		process.exit(130);
+	});
+	const end = await watchDrain(targets, seconds * 1_000, (line) => console.log(line));
+	if (end === "open") console.log(`Connections are still open. ${DRAIN_GOES_ON}`);
+	return end === "drained" ? 0 : 1;
 }
+
+const DRAIN_GOES_ON = 'The drain goes on; "undo" takes it back.';
 
 const said: Readonly<Record<OverrideAction, string>> = {
 	drain: "no new connections",

@@ -1,6 +1,7 @@
 /** A whole disk that is about to be overwritten: may it be, what is it, and what is on it? */
 import {
 	closeSync,
+	constants,
 	existsSync,
 	openSync,
 	readdirSync,
@@ -29,6 +30,11 @@ export interface DiskFacts {
 	readonly sizeBytes: number;
 	/** What is to be written. */
 	readonly imageBytes: number;
+	/** What LVM, RAID or encryption is made of it: the part of the disk, and the name of the whole. */
+	readonly holders: readonly (readonly [part: string, whole: string])[];
+	/** What keeps it from being opened for this program alone, as a clause about it; null when nothing does. */
+	readonly trouble: string | null;
+	readonly sectorBytes: number;
 	/** The disk that the running firmware was started from, such as "sda"; null when there is none. */
 	readonly runningDisk: string | null;
 }
@@ -45,6 +51,11 @@ export function refusal(disk: string, facts: DiskFacts): string | null {
 	if (used !== undefined) return `${disk} is in use: ${used[1]} is mounted on ${used[2]}`;
 	const swap = [...facts.swaps.matchAll(/^(\/dev\/\S+)/gm)].find(([, device]) => isPartOf(device!, disk));
 	if (swap !== undefined) return `${disk} is in use: ${swap[1]} is swap`;
+	const [holder] = facts.holders;
+	if (holder !== undefined) return `${disk} is in use: ${holder[0]} is part of ${holder[1]}`;
+	if (facts.trouble !== null) return `${disk} ${facts.trouble}`;
+	if (facts.sectorBytes !== SECTOR_BYTES)
+		return `${disk} has sectors of ${facts.sectorBytes} bytes; the image is made for sectors of ${SECTOR_BYTES}`;
 	if (facts.sizeBytes < facts.imageBytes)
 		return `${disk} has ${facts.sizeBytes} bytes; the image needs ${facts.imageBytes}`;
 	return null;
@@ -66,9 +77,48 @@ export function readDiskFacts(named: string, imageBytes: number): DiskFacts & { 
 		imageBytes,
 		mounts: text("/proc/mounts"),
 		swaps: text("/proc/swaps"),
+		holders: isDisk ? holdersOf(basename(disk)) : [],
+		trouble: isDisk ? openTrouble(disk) : null,
+		sectorBytes: Number(attribute(disk, "queue/logical_block_size") || SECTOR_BYTES),
+		// The kernel counts in this unit whatever the disk's own sectors are.
 		sizeBytes: Number(attribute(disk, "size") || 0) * SECTOR_BYTES,
 		runningDisk: text("/run/drover/disk").trim() || null,
 	};
+}
+
+/** /proc/mounts names what lies on top of LVM, RAID or encryption, the kernel knows what is below. */
+function holdersOf(disk: string): (readonly [string, string])[] {
+	const parts = readdirSync(`/sys/block/${disk}`).filter((name) => name.startsWith(disk));
+	return [disk, ...parts].flatMap((part) => {
+		const folder = `/sys/class/block/${part}/holders`;
+		const holders = existsSync(folder) ? readdirSync(folder) : [];
+		return holders.map((holder) => {
+			const name = `/sys/block/${holder}/dm/name`;
+			return [part, existsSync(name) ? readFileSync(name, "utf8").trim() : holder] as const;
+		});
+	});
+}
+
+/** open(2), O_EXCL: fails while the kernel itself, or whoever asked for it alone, has the disk or a part of it. */
+function openTrouble(disk: string): string | null {
+	try {
+		closeSync(openSync(disk, constants.O_RDWR | constants.O_EXCL));
+		return null;
+	} catch (error) {
+		switch ((error as NodeJS.ErrnoException).code) {
+			case "EBUSY":
+				return "is in use by the system or by another program";
+			case "EACCES":
+			case "EPERM":
+				return "cannot be opened: this needs root";
+			case "EROFS":
+				return "can only be read: is it locked?";
+			case "ENOMEDIUM":
+				return "has no medium in it";
+			default:
+				return `cannot be opened: ${(error as Error).message}`;
+		}
+	}
 }
 
 function attribute(disk: string, name: string): string {

@@ -14,7 +14,7 @@ import { describeDisk, readDiskFacts, refusal } from "./disk-target.ts";
 import { PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "./gpt.ts";
 import { planInstall, usedBytes } from "./install-plan.ts";
 import { factorySlots, writeSlots } from "./slots.ts";
-import { writeDisk } from "./write-disk.ts";
+import { writeDiskAndTable } from "./write-disk.ts";
 
 export const help: CommandHelp = {
 	usage: ["install [DISK [--name DISK]]"],
@@ -81,23 +81,8 @@ async function install(place: string, typedName: string | null): Promise<number>
 	console.log(`${describeDisk(disk).join("\n")}\nEverything on it will be lost.`);
 	const typed = typedName ?? (await askName(disk));
 	if (typed.trim() !== basename(disk)) throw new Error("not written: that was not the disk's name");
-	// The table comes last: until then the disk starts nothing.
-	writeDisk(
-		disk,
-		[
-			{ to: 0, bytes: new Uint8Array(PRIMARY_SECTORS * SECTOR_BYTES) },
-			...plan.copies.map((copy) => ({ ...copy, source: sourceDisk })),
-		],
-		console.log,
-	);
-	writeDisk(
-		disk,
-		[
-			{ to: plan.backupSector * SECTOR_BYTES, bytes: plan.backup },
-			{ to: 0, bytes: plan.primary },
-		],
-		() => {},
-	);
+	const copies = plan.copies.map((copy) => ({ ...copy, source: sourceDisk }));
+	writeDiskAndTable(disk, copies, plan, console.log);
 	run(["blockdev", "--rereadpt", disk]);
 	const partition = (name: string) =>
 		`${disk}${/\d$/.test(disk) ? "p" : ""}${plan.gpt.partitions.find((each) => each.name === name)!.number}`;

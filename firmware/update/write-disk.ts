@@ -1,5 +1,6 @@
 /** Writes parts of files or disks to a disk, reads them back from the medium, and compares. */
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from "node:fs";
+import { PRIMARY_SECTORS, SECTOR_BYTES } from "./gpt.ts";
 
 const CHUNK_BYTES = 4 * 1024 * 1024;
 
@@ -11,9 +12,31 @@ export type Part = { readonly to: number } & (
 
 const lengthOf = (part: Part): number => ("bytes" in part ? part.bytes.length : part.lengthBytes);
 
+/**
+ * As `writeDisk`, and the partition table last: until then, and when it is broken off, the disk starts nothing, not
+ * even what was on it before.
+ */
+export function writeDiskAndTable(
+	disk: string,
+	parts: readonly Part[],
+	table: { readonly primary: Uint8Array; readonly backup: Uint8Array; readonly backupSector: number },
+	onProgress: (line: string) => void,
+): void {
+	writeDisk(disk, [{ to: 0, bytes: new Uint8Array(PRIMARY_SECTORS * SECTOR_BYTES) }, ...parts], onProgress);
+	writeDisk(
+		disk,
+		[
+			{ to: table.backupSector * SECTOR_BYTES, bytes: table.backup },
+			{ to: 0, bytes: table.primary },
+		],
+		() => {},
+	);
+}
+
 /** Writes `parts` in order. Throws when the disk does not hold what was written. `onProgress` is told percents in tens. */
 export function writeDisk(disk: string, parts: readonly Part[], onProgress: (line: string) => void): void {
-	const to = openSync(disk, "r+");
+	// O_EXCL: a disk is this program's alone meanwhile, so that nothing mounts half of it.
+	const to = openSync(disk, constants.O_RDWR | constants.O_EXCL);
 	try {
 		forEachChunk(
 			parts,

@@ -164,6 +164,8 @@ function ruleOf(action: Transition, event: EngineEvent, before: Router | null): 
 function masterDownRule(router: Router): string {
 	const { config, masterIntervalMicros, priority } = router;
 	const skew = skewTimeMicros(config.version, priority, masterIntervalMicros);
+	if (router.master?.priority === 0)
+		return `RFC 9568 6.4.2: after a goodbye a backup waits its skew time only, ${seconds(skew)}`;
 	const words = `RFC 9568 6.4.2: nobody it obeys was heard for ${config.downTimerAdverts} x ${seconds(masterIntervalMicros)} + ${seconds(skew)} skew`;
 	return config.initialState === "MASTER" && router.master === null
 		? "RFC 9568 6.4.2: nobody it obeys was heard; state MASTER shortens the first wait"

@@ -398,7 +398,7 @@ function settle(router: Router, atMicros: number): Step {
 		if (router.state === "INIT") return begin(router, atMicros);
 		if (router.state !== "FAULT") return { router, actions: [] };
 		// keepalived: always through BACKUP; an owner waits only a moment.
-		const back = becomeBackup(router, `${router.reason}: over`, atMicros);
+		const back = becomeBackup(router, `no longer: ${router.reason}`, atMicros);
 		const masterDownAtMicros =
 			router.config.priority === 255
 				? atMicros + shortWaitMicros(router.config.version, router.config.advertIntervalMicros)

@@ -289,10 +289,15 @@ describe("a change, from the menu to the file", () => {
 			const text = await console.answer("rs drain 192.168.80.102:80", "open.");
 			expect(text).toContain("192.168.80.102:80 of 192.168.80.200:80: no new connections");
 			expect(text).toContain("2 connections are open.");
-			await console.answer("\x03", PROMPT);
-			await console.answer("rs undo 192.168.80.102:80", PROMPT);
+			expect(await console.answer("\x03", PROMPT)).toContain('The drain goes on; "undo" takes it back.');
+			await console.answer("rs drain 192.168.80.102:80", "open.");
+			// Somebody else ends it.
+			reals = reals.map((real) => ({ ...real, override: null }));
+			const undone = await console.shows(PROMPT);
+			expect(undone).toContain("The drain was undone.");
+			expect(undone).not.toContain("goes on");
 		});
-		expect(overrides).toMatchObject([{ action: "drain" }, { action: "undo" }]);
+		expect(overrides).toMatchObject([{ action: "drain" }, { action: "drain" }]);
 	});
 });
 

@@ -298,6 +298,9 @@ describe("every item has its command", () => {
 				program: { command: ["config", "backup", "scp://anna@10.0.0.7/b.tar"] },
 			});
 		expect(menu("6", "3", "0").commands).toEqual([]);
+		// A revision that is not there is no question.
+		const missing: World = { status: (command) => (command === "config compare 55" ? 2 : 0) };
+		expect(menuIn(missing, "6", "7", "55").shown.at(-1)).toBe("config> ");
 		const restart: Step = { kind: "act", act: { kind: "end-machine", how: "reboot" } };
 		expect(menu("12", "reboot", "director-b").steps).toContainEqual(restart);
 		expect(menu("reboot", "director-b").steps).toContainEqual(restart);

@@ -150,7 +150,21 @@ describe("what the screen says", () => {
 		[
 			"a real server in maintenance, by the operator's word",
 			{ virtualServer: { realServers: [{ ...real, override: "maintenance", weight: 0 }] } },
-			["maint weight 0"],
+			["maint weight 0", "! 192.168.80.102:80 is in maintenance (3 Virtual servers)"],
+		],
+		[
+			"two that are drained",
+			{
+				virtualServer: {
+					realServers: [real, real].map((each) => ({ ...each, override: "draining" as const })),
+				},
+			},
+			["! 2 real servers are drained or in maintenance (3 Virtual servers)"],
+		],
+		[
+			"an instance that was told to give up",
+			{ instance: { state: "BACKUP", resigned: true } },
+			["! VI_1 was told to give up (4 High availability)"],
 		],
 		[
 			"a pulled cable",

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
 	closeSync,
+	constants,
 	mkdtempSync,
 	openSync,
 	readFileSync,
@@ -14,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { contentOf, describeDisk, refusal } from "../../firmware/update/disk-target.ts";
-import { PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "../../firmware/update/gpt.ts";
+import { GptError, PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "../../firmware/update/gpt.ts";
 import { diskBytes, partitionStart, sfdiskScript } from "../../image/disk/layout.ts";
 import { runTool } from "../../image/disk/tool.ts";
 import { flash } from "../../image/flash.ts";
@@ -26,6 +27,9 @@ const facts = {
 	sizeBytes: 8e9,
 	imageBytes: 6e8,
 	runningDisk: "sdq",
+	holders: [] as (readonly [string, string])[],
+	trouble: null as string | null,
+	sectorBytes: 512,
 };
 
 describe("refused", () => {
@@ -40,6 +44,14 @@ describe("refused", () => {
 		["a disk with swap", "/dev/sdc", {}, "/dev/sdc is in use: /dev/sdc1 is swap"],
 		["the firmware's own disk", "/dev/sdq", {}, "/dev/sdq is the disk that this system runs from"],
 		["a partition", "/dev/sdb1", { isDisk: false }, "/dev/sdb1 is not a whole disk"],
+		[
+			"a disk below LVM, RAID or encryption",
+			"/dev/sdb",
+			{ holders: [["sdb3", "vg-root"]] },
+			"/dev/sdb is in use: sdb3 is part of vg-root",
+		],
+		["a disk that somebody has", "/dev/sdb", { trouble: "is in use" }, "/dev/sdb is in use"],
+		["large sectors", "/dev/sdb", { sectorBytes: 4096 }, "/dev/sdb has sectors of 4096 bytes"],
 		["a small disk", "/dev/sdb", { sizeBytes: 1e6 }, "/dev/sdb has 1000000 bytes; the image needs 600000000"],
 	])("%s", (_title, disk, change, message) => {
 		expect(refusal(disk, { ...facts, ...change })).toStartWith(message);
@@ -144,6 +156,29 @@ describe("a real block device", () => {
 			),
 		).toBe(1);
 		expect(Bun.hash(written(0, 1 << 20))).toBe(before);
+	});
+
+	test("broken off, it starts nothing, not even what was on it before", async () => {
+		const flashed = (say: (line: string) => void) =>
+			flash(device, image, async () => device.slice("/dev/".length), say);
+		expect(await flashed(() => {})).toBe(0);
+		const breakOff = (line: string) => {
+			if (line === "50 % written") throw new Error("the power fails");
+		};
+		expect(flashed(breakOff)).rejects.toThrow("the power fails");
+		expect(() => parseGpt(written(0, PRIMARY_SECTORS * SECTOR_BYTES))).toThrow(GptError);
+	}, 60_000);
+
+	test("is refused while somebody has it for himself, as LVM and RAID have their disks", async () => {
+		const fd = openSync(device, constants.O_RDWR | constants.O_EXCL);
+		try {
+			const said: string[] = [];
+			const name = async () => device.slice("/dev/".length);
+			expect(await flash(device, image, name, (line) => said.push(line))).toBe(1);
+			expect(said).toEqual([`Not written: ${device} is in use by the system or by another program.`]);
+		} finally {
+			closeSync(fd);
+		}
 	});
 
 	test("is refused while it is mounted", async () => {

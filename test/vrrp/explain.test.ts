@@ -102,7 +102,9 @@ test("RFC 9568 6.4.3: a higher priority is given way to; a goodbye shortens the 
 		"Backup received priority 0 advertisement from 192.0.2.9 | from 192.0.2.9",
 	]);
 	story.feed({ kind: "expired", key: story.key, advertSent: false }, SECOND);
-	expect(story.told()[0]).toStartWith("BACKUP -> MASTER: 192.0.2.9 gave it up (priority 0) | ");
+	expect(story.told()[0]).toBe(
+		"BACKUP -> MASTER: 192.0.2.9 gave it up (priority 0) | RFC 9568 6.4.2: after a goodbye a backup waits its skew time only, 0.609 s",
+	);
 });
 
 test("preemption: a lower priority is not obeyed, and that is the reason given", () => {
@@ -147,7 +149,7 @@ test("a cable that is pulled, and plugged in again", () => {
 	expect(story.told()).toEqual([
 		"interface eth0 is up | from kernel",
 		"no longer: interface eth0 is down | from interface eth0",
-		"FAULT -> BACKUP: interface eth0 is down: over | from FAULT always to BACKUP first, as keepalived does",
+		"FAULT -> BACKUP: no longer: interface eth0 is down | from FAULT always to BACKUP first, as keepalived does",
 	]);
 });
 

@@ -73,7 +73,8 @@ export async function revisionMain(name: string, words: readonly string[]): Prom
 		const words = error instanceof RevisionError ? error.message : diskTrouble(error);
 		if (words === null) throw error;
 		console.error(`drover config: ${words}`);
-		return 1;
+		// As diff(1): 1 is a difference.
+		return name === "compare" ? 2 : 1;
 	}
 }
 
@@ -265,6 +266,11 @@ async function history(workspace: Workspace, [json]: readonly string[]): Promise
 	const rescueNumber = workspace.revisions.rescueNumber();
 	const pending = workspace.revisions.pending();
 	const infos = workspace.revisions.history();
+	/** It was never built on: its time to be confirmed ran out, or somebody rolled back before. */
+	const isTakenBack = (number: number) => {
+		const next = infos.find((info) => info.number === number + 1);
+		return number !== current && (next === undefined ? number === infos[0]!.number : next.parent !== number);
+	};
 	if (json !== undefined) {
 		const waiting = pending && { revision: pending.revision, leftMs: leftToConfirmMs(pending, readClocks()) };
 		console.log(JSON.stringify({ current, rescue: rescueNumber, waiting, revisions: infos }, null, 2));
@@ -274,6 +280,7 @@ async function history(workspace: Workspace, [json]: readonly string[]): Promise
 	for (const { number, atMs, who, from, why, schemaVersion } of infos) {
 		const marks = [
 			...(number === current ? ["in force"] : []),
+			...(isTakenBack(number) ? ["taken back"] : []),
 			...(number === rescueNumber ? ["rescue"] : []),
 			...(number === pending?.revision ? [`back ${inMinutes(leftToConfirmMs(pending, readClocks()))}`] : []),
 			...(schemaVersion > SCHEMA_VERSION ? ["of a newer firmware"] : []),

@@ -5,6 +5,8 @@ import { agree, ask, askFor, type Dialogue, facts, hostNameTyped, run, say } fro
 import { runCommand, submenu } from "./submenu.ts";
 
 const CONFIRM_MINUTES = "5";
+/** What "config compare" ends with when there is a difference; above it is trouble. */
+const COMPARED = 1;
 
 export function configurationMenu(): Dialogue {
 	return submenu("config", "Configuration", [
@@ -40,7 +42,7 @@ function* compare(): Dialogue {
 
 /** Compares, asks, commits for some minutes, and asks again. */
 export function* commit(): Dialogue {
-	if ((yield* run(["config", "compare"])) === 0) return;
+	if ((yield* run(["config", "compare"])) !== COMPARED) return;
 	const minutes = yield* askFor(
 		"Taken back unless confirmed within how many minutes",
 		minutesText,
@@ -68,7 +70,7 @@ function* rollback(): Dialogue {
 	yield* once("history");
 	const number = yield* askFor("Back to which revision", revisionNumber);
 	if (number === null) return;
-	yield* run(["config", "compare", number]);
+	if ((yield* run(["config", "compare", number])) > COMPARED) return;
 	if (yield* agree(`Revision ${number} takes the place of the running one. Do it?`))
 		yield* once("rollback", number);
 }

@@ -49,13 +49,13 @@ function found(status: DirectorStatus, targets: readonly Target[]) {
 
 /**
  * Waits until the last connection has ended, and says how many are open whenever that changes.
- * False when `limitMs` passes first, or when somebody undoes the drain.
+ * "open" when `limitMs` passes first.
  */
 export async function watchDrain(
 	targets: readonly Target[],
 	limitMs: number,
 	say: (line: string) => void,
-): Promise<boolean> {
+): Promise<"drained" | "undone" | "open"> {
 	const startedAt = performance.now();
 	let told = "";
 	let toldAt = startedAt;
@@ -66,7 +66,7 @@ export async function watchDrain(
 		if (draining.length === 0) {
 			const undone = servers.some(({ real }) => real.override !== "drained");
 			say(undone ? "The drain was undone." : "Drained: no connection is left, nothing new comes.");
-			return !undone;
+			return undone ? "undone" : "drained";
 		}
 		const open = openConnections(status, targets);
 		const line = `${open} ${open === 1 ? "connection is" : "connections are"} open.`;
@@ -76,7 +76,7 @@ export async function watchDrain(
 			told = line;
 			toldAt = now;
 		}
-		if (now - startedAt >= limitMs) return false;
+		if (now - startedAt >= limitMs) return "open";
 		await Bun.sleep(LOOK_EVERY_MS);
 	}
 }

@@ -131,6 +131,19 @@ describe("commit confirm", () => {
 		const deadline = Date.now() + 20_000;
 		while (running() !== server(1) && Date.now() < deadline) await Bun.sleep(100);
 		expect(running()).toBe(server(1));
+		// Whoever comes later sees what became of it.
+		const history = () => config("history").text.split("\n");
+		expect(history()[0]).toMatch(/^ +2 .*\[taken back\]$/);
+		write(server(3));
+		config("commit");
+		config("rollback", "1");
+		expect(history().map((line) => /\[.*\]|$/.exec(line)![0])).toEqual([
+			"[in force]",
+			"",
+			"[taken back]",
+			"",
+			"",
+		]);
 	});
 	test("stays when confirmed", () => {
 		write(server(1));
