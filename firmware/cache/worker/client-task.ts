@@ -33,7 +33,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#waiting = false;
 	/** Says to other workers that this request fetches. Handed on to the fetch. */
 	#busyMark: BusyMark | undefined;
-	/** Has waited for another worker as long as it may. */
+	/** Has waited in vain, or for another worker as long as it may: it goes on by itself. */
 	#hasWaited = false;
 	#late100 = false;
 	#sent100 = false;
@@ -375,8 +375,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			const until = performance.now() + BUSY_WAIT_MS;
 			engine.busy.wait(key, () => {
 				engine.count(Main.busy_wakeup);
-				this.#hasWaited = performance.now() >= until;
-				this.wake();
+				// With nothing stored the answer was for one request alone, as the next one will be.
+				this.wake(performance.now() >= until || engine.objects.find(key).answers.length === 0);
 			});
 			return false;
 		}
@@ -434,7 +434,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		for (const fetch of fetches) {
 			if (fetch.answer !== undefined) continue;
 			// Not known yet: whether it will be the same variant is guessed from the variants there are.
-			if (fetch.start.hitForMiss || req.hashIgnoreBusy) continue;
+			if (fetch.start.hitForMiss || req.hashIgnoreBusy || this.#hasWaited) continue;
 			const guess = engine.objects.find(this.key).answers.find((each) => each.vary !== "");
 			if (guess !== undefined && differs(guess.vary, req.fields, fetch.start.client.req.fields)) continue;
 			if (stale !== undefined && this.#usableStale(stale)) {
@@ -451,9 +451,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	/** The fetch this request waited for has its answer, or has none: look again. */
-	wake(): void {
+	wake(alone: boolean): void {
 		if (!this.#waiting || this.done) return;
 		this.#waiting = false;
+		this.#hasWaited ||= alone;
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Waitinglist", this.now);
 		this.client.cork(() => this.#lookup());

@@ -852,9 +852,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 
 	#release(): void {
 		if (this.waiters.length === 0) return;
+		const alone = !this.#cacheable || this.answer === undefined || this.answer.ttl <= 0;
 		for (const waiter of this.waiters.splice(0)) {
 			this.engine.count(Main.busy_wakeup);
-			waiter.wake();
+			waiter.wake(alone);
 		}
 	}
 

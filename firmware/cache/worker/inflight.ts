@@ -6,7 +6,8 @@ export type FetchReason = "fetch" | "pass" | "bgfetch";
 
 /** Somebody who waits for a fetch to say what it is. */
 export interface Waiter {
-	wake(): void;
+	/** `alone`: its answer was for nobody else, so that others like it are not worth waiting for. */
+	wake(alone: boolean): void;
 }
 
 export interface Inflight {

@@ -54,6 +54,8 @@ export class RequestBody {
 
 	end(): void {
 		this.ended = true;
+		// Its last bytes may have been those that were too many: what comes behind it must be read.
+		this.resume();
 		this.#taker?.onRequestBodyEnd();
 		this.#gathered(true);
 	}

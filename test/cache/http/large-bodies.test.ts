@@ -1,7 +1,7 @@
 /** Bodies that are too large to be held are passed on whole, whatever is done to them on the way; nobody else waits. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -46,6 +46,13 @@ beforeAll(async () => {
 		connections.add(socket);
 		socket.on("error", () => {});
 		socket.on("data", (bytes) => {
+			if (bytes.includes("POST ")) {
+				// It answers what it does not read.
+				socket.pause();
+				socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+				setTimeout(() => socket.destroy(), 50);
+				return;
+			}
 			const large = bytes.includes("GET /plain/large");
 			const body = Buffer.alloc(large ? sizeBytes : 5, "x");
 			socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`);
@@ -164,3 +171,40 @@ test("a backend that had to wait for a slow client up to its last byte is read a
 		expect([sizeBytes, (await ask("/plain/small", "identity")).answer.status]).toEqual([sizeBytes, 200]);
 	}
 }, 60_000);
+
+/** Sends a body that the backend does not read, and asks again on the same connection. "closed": it was told to go. */
+const afterUpload = (bytes: number) =>
+	new Promise<string>((resolve, reject) => {
+		let got = "";
+		let asked = false;
+		const socket = connect(cache.port, "127.0.0.1", () => {
+			socket.write(`POST /plain/deaf HTTP/1.1\r\nHost: a\r\nContent-Length: ${bytes}\r\n\r\n`);
+			socket.write(Buffer.alloc(bytes, "y"));
+		});
+		const late = setTimeout(() => end("no answer"), 3000);
+		const end = (outcome: string) => {
+			clearTimeout(late);
+			socket.destroy();
+			resolve(outcome);
+		};
+		socket.on("data", (piece) => {
+			got += piece.toString("latin1");
+			if (/\r\nConnection: close\r\n/.test(got)) end("closed");
+			else if (!asked && got.endsWith("ok")) {
+				asked = true;
+				socket.write("GET /plain/small HTTP/1.1\r\nHost: a\r\n\r\n");
+			} else if (got.endsWith("xxxxx")) end("answered");
+		});
+		socket.on("close", () => end("closed"));
+		socket.on("error", reject);
+	});
+
+test("a client that had to wait for a slow backend up to its last byte is heard again", async () => {
+	const outcomes = new Map<string, number>();
+	for (let bytes = 256 * 1024; bytes <= 8 * 1024 * 1024; bytes += 128 * 1024) {
+		const outcome = await afterUpload(bytes);
+		outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+	}
+	expect(outcomes.get("no answer")).toBeUndefined();
+	expect(outcomes.get("answered")).toBeGreaterThan(3);
+}, 150_000);
