@@ -38,7 +38,8 @@ export const FINDINGS_LIMIT = 50;
 /** The JSON schema (draft 2020-12) of the file, as editors understand it. */
 export function settingsJsonSchema(): object {
 	const { $schema, ...rest } = z.toJSONSchema(applianceSchema, { io: "input" });
-	return { $schema, title: "Drover appliance.toml", ...rest };
+	const description = 'What contradicts something else in the file is found by "drover config check" alone.';
+	return { $schema, title: "Drover appliance.toml", description, ...rest };
 }
 
 export interface ReadSettings {

@@ -1,24 +1,35 @@
 /** The kinds of words that settings are made of, each with what it must look like. Pure. */
 import { z } from "zod";
 import { parseAddress } from "../../wire/ip.ts";
+import { patterns } from "./patterns.ts";
+
+/** In the JSON schema one definition for all settings of this kind. */
+const as = (id: keyof typeof patterns) => ({ id, pattern: patterns[id] });
 
 export const address = z
 	.string()
-	.refine((text) => parseAddress(text) !== null, "is not an IP address, such as 192.168.80.1 or fd00:80::1");
+	.refine((text) => parseAddress(text) !== null, "is not an IP address, such as 192.168.80.1 or fd00:80::1")
+	.meta(as("address"));
 
 /** An address of the box with the length of its network. */
-export const addressWithPrefix = z.string().refine((text) => {
-	const [host = "", length = "", ...rest] = text.split("/");
-	return rest.length === 0 && isPrefixLength(host, length);
-}, "is not an address with a prefix length, such as 192.168.80.100/24");
+export const addressWithPrefix = z
+	.string()
+	.refine((text) => {
+		const [host = "", length = "", ...rest] = text.split("/");
+		return rest.length === 0 && isPrefixLength(host, length);
+	}, "is not an address with a prefix length, such as 192.168.80.100/24")
+	.meta(as("addressWithPrefix"));
 
 /** A network, or one address. */
-export const network = z.string().refine((text) => {
-	const [base = "", length, ...rest] = text.split("/");
-	return (
-		rest.length === 0 && (length === undefined ? parseAddress(base) !== null : isPrefixLength(base, length))
-	);
-}, "is not an address or a network, such as 192.168.80.0/24");
+export const network = z
+	.string()
+	.refine((text) => {
+		const [base = "", length, ...rest] = text.split("/");
+		return (
+			rest.length === 0 && (length === undefined ? parseAddress(base) !== null : isPrefixLength(base, length))
+		);
+	}, "is not an address or a network, such as 192.168.80.0/24")
+	.meta(as("network"));
 
 function isPrefixLength(host: string, length: string): boolean {
 	const bytes = parseAddress(host);
@@ -34,7 +45,10 @@ export const hostLabel = z
 	.string()
 	.regex(LABEL, "is not a host name: letters, digits and hyphens, at most 63");
 
-export const domain = z.string().refine(isHostName, "is not a domain, such as example.net");
+export const domain = z
+	.string()
+	.refine(isHostName, "is not a domain, such as example.net")
+	.meta(as("domain"));
 
 /** Who is asked over the network: an address, or a name that DNS knows. */
 export const host = z
@@ -42,7 +56,8 @@ export const host = z
 	.refine(
 		(text) => parseAddress(text) !== null || (isHostName(text) && !/^[\d.]+$/.test(text)),
 		"is neither an IP address nor a host name",
-	);
+	)
+	.meta(as("host"));
 
 export const portNumber = z.int().min(1).max(65535);
 
@@ -52,7 +67,8 @@ export const listener = z
 	.refine(
 		(text) => parseListener(text) !== null,
 		"is not where to listen, such as 192.168.80.200:80, [fd00::200]:80 or :80",
-	);
+	)
+	.meta(as("listener"));
 
 /** `address` is null for every address. */
 export function parseListener(
@@ -78,7 +94,8 @@ const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20,
 /** Bytes: "512M", "20G". */
 export const size = z
 	.string()
-	.refine((text) => parseSize(text) !== null, 'is not a size: a number with K, M, G or T, such as "512M"');
+	.refine((text) => parseSize(text) !== null, 'is not a size: a number with K, M, G or T, such as "512M"')
+	.meta(as("size"));
 
 export function parseSize(text: string): number | null {
 	const match = /^(\d{1,6})([KMGT]?)$/i.exec(text);
