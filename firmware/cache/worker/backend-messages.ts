@@ -174,6 +174,12 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 			`VCL ${this.#ttl.toFixed(0)} ${this.#grace.toFixed(0)} ${this.#keep.toFixed(0)} ${this.tOrigin.toFixed(0)} ${kind}`,
 		);
 	}
+	/** What a 304 (its own fields are logged) has made of the stored answer: its start, and the stored fields that stand. */
+	logUpdate(notModified: FieldList): void {
+		this.logStart();
+		const { lines } = this.fields;
+		for (const line of lines) if (!notModified.lines.includes(line)) this.log.add(this.tags.header, line);
+	}
 	setBody(text: string): void {
 		this.body = text;
 	}

@@ -60,6 +60,32 @@ export interface BackendUser {
 	onLate(reason: string): void;
 }
 
+/** Why a connection to a backend was closed: varnishd's reasons, with its words. */
+const closeWords = {
+	REM_CLOSE: "Client Closed",
+	RX_BAD: "Received bad req/resp",
+	RX_BODY: "Failure receiving req.body",
+	RX_JUNK: "Received junk data",
+	RX_OVERFLOW: "Received buffer overflow",
+	RX_TIMEOUT: "Receive timeout",
+	TX_PIPE: "Piped transaction",
+	TX_ERROR: "Error transaction",
+	RESP_CLOSE: "Backend/VCL requested close",
+	OVERLOAD: "Out of some resource",
+} as const;
+
+export type BackendCloseReason = keyof typeof closeWords;
+
+/** BackendClose of a connection that does not go on. */
+export const closeText = ({ fd, backend }: BackendConnection, reason: BackendCloseReason) =>
+	`${fd} ${backend.name} close ${closeWords[reason]}`;
+
+/** FetchError where the request has no backend, or a director that gives none. */
+export const noBackend = (asked: Director | null | undefined) =>
+	asked === null || asked === undefined || asked instanceof Backend
+		? "No backend"
+		: `Director ${asked.name} returned no backend`;
+
 export interface BackendFigures {
 	happy: number;
 	conn: number;
@@ -127,19 +153,25 @@ export class BackendConnection {
 		this.backend = backend;
 	}
 
-	#reuseText = "";
-	#reuseLocal = "";
+	#reuseText: string | undefined;
 
-	/** BackendOpen of a request that came in at `localIp`. */
-	openText(localIp: string, reused: boolean): string {
-		if (reused && localIp === this.#reuseLocal) return this.#reuseText;
+	/** BackendOpen: both ends of the connection. */
+	openText(reused: boolean): string {
+		if (reused && this.#reuseText !== undefined) return this.#reuseText;
 		const { host, port } = this.backend.address;
-		const { localPort = 0 } = (this.socket ?? {}) as { localPort?: number };
-		const text = `${this.fd} ${this.backend.name} ${host} ${port} ${localIp} ${localPort} `;
+		const local = this.backend.definition.endpoint.kind === "unix" ? "0.0.0.0 0" : this.#localEnd;
+		const text = `${this.fd} ${this.backend.name} ${host} ${port} ${local} `;
 		if (!reused) return `${text}connect`;
-		this.#reuseLocal = localIp;
 		this.#reuseText = flat(`${text}reuse`);
 		return this.#reuseText;
+	}
+
+	get #localEnd(): string {
+		const { localAddress = "0.0.0.0", localPort = 0 } = (this.socket ?? {}) as {
+			localAddress?: string;
+			localPort?: number;
+		};
+		return `${localAddress} ${localPort}`;
 	}
 
 	/** Its user hears of it when nothing sets another limit within `seconds`; 0 or less: no limit. */

@@ -43,6 +43,8 @@ export interface ClientPort {
 	readonly headBytes: number;
 	/** Begin of every request of the session. */
 	readonly beginRecord: string;
+	/** ReqStart, the same for every request of the session. */
+	readonly clientRecord: string;
 	/** VCL_use and ReqStart, the same for every request of the session. */
 	startRecords(vclName: string): string;
 	/** The outcome of the request at hand is wanted (replay.ts). */

@@ -10,6 +10,7 @@ import type { RequestHead } from "../http/request.ts";
 import { sameOriginTarget } from "../http/target.ts";
 import { formatSeconds, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
+import { TransactionLog } from "../log/transaction-log.ts";
 import type { BanSubject } from "../store/bans.ts";
 import { ageAt, isUnsafe } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
@@ -57,7 +58,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		} else log.add(Tag.Begin, `req ${previous.xid} restart`);
 		if (previous === undefined) log.begin(this.startedAt);
 		else log.beginAgain(this.engine.now());
-		log.addText(client.startRecords(vcl.name));
+		// A restart goes on with the program that it began with.
+		log.addText(previous?.vcl === vcl ? client.clientRecord : client.startRecords(vcl.name));
 		if (previous === undefined) {
 			const made = withForwardedFor(head.fields, client.connection.clientIp.text);
 			this.#forwarded = made;
@@ -141,12 +143,6 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	// ── vcl_recv to look-up ─────────────────────────────────────────────────────────────────
 
 	run(): void {
-		if (this.restarts > this.engine.parameters.maxRestarts) {
-			this.vslLog.add(Tag.VCL_Error, "Too many restarts");
-			this.why = `the VCL restarted more than ${this.engine.parameters.maxRestarts} times (max_restarts)`;
-			this.synth(503, null);
-			return;
-		}
 		this.#received(this.call("vcl_recv"));
 	}
 
@@ -255,6 +251,12 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 
 	protected override restart(): void {
 		this.#fetch?.clientGone();
+		if (this.restarts >= this.engine.parameters.maxRestarts) {
+			this.vslLog.add(Tag.VCL_Error, "Too many restarts");
+			this.why = `the VCL restarted more than ${this.engine.parameters.maxRestarts} times (max_restarts)`;
+			this.synth(503, null);
+			return;
+		}
 		this.vslLog.timestamp("Restart", this.engine.now());
 		const next = new ClientTask(this.client, this.vcl, this.head, this.body, this);
 		this.vslLog.add(Tag.Link, `req ${next.xid} restart`);
@@ -636,15 +638,18 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 
 	/** The key that a GET of that target would have, by the VCL's own vcl_hash over this request's fields. */
 	#keyOf(target: string): string | undefined {
-		const { key, method, req } = this;
+		const { key, method, req, vslLog } = this;
 		const { method: asked, url, fields } = req;
 		this.key = "";
+		// It is no step of this request's way.
+		this.vslLog = TransactionLog.nowhere(this.engine.log);
 		req.rollBack("GET", target, fields);
 		const failed = this.callAtOnce("vcl_hash").kind === "fail";
 		req.rollBack(asked, url, fields);
 		const made = this.key;
 		this.key = key;
 		this.method = method;
+		this.vslLog = vslLog;
 		return failed || made === "" ? undefined : made;
 	}
 

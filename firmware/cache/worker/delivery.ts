@@ -32,6 +32,9 @@ const VIA_LINE = `Via: ${VIA}`;
 /** Stored bodies up to this size are copied next to their head and sent in one write. */
 const COPY_BYTES = 96 * 1024;
 
+/** When vcl_synth fails nothing is left to be said by a VCL. */
+const FAILED_SYNTH = "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n";
+
 const nothing = new Uint8Array(0);
 const nowhere: number[] = [];
 
@@ -69,6 +72,8 @@ export abstract class Delivery extends Task implements BodyReader {
 	#processedAt = 0;
 	#streamed = false;
 	#unpacks = false;
+	/** The answer is vcl_synth's. */
+	#made = false;
 	/** Kept while the outcome is to be learnt. */
 	#sent: { readonly head: string; readonly body: Uint8Array } | undefined;
 
@@ -228,13 +233,25 @@ export abstract class Delivery extends Task implements BodyReader {
 			default:
 				engine.count(Main.client_resp_500);
 				this.client.closeAfter("VCL_FAILURE");
-				this.client.emit("HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n", undefined);
+				this.vslLog.timestamp("Process", engine.now());
+				this.resp = new ClientResponseFields(
+					500,
+					reasonPhrase(500),
+					"HTTP/1.1",
+					new FieldList(),
+					this.vslLog,
+					respTags,
+				);
+				this.resp.logStart();
+				this.#headBytes = FAILED_SYNTH.length;
+				this.client.emit(FAILED_SYNTH, undefined);
 				this.#finish();
 				return;
 		}
 		this.vslLog.timestamp("Process", this.engine.now());
 		const bytes = Buffer.from(resp.body ?? "", "latin1");
 		resp.fields.unset("content-length");
+		this.#made = true;
 		this.#send({ kind: "bytes", bytes, length: bytes.length });
 	}
 
@@ -245,7 +262,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.vslLog.timestamp("Process", this.#processedAt);
 		if (this.#unpacks) {
 			resp.unsetHeader("content-encoding");
-			resp.fields.unset("content-length");
+			resp.unsetHeader("content-length");
 		}
 		if (resp.status === 200 && top && this.handling !== "pass") {
 			const etag = resp.fields.get("etag");
@@ -261,7 +278,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				return;
 			}
 		}
-		const gunzip = this.#unpacks && !this.headOnly;
+		const gunzip = this.#unpacks;
 		if (gunzip) engine.count(Main.n_gunzip);
 		if (resp.body !== undefined) {
 			this.dropAnswer();
@@ -283,6 +300,8 @@ export abstract class Delivery extends Task implements BodyReader {
 				const length = stream.state === "whole" ? stream.bytes : body.length;
 				if (whole !== undefined && !gunzip && !this.headOnly)
 					this.#send({ kind: "bytes", bytes: whole, length: whole.length });
+				else if (gunzip && this.headOnly && (whole === undefined || whole.length > COPY_BYTES))
+					this.#sendUnknownLength();
 				else if (gunzip && whole !== undefined && whole.length <= COPY_BYTES) {
 					this.dropAnswer();
 					this.#sendUnpacked(whole);
@@ -295,6 +314,12 @@ export abstract class Delivery extends Task implements BodyReader {
 		}
 	}
 
+	/** To HEAD: how long the body would be unpacked is only known when it is. */
+	#sendUnknownLength(): void {
+		this.dropAnswer();
+		this.#send({ kind: "none", length: undefined });
+	}
+
 	#sendStored(answer: Answer, gunzip: boolean): void {
 		const { engine } = this;
 		if (answer.body.kind !== "stored") return;
@@ -305,6 +330,11 @@ export abstract class Delivery extends Task implements BodyReader {
 		}
 		const { body } = object;
 		if (gunzip) {
+			if (body.length > AT_ONCE_BYTES && this.headOnly) {
+				engine.arena.unpin(object);
+				this.#sendUnknownLength();
+				return;
+			}
 			if (body.length > AT_ONCE_BYTES) {
 				this.#sendUnpacking(streamOf(body), () => engine.arena.unpin(object));
 				return;
@@ -374,9 +404,8 @@ export abstract class Delivery extends Task implements BodyReader {
 				status = resp.status % 1000;
 			}
 		}
-		if (source.kind === "none" || !("filtersLogged" in source)) {
-			this.vslLog.add(Tag.Filters, ranges);
-		}
+		const filtersLogged = source.kind !== "none" && "filtersLogged" in source;
+		if (!filtersLogged && !this.#made) this.vslLog.add(Tag.Filters, ranges);
 		const headOnly = this.headOnly || !mayHaveBody;
 		let chunked = false;
 		if (!mayHaveBody) {
@@ -384,7 +413,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		} else if (source.length !== undefined && !(this.headOnly && fields.has("content-length"))) {
 			const text = String(source.length);
 			if (fields.get("content-length") !== text) {
-				fields.unset("content-length");
+				resp.unsetHeader("content-length");
 				resp.append("Content-Length", text);
 			}
 		} else if (source.length === undefined && !this.headOnly) {
@@ -393,6 +422,10 @@ export abstract class Delivery extends Task implements BodyReader {
 				chunked = true;
 				resp.append("Transfer-Encoding", "chunked");
 			} else client.closeAfter("TX_EOF");
+		}
+		if (this.#made) {
+			this.vslLog.add(Tag.Storage, "malloc Transient");
+			this.vslLog.add(Tag.Filters, ranges);
 		}
 		const wanted = fields.get("connection");
 		if (wanted !== undefined) {
@@ -448,9 +481,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				if (piece === undefined) break;
 				this.#bodyBytes += piece.length;
 				if (this.#streamChunked) {
-					const size = chunkHead(piece.length);
-					this.#bodyBytes += size.length + 2;
-					this.client.emit(size, piece);
+					this.client.emit(chunkHead(piece.length), piece);
 					this.client.emit("\r\n", undefined);
 				} else {
 					if (this.#streamLeft !== undefined) this.#streamLeft -= piece.length;
@@ -467,10 +498,8 @@ export abstract class Delivery extends Task implements BodyReader {
 			if (stream.state === "whole" && stream.drained(this)) {
 				stream.leave(this);
 				this.#stream = undefined;
-				if (this.#streamChunked) {
-					this.client.emit(LAST_CHUNK, undefined);
-					this.#bodyBytes += LAST_CHUNK.length;
-				} else if (this.#streamLeft !== undefined && this.#streamLeft !== 0) {
+				if (this.#streamChunked) this.client.emit(LAST_CHUNK, undefined);
+				else if (this.#streamLeft !== undefined && this.#streamLeft !== 0) {
 					this.client.abort("TX_ERROR");
 					return;
 				}

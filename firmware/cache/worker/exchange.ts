@@ -4,11 +4,19 @@
  */
 import { type ByteBuffer, copyOf } from "../http/bytes.ts";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
+import { headOverLimit } from "../http/head.ts";
 import { parseResponse, type ResponseHead } from "../http/response.ts";
 import { Tag } from "../log/tags.ts";
 import type { IpAddress } from "../vcl/runtime.ts";
 import { Address } from "./address.ts";
-import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
+import {
+	Backend,
+	type BackendCloseReason,
+	type BackendConnection,
+	type BackendUser,
+	closeText,
+	noBackend,
+} from "./backend.ts";
 import type { BackendRequestFields } from "./backend-messages.ts";
 import { Main } from "./engine.ts";
 import { ReceivedBody } from "./received-body.ts";
@@ -19,6 +27,7 @@ import { Task } from "./task.ts";
 const INFORMATIONAL_LIMIT = 16;
 /** Request body bytes that may wait for a slow backend. */
 const BACKEND_BACKLOG_BYTES = 512 * 1024;
+const CHUNK_END = "\r\n";
 
 type ByteCounts = readonly [number, number, number, number];
 const NO_BYTES: ByteCounts = [0, 0, 0, 0];
@@ -54,20 +63,21 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 	/** Bytes of the body. */
 	protected abstract onBodyBytes(bytes: Uint8Array): void;
 	protected abstract onBodyEnd(): void;
-	/** No answer that could be used, and nothing of one has been used. */
-	protected abstract fetchError(reason: string): void;
+	/** No answer that could be used, and nothing of one has been used; `close`: why its connection is closed. */
+	protected abstract fetchError(reason: string, close?: BackendCloseReason): void;
 	/** The backend or the connection failed after the request was sent. */
-	protected abstract broken(reason: string): void;
+	protected abstract broken(reason: string, close?: BackendCloseReason): void;
 
 	// ── asking ──────────────────────────────────────────────────────────────────────────────
 
 	/** `fresh`: on no connection that was used before. */
 	protected connect(fresh: boolean): void {
 		this.now = this.engine.now();
+		this.head = undefined;
 		this.vslLog.timestamp("Fetch", this.now);
 		const resolved = this.bereq.backend?.resolve(this) ?? null;
 		if (!(resolved instanceof Backend)) {
-			this.fetchError("No backend");
+			this.fetchError(noBackend(this.bereq.backend));
 			return;
 		}
 		this.backend = resolved;
@@ -117,7 +127,7 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 		backend.figures.req++;
 		// A connection that is there already takes no time.
 		this.vslLog.timestamp("Connected", reused ? this.now : this.engine.now());
-		this.vslLog.add(Tag.BackendOpen, connection.openText(this.connection.localIp.text, reused));
+		this.vslLog.add(Tag.BackendOpen, connection.openText(reused));
 		if (!this.bereq.fields.has("host")) this.bereq.setHeader("host", "Host", backend.definition.hostHeader);
 		const body = this.requestBody;
 		const { fields } = this.bereq;
@@ -148,15 +158,19 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 		this.#bodySent = true;
 		this.requestBytes.body += piece.length;
 		if (this.requestBody?.length === undefined) {
-			connection.writeText(chunkHead(piece.length));
+			const size = chunkHead(piece.length);
+			this.requestBytes.body += size.length + CHUNK_END.length;
+			connection.writeText(size);
 			connection.write(piece);
-			connection.writeText("\r\n");
+			connection.writeText(CHUNK_END);
 		} else connection.write(piece);
 		return connection.waitingBytes > BACKEND_BACKLOG_BYTES;
 	}
 
 	onRequestBodyEnd(): void {
-		if (this.requestBody?.length === undefined) this.#connection?.writeText(LAST_CHUNK);
+		if (this.requestBody?.length !== undefined || this.#connection === undefined) return;
+		this.requestBytes.body += LAST_CHUNK.length;
+		this.#connection.writeText(LAST_CHUNK);
 	}
 
 	onDrain(): void {
@@ -164,7 +178,12 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 	}
 
 	onLate(reason: string): void {
-		this.broken(reason);
+		if (this.phase !== "body") {
+			this.broken(reason, "RX_TIMEOUT");
+			return;
+		}
+		this.vslLog.add(Tag.FetchError, `Resource temporarily unavailable (${reason})`);
+		this.broken(this.#body!.missing);
 	}
 
 	protected limitBetweenBytes(): void {
@@ -199,7 +218,12 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 			if (head.kind === "bad") {
 				this.responseBytes.header = this.#text.length - at;
 				this.vslLog.add(Tag.BogoHeader, head.reason);
-				this.fetchError(`http format error: ${head.reason}`);
+				this.vslLog.add(Tag.HttpGarbage, this.#text.slice(at));
+				const tooLong = head.reason === headOverLimit.reason;
+				this.fetchError(
+					tooLong ? `overflow: ${head.reason}` : `http format error: ${head.reason}`,
+					tooLong ? "RX_OVERFLOW" : "RX_JUNK",
+				);
 				return;
 			}
 			if (head.status >= 200) {
@@ -250,8 +274,10 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 	}
 
 	protected bodyBytes(bytes: Uint8Array): void {
-		this.responseBytes.body += bytes.length;
-		const progress = this.#body!.take(bytes, (data) => this.onBodyBytes(data));
+		const progress = this.#body!.take(bytes, (data) => {
+			this.responseBytes.body += data.length;
+			this.onBodyBytes(data);
+		});
 		if (this.phase !== "body") return;
 		switch (progress.kind) {
 			case "more":
@@ -280,12 +306,11 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 		if (this.phase === "head" && this.#reused && !this.#sawBytes && !this.#bodySent) {
 			// The backend closed an idle connection just as we wrote: that is no answer yet, ask again.
 			this.engine.count(Main.backend_retry);
-			this.vslLog.add(Tag.BackendClose, `${this.#connection?.fd ?? -1} ${this.backend?.name ?? ""} close`);
-			this.#dropConnection();
+			this.#dropConnection("RX_BAD");
 			this.connect(true);
 			return;
 		}
-		this.broken(this.phase === "head" ? "HTC eof (-1)" : "straight insufficient bytes");
+		this.broken(this.phase === "head" ? "HTC eof (-1)" : this.#body!.missing);
 	}
 
 	// ── the end ─────────────────────────────────────────────────────────────────────────────
@@ -297,28 +322,29 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 		this.#connection = undefined;
 		const pending = this.requestBody !== undefined && !this.requestBody.ended;
 		const kept = this.head!.keepAlive && !this.#junk && !pending;
-		const { fd } = connection;
 		// Its last bytes may have been those that were too many: the next answer on it must be read.
 		if (this.#paused) connection.socket?.resume();
+		const closed = closeText(connection, this.#junk ? "RX_JUNK" : pending ? "TX_ERROR" : "RESP_CLOSE");
 		const recycled = kept && connection.backend.recycle(connection, this.engine.now());
 		if (!kept) connection.backend.discard(connection);
 		if (recycled) this.engine.count(Main.backend_recycle);
-		this.vslLog.add(Tag.BackendClose, `${fd} ${connection.backend.name} ${recycled ? "recycle" : "close"}`);
+		this.vslLog.add(
+			Tag.BackendClose,
+			recycled ? `${connection.fd} ${connection.backend.name} recycle` : closed,
+		);
 	}
 
-	#dropConnection(): void {
+	#dropConnection(reason: BackendCloseReason): void {
 		const connection = this.#connection;
 		this.#connection = undefined;
-		if (connection !== undefined) connection.backend.discard(connection);
+		if (connection === undefined) return;
+		this.vslLog.add(Tag.BackendClose, closeText(connection, reason));
+		connection.backend.discard(connection);
 	}
 
-	protected closeConnection(): void {
+	protected closeConnection(reason: BackendCloseReason = this.phase === "body" ? "RX_BODY" : "RX_BAD"): void {
 		if (this.phase === "connecting") this.#cancel();
-		const connection = this.#connection;
-		if (connection !== undefined) {
-			this.vslLog.add(Tag.BackendClose, `${connection.fd} ${connection.backend.name} close`);
-			this.#dropConnection();
-		}
+		this.#dropConnection(reason);
 		if (this.phase !== "done") this.phase = "idle";
 	}
 

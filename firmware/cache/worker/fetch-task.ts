@@ -26,6 +26,7 @@ import {
 import { varySpecification } from "../store/vary.ts";
 import type { Action, Connection, RequestMessage, Session } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
+import type { BackendCloseReason } from "./backend.ts";
 import { type BackendBlock, backendBlock } from "./backend-block.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
 import { type BodySource, BodyStream, PAUSE_BYTES } from "./body-stream.ts";
@@ -125,7 +126,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const parent = retryOf === undefined ? client.xid : retryOf.xid;
 		const reason = retryOf === undefined ? start.reason : "retry";
 		log.add(Tag.Begin, `bereq ${parent} ${reason}`);
-		log.add(Tag.VCL_use, this.vcl.name);
+		if (retryOf === undefined) log.add(Tag.VCL_use, this.vcl.name);
 		log.beginAgain(now);
 		if (retryOf !== undefined) {
 			this.earlierBytes = retryOf.allBytes;
@@ -199,8 +200,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 
 	run(): void {
 		const block = this.#block;
-		if (block === undefined) this.bereq.logAll();
-		else this.bereq.logAll(block.logText, block.fields.count);
+		if (block === undefined) {
+			this.bereq.logAll();
+			this.bereq.setHeader("x-varnish", "X-Varnish", String(this.xid));
+		} else this.bereq.logAll(block.logText, block.fields.count);
 		this.#afterFetch(this.call("vcl_backend_fetch"));
 	}
 
@@ -226,7 +229,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Beresp", this.now);
 		const fields = new FieldList(head.lines, head.keys);
-		const beresp = new BackendResponseFields(this, head.status, head.reason, head.proto, fields);
+		let beresp = new BackendResponseFields(this, head.status, head.reason, head.proto, fields);
 		this.beresp = beresp;
 		fields.collect("cache-control");
 		fields.collect("vary");
@@ -267,6 +270,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (head.status === 304 && this.reason !== "pass")
 			switch (this.#revalidate()) {
 				case "updated":
+					beresp = this.beresp;
 					break;
 				case "gone":
 					this.letGo();
@@ -275,7 +279,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 					this.connect(false);
 					return;
 				case "unasked":
-					this.fetchError("304 response but not conditional fetch");
+					this.vslLog.add(Tag.Error, "304 response but not conditional fetch");
+					this.#unusable("304 response but not conditional fetch", "RX_BAD");
 					return;
 			}
 		if (this.reason === "pass") {
@@ -286,6 +291,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			this.#lifetime = lifetime;
 			beresp.setLifetime(lifetime.tOrigin, lifetime.ttl, lifetime.grace, lifetime.keep);
 			this.#logRfcLifetime(lifetime);
+			if (beresp.was304) beresp.logUpdate(fields);
 			if (this.start.hitForMiss && this.#client !== undefined) this.vslLog.add(Tag.Debug, "hit-for-miss");
 		}
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
@@ -332,11 +338,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (object === undefined) return "gone";
 		this.#staleBody = copyOf(object.body);
 		this.engine.arena.unpin(object);
-		const { beresp } = this;
-		beresp.fields = updatedFields(stale.fields, beresp.fields);
-		beresp.was304 = true;
-		beresp.setStatus(200);
-		beresp.reason = stale.reason;
+		const { proto, fields } = this.beresp;
+		const updated = updatedFields(stale.fields, fields);
+		this.beresp = new BackendResponseFields(this, 200, stale.reason, proto, updated);
+		this.beresp.was304 = true;
 		return "updated";
 	}
 
@@ -366,6 +371,15 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#finish();
 	}
 
+	/** TTL of return (pass(…)), in front of its VCL_return. */
+	protected override returning(action: Action): void {
+		super.returning(action);
+		if (action.kind !== "pass" || action.durationSeconds === null || action.durationSeconds === undefined)
+			return;
+		const lifetime = `${wholeSeconds(action.durationSeconds)} 0 0 ${wholeSeconds(this.beresp.tOrigin)}`;
+		this.vslLog.add(Tag.TTL, `HFP ${lifetime} uncacheable`);
+	}
+
 	#afterResponse(action: Action, rest: Uint8Array): void {
 		switch (action.kind) {
 			case "deliver":
@@ -373,20 +387,16 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			case "pass":
 				this.#hitForPassSeconds = action.durationSeconds ?? this.beresp.wholeTtl;
 				this.beresp.markUncacheable();
-				if (action.durationSeconds !== null)
-					this.vslLog.add(
-						Tag.TTL,
-						`HFP ${wholeSeconds(action.durationSeconds)} 0 0 ${wholeSeconds(this.beresp.tOrigin)} uncacheable`,
-					);
 				break;
 			case "retry":
 				this.#retry();
 				return;
 			case "error":
-				this.closeConnection();
+				this.closeConnection("RESP_CLOSE");
 				this.#error(action.status, action.reason, saidError(action.status, "vcl_backend_response"));
 				return;
 			default:
+				this.closeConnection("RESP_CLOSE");
 				this.#abandoned(action);
 				return;
 		}
@@ -449,7 +459,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			fields.unset("content-length");
 			beresp.doStream = false;
 		}
-		this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
+		// Nothing is fetched where the stored body stays.
+		if (!beresp.was304) this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
 		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
 		const lifetime = beresp.wholeTtl + beresp.grace + beresp.keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
@@ -489,10 +500,11 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			gzipped && !gunzip && !beresp.was304 && this.bereq.method !== "HEAD" && parameters.gzipSupport;
 		if (this.#isChecked) this.#check = new GzipCheck(() => this.#checkCaughtUp());
 		this.phase = "body";
-		this.vslLog.add(
-			Tag.Fetch_Body,
-			`${framingNames[framing.kind]} ${beresp.doStream && framing.kind !== "none" ? "stream" : "-"}`,
-		);
+		if (!beresp.was304)
+			this.vslLog.add(
+				Tag.Fetch_Body,
+				`${framingNames[framing.kind]} ${beresp.doStream && framing.kind !== "none" ? "stream" : "-"}`,
+			);
 		if (this.#staleBody !== undefined) this.#stream.push(this.#staleBody);
 		if (framing.kind !== "none") this.limitBetweenBytes();
 	}
@@ -578,26 +590,31 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (held > heldLimitBytes || (held > PAUSE_BYTES && bodies.over)) this.#tooLarge();
 	}
 
-	protected override broken(reason: string): void {
+	protected override broken(reason: string, close?: BackendCloseReason): void {
 		if (this.phase === "done") return;
 		if (this.phase === "body" && this.#announced) {
 			this.vslLog.add(Tag.FetchError, reason);
 			this.engine.count(Main.fetch_failed);
-			this.closeConnection();
+			this.closeConnection(close);
 			this.#stream?.fail();
 			this.#unregister();
 			this.#release();
 			this.#finish();
 			return;
 		}
-		this.fetchError(reason);
+		this.fetchError(reason, close);
 	}
 
 	/** Nothing has reached a client yet: the VCL decides what it gets. */
-	protected override fetchError(reason: string): void {
+	protected override fetchError(reason: string, close?: BackendCloseReason): void {
 		this.vslLog.add(Tag.FetchError, reason);
+		this.#unusable(reason, close);
+	}
+
+	#unusable(reason: string, close: BackendCloseReason | undefined): void {
 		this.engine.count(Main.fetch_failed);
-		this.closeConnection();
+		this.closeConnection(close);
+		if (this.head === undefined) this.vslLog.timestamp("Beresp", this.engine.now());
 		const { stale } = this.start;
 		if (stale !== undefined && stale.body.kind === "stored" && !stale.uncacheable) {
 			const allowed = staleIfError(stale.fields, true, this.engine.parameters);
@@ -675,6 +692,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			backendStatus: 0,
 		};
 		if (this.#cacheable) this.#store([bytes]);
+		this.vslLog.add(Tag.Storage, "malloc Transient");
 		this.vslLog.add(Tag.Length, String(bytes.length));
 		this.#announce();
 		this.#finish();
@@ -683,12 +701,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#retry(): void {
 		const body = this.requestBody;
 		if (this.head?.framing.kind === "none") this.letGo();
-		this.closeConnection();
+		this.closeConnection("RESP_CLOSE");
 		if (this.retries >= this.engine.parameters.maxRetries) {
 			this.vslLog.add(Tag.VCL_Error, "Too many retries, delivering 503");
 			const why = `the VCL said return (retry) more than ${this.retries} times (max_retries)`;
 			if (this.method === "vcl_backend_error") this.#abandon(why);
-			else this.#error(503, "Too many retries", why);
+			else this.#error(503, "Backend fetch failed", why);
 			return;
 		}
 		if (body?.spent) {

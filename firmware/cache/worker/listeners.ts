@@ -167,7 +167,7 @@ export class Listeners {
 				if (header.kind === "more") return;
 				this.#greetings.delete(socket);
 				if (header.kind === "bad") {
-					socket.terminate();
+					this.#refuseGreeting(begin(socket), header.reason);
 					return;
 				}
 				const session = begin(socket, header);
@@ -188,6 +188,13 @@ export class Listeners {
 			},
 			error: () => {},
 		};
+	}
+
+	/** Who does not say who the client is has no session; the log says why. */
+	#refuseGreeting(session: ClientSession, reason: string): void {
+		const id = session.xid | Side.client;
+		session.engine.log.write(id, "", id, record(Tag.ProxyGarbage, reason));
+		session.abort("RX_JUNK");
 	}
 
 	/** Time outs of sessions and of PROXY headers. */

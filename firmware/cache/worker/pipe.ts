@@ -2,9 +2,11 @@
 import { copyOf } from "../http/bytes.ts";
 import { FieldList } from "../http/headers.ts";
 import { parseResponse } from "../http/response.ts";
+import { Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
+import { TransactionLog } from "../log/transaction-log.ts";
 import type { Action, BackendRequest, Connection, Director } from "../vcl/runtime.ts";
-import { Backend, type BackendConnection, type BackendUser } from "./backend.ts";
+import { Backend, type BackendConnection, type BackendUser, closeText, noBackend } from "./backend.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { Main } from "./engine.ts";
@@ -33,6 +35,8 @@ export interface PipedRequest extends Task {
 	pipeDone(account: string): void;
 }
 
+const unavailable: Action = { kind: "synth", status: 503, reason: null };
+
 class PipeRequest extends RequestFields implements BackendRequest {
 	backend: Director | null = null;
 	betweenBytesTimeout = 0;
@@ -47,8 +51,8 @@ class PipeRequest extends RequestFields implements BackendRequest {
 	readonly xid: string;
 	readonly #task: PipedRequest;
 
-	constructor(task: PipedRequest, fields: FieldList, xid: number) {
-		super(task.req.method, task.req.url, task.req.proto, fields, task.vslLog, bereqTags);
+	constructor(task: PipedRequest, fields: FieldList, xid: number, log: TransactionLog) {
+		super(task.req.method, task.req.url, task.req.proto, fields, log, bereqTags);
 		this.#task = task;
 		this.time = task.startedAt;
 		this.xid = String(xid);
@@ -62,6 +66,9 @@ class PipeRequest extends RequestFields implements BackendRequest {
 export class Pipe implements BackendUser {
 	readonly #task: PipedRequest;
 	readonly #request: PipeRequest;
+	/** Of the backend's side: a transaction of its own, as that of a fetch. */
+	readonly #log: TransactionLog;
+	#logEnded = false;
 	#connection: BackendConnection | undefined;
 	#backend: Backend | undefined;
 	#fromClient = 0;
@@ -81,7 +88,13 @@ export class Pipe implements BackendUser {
 		fields.set("Connection", "close");
 		const xid = task.engine.nextTransaction();
 		fields.append("X-Varnish", String(xid));
-		this.#request = new PipeRequest(task, fields, xid);
+		const now = task.engine.now();
+		const log = new TransactionLog(task.engine.log, xid | Side.backend, now);
+		this.#log = log;
+		log.add(Tag.Begin, `bereq ${task.xid} pipe`);
+		log.timestamp("Start", now);
+		this.#request = new PipeRequest(task, fields, xid, log);
+		this.#request.logAll();
 		const hint = task.req.backendHint;
 		this.#request.backend = hint === undefined ? task.vcl.loaded.defaultBackend : hint;
 		task.vslLog.add(Tag.Link, `bereq ${xid} pipe`);
@@ -104,26 +117,32 @@ export class Pipe implements BackendUser {
 			return;
 		}
 		if (action.kind !== "pipe") {
-			task.afterPipe(action);
+			this.#giveUp(action);
 			return;
 		}
-		task.vslLog.timestamp("Process", engine.now());
+		const now = engine.now();
+		task.vslLog.timestamp("Process", now);
+		this.#log.timestamp("Process", now);
 		const { pipeSessMax } = engine.parameters;
 		if (pipeSessMax > 0 && engine.counters[Main.n_pipe]! >= pipeSessMax) {
 			engine.count(Main.pipe_limited);
 			task.client.closeAfter("PIPE_OVERFLOW");
-			task.afterPipe({ kind: "synth", status: 503, reason: null });
+			this.#giveUp(unavailable);
 			return;
 		}
 		const backend = this.#request.backend?.resolve(task) ?? null;
 		if (!(backend instanceof Backend) || !backend.healthy(task)) {
-			task.afterPipe({ kind: "synth", status: 503, reason: null });
+			this.#log.add(
+				Tag.FetchError,
+				backend instanceof Backend ? `backend ${backend.name}: unhealthy` : noBackend(this.#request.backend),
+			);
+			this.#giveUp(unavailable);
 			return;
 		}
 		if (task.body !== undefined && task.body.bytes > 0) {
 			// Part of the body has been taken out of its framing: there is no passing it on as it was.
 			task.client.closeAfter("TX_PIPE");
-			task.afterPipe({ kind: "synth", status: 503, reason: null });
+			this.#giveUp(unavailable);
 			return;
 		}
 		this.#backend = backend;
@@ -148,13 +167,27 @@ export class Pipe implements BackendUser {
 		);
 	}
 
-	onFail(_reason: string): void {
+	/** It ends before it began. */
+	#giveUp(action: Action): void {
+		this.#endLog();
+		this.#task.afterPipe(action);
+	}
+
+	#endLog(): void {
+		if (this.#logEnded) return;
+		this.#logEnded = true;
+		this.#log.account(Tag.BereqAcct, 0, 0, 0, 0);
+		this.#log.end();
+	}
+
+	onFail(reason: string): void {
 		if (this.#over) return;
 		this.#over = true;
 		this.#waiting.length = 0;
 		this.#task.client.onPipeEnd = undefined;
 		this.#task.client.closeAfter("TX_PIPE");
-		this.#task.afterPipe({ kind: "synth", status: 503, reason: null });
+		this.#log.add(Tag.FetchError, reason);
+		this.#giveUp(unavailable);
 	}
 
 	#onClientData(bytes: Buffer): void {
@@ -170,7 +203,7 @@ export class Pipe implements BackendUser {
 		if (this.#connection.waitingBytes > BACKLOG_BYTES) client.socket.pause();
 	}
 
-	onOpen(connection: BackendConnection): void {
+	onOpen(connection: BackendConnection, reused: boolean): void {
 		if (this.#over) {
 			connection.backend.discard(connection);
 			return;
@@ -179,10 +212,14 @@ export class Pipe implements BackendUser {
 		const task = this.#task;
 		const { client, engine } = task;
 		engine.count(Main.n_pipe);
+		this.#log.timestamp("Connected", engine.now());
+		this.#log.add(Tag.BackendOpen, connection.openText(reused));
 		const head = `${this.#request.method} ${this.#request.url} ${this.#request.proto}\r\n${this.#request.fields.text()}\r\n`;
 		this.#headBytes = head.length;
 		connection.write(Buffer.from(head, "latin1"));
-		task.vslLog.timestamp("Pipe", engine.now());
+		const now = engine.now();
+		task.vslLog.timestamp("Pipe", now);
+		this.#log.timestamp("Bereq", now);
 		for (const bytes of this.#waiting.splice(0)) connection.write(bytes);
 		if (this.#clientSaidAll) connection.shutdown();
 		client.socket.resume();
@@ -245,8 +282,12 @@ export class Pipe implements BackendUser {
 			this.#backend.figures.pipeHeader += this.#headBytes;
 			this.#backend.figures.pipeIn += this.#toClient;
 			this.#backend.figures.pipeOut += this.#fromClient;
-			if (this.#connection !== undefined) this.#backend.discard(this.#connection);
+			if (this.#connection !== undefined) {
+				this.#log.add(Tag.BackendClose, closeText(this.#connection, "TX_PIPE"));
+				this.#backend.discard(this.#connection);
+			}
 		}
+		this.#endLog();
 		task.pipeDone(`${client.headBytes} ${this.#headBytes} ${this.#fromClient} ${this.#toClient}`);
 		client.finish(reason);
 	}

@@ -13,6 +13,14 @@ const more: BodyProgress = { kind: "more" };
 const whole: BodyProgress = { kind: "whole", untidy: false };
 const untidy: BodyProgress = { kind: "whole", untidy: true };
 
+/** The words that varnishd has for what is wrong with chunks. */
+function varnishdSays(fault: string): string {
+	if (/over its limit/.test(fault)) return "chunked header too long";
+	if (/^chunk data/.test(fault)) return "chunked tail no NL";
+	if (/CRLF$/.test(fault)) return "chunked header no NL";
+	return "chunked header non-hex";
+}
+
 export class ReceivedBody {
 	readonly #framing: ResponseFraming;
 	readonly #decoder = new ChunkedDecoder();
@@ -21,6 +29,11 @@ export class ReceivedBody {
 	constructor(framing: ResponseFraming) {
 		this.#framing = framing;
 		this.#left = framing.kind === "length" ? framing.bytes : 0;
+	}
+
+	/** What is wrong when its connection ends before it does. */
+	get missing(): string {
+		return this.#framing.kind === "chunked" ? "chunked insufficient bytes" : "straight insufficient bytes";
 	}
 
 	/** Its end is that of the connection. */
@@ -43,7 +56,7 @@ export class ReceivedBody {
 			}
 			case "chunked": {
 				const end = this.#decoder.push(bytes, 0, onData);
-				if (typeof end === "string") return { kind: "bad", reason: `chunked encoding error: ${end}` };
+				if (typeof end === "string") return { kind: "bad", reason: `${varnishdSays(end)}: ${end}` };
 				return this.#decoder.done ? behind(bytes.subarray(end)) : more;
 			}
 			case "eof":

@@ -55,8 +55,15 @@ function unpacked(body: Uint8Array, plain: Uint8Array, recoding: Recoding): Reco
 export const unpackedRecord = (way: "U F" | "u F" | "U D", packedBytes: number, plainBytes: number) =>
 	`${way} - ${packedBytes} ${plainBytes} 80 80 ${packedBytes * 8}`;
 
+/** In varnishd's words, where it has any. */
+function gzipFault(message: string): string {
+	return message === "unexpected end of file"
+		? `tGunzip failed: ${message}`
+		: `Invalid Gzip data: ${message}`;
+}
+
 export const invalidGzip = (error: unknown): Recoded => ({
 	ok: false,
-	reason: `Invalid Gzip input: ${error instanceof Error ? error.message : error}`,
+	reason: gzipFault(error instanceof Error ? error.message : String(error)),
 	tooLong: (error as { code?: unknown } | null)?.code === "ERR_BUFFER_TOO_LARGE",
 });

@@ -230,15 +230,17 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		);
 	}
 
+	/** ReqStart, the same for every request of the session. */
+	get clientRecord(): string {
+		const { clientIp } = this.connection;
+		return record(Tag.ReqStart, `${clientIp.text} ${clientIp.port} ${this.endpoint.name}`);
+	}
+
 	/** VCL_use and ReqStart, the same for every request of the session. */
 	startRecords(vclName: string): string {
 		if (this.#startVcl !== vclName) {
 			this.#startVcl = vclName;
-			const { clientIp } = this.connection;
-			this.#startRecords = flat(
-				record(Tag.VCL_use, vclName) +
-					record(Tag.ReqStart, `${clientIp.text} ${clientIp.port} ${this.endpoint.name}`),
-			);
+			this.#startRecords = flat(record(Tag.VCL_use, vclName) + this.clientRecord);
 		}
 		return this.#startRecords;
 	}

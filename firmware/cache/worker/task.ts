@@ -57,7 +57,7 @@ export const failedIn = (method: MethodName) => `the VCL failed in ${method} (VC
 export abstract class Task implements VclContext {
 	readonly engine: Engine;
 	readonly vcl: ActiveVcl;
-	readonly vslLog: TransactionLog;
+	vslLog: TransactionLog;
 	/** Transaction number. */
 	readonly xid: number;
 	req: ClientRequest = absent;
@@ -140,7 +140,7 @@ export abstract class Task implements VclContext {
 		} catch (error) {
 			action = failed(error);
 		}
-		this.#noteFailure(action);
+		this.returning(action);
 		this.vslLog.add(Tag.VCL_return, action.kind);
 		return action;
 	}
@@ -160,7 +160,8 @@ export abstract class Task implements VclContext {
 		};
 	}
 
-	#noteFailure(action: Action): void {
+	/** Whatever the log has of an action beside its VCL_return. */
+	protected returning(action: Action): void {
 		if (action.kind !== "fail") return;
 		if (action.message !== "") this.vslLog.add(Tag.VCL_Error, action.message);
 		this.engine.count(Main.vcl_fail);
@@ -176,7 +177,7 @@ export abstract class Task implements VclContext {
 		} catch (error) {
 			action = failed(error);
 		}
-		this.#noteFailure(action);
+		this.returning(action);
 		log.add(Tag.VCL_return, action.kind);
 		return action;
 	}
