@@ -80,7 +80,6 @@ const isWeighed = ({ checks }: RealServerConfig) =>
 
 /** By place in the configuration, the weights of a virtual server's rows; null when it has no service in the table. */
 function weightsIn(table: IpvsTable, config: VirtualServerConfig): readonly (number | null)[] | null {
-	if (table.size === 0) return null;
 	let weights: (number | null)[] | null = null;
 	for (const address of config.services) {
 		const entry = table.get(serviceKeyText(serviceKeyOf(config, address)));

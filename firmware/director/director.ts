@@ -106,7 +106,7 @@ export class Director {
 		const atFirst = this.#atFirst();
 		for (const config of this.#config.virtualServers) {
 			const key = virtualServerKey(config);
-			const before = this.#adoption.stateAtStart(key, config, left, atFirst);
+			const before = left.size === 0 ? null : this.#adoption.stateAtStart(key, config, left, atFirst);
 			const step = openPool(config, before?.verdictOf ?? atFirst, this.#tellsInitial, before?.quorumHeld);
 			this.#pools.set(key, step.pool);
 			for (const notice of step.notices) notices.push(notice);

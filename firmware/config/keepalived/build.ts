@@ -11,7 +11,7 @@ import { buildServerGroups } from "./build/server-group.ts";
 import { buildSyncGroups } from "./build/sync-group.ts";
 import { settleGroupWeights, settleTrackedWeights } from "./build/tracked-weights.ts";
 import { buildTrackers } from "./build/tracking.ts";
-import { buildVirtualServer } from "./build/virtual-server.ts";
+import { buildVirtualServer, LastServer } from "./build/virtual-server.ts";
 import { buildInstance } from "./build/vrrp-instance.ts";
 import type { Findings } from "./diagnostics.ts";
 import type { ServerMemory } from "./server-memory.ts";
@@ -66,6 +66,7 @@ export function buildConfig(
 
 	const groups = buildServerGroups(context, root);
 	const virtualServers: VirtualServerConfig[] = [];
+	const last = new LastServer();
 	for (const statement of virtual) {
 		const recalled = memory?.recalled(statement, sources[fileOf(statement.at)]!.name, lineOf(statement.at));
 		if (recalled != null) {
@@ -73,7 +74,7 @@ export function buildConfig(
 			continue;
 		}
 		const { mentions } = findings;
-		const server = buildVirtualServer(context, statement, groups, trackers);
+		const server = buildVirtualServer(context, statement, groups, trackers, last);
 		if (server === null) continue;
 		virtualServers.push(server);
 		if (findings.mentions === mentions) memory?.built(statement, server);

@@ -43,6 +43,10 @@ export function keyOf(length: number, first: number, last: number): number {
 	return ((length & 31) << 10) ^ ((first & 63) << 5) ^ (last & 63);
 }
 
+/** Dots, digits, colons, and the letters of hexadecimal numbers. */
+const isOfAddress = (code: number) =>
+	(code >= 46 && code <= 58 && code !== 47) || (code >= 97 && code <= 102) || (code >= 65 && code <= 70);
+
 export class Lexer {
 	/** What is read, … */
 	#text: Text = "";
@@ -125,13 +129,34 @@ export class Lexer {
 		return same ? known : this.word(index);
 	}
 
-	/** Whether the `length` characters from `position` on are those from `offset` on. */
-	repeats(offset: number, length: number): boolean {
-		const { codes, position } = this;
-		if (position + length > this.stop) return false;
+	/** Whether the `length` characters from `at` on are those from `offset` on. */
+	repeats(offset: number, length: number, at = this.position): boolean {
+		const { codes } = this;
+		if (at + length > this.stop) return false;
 		for (let index = 0; index < length; index++)
-			if (codes[position + index] !== codes[offset + index]) return false;
+			if (codes[at + index] !== codes[offset + index]) return false;
 		return true;
+	}
+
+	/** Behind the blanks and line ends from `at` on. */
+	behindBlanks(at: number): number {
+		const { codes, stop } = this;
+		let end = at;
+		while (end < stop && (codes[end]! === LINE_FEED || codes[end]! === SPACE || codes[end]! === TAB)) end++;
+		return end;
+	}
+
+	/** Behind what stands from `at` on of the characters that addresses are made of. */
+	behindAddress(at: number): number {
+		const { codes, stop } = this;
+		let end = at;
+		while (end < stop && isOfAddress(codes[end]!)) end++;
+		return end;
+	}
+
+	/** Offset of word `index` of the current line, and behind it, quotes left out. */
+	extentOf(index: number): readonly [start: number, end: number] {
+		return [this.#starts[index]!, this.#ends[index]!];
 	}
 
 	/** Word `index` as a decimal whole number of at most nine digits; -1 when it is anything else. */

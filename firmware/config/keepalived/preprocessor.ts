@@ -12,6 +12,7 @@ import { limits } from "./limits.ts";
 import type { RandomNumbers } from "./random.ts";
 import { expandSequence, isSequence } from "./sequences.ts";
 import { type Place, Source, type Text } from "./source.ts";
+import type { AlikeBlocks } from "./statement.ts";
 
 export type FileRead =
 	| { readonly kind: "text"; readonly text: Text; readonly executable: boolean }
@@ -70,6 +71,24 @@ export interface PlainExtent {
 	/** Offset of the physical line that its last character is on; below 0 when it is the first one. */
 	readonly lastLineStart: number;
 }
+
+/** The line that opens a plain block. */
+export interface PlainOpening {
+	readonly lexer: Lexer;
+	/** Offset of its keyword, … */
+	readonly start: number;
+	/** … of the word behind that, … */
+	readonly wordStart: number;
+	/** … and behind it. */
+	readonly wordEnd: number;
+	readonly line: number;
+	readonly column: number;
+	/** Logical lines read until then. */
+	readonly lines: number;
+}
+
+/** No address is longer, be it written ever so oddly. */
+const ADDRESS_CHARACTERS = 45;
 
 interface Frame {
 	/** The lexer's codes are the text's own bytes. */
@@ -227,6 +246,57 @@ export class LineReader {
 			column: this.column,
 			lines: this.#lines,
 		};
+	}
+
+	/** The current line, as what opens a block; null when it does not lie as written, or is too long for another address. */
+	plainOpening(): PlainOpening | null {
+		const { current: lexer, column } = this;
+		if (this.#plain !== lexer || this.#frames[this.#frames.length - 1]?.exact !== true) return null;
+		if (lexer.count < 2 || lexer.isQuoted(1) || !lexer.opens) return null;
+		if (lexer.end - lexer.lineStart + ADDRESS_CHARACTERS > limits.lineLengthBytes) return null;
+		const [wordStart, wordEnd] = lexer.extentOf(1);
+		return {
+			lexer,
+			start: lexer.wordStart(0),
+			wordStart,
+			wordEnd,
+			line: this.line,
+			column,
+			lines: this.#lines,
+		};
+	}
+
+	/**
+	 * Goes on behind the blocks that follow the one with this opening, which was just read, and say the same with another
+	 * address for its first word, each as far below the one before; null when there is none.
+	 */
+	skipAlike({ lexer, start, wordStart, wordEnd, line, column, lines }: PlainOpening): AlikeBlocks | null {
+		const end = lexer.position;
+		const keyword = lexer.behindBlanks(end);
+		// One on a line of its own, in the same column.
+		const lastEnd = lexer.codes.lastIndexOf(LINE_FEED, keyword - 1);
+		if (this.#plain !== lexer || lastEnd < end || keyword - lastEnd !== column) return null;
+		if (!lexer.repeats(start, wordStart - start, keyword)) return null;
+		const headLength = keyword - end + wordStart - start;
+		const tailLength = end - wordEnd;
+		const logicalLines = this.#lines - lines + 1;
+		const firstWords: string[] = [];
+		let at = end;
+		while (this.#lines + logicalLines <= limits.logicalLines && lexer.repeats(end, headLength, at)) {
+			const from = at + headLength;
+			const to = lexer.behindAddress(from);
+			if (to === from || to - from > ADDRESS_CHARACTERS || !lexer.repeats(wordEnd, tailLength, to)) break;
+			firstWords.push(lexer.slice(from, to));
+			this.#lines += logicalLines;
+			at = to + tailLength;
+		}
+		if (at === end) return null;
+		let linesApart = lexer.lineNumber - line;
+		for (let index = end; index <= lastEnd; index++) if (lexer.codes[index] === LINE_FEED) linesApart++;
+		const lineStart = lexer.codes.lastIndexOf(LINE_FEED, at - 1) + 1;
+		lexer.seek(at, lexer.lineNumber + firstWords.length * linesApart, lineStart);
+		this.line = lexer.lineNumber;
+		return { firstWords, linesApart };
 	}
 
 	/** The extent from `start` to the closing brace that was read last; null when special lines lay between. */

@@ -22,6 +22,9 @@ export function packPlace(file: number, line: number, column: number): number {
 	return (file * 0x1000000 + line) * 0x1000 + (column < 0x1000 ? column : 0xfff);
 }
 
+/** The place `lines` further down. */
+export const placeBelow = (packed: number, lines: number): number => packed + lines * 0x1000;
+
 export const fileOf = (packed: number): number => Math.floor(packed / 0x1000000000);
 export const lineOf = (packed: number): number => Math.floor(packed / 0x1000) % 0x1000000;
 export const columnOf = (packed: number): number => packed % 0x1000;

@@ -30,12 +30,12 @@ export interface Statement {
 	/** Lines of a value block. */
 	readonly lines: readonly DataLine[] | null;
 	/** Blocks behind this one that differ from it in their first word alone. */
-	alike: AlikeBlocks | null;
+	readonly alike: AlikeBlocks | null;
 }
 
-/** Columns instead of records: a large file has tens of thousands of such real servers. */
+/** Words instead of records: a large file has tens of thousands of such real servers. */
 export interface AlikeBlocks {
-	readonly firstWords: string[];
-	/** Where they stand: see packPlace. */
-	readonly places: number[];
+	readonly firstWords: readonly string[];
+	/** Lines from each of them to the next. */
+	readonly linesApart: number;
 }

@@ -54,6 +54,8 @@ export class StatementReader {
 	readonly #knownBodies: KnownBody[] = [];
 	#oldestBody = 0;
 	#lastSecondName = "";
+	/** What was last read of each keyword with one word: nearly always it says the same, in one list. */
+	readonly #lastWords = new Map<Keyword, readonly [string]>();
 	readonly #outers: readonly Outer[] = Array.from({ length: limits.blockDepth }, () => new Outer());
 
 	/** With a memory, virtual servers that it knows are not read again: see ServerMemory. */
@@ -96,7 +98,7 @@ export class StatementReader {
 			const keyword = keywords.find(lexer);
 			if (keyword === undefined) this.#unknownKeyword(lexer.word(0), grammars[outer.block], outer);
 			else {
-				const statement = this.#readStatement(keyword, outer, depth, body);
+				const statement = this.#readStatement(keyword, outer, depth);
 				if (statement !== null) body.push(statement);
 			}
 		}
@@ -105,18 +107,13 @@ export class StatementReader {
 		return body;
 	}
 
-	#readStatement(
-		keyword: Keyword,
-		outer: Outer,
-		depth: number,
-		siblings: readonly Statement[],
-	): Statement | null {
+	#readStatement(keyword: Keyword, outer: Outer, depth: number): Statement | null {
 		const reader = this.#reader;
 		const lexer = reader.current;
 		const at = packPlace(reader.file, reader.line, reader.column);
 		const { argument } = keyword;
 		if (keyword.old !== null || keyword.noEffect !== null || lexer.overflow) this.#remarks(keyword, outer);
-		if (argument.kind === "block") return this.#readBlock(keyword, argument, at, outer, depth, siblings);
+		if (argument.kind === "block") return this.#readBlock(keyword, argument, at, outer, depth);
 		if (argument.kind === "lines") return this.#readValueBlock(keyword, argument, at, outer);
 		const opens = lexer.opens;
 		const good = this.#readArgument(keyword, argument);
@@ -135,12 +132,9 @@ export class StatementReader {
 		at: number,
 		outer: Outer,
 		depth: number,
-		siblings: readonly Statement[],
 	): Statement | null {
 		const reader = this.#reader;
 		const lexer = reader.current;
-		if (argument.block === "real_server" && this.#isAlike(keyword, siblings[siblings.length - 1], at))
-			return null;
 		const { mentions } = this.#findings;
 		const words = this.#namesOf(keyword, argument.names, outer);
 		const memory = argument.block === "virtual_server" && depth === 0 ? this.#memory : null;
@@ -150,17 +144,14 @@ export class StatementReader {
 			if (memory.recall(statement, reader, start)) return statement;
 		}
 		const mayRepeat = argument.block === "real_server" && words !== null && lexer.opens;
+		const opening = mayRepeat ? reader.plainOpening() : null;
 		const known = mayRepeat ? this.#skipKnownBody() : null;
-		if (known !== null)
-			return {
-				keyword,
-				words: words!,
-				number: lineOf(at) - lineOf(known.at),
-				at,
-				body: known.body,
-				lines: null,
-				alike: null,
-			};
+		if (known !== null) {
+			const alike =
+				opening === null || this.#findings.mentions !== mentions ? null : reader.skipAlike(opening);
+			const number = lineOf(at) - lineOf(known.at);
+			return { keyword, words: words!, number, at, body: known.body, lines: null, alike };
+		}
 		const bodyStart = mayRepeat ? reader.plainStart("body") : null;
 		const inner = this.#outers[depth + 1]!;
 		inner.block = argument.block;
@@ -169,10 +160,11 @@ export class StatementReader {
 		if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
 		const body = this.#readBody(inner, depth + 1);
 		if (words === null) return null;
-		const statement = { keyword, words, number: 0, at, body, lines: null, alike: null };
-		if (this.#findings.mentions !== mentions) return statement;
-		if (start !== null) memory?.read(statement, reader, start);
-		if (bodyStart !== null) this.#keepBody(bodyStart, at, body);
+		const isFlawless = this.#findings.mentions === mentions;
+		const isKept = isFlawless && bodyStart !== null && this.#keepBody(bodyStart, at, body);
+		const alike = isKept && opening !== null ? reader.skipAlike(opening) : null;
+		const statement = { keyword, words, number: 0, at, body, lines: null, alike };
+		if (isFlawless && start !== null) memory?.read(statement, reader, start);
 		return statement;
 	}
 
@@ -190,23 +182,6 @@ export class StatementReader {
 		return { keyword, words, number: Number.NaN, at, body: null, lines, alike: null };
 	}
 
-	/** Adds the block that begins here to the one before it, if only their first words differ, and goes on behind it. */
-	#isAlike(keyword: Keyword, before: Statement | undefined, at: number): boolean {
-		const lexer = this.#reader.current;
-		if (before?.keyword !== keyword || !lexer.opens || lexer.count !== 3) return false;
-		const second = before.words[1];
-		if (second === undefined || lexer.wordOr(2, second) !== second) return false;
-		for (const known of this.#knownBodies) {
-			if (known.body !== before.body) continue;
-			if (!this.#reader.skipRepeated(known.start, known.extent)) return false;
-			before.alike ??= { firstWords: [], places: [] };
-			before.alike.firstWords.push(lexer.word(1));
-			before.alike.places.push(at);
-			return true;
-		}
-		return false;
-	}
-
 	/** Goes on behind a body that was read before, if one begins here. */
 	#skipKnownBody(): KnownBody | null {
 		for (const known of this.#knownBodies)
@@ -214,13 +189,14 @@ export class StatementReader {
 		return null;
 	}
 
-	/** A body without findings, none of which stands on its block's own line. */
-	#keepBody(start: PlainStart, at: number, body: readonly Statement[]): void {
+	/** Keeps a body without findings, unless some of it stands on its block's own line. */
+	#keepBody(start: PlainStart, at: number, body: readonly Statement[]): boolean {
 		const extent = this.#reader.plainExtent(start);
-		if (extent === null || extent.lastLineStart <= 0) return;
-		if (body.length > 0 && lineOf(body[0]!.at) === lineOf(at)) return;
+		if (extent === null || extent.lastLineStart <= 0) return false;
+		if (body.length > 0 && lineOf(body[0]!.at) === lineOf(at)) return false;
 		this.#knownBodies[this.#oldestBody] = { start, extent, at, body };
 		this.#oldestBody = (this.#oldestBody + 1) % KNOWN_BODIES;
+		return true;
 	}
 
 	/** The words between a block's keyword and its brace; null when they are missing or wrong. */
@@ -503,29 +479,20 @@ export class StatementReader {
 					return this.#missing(keyword);
 				}
 				if (given > 1) this.#extraWords(2);
+				if (this.#isSaidAgain(keyword)) return true;
 				const text = lexer.word(1);
 				if (argument.max !== undefined && text.length > argument.max)
 					return this.#bad(keyword, 1, `"${text}" is longer than ${argument.max} characters`);
-				this.#words = [text];
+				this.#keepWord(keyword, text);
 				return true;
 			}
 			case "choice": {
 				if (given === 0) return this.#missing(keyword);
 				if (given > 1) this.#extraWords(2);
+				if (this.#isSaidAgain(keyword)) return true;
 				const text = argument.anyCase === true ? lexer.word(1).toUpperCase() : lexer.word(1);
-				if (!argument.values.includes(text)) {
-					const similar =
-						otherWords.get(text) ??
-						argument.values.find((value) => value.toLowerCase() === text.toLowerCase()) ??
-						nearest(text, argument.values);
-					return this.#bad(
-						keyword,
-						1,
-						`"${lexer.word(1)}" is none of ${argument.values.join(", ")}`,
-						similar === null ? undefined : `did you mean "${similar}"?`,
-					);
-				}
-				this.#words = [text];
+				if (!argument.values.includes(text)) return this.#isNoneOf(keyword, argument.values, text);
+				this.#keepWord(keyword, text);
 				return true;
 			}
 			case "address": {
@@ -577,6 +544,10 @@ export class StatementReader {
 			}
 			case "words":
 				if (given < argument.least) return this.#missing(keyword);
+				if (given === 1 && argument.least <= 1 && keyword.name !== "regex") {
+					if (!this.#isSaidAgain(keyword)) this.#keepWord(keyword, lexer.word(1));
+					return true;
+				}
 				if (argument.most !== undefined && given > argument.most) this.#extraWords(argument.most + 1);
 				this.#words =
 					keyword.name === "regex"
@@ -587,6 +558,33 @@ export class StatementReader {
 			case "block":
 				throw new Error(`${keyword.name} is a block`);
 		}
+	}
+
+	/** Whether the word behind the keyword is what was last read of it. */
+	#isSaidAgain(keyword: Keyword): boolean {
+		const words = this.#lastWords.get(keyword);
+		if (words === undefined || this.#reader.current.wordOr(1, words[0]) !== words[0]) return false;
+		this.#words = words;
+		return true;
+	}
+
+	#keepWord(keyword: Keyword, word: string): void {
+		const words = [word] as const;
+		this.#lastWords.set(keyword, words);
+		this.#words = words;
+	}
+
+	#isNoneOf(keyword: Keyword, values: readonly string[], text: string): false {
+		const similar =
+			otherWords.get(text) ??
+			values.find((value) => value.toLowerCase() === text.toLowerCase()) ??
+			nearest(text, values);
+		return this.#bad(
+			keyword,
+			1,
+			`"${this.#reader.current.word(1)}" is none of ${values.join(", ")}`,
+			similar === null ? undefined : `did you mean "${similar}"?`,
+		);
 	}
 
 	#rest(from: number, most: number = limits.words): string[] {

@@ -7,12 +7,13 @@ import type {
 	Protocol,
 	RealServerConfig,
 	RealServerTelling,
+	Script,
 	ServiceAddress,
 	VirtualServerConfig,
 	VirtualServerName,
 } from "../../model.ts";
 import { parseWhole } from "../numbers.ts";
-import { lineOf } from "../source.ts";
+import { placeBelow } from "../source.ts";
 import type { Statement } from "../statement.ts";
 import { netmaskLength, readAddress } from "./address.ts";
 import { Settings } from "./block.ts";
@@ -29,7 +30,25 @@ const NO_WORDS: readonly string[] = [];
 interface Identity {
 	readonly name: VirtualServerName;
 	readonly services: readonly ServiceAddress[];
+	/** Of its first service; 0 is all, or none. */
+	readonly port: number;
 	readonly title: string;
+}
+
+/**
+ * A virtual server with an address that nothing was found wrong with, and what its settings said: a large file says
+ * the same of many in a row.
+ */
+interface KnownServer {
+	readonly settings: readonly Statement[];
+	readonly server: ServerSettings;
+	readonly totalWeight: number;
+	readonly config: VirtualServerConfig;
+}
+
+/** The last one. */
+export class LastServer {
+	known: KnownServer | null = null;
 }
 
 export function buildVirtualServer(
@@ -37,13 +56,33 @@ export function buildVirtualServer(
 	statement: Statement,
 	groups: ReadonlyMap<string, ServerGroup>,
 	trackers: Trackers,
+	last: LastServer,
 ): VirtualServerConfig | null {
+	const { mentions } = context.findings;
 	// Real servers are looked at one by one; among the rest a setting is soon found.
-	const settings = new Settings(statement.body!.filter((inner) => inner.body === null));
+	const settings = new Settings(statement.body!.filter(isSetting));
 	const identity = readIdentity(context, statement, settings, groups);
 	if (identity === null) return null;
 	const { name, title } = identity;
 	const { globals } = context;
+	const known = saysTheSame(last.known, identity, settings.body) ? last.known : null;
+	let realServers: readonly RealServerConfig[] | null = null;
+	if (known !== null) {
+		known.server.title = title;
+		known.server.port = identity.port;
+		realServers = buildRealServers(context, statement.body!, known.server);
+		if (
+			weightOf(realServers) === known.totalWeight &&
+			usesPath(realServers) === usesPath(known.config.realServers)
+		)
+			return {
+				...known.config,
+				name,
+				services: identity.services,
+				realServers,
+				location: context.locate(statement),
+			};
+	}
 
 	const isFwmark = name.kind === "fwmark";
 	const protocolStatement = settings.last("protocol");
@@ -80,10 +119,10 @@ export function buildVirtualServer(
 		alpha: settings.has("alpha"),
 		virtualHost: settings.word("virtualhost"),
 	};
-	const server: ServerSettings = {
+	const server: ServerSettings = known?.server ?? {
 		title,
 		forwarding,
-		port: identity.services[0]!.kind === "address" ? identity.services[0]!.port : 0,
+		port: identity.port,
 		family: identity.services[0]!.family,
 		isFwmark,
 		isGroup: name.kind === "group",
@@ -101,11 +140,10 @@ export function buildVirtualServer(
 			trackFiles: trackers.files,
 			bfd: trackers.bfd,
 		},
-		read: new Map(),
+		read: [],
 	};
-	const realServers = buildRealServers(context, statement.body!, server);
-	let totalWeight = 0;
-	for (const { weight } of realServers) totalWeight += weight;
+	realServers ??= buildRealServers(context, statement.body!, server);
+	const totalWeight = weightOf(realServers);
 	const sorryServer = readSorryServer(context, settings, server);
 	if (realServers.length === 0) {
 		context.error(statement, "no-servers", `${title} has no real server`, `${title}: nothing is forwarded`);
@@ -168,19 +206,18 @@ export function buildVirtualServer(
 			`${title}: ip_family ${familyStatement.words[0]} is not the family of its address`,
 			"ip_family",
 		);
-	const script = (keyword: string) => {
-		const found = settings.last(keyword);
-		return found === null ? null : context.notifyScript(found);
-	};
-	const anyPath = forwarding.kind !== "NAT" || realServers.some((one) => one.forwarding.kind !== "NAT");
-	return {
+	const anyPath = forwarding.kind !== "NAT" || usesPath(realServers);
+	const config: VirtualServerConfig = {
 		name,
 		services: identity.services,
 		protocol,
 		scheduler,
 		schedulerFlags: readFlags(context, settings, scheduler, title),
 		onePacket: ops !== null && (protocol === "UDP" || isFwmark),
-		...persistence,
+		// Field by field: a spread would make a record of another shape, which grows as it is made.
+		persistenceTimeoutSeconds: persistence.persistenceTimeoutSeconds,
+		persistenceEngine: persistence.persistenceEngine,
+		persistenceGranularity: persistence.persistenceGranularity,
 		forwarding,
 		delayLoopMs: server.delayLoopMicros / 1000,
 		haSuspend: suspend !== null && name.kind === "address",
@@ -188,8 +225,8 @@ export function buildVirtualServer(
 		omega: settings.has("omega"),
 		quorum,
 		hysteresis,
-		quorumUp: script("quorum_up"),
-		quorumDown: script("quorum_down"),
+		quorumUp: readScript(context, settings, "quorum_up"),
+		quorumDown: readScript(context, settings, "quorum_down"),
 		smtpAlert: settings.boolean("smtp_alert") ?? globals.smtpAlertChecker ?? globals.smtpAlert ?? false,
 		snmpName: settings.word("snmp_name"),
 		sorryServer,
@@ -197,6 +234,44 @@ export function buildVirtualServer(
 		realServers,
 		location: context.locate(statement),
 	};
+	if (name.kind === "address" && context.findings.mentions === mentions)
+		last.known = { settings: settings.body, server, totalWeight, config };
+	return config;
+}
+
+const isSetting = ({ body }: Statement) => body === null;
+
+function weightOf(realServers: readonly RealServerConfig[]): number {
+	let sum = 0;
+	for (const { weight } of realServers) sum += weight;
+	return sum;
+}
+
+const usesPath = (realServers: readonly RealServerConfig[]) =>
+	realServers.some(({ forwarding }) => forwarding.kind !== "NAT");
+
+/** Whether all that follows from settings and identity follows from the known ones. */
+function saysTheSame(
+	known: KnownServer | null,
+	{ name, services, port }: Identity,
+	settings: readonly Statement[],
+): boolean {
+	// All ports, and what asks for the port, is looked at each time.
+	if (known === null || name.kind !== "address" || port === 0 || known.server.port === 0) return false;
+	if (services[0]!.family !== known.server.family || settings.length !== known.settings.length) return false;
+	for (let index = 0; index < settings.length; index++) {
+		const { keyword, words, number, lines } = settings[index]!;
+		const other = known.settings[index]!;
+		// The reader has one list for words that are said again.
+		if (keyword !== other.keyword || words !== other.words || lines !== null) return false;
+		if (!Object.is(number, other.number)) return false;
+	}
+	return true;
+}
+
+function readScript(context: BuildContext, settings: Settings, keyword: string): Script | null {
+	const found = settings.last(keyword);
+	return found === null ? null : context.notifyScript(found);
 }
 
 /** Real servers that are compared one by one; beyond that their addresses are indexed. */
@@ -248,9 +323,15 @@ function buildRealServers(
 /** One of the blocks that are alike, or with -1 the first of them, as a statement of its own. */
 function rowOf(block: Statement, row: number): Statement {
 	if (row < 0) return block;
-	const at = block.alike!.places[row]!;
-	const number = block.number + lineOf(at) - lineOf(block.at);
-	return { ...block, words: block.words.with(0, block.alike!.firstWords[row]!), at, number, alike: null };
+	const { firstWords, linesApart } = block.alike!;
+	const linesDown = (row + 1) * linesApart;
+	return {
+		...block,
+		words: block.words.with(0, firstWords[row]!),
+		at: placeBelow(block.at, linesDown),
+		number: block.number + linesDown,
+		alike: null,
+	};
 }
 
 /** Whether its address has no say in anything else: one that is alike is a copy with another. */
@@ -303,7 +384,12 @@ function readIdentity(
 			const firstServer = statement.body!.find((inner) => inner.body !== null)?.words[0];
 			family = (firstServer === undefined ? null : readAddress(firstServer)?.family) ?? "inet";
 		}
-		return { name: { kind: "fwmark", fwmark }, services: [{ kind: "fwmark", fwmark, family }], title };
+		return {
+			name: { kind: "fwmark", fwmark },
+			services: [{ kind: "fwmark", fwmark, family }],
+			port: 0,
+			title,
+		};
 	}
 	if (first === "group") {
 		const services = groups.get(second ?? "")?.services;
@@ -318,7 +404,8 @@ function readIdentity(
 			);
 			return null;
 		}
-		return { name: { kind: "group", group: second! }, services, title };
+		const port = services[0]!.kind === "address" ? services[0]!.port : 0;
+		return { name: { kind: "group", group: second! }, services, port, title };
 	}
 	const address = readAddress(first!);
 	if (address === null) {
@@ -339,14 +426,16 @@ function readIdentity(
 	return {
 		name: { kind: "address", address: address.address, port },
 		services: [{ kind: "address", address: address.address, family: address.family, port }],
+		port,
 		title,
 	};
 }
 
+/** `title` and `port` are those of one virtual server after the other that says the same. */
 interface ServerSettings {
-	readonly title: string;
+	title: string;
 	readonly forwarding: Forwarding;
-	readonly port: number;
+	port: number;
 	readonly family: AddressFamily;
 	readonly isFwmark: boolean;
 	readonly isGroup: boolean;
@@ -357,14 +446,17 @@ interface ServerSettings {
 	readonly defaults: CheckDefaults;
 	/** Filled in for one real server after the other. */
 	readonly owner: CheckOwner;
-	/** What bodies without findings say. */
-	readonly read: Map<readonly Statement[], RealServerSettings>;
+	/** What bodies without findings say, the newest ones. */
+	readonly read: RealServerSettings[];
 }
+
+const KNOWN_BODIES = 8;
 
 const NO_CHECKS: readonly CheckConfig[] = [];
 
 /** What the body of a real server says, with the virtual server's defaults. */
 interface RealServerSettings {
+	readonly body: readonly Statement[];
 	readonly weight: number;
 	readonly forwarding: Forwarding;
 	readonly inhibitOnFailure: boolean;
@@ -448,6 +540,7 @@ function readRealServer(
 		}
 	}
 	return {
+		body,
 		weight,
 		forwarding,
 		inhibitOnFailure,
@@ -475,11 +568,13 @@ function settingsOf(
 	body: readonly Statement[],
 	server: ServerSettings,
 ): RealServerSettings {
-	const known = server.read.get(body);
-	if (known !== undefined) return known;
+	const { read } = server;
+	for (const settings of read) if (settings.body === body) return settings;
 	const { mentions } = context.findings;
 	const settings = readRealServer(context, body, server);
-	if (context.findings.mentions === mentions) server.read.set(body, settings);
+	if (context.findings.mentions !== mentions) return settings;
+	if (read.length === KNOWN_BODIES) read.shift();
+	read.push(settings);
 	return settings;
 }
 
@@ -635,14 +730,15 @@ function readSorryServer(
 }
 
 const flagKeywords = [
-	["flag-1", "", 1],
-	["flag-2", "", 2],
-	["flag-3", "", 3],
-	["sh-fallback", "sh", 1],
-	["sh-port", "sh", 2],
-	["mh-fallback", "mh", 1],
-	["mh-port", "mh", 2],
+	{ name: "flag-1", needs: "", flag: "flag1" },
+	{ name: "flag-2", needs: "", flag: "flag2" },
+	{ name: "flag-3", needs: "", flag: "flag3" },
+	{ name: "sh-fallback", needs: "sh", flag: "flag1" },
+	{ name: "sh-port", needs: "sh", flag: "flag2" },
+	{ name: "mh-fallback", needs: "mh", flag: "flag1" },
+	{ name: "mh-port", needs: "mh", flag: "flag2" },
 ] as const;
+const NO_FLAGS: VirtualServerConfig["schedulerFlags"] = { flag1: false, flag2: false, flag3: false };
 
 /** include/uapi/linux/ip_vs.h: IP_VS_SVC_F_SCHED_SH_FALLBACK is flag 1, …_SH_PORT flag 2; mh has the same. */
 function readFlags(
@@ -651,15 +747,15 @@ function readFlags(
 	scheduler: string,
 	title: string,
 ): VirtualServerConfig["schedulerFlags"] {
-	const set = [false, false, false, false];
-	for (const [name, needs, flag] of flagKeywords) {
+	let flags = NO_FLAGS;
+	for (const { name, needs, flag } of flagKeywords) {
 		const statement = settings.last(name);
 		if (statement === null) continue;
 		if (needs !== "" && scheduler !== needs)
 			context.error(statement, "conflict", `${title}: ${name} goes with lb_algo ${needs} only`, name);
-		else set[flag] = true;
+		else flags = { ...flags, [flag]: true };
 	}
-	return { flag1: set[1]!, flag2: set[2]!, flag3: set[3]! };
+	return flags;
 }
 
 function readPersistence(
