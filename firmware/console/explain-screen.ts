@@ -88,13 +88,14 @@ export function whyRealServer(
 			`weight ${realServer.weight} in the kernel, ${realServer.effectiveWeight ?? realServer.weight} configured and checked; ${realServer.activeConnections} active connections`,
 			"  ",
 		),
-		...realServer.checks.flatMap(({ kind, up, detail, atMs }) =>
-			wrap(
-				`${up ? "up  " : "DOWN"} ${kind}: ${detail}${atMs > 0 ? `, ${duration((nowMs - atMs) / 1000)} ago` : ""}`,
-				"  ",
-				"       ",
-			),
-		),
+		...realServer.checks.flatMap(({ kind, up, detail, atMs, failures = 0 }) => {
+			const ago = atMs > 0 ? `, ${duration((nowMs - atMs) / 1000)} ago` : "";
+			const retried =
+				up && failures > 0
+					? `; bad ${failures === 1 ? "once" : `${failures} times`} in a row, tried again`
+					: "";
+			return wrap(`${up ? "up  " : "DOWN"} ${kind}: ${detail}${ago}${retried}`, "  ", "       ");
+		}),
 		...(realServer.path === null
 			? []
 			: wrap(`${realServer.path.ok ? "up  " : "DOWN"} path: ${realServer.path.detail}`, "  ", "       ")),

@@ -3,7 +3,7 @@ import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
 import type { Sighting } from "../status/timeline.ts";
 import { endpointText } from "../wire/ipvs.ts";
 import { virtualServerName } from "./names.ts";
-import type { Notice, Override } from "./pool.ts";
+import { liveWeight, type Notice, type Override } from "./pool.ts";
 
 /** The subject of what concerns all virtual servers. */
 export const WHOLE_DIRECTOR = "";
@@ -86,13 +86,15 @@ export function explainHealth(
 export function explainNotice(notice: Notice): Sighting | null {
 	if (notice.kind !== "quorum") return null;
 	const { config } = notice.pool;
+	const weight = liveWeight(notice.pool);
+	const words = `has ${notice.up ? "its" : "no"} quorum: the live weights are ${weight} in sum`;
 	const sorry =
 		config.sorryServer === null ? "" : notice.up ? "; off the sorry server" : "; on the sorry server";
 	return {
 		subject: virtualServerName(config),
-		text: `${notice.reason}${sorry}`,
+		text: `${words}${sorry}`,
 		from: null,
-		rule: `quorum ${config.quorum}, hysteresis ${config.hysteresis}: the sum of live weights decides`,
+		rule: `quorum: there from ${config.quorum + config.hysteresis} on, lost below ${config.quorum - config.hysteresis}`,
 	};
 }
 

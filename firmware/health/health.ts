@@ -333,6 +333,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					up: state.up,
 					detail: state.detail,
 					atMs: state.answeredAtMs,
+					failures: state.failures,
 				})),
 				path: server.path === null ? null : { ok: server.path.state.ok, detail: pathDetail(server) },
 			};

@@ -68,6 +68,8 @@ export interface RealServerStatus {
 		/** The last answer in words, such as "connection refused" or "HTTP 503". */
 		readonly detail: string;
 		readonly atMs: number;
+		/** Bad answers in a row; while it is up its retries cover them. */
+		readonly failures?: number;
 	}[];
 	/** The path check's own verdict; null when it does not apply. */
 	readonly path: { readonly ok: boolean; readonly detail: string } | null;

@@ -37,9 +37,9 @@ describe("quorum", () => {
 		const two = stepPool(one.pool, { kind: "verdict", member: 1, alive: false, weight: 1, reason: "" });
 		expect(two.notices.map(explainNotice).at(-1)).toEqual({
 			subject: "[192.168.80.200]:tcp:80",
-			text: "lost quorum 1-0=1 > 0",
+			text: "has no quorum: the live weights are 0 in sum",
 			from: null,
-			rule: "quorum 1, hysteresis 0: the sum of live weights decides",
+			rule: "quorum: there from 1 on, lost below 1",
 		});
 	});
 });

@@ -151,7 +151,7 @@ function scp(from: string, to: string): void {
 	let result: Bun.SyncSubprocess<"pipe" | "inherit", "pipe">;
 	try {
 		// The password prompt and the question about an unknown host are the operator's to answer.
-		result = Bun.spawnSync(["scp", "-q", ...knownHosts(), "--", from, to], {
+		result = Bun.spawnSync(["scp", ...knownHosts(), "--", from, to], {
 			stdin: "inherit",
 			stdout: "inherit",
 			stderr: "pipe",

@@ -350,6 +350,7 @@ describe("backup and restore", () => {
 		["/nowhere/backup.tar", "there is no /nowhere/backup.tar"],
 		["scp://-oProxyCommand=x@host/y", "is not scp://USER@HOST/PATH"],
 		["http://127.0.0.1:1/x", "127.0.0.1:1 refuses the connection: no server listens there"],
+		["scp://127.0.0.1:1/x", "drover config: scp: ssh: connect to host 127.0.0.1 port 1: Connection refused"],
 		["http://", "http:// is no URL"],
 		["ftp://127.0.0.1/x", '"ftp" is not known here: a file, usb, https://, http:// or scp://'],
 	])("%s: says what is wrong", (place, words) => {

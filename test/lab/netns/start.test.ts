@@ -134,3 +134,51 @@ test("a box without a configuration has all its services too; the first two lie 
 	);
 	expect(box.run("cat /run/drover/crashes/* /run/drover/alarms/*")).toBe("");
 }, 60_000);
+
+test("a service that a commit switches off, or changes, ends: none goes on with what is no longer set", async () => {
+	await using box = new Box({
+		"appliance.toml": `
+[[port]]
+name = "eth0"
+role = "inside"
+addresses = ["192.0.2.1/24"]
+[snmp]
+enabled = true
+sources = ["192.0.2.9"]
+communities = ["first"]
+[metrics]
+enabled = true
+[syslog]
+receivers = [{ host = "192.0.2.9" }]
+`,
+	});
+	const names = ["metrics", "snmp", "syslog"];
+	/** Each process of these services by its number; "593 snmp". */
+	const processes = () =>
+		box
+			.run("for each in /proc/[0-9]*/cmdline; do echo $each $(tr '\\0' ' ' <$each); done")
+			.split("\n")
+			.flatMap((line) => {
+				const [, pid, name] = /^\/proc\/(\d+)\S* \S*\/bun .*drover\.js (\w+)$/.exec(line) ?? [];
+				return name !== undefined && names.includes(name) ? [`${pid} ${name}`] : [];
+			});
+	const run = () =>
+		processes()
+			.map((line) => line.split(" ")[1]!)
+			.sort();
+	await eventually("all three run", () => run().join() === names.join(), START_LIMIT_MS);
+	const [before] = processes().filter((line) => line.endsWith(" snmp"));
+	const commit = (edit: string) =>
+		box.run(
+			`cd $(drover config edit | head -n 1) && sed -i '${edit}' appliance.toml && drover config commit`,
+		);
+	commit("s/first/second/");
+	await eventually(
+		"another agent runs, and no second one",
+		() => !processes().includes(before!) && run().join() === names.join(),
+		START_LIMIT_MS,
+	);
+	commit("s/enabled = true/enabled = false/; /receivers/d");
+	await eventually("none runs", () => processes().length === 0, START_LIMIT_MS);
+	expect(box.run("cat /run/drover/crashes/* /run/drover/alarms/*")).toBe("");
+}, 90_000);
