@@ -12,6 +12,7 @@ import { Manager, platformText } from "./manager/manager.ts";
 import { OPTION_STRING, type Options, parseOptions, splitAddress } from "./manager/options.ts";
 import { backendPathVcl, backendVcl, compileForShelf, findVclFile } from "./manager/vcl-shelf.ts";
 import { builtinVcl } from "./vcl/builtin.ts";
+import { toText } from "./vcl/byte-string.ts";
 
 const VERSION =
 	"varnishd (varnish-7.1.1 revision drover)\nDrover: speaks Varnish 7.1's language, protocol and shared memory.";
@@ -233,7 +234,10 @@ async function serve(
 	log(`Debug: Platform: ${platformText(options)}`);
 	let status = 0;
 	try {
-		for (const { name, text, file } of sources) await manager.loadVcl({ name, source: text, file }, "auto");
+		for (const { name, text, file } of sources) {
+			const warnings = await manager.loadVcl({ name, source: text, file }, "auto");
+			if (warnings !== "") console.error(`Warnings:\nMessage from VCC-compiler:\n${toText(warnings)}`);
+		}
 		if (sources.length > 0) await manager.useVcl("boot");
 		const listening: string[] = [];
 		for (const address of options.cliAddresses.length > 0 ? options.cliAddresses : ["localhost:0"]) {

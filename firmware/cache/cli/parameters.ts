@@ -71,10 +71,18 @@ const bitNames: Readonly<Record<string, readonly string[]>> = {
 	vsl_mask: Object.keys(Tag),
 };
 
+function bytesFault(text: string): string {
+	if (partOfByte.test(text)) return "Fractional BYTES not allowed";
+	return /^\s*\d/.test(text) ? "Unknown BYTES unit of measurement ([KMGTP][B])" : "Invalid number";
+}
+
+/** Part of a byte: "1.5" without a unit. */
+const partOfByte = /^\s*\d+\.\d+\s*b?\s*$/i;
+
 /** A size such as "100m" or "1.5G" in bytes; undefined when it is none. */
 export function parseBytes(text: string): number | undefined {
 	const match = /^(\d+(?:\.\d+)?)\s*([bkmgt]?)b?$/i.exec(text.trim());
-	if (match === null) return undefined;
+	if (match === null || partOfByte.test(text)) return undefined;
 	return Math.floor(Number(match[1]) * byteUnits[match[2]!.toLowerCase()]!);
 }
 
@@ -173,7 +181,7 @@ export class ParameterSet {
 					entry,
 					parseBytes(text),
 					(bound) => parseBytes(bound)!,
-					`Could not convert to bytes.\n${/^\s*\d/.test(text) ? "Unknown BYTES unit of measurement ([KMGTP][B])" : "Invalid number"}\n  Try something like '80k' or '120M'`,
+					`Could not convert to bytes.\n${bytesFault(text)}\n  Try something like '80k' or '120M'`,
 				);
 			case "integer":
 			case "real": {
@@ -323,7 +331,7 @@ export class ParameterSet {
 		if (value !== initial) text += `${pad}Default is: ${formatValue(entry, initial)}\n`;
 		if (entry.minimum !== "") text += `${pad}Minimum is: ${entry.minimum}\n`;
 		if (entry.maximum !== "") text += `${pad}Maximum is: ${entry.maximum}\n`;
-		text += `\n${wrap(entry.about === "" ? entry.name.replaceAll("_", " ") : entry.about, 64, pad)}\n`;
+		text += `\n${wrap(entry.about, 64, pad)}\n`;
 		for (const note of notes(entry)) text += `${wrap(`NB: ${note}`, 64, pad)}\n`;
 		return text;
 	}

@@ -41,7 +41,10 @@ export function mainFigures(sources: MainSources): Map<string, number> {
 		n_objecthead: store?.objects ?? 0,
 		n_expired: store?.expired ?? 0,
 		n_lru_nuked: store?.nuked ?? 0,
-		n_backend: vcls.reduce((sum, vcl) => sum + vcl.compiled.backends.length, 0),
+		n_backend: vcls.reduce(
+			(sum, vcl) => sum + vcl.compiled.backends.filter(({ endpoint }) => endpoint.kind !== "none").length,
+			0,
+		),
 		n_vcl: vcls.length,
 		n_vcl_avail: vcls.length,
 		bans: bans.all.length,
@@ -55,7 +58,8 @@ export function mainFigures(sources: MainSources): Map<string, number> {
 		bans_tests_tested: reported((each) => each.bans.testsTested),
 		shm_records: reported((each) => each.logRecords),
 		shm_writes: reported((each) => each.logFlushes),
-		shm_flushes: reported((each) => each.logFlushes),
+		// Parts of transactions that are too long for one write are counted among the writes.
+		shm_flushes: 0,
 		shm_cycles: reported((each) => each.logCycles),
 		vmods: new Set(vcls.flatMap((vcl) => vcl.compiled.vmods)).size,
 	};

@@ -220,7 +220,7 @@ export class Manager {
 		for (const backend of vcl.compiled.backends) {
 			const key = `${vcl.name}.${backend.name}`;
 			if (!this.backendsSince.has(key)) this.backendsSince.set(key, now);
-			this.#board?.addBackend(key);
+			if (backend.endpoint.kind !== "none") this.#board?.addBackend(key);
 			if (backend.probe === null || this.state !== "running" || this.probes.has(key)) continue;
 			const before = this.#probeLike(backend);
 			this.probes.set(key, new Probe(vcl.name, backend, now, before, (report) => this.#probed(report)));

@@ -78,7 +78,10 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	doGunzip = false;
 	doGzip = false;
 	doStream = true;
-	filters = "";
+	/** Names of filters; undefined until VCL names some. */
+	#filters: string | undefined;
+	/** Those that the answer gets where VCL does not say. */
+	usualFilters = "";
 	storage: Stevedore | null = null;
 	get storageHint(): string | null {
 		return this.storage === null ? null : storageName(this.storage);
@@ -179,6 +182,16 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 		this.logStart();
 		const { lines } = this.fields;
 		for (const line of lines) if (!notModified.lines.includes(line)) this.log.add(this.tags.header, line);
+	}
+	get filters(): string {
+		return this.#filters ?? this.usualFilters;
+	}
+	set filters(names: string) {
+		this.#filters = names;
+	}
+	/** The filters that VCL named, in its order; undefined when it named none. */
+	get namedFilters(): readonly string[] | undefined {
+		return this.#filters?.split(" ").filter((name) => name !== "");
 	}
 	setBody(text: string): void {
 		this.body = text;

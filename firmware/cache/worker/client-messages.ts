@@ -4,7 +4,14 @@ import type { RequestHead, RequestFields as RequestHeaderFields } from "../http/
 import { record, records } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { TransactionLog } from "../log/transaction-log.ts";
-import type { CachedObject, ClientRequest, ClientResponse, Director, Stevedore } from "../vcl/runtime.ts";
+import {
+	type CachedObject,
+	type ClientRequest,
+	type ClientResponse,
+	type Director,
+	type Stevedore,
+	VclFailure,
+} from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
 import type { Engine } from "./engine.ts";
 import { RequestFields, ResponseFields, reqTags } from "./messages.ts";
@@ -114,7 +121,16 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 
 export class ClientResponseFields extends ResponseFields implements ClientResponse {
 	#doEsi = true;
-	filters = "";
+	#filters = "";
+	get filters(): string {
+		return this.#filters;
+	}
+	/** A filter that there is not fails the VCL. */
+	set filters(names: string) {
+		const unknown = names.split(" ").find((name) => name !== "" && name !== "gunzip" && name !== "range");
+		if (unknown !== undefined) throw new VclFailure(`Filter '${unknown}' not found`);
+		this.#filters = names;
+	}
 	isStreaming = false;
 	time = 0;
 	body: string | undefined;

@@ -44,6 +44,9 @@ import { updatedFields } from "./revalidation.ts";
 import { storeAnswer, storeMarker } from "./store-answer.ts";
 import { failedIn, type Outcome, type Waiting } from "./task.ts";
 
+/** What beresp.filters may name. */
+const FILTERS: ReadonlySet<string> = new Set(["gzip", "gunzip", "testgunzip"]);
+
 /** As Fetch_Body records have it. */
 const framingNames = { chunked: "2 chunked", length: "3 length", eof: "4 eof", none: "0 none" } as const;
 
@@ -295,7 +298,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			if (this.start.hitForMiss && this.#client !== undefined) this.vslLog.add(Tag.Debug, "hit-for-miss");
 		}
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
-		beresp.filters = gzipped && this.engine.parameters.gzipSupport ? "testgunzip" : "";
+		beresp.usualFilters = gzipped && this.engine.parameters.gzipSupport ? "testgunzip" : "";
 		if (this.#serveStaleInstead(beresp.status)) return;
 		const action = this.call("vcl_backend_response");
 		if (action.kind === "waiting") this.#waitWithResponse(action, rest);
@@ -400,6 +403,11 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				this.#abandoned(action);
 				return;
 		}
+		const unknown = this.beresp.namedFilters?.find((name) => !FILTERS.has(name));
+		if (unknown !== undefined) {
+			this.fetchError(`Filter '${unknown}' not found`, "OVERLOAD");
+			return;
+		}
 		this.#prepare();
 		if (rest.length > 0 && this.phase === "body") this.bodyBytes(rest);
 		else if (this.head?.framing.kind === "none" && this.phase === "body") this.onBodyEnd();
@@ -441,9 +449,14 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const empty = framing.kind === "none" && this.bereq.method !== "HEAD" && !beresp.was304;
 		if (empty) fields.unset("content-encoding");
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
-		const gunzip = gzipped && beresp.doGunzip && parameters.gzipSupport;
+		const named = beresp.namedFilters;
+		const gunzip =
+			gzipped && (named === undefined ? beresp.doGunzip && parameters.gzipSupport : named.includes("gunzip"));
 		const gzip =
-			!gzipped && !empty && beresp.doGzip && parameters.gzipSupport && !fields.has("content-encoding");
+			!gzipped &&
+			!empty &&
+			(named === undefined ? beresp.doGzip && parameters.gzipSupport : named.includes("gzip")) &&
+			!fields.has("content-encoding");
 		if (gunzip) {
 			fields.unset("content-encoding");
 			weaken(fields);
@@ -464,8 +477,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
 		const lifetime = beresp.wholeTtl + beresp.grace + beresp.keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
-		if (beresp.uncacheable && this.reason !== "pass") engine.count(Main.beresp_uncacheable);
-		else if (transient && this.#cacheable) engine.count(Main.beresp_shortlived);
+		if (beresp.uncacheable) engine.count(Main.beresp_uncacheable);
+		else if (transient) engine.count(Main.beresp_shortlived);
 		const storage = transient ? "Transient" : (beresp.storage?.name ?? engine.storages[0]?.name ?? "s0");
 		this.vslLog.add(Tag.Storage, `malloc ${storage}`);
 		const keeping = this.#cacheable || this.#remembered || !beresp.doStream;
@@ -497,7 +510,11 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		};
 		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
 		this.#isChecked =
-			gzipped && !gunzip && !beresp.was304 && this.bereq.method !== "HEAD" && parameters.gzipSupport;
+			gzipped &&
+			!gunzip &&
+			!beresp.was304 &&
+			this.bereq.method !== "HEAD" &&
+			(named === undefined ? parameters.gzipSupport : named.includes("testgunzip"));
 		if (this.#isChecked) this.#check = new GzipCheck(() => this.#checkCaughtUp());
 		this.phase = "body";
 		if (!beresp.was304)
@@ -668,6 +685,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		}
 		const bytes = Buffer.from(beresp.body, "latin1");
 		this.#cacheable = !beresp.uncacheable && beresp.wholeTtl > 0;
+		if (beresp.uncacheable) this.engine.count(Main.beresp_uncacheable);
+		else if (beresp.wholeTtl + beresp.grace + beresp.keep < this.engine.parameters.shortlived)
+			this.engine.count(Main.beresp_shortlived);
 		beresp.fields.set("Content-Length", String(bytes.length));
 		this.answer = {
 			status: beresp.status % 1000,

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { table } from "../../../firmware/cache/cli/command.ts";
+import { parameterTable } from "../../../firmware/cache/cli/parameter-table.ts";
 import { formatBytes, ParameterSet, parseBytes } from "../../../firmware/cache/cli/parameters.ts";
 import {
 	authResponse,
@@ -115,7 +116,15 @@ describe("parameters", () => {
 		expect(parameters.text("fetch_maxchunksize")).toBe("0.25G");
 		expect(parameters.text("http_gzip_support")).toBe("on");
 	});
+	test("param.show says of each what it does, in characters that any terminal has", () => {
+		for (const { name, about } of parameterTable) {
+			expect(`${name}: ${about}`).toMatch(/^[\x20-\x7e]+$/);
+			expect(`${name}: ${about}`).toMatch(/: .{27,}[.]$/);
+			expect(about.toLowerCase()).not.toBe(name.replaceAll("_", " "));
+		}
+	});
 	const wrong: readonly (readonly [string, string, string])[] = [
+		["http_req_size", "1.5", "Fractional BYTES not allowed"],
 		["default_ttl", "-1", "Must be greater or equal to 0.000"],
 		["default_ttl", "abc", "Invalid number (abc)"],
 		["max_restarts", "x", "Not a number (x)"],
