@@ -115,7 +115,7 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 	// Keys are only built where two rows might share one: a table of 20,000 rows has none of either.
 	const sorryKey = sorryServer === null ? null : destinationKeyOf(sorryServer, address);
 	const keyed = sorryKey !== null || config.forwarding.kind !== "NAT" || config.services.length > 1;
-	if (!keyed && servesAsConfigured(pool, address)) return config.realServers;
+	if (!keyed && servesAsConfigured(pool)) return config.realServers;
 	// Two that differ in their port alone are one where the service's port counts; the first keeps the place.
 	let taken = null as Set<string> | null;
 	const destinations: IpvsDestination[] = [];
@@ -137,13 +137,13 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 	return destinations;
 }
 
-/** Nearly always all serve as they are configured: then they are the rows. */
-function servesAsConfigured({ config, members }: Pool, address: ServiceAddress): boolean {
+/** Nearly always all serve as they are configured, with NAT on their own ports: then they are the rows. */
+function servesAsConfigured({ config, members }: Pool): boolean {
 	for (let index = 0; index < members.length; index++) {
 		const server = config.realServers[index]!;
 		const member = members[index]!;
-		if (server.forwarding.kind !== "NAT" || !isServing(member)) return false;
-		if (rowOf(server, address, member.weight) !== server) return false;
+		if (server.forwarding.kind !== "NAT" || !isServing(member) || member.weight !== server.weight)
+			return false;
 	}
 	return true;
 }

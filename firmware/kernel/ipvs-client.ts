@@ -2,6 +2,8 @@
 import {
 	endpointText,
 	type IpvsDaemon,
+	type IpvsDestination,
+	type IpvsDestinationOperation,
 	type IpvsDestinationState,
 	type IpvsInfo,
 	type IpvsOperation,
@@ -29,6 +31,7 @@ import {
 	readInfo,
 	readService,
 	readTimeouts,
+	repeatDestinationChange,
 	type WrittenDestination,
 } from "./ipvs.ts";
 import type { NetlinkError, NetlinkSocketOptions } from "./netlink.ts";
@@ -101,18 +104,21 @@ export class IpvsClient {
 			const operation = operations[progress.operation]!;
 			if ("destination" in operation) {
 				const { kind, key, destination } = operation;
-				this.#netlink.begin(batch, commandOf(kind));
-				written = putDestinationChange(batch, kind, key, destination, written);
+				written = this.#putDestination(kind, key, destination, written);
 			} else if (operation.kind === "new-service" && progress.row > 0) {
 				const { service, destinations } = operation;
-				this.#netlink.begin(batch, commandOf("new-destination"));
-				const destination = destinations[progress.row - 1]!;
-				written = putDestinationChange(batch, "new-destination", service.key, destination, written);
+				written = this.#putDestination(
+					"new-destination",
+					service.key,
+					destinations[progress.row - 1]!,
+					written,
+				);
 			} else {
 				this.#netlink.begin(batch, commandOf(operation.kind));
 				putServiceChange(batch, operation);
+				batch.end();
+				written = null;
 			}
-			batch.end();
 			if (++progress.row < requestCount(operation)) continue;
 			progress.operation++;
 			progress.row = 0;
@@ -120,6 +126,21 @@ export class IpvsClient {
 		this.#netlink.requestBatch(batch, "change of the IPVS table", (index, error) =>
 			failures.push(failureOf(requestAt(operations, from, index), error)),
 		);
+	}
+
+	/** One message of the batch; returns the destination to compare the next one with. */
+	#putDestination(
+		kind: IpvsDestinationOperation["kind"],
+		key: IpvsServiceKey,
+		destination: IpvsDestination,
+		before: WrittenDestination | null,
+	): WrittenDestination {
+		const batch = this.#batch;
+		if (before !== null && repeatDestinationChange(batch, kind, key, destination, before)) return before;
+		this.#netlink.begin(batch, commandOf(kind));
+		const written = putDestinationChange(batch, kind, key, destination, before);
+		batch.end();
+		return written;
 	}
 
 	/** Makes all changes; see `applySome`. */

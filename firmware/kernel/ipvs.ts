@@ -159,8 +159,25 @@ export function putServiceChange(
 }
 
 /**
- * Appends the change of a destination to a batch. `previous` is what the last call returned for it: what repeats it
- * in part or but for an address is copied from there.
+ * Appends the change of a destination as a message, if nothing but the address differs from the one that the last message
+ * of the batch is about, `previous`; else returns false.
+ */
+export function repeatDestinationChange(
+	batch: RequestBatch,
+	kind: IpvsDestinationOperation["kind"],
+	key: IpvsServiceKey,
+	destination: IpvsDestination,
+	previous: WrittenDestination,
+): boolean {
+	if (previous.key !== key || previous.kind !== kind) return false;
+	if (!differInAddress(previous.destination, destination)) return false;
+	batch.repeatMessage(previous.addressOffset, checkedIpv4(destination.address));
+	return true;
+}
+
+/**
+ * Appends the change of a destination to a message. `previous` is what the last call returned for this batch: the
+ * service's key is copied from there.
  */
 export function putDestinationChange(
 	batch: RequestBatch,
@@ -171,11 +188,6 @@ export function putDestinationChange(
 ): WrittenDestination {
 	const start = batch.position;
 	const neighbour = previous !== null && previous.key === key ? previous : null;
-	if (neighbour !== null && neighbour.kind === kind && differInAddress(neighbour.destination, destination)) {
-		batch.repeat(neighbour.start, neighbour.end);
-		batch.setNetwork(start + neighbour.addressAt - neighbour.start, checkedIpv4(destination.address));
-		return neighbour;
-	}
 	if (neighbour !== null) batch.repeat(neighbour.start, neighbour.keyEnd);
 	else {
 		const service = batch.openNest(CMD_SERVICE);
@@ -184,10 +196,10 @@ export function putDestinationChange(
 	}
 	const keyEnd = batch.position;
 	const nest = batch.openNest(CMD_DEST);
-	const addressAt = putDestinationKey(batch, destination);
+	const addressOffset = putDestinationKey(batch, destination);
 	if (kind !== "delete-destination") putDestination(batch, destination);
 	batch.closeNest(nest);
-	return { kind, key, destination, start, keyEnd, addressAt, end: batch.position };
+	return { kind, key, destination, start, keyEnd, addressOffset };
 }
 
 /** The attributes of a destination's change in a batch: its neighbours begin alike, and are often alike but for the address. */
@@ -195,9 +207,8 @@ export interface WrittenDestination extends IpvsDestinationOperation {
 	readonly start: number;
 	/** Behind the service's key. */
 	readonly keyEnd: number;
-	/** Of the destination's address. */
-	readonly addressAt: number;
-	readonly end: number;
+	/** Of the destination's address, in the message. */
+	readonly addressOffset: number;
 }
 
 /** Whether two IPv4 destinations differ in nothing but the address. */
@@ -296,13 +307,13 @@ function putServiceKey(service: AttributeWriter, key: IpvsServiceKey): void {
 	service.u16NetworkAttribute(SVC_PORT, key.port);
 }
 
-/** Returns where the address stands. */
+/** Returns where the address stands in the message. */
 function putDestinationKey(batch: RequestBatch, { family, address, port }: IpvsDestination): number {
 	batch.u16Attribute(DEST_ADDR_FAMILY, familyNumbers[family]);
 	putUnionAddress(batch, DEST_ADDR, address);
-	const addressAt = batch.position - UNION_ADDRESS_BYTES;
+	const addressOffset = batch.offset - UNION_ADDRESS_BYTES;
 	batch.u16NetworkAttribute(DEST_PORT, port);
-	return addressAt;
+	return addressOffset;
 }
 
 /** `struct ip_vs_flags`: the flags, and which of them are meant: all. The kernel adds `hashed` itself. */

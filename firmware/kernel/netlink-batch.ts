@@ -49,6 +49,11 @@ export class RequestBatch implements AttributeWriter {
 		return this.#length;
 	}
 
+	/** Where it goes in the message at hand: a mark for `repeatMessage`. */
+	get offset(): number {
+		return this.#length - this.#starts[this.#count - 1]!;
+	}
+
 	clear(): void {
 		this.#length = 0;
 		this.#count = 0;
@@ -85,9 +90,14 @@ export class RequestBatch implements AttributeWriter {
 		this.#length += end - start;
 	}
 
-	/** Replaces 32 bits that were written before, in network order. */
-	setNetwork(position: number, value: number): void {
-		this.#view.setUint32(position, value);
+	/** Appends the last message once more, with these 32 bits, in network order, where it has others. */
+	repeatMessage(offset: number, value: number): void {
+		const start = this.#length;
+		const before = this.#starts[this.#count - 1]!;
+		this.#bytes.copyWithin(start, before, start);
+		this.#view.setUint32(start + offset, value);
+		this.#starts[this.#count++] = start;
+		this.#length = start + start - before;
 	}
 
 	u8Attribute(type: number, value: number): void {

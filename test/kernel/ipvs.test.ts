@@ -11,6 +11,7 @@ import {
 	readInfo,
 	readService,
 	readTimeouts,
+	repeatDestinationChange,
 	type WrittenDestination,
 } from "../../firmware/kernel/ipvs.ts";
 import { RequestBatch } from "../../firmware/kernel/netlink-batch.ts";
@@ -38,11 +39,16 @@ function payloadsOf(...operations: IpvsOperation[]): Uint8Array[] {
 	const batch = new RequestBatch();
 	let written: WrittenDestination | null = null;
 	for (const operation of operations) {
-		batch.beginGeneric(0x20, 1, 1);
 		if ("destination" in operation) {
 			const { kind, key, destination } = operation;
+			if (written !== null && repeatDestinationChange(batch, kind, key, destination, written)) continue;
+			batch.beginGeneric(0x20, 1, 1);
 			written = putDestinationChange(batch, kind, key, destination, written);
-		} else putServiceChange(batch, operation);
+		} else {
+			batch.beginGeneric(0x20, 1, 1);
+			putServiceChange(batch, operation);
+			written = null;
+		}
 		batch.end();
 	}
 	return parseMessages(batch.finish(7, 1, 4).slice()).map(({ payload }) =>

@@ -43,9 +43,9 @@ export function keyOf(length: number, first: number, last: number): number {
 	return ((length & 31) << 10) ^ ((first & 63) << 5) ^ (last & 63);
 }
 
-/** Dots, digits, colons, and the letters of hexadecimal numbers. */
-const isOfAddress = (code: number) =>
-	(code >= 46 && code <= 58 && code !== 47) || (code >= 97 && code <= 102) || (code >= 65 && code <= 70);
+/** By code: 1 for what addresses are made of. */
+const OF_ADDRESS = new Uint8Array(256);
+for (const character of "0123456789abcdefABCDEF.:") OF_ADDRESS[character.charCodeAt(0)] = 1;
 
 export class Lexer {
 	/** What is read, … */
@@ -150,7 +150,7 @@ export class Lexer {
 	behindAddress(at: number): number {
 		const { codes, stop } = this;
 		let end = at;
-		while (end < stop && isOfAddress(codes[end]!)) end++;
+		while (end < stop && OF_ADDRESS[codes[end]!] === 1) end++;
 		return end;
 	}
 

@@ -144,6 +144,8 @@ export class LineReader {
 	#totalSize = 0;
 	#lines = 0;
 	#held = false;
+	/** Filled by `skipAlike`, again and again: what grows is made several times. */
+	readonly #firstWords: string[] = [];
 	/** The lexer that the next line certainly comes from, as long as it has one. */
 	#plain: Lexer | null = null;
 	#stopped = false;
@@ -280,13 +282,14 @@ export class LineReader {
 		const headLength = keyword - end + wordStart - start;
 		const tailLength = end - wordEnd;
 		const logicalLines = this.#lines - lines + 1;
-		const firstWords: string[] = [];
+		const words = this.#firstWords;
+		words.length = 0;
 		let at = end;
 		while (this.#lines + logicalLines <= limits.logicalLines && lexer.repeats(end, headLength, at)) {
 			const from = at + headLength;
 			const to = lexer.behindAddress(from);
 			if (to === from || to - from > ADDRESS_CHARACTERS || !lexer.repeats(wordEnd, tailLength, to)) break;
-			firstWords.push(lexer.slice(from, to));
+			words.push(lexer.slice(from, to));
 			this.#lines += logicalLines;
 			at = to + tailLength;
 		}
@@ -294,9 +297,9 @@ export class LineReader {
 		let linesApart = lexer.lineNumber - line;
 		for (let index = end; index <= lastEnd; index++) if (lexer.codes[index] === LINE_FEED) linesApart++;
 		const lineStart = lexer.codes.lastIndexOf(LINE_FEED, at - 1) + 1;
-		lexer.seek(at, lexer.lineNumber + firstWords.length * linesApart, lineStart);
+		lexer.seek(at, lexer.lineNumber + words.length * linesApart, lineStart);
 		this.line = lexer.lineNumber;
-		return { firstWords, linesApart };
+		return { firstWords: words.slice(), linesApart };
 	}
 
 	/** The extent from `start` to the closing brace that was read last; null when special lines lay between. */

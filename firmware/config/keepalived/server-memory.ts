@@ -17,20 +17,18 @@ interface Block {
 	readonly column: number;
 	readonly hash: number | bigint;
 	readonly extent: PlainExtent;
-}
-
-interface RememberedServer extends Block {
-	readonly server: VirtualServerConfig;
+	/** What it became; null before that, and where it cannot be kept. */
+	server: VirtualServerConfig | null;
 }
 
 export class ServerMemory {
 	/** By the words behind `virtual_server`; the same words may stand for TCP and for UDP. */
-	#servers = new Map<string, RememberedServer[]>();
+	#servers = new Map<string, Block[]>();
 	/** What else had a say in all of them. */
 	#surroundings: string | null = null;
 	/** Of the reading at hand: blocks that were recognised, and plain ones that were read. */
-	readonly #recalled = new Map<Statement, RememberedServer>();
 	readonly #blocks = new Map<Statement, Block>();
+	#hasRecalled = false;
 
 	/** Whether the block that begins at the current line is known; then it is passed over. */
 	recall(statement: Statement, reader: LineReader, start: PlainStart): boolean {
@@ -44,7 +42,8 @@ export class ServerMemory {
 			reader.skipPlain(start, candidate.extent);
 			// A second block like it is a server of its own.
 			candidates.splice(index, 1);
-			this.#recalled.set(statement, candidate);
+			this.#blocks.set(statement, candidate);
+			this.#hasRecalled = true;
 			return true;
 		}
 		return false;
@@ -60,6 +59,7 @@ export class ServerMemory {
 			column: start.column,
 			hash: Bun.hash(reader.plainBytes(start, extent)!),
 			extent,
+			server: null,
 		});
 	}
 
@@ -67,39 +67,39 @@ export class ServerMemory {
 	holdsIn(surroundings: string): boolean {
 		const same = this.#surroundings === surroundings;
 		this.#surroundings = surroundings;
-		return same || this.#recalled.size === 0;
+		return same || !this.#hasRecalled;
 	}
 
 	/** The server of a recognised block, with the place where it stands now; null for one that was read. */
 	recalled(statement: Statement, file: string, line: number): VirtualServerConfig | null {
-		const remembered = this.#recalled.get(statement);
-		if (remembered === undefined) return null;
-		move(remembered.server, file, line);
-		return remembered.server;
+		const server = this.#blocks.get(statement)?.server ?? null;
+		if (server !== null) move(server, file, line);
+		return server;
 	}
 
 	/** What a block that was read became, without findings. */
 	built(statement: Statement, server: VirtualServerConfig): void {
 		const block = this.#blocks.get(statement);
-		if (block !== undefined && standsAlone(server)) this.#recalled.set(statement, { ...block, server });
+		if (block !== undefined && standsAlone(server)) block.server = server;
 	}
 
 	/** The reading is over: what it found is what is remembered. */
 	settle(): void {
 		this.#servers = new Map();
-		for (const remembered of this.#recalled.values()) {
-			const same = this.#servers.get(remembered.words);
-			if (same === undefined) this.#servers.set(remembered.words, [remembered]);
-			else same.push(remembered);
+		for (const block of this.#blocks.values()) {
+			if (block.server === null) continue;
+			const same = this.#servers.get(block.words);
+			if (same === undefined) this.#servers.set(block.words, [block]);
+			else same.push(block);
 		}
-		this.#recalled.clear();
 		this.#blocks.clear();
+		this.#hasRecalled = false;
 	}
 
 	forget(): void {
 		this.#servers.clear();
-		this.#recalled.clear();
 		this.#blocks.clear();
+		this.#hasRecalled = false;
 	}
 }
 

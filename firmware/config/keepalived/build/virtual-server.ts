@@ -32,7 +32,6 @@ interface Identity {
 	readonly services: readonly ServiceAddress[];
 	/** Of its first service; 0 is all, or none. */
 	readonly port: number;
-	readonly title: string;
 }
 
 /**
@@ -63,12 +62,12 @@ export function buildVirtualServer(
 	const settings = new Settings(statement.body!.filter(isSetting));
 	const identity = readIdentity(context, statement, settings, groups);
 	if (identity === null) return null;
-	const { name, title } = identity;
+	const { name } = identity;
 	const { globals } = context;
 	const known = saysTheSame(last.known, identity, settings.body) ? last.known : null;
 	let realServers: readonly RealServerConfig[] | null = null;
 	if (known !== null) {
-		known.server.title = title;
+		known.server.statement = statement;
 		known.server.port = identity.port;
 		realServers = buildRealServers(context, statement.body!, known.server);
 		if (
@@ -83,6 +82,7 @@ export function buildVirtualServer(
 				location: context.locate(statement),
 			};
 	}
+	const title = titleOf(statement);
 
 	const isFwmark = name.kind === "fwmark";
 	const protocolStatement = settings.last("protocol");
@@ -120,7 +120,7 @@ export function buildVirtualServer(
 		virtualHost: settings.word("virtualhost"),
 	};
 	const server: ServerSettings = known?.server ?? {
-		title,
+		statement,
 		forwarding,
 		port: identity.port,
 		family: identity.services[0]!.family,
@@ -239,6 +239,8 @@ export function buildVirtualServer(
 	return config;
 }
 
+const titleOf = ({ words }: Statement) => `virtual_server ${words.join(" ")}`;
+
 const isSetting = ({ body }: Statement) => body === null;
 
 function weightOf(realServers: readonly RealServerConfig[]): number {
@@ -247,8 +249,9 @@ function weightOf(realServers: readonly RealServerConfig[]): number {
 	return sum;
 }
 
-const usesPath = (realServers: readonly RealServerConfig[]) =>
-	realServers.some(({ forwarding }) => forwarding.kind !== "NAT");
+const isOnPath = ({ forwarding }: RealServerConfig) => forwarding.kind !== "NAT";
+
+const usesPath = (realServers: readonly RealServerConfig[]) => realServers.some(isOnPath);
 
 /** Whether all that follows from settings and identity follows from the known ones. */
 function saysTheSame(
@@ -282,7 +285,11 @@ function buildRealServers(
 	body: readonly Statement[],
 	server: ServerSettings,
 ): readonly RealServerConfig[] {
-	const realServers: RealServerConfig[] = [];
+	let count = 0;
+	for (const block of body) if (block.body !== null) count += 1 + (block.alike?.firstWords.length ?? 0);
+	// Of its final size from the start: what grows is made several times.
+	const realServers = new Array<RealServerConfig>(count);
+	count = 0;
 	let addresses: Set<string> | null = null;
 	let highest = -1;
 	for (const block of body) {
@@ -298,25 +305,26 @@ function buildRealServers(
 			if (realServer === null) continue;
 			if (row < 0 && context.findings.mentions === mentions && isPlain(realServer)) copied = realServer;
 			const { address, port } = realServer;
-			if (addresses === null && realServers.length === FEW_SERVERS)
-				addresses = new Set(realServers.map((one) => one.address));
+			if (addresses === null && count === FEW_SERVERS)
+				addresses = new Set(realServers.slice(0, count).map((one) => one.address));
 			const number = ipv4Number(address);
 			// What is higher than all before it is none of them: most lists are in order.
 			const ascends = number > highest;
 			if (ascends) highest = number;
-			if (!ascends && addresses?.has(address) !== false && standsAmong(realServers, address, port)) {
+			if (!ascends && addresses?.has(address) !== false && standsAmong(realServers, count, address, port)) {
 				context.error(
 					rowOf(block, row),
 					"duplicate-server",
-					`${server.title}: real server ${address} ${port} stands twice`,
+					`${titleOf(server.statement)}: real server ${address} ${port} stands twice`,
 					"the second one",
 				);
 				continue;
 			}
 			addresses?.add(address);
-			realServers.push(realServer);
+			realServers[count++] = realServer;
 		}
 	}
+	realServers.length = count;
 	return realServers;
 }
 
@@ -356,8 +364,15 @@ function withAddress(one: RealServerConfig, address: string): RealServerConfig {
 	};
 }
 
-function standsAmong(servers: readonly RealServerConfig[], address: string, port: number): boolean {
-	for (const one of servers) if (one.address === address && one.port === port) return true;
+/** Whether it is one of the first `count`. */
+function standsAmong(
+	servers: readonly RealServerConfig[],
+	count: number,
+	address: string,
+	port: number,
+): boolean {
+	for (let index = 0; index < count; index++)
+		if (servers[index]!.address === address && servers[index]!.port === port) return true;
 	return false;
 }
 
@@ -368,14 +383,18 @@ function readIdentity(
 	groups: ReadonlyMap<string, ServerGroup>,
 ): Identity | null {
 	const [first, second, third] = statement.words;
-	const title = `virtual_server ${statement.words.join(" ")}`;
 	const lost = "the whole virtual server";
 	if (third !== undefined)
-		context.error(statement, "extra-words", `${title}: "${third}" is not read`, `"${third}"`);
+		context.error(statement, "extra-words", `${titleOf(statement)}: "${third}" is not read`, `"${third}"`);
 	if (first === "fwmark") {
 		const fwmark = parseWhole(second ?? "");
 		if (!(fwmark >= 1 && fwmark <= 4_294_967_295)) {
-			context.error(statement, "bad-argument", `${title}: a fwmark is a number from 1 to 4294967295`, lost);
+			context.error(
+				statement,
+				"bad-argument",
+				`${titleOf(statement)}: a fwmark is a number from 1 to 4294967295`,
+				lost,
+			);
 			return null;
 		}
 		let family: AddressFamily = (settings.word("ip_family") as AddressFamily | null) ?? "inet";
@@ -388,7 +407,6 @@ function readIdentity(
 			name: { kind: "fwmark", fwmark },
 			services: [{ kind: "fwmark", fwmark, family }],
 			port: 0,
-			title,
 		};
 	}
 	if (first === "group") {
@@ -398,21 +416,21 @@ function readIdentity(
 				statement,
 				"unknown-name",
 				services === undefined
-					? `${title}: there is no virtual_server_group ${second ?? ""}`
-					: `${title}: the group is empty`,
+					? `${titleOf(statement)}: there is no virtual_server_group ${second ?? ""}`
+					: `${titleOf(statement)}: the group is empty`,
 				lost,
 			);
 			return null;
 		}
 		const port = services[0]!.kind === "address" ? services[0]!.port : 0;
-		return { name: { kind: "group", group: second! }, services, port, title };
+		return { name: { kind: "group", group: second! }, services, port };
 	}
 	const address = readAddress(first!);
 	if (address === null) {
 		context.error(
 			statement,
 			"bad-address",
-			`${title}: "${first}" is no IP address, fwmark or group`,
+			`${titleOf(statement)}: "${first}" is no IP address, fwmark or group`,
 			lost,
 			meantBy(first!),
 		);
@@ -420,20 +438,25 @@ function readIdentity(
 	}
 	const port = readPort(second);
 	if (port === null) {
-		context.error(statement, "bad-argument", `${title}: "${second}" is no port`, lost, numericPort);
+		context.error(
+			statement,
+			"bad-argument",
+			`${titleOf(statement)}: "${second}" is no port`,
+			lost,
+			numericPort,
+		);
 		return null;
 	}
 	return {
 		name: { kind: "address", address: address.address, port },
 		services: [{ kind: "address", address: address.address, family: address.family, port }],
 		port,
-		title,
 	};
 }
 
-/** `title` and `port` are those of one virtual server after the other that says the same. */
+/** `statement` and `port` are those of one virtual server after the other that says the same. */
 interface ServerSettings {
-	title: string;
+	statement: Statement;
 	readonly forwarding: Forwarding;
 	port: number;
 	readonly family: AddressFamily;
@@ -589,7 +612,7 @@ function buildRealServer(
 		context.error(
 			statement,
 			"bad-address",
-			`${server.title}: "${words[0]}" is no IP address`,
+			`${titleOf(server.statement)}: "${words[0]}" is no IP address`,
 			"the real server",
 			meantBy(words[0]!),
 		);
@@ -601,7 +624,7 @@ function buildRealServer(
 		context.error(
 			statement,
 			"bad-argument",
-			`${server.title}: "${words[1]}" is no port`,
+			`${titleOf(server.statement)}: "${words[1]}" is no port`,
 			"the real server",
 			numericPort,
 		);
@@ -615,7 +638,7 @@ function buildRealServer(
 		context.error(
 			statement,
 			"family",
-			`${server.title}: real server ${address} is of the other address family`,
+			`${titleOf(server.statement)}: real server ${address} is of the other address family`,
 			"the real server",
 			{ suggestion: "only TUN may mix IPv4 and IPv6" },
 		);
@@ -627,7 +650,7 @@ function buildRealServer(
 			context.warn(
 				statement,
 				"server-port",
-				`${server.title}: with ${forwarding.kind} the port ${port} of ${address} is not used`,
+				`${titleOf(server.statement)}: with ${forwarding.kind} the port ${port} of ${address} is not used`,
 			);
 		}
 	} else if (port === 0) port = server.port;
@@ -635,7 +658,7 @@ function buildRealServer(
 		context.warn(
 			statement,
 			"server-port",
-			`${server.title}: ${forwarding.kind} cannot change the port: ${address} gets ${server.port}, not ${port}`,
+			`${titleOf(server.statement)}: ${forwarding.kind} cannot change the port: ${address} gets ${server.port}, not ${port}`,
 		);
 		port = server.port;
 	}
@@ -658,7 +681,7 @@ function buildRealServer(
 		context.warn(
 			statement,
 			"threshold",
-			`${server.title}: lthreshold ${lowerThreshold} of ${address} is above uthreshold ${upperThreshold}`,
+			`${titleOf(server.statement)}: lthreshold ${lowerThreshold} of ${address} is above uthreshold ${upperThreshold}`,
 		);
 	return {
 		address,
@@ -692,7 +715,7 @@ function readSorryServer(
 				context.error(
 					option,
 					"incomplete",
-					`${server.title}: ${option.keyword.name} without sorry_server`,
+					`${titleOf(server.statement)}: ${option.keyword.name} without sorry_server`,
 					option.keyword.name,
 				);
 		return null;
@@ -704,7 +727,7 @@ function readSorryServer(
 		context.error(
 			statement,
 			"bad-address",
-			`${server.title}: "${statement.words.join(" ")}" is no address and port`,
+			`${titleOf(server.statement)}: "${statement.words.join(" ")}" is no address and port`,
 			"sorry_server",
 			address === null ? meantBy(addressText!) : numericPort,
 		);
@@ -715,7 +738,7 @@ function readSorryServer(
 		context.error(
 			statement,
 			"family",
-			`${server.title}: sorry_server ${address.address} is of the other address family`,
+			`${titleOf(server.statement)}: sorry_server ${address.address} is of the other address family`,
 			"sorry_server",
 		);
 		return null;
@@ -770,7 +793,7 @@ function readPersistence(
 		context.hint(
 			settings.last("persistence_timeout")!,
 			"persistence-zero",
-			`${server.title}: persistence_timeout 0 means no persistence`,
+			`${titleOf(server.statement)}: persistence_timeout 0 means no persistence`,
 			{ suggestion: "keepalived calls it an error; the line can be left out", exitStatus: 5 },
 		);
 	const granularityStatement = settings.last("persistence_granularity");
@@ -783,7 +806,7 @@ function readPersistence(
 			context.error(
 				granularityStatement,
 				"bad-argument",
-				`${server.title}: persistence_granularity "${text}" is neither a netmask nor a length from 1 to ${bound}`,
+				`${titleOf(server.statement)}: persistence_granularity "${text}" is neither a netmask nor a length from 1 to ${bound}`,
 				"persistence_granularity",
 			);
 		else {
@@ -798,7 +821,7 @@ function readPersistence(
 		context.warn(
 			settings.last("protocol") ?? settings.body[0] ?? { file: 0, line: 1, column: 1, length: 1 },
 			"port-zero",
-			`${server.title}: port 0 (all ports) needs persistence; ${PERSISTENCE_SECONDS} s is used`,
+			`${titleOf(server.statement)}: port 0 (all ports) needs persistence; ${PERSISTENCE_SECONDS} s is used`,
 		);
 		timeout = PERSISTENCE_SECONDS;
 	}
