@@ -62,8 +62,7 @@ export class RawOrigin {
 		socket.setNoDelay(true);
 		socket.on("error", () => {});
 		socket.on("close", () => this.#sockets.delete(socket));
-		socket.on("data", async (bytes: Buffer) => {
-			rest = Buffer.concat([rest, bytes]);
+		const answerAll = async () => {
 			for (;;) {
 				const first = firstRequest(rest);
 				if (first === undefined) return;
@@ -82,6 +81,12 @@ export class RawOrigin {
 				await inPieces(answer, (piece) => void socket.write(Buffer.from(piece, "latin1")));
 				if (answer.closes) socket.removeAllListeners("data").resume().end();
 			}
+		};
+		// One answer after the other, whenever its request came.
+		let turn = Promise.resolve();
+		socket.on("data", (bytes: Buffer) => {
+			rest = Buffer.concat([rest, bytes]);
+			turn = turn.then(answerAll);
 		});
 	}
 }

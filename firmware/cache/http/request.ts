@@ -181,7 +181,10 @@ function readFields(lines: string[], keys: string[]): RequestFields | Malformed 
 				connection.push(...listMembers(lineValue(lines[index]!, key.length)));
 				break;
 			case "expect":
-				expect = lineValue(lines[index]!, key.length);
+				expect =
+					expect === undefined
+						? lineValue(lines[index]!, key.length)
+						: `${expect}, ${lineValue(lines[index]!, key.length)}`;
 				break;
 			case "accept-encoding":
 				canGzip ||= acceptsGzip(lineValue(lines[index]!, key.length));

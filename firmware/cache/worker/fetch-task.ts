@@ -446,7 +446,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				: storedFields(beresp.fields);
 		const { framing } = this.head!;
 		// Nothing is not packed: whoever would unpack it would find it broken.
-		const empty = framing.kind === "none" && this.bereq.method !== "HEAD" && !beresp.was304;
+		const head = this.bereq.method === "HEAD";
+		const empty = framing.kind === "none" && !head && !beresp.was304;
 		if (empty) fields.unset("content-encoding");
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
 		const named = beresp.namedFilters;
@@ -454,6 +455,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			gzipped && (named === undefined ? beresp.doGunzip && parameters.gzipSupport : named.includes("gunzip"));
 		const gzip =
 			!gzipped &&
+			!head &&
 			!empty &&
 			(named === undefined ? beresp.doGzip && parameters.gzipSupport : named.includes("gzip")) &&
 			!fields.has("content-encoding");
@@ -513,7 +515,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			gzipped &&
 			!gunzip &&
 			!beresp.was304 &&
-			this.bereq.method !== "HEAD" &&
+			!head &&
 			(named === undefined ? parameters.gzipSupport : named.includes("testgunzip"));
 		if (this.#isChecked) this.#check = new GzipCheck(() => this.#checkCaughtUp());
 		this.phase = "body";

@@ -69,6 +69,9 @@ export interface ClientAddress {
 	readonly port: number;
 }
 
+/** Nothing else that is expected is met here (RFC 9110 §10.1.1: several fields are one list). */
+const known100 = /^100-continue(?:[ \t]*,[ \t]*100-continue)*$/i;
+
 export interface Endpoint {
 	/** a0, a1 … or the name given. */
 	readonly name: string;
@@ -435,7 +438,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		const { active } = engine;
 		this.requests++;
 		engine.count(Main.client_req);
-		if (fields.expect !== undefined && fields.expect.toLowerCase() !== "100-continue") {
+		if (fields.expect !== undefined && !known100.test(fields.expect)) {
 			engine.count(Main.client_req_417);
 			this.#refuse(417, `Expect: ${fields.expect}`, "RX_JUNK");
 			return;
