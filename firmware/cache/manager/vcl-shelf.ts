@@ -78,7 +78,7 @@ function includer(
 			if (!glob) {
 				const file = findVclFile(name, path);
 				if (file === undefined)
-					return { ok: false, error: `Cannot read file '${name}': No such file or directory` };
+					return { ok: false, error: `Cannot read file '${name}' (No such file or directory)` };
 				add(file);
 			} else {
 				const roots = isAbsolute(name) ? ["/"] : path.split(":");
@@ -89,12 +89,12 @@ function includer(
 					for (const file of found.sort()) add(file);
 					if (files.length > 0) break;
 				}
-				if (files.length === 0) return { ok: false, error: `glob pattern matched no files: ${name}` };
+				if (files.length === 0) return { ok: false, error: "glob pattern matched no files." };
 			}
 		} catch (error) {
 			return {
 				ok: false,
-				error: `Cannot read file '${name}': ${error instanceof Error ? error.message : error}`,
+				error: `Cannot read file '${name}' (${error instanceof Error ? error.message : error})`,
 			};
 		}
 		seen[`${name}\0${glob}`] = files;

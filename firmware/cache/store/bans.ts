@@ -130,8 +130,23 @@ const quoteWord = (word: string) =>
 	/[\s"]/.test(word) || word === "" ? `"${word.replace(/["\\]/g, "\\$&")}"` : word;
 
 /** Splits the string of VCL's ban(): blanks separate, and a quote is a character like others (that of an ETag). */
-export const banWordsOfVcl = (expression: string): string[] =>
+const banWordsOfVcl = (expression: string): string[] =>
 	expression.split(/[ \t\r\n]+/).filter((word) => word !== "");
+
+/** A ban of VCL, with varnishd's words for what is missing. */
+export function parseVclBan(expression: string): BanExpression {
+	const words = banWordsOfVcl(expression);
+	for (let at = 0; ; at += 4) {
+		if (words[at] === undefined) return refuse("No ban conditions found.");
+		if (words[at + 1] === undefined) return refuse("Expected comparison operator.");
+		if (words[at + 2] === undefined) return refuse("Expected second operand.");
+		const test = parseBan(words.slice(at, at + 3));
+		if (!test.ok) return test;
+		const joint = words[at + 3];
+		if (joint === undefined) return parseBan(words);
+		if (joint !== "&&") return refuse(`Expected && between conditions, found "${joint}"`);
+	}
+}
 
 /** Splits the text of a ban as it is listed and kept; blanks separate, quotes group. */
 export function banWords(expression: string): string[] {

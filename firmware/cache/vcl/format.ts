@@ -95,7 +95,7 @@ function seconds(
 
 /** "10s", "1.5 m", "-3d": seconds, or null. The unit is mandatory. */
 export function parseDuration(text: string): number | null {
-	const match = /^\s*(-?(?:\d+\.?\d*|\.\d+))\s*(ms|s|m|h|d|w|y)\s*$/.exec(text);
+	const match = /^\s*(-?(?:\d{1,15}(?:\.\d*)?|\.\d+))\s*(ms|s|m|h|d|w|y)\s*$/.exec(text);
 	if (match === null) return null;
 	const units: Readonly<Record<string, number>> = {
 		ms: 0.001,

@@ -429,7 +429,13 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.vslLog.timestamp("Process", engine.now());
 		const { parameters } = engine;
 		const vary = this.#variant(parameters.rfc9111 ? beresp.fields.joined("content-language") : undefined);
-		if (vary === undefined && this.reason !== "pass") beresp.markUncacheable();
+		if (vary === undefined && this.reason !== "pass") {
+			beresp.markUncacheable();
+			if (!beresp.fields.joined("vary")?.includes("*")) {
+				this.vslLog.add(Tag.Error, "Malformed Vary header");
+				this.vslLog.add(Tag.Error, "Illegal 'Vary' header from backend, making this a pass.");
+			}
+		}
 		this.#cacheable = !beresp.uncacheable && this.reason !== "pass" && vary !== undefined;
 		this.#remembered =
 			parameters.rfc9111 &&

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { Tag } from "../log/tags.ts";
 import type { TransactionLog } from "../log/transaction-log.ts";
-import { banWordsOfVcl, parseBan } from "../store/bans.ts";
+import { parseVclBan } from "../store/bans.ts";
 import { splitTags } from "../store/tags.ts";
 import {
 	type Action,
@@ -191,7 +191,7 @@ export abstract class Task implements VclContext {
 	hashUrl(): void {}
 
 	ban(expression: string): string | null {
-		const parsed = parseBan(banWordsOfVcl(expression));
+		const parsed = parseVclBan(expression);
 		if (!parsed.ok) return parsed.message;
 		this.engine.publishBan(parsed.tests, parsed.text, this.engine.now());
 		return null;

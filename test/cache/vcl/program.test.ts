@@ -539,6 +539,7 @@ describe("8.2 vmods", () => {
 		expect(quiet.logs).toEqual([
 			["VCL_Log", "a1"],
 			["Timestamp", "T"],
+			["VCL_Error", "ban(): Unknown or unsupported field"],
 		]);
 	});
 	test("a failing vcl_init refuses the load", () => {

@@ -26,7 +26,7 @@ function encodeBase64(bytes: string, last: string, padding: string | null): stri
 function decodeBase64(text: string, last: string, padding: string | null): string {
 	const fail = (): never => {
 		throw new VclFailure(
-			"cannot decode, illegal encoding beginning with " + JSON.stringify(text.slice(0, 10)),
+			"vmod blob error: cannot decode, illegal encoding beginning with " + JSON.stringify(text.slice(0, 10)),
 		);
 	};
 	let bytes = "";
@@ -91,7 +91,7 @@ export function decode(encoding: Encoding, length: number, encoded: string): str
 			// Also of what is left out by a length.
 			if (!/^[0-9A-Fa-f]*$/.test(encoded))
 				throw new VclFailure(
-					`cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
+					`vmod blob error: cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
 				);
 			// An odd number of digits has an implied leading zero.
 			const digits = text.length % 2 === 1 ? `0${text}` : text;
@@ -103,7 +103,7 @@ export function decode(encoding: Encoding, length: number, encoded: string): str
 		case "URL":
 			if (/%(?![0-9A-Fa-f]{2})/.test(text))
 				throw new VclFailure(
-					`cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
+					`vmod blob error: cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
 				);
 			return text.replace(/%([0-9A-Fa-f]{2})/g, (_whole, digits: string) =>
 				String.fromCharCode(Number.parseInt(digits, 16)),
@@ -167,10 +167,11 @@ export const blob = vmod(
 			"BLOB, BYTES length, BYTES offset = 0",
 			"BLOB",
 			(_context, _host, bytes: string | null, length: number, offset: number) => {
-				if (bytes === null || bytes === "") throw new VclFailure("blob.sub(): blob is empty");
+				if (bytes === null || bytes === "")
+					throw new VclFailure("vmod blob error: blob is empty in blob.sub()");
 				if (offset + length > bytes.length)
 					throw new VclFailure(
-						`blob.sub(): size ${length} from offset ${offset} is greater than blob size ${bytes.length}`,
+						`vmod blob error: size ${length} from offset ${offset} requires more bytes than blob length ${bytes.length} in blob.sub()`,
 					);
 				return bytes.slice(offset, offset + length);
 			},

@@ -18,21 +18,25 @@ function only(name: string, given: readonly (readonly [unknown, unknown])[]): [u
 	return set[0] as [unknown, unknown];
 }
 
-function orFallback<T>(name: string, value: T | null, fallback: T | undefined): T {
+function orFallback<T>(name: string, value: T | null, fallback: T | undefined, why = ""): T {
 	if (value !== null) return value;
 	if (fallback !== undefined) return fallback;
-	throw new VclFailure(`std.${name}: conversion failed`);
+	throw new VclFailure(`std.${name}: conversion failed${why}`);
 }
 
-/** At most 15 digits, a point with decimals after them, blanks around. */
+/** Why a text is no number; nothing when it is one, or is not there. */
+const noNumber = (text: string | null | undefined): string =>
+	typeof text === "string" && parseNumber(text) === null ? ": Invalid number" : "";
+
+/** At most 15 digits, a point with decimals after them (or nothing before it), blanks around. */
 function parseNumber(text: string | null): number | null {
 	if (text === null) return null;
-	const match = /^[ \t\n\r\f\v]*(-?)(\d+)(?:\.(\d*))?[ \t\n\r\f\v]*$/.exec(text);
-	if (match === null) return null;
+	const match = /^[ \t\n\r\f\v]*(-?)(\d*)(?:\.(\d*))?[ \t\n\r\f\v]*$/.exec(text);
+	if (match === null || `${match[2]}${match[3] ?? ""}` === "") return null;
 	// The fourth decimal and what follows is read, and forgotten.
 	const fraction = (match[3] ?? "").slice(0, 3);
 	if (match[2]!.length > 15) return null;
-	return Number(`${match[1]}${match[2]}.${fraction}0`) + 0;
+	return Number(`${match[1]}0${match[2]}.${fraction}0`) + 0;
 }
 
 function truncated(value: number): number | null {
@@ -194,7 +198,7 @@ export const std = vmod("std", [
 				value = parseNumber(text);
 				if (value !== null && !Number.isInteger(value)) value = null;
 			} else value = truncated(duration ?? real ?? time);
-			return orFallback("integer", value, fallback);
+			return orFallback("integer", value, fallback, noNumber(text));
 		},
 	],
 	[
@@ -226,7 +230,8 @@ export const std = vmod("std", [
 			const number = integer ?? bytes ?? duration ?? time;
 			if (number !== undefined) return number;
 			const parsed = parseNumber(text);
-			return orFallback("real", Math.abs(parsed ?? 0) > REAL_LIMIT ? null : parsed, fallback);
+			const value = Math.abs(parsed ?? 0) > REAL_LIMIT ? null : parsed;
+			return orFallback("real", value, fallback, noNumber(text));
 		},
 	],
 	[
@@ -302,6 +307,7 @@ export const std = vmod("std", [
 		(context, _host, expression: string | null) => {
 			const error = context.ban(expression ?? "");
 			context.taskState.set(banErrors, error);
+			if (error !== null) context.log("VCL_Error", `ban(): ${error}`);
 			return error === null;
 		},
 	],
