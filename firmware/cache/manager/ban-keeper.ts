@@ -9,6 +9,7 @@ export class BanKeeper {
 	readonly list = new BanList();
 	readonly #dropsDuplicates: () => boolean;
 	#lookedAtMs = 0;
+	#countedAtMs = 0;
 	/** Of a persistent store. */
 	#file: BanFile | undefined;
 
@@ -35,6 +36,21 @@ export class BanKeeper {
 			if (count > 0 || list.all.length < 2 || !list.all[0]!.completed) break;
 			list.dropOldest();
 		}
+	}
+
+	/**
+	 * Without a lurker: the newest ban that every stored object has been tested against by requests, of those that are
+	 * `ageSeconds` old; undefined when that is not known to have moved.
+	 */
+	reached(nowMs: number, nowSeconds: number, ageSeconds: number, references: () => readonly number[]) {
+		const { all } = this.list;
+		if (nowMs < this.#countedAtMs + LOOK_MS || all.length < 2) return undefined;
+		this.#countedAtMs = nowMs;
+		if (nowSeconds - all[1]!.addedAt < ageSeconds) return undefined;
+		const counts = references();
+		let at = 0;
+		while (at + 1 < all.length && counts[at] === 0 && nowSeconds - all[at + 1]!.addedAt >= ageSeconds) at++;
+		return at === 0 ? undefined : all[at]!.number;
 	}
 
 	/** `saved`, `noted`: the bans of before and the numbers that objects refer to; none when the store begins empty. */

@@ -343,12 +343,24 @@ export class Manager {
 
 	/** `finished`: the lurker's worker has seen every object past that ban. */
 	#tendBans(lurker: WorkerProcess, finished: number | undefined): void {
-		if (finished !== undefined && finished > this.bans.finished) {
-			this.bans.finish(finished);
-			for (const worker of this.#workers)
-				if (worker !== lurker && !worker.exited) worker.send({ kind: "bans-finished", number: finished });
+		if (finished !== undefined) this.#finishBans(finished, lurker);
+		const { ban_lurker_sleep: sleep, ban_lurker_age: age } = this.parameters.values;
+		const nowMs = performance.now();
+		const references = () => this.banReferences();
+		if (sleep === 0) {
+			const nowSeconds = (performance.timeOrigin + nowMs) / 1000;
+			const reached = this.#banKeeper.reached(nowMs, nowSeconds, Number(age), references);
+			if (reached !== undefined) this.#finishBans(reached, undefined);
 		}
-		this.#banKeeper.dropUnreferenced(performance.now(), () => this.banReferences());
+		this.#banKeeper.dropUnreferenced(nowMs, references);
+	}
+
+	/** Everything stored is past that ban, as `knows` has found out by itself. */
+	#finishBans(number: number, knows: WorkerProcess | undefined): void {
+		if (number <= this.bans.finished) return;
+		this.bans.finish(number);
+		for (const worker of this.#workers)
+			if (worker !== knows && !worker.exited) worker.send({ kind: "bans-finished", number });
 	}
 
 	/** Objects that refer to each ban, in the order of `bans.all`. */
