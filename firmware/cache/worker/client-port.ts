@@ -32,6 +32,8 @@ export interface Answering {
 	onBody(): void;
 	/** The client has gone. */
 	abandon(): void;
+	/** The request's body is broken: its answer is a bare 400, whatever the VCL was about to say. */
+	refuse(reason: string): void;
 }
 
 export interface ClientPort {

@@ -77,6 +77,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.req.fields.unset("drover-why");
 			}
 			this.#baseFields = this.req.fields.copy();
+			if (body !== undefined) body.onWhole = () => log.timestamp("ReqBody", this.engine.now());
 		} else {
 			this.req = new ClientRequestFields(this, head, previous.req.fields.copy());
 			this.req.rollBack(previous.req.method, previous.req.url, this.req.fields);

@@ -35,6 +35,8 @@ const COPY_BYTES = 96 * 1024;
 /** When vcl_synth fails nothing is left to be said by a VCL. */
 const FAILED_SYNTH = "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n";
 
+const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+
 const nothing = new Uint8Array(0);
 const nowhere: number[] = [];
 
@@ -234,17 +236,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				engine.count(Main.client_resp_500);
 				this.client.closeAfter("VCL_FAILURE");
 				this.vslLog.timestamp("Process", engine.now());
-				this.resp = new ClientResponseFields(
-					500,
-					reasonPhrase(500),
-					"HTTP/1.1",
-					new FieldList(),
-					this.vslLog,
-					respTags,
-				);
-				this.resp.logStart();
-				this.#headBytes = FAILED_SYNTH.length;
-				this.client.emit(FAILED_SYNTH, undefined);
+				this.#sendBareHead(500, FAILED_SYNTH);
 				this.#finish();
 				return;
 		}
@@ -517,6 +509,25 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.forsake();
 		this.#account();
 		this.close();
+	}
+
+	refuse(reason: string): void {
+		if (this.done) return;
+		this.forsake();
+		this.vslLog.add(Tag.BogoHeader, reason);
+		this.#sendBareHead(400, BAD_REQUEST);
+		this.#account();
+		this.close();
+	}
+
+	/** An answer that no VCL sees: a head without fields, behind which the connection ends. */
+	#sendBareHead(status: number, text: string): void {
+		const { vslLog } = this;
+		const reason = reasonPhrase(status);
+		this.resp = new ClientResponseFields(status, reason, "HTTP/1.1", new FieldList(), vslLog, respTags);
+		this.resp.logStart();
+		this.#headBytes = text.length;
+		this.client.emit(text, undefined);
 	}
 
 	#account(): void {

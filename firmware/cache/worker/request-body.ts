@@ -27,6 +27,8 @@ export class RequestBody {
 	bytes = 0;
 	/** Nobody wants it: what comes is thrown away. */
 	dropped = false;
+	/** It has come to its end: called once, before its taker hears of it. */
+	onWhole: () => void = () => {};
 	/** Set by the session. */
 	pause: () => void = () => {};
 	resume: () => void = () => {};
@@ -54,6 +56,7 @@ export class RequestBody {
 
 	end(): void {
 		this.ended = true;
+		this.onWhole();
 		// Its last bytes may have been those that were too many: what comes behind it must be read.
 		this.resume();
 		this.#taker?.onRequestBodyEnd();

@@ -503,10 +503,10 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		this.#task = undefined;
 		this.#body = undefined;
 		this.#decoder = undefined;
-		task.abandon();
-		// Its head is in the account of what was abandoned.
-		this.headBytes = 0;
-		this.#refuse(400, reason, "RX_BODY");
+		this.engine.count(Main.client_req_400);
+		this.closeAfter("RX_BODY");
+		task.refuse(reason);
+		this.#finishIfIdle();
 	}
 
 	#bodyDone(): void {
