@@ -129,8 +129,9 @@ function attribute(disk: string, name: string): string {
 /** Model, size, and each partition with its size, content and name; the lines that a person decides by. */
 export function describeDisk(disk: string): string[] {
 	const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
-	const model =
-		`${attribute(disk, "device/vendor")} ${attribute(disk, "device/model")}`.trim() || "unknown model";
+	// A paravirtual disk's vendor is a number.
+	const vendor = attribute(disk, "device/vendor").replace(/^0x.*/, "");
+	const model = `${vendor} ${attribute(disk, "device/model")}`.trim() || "unknown model";
 	const partitions = tablePartitions(disk) ?? kernelPartitions(disk);
 	return [
 		`${disk}: ${model}, ${gigabytes(Number(attribute(disk, "size") || 0) * SECTOR_BYTES)}`,
@@ -204,7 +205,7 @@ const SNIFF_BYTES = 68 * 1024;
 
 const firstBytes = (device: string, offset = 0) => readBytes(device, offset, SNIFF_BYTES);
 
-/** A medium that cannot be read, such as an empty card reader, has nothing to show. */
+/** Of a medium that cannot be read, such as an empty card reader or a failing disk, nothing. */
 function readBytes(device: string, offset: number, length: number): Uint8Array {
 	const bytes = new Uint8Array(length);
 	try {
@@ -233,8 +234,9 @@ const signatures: readonly (readonly [string, number, string])[] = [
 	["LUKS", 0, "LUKS"],
 ];
 
-/** What the first bytes of a partition or disk say: a file system's name, "empty", or "unknown content". */
+/** What the first bytes of a partition or disk say: a file system's name, "empty", or "unknown content"; none: why not. */
 export function contentOf(bytes: Uint8Array): string {
+	if (bytes.length === 0) return "cannot be read";
 	const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 	for (const [name, offset, magic] of signatures)
 		if (text.subarray(offset, offset + magic.length).toString("latin1") === magic) return name;

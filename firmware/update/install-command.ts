@@ -50,7 +50,11 @@ function list(): number {
 	for (const name of disks.filter((each) => each !== running))
 		console.log(describeDisk(`/dev/${name}`).join("\n"));
 	if (disks.every((each) => each === running)) console.log("There is no other disk in this box.");
-	console.log(`This system runs from /dev/${running ?? "none"}.`);
+	console.log(
+		running === null
+			? "This system was not started from a Drover disk."
+			: `This system runs from /dev/${running}.`,
+	);
 	return 0;
 }
 

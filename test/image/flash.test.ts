@@ -77,6 +77,13 @@ test.each<[string, string, readonly string[]]>([
 	rmSync(path);
 });
 
+test("what cannot be read is not called empty", () => {
+	expect(describeDisk("/dev/nowhere")).toEqual([
+		"/dev/nowhere: unknown model, 0.0 GB",
+		"  no partitions; cannot be read",
+	]);
+});
+
 describe("a real block device", () => {
 	const directory = mkdtempSync(join(tmpdir(), "drover-flash-"));
 	const image = join(directory, "image");
