@@ -30,6 +30,7 @@ export function sshdConfig({ ssh, user }: ApplianceSettings, identityDirectory: 
 		"PermitUserEnvironment no",
 		"PermitUserRC no",
 		"PrintMotd no",
+		"PrintLastLog no",
 		"LoginGraceTime 30",
 		"MaxAuthTries 3",
 		"MaxStartups 5:50:20",

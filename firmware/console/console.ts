@@ -4,14 +4,14 @@
  * `menu/`; here is only how it is carried out.
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { SETTINGS_PATH } from "../appliance/network.ts";
 import { setUpFirst } from "../appliance/set-up.ts";
 import type { ApplianceSettings } from "../appliance/settings/schema.ts";
 import { readSettings } from "../appliance/settings.ts";
 import { Workspace } from "../config/revisions/workspace.ts";
 import { self } from "../self.ts";
-import { openLog } from "../status/log.ts";
+import { CONSOLE_LOG_PATH, openLog } from "../status/log.ts";
 import { collectFacts } from "./collect-facts.ts";
 import { type CommandHelp, formatHelp } from "./command-help.ts";
 import { Door } from "./door.ts";
@@ -59,8 +59,8 @@ export async function main(words: readonly string[]): Promise<number> {
 function keepLogOffTheScreen(): void {
 	if (process.env["DROVER_LOG"] !== undefined || process.stderr.isTTY !== true) return;
 	const onBox = existsSync("/etc/drover-release");
-	if (onBox) mkdirSync("/run/log/console", { recursive: true });
-	process.env["DROVER_LOG"] = onBox ? "/run/log/console/current" : "/dev/null";
+	if (onBox) mkdirSync(dirname(CONSOLE_LOG_PATH), { recursive: true });
+	process.env["DROVER_LOG"] = onBox ? CONSOLE_LOG_PATH : "/dev/null";
 }
 
 /** Over SSH the end of a session is the end of the connection. */

@@ -15,6 +15,9 @@ type Write = (fieldsOrText: object | string, text?: string) => void;
 
 export type Log = Readonly<Record<Level, Write>>;
 
+/** Where the console keeps its log on a box, and with it what a command has to say to whoever comes later. */
+export const CONSOLE_LOG_PATH = "/run/log/console/current";
+
 /** Bytes that may wait for a slow reader; what comes on top is dropped, oldest kept. */
 const BACKLOG_LIMIT_BYTES = 1024 * 1024;
 /** A service begins within this time, or waits for something anyway. */

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { howCalled } from "../../how-called.ts";
+import { CONSOLE_LOG_PATH, openLog } from "../../status/log.ts";
 import { applyCurrent, ownConnection, whereFrom } from "./apply.ts";
 import { packArchive, unpackArchive } from "./archive.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
@@ -344,7 +345,7 @@ async function restore(workspace: Workspace, [place]: readonly string[]): Promis
 /** At the box's start, before the services: half-done work goes, an unconfirmed commit is taken back. */
 async function recover(workspace: Workspace): Promise<number> {
 	const taken = workspace.revisions.recover();
-	if (taken !== null) console.error(`drover: ${takenBack(taken)}, because the box restarted first`);
+	if (taken !== null) tellTakenBack(taken, "because the box restarted first");
 	return 0;
 }
 
@@ -361,13 +362,20 @@ async function guard(workspace: Workspace): Promise<number> {
 		const taken = workspace.revisions.expire(Number.POSITIVE_INFINITY);
 		if (taken === null) continue;
 		for (const trouble of await applyCurrent(workspace.root)) console.error(trouble);
-		console.error(`drover: ${takenBack(taken)}, because it was not confirmed in time`);
+		tellTakenBack(taken, "because it was not confirmed in time");
 		return 0;
 	}
 }
 
-const takenBack = ({ revision, previous }: PendingCommit) =>
-	`revision ${revision} was taken back to ${previous}`;
+/** At the console, and in its log for whoever was cut off. */
+function tellTakenBack({ revision, previous }: PendingCommit, why: string): void {
+	const words = `revision ${revision} was taken back to ${previous}, ${why}`;
+	console.error(`drover: ${words}`);
+	if (!existsSync("/etc/drover-release")) return;
+	mkdirSync(dirname(CONSOLE_LOG_PATH), { recursive: true });
+	process.env["DROVER_LOG"] = CONSOLE_LOG_PATH;
+	openLog("config").warn(words);
+}
 
 function inMinutes(ms: number): string {
 	const minutes = Math.max(0, Math.round(ms / MINUTE_MS));

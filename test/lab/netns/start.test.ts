@@ -135,6 +135,22 @@ test("a box without a configuration has all its services too; the first two lie 
 	expect(box.run("cat /run/drover/crashes/* /run/drover/alarms/*")).toBe("");
 }, 60_000);
 
+test("a commit that nobody confirms is taken back, and the log says so", async () => {
+	await using box = new Box({ "appliance.toml": 'hostname = "gate"\n' });
+	await eventually("the monitor runs", () => running(box).includes("monitor"), START_LIMIT_MS);
+	box.run(
+		"cd $(drover config edit | head -n 1) && echo 'dns = [\"192.0.2.9\"]' >>appliance.toml && drover config commit confirm 0.02",
+	);
+	await eventually(
+		"it is told",
+		() =>
+			/warn: revision 2 was taken back to 1,\s+because it was not\s+confirmed in time/.test(
+				box.run("drover log 20"),
+			),
+		START_LIMIT_MS,
+	);
+}, 60_000);
+
 test("a service that a commit switches off, or changes, ends: none goes on with what is no longer set", async () => {
 	await using box = new Box({
 		"appliance.toml": `

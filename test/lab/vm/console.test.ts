@@ -480,6 +480,8 @@ ${cacheVcl}END`,
 		const shown = await ssh(`${key} root@${DIRECTOR_INSIDE}`, "1\r", "holds 192.168.80.200/32");
 		expect(shown).toContain("director-a  Drover ");
 		expect(shown).toContain("12 Restart or power off");
+		// The menu's banner is the first thing that is said.
+		expect(shown).not.toContain("lastlog");
 		const password = "-o PreferredAuthentications=password -o PubkeyAuthentication=no";
 		expect(await ssh(`${password} root@${DIRECTOR_INSIDE}`, "", "VI_1 MASTER holds")).toMatch(
 			/VI_1 MASTER holds 192\.168\.80\.200/,
