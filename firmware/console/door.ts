@@ -28,8 +28,12 @@ export class Door {
 
 	/** Null when it is the right one; else what to say, with the wait that follows. */
 	async check(password: string, log: Log): Promise<string | null> {
+		const shutMs = this.shutForMs();
+		// Over the network it may be minutes: nobody is left before a line that says nothing.
+		if (this.#kind === "network" && shutMs > 0)
+			return `After wrong passwords the next try is possible in ${Math.ceil(shutMs / 1_000)} s.`;
 		// Whoever hung up during the wait waits on.
-		await Bun.sleep(this.shutForMs());
+		await Bun.sleep(shutMs);
 		const hash = readPasswordHash();
 		if (hash !== null && verifyPassword(password, hash)) {
 			writeFailures(noFailures);

@@ -30,7 +30,8 @@ export function labOverlay(tools: readonly OverlayTool[] = []): Uint8Array {
 	for (const [name, port] of Object.entries(servicePorts))
 		service(
 			`lab-${name}-socket`,
-			`#!/bin/sh\nexec socat TCP-LISTEN:${port},reuseaddr,fork UNIX-CONNECT:/run/drover/${name}.sock\n`,
+			// What it cannot reach while a service is away is no news for the serial console.
+			`#!/bin/sh\nexec socat TCP-LISTEN:${port},reuseaddr,fork UNIX-CONNECT:/run/drover/${name}.sock 2>/dev/null\n`,
 		);
 	return cpio(tree);
 }

@@ -10,7 +10,14 @@ import { help, mainMenu, session } from "../../firmware/console/menu/main-menu.t
 import { login } from "../../firmware/console/menu/password.ts";
 import { splitWords } from "../../firmware/console/menu/submenu.ts";
 import { fold, WIDTH_COLUMNS } from "../../firmware/console/wrap.ts";
-import { consoleFacts, directorStatus, instanceStatus, virtualServerStatus, vrrpStatus } from "./samples.ts";
+import {
+	consoleFacts,
+	directorStatus,
+	instanceStatus,
+	realServerStatus,
+	virtualServerStatus,
+	vrrpStatus,
+} from "./samples.ts";
 
 const boxSettings = parseSettings(`hostname = "director-b"
 [[port]]
@@ -305,6 +312,23 @@ describe("every item has its command", () => {
 		expect(menu("12", "reboot", "director-b").steps).toContainEqual(restart);
 		expect(menu("reboot", "director-b").steps).toContainEqual(restart);
 	});
+});
+
+test("the last real server that is in is taken out only on a yes", () => {
+	const realServers = [
+		realServerStatus(),
+		realServerStatus({ address: "192.168.80.103", override: "maintenance" }),
+	];
+	const status = directorStatus({ virtualServers: [virtualServerStatus({ realServers })] });
+	const world = { facts: consoleFacts({ director: { kind: "running", status } }) };
+	for (const item of ["5", "6"]) {
+		const asked = menuIn(world, "3", "2", item, "1", "n");
+		expect(asked.shown.join(" ")).toContain("is the last of 192.168.80.200:80 that is in");
+		expect(asked.commands).toEqual([]);
+		expect(menuIn(world, "3", "2", item, "1", "y").commands).toHaveLength(1);
+		expect(menuIn(world, "3", "2", item, "2").commands).toHaveLength(1);
+	}
+	expect(menuIn(world, "3", "2", "7", "2").commands).toHaveLength(1);
 });
 
 describe("nothing destructive without the box's name", () => {

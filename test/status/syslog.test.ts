@@ -139,6 +139,14 @@ describe("the ring that svlogd writes", () => {
 			expect(readAll(follower)).toEqual(["vrrp: two", "vrrp: three", "vrrp: four"]);
 			follower.close();
 		}));
+	test("a file beside the rings is none", () =>
+		withLogs((directory) => {
+			writeFileSync(join(directory, "lastlog"), "");
+			writeFileSync(join(directory, "vrrp/current"), "one\n");
+			const follower = new LogFollower(directory, {});
+			expect(readAll(follower)).toEqual(["vrrp: one"]);
+			follower.close();
+		}));
 	test("a new start goes on where the last one ended", () =>
 		withLogs((directory) => {
 			const current = join(directory, "vrrp/current");

@@ -196,6 +196,11 @@ function* realServerMenu(): Dialogue {
 		};
 	const override = (action: "drain" | "maintenance" | "undo") =>
 		withReal(function* (real) {
+			const current = yield* now();
+			if (action !== "undo" && current !== null && isLastIn(current, real)) {
+				const last = `${real} is the last of ${name} that is in: without it there is no service. Do it?`;
+				if (!(yield* agree(last))) return;
+			}
 			yield* run(["rs", action, real, name]);
 		});
 	yield* submenu("real servers", `Real servers of ${name}`, [
@@ -239,6 +244,12 @@ function* realServerMenu(): Dialogue {
 			}),
 		},
 	]);
+}
+
+/** Whether this real server takes new connections, and no other one does. */
+function isLastIn({ realServers }: VirtualServerStatus, real: string): boolean {
+	const serving = realServers.filter(({ alive, override }) => alive && !override).map(endpointText);
+	return serving.length === 1 && serving[0] === real;
 }
 
 const weightText = (text: string) => String(read.whole(text, 0, read.WEIGHT_LIMIT, "a weight"));

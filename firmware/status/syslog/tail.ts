@@ -66,7 +66,11 @@ export class LogFollower {
 	}
 
 	#services(): readonly string[] {
-		return existsSync(this.#directory) ? readdirSync(this.#directory) : [];
+		if (!existsSync(this.#directory)) return [];
+		// Beside the rings may lie files, such as lastlog.
+		return readdirSync(this.#directory, { withFileTypes: true }).flatMap((entry) =>
+			entry.isDirectory() ? [entry.name] : [],
+		);
 	}
 
 	#open(service: string, path: string): Follower | null {

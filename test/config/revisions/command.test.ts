@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileDisk } from "../../../firmware/config/revisions/disk.ts";
 import { Revisions } from "../../../firmware/config/revisions/revisions.ts";
 import { packTar, unpackTar } from "../../../firmware/config/revisions/tar.ts";
+import { makeCertificate } from "../../cache/http/certificate.ts";
 
 const drover = join(import.meta.dir, "../../../firmware/drover.ts");
 let directory: string;
@@ -298,6 +299,26 @@ describe("backup and restore", () => {
 			);
 		} finally {
 			cutting.stop(true);
+			await web.stop(true);
+		}
+	});
+	test("over HTTPS a certificate that nobody known signed is said to be one", async () => {
+		const { certificatePath, keyPath } = makeCertificate(directory, "web", ["IP:127.0.0.1"]);
+		const web = Bun.serve({
+			port: 0,
+			tls: { cert: Bun.file(certificatePath), key: Bun.file(keyPath) },
+			fetch: () => new Response(""),
+		});
+		try {
+			const place = `https://127.0.0.1:${web.port}/b.tar`;
+			const child = Bun.spawn([process.execPath, drover, "config", "restore", place], {
+				env: { ...process.env, DROVER_CONFIG_DIR: directory },
+				stderr: "pipe",
+			});
+			expect(await new Response(child.stderr).text()).toMatch(
+				/^drover config: the certificate of 127\.0\.0\.1:\d+ is signed by nobody known here \(self.signed certificate\)\n$/,
+			);
+		} finally {
 			await web.stop(true);
 		}
 	});
