@@ -172,7 +172,7 @@ describe("a real block device", () => {
 		const breakOff = (line: string) => {
 			if (line === "50 % written") throw new Error("the power fails");
 		};
-		expect(flashed(breakOff)).rejects.toThrow("the power fails");
+		await expect(flashed(breakOff)).rejects.toThrow("the power fails");
 		expect(() => parseGpt(written(0, PRIMARY_SECTORS * SECTOR_BYTES))).toThrow(GptError);
 	}, 60_000);
 
