@@ -13,6 +13,7 @@ import { formatProxyHeader } from "../http/proxy.ts";
 import type { AdminHealth, BackendDefinition, Connection, Director, VclContext } from "../vcl/runtime.ts";
 import { BackendTlsSettings, startTls } from "./backend-tls.ts";
 import { type DialTarget, dial, errnoText } from "./dial.ts";
+import { onHandlerFault } from "./handler-fault.ts";
 import { TimeLimit } from "./time-limit.ts";
 
 /** Idle connections kept per backend. */
@@ -384,7 +385,7 @@ export class Backend implements Director {
 				last?.onClose();
 				connection.close();
 			},
-			error: () => {},
+			error: onHandlerFault,
 		};
 		const tls = this.#tls;
 		const open = (socket: Socket<BackendConnection>) => {

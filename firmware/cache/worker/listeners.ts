@@ -8,6 +8,7 @@ import type { ListenerOption } from "../manager/options.ts";
 import type { ProxyAttributes } from "../vcl/runtime.ts";
 import { Address } from "./address.ts";
 import type { Engine } from "./engine.ts";
+import { onHandlerFault } from "./handler-fault.ts";
 import { ClientSession, type ClientSocket } from "./session.ts";
 
 export interface ListenAddress {
@@ -186,7 +187,7 @@ export class Listeners {
 				this.#sessions.delete(session);
 				session.onClose();
 			},
-			error: () => {},
+			error: onHandlerFault,
 		};
 	}
 
