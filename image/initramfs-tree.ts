@@ -1,7 +1,7 @@
 /** What lies in the initramfs: just enough to find the root file system and mount it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runTool } from "./disk/tool.ts";
+import { compileFreestanding } from "./freestanding.ts";
 import type { Kernel } from "./kernel.ts";
 import { addModules, initramfsModules } from "./modules.ts";
 import { addBusybox } from "./root-tree.ts";
@@ -22,13 +22,9 @@ export function initramfsTree(kernel: Kernel, scratchDirectory: string): Tree {
 	return tree;
 }
 
-/** A few system calls in C, without any library: the same compiler gives the same bytes. */
+/** A few system calls in C. */
 function compileVerity(scratchDirectory: string): string {
 	const program = join(scratchDirectory, "verity");
-	runTool("gcc", [
-		...["-Os", "-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector"],
-		...["-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-s", "-Wl,--build-id=none"],
-		...["-o", program, join(import.meta.dir, "initramfs/verity.c")],
-	]);
+	compileFreestanding(join(import.meta.dir, "initramfs/verity.c"), program, ["-static"]);
 	return program;
 }

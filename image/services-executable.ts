@@ -1,10 +1,15 @@
 /**
  * Bun's executable with the two services in it that a starting box waits for (`firmware/services-program.ts`). Their
  * code and its parsed form lie in it as Bun runs them: mapped, and read page by page as far as it is used, where files
- * beside it are read and copied whole. With BUN_BE_BUN=1 it is Bun, for all other programs.
+ * beside it are read and copied whole. What their start touches of Bun lies side by side (`start-pages/`). With
+ * BUN_BE_BUN=1 it is Bun, for all other programs.
  */
+import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { bundle, later } from "./firmware-bundle.ts";
+import { buildIdOf, gathered } from "./start-pages/gathered-executable.ts";
+import { startPages } from "./start-pages/page-runs.ts";
+import { compileRemap } from "./start-pages/remap.ts";
 
 const project = join(import.meta.dir, "..");
 
@@ -19,6 +24,10 @@ export async function compileServices(directory: string): Promise<string> {
 		compile: { outfile, autoloadDotenv: false, autoloadBunfig: false },
 		plugins: [outside],
 	});
+	const executable = readFileSync(outfile);
+	// Another Bun than the recorded one starts as it is.
+	if (buildIdOf(executable) === startPages.buildId)
+		writeFileSync(outfile, gathered(executable, startPages.runs, compileRemap(directory)));
 	return outfile;
 }
 
