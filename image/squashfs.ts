@@ -3,8 +3,11 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Tree } from "./tree.ts";
 
-/** Measured: larger blocks save 4 % and cost a third more on each cold start of Bun. */
-const BLOCK_SIZE = "128K";
+/**
+ * What is packed as one. Measured: with 128 KB the root is 2 % larger and a start takes 0.2 s more, since verity hashes
+ * more; 512 KB save another 2 %, and no time.
+ */
+export const BLOCK_BYTES = 256 * 1024;
 
 /** Seconds since 1970 that every file of the image carries. */
 export const imageTimeSeconds = Number(process.env["SOURCE_DATE_EPOCH"] ?? 1_767_225_600);
@@ -17,7 +20,7 @@ export async function packSquashfs(tree: Tree, zstdLevel: number, scratchDirecto
 	rmSync(output, { force: true });
 	const time = String(imageTimeSeconds);
 	const options = ["-noappend", "-no-xattrs", "-all-root", "-quiet", "-no-progress", "-reproducible"];
-	const compression = ["-comp", "zstd", "-Xcompression-level", String(zstdLevel), "-b", BLOCK_SIZE];
+	const compression = ["-comp", "zstd", "-Xcompression-level", String(zstdLevel), "-b", String(BLOCK_BYTES)];
 	const { SOURCE_DATE_EPOCH: _, ...env } = process.env;
 	const child = Bun.spawn(
 		["mksquashfs", stage, output, ...options, ...compression, "-mkfs-time", time, "-all-time", time],
