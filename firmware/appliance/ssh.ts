@@ -1,10 +1,12 @@
 /** `drover ssh-prepare`: what sshd reads, below /run/drover/ssh; run by its service before it starts. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { applyFilter } from "../kernel/nft.ts";
 import { IDENTITY_DIRECTORY, makeIdentity } from "./first-start.ts";
 import { SETTINGS_PATH } from "./network.ts";
 import { writeUsers } from "./password-file.ts";
 import { parseSettings } from "./settings.ts";
+import { throttleText } from "./ssh-throttle.ts";
 import { authorizedKeys, passwdLines, SSH_DIRECTORY, shadowLines, sshdConfig } from "./sshd-config.ts";
 
 const PASSWD_OF_IMAGE = "/usr/share/drover/passwd";
@@ -25,6 +27,9 @@ export async function main(words: readonly string[]): Promise<number> {
 	}
 	writeUsers(shadowLines(settings));
 	writeFileSync("/run/drover/passwd", `${readFileSync(PASSWD_OF_IMAGE, "utf8")}${passwdLines(settings)}`);
+	const trouble = applyFilter(throttleText(settings.ssh));
+	if (trouble !== null)
+		console.error(`drover: who guesses passwords over SSH is not slowed down: ${trouble}`);
 	if (!settings.ssh.enabled) return 1;
 	makeIdentity();
 	rmSync(SSH_DIRECTORY, { recursive: true, force: true });

@@ -1,8 +1,7 @@
 /** Keeps the kernel's packet filter as the configuration wants it, by nft(8). */
 import type { PacketFilterConfig } from "../config/model.ts";
+import { applyFilter } from "../kernel/nft.ts";
 import { type Dropped, filterText } from "./packet-filter.ts";
-
-const NFT_LIMIT_MS = 5_000;
 
 /** Knows what it has set, so that nothing is run without need. */
 export class FilterKeeper {
@@ -52,22 +51,8 @@ export class FilterKeeper {
 	}
 
 	#run(text: string): boolean {
-		try {
-			const done = Bun.spawnSync(["nft", "-f", "-"], {
-				stdin: Buffer.from(text),
-				stdout: "ignore",
-				stderr: "pipe",
-				timeout: NFT_LIMIT_MS,
-			});
-			if (done.exitCode === 0) return true;
-			this.#onError(
-				`addresses that must not accept packets are open: nft: ${done.stderr.toString().trim().split("\n")[0] ?? ""}`,
-			);
-		} catch (error) {
-			this.#onError(
-				`addresses that must not accept packets are open: ${error instanceof Error ? error.message : error}; install nftables`,
-			);
-		}
-		return false;
+		const trouble = applyFilter(text);
+		if (trouble !== null) this.#onError(`addresses that must not accept packets are open: ${trouble}`);
+		return trouble === null;
 	}
 }

@@ -489,6 +489,9 @@ ${cacheVcl}END`,
 		const outside = await ssh(`${key} -b 192.168.80.102 root@192.168.80.100`, "", "Drover");
 		expect(outside).toContain("Permission denied");
 		expect(outside).not.toContain("director-a  Drover");
+		// Who guesses waits.
+		const throttle = await director.agent.run("nft list table inet drover_ssh");
+		expect(throttle).toContain("limit rate over 30/hour burst 10 packets");
 		await director.agent.run("rm /data/access/shadow");
 	});
 });
