@@ -20,6 +20,7 @@ import { session } from "./menu/main-menu.ts";
 import { login } from "./menu/password.ts";
 import { logShell, shellCommand, shellEnvironment, shellGreeting } from "./shell.ts";
 import { SessionEnd, Terminal } from "./terminal.ts";
+import { toldCommand } from "./told-command.ts";
 import { fold, printable } from "./wrap.ts";
 
 const MINUTE_MS = 60_000;
@@ -176,7 +177,7 @@ class Console {
 
 	/** `drover WORDS…` with its output on the terminal; ^C ends it. */
 	async #run(words: readonly string[], input: readonly string[]): Promise<Reply | "interrupt"> {
-		this.#note(`ran: ${words.join(" ")}`);
+		this.#note(`ran: ${toldCommand(words)}`);
 		const child = Bun.spawn(["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", ...self(), ...words], {
 			stdin: input.length === 0 ? "ignore" : new Blob([input.join("\n")]),
 			stdout: "pipe",
@@ -218,7 +219,7 @@ class Console {
 			return status;
 		}
 		if ("command" in program) {
-			this.#note(`ran: ${program.command.join(" ")}`);
+			this.#note(`ran: ${toldCommand(program.command)}`);
 			return this.#terminal.lend([...self(), ...program.command]);
 		}
 		const path = join(new Workspace().openCandidate(), program.editFile);
