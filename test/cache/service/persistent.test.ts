@@ -130,8 +130,10 @@ test("a restart in order keeps contents and bans", async () => {
 }, 60_000);
 
 test("kill -9 at any moment: what is served is right, and what was stored before is there", async () => {
+	// It holds all that comes in meanwhile: what is gone was lost, and not evicted.
+	const roomy = `persistent,${store}-roomy,256m`;
 	const settled = Array.from({ length: 50 }, (_, index) => `/settled/${index}`);
-	await start();
+	await start(roomy);
 	await hits(settled);
 	for (let round = 0; round < 4; round++) {
 		let over = false;
@@ -147,7 +149,7 @@ test("kill -9 at any moment: what is served is right, and what was stored before
 		await kill();
 		over = true;
 		await traffic;
-		await start();
+		await start(roomy);
 		expect(await hits(settled)).toBeGreaterThanOrEqual(49);
 		const written = Array.from({ length: 100 }, (_, index) => `/round${round}/${index % 4}/${index >> 2}`);
 		await hits(written);
