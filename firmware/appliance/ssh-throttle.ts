@@ -20,6 +20,11 @@ const ADDRESSES = 65_535;
 /** Behind this time all of `PACE.free` are there again. */
 const FORGOTTEN_AFTER = "30m";
 const TABLE = "inet drover_ssh";
+/**
+ * Behind IPVS, which takes what belongs to a virtual server out of this hook (NF_IP_PRI_NAT_SRC - 1, 99 in
+ * linux/netfilter_ipv4.h): what is balanced on sshd's port is not for sshd.
+ */
+const PRIORITY = 110;
 
 /** nft(8) script: the table as these settings want it, or none. */
 export function throttleText({ enabled, passwords, port }: ApplianceSettings["ssh"], pace = PACE): string {
@@ -33,7 +38,7 @@ export function throttleText({ enabled, passwords, port }: ApplianceSettings["ss
 		`\t\ttcp dport ${port} tcp flags & (syn | ack) == syn update @${name} { ${key} limit rate over ${pace.refill} burst ${pace.free} packets } reject with tcp reset\n`;
 	return `${none}table ${TABLE} {
 ${set("tries", "ipv4_addr")}${set("tries6", "ipv6_addr")}	chain in {
-		type filter hook input priority 0; policy accept;
+		type filter hook input priority ${PRIORITY}; policy accept;
 ${rule("tries", "ip saddr")}${rule("tries6", "ip6 saddr & ffff:ffff:ffff:ffff::")}	}
 }
 `;

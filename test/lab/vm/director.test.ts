@@ -3,6 +3,7 @@
  * kernel's table is ipvsadm(8).
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { throttleText } from "../../../firmware/appliance/ssh-throttle.ts";
 import { presetConfiguration } from "../../../image/lab/lab.ts";
 import {
 	count,
@@ -80,6 +81,23 @@ END`);
 				answers: { dr1: 30, dr2: 20, dr3: 10 },
 				failures: {},
 			});
+		},
+		TEST_LIMIT_MS,
+	);
+
+	test(
+		"what is balanced on sshd's port is not counted among those who try passwords",
+		async () => {
+			const { agent } = drover.lab.directors.a;
+			const ssh = { enabled: true, passwords: true, port: 80, sources: [] };
+			const apply = (text: string) => agent.run(`nft -f - <<END\n${text}END`);
+			await apply(throttleText(ssh, { free: 1, refill: "1/hour" }));
+			try {
+				for (const address of ["192.168.80.201", "192.168.80.202", "fd00:80::202"])
+					expect((await countUndisturbed(drover.lab, address, 60, [15])).failures).toEqual({});
+			} finally {
+				await apply(throttleText({ ...ssh, enabled: false }));
+			}
 		},
 		TEST_LIMIT_MS,
 	);
