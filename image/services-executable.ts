@@ -8,8 +8,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { bundle, later } from "./firmware-bundle.ts";
 import { buildIdOf, gathered } from "./start-pages/gathered-executable.ts";
-import { startPages } from "./start-pages/page-runs.ts";
 import { compileRemap } from "./start-pages/remap.ts";
+import { startPages } from "./start-pages/start-pages.ts";
 
 const project = join(import.meta.dir, "..");
 

@@ -50,8 +50,7 @@ export function gathered(executable: Uint8Array, runs: readonly PageRun[], code:
 	const loads = segments.filter(({ type }) => type === PT_LOAD);
 	const note = segments.find(({ type }) => type === PT_NOTE);
 	if (note === undefined || segments.at(-1) !== note) throw new Error("its last program header is no note's");
-	const places = gatherable(view, loads);
-	const moved = runs.flatMap((run) => places.flatMap((place) => within(run, place)));
+	const moved = placesOf(view, loads, runs);
 
 	const codeAt = roundUp(executable.length, BLOCK_BYTES);
 	const tableAt = codeAt + code.length;
@@ -137,8 +136,20 @@ export function buildIdOf(executable: Uint8Array): string {
 		: executable.subarray(note.offset + BUILD_ID_AT, note.offset + note.bytes).toHex();
 }
 
+/** The parts of `runs` that `gathered` would move. */
+export function gatherable(executable: Uint8Array, runs: readonly PageRun[]): PageRun[] {
+	const view = new DataView(executable.buffer, executable.byteOffset, executable.byteLength);
+	const loads = programHeaders(view).filter(({ type }) => type === PT_LOAD);
+	return placesOf(view, loads, runs).map(({ firstPage, pages }) => ({ firstPage, pages }));
+}
+
+function placesOf(view: DataView, loads: readonly Segment[], runs: readonly PageRun[]): Place[] {
+	const places = sectionPlaces(view, loads);
+	return runs.flatMap((run) => places.flatMap((place) => within(run, place)));
+}
+
 /** The whole pages of the sections that may be gathered. */
-function gatherable(view: DataView, loads: readonly Segment[]): Place[] {
+function sectionPlaces(view: DataView, loads: readonly Segment[]): Place[] {
 	return sectionsOf(view)
 		.filter(({ name }) => GATHERED_SECTIONS.has(name))
 		.map(({ name, address, bytes }) => {

@@ -1,10 +1,4 @@
-/**
- * Pages of a program's address space, as runs; and the list of those that a start of the two services touches in Bun
- * (start-pages.txt), as record.ts found them in a booted box. The list holds for one Bun, named by its linker's build
- * identifier.
- */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+/** Pages of a program's address space, as runs, and lists of them as text. A list holds for one program. Pure. */
 
 export const PAGE_BYTES = 4096;
 
@@ -14,7 +8,7 @@ export interface PageRun {
 }
 
 export interface PageList {
-	/** Hexadecimal. */
+	/** The linker's build identifier of the program, in hexadecimal. */
 	readonly buildId: string;
 	readonly runs: readonly PageRun[];
 }
@@ -48,7 +42,6 @@ export function parsePageList(text: string): PageList {
 	const buildId = /^build-id ([\da-f]+)$/.exec(head)?.[1];
 	if (buildId === undefined) throw new Error("a list of pages begins with a build identifier");
 	const runs = lines
-		.filter((line) => line !== "")
 		.flatMap((line) => line.split(" "))
 		.map((word) => {
 			const [, firstPage, pages] = /^([\da-f]+)\+([\da-f]+)$/.exec(word) ?? [];
@@ -57,6 +50,3 @@ export function parsePageList(text: string): PageList {
 		});
 	return { buildId, runs };
 }
-
-export const startPagesPath = join(import.meta.dir, "start-pages.txt");
-export const startPages = parsePageList(readFileSync(startPagesPath, "utf8"));

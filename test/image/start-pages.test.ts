@@ -13,15 +13,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { buildIdOf, gathered } from "../../image/start-pages/gathered-executable.ts";
-import {
-	formatPageList,
-	PAGE_BYTES,
-	parsePageList,
-	runsOf,
-	startPages,
-} from "../../image/start-pages/page-runs.ts";
+import { buildIdOf, gatherable, gathered } from "../../image/start-pages/gathered-executable.ts";
+import { formatPageList, PAGE_BYTES, parsePageList, runsOf } from "../../image/start-pages/page-runs.ts";
 import { compileRemap } from "../../image/start-pages/remap.ts";
+import { startPages } from "../../image/start-pages/start-pages.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "drover-start-pages-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -78,8 +73,9 @@ describe("a list of pages", () => {
 		expect(() => parsePageList(text)).toThrow(message);
 	});
 
-	test("is of this Bun (if not: bun image/start-pages/record.ts)", () => {
+	test("is of this Bun, and has nothing that cannot be moved (if not: bun image/start-pages/record.ts)", () => {
 		expect(startPages.buildId).toBe(buildIdOf(original));
+		expect(gatherable(original, startPages.runs)).toEqual([...startPages.runs]);
 	});
 });
 

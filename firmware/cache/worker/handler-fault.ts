@@ -10,8 +10,11 @@ interface Ended {
  * nobody knows any more, and the fault is told, for others to go on. What the system says of a connection comes here as
  * well; its `close` handler follows by itself.
  */
-export function onHandlerFault(socket: Ended, error: Error): void {
-	if ("syscall" in error) return;
-	console.error(`Error: a fault in this program ended one connection: ${error.stack ?? error}`);
+export function onHandlerFault(socket: Ended, thrown: unknown): void {
+	const isError = thrown instanceof Error;
+	if (isError && "syscall" in thrown) return;
+	console.error(
+		`Error: a fault in this program ended one connection: ${(isError && thrown.stack) || thrown}`,
+	);
 	socket.terminate();
 }

@@ -32,6 +32,12 @@ function made(command: string): Uint8Array {
 	return readFileSync(join(directory, "a.tar"));
 }
 
+/** Makes the checksum of a description right. */
+function writeSum(header: Buffer): void {
+	const sum = header.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0);
+	header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+}
+
 function refusal(archive: Uint8Array): string {
 	try {
 		unpackTar(archive);
@@ -112,8 +118,7 @@ describe("refused", () => {
 							head.write(size, 124);
 							head.write(kind, 156);
 							for (const [at, bytes] of fields) head.set(bytes.subarray(0, 512 - at), at);
-							const sum = head.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0);
-							head.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+							writeSum(head);
 							return Buffer.concat([head, body, Buffer.alloc(-body.length & 511)]);
 						}),
 					);
@@ -167,8 +172,7 @@ describe("refused", () => {
 		const archive = packTar(new Map([["keepalived.conf", bytes("x")]]), 0);
 		const header = Buffer.from(archive.subarray(0, 512));
 		header.write("77777777777\0", 124);
-		const sum = header.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0);
-		header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+		writeSum(header);
 		expect(refusal(Buffer.concat([header, archive.subarray(512)]))).toContain("is cut short");
 	});
 
@@ -176,8 +180,7 @@ describe("refused", () => {
 		const archive = packTar(new Map([["keepalived.conf", bytes("x")]]), 0);
 		const header = Buffer.from(archive.subarray(0, 512));
 		header.write("\x1b[2Jx\0", 0);
-		const sum = header.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0);
-		header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+		writeSum(header);
 		expect([...unpackTar(Buffer.concat([header, archive.subarray(512)])).keys()]).toEqual(["?[2Jx"]);
 	});
 });
