@@ -11,12 +11,8 @@ const FILE_LIMIT_BYTES = 4096;
 const DOWN_AT = -(2 ** 31);
 const ADD_LIMIT = 2 ** 31 - 1;
 
-/** The verdict for one reading. `text` null is a file that is not there: value 0, as keepalived has it. */
-export function judgeFile(
-	check: Pick<CheckOf<"FILE_CHECK">, "weight" | "reverse">,
-	text: string | null,
-): Outcome {
-	const value = leadingNumber(text ?? "");
+/** The verdict for the number of one reading. */
+export function judgeFile(check: Pick<CheckOf<"FILE_CHECK">, "weight" | "reverse">, value: number): Outcome {
 	if (check.weight === 0) {
 		const down = (value !== 0) !== check.reverse;
 		return down ? failed(`file holds ${value}`) : passed(`file holds ${value}`);
@@ -30,7 +26,7 @@ export function judgeFile(
 export function readFileCheck(check: CheckOf<"FILE_CHECK">, trackFiles: readonly TrackFileConfig[]): Outcome {
 	const file = trackFiles.find(({ name }) => name === check.trackFile);
 	if (file === undefined) return failed(`there is no track_file ${check.trackFile}`);
-	return judgeFile(check, readText(file.path));
+	return judgeFile(check, readNumber(file.path) ?? 0);
 }
 
 /**
@@ -43,9 +39,11 @@ export function watchFile(
 	report: (outcome: Outcome) => void,
 ): () => void {
 	let last = "";
+	let value = 0;
 	let watcher: FSWatcher | null = null;
 	const read = () => {
-		const outcome = judgeFile(check, readText(path));
+		value = readNumber(path) ?? value;
+		const outcome = judgeFile(check, value);
 		const text = JSON.stringify(outcome);
 		if (text === last) return;
 		last = text;
@@ -65,10 +63,11 @@ export function watchFile(
 	return () => watcher?.close();
 }
 
-function readText(path: string): string | null {
+/** A file that is not there holds 0, as in keepalived; null: a number that says nothing. */
+function readNumber(path: string): number | null {
 	try {
-		return readFileSync(path, "latin1").slice(0, FILE_LIMIT_BYTES);
+		return leadingNumber(readFileSync(path, "latin1").slice(0, FILE_LIMIT_BYTES));
 	} catch {
-		return null;
+		return 0;
 	}
 }

@@ -1,6 +1,5 @@
 /** MISC_CHECK: a program's exit status is the verdict, and with misc_dynamic the weight. */
-import { readFileSync } from "node:fs";
-import type { Script } from "../config/model.ts";
+import { startScript } from "../notify/start-script.ts";
 import { type Checker, failed, type Outcome, passed, postponed } from "./checker.ts";
 import { timeoutReason } from "./reason.ts";
 
@@ -32,27 +31,14 @@ export const checkMisc: Checker<"MISC_CHECK"> = (check, _url, environment, done)
 		environment.wheel.cancel(deadline);
 		if (!cancelled) done(outcome);
 	};
-	const identity = identityOf(check.script);
-	if (typeof identity === "string") {
-		queueMicrotask(() => finish(failed(identity)));
-		return () => {
-			cancelled = true;
-		};
-	}
 	try {
-		child = Bun.spawn([...check.script.command], {
-			stdin: "ignore",
-			stdout: "ignore",
-			stderr: "ignore",
+		child = startScript(check.script, {
 			cwd: "/",
-			env: environmentOf(process.env),
-			detached: true,
-			...identity,
 			onExit: (_child, exitCode, signalCode) => {
 				if (timedOut) finish(failed(timeoutReason(check.timeoutMs)));
 				else finish(outcomeOf(exitCode, signalCode, check.dynamicWeight));
 			},
-		} as Parameters<typeof Bun.spawn>[1] & object);
+		});
 	} catch (error) {
 		const outcome = spawnFault(error, check.script.command[0] ?? "");
 		queueMicrotask(() => finish(outcome));
@@ -89,37 +75,6 @@ function spawnFault(error: unknown, program: string): Outcome {
 	// The box is out of processes or memory: the server is not to blame.
 	if (code === "EAGAIN" || code === "ENOMEM" || code === "EMFILE" || code === "ENFILE")
 		return postponed(`${program}: ${code}`);
-	return failed(code === "ENOENT" ? `${program}: no such program` : `${program}: ${code ?? String(error)}`);
-}
-
-/** What would let a caller's environment choose code for a script that may run as root. */
-function environmentOf(env: NodeJS.ProcessEnv): Record<string, string | undefined> {
-	const { LD_PRELOAD: _preload, LD_LIBRARY_PATH: _path, IFS: _ifs, ...rest } = env;
-	return rest;
-}
-
-/** uid and gid for execve, nothing when the script runs as we do, or what is wrong. */
-function identityOf(script: Script): { uid?: number; gid?: number } | string {
-	if (script.user === null || script.user === "root") {
-		if (script.group === null) return {};
-	}
-	const user = script.user === null ? null : accountOf("/etc/passwd", script.user);
-	if (user === undefined) return `no such user: ${script.user}`;
-	const group = script.group === null ? null : accountOf("/etc/group", script.group);
-	if (group === undefined) return `no such group: ${script.group}`;
-	const gid = group?.[2] ?? user?.[3];
-	const uid = user?.[2];
-	if (uid === "0" && (gid === undefined || gid === "0")) return {};
-	return {
-		...(uid === undefined ? {} : { uid: Number(uid) }),
-		...(gid === undefined ? {} : { gid: Number(gid) }),
-	};
-}
-
-/** passwd(5) and group(5): the fields of the line that begins with `name`, or of the number. */
-function accountOf(path: string, name: string): string[] | undefined {
-	const fields = readFileSync(path, "utf8")
-		.split("\n")
-		.map((line) => line.split(":"));
-	return fields.find((line) => line[0] === name) ?? fields.find((line) => line[2] === name && name !== "");
+	if (code === undefined) return failed(error instanceof Error ? error.message : String(error));
+	return failed(code === "ENOENT" ? `${program}: no such program` : `${program}: ${code}`);
 }

@@ -5,6 +5,7 @@
 import { chownSync, closeSync, constants, lstatSync, openSync, unlinkSync, writeSync } from "node:fs";
 import type { NotifyFifo } from "../config/model.ts";
 import { identityOf } from "./identity.ts";
+import { startScript } from "./start-script.ts";
 
 export class FifoWriter {
 	readonly config: NotifyFifo;
@@ -86,18 +87,14 @@ export class FifoWriter {
 		const { script, path } = this.config;
 		if (script === null) return;
 		try {
-			const identity = identityOf(script.user, script.group);
-			this.#reader = Bun.spawn([...script.command, path], {
-				stdin: "ignore",
-				stdout: "ignore",
-				stderr: "ignore",
-				...(identity === null ? {} : identity),
+			this.#reader = startScript(script, {
+				append: [path],
 				onExit: () => {
 					this.#reader = null;
 					// keepalived starts it again after a second.
 					if (!this.#closed) setTimeout(() => this.#closed || this.#startReader(), 1_000).unref();
 				},
-			} as Bun.SpawnOptions.OptionsObject<"ignore", "ignore", "ignore">);
+			});
 		} catch (error) {
 			this.#onError(`${script.command[0]}: ${error instanceof Error ? error.message : error}`);
 		}

@@ -23,8 +23,8 @@ function entry(file: string, name: string): readonly string[] | null {
 /** Numbers are taken as they are. Throws an Error that names what is unknown; null for "as this process". */
 export function identityOf(user: string | null, group: string | null): Identity | null {
 	if (user === null && group === null) return null;
-	let uid = process.getuid!();
-	let gid = process.getgid!();
+	const own: Identity = { uid: process.getuid!(), gid: process.getgid!() };
+	let { uid, gid } = own;
 	if (user !== null) {
 		const found = entry("/etc/passwd", user);
 		if (found !== null) {
@@ -39,5 +39,5 @@ export function identityOf(user: string | null, group: string | null): Identity 
 		else if (/^\d+$/.test(group)) gid = Number(group);
 		else throw new Error(`there is no group "${group}"`);
 	}
-	return { uid, gid };
+	return uid === own.uid && gid === own.gid ? null : { uid, gid };
 }

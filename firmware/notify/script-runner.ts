@@ -6,7 +6,7 @@
  *   const outcome = await runner.run(script, { append: ["INSTANCE", "VI_1", "MASTER", "100"], timeoutMs: 60_000 });
  */
 import type { Script } from "../config/model.ts";
-import { identityOf } from "./identity.ts";
+import { startScript } from "./start-script.ts";
 
 export type ScriptOutcome =
 	| { readonly kind: "exit"; readonly status: number }
@@ -21,8 +21,6 @@ const KILL_AFTER_MS = 2_000;
 const DEFAULT_LIMIT = 64;
 /** Scripts that may wait for a place; more are refused. */
 const WAITING_LIMIT = 4_096;
-/** Not handed down (keepalived's set). */
-const withheld = new Set(["LD_PRELOAD", "LD_LIBRARY_PATH", "IFS"]);
 
 export interface RunOptions {
 	/** Words after the script's own. */
@@ -70,15 +68,7 @@ export class ScriptRunner {
 	async #start(script: Script, { append = [], timeoutMs }: RunOptions): Promise<ScriptOutcome> {
 		let child: Bun.Subprocess;
 		try {
-			const identity = identityOf(script.user, script.group);
-			child = Bun.spawn([...script.command, ...append], {
-				stdin: "ignore",
-				stdout: "ignore",
-				stderr: "ignore",
-				env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !withheld.has(name))),
-				detached: true,
-				...(identity === null ? {} : identity),
-			} as Bun.SpawnOptions.OptionsObject<"ignore", "ignore", "ignore">);
+			child = startScript(script, { append });
 		} catch (error) {
 			return { kind: "not-started", detail: error instanceof Error ? error.message : String(error) };
 		}

@@ -1,6 +1,7 @@
 /** Drives the tracked objects: runs scripts on time, counts processes, watches files. Judges nothing. */
 import { type FSWatcher, readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
+import { leadingNumber } from "../config/keepalived/numbers.ts";
 import type {
 	DroverConfig,
 	TrackFileConfig,
@@ -10,7 +11,6 @@ import type {
 import { ScriptRunner } from "../notify/script-runner.ts";
 import type { LogLine } from "./address-keeper.ts";
 import type { Tracked } from "./readings.ts";
-import { fileValue } from "./tracking.ts";
 
 export interface TrackerHandlers {
 	onScript(name: string, success: boolean): void;
@@ -103,11 +103,12 @@ export class Trackers {
 			} catch {
 				// It is there already, which is what was wanted.
 			}
-		const value = () => fileValue(headOf(config.path), config);
-		this.#values.set(config.name, value());
+		// A file that is not there is a 0, one whose number is too large leaves everything as it was.
+		const value = () => leadingNumber(headOf(config.path) ?? "");
+		this.#values.set(config.name, value() ?? 0);
 		const look = () => {
 			const now = value();
-			if (this.#values.get(config.name) === now) return;
+			if (now === null || this.#values.get(config.name) === now) return;
 			this.#values.set(config.name, now);
 			this.#handlers.onFile(config.name, now);
 		};

@@ -2,8 +2,7 @@
  * Tracked objects: from raw results (exit statuses, process counts, file values, link states) to what
  * they mean for priority and health, as keepalived counts them. Pure.
  */
-import { leadingNumber } from "../config/keepalived/numbers.ts";
-import type { TrackFileConfig, TrackProcessConfig, TrackScriptConfig } from "../config/model.ts";
+import type { TrackProcessConfig, TrackScriptConfig } from "../config/model.ts";
 
 /** How far a tracked object moves a router: a sum for its priority, or a reason to stay out. */
 export type Effect =
@@ -83,11 +82,6 @@ export function rescaledScript(reading: ScriptReading, config: TrackScriptConfig
 
 export function processIsUp(count: number, config: TrackProcessConfig): boolean {
 	return count >= config.quorum && (config.quorumMax === null || count <= config.quorumMax);
-}
-
-/** keepalived reads a file's first number; anything else counts as 0. */
-export function fileValue(text: string | null, _config: TrackFileConfig): number {
-	return leadingNumber(text ?? "");
 }
 
 /** A value that must hold for a while before it counts. */

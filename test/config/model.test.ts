@@ -1,6 +1,6 @@
 /** What a file means: defaults, inheritance, and what is put right, section by section of keepalived.conf(5). */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CheckConfig, VirtualServerConfig, VrrpInstanceConfig } from "../../firmware/config/model.ts";
@@ -154,6 +154,49 @@ describe("vrrp_instance", () => {
 		expect(config.vrrpInstances[0]!.notify.generic).toBeNull();
 		expect(exitStatus).toBe(6);
 	});
+
+	test("enable_script_security: what root or root's group runs, nobody else may write, but root's group", () => {
+		const directory = mkdtempSync(join(tmpdir(), "drover-scripts-"));
+		const script = (name: string, mode: number, gid: number) => {
+			const path = join(directory, name);
+			writeFileSync(path, "#!/bin/sh\n");
+			chownSync(path, 0, gid);
+			chmodSync(path, mode);
+			return path;
+		};
+		const roots = script("roots", 0o775, 0);
+		const groups = script("groups", 0o775, 65_534);
+		const tracked = (path: string, user: string) =>
+			loadText(
+				`global_defs {\nenable_script_security\nscript_user root\n}\nvrrp_script s {\nscript ${path}\n${user}\n}\n${instance("track_script {\ns\n}")}`,
+			).config.trackScripts.length;
+		expect(tracked(roots, "")).toBe(1);
+		expect(tracked(groups, "")).toBe(0);
+		expect(tracked(groups, "user root nogroup")).toBe(0);
+		expect(tracked(groups, "user nobody root")).toBe(0);
+		expect(tracked(groups, "user nobody")).toBe(1);
+		rmSync(directory, { recursive: true });
+	});
+
+	test.each([
+		["quorum_max 0", 0, 0, 0],
+		["quorum 1\nquorum_max 0", 0, 0, 0],
+		["quorum_max 0\nquorum 1", 0, 0, 5],
+		["quorum_max 0\nquorum_max 5", 1, 5, 0],
+		["quorum 2\nquorum_max 1", 2, null, 5],
+		["quorum 2\nquorum_max 0", 2, null, 5],
+		["quorum_max 1\nquorum 2", 1, 1, 5],
+		["quorum 2\nquorum_max 2", 2, 2, 0],
+	] as const)(
+		"vrrp_track_process %j: from %p to %p, as in keepalived's dump",
+		(lines, least, most, status) => {
+			const { config, exitStatus } = loadText(
+				`vrrp_track_process p {\nprocess nginx\n${lines}\n}\n${instance("track_process {\np\n}")}`,
+			);
+			expect(config.trackProcesses).toMatchObject([{ quorum: least, quorumMax: most }]);
+			expect(exitStatus).toBe(status);
+		},
+	);
 
 	test("preferred_lft is for IPv6: an IPv4 address does not become a deprecated one", () => {
 		const { config, exitStatus } = loadText(instance("", "V", 9, "10.0.0.1/24 preferred_lft 0"));

@@ -20,11 +20,17 @@ test.each([
 	["0\n", 0],
 	["many\n", 0],
 	["", 0],
-])("%p is %d", (text, number) => {
+	["2147483648\n", 2 ** 31],
+	["-2147483648\n", -(2 ** 31)],
+	["2147483649\n", null],
+	["-99999999999\n", null],
+	["0xffffffffffffffffffff", null],
+])("%p is %p", (text, number) => {
 	expect(leadingNumber(text)).toBe(number);
 });
 
-test("whatever stands in the file, it is a number", () => {
-	fc.assert(fc.property(fc.string(), (text) => Number.isFinite(leadingNumber(text))));
+test("whatever stands in the file, it is a number or says nothing", () => {
+	const says = (text: string) => leadingNumber(text) ?? 0;
+	fc.assert(fc.property(fc.string(), (text) => Number.isFinite(says(text))));
 	fc.assert(fc.property(fc.integer(), (number) => leadingNumber(`${number}\n`) === number));
 });

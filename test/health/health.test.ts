@@ -395,8 +395,15 @@ describe("weights that move", () => {
 		expect(verdict().weight).toBe(10);
 		writeFileSync(path, "7\n");
 		await until("weight 24", () => verdict().weight === 24);
+		// Beyond 32 bits a number says nothing, as with keepalived.
+		writeFileSync(path, "99999999999\n");
+		await Bun.sleep(200);
+		expect(verdict()).toMatchObject({ alive: true, weight: 24 });
 		writeFileSync(path, "-2147483648\n");
 		await until("down", () => !verdict().alive);
+		writeFileSync(path, "99999999999\n");
+		await Bun.sleep(200);
+		expect(verdict().alive).toBe(false);
 		rmSync(path);
 		await until("up again", () => verdict().alive && verdict().weight === 10);
 	});

@@ -489,6 +489,12 @@ describe("MISC_CHECK", () => {
 		expect(await verdict(misc(["/bin/sh", "-c", "kill -SEGV $$"]))).toBe("failed: killed by SIGSEGV");
 		expect(await verdict(misc(["/no/such/program"]))).toBe("failed: /no/such/program: no such program");
 	});
+	test("a script without a #! line is the shell's, as with keepalived", async () => {
+		const path = join(folder, "plain");
+		writeFileSync(path, `exit "$1"\n`, { mode: 0o755 });
+		expect(await verdict(misc([path, "0"]))).toBe("passed: exit status 0");
+		expect(await verdict(misc([path, "7"]))).toBe("failed: exit status 7");
+	});
 	test("arguments reach the program as they are: no shell looks at them", async () => {
 		const path = script("arguments", `[ "$1" = 'a b; exit 9 $HOME' ]`);
 		expect(await verdict(misc([path, "a b; exit 9 $HOME"]))).toBe("passed: exit status 0");
@@ -512,7 +518,7 @@ describe("MISC_CHECK", () => {
 	});
 	test("an unknown user fails and says so", async () => {
 		expect(await verdict(misc(["/bin/true"], { user: "no-such-user" }))).toBe(
-			"failed: no such user: no-such-user",
+			'failed: there is no user "no-such-user"',
 		);
 	});
 });

@@ -47,6 +47,18 @@ describe("scripts", () => {
 		expect(readFileSync(join(folder, "args"), "utf8")).toBe("INSTANCE a b; c MASTER 100\n");
 	});
 
+	test("a file without a #! line is the shell's, by its path or on the PATH, as with keepalived", async () => {
+		writeFileSync(join(folder, "plain"), `echo "$@" > "${folder}/plain-args"; exit 3\n`, { mode: 0o755 });
+		const run = (program: string) =>
+			runner.run({ ...shell(""), command: [program, "a b"] }, { append: ["MASTER"], timeoutMs: 5000 });
+		expect(await run(join(folder, "plain"))).toEqual({ kind: "exit", status: 3 });
+		expect(readFileSync(join(folder, "plain-args"), "utf8")).toBe("a b MASTER\n");
+		const path = process.env["PATH"];
+		process.env["PATH"] = `${folder}:${path}`;
+		expect(await run("plain")).toEqual({ kind: "exit", status: 3 });
+		process.env["PATH"] = path;
+	});
+
 	test("what does not exist says so", async () => {
 		const missing = await runner.run({ ...shell(""), command: ["/no/such"] }, { timeoutMs: 100 });
 		expect(missing.kind).toBe("not-started");

@@ -166,8 +166,8 @@ function thisMachine(
 	mayMiss: Machine["mayMiss"],
 	hostName: string,
 ): Machine {
-	let users: Set<string> | null = null;
-	let groups: Set<string> | null = null;
+	let users: ReturnType<typeof accounts> | null = null;
+	let groups: ReturnType<typeof accounts> | null = null;
 	const programs = new Map<string, ReturnType<Machine["program"]>>();
 	return {
 		hostName,
@@ -175,12 +175,18 @@ function thisMachine(
 		mayMiss,
 		hasNetworkNamespace: (name) => existsSync(namespacePath(name)),
 		hasUser(name) {
-			users ??= names("/etc/passwd");
+			users ??= accounts("/etc/passwd");
 			return users.has(name);
 		},
 		hasGroup(name) {
-			groups ??= names("/etc/group");
+			groups ??= accounts("/etc/group");
 			return groups.has(name);
+		},
+		hasRootsRights(user, group) {
+			users ??= accounts("/etc/passwd");
+			groups ??= accounts("/etc/group");
+			const [, , uid, gid] = users.get(user) ?? [];
+			return uid === "0" || (group === null ? gid : groups.get(group)?.[2]) === "0";
 		},
 		program(path) {
 			let found = programs.get(path);
@@ -200,15 +206,13 @@ function thisMachine(
 	};
 }
 
-function names(path: string): Set<string> {
+/** passwd(5), group(5): the fields of each line by its name. */
+function accounts(path: string): Map<string, readonly string[]> {
 	try {
-		return new Set(
-			readFileSync(path, "utf8")
-				.split("\n")
-				.map((line) => line.split(":", 1)[0]!),
-		);
+		const lines = readFileSync(path, "utf8").split("\n");
+		return new Map(lines.map((line) => line.split(":")).map((fields) => [fields[0]!, fields]));
 	} catch {
-		return new Set();
+		return new Map();
 	}
 }
 
@@ -231,12 +235,13 @@ function findProgram(path: string): ReturnType<Machine["program"]> {
 	return { kind: exists ? "not-executable" : "missing", insecure: null };
 }
 
-/** The first part of a path that others than root can write; sticky directories are tolerated. */
+/** The first part of a path that others than root and root's group can write; sticky directories are tolerated. */
 function firstWritable(path: string): string | null {
 	for (let part = path; ; part = dirname(part)) {
 		const status = statSync(part);
 		const sticky = status.isDirectory() && (status.mode & 0o1000) !== 0;
-		if (status.uid !== 0 || ((status.mode & 0o022) !== 0 && !sticky)) return part;
+		const strangers = status.gid === 0 ? 0o002 : 0o022;
+		if (status.uid !== 0 || ((status.mode & strangers) !== 0 && !sticky)) return part;
 		if (part === "/" || part === ".") return null;
 	}
 }

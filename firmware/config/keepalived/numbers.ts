@@ -61,10 +61,10 @@ export function secondsText(micros: number): string {
 
 /**
  * The number that a tracked file begins with, as strtol(3) reads it with base 0: `0x10` is 16, `010` is 8, `7 dwarfs`
- * is 7. 0 when it begins with none (keepalived 2.2.7, observed).
+ * is 7. 0 when it begins with none; null when it is beyond 32 bits, which says nothing (keepalived 2.2.7, observed).
  */
-export function leadingNumber(text: string): number {
-	const match = /^\s*([+-]?)(?:0x([\da-f]{1,15})|(0[0-7]{0,17})|(\d{1,18}))/i.exec(text);
+export function leadingNumber(text: string): number | null {
+	const match = /^\s*([+-]?)(?:0x([\da-f]+)|(0[0-7]*)|(\d+))/i.exec(text);
 	if (match === null) return 0;
 	const [, sign, hexadecimal, octal, decimal] = match;
 	const size =
@@ -73,5 +73,6 @@ export function leadingNumber(text: string): number {
 			: octal !== undefined
 				? Number.parseInt(octal, 8)
 				: Number(decimal);
+	if (size > 2 ** 31) return null;
 	return sign === "-" && size !== 0 ? -size : size;
 }

@@ -115,7 +115,7 @@ export function isInAtStart({ checks, alpha }: PlannedServer): boolean {
 	);
 }
 
-const numberIn = (behaviour: string) => leadingNumber(numbers[behaviour]!);
+const numberIn = (behaviour: string) => leadingNumber(numbers[behaviour]!) ?? 0;
 /** None of the storm's numbers is so far out that another weight than 0 makes a verdict of it. */
 const decides = (weight: string) => /^0\b/.test(weight);
 /** keepalived 2.2.7 forgets `reverse` there, and asks neither for alpha (observed: quorums at the start). */

@@ -15,6 +15,8 @@ export interface Machine {
 	mayMiss(interfaceName: string): boolean;
 	hasUser(name: string): boolean;
 	hasGroup(name: string): boolean;
+	/** Whether this user's programs run with root's number or with that of root's group; `group` null: the user's own. */
+	hasRootsRights(user: string, group: string | null): boolean;
 	/** What is found at a program's path, or on the PATH without a slash; `insecure` names what others can write. */
 	program(path: string): {
 		readonly kind: "found" | "missing" | "not-executable";
@@ -217,8 +219,9 @@ export class BuildContext {
 			return null;
 		}
 		const runsAs = user ?? this.globals.scriptUser ?? "root";
+		const inGroup = user === null ? this.globals.scriptGroup : group;
 		if (!this.globals.scriptSecurity) this.insecureScript ??= this.#settle(statement);
-		else if (runsAs === "root" && found.insecure !== null) {
+		else if (found.insecure !== null && this.machine.hasRootsRights(runsAs, inGroup)) {
 			this.error(
 				statement,
 				"insecure-script",
@@ -231,7 +234,7 @@ export class BuildContext {
 		return {
 			command: [...command],
 			user: user ?? this.globals.scriptUser,
-			group: user === null ? this.globals.scriptGroup : group,
+			group: inGroup,
 			location: this.locate(statement),
 		};
 	}

@@ -172,12 +172,41 @@ function buildProcess(context: BuildContext, statement: Statement): TrackProcess
 		fullCommand: settings.has("full_command"),
 		weight: weight?.number ?? 0,
 		reverse: isReverse(weight),
-		quorum: settings.number("quorum") ?? 1,
-		quorumMax: settings.number("quorum_max"),
+		...readProcessQuorum(context, settings, name),
 		terminateDelayMs: (settings.number("terminate_delay") ?? delay) / 1000,
 		forkDelayMs: (settings.number("fork_delay") ?? delay) / 1000,
 		location: context.locate(statement),
 	};
+}
+
+/**
+ * In the order of the file, as keepalived reads it: what contradicts what stands above is passed over, and a maximum of
+ * 0 alone means that the process must not run.
+ */
+function readProcessQuorum(
+	context: BuildContext,
+	settings: Settings,
+	name: string,
+): Pick<TrackProcessConfig, "quorum" | "quorumMax"> {
+	let quorum = 1;
+	let quorumMax: number | null = null;
+	for (const statement of settings.all("quorum", "quorum_max")) {
+		const isMax = statement.keyword.name === "quorum_max";
+		const { number } = statement;
+		if (isMax && number === 0 && quorum <= 1) quorum = 0;
+		else if (isMax && number > 0 && quorum === 0) quorum = 1;
+		const [least, most] = isMax ? [quorum, number] : [number, quorumMax ?? number];
+		if (least > most)
+			context.error(
+				statement,
+				"quorum",
+				`vrrp_track_process ${name}: quorum_max ${most} is less than quorum ${least}`,
+				isMax ? "quorum_max" : "quorum",
+			);
+		else if (isMax) quorumMax = number;
+		else quorum = number;
+	}
+	return { quorum, quorumMax };
 }
 
 function buildBfd(context: BuildContext, statement: Statement): BfdConfig | null {
