@@ -88,6 +88,27 @@ describe("scripts", () => {
 		}, "the child is gone");
 	});
 
+	test("of a hundred that are called for at once one starts in a turn of the event loop", async () => {
+		const many = new ScriptRunner({ limit: 64 });
+		let running = 0;
+		let most = 0;
+		let done = false;
+		const look = () => {
+			most = Math.max(most, many.running.length - running);
+			running = many.running.length;
+			if (!done) setImmediate(look);
+		};
+		setImmediate(look);
+		const all = Array.from({ length: 100 }, () => many.run(shell("sleep 0.2"), { timeoutMs: 5000 }));
+		expect(many.running).toEqual([]);
+		const outcomes = await Promise.all(all);
+		done = true;
+		expect(new Set(outcomes.map((outcome) => JSON.stringify(outcome)))).toEqual(
+			new Set(['{"kind":"exit","status":0}']),
+		);
+		expect(most).toBe(1);
+	});
+
 	test("one that ignores SIGTERM is killed", async () => {
 		const started = performance.now();
 		const outcome = await runner.run(shell("trap '' TERM; while :; do sleep 0.1; done"), { timeoutMs: 100 });
