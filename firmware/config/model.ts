@@ -37,9 +37,11 @@ export interface MailSettings {
 	/** `router_id`, else the host name: the prefix of every subject. */
 	readonly routerId: string;
 	readonly recipients: readonly string[];
-	readonly sender: string | null;
+	/** `notification_email_from`, else root at the host. */
+	readonly sender: string;
 	readonly server: { readonly host: string; readonly port: number } | null;
-	readonly heloName: string | null;
+	/** `smtp_helo_name`, else the host's name. */
+	readonly heloName: string;
 	readonly connectTimeoutMs: number;
 	/** `no_email_faults`. */
 	readonly suppressFault: boolean;

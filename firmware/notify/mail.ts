@@ -1,6 +1,6 @@
 /**
- * Alert mails over plain SMTP (RFC 5321): one session per mail, no retry, as keepalived sends them.
- * Mails wait in a short queue of their own; nothing else ever waits for them.
+ * Alert mails over plain SMTP (RFC 5321): one session per mail, several at once, no retry, as keepalived sends them.
+ * What is beyond that waits in a short queue of its own; nothing else ever waits for mails.
  */
 import type { MailSettings } from "../config/model.ts";
 
@@ -12,6 +12,8 @@ export interface Mail {
 
 /** Mails that may wait for a slow server; the oldest is dropped beyond that. */
 const QUEUE_LIMIT = 1_000;
+/** Sessions with the server: a slow one does not hold up the letters that follow. */
+const SESSIONS_AT_ONCE = 16;
 /** An SMTP reply is longer only when something is wrong (RFC 5321 §4.5.3.1.5). */
 const REPLY_LIMIT_BYTES = 16 * 1024;
 
@@ -20,7 +22,7 @@ export function messageText(settings: MailSettings, mail: Mail, date: Date): str
 	const oneLine = (text: string) => text.replace(/[\r\n]+/g, " ");
 	const lines = [
 		`Date: ${date.toUTCString().replace("GMT", "+0000")}`,
-		`From: ${oneLine(settings.sender ?? `keepalived@${settings.routerId}`)}`,
+		`From: ${oneLine(settings.sender)}`,
 		`Subject: ${oneLine(`[${settings.routerId}] ${mail.subject}`)}`,
 		"X-Mailer: Keepalived",
 		`To: ${settings.recipients.map(oneLine).join(", ")}`,
@@ -40,7 +42,7 @@ export class Mailer {
 	#settings: MailSettings;
 	readonly #onError: (text: string) => void;
 	readonly #queue: Mail[] = [];
-	#sending = false;
+	#sessions = 0;
 
 	constructor(settings: MailSettings, onError: (text: string) => void) {
 		this.#settings = settings;
@@ -55,31 +57,31 @@ export class Mailer {
 	send(mail: Mail): void {
 		if (this.#settings.server === null || this.#settings.recipients.length === 0) return;
 		if (this.#queue.push(mail) > QUEUE_LIMIT) this.#queue.shift();
-		if (!this.#sending) void this.#drain();
+		if (this.#sessions < SESSIONS_AT_ONCE) void this.#drain();
 	}
 
 	async #drain(): Promise<void> {
-		this.#sending = true;
+		this.#sessions++;
 		for (let mail = this.#queue.shift(); mail !== undefined; mail = this.#queue.shift())
 			try {
 				await deliver(this.#settings, mail);
 			} catch (error) {
 				this.#onError(`mail "${mail.subject}": ${error instanceof Error ? error.message : error}`);
 			}
-		this.#sending = false;
+		this.#sessions--;
 	}
 }
 
-/** One session. Rejects with the server's words when it refuses. */
+/** One session. Rejects with the server's words when it refuses; a server that is reached is always said goodbye to. */
 export async function deliver(settings: MailSettings, mail: Mail): Promise<void> {
 	const { server } = settings;
 	if (server === null) return;
 	const { promise, resolve, reject } = Promise.withResolvers<void>();
 	const steps: readonly { readonly expect: string; readonly say: string }[] = [
-		{ expect: "220", say: `HELO ${settings.heloName ?? settings.routerId}\r\n` },
+		{ expect: "220", say: `HELO ${settings.heloName}\r\n` },
 		{
 			expect: "250",
-			say: `MAIL FROM:<${envelopeAddress(settings.sender ?? `keepalived@${settings.routerId}`)}>\r\n`,
+			say: `MAIL FROM:<${envelopeAddress(settings.sender)}>\r\n`,
 		},
 		...settings.recipients.map((recipient) => ({
 			expect: "250",
@@ -98,7 +100,9 @@ export async function deliver(settings: MailSettings, mail: Mail): Promise<void>
 		if (finished) return;
 		finished = true;
 		if (timer !== null) clearTimeout(timer);
-		open?.end();
+		// RFC 5321 §4.1.1.10: after a refusal, too. On success it has been said.
+		if (error === null) open?.end();
+		else open?.end("QUIT\r\n");
 		if (error === null) resolve();
 		else reject(error);
 	};
@@ -114,6 +118,7 @@ export async function deliver(settings: MailSettings, mail: Mail): Promise<void>
 		socket: {
 			open(socket) {
 				open = socket;
+				if (finished) return void socket.end("QUIT\r\n");
 				wait();
 			},
 			data(socket, chunk) {

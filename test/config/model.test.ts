@@ -198,6 +198,16 @@ describe("vrrp_instance", () => {
 		},
 	);
 
+	test("mail is from root at the host, who says the host's name, whatever router_id is", () => {
+		const mail = (lines: string) =>
+			loadText(`global_defs {\nrouter_id LVS_DEVEL\n${lines}\n}\n`).config.global.mail;
+		expect(mail("")).toMatchObject({ heloName: "director", sender: "root@director", routerId: "LVS_DEVEL" });
+		expect(mail("smtp_helo_name a.example\nnotification_email_from b@c.example")).toMatchObject({
+			heloName: "a.example",
+			sender: "b@c.example",
+		});
+	});
+
 	test("preferred_lft is for IPv6: an IPv4 address does not become a deprecated one", () => {
 		const { config, exitStatus } = loadText(instance("", "V", 9, "10.0.0.1/24 preferred_lft 0"));
 		expect(config.vrrpInstances[0]!.virtualAddresses[0]!.preferredLifetimeSeconds).toBeNull();

@@ -221,8 +221,49 @@ describe("mail, RFC 5321", () => {
 	});
 
 	test("a refusal is an error with the server's words", async () => {
-		const { error } = await session("554 go away\r\n");
+		const { heard, error } = await session("554 go away\r\n");
 		expect(error?.message).toBe("554 go away");
+		expect(heard).toBe("QUIT\r\n");
+	});
+
+	test("letters do not wait for each other at a slow server: 16 sessions at once, in the order of the letters", async () => {
+		let now = 0;
+		let most = 0;
+		const subjects: string[] = [];
+		const reply = (socket: Bun.Socket<{ body: boolean }>, text: string) =>
+			setTimeout(() => socket.write(text), 30);
+		const server = Bun.listen<{ body: boolean }>({
+			hostname: "127.0.0.1",
+			port: 0,
+			socket: {
+				open(socket) {
+					socket.data = { body: false };
+					reply(socket, "220 test\r\n");
+				},
+				data(socket, chunk) {
+					const text = chunk.toString();
+					if (text.startsWith("HELO")) most = Math.max(most, ++now);
+					if (socket.data.body) {
+						now--;
+						subjects.push(/^Subject: .*(\d\d)\r$/m.exec(text)?.[1] ?? text);
+					}
+					socket.data.body = text === "DATA\r\n";
+					reply(socket, socket.data.body ? "354 go on\r\n" : "250 yes\r\n");
+				},
+			},
+		});
+		const errors: string[] = [];
+		const mailer = new Mailer({ ...settings, server: { host: "127.0.0.1", port: server.port } }, (text) =>
+			errors.push(text),
+		);
+		const numbers = Array.from({ length: 40 }, (_, index) => String(index).padStart(2, "0"));
+		for (const number of numbers) mailer.send({ subject: number, body: "" });
+		await until(() => subjects.length === 40, "40 letters");
+		server.stop(true);
+		expect(errors).toEqual([]);
+		expect(most).toBe(16);
+		expect(subjects.slice(0, 16).sort()).toEqual(numbers.slice(0, 16));
+		expect([...subjects].sort()).toEqual(numbers);
 	});
 
 	test("header lines cannot be smuggled in", () => {

@@ -182,9 +182,9 @@ export const globalDefaults: GlobalConfig = {
 	mail: {
 		routerId: "test",
 		recipients: [],
-		sender: null,
+		sender: "root@director-a",
 		server: null,
-		heloName: null,
+		heloName: "director-a",
 		connectTimeoutMs: 30_000,
 		suppressFault: false,
 		perRealServerOnly: false,

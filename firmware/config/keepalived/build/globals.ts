@@ -159,9 +159,9 @@ export function buildGlobals(
 						context.warn(statement, "empty-block", "notification_email is empty: nobody gets mail");
 					return words;
 				}),
-			sender: word("notification_email_from"),
+			sender: word("notification_email_from") ?? `root@${context.machine.hostName}`,
 			server: readSmtpServer(context, last("smtp_server")),
-			heloName: word("smtp_helo_name"),
+			heloName: word("smtp_helo_name") ?? context.machine.hostName,
 			connectTimeoutMs: (last("smtp_connect_timeout") ?? last("smtp_connection_timeout"))?.number
 				? (last("smtp_connect_timeout") ?? last("smtp_connection_timeout"))!.number / 1000
 				: 30_000,
