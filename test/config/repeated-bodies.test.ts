@@ -7,6 +7,7 @@ import { Findings } from "../../firmware/config/keepalived/diagnostics.ts";
 import type { LoadedConfig } from "../../firmware/config/keepalived/load.ts";
 import { type Files, LineReader } from "../../firmware/config/keepalived/preprocessor.ts";
 import { RandomNumbers } from "../../firmware/config/keepalived/random.ts";
+import { lineOf } from "../../firmware/config/keepalived/source.ts";
 import type { Statement } from "../../firmware/config/keepalived/statement.ts";
 import { StatementReader } from "../../firmware/config/keepalived/statements.ts";
 import { withFile } from "./load-text.ts";
@@ -91,9 +92,14 @@ test("in generated files", () => {
 				fc.constantFrom(...servers),
 				fc.array(fc.constantFrom(...tops), { maxLength: 3 }),
 				fc.array(realServer, { minLength: 1, maxLength: 6 }),
+				// Some say a setting once more behind their real servers, …
+				fc.array(fc.constantFrom(...tops), { maxLength: 1 }),
+				// … or one on their own line.
+				fc.constantFrom("\n\t", "\n\t", " lb_kind TUN type gue\n\t"),
 			)
 			.map(
-				([name, lines, inner]) => `virtual_server ${name} {\n\t${lines.join("\n\t")}\n${inner.join("")}}\n`,
+				([name, lines, inner, last, first]) =>
+					`virtual_server ${name} {${first}${lines.join("\n\t")}\n${inner.join("")}${last.join("")}}\n`,
 			);
 		return fc.array(virtualServer, { minLength: 1, maxLength: 4 });
 	});
@@ -125,6 +131,24 @@ test("real servers that differ in their address alone are one statement, which k
 		["10.1.0.1", ["10.1.0.2", "10.1.0.3"], 3],
 		["10.1.0.4", [], 0],
 		["10.1.0.5", [], 0],
+	]);
+});
+
+test("settings before the first real server that say the same are one list of statements, which knows where it stands", () => {
+	const server = (address: string, last = "") =>
+		`virtual_server ${address} 80 { # of the shop\n\tdelay_loop 6\n\tprotocol TCP\n\treal_server ${address} 80 {\n\t}\n${last}}\n`;
+	const statements = statementsOf(
+		[server("10.0.0.1"), server("10.0.0.2"), server("10.0.0.3", "protocol UDP\n")].join(""),
+	);
+	const [first, second, third] = statements.map(({ body }) => body!);
+	expect(statements.map(({ number }) => number)).toEqual([0, 6, 0]);
+	expect(second!.slice(0, 2).map((setting, index) => setting === first![index])).toEqual([true, true]);
+	expect(second![2]!.words[0]).toBe("10.0.0.2");
+	expect(third!.map(({ keyword, at }) => `${keyword.name} ${lineOf(at)}`)).toEqual([
+		"delay_loop 14",
+		"protocol 15",
+		"real_server 16",
+		"protocol 18",
 	]);
 });
 

@@ -314,6 +314,18 @@ export class LineReader {
 		};
 	}
 
+	/** The extent from `start` to the current line's first word; null when special lines lay between. */
+	plainExtentBefore(start: PlainStart): PlainExtent | null {
+		const { lexer } = start;
+		if (this.#plain !== lexer || lexer.stop !== start.stop) return null;
+		return {
+			bytes: lexer.wordStart(0) - start.offset,
+			physicalLines: lexer.line - start.line,
+			logicalLines: this.#lines - start.lines - 1,
+			lastLineStart: lexer.lineStart - start.offset,
+		};
+	}
+
 	/** The bytes of an extent, as they stand at `start` now; null when that is not plain. */
 	plainBytes(start: PlainStart, { bytes, logicalLines }: PlainExtent): Uint8Array | null {
 		const end = start.offset + bytes;

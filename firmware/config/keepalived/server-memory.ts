@@ -30,9 +30,13 @@ export class ServerMemory {
 	readonly #blocks = new Map<Statement, Block>();
 	#hasRecalled = false;
 
+	/** Whether it knows nothing that could be recalled. */
+	get isEmpty(): boolean {
+		return this.#servers.size === 0;
+	}
+
 	/** Whether the block that begins at the current line is known; then it is passed over. */
 	recall(statement: Statement, reader: LineReader, start: PlainStart): boolean {
-		if (this.#servers.size === 0) return false;
 		const candidates = this.#servers.get(statement.words.join(" "));
 		if (candidates === undefined) return false;
 		for (const [index, candidate] of candidates.entries()) {

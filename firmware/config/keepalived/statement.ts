@@ -19,8 +19,9 @@ export interface Statement {
 	readonly keyword: Keyword;
 	readonly words: readonly string[];
 	/**
-	 * Integer: the number. Seconds: microseconds. Boolean: 0 or 1. Block: how many lines its body stands below the
-	 * places of its statements, which are those of an earlier block that says the same. Otherwise NaN.
+	 * Integer: the number. Seconds: microseconds. Boolean: 0 or 1. Block: how many lines its body, or of a virtual server
+	 * its settings, stand below the places of these statements, which are those of an earlier block that says the same.
+	 * Otherwise NaN.
 	 */
 	readonly number: number;
 	/** Where the keyword stands: see packPlace. */

@@ -11,15 +11,16 @@ import { limits } from "./limits.ts";
 import { parseScaled, parseSeconds, parseWhole, secondsText } from "./numbers.ts";
 import type { LineReader, PlainExtent, PlainStart } from "./preprocessor.ts";
 import type { ServerMemory } from "./server-memory.ts";
-import { lineOf, type Place, packPlace } from "./source.ts";
+import { lineOf, type Place, packPlace, placeBelow } from "./source.ts";
 import type { DataLine, Statement } from "./statement.ts";
 
 const NO_WORDS: readonly string[] = [];
 const NO_STATEMENTS: readonly Statement[] = [];
 
 /**
- * The body of a real server. A generated file says the same of thousands of them, and the same bytes, lexed from
- * the same state, give the same statements: they are read once. Only their lines differ.
+ * The body of a real server, or what a virtual server says before its first one. A generated file says the same of
+ * thousands of them, and the same bytes, lexed from the same state, give the same statements: they are read once. Only
+ * their lines differ.
  */
 interface KnownBody {
 	readonly start: PlainStart;
@@ -32,11 +33,44 @@ interface KnownBody {
 /** Bodies that are looked at, the newest ones. */
 const KNOWN_BODIES = 8;
 
+class KnownBodies {
+	readonly #bodies: KnownBody[] = [];
+	#oldest = 0;
+
+	/** Goes on behind a body that was read before, if one begins behind the current line. */
+	skip(reader: LineReader): KnownBody | null {
+		for (const known of this.#bodies) if (reader.skipRepeated(known.start, known.extent)) return known;
+		return null;
+	}
+
+	/** Keeps statements without findings, unless some of them stand on their block's own line. */
+	keep(known: KnownBody): boolean {
+		const { extent, at, body } = known;
+		if (extent.lastLineStart <= 0 || (body.length > 0 && lineOf(body[0]!.at) === lineOf(at))) return false;
+		this.#bodies[this.#oldest] = known;
+		this.#oldest = (this.#oldest + 1) % KNOWN_BODIES;
+		return true;
+	}
+}
+
+const isSetting = ({ body, lines }: Statement) => body === null && lines === null;
+
+/** The settings that a virtual server begins with, up to the first of anything else. */
+type Head = Pick<KnownBody, "start" | "extent">;
+
 /** The block that is being read; one record per depth, used again and again. */
 class Outer {
 	block: BlockName = "root";
 	name = "";
 	words: readonly string[] = NO_WORDS;
+	/** Where its head begins, while that is read and to be kept, … */
+	headStart: PlainStart | null = null;
+	/** … and what it is, once it is over. */
+	head: Head | null = null;
+	/** Statements at its beginning that were read before, … */
+	knownCount = 0;
+	/** … and how many lines they stand below the places that these name. */
+	linesDown = 0;
 
 	/** As it is called in messages: `vrrp_instance VI_1`. */
 	get title(): string {
@@ -51,8 +85,8 @@ export class StatementReader {
 	#words: readonly string[] = NO_WORDS;
 	#number = Number.NaN;
 	readonly #memory: ServerMemory | null;
-	readonly #knownBodies: KnownBody[] = [];
-	#oldestBody = 0;
+	readonly #knownBodies = new KnownBodies();
+	readonly #knownHeads = new KnownBodies();
 	#lastSecondName = "";
 	/** What was last read of each keyword with one word: nearly always it says the same, in one list. */
 	readonly #lastWords = new Map<Keyword, readonly [string]>();
@@ -70,15 +104,15 @@ export class StatementReader {
 		return this.#readBody(this.#outers[0]!, 0);
 	}
 
-	#readBody(outer: Outer, depth: number): Statement[] {
+	/** `body`: what of it was read already. */
+	#readBody(outer: Outer, depth: number, body: Statement[] = []): Statement[] {
 		const keywords = keywordIndexOf(outer.block);
 		const reader = this.#reader;
-		const body: Statement[] = [];
 		while (reader.next()) {
 			const lexer = reader.current;
 			if (lexer.closes) {
 				if (depth > 0) {
-					this.#checkRepeats(body, outer);
+					this.#endBody(body, outer);
 					return body;
 				}
 				this.#findings.report(reader.place(0), {
@@ -103,8 +137,19 @@ export class StatementReader {
 			}
 		}
 		if (depth > 0) this.#missingBrace(outer.title);
-		this.#checkRepeats(body, outer);
+		this.#endBody(body, outer);
 		return body;
+	}
+
+	#endBody(body: Statement[], outer: Outer): void {
+		const { knownCount, linesDown } = outer;
+		// Settings in two places: each has its own, so that it can be told where one stands.
+		if (linesDown > 0 && body.findLastIndex(isSetting) >= knownCount) {
+			for (let index = 0; index < knownCount; index++)
+				body[index] = { ...body[index]!, at: placeBelow(body[index]!.at, linesDown) };
+			outer.linesDown = 0;
+		}
+		this.#checkRepeats(body, outer);
 	}
 
 	#readStatement(keyword: Keyword, outer: Outer, depth: number): Statement | null {
@@ -113,6 +158,7 @@ export class StatementReader {
 		const at = packPlace(reader.file, reader.line, reader.column);
 		const { argument } = keyword;
 		if (keyword.old !== null || keyword.noEffect !== null || lexer.overflow) this.#remarks(keyword, outer);
+		if (argument.kind === "block" || argument.kind === "lines") this.#endHead(outer);
 		if (argument.kind === "block") return this.#readBlock(keyword, argument, at, outer, depth);
 		if (argument.kind === "lines") return this.#readValueBlock(keyword, argument, at, outer);
 		const opens = lexer.opens;
@@ -128,44 +174,103 @@ export class StatementReader {
 
 	#readBlock(
 		keyword: Keyword,
-		argument: Extract<Argument, { kind: "block" }>,
+		{ block, names }: Extract<Argument, { kind: "block" }>,
 		at: number,
 		outer: Outer,
 		depth: number,
 	): Statement | null {
-		const reader = this.#reader;
-		const lexer = reader.current;
 		const { mentions } = this.#findings;
-		const words = this.#namesOf(keyword, argument.names, outer);
-		const memory = argument.block === "virtual_server" && depth === 0 ? this.#memory : null;
-		const start = memory === null || words === null ? null : reader.plainStart("block");
-		if (memory !== null && words !== null && start !== null) {
-			const statement = { keyword, words, number: 0, at, body: NO_STATEMENTS, lines: null, alike: null };
+		const words = this.#namesOf(keyword, names, outer);
+		if (words !== null && block === "virtual_server")
+			return this.#readVirtualServer(keyword, words, at, depth, mentions);
+		if (words !== null && block === "real_server" && this.#reader.current.opens)
+			return this.#readRealServer(keyword, words, at, depth, mentions);
+		const body = this.#readInner(keyword, this.#innerOf(keyword, block, words, depth), depth);
+		return body === null || words === null ? null : blockOf(keyword, words, at, 0, body);
+	}
+
+	/** The current line is not of the head any more. */
+	#endHead(outer: Outer): void {
+		const start = outer.headStart;
+		if (start === null) return;
+		outer.headStart = null;
+		const extent = this.#reader.plainExtentBefore(start);
+		if (extent !== null) outer.head = { start, extent };
+	}
+
+	/** `mentions`: what had been found before its line. */
+	#readVirtualServer(
+		keyword: Keyword,
+		words: readonly string[],
+		at: number,
+		depth: number,
+		mentions: number,
+	): Statement | null {
+		const reader = this.#reader;
+		const memory = depth === 0 ? this.#memory : null;
+		const start = memory === null ? null : reader.plainStart("block");
+		if (memory?.isEmpty === false && start !== null) {
+			const statement = blockOf(keyword, words, at, 0, NO_STATEMENTS);
 			if (memory.recall(statement, reader, start)) return statement;
 		}
-		const mayRepeat = argument.block === "real_server" && words !== null && lexer.opens;
-		const opening = mayRepeat ? reader.plainOpening() : null;
-		const known = mayRepeat ? this.#skipKnownBody() : null;
+		const inner = this.#innerOf(keyword, "virtual_server", words, depth);
+		const known = reader.current.opens ? this.#knownHeads.skip(reader) : null;
 		if (known !== null) {
-			const alike =
-				opening === null || this.#findings.mentions !== mentions ? null : reader.skipAlike(opening);
-			const number = lineOf(at) - lineOf(known.at);
-			return { keyword, words: words!, number, at, body: known.body, lines: null, alike };
+			inner.knownCount = known.body.length;
+			inner.linesDown = lineOf(at) - lineOf(known.at);
+		} else if (reader.current.opens) inner.headStart = reader.plainStart("body");
+		const body = this.#readInner(keyword, inner, depth, known?.body.slice());
+		if (body === null) return null;
+		const statement = blockOf(keyword, words, at, inner.linesDown, body);
+		if (this.#findings.mentions !== mentions) return statement;
+		if (inner.head !== null) this.#keepHead(inner.head, at, body);
+		if (start !== null) memory?.read(statement, reader, start);
+		return statement;
+	}
+
+	/** One whose brace stands on its line. */
+	#readRealServer(
+		keyword: Keyword,
+		words: readonly string[],
+		at: number,
+		depth: number,
+		mentions: number,
+	): Statement | null {
+		const reader = this.#reader;
+		const opening = reader.plainOpening();
+		let { body = null, at: bodyAt = at } = this.#knownBodies.skip(reader) ?? {};
+		let isKept = body !== null;
+		if (body === null) {
+			const start = reader.plainStart("body");
+			body = this.#readInner(keyword, this.#innerOf(keyword, "real_server", words, depth), depth);
+			if (body === null) return null;
+			const extent = start === null ? null : reader.plainExtent(start);
+			if (extent !== null && this.#findings.mentions === mentions)
+				isKept = this.#knownBodies.keep({ start: start!, extent, at, body });
 		}
-		const bodyStart = mayRepeat ? reader.plainStart("body") : null;
+		const mayRepeat = isKept && opening !== null && this.#findings.mentions === mentions;
+		const number = lineOf(at) - lineOf(bodyAt);
+		const alike = mayRepeat ? reader.skipAlike(opening) : null;
+		return { keyword, words, number, at, body, lines: null, alike };
+	}
+
+	/** The record of a block that is about to be read. */
+	#innerOf(keyword: Keyword, block: BlockName, words: readonly string[] | null, depth: number): Outer {
 		const inner = this.#outers[depth + 1]!;
-		inner.block = argument.block;
+		inner.block = block;
 		inner.name = keyword.name;
 		inner.words = words ?? NO_WORDS;
-		if (!lexer.opens && !this.#openBlock(keyword, inner.title)) return null;
-		const body = this.#readBody(inner, depth + 1);
-		if (words === null) return null;
-		const isFlawless = this.#findings.mentions === mentions;
-		const isKept = isFlawless && bodyStart !== null && this.#keepBody(bodyStart, at, body);
-		const alike = isKept && opening !== null ? reader.skipAlike(opening) : null;
-		const statement = { keyword, words, number: 0, at, body, lines: null, alike };
-		if (isFlawless && start !== null) memory?.read(statement, reader, start);
-		return statement;
+		inner.headStart = null;
+		inner.head = null;
+		inner.knownCount = 0;
+		inner.linesDown = 0;
+		return inner;
+	}
+
+	/** The body of a block, of which `known` was read before; null: there is no block at all. */
+	#readInner(keyword: Keyword, inner: Outer, depth: number, known?: Statement[]): Statement[] | null {
+		if (!this.#reader.current.opens && !this.#openBlock(keyword, inner.title)) return null;
+		return this.#readBody(inner, depth + 1, known);
 	}
 
 	#readValueBlock(
@@ -182,21 +287,10 @@ export class StatementReader {
 		return { keyword, words, number: Number.NaN, at, body: null, lines, alike: null };
 	}
 
-	/** Goes on behind a body that was read before, if one begins here. */
-	#skipKnownBody(): KnownBody | null {
-		for (const known of this.#knownBodies)
-			if (this.#reader.skipRepeated(known.start, known.extent)) return known;
-		return null;
-	}
-
-	/** Keeps a body without findings, unless some of it stands on its block's own line. */
-	#keepBody(start: PlainStart, at: number, body: readonly Statement[]): boolean {
-		const extent = this.#reader.plainExtent(start);
-		if (extent === null || extent.lastLineStart <= 0) return false;
-		if (body.length > 0 && lineOf(body[0]!.at) === lineOf(at)) return false;
-		this.#knownBodies[this.#oldestBody] = { start, extent, at, body };
-		this.#oldestBody = (this.#oldestBody + 1) % KNOWN_BODIES;
-		return true;
+	/** What a virtual server says before anything but settings. */
+	#keepHead({ start, extent }: Head, at: number, body: readonly Statement[]): void {
+		const count = body.findIndex((statement) => !isSetting(statement));
+		if (count > 0) this.#knownHeads.keep({ start, extent, at, body: body.slice(0, count) });
 	}
 
 	/** The words between a block's keyword and its brace; null when they are missing or wrong. */
@@ -752,6 +846,16 @@ export class StatementReader {
 			exitStatus: firstHolds ? 5 : 0,
 		});
 	}
+}
+
+function blockOf(
+	keyword: Keyword,
+	words: readonly string[],
+	at: number,
+	number: number,
+	body: readonly Statement[],
+): Statement {
+	return { keyword, words, number, at, body, lines: null, alike: null };
 }
 
 /** What other manuals call it. */

@@ -59,7 +59,7 @@ export function buildVirtualServer(
 ): VirtualServerConfig | null {
 	const { mentions } = context.findings;
 	// Real servers are looked at one by one; among the rest a setting is soon found.
-	const settings = new Settings(statement.body!.filter(isSetting));
+	let settings = new Settings(statement.body!.filter(isSetting));
 	const identity = readIdentity(context, statement, settings, groups);
 	if (identity === null) return null;
 	const { name } = identity;
@@ -82,6 +82,11 @@ export function buildVirtualServer(
 				location: context.locate(statement),
 			};
 	}
+	// From here on something may be said of them, so each has its own place.
+	if (statement.number > 0)
+		settings = new Settings(
+			settings.body.map((one) => ({ ...one, at: placeBelow(one.at, statement.number) })),
+		);
 	const title = titleOf(statement);
 
 	const isFwmark = name.kind === "fwmark";
@@ -234,7 +239,9 @@ export function buildVirtualServer(
 		realServers,
 		location: context.locate(statement),
 	};
-	if (name.kind === "address" && context.findings.mentions === mentions)
+	// Of a script it is known where it stands.
+	const hasScript = config.quorumUp !== null || config.quorumDown !== null;
+	if (name.kind === "address" && !hasScript && context.findings.mentions === mentions)
 		last.known = { settings: settings.body, server, totalWeight, config };
 	return config;
 }
@@ -263,8 +270,9 @@ function saysTheSame(
 	if (known === null || name.kind !== "address" || port === 0 || known.server.port === 0) return false;
 	if (services[0]!.family !== known.server.family || settings.length !== known.settings.length) return false;
 	for (let index = 0; index < settings.length; index++) {
-		const { keyword, words, number, lines } = settings[index]!;
 		const other = known.settings[index]!;
+		if (settings[index] === other) continue;
+		const { keyword, words, number, lines } = settings[index]!;
 		// The reader has one list for words that are said again.
 		if (keyword !== other.keyword || words !== other.words || lines !== null) return false;
 		if (!Object.is(number, other.number)) return false;
