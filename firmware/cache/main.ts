@@ -180,7 +180,7 @@ async function compileOnly(options: Options, parameters: ParameterSet): Promise<
 			{ name, source: text, file },
 			parameters,
 			[],
-			[...options.storages.map((storage) => storage.name), "Transient"],
+			options.storages.map(({ name }) => name),
 		);
 		if (!result.ok) {
 			console.error(result.message);

@@ -1,10 +1,8 @@
 /** The counters that varnishstat and its like read from the shared memory while the workers run. */
 import { backendCounters, mainCounters, poolCounters, storageCounters } from "../log/counters.ts";
 import type { VsmDirectory } from "../log/vsm.ts";
+import type { StoreFigures } from "../store/arena.ts";
 import type { WorkerReport } from "../worker/wire.ts";
-import type { StoreFigures } from "./main-figures.ts";
-
-const TRANSIENT = "Transient";
 
 /** The workers' figures of a backend in the order of VBE's counters; the first of those is the probe's bits. */
 const BACKEND_FIGURES = [
@@ -29,6 +27,17 @@ const BACKEND_FIGURES = [
 	"helddown",
 ];
 
+/** A storage's figures in the order of SMA's counters. */
+const STORAGE_FIGURES = [
+	"requests",
+	"failures",
+	"bytesTaken",
+	"bytesFreed",
+	"objects",
+	"bytes",
+	"spaceBytes",
+] as const;
+
 export interface CounterSources {
 	/** By the counter's name. */
 	readonly main: ReadonlyMap<string, number>;
@@ -46,17 +55,15 @@ interface Named {
 export class CounterBoard {
 	readonly #directory: VsmDirectory;
 	readonly #main: BigUint64Array;
-	readonly #storages: readonly Named[];
+	/** By number. */
+	readonly #storages: readonly BigUint64Array[];
 	readonly #pools: readonly Named[];
 	readonly #backends = new Map<string, { readonly values: BigUint64Array; readonly file: string }>();
 
 	constructor(directory: VsmDirectory, storages: readonly string[]) {
 		this.#directory = directory;
 		this.#main = directory.addCounters(mainCounters, "MAIN").values;
-		this.#storages = [...storages, TRANSIENT].map((name) => ({
-			name,
-			values: directory.addCounters(storageCounters, `SMA.${name}`).values,
-		}));
+		this.#storages = storages.map((name) => directory.addCounters(storageCounters, `SMA.${name}`).values);
 		this.#pools = ["busyobj", "req0", "sess0"].map((name) => ({
 			name,
 			values: directory.addCounters(poolCounters, `MEMPOOL.${name}`).values,
@@ -80,16 +87,9 @@ export class CounterBoard {
 		for (const [index, { name }] of mainCounters.counters.entries())
 			this.#main[index] = whole(main.get(name) ?? 0);
 		if (store !== undefined)
-			for (const [index, { name, values }] of this.#storages.entries()) {
-				// c_req, c_fail, c_bytes and c_freed come before them. One budget, shown at the first storage.
-				const shown =
-					name === TRANSIENT
-						? [store.transientObjects, store.transientBytes, 0]
-						: index === 0
-							? [store.objects - store.transientObjects, store.bytes, store.spaceBytes]
-							: [0, 0, 0];
-				for (const [place, value] of shown.entries()) values[4 + place] = whole(value);
-			}
+			for (const [index, values] of this.#storages.entries())
+				for (const [place, figure] of STORAGE_FIGURES.entries())
+					values[place] = whole(store.storages[index]?.[figure] ?? 0);
 		const sum = (figure: (report: WorkerReport) => number) =>
 			reports.reduce((total, report) => total + figure(report), 0);
 		const live: Readonly<Record<string, number>> = {

@@ -1,12 +1,10 @@
 /** The MAIN counters: what the workers counted, summed, and what follows from the store, the programs and the bans. Pure. */
 import type { ParameterSet } from "../cli/parameters.ts";
 import { mainCounters } from "../log/counters.ts";
-import type { Arena } from "../store/arena.ts";
+import type { StoreFigures } from "../store/arena.ts";
 import type { BanList } from "../store/bans.ts";
 import type { WorkerReport } from "../worker/wire.ts";
 import type { ShelvedVcl } from "./vcl-shelf.ts";
-
-export type StoreFigures = ReturnType<Arena["figures"]>;
 
 export interface MainSources {
 	/** Of each worker, in the order of `mainCounters`. */

@@ -47,8 +47,8 @@ export class InitialisationError extends Error {}
 /** "Linux,…": what banner and log say of the machine and of the storages, the last of which is Transient's. */
 export function platformText({ storages }: Options): string {
 	const machine = process.arch === "x64" ? "x86_64" : process.arch;
-	const kinds = [...storages.map(({ written }) => written), "default"];
-	return `Linux,${release()},${machine},-junix,${kinds.map((kind) => `-s${kind}`).join(",")},-hcritbit`;
+	const kinds = storages.map(({ written }) => `-s${written}`);
+	return `Linux,${release()},${machine},-junix,${kinds.join(",")},-hcritbit`;
 }
 
 /** The "address port" of a backend, one for each family. */
@@ -88,7 +88,7 @@ export class Manager {
 	#claim: StoreClaim | null = null;
 	/** Of a store that is memory only. */
 	#storeFd: number | null = null;
-	readonly #storeBytes: number;
+	readonly #storeSizes: readonly number[];
 	readonly #controlPath: string;
 	#control: ControlPage | undefined;
 	#arena: Arena | undefined;
@@ -108,7 +108,7 @@ export class Manager {
 		this.directory = directory;
 		this.#log = log;
 		this.identity = options.identity ?? hostname();
-		this.#storeBytes = options.storages.reduce((sum, storage) => sum + storage.bytes, 0);
+		this.#storeSizes = options.storages.map(({ bytes }) => bytes);
 		this.#controlPath = join(directory, "_.drover_control");
 		mkdirSync(directory, { recursive: true, mode: 0o755 });
 		this.#mgt = new VsmDirectory(join(directory, "_.vsm_mgt"), process.pid, this.startedAt);
@@ -158,7 +158,7 @@ export class Manager {
 
 	/** Compiles and loads a VCL everywhere. Returns warnings, or throws with the compiler's text. */
 	async loadVcl(source: VclSource, state: ShelvedVcl["state"]): Promise<string> {
-		const stevedores = [...this.options.storages.map((storage) => storage.name), "Transient"];
+		const stevedores = this.options.storages.map(({ name }) => name);
 		const result = await compileForShelf(source, this.parameters, [...this.labels.keys()], stevedores);
 		if (!result.ok) throw new Error(result.message);
 		const { vcl } = result;
@@ -421,16 +421,16 @@ export class Manager {
 		mkdirSync(dirname(this.#storePath), { recursive: true, mode: 0o755 });
 		if (backed !== undefined) this.#claim ??= claimStore(this.#storePath);
 		const bans = `${this.#storePath}.bans`;
-		const fits = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeBytes);
+		const fits = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeSizes);
 		const saved = fits ? new BanFile(bans).read() : undefined;
 		if (fits && saved === undefined)
 			this.#log(
 				`Error: ${bans} is missing or damaged: nobody knows what is banned, so the store begins empty`,
 			);
 		if (saved === undefined) this.#checkSpace(dirname(this.#storePath));
-		if (saved === undefined) Arena.create(this.#storePath, this.#storeBytes, now);
+		if (saved === undefined) Arena.create(this.#storePath, this.#storeSizes, now);
 		if (backed === undefined) this.#hideStore();
-		this.#arena = Arena.open(this.#storePath, this.#storeBytes, WORKER_LIMIT - 1);
+		this.#arena = Arena.open(this.#storePath, this.#storeSizes, WORKER_LIMIT - 1);
 		if (saved !== undefined) {
 			const found = this.#arena.reopen(now);
 			this.#log(`Info: ${found} objects found in ${this.#storePath}`);
@@ -455,9 +455,10 @@ export class Manager {
 	#checkSpace(place: string): void {
 		const { bavail, bsize } = statfsSync(place);
 		const old = existsSync(this.#storePath) ? statSync(this.#storePath).blocks * 512 : 0;
-		if (bavail * bsize + old < this.#storeBytes)
+		const wanted = this.#storeSizes.reduce((sum, bytes) => sum + bytes, 0);
+		if (bavail * bsize + old < wanted)
 			throw new Error(
-				`(-s) ${Math.round(this.#storeBytes / 1048576)} MB are asked for, ${place} has ${Math.floor((bavail * bsize) / 1048576)} MB left`,
+				`(-s) ${Math.round(wanted / 1048576)} MB are asked for, ${place} has ${Math.floor((bavail * bsize) / 1048576)} MB left`,
 			);
 	}
 
@@ -480,7 +481,6 @@ export class Manager {
 		worker.employ(index, {
 			worker: index,
 			storePath: this.#storePath,
-			storeBytes: this.#storeBytes,
 			storages: this.options.storages.map(({ name, bytes }) => ({ name, bytes })),
 			controlPath: this.#controlPath,
 			logPath: this.#logPath,

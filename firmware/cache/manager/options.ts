@@ -1,5 +1,6 @@
 /** varnishd's command line. Pure: words in, options or a complaint out. */
 import { parseBytes } from "../cli/parameters.ts";
+import { STORAGE_LIMIT, TRANSIENT } from "../store/layout.ts";
 
 export interface ListenerOption {
 	readonly name: string;
@@ -19,6 +20,7 @@ export interface ListenerOption {
 
 export interface StorageOption {
 	readonly name: string;
+	readonly isNamed: boolean;
 	readonly kind: "malloc" | "file" | "persistent";
 	/** The kind as the operator wrote it. */
 	readonly written: string;
@@ -41,6 +43,7 @@ export interface Options {
 	identity: string | undefined;
 	parameters: { readonly name: string; readonly value: string }[];
 	readOnly: string[];
+	/** Transient is the last. */
 	storages: StorageOption[];
 	/** Port of /metrics and /status (an extension). */
 	metrics: string | undefined;
@@ -95,10 +98,24 @@ export function parseListener(argument: string, index: number): ListenerOption |
 	return { ...shared, ...splitAddress(address, "80") };
 }
 
-export function parseStorage(argument: string, index: number): StorageOption | string {
+/** Less is a unit forgotten. */
+const LEAST_STORAGE_BYTES = 1 << 20;
+const wrongSize = (kind: string, text: string | undefined, bytes: number | undefined) =>
+	`(-s ${kind}) size "${text}": ${bytes === undefined ? "not a size" : "less than 1 MB; M or G may be missing"}`;
+
+const defaultStorage = (name: string, bytes: number): StorageOption => ({
+	...{ name, isNamed: false, kind: "malloc", written: "default", path: undefined, bytes },
+});
+
+/** It takes room in the largest of the others. */
+export const unboundedTransient = defaultStorage(TRANSIENT, 0);
+
+/** `unnamed`: those before it without a name, which are numbered. */
+export function parseStorage(argument: string, unnamed: number): StorageOption | string {
 	const named = /^(\w+)=(.*)$/s.exec(argument);
 	const [kind = "", ...rest] = (named?.[2] ?? argument).split(",");
-	const name = named?.[1] ?? `s${index}`;
+	const name = named?.[1] ?? `s${unnamed}`;
+	const isNamed = named !== null;
 	const size = (text: string | undefined) =>
 		text === undefined || text === "" ? DEFAULT_STORAGE_BYTES : parseBytes(text.replace(/%$/, ""));
 	switch (kind) {
@@ -107,18 +124,25 @@ export function parseStorage(argument: string, index: number): StorageOption | s
 		case "umem":
 		case "debug": {
 			const bytes = size(rest[0]);
-			return bytes === undefined
-				? `(-s ${kind}) size "${rest[0]}": not a size`
-				: { name, kind: "malloc", written: kind, path: undefined, bytes };
+			return bytes === undefined || bytes < LEAST_STORAGE_BYTES
+				? wrongSize(kind, rest[0], bytes)
+				: { name, isNamed, kind: "malloc", written: kind, path: undefined, bytes };
 		}
 		case "file":
 		case "persistent":
 		case "deprecated_persistent": {
 			if (rest[0] === undefined || rest[0] === "") return `(-s ${kind}) no path`;
 			const bytes = size(rest[1]);
-			return bytes === undefined
-				? `(-s ${kind}) size "${rest[1]}": not a size`
-				: { name, kind: kind === "file" ? "file" : "persistent", written: kind, path: rest[0], bytes };
+			return bytes === undefined || bytes < LEAST_STORAGE_BYTES
+				? wrongSize(kind, rest[1], bytes)
+				: {
+						name,
+						isNamed,
+						kind: kind === "file" ? "file" : "persistent",
+						written: kind,
+						path: rest[0],
+						bytes,
+					};
 		}
 		default:
 			return `Unknown stevedore method "${kind}"`;
@@ -207,14 +231,16 @@ export function parseOptions(words: readonly string[]): Parsed {
 		if (seen.has(key) && port !== "0") return wrong(`-a ${text}: have same address`);
 		seen.add(key);
 	}
-	if (options.storages.length === 0)
-		options.storages.push({
-			name: "s0",
-			kind: "malloc",
-			written: "default",
-			path: undefined,
-			bytes: DEFAULT_STORAGE_BYTES,
-		});
+	const names = options.storages.map(({ name }) => name);
+	const twice = names.find((name, index) => names.indexOf(name) !== index);
+	if (twice !== undefined) return wrong(`(-s) the name "${twice}" is given to two storages`);
+	if (names.length === 0) options.storages.push(defaultStorage("s0", DEFAULT_STORAGE_BYTES));
+	options.storages = [
+		...options.storages.filter(({ name }) => name !== TRANSIENT),
+		options.storages.find(({ name }) => name === TRANSIENT) ?? unboundedTransient,
+	];
+	if (options.storages.length > STORAGE_LIMIT)
+		return wrong(`(-s) ${options.storages.length} storages, at most ${STORAGE_LIMIT} are possible`);
 	return { kind: "run", options };
 }
 
@@ -265,7 +291,8 @@ function applyOption(options: Options, letter: string, argument: string, count: 
 			options.secret = argument;
 			return undefined;
 		case "s": {
-			const storage = parseStorage(argument, options.storages.length);
+			const unnamed = options.storages.filter(({ isNamed }) => !isNamed).length;
+			const storage = parseStorage(argument, unnamed);
 			if (typeof storage === "string") return wrong(storage);
 			options.storages.push(storage);
 			return undefined;

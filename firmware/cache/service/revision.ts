@@ -8,8 +8,14 @@ import { loadConfig } from "../../config/keepalived/load.ts";
 import type { DroverConfig } from "../../config/model.ts";
 import { parseAddress } from "../../wire/ip.ts";
 import { ParameterSet } from "../cli/parameters.ts";
-import type { ListenerOption, Options, StorageOption } from "../manager/options.ts";
+import {
+	type ListenerOption,
+	type Options,
+	type StorageOption,
+	unboundedTransient,
+} from "../manager/options.ts";
 import { backendVcl, compileForShelf, type VclSource } from "../manager/vcl-shelf.ts";
+import { TRANSIENT } from "../store/layout.ts";
 import { inspectCertificate } from "./certificate.ts";
 import { findPool, POOL_FILE, poolOnlyVcl, poolVcl } from "./pool-vcl.ts";
 
@@ -48,7 +54,7 @@ export async function readRevision(
 		{ name: "check", ...vcl },
 		parameters,
 		[],
-		[...settings.storage.map(({ name }) => name), "Transient"],
+		[...settings.storage.map(({ name }) => name), TRANSIENT],
 	);
 	if (!result.ok) throw new Error(result.message);
 	const { sources, warnings } = result.vcl.compiled;
@@ -164,9 +170,16 @@ function storageOf({ kind, name, size }: CacheSettings["storage"][number]): Stor
 	const bytes = parseSize(size)!;
 	switch (kind) {
 		case "memory":
-			return { name, kind: "malloc", written: "malloc", path: undefined, bytes };
+			return { name, isNamed: true, kind: "malloc", written: "malloc", path: undefined, bytes };
 		case "file":
-			return { name, kind: "persistent", written: "persistent", path: join(storageDirectory(), name), bytes };
+			return {
+				name,
+				isNamed: true,
+				kind: "persistent",
+				written: "persistent",
+				path: join(storageDirectory(), name),
+				bytes,
+			};
 	}
 }
 
@@ -208,7 +221,7 @@ export function optionsOf(settings: CacheSettings, directory: string, folder: st
 		identity: undefined,
 		parameters: Object.entries(settings.parameters).map(([name, value]) => ({ name, value })),
 		readOnly: [],
-		storages: settings.storage.map(storageOf),
+		storages: [...settings.storage.map(storageOf), unboundedTransient],
 		metrics: undefined,
 		accessLog: undefined,
 		cacheStatus: settings.cache_status,

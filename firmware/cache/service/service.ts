@@ -224,7 +224,9 @@ class CacheService {
 			vcl: manager.active === undefined ? null : { name: manager.active, file: this.#vclFile },
 			reload: this.#reload,
 			listeners: manager.addresses.filter(({ name }) => name !== ASK_LISTENER),
-			storages: manager.options.storages.map(({ name, kind, bytes }) => ({ name, kind, bytes })),
+			storages: manager.options.storages
+				.filter(({ bytes }) => bytes > 0)
+				.map(({ name, kind, bytes }) => ({ name, kind, bytes })),
 			workerPids: manager.workerPids,
 			panic: manager.panic ?? null,
 			total: this.#figures.total(),

@@ -9,8 +9,8 @@
  */
 import { Book, createStore, type DataMap, storeFits } from "./book.ts";
 import {
+	type Area,
 	Control,
-	ControlFloat,
 	Flag,
 	type Layout,
 	planLayout,
@@ -24,6 +24,11 @@ import {
 	SHARD_COUNT,
 	SLOT_WORDS,
 	Slot,
+	STORAGE_FLOATS,
+	STORAGE_WORDS,
+	Storage,
+	StorageFloat,
+	type StoreSizes,
 	TAG_WORDS,
 	WORKER_LIMIT,
 } from "./layout.ts";
@@ -50,7 +55,7 @@ export interface ObjectMeta {
 	readonly vxid: number;
 	/** Number of the newest ban when it was fetched. */
 	readonly ban: number;
-	/** Index of its storage among the -s arguments. */
+	/** Number of its storage. */
 	readonly storage: number;
 	/** The marks of the tags in `head`, by whoever knows that there are none; looked for otherwise. */
 	readonly marks?: TagMarks | undefined;
@@ -88,14 +93,26 @@ export interface Glance {
 	readonly hits: number;
 }
 
+/** Of one storage. Counters are since the store was made, or its index was built anew. */
+export interface StorageFigures {
+	readonly requests: number;
+	readonly failures: number;
+	readonly bytesTaken: number;
+	readonly bytesFreed: number;
+	readonly objects: number;
+	readonly bytes: number;
+	/** What is left of its size; 0 when it has none of its own. */
+	readonly spaceBytes: number;
+}
+
 export interface StoreFigures {
 	readonly objects: number;
 	readonly bytes: number;
-	readonly transientObjects: number;
-	readonly transientBytes: number;
 	readonly spaceBytes: number;
 	readonly nuked: number;
 	readonly expired: number;
+	/** By number. */
+	readonly storages: readonly StorageFigures[];
 }
 
 /** The lock's holder when it is the manager. */
@@ -137,19 +154,19 @@ export class Arena {
 		this.#segments = new Segments(this.#book, worker, (slot) => this.#unlink(slot));
 	}
 
-	/** Makes an empty store file of at most `budgetBytes` (what was there is lost). `nowSeconds` starts the expiry wheel. */
-	static create(path: string, budgetBytes: number, nowSeconds: number): Layout {
-		return createStore(path, budgetBytes, nowSeconds);
+	/** Makes an empty store file of at most these sizes (what was there is lost). `nowSeconds` starts the expiry wheel. */
+	static create(path: string, sizes: StoreSizes, nowSeconds: number): Layout {
+		return createStore(path, sizes, nowSeconds);
 	}
 
-	/** True when the file is a store of this size and version, so that `reopen` can read it. */
-	static fits(path: string, budgetBytes: number): boolean {
-		return storeFits(path, budgetBytes);
+	/** True when the file is a store of these sizes and this version, so that `reopen` can read it. */
+	static fits(path: string, sizes: StoreSizes): boolean {
+		return storeFits(path, sizes);
 	}
 
 	/** Maps a store. `worker` is 0 … WORKER_LIMIT − 1, unique among the processes that have it mapped. */
-	static open(path: string, budgetBytes: number, worker: number): Arena {
-		return new Arena(path, planLayout(budgetBytes), worker);
+	static open(path: string, sizes: StoreSizes, worker: number): Arena {
+		return new Arena(path, planLayout(sizes), worker);
 	}
 
 	// ── look-up ─────────────────────────────────────────────────────────────────────────────
@@ -455,19 +472,24 @@ export class Arena {
 		let bodyBytes = 0;
 		for (const part of parts) bodyBytes += part.length;
 		const total = round8(RECORD_BYTES + meta.key.length + meta.vary.length + meta.head.length + bodyBytes);
-		if (total > this.layout.segmentBytes * this.layout.segmentCount || total > 0x7fffffff) return -1;
+		const area = this.layout.areas[meta.storage]!;
+		if (total > this.capacity(meta.storage) || total > 0x7fffffff) return -1;
 		const shard = this.shardOf(meta.key);
 		const low = this.#low;
 		const high = this.#high;
 		const marks = meta.marks ?? marksIn(meta.head);
-		const { control, slots, tags, segments } = this.#book;
+		const { control, slots, tags, segments, storageFloats } = this.#book;
 		lockWord(control, Control.lock, this.#worker + 1);
 		try {
+			storageFloats[meta.storage * STORAGE_FLOATS + StorageFloat.requests]!++;
 			const queue = this.#segments.takeGhost(low) ? Queue.main : Queue.small;
-			const place = this.#segments.allocate(total, queue);
-			if (place === undefined) return -1;
-			const slot = this.#takeSlot();
-			if (slot < 0) return -1;
+			const slot = this.#takeSlot(area);
+			const place = slot < 0 ? undefined : this.#segments.allocate(total, queue, area);
+			if (place === undefined) {
+				storageFloats[meta.storage * STORAGE_FLOATS + StorageFloat.failures]!++;
+				if (slot >= 0) this.#giveSlot(slot);
+				return -1;
+			}
 			this.#write(place.segment, place.offset, slot, total, meta, marks, parts, bodyBytes, low, high);
 			const at = slot * SLOT_WORDS;
 			slots[at + Slot.hashLow] = low;
@@ -480,7 +502,7 @@ export class Arena {
 			tags[slot * TAG_WORDS] = marks.low;
 			tags[slot * TAG_WORDS + 1] = marks.high;
 			slots[at + Slot.flags] = meta.flags | Flag.live | Flag.verified;
-			this.#book.account(meta.flags, total, 1);
+			this.#book.account(meta.storage, total, 1);
 			segments[place.segment * SEGMENT_WORDS + Segment.liveCount]!++;
 			this.#wheel.add(slot, Math.ceil(meta.tOrigin + meta.ttl + meta.grace + meta.keep));
 			this.#book.link(slot, low);
@@ -646,7 +668,7 @@ export class Arena {
 		const segment = this.#book.slots[at + Slot.segment]!;
 		if (record !== undefined) {
 			this.#book.account(
-				this.#book.slots[at + Slot.flags]!,
+				record.words[(record.base + Record.storage) >> 2]!,
 				record.words[(record.base + Record.totalBytes) >> 2]!,
 				-1,
 			);
@@ -656,26 +678,32 @@ export class Arena {
 		}
 		this.#book.slots[at + Slot.flags] = 0;
 		this.#book.touch(low & (SHARD_COUNT - 1));
-		this.#book.slots[at + Slot.next] = this.#book.control[Control.freeSlot]!;
-		this.#book.control[Control.freeSlot] = slot + 1;
+		this.#giveSlot(slot);
 		const live = --this.#book.segments[segment * SEGMENT_WORDS + Segment.liveCount]!;
 		if (live <= 0 && this.#book.segments[segment * SEGMENT_WORDS + Segment.state] === SegmentState.sealed)
 			if (!this.#book.pinned(segment)) this.#segments.release(segment);
 	}
 
-	#takeSlot(): number {
+	/** One of the area's share of the index. */
+	#takeSlot(area: Area): number {
+		const { control, slots, storages } = this.#book;
+		const taken = area.storage * STORAGE_WORDS + Storage.slots;
 		for (let attempt = 0; attempt < RECLAIM_LIMIT; attempt++) {
-			const slot = this.#book.control[Control.freeSlot]! - 1;
-			if (slot >= 0) {
-				this.#book.control[Control.freeSlot] = this.#book.slots[slot * SLOT_WORDS + Slot.next]!;
+			const slot = control[Control.freeSlot]! - 1;
+			if (slot >= 0 && storages[taken]! < area.slotLimit) {
+				control[Control.freeSlot] = slots[slot * SLOT_WORDS + Slot.next]!;
 				return slot;
 			}
-			if (!this.#segments.reclaim()) return -1;
+			if (!this.#segments.reclaim(area)) return -1;
 		}
 		return -1;
 	}
 
-	// ── segments ────────────────────────────────────────────────────────────────────────────
+	#giveSlot(slot: number): void {
+		const { control, slots } = this.#book;
+		slots[slot * SLOT_WORDS + Slot.next] = control[Control.freeSlot]!;
+		control[Control.freeSlot] = slot + 1;
+	}
 
 	// ── expiry ──────────────────────────────────────────────────────────────────────────────
 
@@ -754,17 +782,40 @@ export class Arena {
 		return references;
 	}
 
+	/** Bytes that the objects of a storage can take. */
+	capacity(storage: number): number {
+		const { first, end } = this.layout.areas[storage]!;
+		return (end - first) * this.layout.segmentBytes;
+	}
+
 	figures(): StoreFigures {
-		const bytes = this.#book.controlFloats[ControlFloat.liveBytes]!;
-		const transientBytes = this.#book.controlFloats[ControlFloat.transientBytes]!;
+		const { control } = this.#book;
+		const storages = this.layout.areas.map((area, storage) => this.#figuresOf(area, storage));
 		return {
-			objects: this.#book.control[Control.liveObjects]!,
-			bytes,
-			transientObjects: this.#book.controlFloats[ControlFloat.transientObjects]!,
-			transientBytes,
-			spaceBytes: this.layout.segmentBytes * this.layout.segmentCount - bytes - transientBytes,
-			nuked: this.#book.control[Control.nuked]!,
-			expired: this.#book.control[Control.expired]!,
+			objects: control[Control.liveObjects]!,
+			bytes: storages.reduce((sum, { bytes }) => sum + bytes, 0),
+			spaceBytes: storages.reduce((sum, { spaceBytes }) => sum + spaceBytes, 0),
+			nuked: control[Control.nuked]!,
+			expired: control[Control.expired]!,
+			storages,
+		};
+	}
+
+	#figuresOf(area: Area, storage: number): StorageFigures {
+		const floats = this.#book.storageFloats;
+		const { areas } = this.layout;
+		const of = (each: number, figure: number) => floats[each * STORAGE_FLOATS + figure]!;
+		let used = 0;
+		for (let each = 0; each < areas.length; each++)
+			if (areas[each] === area) used += of(each, StorageFloat.bytes);
+		return {
+			requests: of(storage, StorageFloat.requests),
+			failures: of(storage, StorageFloat.failures),
+			bytesTaken: of(storage, StorageFloat.bytesTaken),
+			bytesFreed: of(storage, StorageFloat.bytesFreed),
+			objects: of(storage, StorageFloat.objects),
+			bytes: of(storage, StorageFloat.bytes),
+			spaceBytes: area.storage === storage ? Math.max(0, this.capacity(storage) - used) : 0,
 		};
 	}
 
@@ -781,13 +832,16 @@ export class Arena {
 		this.#book.pins.fill(0, worker * this.layout.segmentCount, (worker + 1) * this.layout.segmentCount);
 		try {
 			if (died) rebuild(this.#store, nowSeconds);
-			else
-				for (const queue of [Queue.small, Queue.main]) {
-					const openAt = Control.open + worker * 2 + queue;
-					const open = this.#book.control[openAt]! - 1;
-					this.#book.control[openAt] = 0;
-					if (open >= 0) this.#segments.seal(open);
-				}
+			else {
+				const { storages } = this.#book;
+				for (let storage = 0; storage < storages.length; storage += STORAGE_WORDS)
+					for (const queue of [Queue.small, Queue.main]) {
+						const openAt = storage + Storage.open + worker * 2 + queue;
+						const open = storages[openAt]! - 1;
+						storages[openAt] = 0;
+						if (open >= 0) this.#segments.seal(open);
+					}
+			}
 		} finally {
 			unlockWord(this.#book.control, Control.lock, MANAGER);
 		}

@@ -7,8 +7,6 @@ import { type ByteBuffer, byteBuffer } from "../http/bytes.ts";
 import {
 	CONTROL_BYTES,
 	Control,
-	ControlFloat,
-	Flag,
 	type Layout,
 	planLayout,
 	RECORD_BYTES,
@@ -18,8 +16,13 @@ import {
 	SHARD_COUNT,
 	SLOT_WORDS,
 	Slot,
+	STORAGE_FLOATS,
+	STORAGE_WORDS,
 	STORE_MAGIC,
 	STORE_VERSION,
+	Storage,
+	StorageFloat,
+	type StoreSizes,
 	TAG_WORDS,
 	WHEEL_STEPS,
 	WORKER_LIMIT,
@@ -42,7 +45,9 @@ export interface Placed extends DataMap {
 export class Book {
 	readonly layout: Layout;
 	readonly control: Int32Array;
-	readonly controlFloats: Float64Array;
+	/** Words and floats of the same bytes. */
+	readonly storages: Int32Array;
+	readonly storageFloats: Float64Array;
 	readonly shards: Int32Array;
 	readonly buckets: Int32Array;
 	readonly slots: Int32Array;
@@ -58,7 +63,13 @@ export class Book {
 		const book = Bun.mmap(path, { shared: true, size: layout.dataAt });
 		const words = (at: number, count: number) => new Int32Array(book.buffer, book.byteOffset + at, count);
 		this.control = words(0, 1024);
-		this.controlFloats = new Float64Array(book.buffer, book.byteOffset, 512);
+		const { storagesAt, areas } = layout;
+		this.storages = words(storagesAt, areas.length * STORAGE_WORDS);
+		this.storageFloats = new Float64Array(
+			book.buffer,
+			book.byteOffset + storagesAt,
+			areas.length * STORAGE_FLOATS,
+		);
 		this.shards = words(layout.shardsAt, SHARD_COUNT);
 		this.buckets = words(layout.bucketsAt, layout.bucketCount);
 		this.slots = words(layout.slotsAt, layout.slotCount * SLOT_WORDS);
@@ -93,11 +104,17 @@ export class Book {
 		Atomics.add(this.shards, shard, 1);
 	}
 
-	account(flags: number, bytes: number, sign: 1 | -1): void {
+	/** An object of a storage comes or goes. */
+	account(storage: number, bytes: number, sign: 1 | -1): void {
+		const area = this.layout.areas[storage];
+		// What a damaged record says of itself.
+		if (area === undefined) return;
 		this.control[Control.liveObjects]! += sign;
-		const transient = (flags & Flag.transient) !== 0;
-		this.controlFloats[transient ? ControlFloat.transientBytes : ControlFloat.liveBytes]! += sign * bytes;
-		if (transient) this.controlFloats[ControlFloat.transientObjects]! += sign;
+		this.storages[area.storage * STORAGE_WORDS + Storage.slots]! += sign;
+		const at = storage * STORAGE_FLOATS;
+		this.storageFloats[at + StorageFloat.objects]! += sign;
+		this.storageFloats[at + StorageFloat.bytes]! += sign * bytes;
+		this.storageFloats[at + (sign > 0 ? StorageFloat.bytesTaken : StorageFloat.bytesFreed)]! += bytes;
 	}
 
 	recordOf(slot: number): (DataMap & { base: number }) | undefined {
@@ -141,7 +158,7 @@ export class Book {
 		const from = shards.byteOffset - layout.shardsAt;
 		const part = (at: number, end: number) => new Uint8Array(shards.buffer, from + at, end - at);
 		let sum = Bun.hash.xxHash32(new Uint8Array(control.buffer));
-		sum = Bun.hash.xxHash32(part(layout.shardsAt, layout.pinsAt), sum);
+		sum = Bun.hash.xxHash32(part(layout.storagesAt, layout.pinsAt), sum);
 		return Bun.hash.xxHash32(part(layout.ghostsAt, layout.dataAt), sum) | 0;
 	}
 
@@ -154,9 +171,9 @@ export class Book {
 	}
 }
 
-/** Makes an empty store file of at most `budgetBytes` (what was there is lost). `nowSeconds` starts the expiry wheel. */
-export function createStore(path: string, budgetBytes: number, nowSeconds: number): Layout {
-	const layout = planLayout(budgetBytes);
+/** Makes an empty store file of at most these sizes (what was there is lost). `nowSeconds` starts the expiry wheel. */
+export function createStore(path: string, sizes: StoreSizes, nowSeconds: number): Layout {
+	const layout = planLayout(sizes);
 	const file = openSync(path, existsSync(path) ? "r+" : "w+", 0o600);
 	try {
 		ftruncateSync(file, 0);
@@ -168,10 +185,10 @@ export function createStore(path: string, budgetBytes: number, nowSeconds: numbe
 	return layout;
 }
 
-/** True when the file is a store of this size and version, so that `recover` can read it. */
-export function storeFits(path: string, budgetBytes: number): boolean {
+/** True when the file is a store of these sizes and this version, so that `recover` can read it. */
+export function storeFits(path: string, sizes: StoreSizes): boolean {
 	if (!existsSync(path)) return false;
-	const layout = planLayout(budgetBytes);
+	const layout = planLayout(sizes);
 	if (statSync(path).size !== layout.totalBytes) return false;
 	const control = new Int32Array(Bun.mmap(path, { shared: true, size: 4096 }).buffer, 0, 64);
 	return (
@@ -179,7 +196,8 @@ export function storeFits(path: string, budgetBytes: number): boolean {
 		control[Control.version] === STORE_VERSION &&
 		control[Control.segmentCount] === layout.segmentCount &&
 		control[Control.segmentBytes] === layout.segmentBytes &&
-		control[Control.slotCount] === layout.slotCount
+		control[Control.slotCount] === layout.slotCount &&
+		control[Control.sizesSum] === layout.sizesSum
 	);
 }
 
@@ -190,6 +208,7 @@ function formatBook(path: string, layout: Layout, nowSeconds: number): void {
 	control[Control.slotCount] = layout.slotCount;
 	control[Control.segmentCount] = layout.segmentCount;
 	control[Control.segmentBytes] = layout.segmentBytes;
+	control[Control.sizesSum] = layout.sizesSum;
 	control[Control.wheelSecond] = Math.floor(nowSeconds);
 	control[Control.seed] = crypto.getRandomValues(new Int32Array(1))[0]! | 1;
 	const slots = new Int32Array(book.buffer, book.byteOffset + layout.slotsAt, layout.slotCount * SLOT_WORDS);

@@ -2,14 +2,14 @@
  * Where things are in a store file. One file holds everything that the budget pays for: the index, the
  * bookkeeping and the objects. Every process maps it; positions are fixed when the file is made.
  *
- *   control | shard versions | buckets | slots | tags | expiry wheel | segments | pins | ghosts | data
+ *   control | storages | shard versions | buckets | slots | tags | expiry wheel | segments | pins | ghosts | data
  *
- * The data area is cut into segments of equal size. Objects are written one after another into an open
- * segment; room is made by a segment at a time (see arena.ts).
+ * The data area is cut into storages (`-s`), and each of them into segments of equal size. Objects are written one
+ * after another into an open segment of their storage; room is made by a segment at a time (see segments.ts).
  */
 
 export const STORE_MAGIC = 0x44525653;
-export const STORE_VERSION = 5;
+export const STORE_VERSION = 6;
 
 /** Most processes that may map one store. */
 export const WORKER_LIMIT = 32;
@@ -38,29 +38,72 @@ export const Control = {
 	seed: 10,
 	nuked: 11,
 	expired: 12,
-	smallSegments: 13,
-	ghostHand: 14,
 	banSequence: 15,
 	clean: 16,
-	largeSegments: 17,
 	/** Of the bookkeeping, when it was laid down. */
 	bookSum: 18,
-	/** Open segment + 1 of each worker, two queues each. */
-	open: 64,
+	/** Of the sizes of the storages. */
+	sizesSum: 19,
 } as const;
 
-/** Float64 indices into the control page. */
-export const ControlFloat = { liveBytes: 256, transientBytes: 257, transientObjects: 258 } as const;
+/** The storage of what is not kept, or not for long. There always is one, the last. */
+export const TRANSIENT = "Transient";
+/** Most storages of one store, Transient among them. */
+export const STORAGE_LIMIT = 32;
+/** Bytes that are kept of each storage. */
+export const STORAGE_BYTES = 384;
+export const STORAGE_WORDS = STORAGE_BYTES / 4;
+export const STORAGE_FLOATS = STORAGE_BYTES / 8;
+/** Int32 words of one storage. */
+export const Storage = {
+	smallSegments: 0,
+	/** Slots of the index that its objects have. */
+	slots: 1,
+	/** Open segment + 1 of each worker, two queues each. */
+	open: 16,
+} as const;
+/** Float64 indices of one storage. */
+export const StorageFloat = {
+	requests: 40,
+	failures: 41,
+	bytesTaken: 42,
+	bytesFreed: 43,
+	objects: 44,
+	bytes: 45,
+} as const;
+
+/**
+ * Where the objects of a storage are: neighbouring segments, and nobody else's but Transient's if that has no size of
+ * its own. Segments are counted in units of `segmentBytes`: those of a large storage are `step` units long.
+ */
+export interface Area {
+	/** The storage whose area it is. */
+	readonly storage: number;
+	/** Its first unit. */
+	readonly first: number;
+	/** The unit behind its last. */
+	readonly end: number;
+	/** Units that one segment of it takes; a power of two. */
+	readonly step: number;
+	/** Most objects that its storage has. */
+	readonly slotLimit: number;
+}
 
 export interface Layout {
 	readonly totalBytes: number;
+	/** Of the smallest segments. */
 	readonly segmentBytes: number;
 	readonly segmentCount: number;
+	/** By storage. */
+	readonly areas: readonly Area[];
+	/** Of the sizes that it was planned for. */
+	readonly sizesSum: number;
 	readonly slotCount: number;
 	/** Power of two. */
 	readonly bucketCount: number;
 	/** Power of two. */
 	readonly ghostCount: number;
+	readonly storagesAt: number;
 	readonly shardsAt: number;
 	readonly bucketsAt: number;
 	readonly slotsAt: number;
@@ -104,7 +147,6 @@ export const Flag = {
 	live: 1,
 	hitForMiss: 2,
 	hitForPass: 4,
-	transient: 8,
 	gzip: 16,
 	/** Checked against its checksum since the file was opened. */
 	verified: 32,
@@ -133,19 +175,38 @@ const roundUp = (value: number, step: number) => Math.ceil(value / step) * step;
 
 /** Average object that the index is made for. A store full of smaller ones evicts for want of slots. */
 const OBJECT_BYTES = 1024;
+/** Of one storage. */
 export const STORE_MINIMUM_BYTES = 256 * 1024;
+/** Segments that a storage is cut into, until they are as large as they get. */
+const SEGMENT_GOAL = 96;
+const SEGMENT_MAXIMUM_BYTES = 1 << 20;
 
-/** Cuts `budgetBytes` up. The result never needs more than the budget. */
-export function planLayout(budgetBytes: number): Layout {
-	const total = Math.floor(Math.max(budgetBytes, STORE_MINIMUM_BYTES) / PAGE_BYTES) * PAGE_BYTES;
-	let segmentBytes = 16384;
-	while (segmentBytes < 1 << 20 && total / segmentBytes > 96) segmentBytes *= 2;
+/**
+ * What the storages may take, in bytes, in the order of their numbers, Transient last: 0 there is one without a size
+ * of its own, which takes room in the largest of the others. A number by itself is one storage and such a Transient.
+ */
+export type StoreSizes = number | readonly number[];
+
+function segmentBytesFor(storageBytes: number): number {
+	let bytes = 16384;
+	while (bytes < SEGMENT_MAXIMUM_BYTES && storageBytes / bytes > SEGMENT_GOAL) bytes *= 2;
+	return bytes;
+}
+
+/** Cuts the sizes up. The result never needs more than their sum (or than the least that a storage takes). */
+export function planLayout(sizes: StoreSizes): Layout {
+	const wanted = typeof sizes === "number" ? [sizes, 0] : sizes;
+	const own = wanted.map((bytes) => (bytes > 0 ? Math.max(bytes, STORE_MINIMUM_BYTES) : 0));
+	const sum = own.reduce((all, bytes) => all + bytes, 0);
+	const total = Math.floor(sum / PAGE_BYTES) * PAGE_BYTES;
+	const segmentBytes = Math.min(...own.filter((bytes) => bytes > 0).map(segmentBytesFor));
 	const slotCount = Math.max(64, Math.floor(total / OBJECT_BYTES));
 	let bucketCount = 64;
 	while (bucketCount < slotCount) bucketCount *= 2;
 	const ghostCount = Math.max(64, bucketCount / 4);
 	const maxSegments = Math.floor(total / segmentBytes);
-	const shardsAt = CONTROL_BYTES;
+	const storagesAt = CONTROL_BYTES;
+	const shardsAt = storagesAt + own.length * STORAGE_BYTES;
 	const bucketsAt = shardsAt + SHARD_COUNT * 4;
 	const slotsAt = bucketsAt + bucketCount * 4;
 	const tagsAt = slotsAt + slotCount * SLOT_WORDS * 4;
@@ -159,9 +220,12 @@ export function planLayout(budgetBytes: number): Layout {
 		totalBytes: dataAt + segmentCount * segmentBytes,
 		segmentBytes,
 		segmentCount,
+		areas: areasOf(own, sum, segmentBytes, segmentCount, slotCount),
+		sizesSum: Bun.hash.crc32(JSON.stringify(own)) | 0,
 		slotCount,
 		bucketCount,
 		ghostCount,
+		storagesAt,
 		shardsAt,
 		bucketsAt,
 		slotsAt,
@@ -174,6 +238,32 @@ export function planLayout(budgetBytes: number): Layout {
 		segmentsPerMap: Math.floor(MAP_BYTES / segmentBytes),
 	};
 }
+
+/** Each storage has its share of the data: those with the largest segments come first, so that all lie on their steps. */
+function areasOf(
+	own: readonly number[],
+	sum: number,
+	segmentBytes: number,
+	segmentCount: number,
+	slotCount: number,
+): Area[] {
+	const largest = own.indexOf(Math.max(...own));
+	const areas: Area[] = [];
+	let first = 0;
+	const order = own.map((_, storage) => storage).filter((storage) => own[storage]! > 0);
+	for (const storage of order.sort((a, b) => own[b]! - own[a]!)) {
+		const share = own[storage]! / sum;
+		const step = segmentBytesFor(own[storage]!) / segmentBytes;
+		const end = first + Math.floor((segmentCount * share) / step) * step;
+		areas[storage] = { storage, first, end, step, slotLimit: Math.floor(slotCount * share) };
+		first = end;
+	}
+	return own.map((_, storage) => areas[storage] ?? areas[largest]!);
+}
+
+/** The area that a segment belongs to; undefined for units that are left over. */
+export const areaAt = ({ areas }: Layout, segment: number): Area | undefined =>
+	areas.find(({ first, end }) => segment >= first && segment < end);
 
 /** The record at the start of each object's bytes. Offsets in bytes; the key, the variant and the head follow. */
 export const RECORD_BYTES = 112;

@@ -10,8 +10,9 @@
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import type { Book } from "./book.ts";
 import {
+	type Area,
+	areaAt,
 	Control,
-	ControlFloat,
 	Flag,
 	Queue,
 	RECORD_BYTES,
@@ -23,6 +24,8 @@ import {
 	SHARD_COUNT,
 	SLOT_WORDS,
 	Slot,
+	STORAGE_WORDS,
+	Storage,
 	TAG_WORDS,
 	WORKER_LIMIT,
 } from "./layout.ts";
@@ -70,12 +73,13 @@ export function takeUp(path: string, store: Store, nowSeconds: number): number {
 
 /** The index is as it was left; only what belonged to processes that are no more is let go. */
 function resume({ book, segments }: Store): number {
-	const { control, slots, layout } = book;
-	for (let each = Control.open; each < Control.open + WORKER_LIMIT * 2; each++) {
-		const open = control[each]! - 1;
-		control[each] = 0;
-		if (open >= 0) segments.seal(open);
-	}
+	const { control, slots, layout, storages } = book;
+	for (let storage = 0; storage < storages.length; storage += STORAGE_WORDS)
+		for (let each = storage + Storage.open; each < storage + Storage.open + WORKER_LIMIT * 2; each++) {
+			const open = storages[each]! - 1;
+			storages[each] = 0;
+			if (open >= 0) segments.seal(open);
+		}
 	for (let slot = 0; slot < layout.slotCount; slot++)
 		slots[slot * SLOT_WORDS + Slot.flags]! &= ~Flag.verified;
 	return control[Control.liveObjects]!;
@@ -89,27 +93,28 @@ export function rebuild(store: Store, nowSeconds: number): number {
 	book.buckets.fill(0);
 	slots.fill(0);
 	book.wheel.fill(0);
-	control.fill(0, Control.open, Control.open + WORKER_LIMIT * 2);
-	for (const word of [Control.liveObjects, Control.smallSegments, Control.freeSlot]) control[word] = 0;
-	book.controlFloats.fill(0, ControlFloat.liveBytes, ControlFloat.transientObjects + 1);
+	book.storages.fill(0);
+	for (const word of [Control.liveObjects, Control.freeSlot]) control[word] = 0;
 	control[Control.wheelSecond] = Math.floor(nowSeconds);
 	let nextSlot = 0;
 	for (let segment = 0; segment < layout.segmentCount; ) {
 		const at = segment * SEGMENT_WORDS;
-		const found = rebuildSegment(store, segment, nowSeconds, nextSlot);
+		const area = areaAt(layout, segment);
+		if (area === undefined) break;
+		const found = rebuildSegment(store, segment, area, nowSeconds, nextSlot);
 		book.segments[at + Segment.liveCount] = found.nextSlot - nextSlot;
 		if (found.nextSlot === nextSlot) {
 			book.segments[at + Segment.run] = 1;
 			book.segments[at + Segment.queue] = -1;
 			segments.release(segment);
-			segment++;
+			segment += area.step;
 		} else {
 			book.segments[at + Segment.state] = SegmentState.sealed;
 			book.segments[at + Segment.queue] = found.run > 1 ? Queue.large : Queue.main;
 			book.segments[at + Segment.run] = found.run;
 			for (let tail = 1; tail < found.run; tail++)
-				book.segments[(segment + tail) * SEGMENT_WORDS + Segment.state] = SegmentState.tail;
-			segment += found.run;
+				book.segments[(segment + tail * area.step) * SEGMENT_WORDS + Segment.state] = SegmentState.tail;
+			segment += found.run * area.step;
 		}
 		nextSlot = found.nextSlot;
 	}
@@ -125,17 +130,19 @@ export function rebuild(store: Store, nowSeconds: number): number {
 function rebuildSegment(
 	{ book, wheel }: Store,
 	segment: number,
+	area: Area,
 	now: number,
 	firstSlot: number,
 ): { readonly run: number; readonly nextSlot: number } {
 	const { layout, slots } = book;
+	const segmentBytes = area.step * layout.segmentBytes;
 	const map = book.maps[Math.floor(segment / layout.segmentsPerMap)]!;
 	const start = (segment % layout.segmentsPerMap) * layout.segmentBytes;
 	const { words, floats, bytes } = map;
 	let nextSlot = firstSlot;
 	let offset = 0;
 	let run = 1;
-	while (offset + RECORD_BYTES <= layout.segmentBytes) {
+	while (offset + RECORD_BYTES <= segmentBytes) {
 		const base = start + offset;
 		const word = base >> 2;
 		if (words[word] !== RECORD_MAGIC) break;
@@ -145,8 +152,10 @@ function rebuildSegment(
 			words[word + (Record.varyBytes >> 2)]! +
 			words[word + (Record.headBytes >> 2)]!;
 		const bodyBytes = words[word + (Record.bodyBytes >> 2)]!;
-		if (total < RECORD_BYTES || headBytes < 0 || bodyBytes < 0 || start + offset + total > bytes.length)
-			break;
+		// Only the first of a segment reaches over its end.
+		const room = offset === 0 ? (area.end - segment) * layout.segmentBytes : segmentBytes - offset;
+		if (total < RECORD_BYTES || headBytes < 0 || bodyBytes < 0 || total > room) break;
+		if (start + offset + total > bytes.length) break;
 		if (RECORD_BYTES + headBytes + bodyBytes > total) break;
 		const deadline =
 			floats[(base + Record.tOrigin) >> 3]! +
@@ -171,14 +180,14 @@ function rebuildSegment(
 				book.tags[slot * TAG_WORDS] = words[word + (Record.tagsLow >> 2)]!;
 				book.tags[slot * TAG_WORDS + 1] = words[word + (Record.tagsHigh >> 2)]!;
 				slots[at + Slot.flags] = flags | Flag.live;
-				book.account(flags, total, 1);
+				book.account(words[word + (Record.storage >> 2)]!, total, 1);
 				wheel.add(slot, Math.ceil(deadline));
 				book.link(slot, low);
 			}
 		}
 		offset += total;
-		if (total > layout.segmentBytes) {
-			run = Math.ceil(total / layout.segmentBytes);
+		if (total > segmentBytes) {
+			run = Math.ceil(total / segmentBytes);
 			break;
 		}
 	}

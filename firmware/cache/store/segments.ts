@@ -1,6 +1,7 @@
 /**
  * Room in the data area. Objects are written one after another into an open segment of their worker's; large ones
- * get a run of neighbouring segments of their own. Under the store's lock.
+ * get a run of neighbouring segments of their own. Under the store's lock. A storage has its own segments, and what it
+ * needs is taken from what is in them.
  *
  * Room is made by the segment, in the manner of S3-FIFO (Yang et al., SOSP 2023): new objects go to the small
  * queue; when one of its segments is due, objects used since are moved to the main queue and the rest is
@@ -10,6 +11,8 @@
  */
 import type { Book, Placed } from "./book.ts";
 import {
+	type Area,
+	areaAt,
 	Control,
 	Flag,
 	Queue,
@@ -21,6 +24,8 @@ import {
 	SHARD_COUNT,
 	SLOT_WORDS,
 	Slot,
+	STORAGE_WORDS,
+	Storage,
 } from "./layout.ts";
 
 /** Segments that may be looked at to make room for one object (Varnish's nuke_limit is of the same kind). */
@@ -40,12 +45,12 @@ export class Segments {
 		this.#unlink = unlink;
 	}
 
-	allocate(total: number, queue: number): { segment: number; offset: number } | undefined {
-		const { segmentBytes } = this.book.layout;
-		if (total > segmentBytes / 2) return this.#allocateRun(Math.ceil(total / segmentBytes), total);
-		const openAt = Control.open + this.#worker * 2 + queue;
+	allocate(total: number, queue: number, area: Area): { segment: number; offset: number } | undefined {
+		const segmentBytes = this.#segmentBytes(area);
+		if (total > segmentBytes / 2) return this.#allocateRun(Math.ceil(total / segmentBytes), total, area);
+		const openAt = this.#openAt(area, queue);
 		for (let attempt = 0; attempt < RECLAIM_LIMIT; attempt++) {
-			const open = this.book.control[openAt]! - 1;
+			const open = this.book.storages[openAt]! - 1;
 			if (open >= 0) {
 				const at = open * SEGMENT_WORDS;
 				const offset = this.book.segments[at + Segment.usedBytes]!;
@@ -54,24 +59,33 @@ export class Segments {
 					return { segment: open, offset };
 				}
 				this.seal(open);
-				this.book.control[openAt] = 0;
+				this.book.storages[openAt] = 0;
 			}
-			const fresh = this.free();
-			if (fresh >= 0) this.open(fresh, queue);
-			else if (!this.reclaim()) return undefined;
+			const fresh = this.free(area);
+			if (fresh >= 0) this.open(fresh, queue, area);
+			else if (!this.reclaim(area)) return undefined;
 		}
 		return undefined;
 	}
 
-	open(segment: number, queue: number): void {
+	#segmentBytes({ step }: Area): number {
+		return step * this.book.layout.segmentBytes;
+	}
+
+	/** Where the number of this worker's open segment is. */
+	#openAt({ storage }: Area, queue: number): number {
+		return storage * STORAGE_WORDS + Storage.open + this.#worker * 2 + queue;
+	}
+
+	open(segment: number, queue: number, area: Area): void {
 		const at = segment * SEGMENT_WORDS;
 		this.book.segments[at + Segment.state] = SegmentState.open;
 		this.book.segments[at + Segment.queue] = queue;
 		this.book.segments[at + Segment.sequence] = ++this.book.control[Control.sequence]!;
 		this.book.segments[at + Segment.owner] = this.#worker;
 		this.book.segments[at + Segment.run] = 1;
-		this.book.control[Control.open + this.#worker * 2 + queue] = segment + 1;
-		if (queue === Queue.small) this.book.control[Control.smallSegments]!++;
+		this.book.storages[this.#openAt(area, queue)] = segment + 1;
+		if (queue === Queue.small) this.book.storages[area.storage * STORAGE_WORDS + Storage.smallSegments]!++;
 	}
 
 	seal(segment: number): void {
@@ -84,23 +98,26 @@ export class Segments {
 	release(segment: number): void {
 		const at = segment * SEGMENT_WORDS;
 		const run = Math.max(1, this.book.segments[at + Segment.run]!);
-		if (this.book.segments[at + Segment.queue] === Queue.small) this.book.control[Control.smallSegments]!--;
+		const area = areaAt(this.book.layout, segment);
+		if (area === undefined) return;
+		if (this.book.segments[at + Segment.queue] === Queue.small)
+			this.book.storages[area.storage * STORAGE_WORDS + Storage.smallSegments]!--;
+		const { segmentsPerMap, segmentBytes } = this.book.layout;
 		for (let index = 0; index < run; index++) {
-			const each = (segment + index) * SEGMENT_WORDS;
+			const unit = segment + index * area.step;
+			const each = unit * SEGMENT_WORDS;
 			this.book.segments[each + Segment.state] = SegmentState.free;
 			this.book.segments[each + Segment.usedBytes] = 0;
 			this.book.segments[each + Segment.liveCount] = 0;
 			this.book.segments[each + Segment.run] = 0;
 			this.book.segments[each + Segment.queue] = -1;
-			const map = this.book.maps[Math.floor((segment + index) / this.book.layout.segmentsPerMap)]!;
-			map.words[
-				(((segment + index) % this.book.layout.segmentsPerMap) * this.book.layout.segmentBytes) >> 2
-			] = 0;
+			const map = this.book.maps[Math.floor(unit / segmentsPerMap)]!;
+			map.words[((unit % segmentsPerMap) * segmentBytes) >> 2] = 0;
 		}
 	}
 
-	free(): number {
-		for (let segment = 0; segment < this.book.layout.segmentCount; segment++)
+	free({ first, end, step }: Area): number {
+		for (let segment = first; segment < end; segment += step)
 			if (
 				this.book.segments[segment * SEGMENT_WORDS + Segment.state] === SegmentState.free &&
 				!this.book.pinned(segment)
@@ -110,34 +127,37 @@ export class Segments {
 	}
 
 	/** A run of neighbouring segments for one large object: free ones, else the oldest stretch gives way. */
-	#allocateRun(run: number, total: number): { segment: number; offset: number } | undefined {
-		const { segmentCount, segmentsPerMap } = this.book.layout;
-		if (run > segmentsPerMap || run > segmentCount) return undefined;
+	#allocateRun(run: number, total: number, area: Area): { segment: number; offset: number } | undefined {
+		const { segmentsPerMap } = this.book.layout;
+		const { first, end, step } = area;
+		if (run * step > segmentsPerMap || run * step > end - first) return undefined;
 		let best = -1;
 		let bestCost = Number.POSITIVE_INFINITY;
 		let stretch = 0;
 		const newest = this.book.control[Control.sequence]! + 1;
-		for (let segment = 0; segment < segmentCount; segment++) {
+		for (let segment = first; segment < end; segment += step) {
 			if (segment % segmentsPerMap === 0) stretch = 0;
-			stretch = this.#runCost(segment, newest) < 0 ? 0 : stretch + 1;
+			stretch = this.#runCost(segment, newest, area) < 0 ? 0 : stretch + 1;
 			if (stretch < run) continue;
+			const start = segment - (run - 1) * step;
 			let cost = 0;
-			for (let index = segment - run + 1; index <= segment; index++) cost += this.#runCost(index, newest);
+			for (let each = start; each <= segment; each += step) cost += this.#runCost(each, newest, area);
 			if (cost < bestCost) {
-				best = segment - run + 1;
+				best = start;
 				bestCost = cost;
 			}
 			if (cost === 0) break;
 		}
 		if (best < 0) return undefined;
-		for (let index = best; index < best + run; index++) this.#empty(this.#runStart(index));
-		const at = best * SEGMENT_WORDS;
-		for (let index = 0; index < run; index++) {
-			const each = (best + index) * SEGMENT_WORDS;
-			if (this.book.segments[each + Segment.state] !== SegmentState.free) return undefined;
-			this.book.segments[each + Segment.state] = index === 0 ? SegmentState.sealed : SegmentState.tail;
-			this.book.segments[each + Segment.queue] = Queue.large;
+		const behind = best + run * step;
+		for (let each = best; each < behind; each += step) this.#empty(this.#runStart(each, area));
+		for (let each = best; each < behind; each += step) {
+			const at = each * SEGMENT_WORDS;
+			if (this.book.segments[at + Segment.state] !== SegmentState.free) return undefined;
+			this.book.segments[at + Segment.state] = each === best ? SegmentState.sealed : SegmentState.tail;
+			this.book.segments[at + Segment.queue] = Queue.large;
 		}
+		const at = best * SEGMENT_WORDS;
 		this.book.segments[at + Segment.run] = run;
 		this.book.segments[at + Segment.sequence] = ++this.book.control[Control.sequence]!;
 		this.book.segments[at + Segment.usedBytes] = total;
@@ -145,16 +165,16 @@ export class Segments {
 		return { segment: best, offset: 0 };
 	}
 
-	#runStart(segment: number): number {
+	#runStart(segment: number, { first, step }: Area): number {
 		let start = segment;
-		while (start > 0 && this.book.segments[start * SEGMENT_WORDS + Segment.state] === SegmentState.tail)
-			start--;
+		while (start > first && this.book.segments[start * SEGMENT_WORDS + Segment.state] === SegmentState.tail)
+			start -= step;
 		return start;
 	}
 
 	/** What it costs to take a segment: 0 for a free one, more the younger it is, negative when it cannot be had. */
-	#runCost(segment: number, newest: number): number {
-		const start = this.#runStart(segment);
+	#runCost(segment: number, newest: number, area: Area): number {
+		const start = this.#runStart(segment, area);
 		const state = this.book.segments[start * SEGMENT_WORDS + Segment.state];
 		if (state === SegmentState.open || this.book.pinned(start)) return -1;
 		if (state === SegmentState.free) return 0;
@@ -205,21 +225,22 @@ export class Segments {
 		return slots;
 	}
 
-	/** Frees at least part of one segment; false when every segment is open or pinned. */
-	reclaim(): boolean {
-		const small = this.book.control[Control.smallSegments]!;
-		const preferred = small * 10 > this.book.layout.segmentCount ? Queue.small : Queue.main;
-		const victim = this.#oldest(preferred);
+	/** Frees at least part of one segment of the area; false when every one is open or pinned. */
+	reclaim(area: Area): boolean {
+		const { storage, first, end, step } = area;
+		const small = this.book.storages[storage * STORAGE_WORDS + Storage.smallSegments]!;
+		const preferred = small * 10 > (end - first) / step ? Queue.small : Queue.main;
+		const victim = this.#oldest(preferred, area);
 		if (victim < 0) return false;
 		const queue = this.book.segments[victim * SEGMENT_WORDS + Segment.queue]!;
-		let survivorsLeft = this.book.layout.segmentBytes / 2;
+		let survivorsLeft = this.#segmentBytes(area) / 2;
 		for (const slot of this.#slotsIn(victim)) {
 			const at = slot * SLOT_WORDS;
 			const frequency = this.book.slots[at + Slot.frequency]!;
 			const record = this.book.recordOf(slot);
 			const total = record?.words[(record.base + Record.totalBytes) >> 2] ?? 0;
 			const keep = frequency > 0 && queue !== Queue.large && record !== undefined && total <= survivorsLeft;
-			if (keep && this.#move(slot, record, total)) {
+			if (keep && this.#move(slot, record, total, area)) {
 				survivorsLeft -= total;
 				this.book.slots[at + Slot.frequency] = queue === Queue.small ? 0 : frequency - 1;
 				continue;
@@ -233,12 +254,12 @@ export class Segments {
 	}
 
 	/** The segment of that queue that has been there longest; of any queue when there is none. */
-	#oldest(queue: number): number {
+	#oldest(queue: number, { first, end, step }: Area): number {
 		let best = -1;
 		let bestSequence = Number.POSITIVE_INFINITY;
 		let any = -1;
 		let anySequence = Number.POSITIVE_INFINITY;
-		for (let segment = 0; segment < this.book.layout.segmentCount; segment++) {
+		for (let segment = first; segment < end; segment += step) {
 			const at = segment * SEGMENT_WORDS;
 			if (this.book.segments[at + Segment.state] !== SegmentState.sealed) continue;
 			const sequence = this.book.segments[at + Segment.sequence]!;
@@ -260,21 +281,21 @@ export class Segments {
 	}
 
 	/** Copies a survivor into this worker's open main segment; false when it has no room. */
-	#move(slot: number, record: Placed, total: number): boolean {
-		const openAt = Control.open + this.#worker * 2 + Queue.main;
-		let open = this.book.control[openAt]! - 1;
+	#move(slot: number, record: Placed, total: number, area: Area): boolean {
+		const openAt = this.#openAt(area, Queue.main);
+		let open = this.book.storages[openAt]! - 1;
 		if (
 			open >= 0 &&
-			this.book.segments[open * SEGMENT_WORDS + Segment.usedBytes]! + total > this.book.layout.segmentBytes
+			this.book.segments[open * SEGMENT_WORDS + Segment.usedBytes]! + total > this.#segmentBytes(area)
 		) {
 			this.seal(open);
-			this.book.control[openAt] = 0;
+			this.book.storages[openAt] = 0;
 			open = -1;
 		}
 		if (open < 0) {
-			open = this.free();
+			open = this.free(area);
 			if (open < 0) return false;
-			this.open(open, Queue.main);
+			this.open(open, Queue.main, area);
 		}
 		const to = open * SEGMENT_WORDS;
 		const offset = this.book.segments[to + Segment.usedBytes]!;

@@ -87,7 +87,7 @@ export function answerOf(object: StoredObject, storageNames: readonly string[]):
 		uncacheable: (object.flags & (Flag.hitForMiss | Flag.hitForPass)) !== 0,
 		gzip: (object.flags & Flag.gzip) !== 0,
 		body: { kind: "stored", object },
-		storage: (object.flags & Flag.transient) !== 0 ? "Transient" : (storageNames[object.storage] ?? "s0"),
+		storage: storageNames[object.storage] ?? "s0",
 		vary: object.vary,
 		fault: undefined,
 		backendStatus: 0,

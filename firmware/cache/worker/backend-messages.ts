@@ -82,7 +82,8 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	#filters: string | undefined;
 	/** Those that the answer gets where VCL does not say. */
 	usualFilters = "";
-	storage: Stevedore | null = null;
+	/** The VCL's choice; to begin with the one whose turn it is. */
+	storage: Stevedore | null;
 	get storageHint(): string | null {
 		return this.storage === null ? null : storageName(this.storage);
 	}
@@ -97,9 +98,19 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	lifetimeDecided = false;
 	#doEsi = false;
 
-	constructor(task: FetchSide, status: number, reason: string, proto: string, fields: FieldList) {
+	constructor(
+		task: FetchSide,
+		status: number,
+		reason: string,
+		proto: string,
+		fields: FieldList,
+		storage: Stevedore | null = task.reason === "pass"
+			? task.engine.storages.at(-1)!
+			: task.engine.nextStorage(),
+	) {
 		super(status, reason, proto, fields, task.vslLog, berespTags);
 		this.#task = task;
+		this.storage = storage;
 	}
 
 	get doEsi(): boolean {

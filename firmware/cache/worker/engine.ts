@@ -34,12 +34,13 @@ export interface EngineOptions {
 	readonly parameters: WorkerParameters;
 	readonly identity: string;
 	readonly hostname: string;
+	/** By number; Transient is the last. */
 	readonly storages: readonly Stevedore[];
 	/** Makes a ban known to all workers; returns its number. */
 	publishBan(tests: readonly BanTest[], text: string, now: number): void;
 }
 
-/** Largest body that is held while it is fetched, in order to be stored; a larger one passes through. */
+/** Part of its storage that one body may have; a larger one passes through. */
 const HELD_SHARE = 4;
 /** The wall clock may be so far from ours before we follow it. */
 const CLOCK_SLACK_MS = 2;
@@ -62,7 +63,6 @@ export class Engine {
 	readonly inflight: InflightFetches = new Map();
 	active: ActiveVcl | undefined;
 	readonly labels = new Map<string, ActiveVcl>();
-	readonly heldLimitBytes: number;
 	/** Of all bodies that are on their way. */
 	readonly bodies: BodyBudget;
 	/** Answers carry a Cache-Status field (RFC 9211). */
@@ -90,8 +90,30 @@ export class Engine {
 		this.replays = new Replays(this);
 		this.patterns = new Patterns(this);
 		const { segmentBytes, segmentCount } = options.arena.layout;
-		this.heldLimitBytes = Math.max(segmentBytes, (segmentBytes * segmentCount) / HELD_SHARE);
-		this.bodies = new BodyBudget(this.heldLimitBytes);
+		this.bodies = new BodyBudget(Math.max(segmentBytes, (segmentBytes * segmentCount) / HELD_SHARE));
+	}
+
+	storageNumber(name: string): number {
+		return Math.max(
+			0,
+			this.storages.findIndex((storage) => storage.name === name),
+		);
+	}
+
+	/** Where the next answer goes if the VCL does not say: each storage has its turn, but for Transient. */
+	nextStorage(): Stevedore {
+		this.#turn = (this.#turn + 1) % Math.max(1, this.storages.length - 1);
+		return this.storages[this.#turn]!;
+	}
+
+	#turn = -1;
+
+	/** Largest body that is held while it is fetched, in order to be stored there. */
+	heldLimitBytes(storage: string): number {
+		const { arena } = this;
+		const number = this.storageNumber(storage);
+		const { step } = arena.layout.areas[number]!;
+		return Math.max(step * arena.layout.segmentBytes, arena.capacity(number) / HELD_SHARE);
 	}
 
 	/**

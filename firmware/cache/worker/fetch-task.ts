@@ -23,6 +23,7 @@ import {
 	type Lifetime,
 	staleIfError,
 } from "../store/freshness.ts";
+import { TRANSIENT } from "../store/layout.ts";
 import { varySpecification } from "../store/vary.ts";
 import type { Action, Connection, RequestMessage, Session } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
@@ -341,9 +342,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (object === undefined) return "gone";
 		this.#staleBody = copyOf(object.body);
 		this.engine.arena.unpin(object);
-		const { proto, fields } = this.beresp;
+		const { proto, fields, storage } = this.beresp;
 		const updated = updatedFields(stale.fields, fields);
-		this.beresp = new BackendResponseFields(this, 200, stale.reason, proto, updated);
+		this.beresp = new BackendResponseFields(this, 200, stale.reason, proto, updated, storage);
 		this.beresp.was304 = true;
 		return "updated";
 	}
@@ -487,13 +488,14 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
 		if (beresp.uncacheable) engine.count(Main.beresp_uncacheable);
 		else if (transient) engine.count(Main.beresp_shortlived);
-		const storage = transient ? "Transient" : (beresp.storage?.name ?? engine.storages[0]?.name ?? "s0");
+		const storage = transient ? TRANSIENT : (beresp.storage ?? engine.nextStorage()).name;
 		this.vslLog.add(Tag.Storage, `malloc ${storage}`);
 		const keeping = this.#cacheable || this.#remembered || !beresp.doStream;
 		this.#stream = new BodyStream(keeping, this, engine.bodies);
 		let length = framing.kind === "length" && !gunzip && !gzip ? framing.bytes : undefined;
 		if (framing.kind === "none") length = 0;
-		if (length !== undefined && length > engine.heldLimitBytes) this.#tooLarge();
+		this.#heldLimitBytes = engine.heldLimitBytes(storage);
+		if (length !== undefined && length > this.#heldLimitBytes) this.#tooLarge();
 		this.answer = {
 			status: beresp.status % 1000,
 			reason: beresp.reason,
@@ -534,6 +536,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (framing.kind !== "none") this.limitBetweenBytes();
 	}
 
+	#heldLimitBytes = 0;
 	#transform: "gzip" | "gunzip" | undefined;
 	/** It says it is gzip, and stays it. */
 	#isChecked = false;
@@ -610,9 +613,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		}
 		stream.push(bytes);
 		const { bytes: held } = stream;
-		const { bodies, heldLimitBytes } = this.engine;
 		// Short bodies are held whatever else is on its way.
-		if (held > heldLimitBytes || (held > PAUSE_BYTES && bodies.over)) this.#tooLarge();
+		if (held > this.#heldLimitBytes || (held > PAUSE_BYTES && this.engine.bodies.over)) this.#tooLarge();
 	}
 
 	protected override broken(reason: string, close?: BackendCloseReason): void {
@@ -791,7 +793,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 
 	/** What it unpacks to may be as much as may be held; more is unpacked on its way. */
 	#recodeBody(recoding: "gzip" | "gunzip"): void {
-		const { parameters, heldLimitBytes } = this.engine;
+		const { parameters } = this.engine;
 		const { gzipLevel } = parameters;
 		const whole = Buffer.concat(this.#stream!.pieces);
 		const done = (recoded: Recoded) => {
@@ -807,7 +809,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		}
 		const recoded = whole.length > AT_ONCE_BYTES ? undefined : recode(whole, recoding, gzipLevel);
 		if (recoded === undefined || (!recoded.ok && recoded.tooLong === true))
-			recodeBeside(whole, recoding, gzipLevel, heldLimitBytes, done);
+			recodeBeside(whole, recoding, gzipLevel, this.#heldLimitBytes, done);
 		else done(recoded);
 	}
 

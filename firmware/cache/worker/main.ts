@@ -35,16 +35,18 @@ const send = (message: FromWorker) => {
 class Storage implements Stevedore {
 	readonly name: string;
 	readonly happy = true;
+	readonly #number: number;
 	readonly #arena: Arena;
-	constructor(name: string, arena: Arena) {
+	constructor(name: string, number: number, arena: Arena) {
 		this.name = name;
+		this.#number = number;
 		this.#arena = arena;
 	}
 	get freeSpaceBytes(): number {
-		return Math.max(0, this.#arena.figures().spaceBytes);
+		return this.#arena.figures().storages[this.#number]!.spaceBytes;
 	}
 	get usedSpaceBytes(): number {
-		return this.#arena.figures().bytes;
+		return this.#arena.figures().storages[this.#number]!.bytes;
 	}
 }
 
@@ -62,7 +64,11 @@ class Worker {
 	constructor(setup: Setup) {
 		this.#setup = setup;
 		const control = openControlPage(setup.controlPath);
-		this.#arena = Arena.open(setup.storePath, setup.storeBytes, setup.worker);
+		this.#arena = Arena.open(
+			setup.storePath,
+			setup.storages.map(({ bytes }) => bytes),
+			setup.worker,
+		);
 		this.#ring = new Ring(Bun.mmap(setup.logPath, { shared: true }), control.ring, setup.worker);
 		this.#bans = new BanList();
 		this.#bans.setNewest(control.bans[0]!);
@@ -76,10 +82,7 @@ class Worker {
 			parameters: workerParameters(setup.parameters),
 			identity: setup.identity,
 			hostname: setup.hostname,
-			storages: [
-				...setup.storages.map(({ name }) => new Storage(name, this.#arena)),
-				new Storage("Transient", this.#arena),
-			],
+			storages: setup.storages.map(({ name }, number) => new Storage(name, number, this.#arena)),
 			publishBan: (tests, text, now) => {
 				const number = Atomics.add(control.bans, 0, 1) + 1;
 				this.#bans.add(number, now, tests, text, this.#engine.parameters.banDuplicates);

@@ -1,6 +1,6 @@
 /** What a fetch leaves in the store: the answer, or a mark that there is none to be had. */
 import type { StoredObject } from "../store/arena.ts";
-import { Flag } from "../store/layout.ts";
+import { Flag, TRANSIENT } from "../store/layout.ts";
 import { noTags } from "../store/tags.ts";
 import { type Answer, headText } from "./answer.ts";
 import type { Engine } from "./engine.ts";
@@ -38,16 +38,12 @@ export function storeAnswer(
 			insertedAt: answer.insertedAt,
 			flags:
 				(answer.gzip ? Flag.gzip : 0) |
-				(answer.storage === "Transient" ? Flag.transient : 0) |
 				(answer.strict ? Flag.strict : 0) |
 				(remembered ? Flag.hitForMiss | Flag.remembered : 0),
 			vxid: xid,
 			ban,
 			marks: tagged ? undefined : noTags,
-			storage: Math.max(
-				0,
-				engine.storages.findIndex((storage) => storage.name === answer.storage),
-			),
+			storage: engine.storageNumber(answer.storage),
 		},
 		pieces,
 	);
@@ -73,10 +69,10 @@ export function storeMarker(
 			grace: 0,
 			keep: 0,
 			insertedAt: now,
-			flags: Flag[kind] | Flag.transient,
+			flags: Flag[kind],
 			vxid: xid,
 			ban: engine.bans.newest,
-			storage: 0,
+			storage: engine.storageNumber(TRANSIENT),
 		},
 		[],
 	);

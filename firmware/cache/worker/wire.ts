@@ -31,7 +31,7 @@ export interface StorageInfo {
 export interface Setup {
 	readonly worker: number;
 	readonly storePath: string;
-	readonly storeBytes: number;
+	/** Transient is the last. */
 	readonly storages: readonly StorageInfo[];
 	readonly controlPath: string;
 	readonly logPath: string;

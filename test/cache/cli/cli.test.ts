@@ -192,11 +192,37 @@ describe("command line", () => {
 			options: {
 				mode: "foreground",
 				files: ["/etc/varnish/default.vcl"],
-				storages: [{ name: "s0", kind: "malloc", bytes: 268435456 }],
+				storages: [
+					{ name: "s0", kind: "malloc", bytes: 268435456 },
+					{ name: "Transient", kind: "malloc", bytes: 0 },
+				],
 			},
 		});
 	});
+	const storagesOf = (line: string) => {
+		const parsed = parseOptions(`-b a ${line}`.trim().split(" "));
+		return parsed.kind === "run"
+			? parsed.options.storages.map(({ name, bytes }) => [name, bytes >> 20])
+			: parsed;
+	};
+	test("storages: Transient is the last, with a size of its own or without", () => {
+		expect(storagesOf("")).toEqual([
+			["s0", 100],
+			["Transient", 0],
+		]);
+		expect(storagesOf("-s Transient=malloc,8m -s malloc,4m -s b=malloc,2m")).toEqual([
+			["s0", 4],
+			["b", 2],
+			["Transient", 8],
+		]);
+		expect(storagesOf("-s Transient=malloc,8m")).toEqual([["Transient", 8]]);
+		expect(storagesOf(Array(31).fill("-s malloc,1m").join(" "))).toHaveLength(32);
+	});
 	const wrong = [
+		"-b a -s a=malloc,1m -s a=malloc,2m",
+		"-b a -s malloc,1000k",
+		"-b a -s persistent,/x,1",
+		`-b a ${Array(32).fill("-s malloc,1m").join(" ")}`,
 		"-b a -f b",
 		"-F",
 		"-F -d -b a",

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Arena, type ObjectMeta, type StoredObject } from "../../../firmware/cache/store/arena.ts";
 import { Book } from "../../../firmware/cache/store/book.ts";
-import { Control, planLayout } from "../../../firmware/cache/store/layout.ts";
+import { Control, planLayout, type StoreSizes } from "../../../firmware/cache/store/layout.ts";
 import { Segments } from "../../../firmware/cache/store/segments.ts";
 import { Wheel } from "../../../firmware/cache/store/wheel.ts";
 
@@ -23,10 +23,10 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 let files = 0;
 const NOW = 1_700_000_000;
 
-function fresh(budgetBytes: number): { arena: Arena; path: string } {
+function fresh(sizes: StoreSizes): { arena: Arena; path: string } {
 	const path = join(directory, `store-${files++}`);
-	Arena.create(path, budgetBytes, NOW);
-	return { arena: Arena.open(path, budgetBytes, 0), path };
+	Arena.create(path, sizes, NOW);
+	return { arena: Arena.open(path, sizes, 0), path };
 }
 
 function meta(key: string, more: Partial<ObjectMeta> = {}): ObjectMeta {
@@ -128,6 +128,139 @@ describe("objects", () => {
 		arena.relive(object, { ttl: 0, grace: 5 });
 		expect(arena.holds(object)).toBe(false);
 		expect(arena.lookup("/a")[0]).toMatchObject({ ttl: 0, grace: 5, keep: 0 });
+	});
+});
+
+/** Two with sizes of their own, and Transient without one. */
+const TWO = [16 << 20, 1 << 20, 0];
+const [FIRST, SECOND, TRANSIENT] = [0, 1, 2];
+
+describe("several storages", () => {
+	test("each has its part of the data, and no two have the same", () => {
+		for (const sizes of [
+			TWO,
+			[1 << 20, 16 << 20, 0],
+			[300_000, 7 * 2 ** 30, 64 << 20, 5 << 20],
+			[1 << 20, 1 << 20, 1 << 20],
+		]) {
+			const { areas, segmentCount, segmentBytes, segmentsPerMap, totalBytes, slotCount, dataAt } =
+				planLayout(sizes);
+			const sum = sizes.reduce((all, bytes) => all + bytes, 0);
+			expect(totalBytes).toBeLessThanOrEqual(sum);
+			const own = areas.filter(({ storage }, index) => storage === index);
+			expect(own.length).toBe(sizes.filter((bytes) => bytes > 0).length);
+			const order = own.toSorted((a, b) => a.first - b.first);
+			for (const [index, { storage, first, end, step }] of order.entries()) {
+				expect(first).toBe(order[index - 1]?.end ?? 0);
+				expect(first % step).toBe(0);
+				expect(segmentsPerMap % step).toBe(0);
+				expect((end - first) % step).toBe(0);
+				expect((end - first) / step).toBeGreaterThanOrEqual(8);
+				const share = (sizes[storage]! / sum) * (totalBytes - dataAt);
+				expect((end - first) * segmentBytes).toBeLessThanOrEqual(share);
+				expect((end - first) * segmentBytes).toBeGreaterThan(share * 0.85);
+			}
+			expect(order.at(-1)!.end).toBeLessThanOrEqual(segmentCount);
+			expect(own.reduce((all, { slotLimit }) => all + slotLimit, 0)).toBeLessThanOrEqual(slotCount);
+		}
+	});
+
+	test("what goes into one takes nothing from the other, and stays within its size", () => {
+		const { arena } = fresh(TWO);
+		const kept = Array.from({ length: 1000 }, (_, index) => `/page/${index}`);
+		for (const key of kept) arena.insert(meta(key, { storage: FIRST }), [Buffer.alloc(3000)]);
+		for (let index = 0; index < 3000; index++) {
+			expect(
+				arena.insert(meta(`/media/${index}`, { storage: SECOND }), [Buffer.alloc((index * 977) % 60_000)]),
+			).toBeDefined();
+			const { bytes, spaceBytes } = arena.figures().storages[SECOND]!;
+			expect(bytes + spaceBytes).toBe(arena.capacity(SECOND));
+		}
+		// Small ones, of which there are more than its share of the index has room for.
+		for (let index = 0; index < 3000; index++)
+			expect(arena.insert(meta(`/tiny/${index}`, { storage: SECOND }), [])).toBeDefined();
+		expect(kept.filter((key) => arena.lookup(key).length === 1)).toHaveLength(kept.length);
+		const [first, second] = arena.figures().storages;
+		expect(first).toMatchObject({ objects: 1000, requests: 1000, failures: 0, bytesFreed: 0 });
+		expect(first!.bytes).toBe(first!.bytesTaken);
+		expect(second!.objects).toBeLessThanOrEqual(arena.layout.areas[SECOND]!.slotLimit);
+		expect(second!.bytesTaken - second!.bytesFreed).toBe(second!.bytes);
+		expect(second!.requests).toBe(6000);
+	});
+
+	test("what is larger than its storage is not stored, and costs nothing", () => {
+		const { arena } = fresh(TWO);
+		for (let index = 0; index < 20; index++) arena.insert(meta(`/${index}`, { storage: SECOND }), body("x"));
+		expect(arena.insert(meta("/large", { storage: SECOND }), [Buffer.alloc(2 << 20)])).toBeUndefined();
+		expect(arena.insert(meta("/large", { storage: FIRST }), [Buffer.alloc(2 << 20)])).toBeDefined();
+		expect(arena.figures().storages.map(({ objects }) => objects)).toEqual([1, 20, 0]);
+		// One that takes all of it is the only one then.
+		const all = Buffer.alloc(arena.capacity(SECOND) - 300, "all");
+		for (const key of ["/small", "/all"])
+			arena.insert(meta(key, { storage: SECOND }), key === "/all" ? [all] : body("x"));
+		arena.bury(0, NOW);
+		expect(arena.insert(meta("/all", { storage: SECOND }), [all])).toBeDefined();
+		expect(Buffer.compare(Buffer.from(arena.lookup("/all")[0]!.body), all)).toBe(0);
+		expect(arena.figures().storages.map(({ objects }) => objects)).toEqual([1, 1, 0]);
+	});
+
+	test("Transient takes room in the largest, or has a size of its own", () => {
+		const { arena } = fresh(TWO);
+		arena.insert(meta("/a", { storage: TRANSIENT }), body("x"));
+		expect(arena.figures().storages[TRANSIENT]).toMatchObject({ objects: 1, spaceBytes: 0 });
+		const { bytes } = arena.figures().storages[TRANSIENT]!;
+		expect(arena.figures().storages[FIRST]).toMatchObject({
+			objects: 0,
+			spaceBytes: arena.capacity(FIRST) - bytes,
+		});
+		const { arena: bounded } = fresh([4 << 20, 1 << 20]);
+		bounded.insert(meta("/kept"), body("x"));
+		for (let index = 0; index < 5000; index++)
+			expect(bounded.insert(meta(`/${index}`, { storage: 1 }), [Buffer.alloc(1000)])).toBeDefined();
+		expect(bounded.lookup("/kept")).toHaveLength(1);
+		expect(bounded.figures().storages[1]!.bytes).toBeLessThanOrEqual(1 << 20);
+	});
+
+	test("several workers, each with segments of its own, share the least that there is", () => {
+		const sizes = [8 << 20, 1, 1];
+		const { arena, path } = fresh(sizes);
+		const workers = [arena, ...[1, 2, 3].map((worker) => Arena.open(path, sizes, worker))];
+		for (let index = 0; index < 2000; index++)
+			for (const storage of [1, 2])
+				expect(
+					workers[index % 4]!.replace(meta(`/${index % 300}`, { storage, insertedAt: NOW + index }), [
+						Buffer.alloc(500),
+					]),
+				).toBe(true);
+	});
+
+	test.each(["in order", "by a crash"])("come back when the store was left %s", (way) => {
+		const { arena, path } = fresh(TWO);
+		const large = Buffer.alloc(700_000, "large");
+		for (let index = 0; index < 50; index++)
+			for (const storage of [FIRST, SECOND, TRANSIENT])
+				arena.insert(meta(`/${storage}/${index}`, { storage }), body(`${index}`));
+		for (const storage of [FIRST, SECOND]) arena.insert(meta(`/large/${storage}`, { storage }), [large]);
+		const before = arena
+			.figures()
+			.storages.map(({ objects, bytes, spaceBytes }) => ({ objects, bytes, spaceBytes }));
+		if (way === "in order") arena.layDown();
+		const again = Arena.open(path, TWO, 0);
+		expect(again.reopen(NOW)).toBe(152);
+		expect(again.figures().storages).toMatchObject(before);
+		for (const storage of [FIRST, SECOND])
+			expect(Buffer.compare(Buffer.from(again.lookup(`/large/${storage}`)[0]!.body), large)).toBe(0);
+		// The room that they have is known, too.
+		for (let index = 0; index < 2000; index++)
+			expect(again.insert(meta(`/more/${index}`, { storage: SECOND }), [Buffer.alloc(3000)])).toBeDefined();
+		for (let index = 0; index < 50; index++) expect(again.lookup(`/${FIRST}/${index}`)).toHaveLength(1);
+	});
+
+	test("other sizes are another store", () => {
+		const { path } = fresh(TWO);
+		expect(Arena.fits(path, TWO)).toBe(true);
+		expect(Arena.fits(path, [1 << 20, 16 << 20, 0])).toBe(false);
+		expect(Arena.fits(path, 17 << 20)).toBe(false);
 	});
 });
 

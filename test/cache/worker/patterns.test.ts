@@ -25,6 +25,7 @@ import { type Random, randomFrom } from "../../sim/random.ts";
 const directory = mkdtempSync(join(tmpdir(), "drover-patterns-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 const STORE_BYTES = 4 << 20;
+const storage = (name: string) => ({ name, happy: true, freeSpaceBytes: 0, usedSpaceBytes: 0 });
 const parameters = workerParameters(new ParameterSet().values);
 let stores = 0;
 
@@ -71,7 +72,7 @@ function makeWorker(policy: string) {
 		parameters,
 		identity: "box",
 		hostname: "box",
-		storages: [],
+		storages: [storage("s0"), storage("Transient")],
 		publishBan() {},
 	});
 	const clock = { now: 1_700_000_000, writing: 0 };

@@ -118,10 +118,7 @@ export const processCommands: Commands = {
 		json: true,
 		child: true,
 		run(context) {
-			const list = [
-				...context.manager.options.storages.map(({ name, kind }) => ({ name, kind })),
-				{ name: "Transient", kind: "malloc" },
-			];
+			const list = context.manager.options.storages;
 			if (context.json) return json(context, 2, ...list.map(({ name, kind }) => ({ name, storage: kind })));
 			return ok(
 				`Storage devices:\n${list.map(({ name, kind }) => `\tstorage.${name} = ${kind}\n`).join("")}`,
