@@ -5,9 +5,11 @@
  * believes what it read; whoever moves or removes an object raises the version first. Changes are made under
  * one lock, a word in the file that names its holder, so that the manager can free it when a holder dies.
  *
- * Beside this: book.ts (the mapped arrays), segments.ts (room, eviction), wheel.ts (expiry), recovery.ts (restarts).
+ * Beside this: book.ts (the mapped arrays), segments.ts (room, eviction), wheel.ts (expiry), departures.ts (what became
+ * of those that are gone), recovery.ts (restarts).
  */
 import { Book, createStore, type DataMap, storeFits } from "./book.ts";
+import { type Cause, type Departure, Departures } from "./departures.ts";
 import {
 	type Area,
 	Control,
@@ -122,6 +124,7 @@ const HITS_LIMIT = 0x7fffff00;
 /** A longer chain than this is no case for a glance. */
 const GLANCE_STEPS = 64;
 const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (sum >>> 15);
+const MARKS = Flag.hitForMiss | Flag.hitForPass;
 const ALIGN = 8;
 const round8 = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
 
@@ -132,6 +135,7 @@ export class Arena {
 	readonly #book: Book;
 	readonly #wheel: Wheel;
 	readonly #segments: Segments;
+	readonly #departures: Departures;
 	readonly #seed: number;
 	/** What #low and #high are of. */
 	#hashed: string | undefined;
@@ -151,7 +155,8 @@ export class Arena {
 			map: this.#book.maps[0]!,
 		};
 		this.#wheel = new Wheel(this.#book);
-		this.#segments = new Segments(this.#book, worker, (slot) => this.#unlink(slot));
+		this.#segments = new Segments(this.#book, worker, (slot) => this.#unlink(slot, "evicted"));
+		this.#departures = new Departures(this.#book.departures);
 	}
 
 	/** Makes an empty store file of at most these sizes (what was there is lost). `nowSeconds` starts the expiry wheel. */
@@ -372,6 +377,12 @@ export class Arena {
 		return glance;
 	}
 
+	/** How the last object that was stored under `key` has gone, if that is known. */
+	departure(key: string): Departure | undefined {
+		this.#hash(key);
+		return this.#departures.find(this.#low, this.#high);
+	}
+
 	/** True while `object` is where it was read. */
 	holds(object: Pick<StoredObject, "shard" | "version">): boolean {
 		return Atomics.load(this.#book.shards, object.shard) === object.version;
@@ -590,15 +601,15 @@ export class Arena {
 		words[word] = RECORD_MAGIC;
 	}
 
-	/** Removes the object if it is still the one in its slot. */
-	remove(object: StoredObject): boolean {
+	/** Removes the object if it is still the one in its slot. `ban`: the number of the one that holds for it. */
+	remove(object: StoredObject, cause?: Cause, ban = 0): boolean {
 		return this.#locked(() => {
 			const at = object.slot * SLOT_WORDS;
 			if ((this.#book.slots[at + Slot.flags]! & Flag.live) === 0) return false;
 			const record = this.#book.recordOf(object.slot);
 			if (record === undefined || record.words[(record.base + Record.vxid) >> 2] !== object.vxid)
 				return false;
-			this.#unlink(object.slot);
+			this.#unlink(object.slot, cause, ban);
 			return true;
 		});
 	}
@@ -607,7 +618,7 @@ export class Arena {
 	#drop(slot: number): void {
 		this.#locked(() => {
 			const flags = this.#book.slots[slot * SLOT_WORDS + Slot.flags]!;
-			if ((flags & (Flag.live | Flag.verified)) === Flag.live) this.#unlink(slot);
+			if ((flags & (Flag.live | Flag.verified)) === Flag.live) this.#unlink(slot, "damaged");
 		});
 	}
 
@@ -649,9 +660,16 @@ export class Arena {
 	 * version moves once it cannot be found any more and before its place may be taken, so that one who has found it
 	 * has either pinned it by then, or sees that it is gone.
 	 */
-	#unlink(slot: number): void {
+	#unlink(slot: number, cause?: Cause, ban = 0): void {
 		const at = slot * SLOT_WORDS;
 		const low = this.#book.slots[at + Slot.hashLow]!;
+		// Nobody misses a mark.
+		if (cause !== undefined && (this.#book.slots[at + Slot.flags]! & MARKS) === 0)
+			this.#departures.note(low, this.#book.slots[at + Slot.hashHigh]!, {
+				cause,
+				at: cause === "expired" ? this.#book.slots[at + Slot.deadline]! : Date.now() / 1000,
+				ban,
+			});
 		const bucket = low & (this.layout.bucketCount - 1);
 		let previous = -1;
 		let each = this.#book.buckets[bucket]! - 1;
@@ -716,7 +734,7 @@ export class Arena {
 		if (control[Control.wheelSecond]! >= Math.floor(nowSeconds)) return 0;
 		if (!tryLockWord(control, Control.lock, this.#worker + 1)) return 0;
 		try {
-			const removed = this.#wheel.turn(nowSeconds, limit, (slot) => this.#unlink(slot));
+			const removed = this.#wheel.turn(nowSeconds, limit, (slot) => this.#unlink(slot, "expired"));
 			control[Control.expired]! += removed;
 			return removed;
 		} finally {

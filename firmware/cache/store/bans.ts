@@ -214,9 +214,14 @@ export const banHolds = (ban: Ban, subject: BanSubject) =>
 /** Bans kept; the oldest are given up only when objects have been tested against them. */
 export const BAN_LIMIT = 100_000;
 
+/** Bans that are no more, of which the text is kept. */
+const PAST_LIMIT = 1000;
+
 export class BanList {
 	/** Oldest first. */
 	#bans: Ban[] = [];
+	/** Texts of bans that are no more, by number; the oldest first. */
+	readonly #past = new Map<number, string>();
 	#newest = 0;
 	#finished = 0;
 	tested = 0;
@@ -270,6 +275,11 @@ export class BanList {
 		return ban;
 	}
 
+	/** Of a ban that stands or has not been dropped for long. */
+	textOf(number: number): string | undefined {
+		return this.#past.get(number) ?? this.#bans.find((ban) => ban.number === number)?.text;
+	}
+
 	/** The first ban newer than `since` that holds for the subject. */
 	holds(since: number, subject: BanSubject): Ban | undefined {
 		for (let index = this.#bans.length - 1; index >= 0; index--) {
@@ -307,6 +317,10 @@ export class BanList {
 	}
 
 	dropOldest(): void {
-		if (this.#bans.shift() !== undefined) this.deleted++;
+		const ban = this.#bans.shift();
+		if (ban === undefined) return;
+		this.deleted++;
+		this.#past.set(ban.number, ban.text);
+		if (this.#past.size > PAST_LIMIT) this.#past.delete(this.#past.keys().next().value!);
 	}
 }

@@ -7,6 +7,7 @@ import { type ByteBuffer, byteBuffer } from "../http/bytes.ts";
 import {
 	CONTROL_BYTES,
 	Control,
+	DEPARTURE_WORDS,
 	type Layout,
 	planLayout,
 	RECORD_BYTES,
@@ -56,6 +57,7 @@ export class Book {
 	readonly segments: Int32Array;
 	readonly pins: Int32Array;
 	readonly ghosts: Int32Array;
+	readonly departures: Int32Array;
 	readonly maps: DataMap[] = [];
 
 	constructor(path: string, layout: Layout) {
@@ -78,6 +80,7 @@ export class Book {
 		this.segments = words(layout.segmentsAt, layout.segmentCount * SEGMENT_WORDS);
 		this.pins = words(layout.pinsAt, layout.segmentCount * WORKER_LIMIT);
 		this.ghosts = words(layout.ghostsAt, layout.ghostCount);
+		this.departures = words(layout.departuresAt, layout.departureCount * DEPARTURE_WORDS);
 		for (let first = 0; first < layout.segmentCount; first += layout.segmentsPerMap) {
 			const count = Math.min(layout.segmentsPerMap, layout.segmentCount - first);
 			const bytes = Bun.mmap(path, {

@@ -2,7 +2,8 @@
  * Where things are in a store file. One file holds everything that the budget pays for: the index, the
  * bookkeeping and the objects. Every process maps it; positions are fixed when the file is made.
  *
- *   control | storages | shard versions | buckets | slots | tags | expiry wheel | segments | pins | ghosts | data
+ *   control | storages | shard versions | buckets | slots | tags | expiry wheel | segments | pins | ghosts | departures |
+ *   data
  *
  * The data area is cut into storages (`-s`), and each of them into segments of equal size. Objects are written one
  * after another into an open segment of their storage; room is made by a segment at a time (see segments.ts).
@@ -103,6 +104,8 @@ export interface Layout {
 	readonly bucketCount: number;
 	/** Power of two. */
 	readonly ghostCount: number;
+	/** Power of two. */
+	readonly departureCount: number;
 	readonly storagesAt: number;
 	readonly shardsAt: number;
 	readonly bucketsAt: number;
@@ -112,6 +115,7 @@ export interface Layout {
 	readonly segmentsAt: number;
 	readonly pinsAt: number;
 	readonly ghostsAt: number;
+	readonly departuresAt: number;
 	/** End of the bookkeeping, start of the data; on a page boundary. */
 	readonly dataAt: number;
 	/** Segments per mapping of the data area. */
@@ -138,6 +142,10 @@ export const Slot = {
 	/** The newest ban it was tested against. */
 	ban: 11,
 } as const;
+
+/** Objects that are no more, of which it is known what became of them (departures.ts). */
+const DEPARTURE_LIMIT = 65_536;
+export const DEPARTURE_WORDS = 4;
 
 /** Int32 words of the tags of one slot (tags.ts): a column of their own, since they are looked through one after another. */
 export const TAG_WORDS = 2;
@@ -204,6 +212,7 @@ export function planLayout(sizes: StoreSizes): Layout {
 	let bucketCount = 64;
 	while (bucketCount < slotCount) bucketCount *= 2;
 	const ghostCount = Math.max(64, bucketCount / 4);
+	const departureCount = Math.min(bucketCount, Math.max(ghostCount, 1024), DEPARTURE_LIMIT);
 	const maxSegments = Math.floor(total / segmentBytes);
 	const storagesAt = CONTROL_BYTES;
 	const shardsAt = storagesAt + own.length * STORAGE_BYTES;
@@ -214,7 +223,8 @@ export function planLayout(sizes: StoreSizes): Layout {
 	const segmentsAt = wheelAt + WHEEL_STEPS * 4;
 	const pinsAt = segmentsAt + maxSegments * SEGMENT_WORDS * 4;
 	const ghostsAt = pinsAt + maxSegments * WORKER_LIMIT * 4;
-	const dataAt = roundUp(ghostsAt + ghostCount * 4, PAGE_BYTES);
+	const departuresAt = ghostsAt + ghostCount * 4;
+	const dataAt = roundUp(departuresAt + departureCount * DEPARTURE_WORDS * 4, PAGE_BYTES);
 	const segmentCount = Math.max(4, Math.floor((total - dataAt) / segmentBytes));
 	return {
 		totalBytes: dataAt + segmentCount * segmentBytes,
@@ -225,6 +235,7 @@ export function planLayout(sizes: StoreSizes): Layout {
 		slotCount,
 		bucketCount,
 		ghostCount,
+		departureCount,
 		storagesAt,
 		shardsAt,
 		bucketsAt,
@@ -234,6 +245,7 @@ export function planLayout(sizes: StoreSizes): Layout {
 		segmentsAt,
 		pinsAt,
 		ghostsAt,
+		departuresAt,
 		dataAt,
 		segmentsPerMap: Math.floor(MAP_BYTES / segmentBytes),
 	};

@@ -1,6 +1,7 @@
 /** How an answer came about, in the words of the Cache-Status field (RFC 9211). Pure. */
 
 import type { FieldList } from "../http/headers.ts";
+import type { Departure } from "../store/departures.ts";
 import { type FreshnessParameters, initialLifetime, isUnsafe } from "../store/freshness.ts";
 import { varySpecification } from "../store/vary.ts";
 
@@ -11,7 +12,26 @@ export type Handling = "hit" | "miss" | "pass" | "pipe" | "synth" | "error";
 export type Missed = "uri-miss" | "vary-miss" | "stale" | "request" | "bypass";
 
 export const NOTHING_STORED =
-	"nothing is stored for it: not asked for yet, or gone since (expired, purged, banned, evicted)";
+	"nothing is stored for it: not asked for yet, or gone so long ago that it is forgotten";
+
+/** Why there is nothing. `ban`: the text of the one that took it, if that is known. */
+export function whyGone({ cause, at }: Departure, ban: string | undefined, now: number): string {
+	const ago = `${Math.max(0, Math.floor(now - at))} s ago`;
+	switch (cause) {
+		case "evicted":
+			return `it was evicted ${ago}: others needed the room`;
+		case "expired":
+			return `it expired: lifetime, grace and keep were over ${ago}`;
+		case "purged":
+			return `it was purged ${ago}`;
+		case "banned":
+			return `it was banned${ban === undefined ? "" : ` by "${ban}"`}, and taken out ${ago}`;
+		case "invalidated":
+			return `a request that changes it took it out ${ago} (RFC 9111 §4.4)`;
+		case "damaged":
+			return `it was found damaged ${ago}`;
+	}
+}
 
 /** Between the reason of a miss and the reason why its answer was not stored. */
 export const NOT_STORED = "; not stored: ";

@@ -12,13 +12,14 @@ import { formatSeconds, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { TransactionLog } from "../log/transaction-log.ts";
 import type { BanSubject } from "../store/bans.ts";
+import type { Departure } from "../store/departures.ts";
 import { ageAt, isUnsafe } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
 import { varyDifference, varyMatches } from "../store/vary.ts";
 import type { Action, RequestMessage } from "../vcl/runtime.ts";
 import type { Answer } from "./answer.ts";
 import { BUSY_WAIT_MS, type BusyMark } from "./busy-marks.ts";
-import { NOTHING_STORED } from "./cache-status.ts";
+import { NOTHING_STORED, whyGone } from "./cache-status.ts";
 import { ClientRequestFields, type Forwarded, HitObject, withForwardedFor } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { Delivery } from "./delivery.ts";
@@ -307,7 +308,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		}
 		this.vslLog.add(Tag.ExpBan, `${object.vxid} banned lookup`);
 		this.engine.count(Main.bans_obj_killed);
-		arena.remove(object);
+		arena.remove(object, "banned", ban.number);
 		this.why = `it was banned by "${ban.text}"`;
 		return true;
 	}
@@ -319,6 +320,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (!req.hashAlwaysMiss) {
 			const { answers } = engine.objects.find(this.key);
 			let sawVariant: string | undefined;
+			let expired: Answer | undefined;
 			for (const answer of answers) {
 				if (this.#banned(answer)) continue;
 				if (!req.hashIgnoreVary && answer.vary !== "" && !varyMatches(answer.vary, req.fields)) {
@@ -333,6 +335,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 					this.#fresh(answer);
 					return;
 				}
+				if (age.kind === "expired" && !answer.uncacheable) expired = answer;
 				if (
 					age.kind !== "expired" &&
 					!answer.uncacheable &&
@@ -346,7 +349,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			} else if (this.why === "" && sawVariant !== undefined) {
 				this.missed = "vary-miss";
 				this.why = `only other variants are stored (Vary: ${sawVariant})`;
-			} else if (this.why === "") this.why = NOTHING_STORED;
+			} else if (this.why === "" && this.#isAskedWhy) this.why = this.#whyNothing(expired);
 			if (this.#joinFetch(stale)) return;
 			if (stale !== undefined && this.#usableStale(stale)) {
 				this.#hit(stale, true, true);
@@ -413,6 +416,22 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			return;
 		}
 		this.#hit(answer, false, false);
+	}
+
+	/** Somebody is told. */
+	get #isAskedWhy(): boolean {
+		const { cacheStatus, accessLog } = this.engine;
+		return this.asksWhy || cacheStatus || accessLog !== undefined;
+	}
+
+	/** `expired`: one that is past all use, and not yet taken out. */
+	#whyNothing(expired: Answer | undefined): string {
+		const { arena, bans } = this.engine;
+		const gone: Departure | undefined =
+			expired === undefined
+				? arena.departure(this.key)
+				: { cause: "expired", at: expired.tOrigin + expired.ttl + expired.grace + expired.keep, ban: 0 };
+		return gone === undefined ? NOTHING_STORED : whyGone(gone, bans.textOf(gone.ban), this.now);
 	}
 
 	/** Takes an answer that is still coming, which is newer than whatever is stored; true when there is one. */
@@ -622,7 +641,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		const { arena, parameters } = this.engine;
 		const { req } = this;
 		if (!isUnsafe(req.method) || answer.status < 200 || answer.status >= 400) return;
-		for (const object of arena.lookup(this.key)) arena.remove(object);
+		for (const object of arena.lookup(this.key)) arena.remove(object, "invalidated");
 		if (!parameters.rfc9111) return;
 		const host = req.fields.get("host");
 		const targets = new Set([req.url]);
@@ -633,7 +652,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		}
 		for (const target of targets) {
 			const key = this.#keyOf(target);
-			if (key !== undefined && key !== this.key) for (const object of arena.lookup(key)) arena.remove(object);
+			if (key !== undefined && key !== this.key)
+				for (const object of arena.lookup(key)) arena.remove(object, "invalidated");
 		}
 	}
 
@@ -681,7 +701,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.engine.count(Main.n_purges);
 		let count = 0;
 		for (const object of arena.lookup(this.key)) {
-			if (ttl === 0 && grace === 0 && keep === 0) arena.remove(object);
+			if (ttl === 0 && grace === 0 && keep === 0) arena.remove(object, "purged");
 			else {
 				const age = this.engine.now() - object.tOrigin;
 				arena.relive(object, {

@@ -81,7 +81,7 @@ export class BanLurker {
 			if (held !== undefined) {
 				engine.count(Main.bans_obj_killed);
 				engine.count(Main.bans_lurker_obj_killed);
-				arena.remove(object);
+				arena.remove(object, "banned", held.number);
 				return undefined;
 			}
 			reached = ban.number;

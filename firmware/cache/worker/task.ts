@@ -220,7 +220,7 @@ export abstract class Task implements VclContext {
 		for (const tag of new Set(splitTags(keys)))
 			for (const object of arena.tagged(tag)) {
 				if (soft) arena.relive(object, { ttl: Math.min(object.ttl, now - object.tOrigin) });
-				else arena.remove(object);
+				else arena.remove(object, "purged");
 				count++;
 			}
 		return count;

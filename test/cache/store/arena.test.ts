@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Arena, type ObjectMeta, type StoredObject } from "../../../firmware/cache/store/arena.ts";
 import { Book } from "../../../firmware/cache/store/book.ts";
-import { Control, planLayout, type StoreSizes } from "../../../firmware/cache/store/layout.ts";
+import { Control, Flag, planLayout, type StoreSizes } from "../../../firmware/cache/store/layout.ts";
 import { Segments } from "../../../firmware/cache/store/segments.ts";
 import { Wheel } from "../../../firmware/cache/store/wheel.ts";
 
@@ -261,6 +261,43 @@ describe("several storages", () => {
 		expect(Arena.fits(path, TWO)).toBe(true);
 		expect(Arena.fits(path, [1 << 20, 16 << 20, 0])).toBe(false);
 		expect(Arena.fits(path, 17 << 20)).toBe(false);
+	});
+});
+
+describe("departures", () => {
+	test("the last that went tells how, to every process, after a restart too", () => {
+		const { arena, path } = fresh(1 << 20);
+		const other = Arena.open(path, 1 << 20, 1);
+		const put = (key: string, more: Partial<ObjectMeta> = {}) => arena.insert(meta(key, more), body("x"))!;
+		arena.remove(put("/a"), "banned", 300_000_000);
+		arena.remove(put("/b"), "banned", 7);
+		arena.remove(put("/b"), "purged");
+		arena.remove(put("/c"));
+		arena.remove(put("/d", { flags: Flag.hitForMiss }), "purged");
+		put("/e", { ttl: 1, grace: 0 });
+		arena.expire(NOW + 5);
+		arena.layDown();
+		const next = Arena.open(path, 1 << 20, 2);
+		for (const each of [arena, other, next])
+			expect(["/a", "/b", "/c", "/d", "/e"].map((key) => each.departure(key))).toMatchObject([
+				{ cause: "banned", ban: 300_000_000 },
+				{ cause: "purged", ban: 0 },
+				undefined,
+				undefined,
+				{ cause: "expired", ban: 0 },
+			] as object[]);
+		expect(Math.abs(arena.departure("/a")!.at - Date.now() / 1000)).toBeLessThan(60);
+		expect(arena.departure("/e")!.at).toBe(NOW + 1);
+	});
+
+	test("of many only the latest are known, and none of them wrongly", () => {
+		const { arena } = fresh(4 << 20);
+		for (let index = 0; index < 40_000; index++) arena.insert(meta(`/${index}`), [Buffer.alloc(300)]);
+		const known = Array.from({ length: 40_000 }, (_, index) => arena.departure(`/${index}`) !== undefined);
+		const isThere = (index: number) => arena.lookup(`/${index}`).length > 0;
+		expect(known.filter((is) => is).length).toBeLessThanOrEqual(arena.layout.departureCount);
+		expect(known.filter((is) => is).length).toBeGreaterThan(arena.layout.departureCount / 4);
+		expect(known.some((is, index) => is && isThere(index))).toBe(false);
 	});
 });
 
