@@ -14,12 +14,12 @@ export const help: CommandHelp = {
 		"config schema",
 		"config set PATH=VALUE...",
 		"config edit|confirm|discard",
-		"config compare [N]",
+		"config compare [N [M]]",
 		"config commit [confirm MINUTES] [COMMENT]",
 		"config rollback N|rescue [confirm MINUTES] [COMMENT]",
 		"config history [--json]",
 		"config rescue [N]",
-		"config backup|restore PLACE",
+		"config backup|restore PLACE [ca FILE]",
 	],
 	about:
 		"Looks at a keepalived.conf, or at an appliance.toml, before it runs; keeps what runs as revisions. Without FILE, check and plan look at the working copy, and show at what runs.",
@@ -36,7 +36,7 @@ export const help: CommandHelp = {
 		["schema", "the JSON schema of appliance.toml"],
 		["set", 'changes appliance.toml ("config set --help")'],
 		["edit", "where the working copy is"],
-		["compare", "the working copy against revision N (the current one)"],
+		["compare", "the working copy, or revision M, against revision N (the current one)"],
 		[
 			"commit",
 			"checks the working copy, keeps it as a revision, puts it into force; taken back by itself unless confirmed in time",
@@ -49,6 +49,7 @@ export const help: CommandHelp = {
 		["backup", "all files of the current revision, as one archive"],
 		["restore", "into the working copy"],
 		["PLACE", "a file, usb, https://HOST/PATH or scp://USER@HOST/PATH"],
+		["ca FILE", "the certificate of the authority that signed the server's, in place of the well-known ones"],
 	],
 	examples: [
 		["config check /etc/keepalived/keepalived.conf", "before it is taken over"],

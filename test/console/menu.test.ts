@@ -306,7 +306,7 @@ describe("every item has its command", () => {
 			});
 		expect(menu("6", "3", "0").commands).toEqual([]);
 		// A revision that is not there is no question.
-		const missing: World = { status: (command) => (command === "config compare 55" ? 2 : 0) };
+		const missing: World = { status: (command) => (command === "config compare 7 55" ? 2 : 0) };
 		expect(menuIn(missing, "6", "7", "55").shown.at(-1)).toBe("config> ");
 		const restart: Step = { kind: "act", act: { kind: "end-machine", how: "reboot" } };
 		expect(menu("12", "reboot", "director-b").steps).toContainEqual(restart);
@@ -440,7 +440,36 @@ describe("changes go through the plan and a commit that waits", () => {
 	});
 });
 
+test("before a roll back what runs is compared with what is to run, not the working copy", () => {
+	expect(menu("6", "7", "3", "y").commands).toEqual([
+		"config history",
+		"config compare 7 3",
+		"config rollback 3",
+	]);
+});
+
+test("an https place is asked who signed its certificate", () => {
+	const place = "https://backup.example/b.tar";
+	expect(menu("6", "9", place, "/data/ca.pem").commands).toEqual([`config backup ${place} ca /data/ca.pem`]);
+	expect(menu("6", "9", place, "").commands).toEqual([`config backup ${place}`]);
+	expect(menu("6", "10", place, "/data/ca.pem", "director-b").commands[0]).toBe(
+		`config restore ${place} ca /data/ca.pem`,
+	);
+});
+
 describe("settings: questions with what is set now, then the plan", () => {
+	test("a port that is not in the file yet needs its role, and nothing is asked before that", () => {
+		const settings = { ...boxSettings, port: [] };
+		const on = (...typed: readonly string[]) => menuIn({ settings }, "2", "2", ...typed);
+		for (const answer of ["", "0"]) {
+			const { shown, commands } = on(answer);
+			expect(shown).toContain("eth0 is not set up yet: that comes first.");
+			expect(commands).toEqual([]);
+		}
+		expect(on("inside", "192.0.2.10/24", "", "").commands[0]).toBe(
+			"config set port[eth0].role=inside port[eth0].addresses=192.0.2.10/24 --plan",
+		);
+	});
 	const planned = (...typed: readonly string[]) => {
 		const { commands } = menu(...typed);
 		for (const command of commands) expect(command).toMatch(/^config set .* --plan/);

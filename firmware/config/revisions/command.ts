@@ -1,5 +1,6 @@
 /** `drover config commit`, `confirm`, `compare`, `rollback` …: revisions in the operator's words. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { X509Certificate } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { howCalled } from "../../how-called.ts";
@@ -39,10 +40,10 @@ export const revisionActions: Readonly<Record<string, Action>> = {
 
 /** How many words an action takes after its name; the others take none. A comment may have any number. */
 const WORDS_LIMIT: Readonly<Record<string, number>> = {
-	compare: 1,
+	compare: 2,
 	rescue: 1,
-	backup: 1,
-	restore: 1,
+	backup: 3,
+	restore: 3,
 	commit: Number.POSITIVE_INFINITY,
 	rollback: Number.POSITIVE_INFINITY,
 };
@@ -84,17 +85,20 @@ async function edit(workspace: Workspace): Promise<number> {
 	return 0;
 }
 
-async function compare(workspace: Workspace, [number]: readonly string[]): Promise<number> {
+async function compare(workspace: Workspace, [number, other]: readonly string[]): Promise<number> {
 	const base = number === undefined ? workspace.revisions.currentNumber() : readNumber(number);
+	const target = other === undefined ? null : readNumber(other);
 	const scratch = mkdtempSync(join(tmpdir(), "drover-compare-"));
 	try {
 		const folder = join(scratch, base === null ? "nothing" : `revision-${base}`);
 		mkdirSync(folder);
 		if (base !== null)
 			for (const [name, bytes] of workspace.revisions.files(base)) writeFileSync(join(folder, name), bytes);
-		const candidate = join(scratch, "working-copy");
-		mkdirSync(candidate);
-		for (const [name, bytes] of workspace.candidateFiles()) writeFileSync(join(candidate, name), bytes);
+		const candidate = join(scratch, target === null ? "working-copy" : `revision-${target}`);
+		// Of a revision and itself there is one folder.
+		mkdirSync(candidate, { recursive: true });
+		const files = target === null ? workspace.candidateFiles() : workspace.revisions.files(target);
+		for (const [name, bytes] of files) writeFileSync(join(candidate, name), bytes);
 		const { stdout, exitCode } = Bun.spawnSync(["diff", "-ruN", folder, candidate]);
 		const text = stdout
 			.toString()
@@ -309,16 +313,34 @@ async function discard(workspace: Workspace): Promise<number> {
 	return 0;
 }
 
-async function backup(workspace: Workspace, [place]: readonly string[]): Promise<number> {
+/** PEM text of `ca FILE` behind a place; null when nothing is there. */
+function readAuthority(place: string, [word, path]: readonly string[]): string | null {
+	if (word === undefined) return null;
+	if (word !== "ca" || path === undefined)
+		throw new RevisionError(
+			'behind the place there may be "ca FILE": who signed the certificate of its server',
+		);
+	if (!place.startsWith("https://")) throw new RevisionError('"ca" is for https:// alone');
+	try {
+		const text = readFileSync(path, "utf8");
+		new X509Certificate(text);
+		return text;
+	} catch {
+		throw new RevisionError(`${path} cannot be read as a certificate (PEM)`);
+	}
+}
+
+async function backup(workspace: Workspace, [place, ...more]: readonly string[]): Promise<number> {
 	if (place === undefined)
 		throw new RevisionError("say where to: a file, usb, https://HOST/PATH or scp://USER@HOST/PATH");
+	const authority = readAuthority(place, more);
 	const current = workspace.revisions.currentNumber();
 	if (current === null) throw new RevisionError("there is no configuration to keep yet");
 	const archive = join(mkdtempSync(join(tmpdir(), "drover-backup-")), "backup.tar");
 	try {
 		packArchive(workspace.revisions.files(current), workspace.revisions.info(current)!, archive);
 		const day = new Date().toISOString().slice(0, 10);
-		const there = await sendBackup(archive, place, `drover-${hostname()}-${day}-r${current}.tar`);
+		const there = await sendBackup(archive, place, `drover-${hostname()}-${day}-r${current}.tar`, authority);
 		console.log(`${there} holds revision ${current}.`);
 	} finally {
 		rmSync(dirname(archive), { recursive: true });
@@ -326,12 +348,12 @@ async function backup(workspace: Workspace, [place]: readonly string[]): Promise
 	return 0;
 }
 
-async function restore(workspace: Workspace, [place]: readonly string[]): Promise<number> {
+async function restore(workspace: Workspace, [place, ...more]: readonly string[]): Promise<number> {
 	if (place === undefined)
 		throw new RevisionError("say where from: a file, usb, https://HOST/PATH or scp://USER@HOST/PATH");
 	const archive = join(mkdtempSync(join(tmpdir(), "drover-restore-")), "backup.tar");
 	try {
-		await fetchBackup(place, archive);
+		await fetchBackup(place, archive, readAuthority(place, more));
 		workspace.replaceCandidate(unpackArchive(archive));
 	} finally {
 		rmSync(dirname(archive), { recursive: true });

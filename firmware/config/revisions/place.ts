@@ -21,8 +21,16 @@ const DOWNLOAD_LIMIT_BYTES = 72 * 1024 * 1024;
 const KNOWN_HOSTS_PATH = "/data/access/known_hosts";
 const STICK_NAME = /^drover-.*\.tar$/;
 
-/** Carries the archive there. Resolves with where it lies now, in words. Throws a RevisionError. */
-export async function sendBackup(archive: string, place: string, name: string): Promise<string> {
+/**
+ * Carries the archive there. Resolves with where it lies now, in words. `authority`: PEM of who signed an https
+ * server's certificate, null for the well-known ones. Throws a RevisionError.
+ */
+export async function sendBackup(
+	archive: string,
+	place: string,
+	name: string,
+	authority: string | null,
+): Promise<string> {
 	if (place === "usb")
 		return onStick("write", async (folder) => {
 			copyFileSync(archive, join(folder, name));
@@ -31,7 +39,7 @@ export async function sendBackup(archive: string, place: string, name: string): 
 	if (isWeb(place)) {
 		// A folder takes it under its own name.
 		const url = place.endsWith("/") ? place + name : place;
-		await web(url, { method: "PUT", body: Bun.file(archive) }, async () => {});
+		await web(url, authority, { method: "PUT", body: Bun.file(archive) }, async () => {});
 		return url;
 	}
 	if (isScp(place)) {
@@ -48,8 +56,8 @@ export async function sendBackup(archive: string, place: string, name: string): 
 	return path;
 }
 
-/** Fetches an archive into the file `archive`. Throws a RevisionError. */
-export async function fetchBackup(place: string, archive: string): Promise<void> {
+/** Fetches an archive into the file `archive`; `authority` as above. Throws a RevisionError. */
+export async function fetchBackup(place: string, archive: string, authority: string | null): Promise<void> {
 	if (place === "usb")
 		return onStick("read", async (folder) => {
 			const newest = readdirSync(folder)
@@ -59,7 +67,7 @@ export async function fetchBackup(place: string, archive: string): Promise<void>
 			writeFileSync(archive, readFileSync(join(folder, newest)), { mode: 0o600 });
 		});
 	if (isWeb(place)) {
-		const bytes = await web(place, {}, (answer) => readBody(place, answer));
+		const bytes = await web(place, authority, {}, (answer) => readBody(place, answer));
 		writeFileSync(archive, bytes, { mode: 0o600 });
 		return;
 	}
@@ -103,10 +111,19 @@ const isWeb = (place: string) => /^https?:\/\//.test(place);
 const isScp = (place: string) => place.startsWith("scp://");
 
 /** What `use` makes of a good answer. Throws a RevisionError for any other, and for one that breaks off. */
-async function web<T>(url: string, options: RequestInit, use: (answer: Response) => Promise<T>): Promise<T> {
+async function web<T>(
+	url: string,
+	authority: string | null,
+	options: RequestInit,
+	use: (answer: Response) => Promise<T>,
+): Promise<T> {
 	if (!URL.canParse(url)) throw new RevisionError(`${url} is no URL, such as https://example.org/backup.tar`);
 	try {
-		const answer = await fetch(url, { ...options, signal: AbortSignal.timeout(TRANSFER_TIMEOUT_MS) });
+		const answer = await fetch(url, {
+			...options,
+			...(authority === null ? {} : { tls: { ca: authority } }),
+			signal: AbortSignal.timeout(TRANSFER_TIMEOUT_MS),
+		});
 		if (!answer.ok) throw new RevisionError(`${url} answers ${answer.status}`);
 		return await use(answer);
 	} catch (error) {

@@ -11,9 +11,12 @@ export interface Question {
 	readonly read: (text: string) => string;
 }
 
-/** Asks one after the other. Enter leaves a setting as it is, 0 gives up all of it. */
-export function* changeSettings(questions: readonly Question[]): Dialogue {
-	const changes: string[] = [];
+/**
+ * Asks one after the other. Enter leaves a setting as it is, 0 gives up all of it. What is `decided` already, as
+ * `config set` takes it, goes with the answers.
+ */
+export function* changeSettings(questions: readonly Question[], decided: readonly string[] = []): Dialogue {
+	const changes = [...decided];
 	yield* say(["Enter leaves a value as it is, 0 gives up."]);
 	for (const { prompt, path, now, read } of questions) {
 		const value = yield* askChange(prompt, now, read);

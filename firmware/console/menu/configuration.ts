@@ -70,7 +70,10 @@ function* rollback(): Dialogue {
 	yield* once("history");
 	const number = yield* askFor("Back to which revision", revisionNumber);
 	if (number === null) return;
-	if ((yield* run(["config", "compare", number])) > COMPARED) return;
+	// What runs against what is to run; the working copy has no part in it.
+	const { revision } = yield* facts();
+	const running = revision.current === null ? [] : [String(revision.current)];
+	if ((yield* run(["config", "compare", ...running, number])) > COMPARED) return;
 	if (yield* agree(`Revision ${number} takes the place of the running one. Do it?`))
 		yield* once("rollback", number);
 }
@@ -83,19 +86,28 @@ function* rescue(): Dialogue {
 
 function* backup(): Dialogue {
 	const file = yield* askFor('Where to: a path, a URL, or "usb"', placeText, "usb");
-	if (file !== null) yield* runCommand(["config", "backup", file]);
+	if (file !== null) yield* runCommand(["config", "backup", file, ...(yield* authorityOf(file))]);
+}
+
+/** Who signed the certificate of an https server, when it is nobody well-known. */
+function* authorityOf(place: string): Dialogue<readonly string[]> {
+	if (!place.startsWith("https://")) return [];
+	const prompt = "File with the certificate of its server's authority (Enter: the well-known ones)";
+	const file = yield* askFor(prompt, placeText);
+	return file === null ? [] : ["ca", file];
 }
 
 function* restore(): Dialogue {
 	const file = yield* askFor('Where from: a path, a URL, or "usb"', placeText, "usb");
 	if (file === null) return;
+	const authority = yield* authorityOf(file);
 	if (
 		!(yield* hostNameTyped([
 			"What the working copy holds is lost; the running configuration stays until a commit.",
 		]))
 	)
 		return;
-	if ((yield* runCommand(["config", "restore", file])) === 0) yield* commit();
+	if ((yield* runCommand(["config", "restore", file, ...authority])) === 0) yield* commit();
 }
 
 function placeText(text: string): string {

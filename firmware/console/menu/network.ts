@@ -2,7 +2,7 @@
 
 import { address, addressWithPrefix, domain, hostLabel } from "../../appliance/settings/words.ts";
 import { changeByCommand } from "./change.ts";
-import { changeSettings, removeSection } from "./change-settings.ts";
+import { changeSettings, type Question, removeSection } from "./change-settings.ts";
 import { editSettings } from "./configuration.ts";
 import { askFor, choose, type Dialogue, facts, run, say, settings } from "./dialogue.ts";
 import { portList } from "./port-list.ts";
@@ -59,14 +59,17 @@ function* addresses(): Dialogue {
 	if (port === null) return;
 	const set = found.port.find(({ name }) => name === port);
 	const path = `port[${port}]`;
-	yield* changeSettings([
-		// A port that is not in the file yet has no role to leave as it is.
-		{
-			prompt: "outside (clients) or inside (real servers)",
-			path: `${path}.role`,
-			now: set?.role ?? "not set",
-			read: oneOf("outside", "inside"),
-		},
+	const role = { prompt: "outside (clients) or inside (real servers)", read: oneOf("outside", "inside") };
+	const decided: string[] = [];
+	// A port that is not in the file yet has no role to leave as it is.
+	if (set === undefined) {
+		const chosen = yield* askFor(role.prompt, role.read);
+		if (chosen === null)
+			return yield* say([`${port} is not set up yet: that comes first.`, "Nothing was changed."]);
+		decided.push(`${path}.role=${chosen}`);
+	}
+	const questions: readonly Question[] = [
+		...(set === undefined ? [] : [{ ...role, path: `${path}.role`, now: set.role }]),
 		{
 			prompt: "Addresses, such as 192.0.2.10/24",
 			path: `${path}.addresses`,
@@ -85,7 +88,8 @@ function* addresses(): Dialogue {
 			now: String(set?.mtu ?? ETHERNET_MTU),
 			read: wholeNumber(576, 9_216),
 		},
-	]);
+	];
+	yield* changeSettings(questions, decided);
 }
 
 function* names(): Dialogue {

@@ -64,6 +64,12 @@ test("edit, compare, commit, history", () => {
 		/^ +2 .*anna, shell: more weight {2}\[in force\]\n +1 .*first service\n$/,
 	);
 	expect(config("compare").text).toBe("No difference.\n");
+	// Two revisions, whatever the working copy says.
+	write(server(9));
+	expect(config("compare", "2", "1").text).toContain("--- revision-2/");
+	expect(config("compare", "2", "1").text).toContain("-        weight 3\n+        weight 1");
+	expect(config("compare", "2", "2")).toEqual({ status: 0, text: "No difference.\n" });
+	expect(config("compare", "2", "7").status).toBe(2);
 });
 
 test("a typo costs nothing: it is named, and what runs stays", () => {
@@ -302,22 +308,39 @@ describe("backup and restore", () => {
 			await web.stop(true);
 		}
 	});
-	test("over HTTPS a certificate that nobody known signed is said to be one", async () => {
+	test("over HTTPS a certificate that nobody known signed is said to be one; its authority can be named", async () => {
 		const { certificatePath, keyPath } = makeCertificate(directory, "web", ["IP:127.0.0.1"]);
 		const web = Bun.serve({
 			port: 0,
 			tls: { cert: Bun.file(certificatePath), key: Bun.file(keyPath) },
-			fetch: () => new Response(""),
+			fetch: async (request) =>
+				request.method === "PUT"
+					? new Response(String((await request.bytes()).length > 1_000))
+					: new Response(Bun.file(join(directory, "kept.tar"))),
 		});
 		try {
 			const place = `https://127.0.0.1:${web.port}/b.tar`;
-			const child = Bun.spawn([process.execPath, drover, "config", "restore", place], {
-				env: { ...process.env, DROVER_CONFIG_DIR: directory },
-				stderr: "pipe",
-			});
-			expect(await new Response(child.stderr).text()).toMatch(
+			const ask = async (...words: string[]) => {
+				const child = Bun.spawn([process.execPath, drover, "config", ...words], {
+					env: { ...process.env, DROVER_CONFIG_DIR: directory },
+					stdout: "pipe",
+					stderr: "pipe",
+				});
+				return (await new Response(child.stdout).text()) + (await new Response(child.stderr).text());
+			};
+			expect(await ask("restore", place)).toMatch(
 				/^drover config: the certificate of 127\.0\.0\.1:\d+ is signed by nobody known here \(self.signed certificate\)\n$/,
 			);
+			write(server(1));
+			config("commit");
+			config("backup", join(directory, "kept.tar"));
+			expect(await ask("backup", place, "ca", certificatePath)).toBe(`${place} holds revision 1.\n`);
+			expect(await ask("restore", place, "ca", certificatePath)).toContain("what the archive held");
+			const stranger = makeCertificate(directory, "stranger", ["IP:127.0.0.1"]).certificatePath;
+			expect(await ask("restore", place, "ca", stranger)).toContain("signed by nobody known here");
+			expect(await ask("restore", place, "ca", candidate())).toContain("cannot be read as a certificate");
+			expect(await ask("restore", place, "as", "it is")).toContain('"ca FILE"');
+			expect(await ask("restore", "usb", "ca", certificatePath)).toContain("for https:// alone");
 		} finally {
 			await web.stop(true);
 		}

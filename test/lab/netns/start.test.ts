@@ -166,6 +166,9 @@ communities = ["first"]
 enabled = true
 [syslog]
 receivers = [{ host = "192.0.2.9" }]
+[ssh]
+enabled = true
+passwords = true
 `,
 	});
 	const names = ["metrics", "snmp", "syslog"];
@@ -188,6 +191,8 @@ receivers = [{ host = "192.0.2.9" }]
 		box.run(
 			`cd $(drover config edit | head -n 1) && sed -i '${edit}' appliance.toml && drover config commit`,
 		);
+	const throttle = () => box.run("nft list table inet drover_ssh");
+	await eventually("who tries passwords is counted", () => throttle().includes("dport 22"), START_LIMIT_MS);
 	commit("s/first/second/");
 	await eventually(
 		"another agent runs, and no second one",
@@ -196,5 +201,6 @@ receivers = [{ host = "192.0.2.9" }]
 	);
 	commit("s/enabled = true/enabled = false/; /receivers/d");
 	await eventually("none runs", () => processes().length === 0, START_LIMIT_MS);
+	await eventually("nobody is counted", () => throttle() === "", START_LIMIT_MS);
 	expect(box.run("cat /run/drover/crashes/* /run/drover/alarms/*")).toBe("");
 }, 90_000);
