@@ -8,8 +8,19 @@ import {
 	VclFailure,
 	type VclHost,
 } from "../runtime.ts";
-import { firstWord, hashPoint, pickByWeight, pickFirst, pickInTurn, type Weighted } from "./pick.ts";
+import { hashPoint, pickByWeight, pickFirst, pickInTurn, type Weighted } from "./pick.ts";
 import { buildRing, pickShard, type RingPoint } from "./ring.ts";
+import {
+	checkedSettings,
+	isBackendSide,
+	ShardParam,
+	type ShardSettings,
+	setInTask,
+	setParam,
+	settingsAtResolution,
+	settingsOf,
+	shardKey,
+} from "./shard-settings.ts";
 import { vmod } from "./vmod.ts";
 
 /** Bound of members of one director. */
@@ -64,11 +75,16 @@ abstract class Base implements NamedDirector {
 
 	/** What may become one more member. */
 	protected admit(backend: Director | null): Director {
-		if (backend === null || backend.definition?.endpoint.kind === "none")
-			throw new VclFailure(`${this.name}: None backend cannot be added`);
+		if (isNone(backend)) throw new VclFailure(`${this.name}: None backend cannot be added`);
 		if (this.members().length >= maxMembers)
 			throw new VclFailure(`${this.name}: more than ${maxMembers} backends`);
 		return backend;
+	}
+
+	/** Where a member stands that is to go; -1: it is no member. */
+	protected placeOf(backend: Director | null): number {
+		if (isNone(backend)) throw new VclFailure(`${this.name}: None backend cannot be removed`);
+		return this.members().indexOf(backend);
 	}
 
 	/** `table` and `figures` of the report. */
@@ -78,6 +94,10 @@ abstract class Base implements NamedDirector {
 	get director(): Director {
 		return this;
 	}
+}
+
+function isNone(backend: Director | null): backend is null {
+	return backend === null || backend.definition?.endpoint.kind === "none";
 }
 
 const healthOf = (member: Director) => (member.healthy(null) ? "healthy" : "sick");
@@ -94,9 +114,14 @@ abstract class List extends Base {
 	}
 
 	remove(backend: Director | null): void {
-		const index = this.list.indexOf(backend!);
-		if (index >= 0) this.list.splice(index, 1);
+		const index = this.placeOf(backend);
+		if (index < 0) return;
+		this.list.splice(index, 1);
+		this.removed(index);
 	}
+
+	/** What the director remembers of places changes with them. */
+	protected removed(_index: number): void {}
 }
 
 class RoundRobin extends List {
@@ -130,6 +155,12 @@ class Fallback extends List {
 	constructor(host: VclHost, name: string, sticky: boolean) {
 		super(host, name);
 		this.sticky = sticky;
+	}
+
+	/** The current one stays so; when it is the last one that goes, the first is next. */
+	protected override removed(index: number): void {
+		if (index < this.current) this.current--;
+		else if (this.current === this.list.length) this.current = 0;
 	}
 
 	override choose(context: VclContext | null): Director | null {
@@ -183,7 +214,7 @@ class WeightedList extends Base {
 	}
 
 	remove(member: Director | null): void {
-		const index = this.list.findIndex((each) => each.member === member);
+		const index = this.placeOf(member);
 		if (index >= 0) this.list.splice(index, 1);
 	}
 
@@ -225,22 +256,6 @@ interface ShardMember {
 	readonly rampupSeconds: number | null;
 	readonly weight: number;
 }
-
-interface ShardSettings {
-	by?: "HASH" | "URL" | "KEY" | "BLOB";
-	key?: number;
-	keyBlob?: string;
-	alternative?: number;
-	warmup?: number;
-	rampup?: boolean;
-	healthy?: "CHOSEN" | "IGNORE" | "ALL";
-}
-
-class ShardParam {
-	settings: ShardSettings = {};
-}
-
-const taskParams = {};
 
 class Shard extends Base {
 	readonly type = "shard";
@@ -294,18 +309,17 @@ class Shard extends Base {
 	}
 
 	choose(context: VclContext | null): Director | null {
-		return this.pick(context, {});
+		return this.pick(context, settingsAtResolution(context, this, this.associated));
 	}
 
-	pick(context: VclContext | null, given: ShardSettings): Director | null {
+	pick(context: VclContext | null, settings: ShardSettings): Director | null {
 		// Changes of one task take effect together; nobody has to call reconfigure for the first ring.
 		if (this.changed) this.reconfigure(this.replicas);
-		const settings = { ...this.associated?.settings, ...given };
 		const index = pickShard(
 			this.ring,
 			this.list.length,
 			{
-				key: this.keyOf(context, settings),
+				key: shardKey(context, settings),
 				alternative: settings.alternative ?? 0,
 				warmup: settings.warmup ?? -1,
 				rampup: settings.rampup ?? true,
@@ -364,87 +378,6 @@ class Shard extends Base {
 			},
 		};
 	}
-
-	private keyOf(context: VclContext | null, settings: ShardSettings): number {
-		switch (settings.by ?? "HASH") {
-			case "KEY":
-				return (settings.key ?? 0) >>> 0;
-			case "BLOB": {
-				const bytes = settings.keyBlob ?? "";
-				return firstWord(Array.from(bytes, (byte) => byte.charCodeAt(0)));
-			}
-			case "URL":
-				return hashPoint((context?.bereq ?? context?.req)?.url ?? "");
-			default: {
-				const digest = (context?.bereq ?? context?.req)?.hash ?? "";
-				return firstWord(Array.from(digest.slice(0, 4), (byte) => byte.charCodeAt(0)));
-			}
-		}
-	}
-}
-
-/** Only what was given: absent arguments must not hide associated parameters. */
-function given(settings: ShardSettings): ShardSettings {
-	return Object.fromEntries(
-		Object.entries(settings).filter(([, value]) => value !== undefined && value !== null),
-	) as ShardSettings;
-}
-
-/** Arguments that do not go together, or are out of their range, are a VCL failure. */
-function checked(where: string, settings: ShardSettings): ShardSettings {
-	const { by = "HASH", key, keyBlob, alternative = 0, warmup = -1 } = settings;
-	const fail = (what: string): never => {
-		throw new VclFailure(`vmod_directors: ${where} ${what}`);
-	};
-	if (by === "KEY") {
-		if (key === undefined) return fail(`missing key argument with by=${by}`);
-		if (key < 0 || key > 0xffff_ffff) fail(`invalid key argument ${key} with by=${by}`);
-	} else if (by === "BLOB") {
-		if (keyBlob === undefined) fail(`missing key_blob argument with by=${by}`);
-	} else if (key !== undefined || keyBlob !== undefined)
-		fail(`key and key_blob arguments are invalid with by=${by}`);
-	if (alternative < 0) fail(`invalid alt argument ${alternative}`);
-	if ((warmup < 0 && warmup !== -1) || warmup > 1) fail(`invalid warmup argument ${warmup.toFixed(6)}`);
-	return settings;
-}
-
-const isBackendSide = (context: VclContext) => /^vcl_(backend_|pipe)/.test(context.method);
-
-/** A decision that is taken when the fetch begins. */
-function lazily(shard: Shard, settings: ShardSettings): Director {
-	return {
-		name: shard.name,
-		definition: null,
-		get changedAt() {
-			return shard.changedAt;
-		},
-		healthy: (context) => shard.healthy(context),
-		resolve: (context) => shard.pick(context, settings)?.resolve(context) ?? null,
-	};
-}
-
-function shardParamOf(context: VclContext, blob: unknown): ShardSettings {
-	if (blob instanceof ShardParam) return settingsOf(context, blob);
-	return {};
-}
-
-/** Parameters set in a task count for that task only. */
-function settingsOf(context: VclContext | null, param: ShardParam): ShardSettings {
-	const task = context?.taskState.get(taskParams) as Map<ShardParam, ShardSettings> | undefined;
-	return task?.get(param) ?? param.settings;
-}
-
-function storeSettings(context: VclContext, param: ShardParam, settings: ShardSettings): void {
-	if (context.method === "vcl_init") {
-		param.settings = settings;
-		return;
-	}
-	let task = context.taskState.get(taskParams) as Map<ShardParam, ShardSettings> | undefined;
-	if (task === undefined) {
-		task = new Map();
-		context.taskState.set(taskParams, task);
-	}
-	task.set(param, { ...param.settings, ...settings });
 }
 
 const shardParameters =
@@ -573,21 +506,32 @@ export const directors = vmod(
 					`${shardParameters}, [ BLOB param ], [ ENUM {NOW, LAZY} resolve]`,
 					"BACKEND",
 					(self: Shard, context, by, key, keyBlob, alternative, warmup, rampup, healthy, param, resolve) => {
-						const where = `shard ${self.name}: shard.backend()`;
-						const own = given({ by, key, keyBlob, alternative, warmup, rampup, healthy });
-						const isOwn = Object.keys(own).length > 0;
-						if (isOwn) checked(where, own);
-						if (isOwn && resolve === "LAZY" && !isBackendSide(context))
-							throw new VclFailure(
-								`vmod_directors: ${where} with resolve=LAZY and other parameters belongs to the backend side`,
-							);
-						const settings = {
-							...(self.associated === null ? {} : settingsOf(context, self.associated)),
-							...shardParamOf(context, param),
-							...own,
+						const where = `shard ${self.name}:`;
+						const fail = (what: string): never => {
+							throw new VclFailure(`vmod_directors: ${where} ${what}`);
 						};
-						const lazy = resolve === undefined ? by === undefined : resolve === "LAZY";
-						return lazy ? lazily(self, settings) : self.pick(context, settings);
+						const atStart = context.method === "vcl_init" || context.method === "vcl_fini";
+						const own = checkedSettings(context, `${where} shard.backend()`, {
+							by,
+							key,
+							keyBlob,
+							alternative,
+							warmup,
+							rampup,
+							healthy,
+						});
+						const base: ShardParam | null = param === undefined ? self.associated : param;
+						if (param !== undefined && !(param instanceof ShardParam))
+							fail(".backend(key_blob) param invalid");
+						if (resolve === "LAZY" || (resolve === undefined && atStart)) {
+							if (param === undefined && Object.keys(own).length === 0) return self;
+							if (!isBackendSide(context))
+								fail(".backend(resolve=LAZY) with other parameters can only be used in backend/pipe context");
+							setInTask(context, self, own, base);
+							return self;
+						}
+						if (atStart) fail(".backend(resolve=NOW) can not be used in vcl_init{}/vcl_fini{}");
+						return self.pick(context, { ...base?.settings, ...own });
 					},
 				],
 				["debug", "INT", "VOID", () => undefined],
@@ -596,25 +540,26 @@ export const directors = vmod(
 		{
 			name: "shard_param",
 			signature: "",
-			make: () => new ShardParam(),
+			make: (_host, name) => new ShardParam(name),
 			methods: [
-				["clear", "", "VOID", (self: ShardParam, context) => storeSettings(context, self, {})],
+				[
+					"clear",
+					"",
+					"VOID",
+					(self: ShardParam, context) => setParam(context, "shard_param.clear()", self, {}),
+				],
 				[
 					"set",
 					shardParameters,
 					"VOID",
 					(self: ShardParam, context, by, key, keyBlob, alternative, warmup, rampup, healthy) => {
-						const where = "shard_param.set()";
-						if (context.method !== "vcl_init" && !isBackendSide(context))
-							throw new VclFailure(
-								`vmod_directors: ${where} may only be used in vcl_init and in backend/pipe context`,
-							);
-						const own = checked(where, given({ by, key, keyBlob, alternative, warmup, rampup, healthy }));
-						storeSettings(context, self, { ...settingsOf(context, self), ...own });
+						const where = `shard ${self.name}: shard_param.set()`;
+						const given = { by, key, keyBlob, alternative, warmup, rampup, healthy };
+						setParam(context, where, self, checkedSettings(context, where, given));
 					},
 				],
 				["get_by", "", "STRING", (self, context) => settingsOf(context, self).by ?? "HASH"],
-				["get_key", "", "INT", (self, context) => settingsOf(context, self).key ?? 0],
+				["get_key", "", "INT", (self, context) => shardKey(context, settingsOf(context, self))],
 				["get_alt", "", "INT", (self, context) => settingsOf(context, self).alternative ?? 0],
 				["get_warmup", "", "REAL", (self, context) => settingsOf(context, self).warmup ?? -1],
 				["get_rampup", "", "BOOL", (self, context) => settingsOf(context, self).rampup ?? true],

@@ -58,6 +58,9 @@ export function hashPoint(text: string): number {
 	return new DataView(digest.buffer, digest.byteOffset + digest.length - 4).getUint32(0, true);
 }
 
-export function firstWord(bytes: ArrayLike<number>): number {
-	return (((bytes[0] ?? 0) << 24) | ((bytes[1] ?? 0) << 16) | ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0)) >>> 0;
+/** Up to four bytes, the last one lowest, as an unsigned number. */
+export function lastWord(bytes: string): number {
+	let word = 0;
+	for (let index = 0; index < bytes.length; index++) word = ((word << 8) | bytes.charCodeAt(index)) >>> 0;
+	return word;
 }
