@@ -1,10 +1,14 @@
 /** HTTP dates (RFC 9110 §5.6.7): one form is written, three are read. Seconds since 1970. */
 
 const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const fixdate = /^(?:mon|tue|wed|thu|fri|sat|sun), (\d\d) ([a-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) gmt$/i;
+const weekdays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+const fixdate = /^(mon|tue|wed|thu|fri|sat|sun), (\d\d) ([a-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) gmt$/i;
 const rfc850 =
-	/^(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday), (\d\d)-([a-z]{3})-(\d\d) (\d\d):(\d\d):(\d\d) gmt$/i;
-const asctime = /^(?:mon|tue|wed|thu|fri|sat|sun) ([a-z]{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/i;
+	/^(monday|tuesday|wednesday|thursday|friday|saturday|sunday), (\d\d)-([a-z]{3})-(\d\d) (\d\d):(\d\d):(\d\d) gmt$/i;
+const asctime = /^(mon|tue|wed|thu|fri|sat|sun) ([a-z]{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/i;
+
+/** Dates before it are taken for slips, as varnishd takes them. */
+const firstYear = 1899;
 
 let lastSecond = -1;
 let lastText = "";
@@ -32,36 +36,46 @@ export function parseHttpDate(text: string): number | undefined {
 }
 
 function readHttpDate(text: string): number | undefined {
-	let match = fixdate.exec(text);
-	if (match !== null) return seconds(match[3]!, match[2]!, match[1]!, match[4]!, match[5]!, match[6]!);
-	match = rfc850.exec(text);
-	if (match !== null) {
-		const year = Number(match[3]);
-		return seconds(
-			String(year < 70 ? 2000 + year : 1900 + year),
-			match[2]!,
-			match[1]!,
-			match[4]!,
-			match[5]!,
-			match[6]!,
-		);
+	const imf = fixdate.exec(text);
+	if (imf !== null) {
+		const [, weekday, day, month, year, ...time] = imf;
+		return secondsOf(Number(year), monthNumber(month!), Number(day), time, weekday!);
 	}
-	match = asctime.exec(text);
-	if (match !== null) return seconds(match[6]!, match[1]!, match[2]!.trim(), match[3]!, match[4]!, match[5]!);
+	const old = rfc850.exec(text);
+	if (old !== null) {
+		const [, weekday, day, month, digits, ...time] = old;
+		const year = Number(digits);
+		return secondsOf(year < 70 ? 2000 + year : 1900 + year, monthNumber(month!), Number(day), time, weekday!);
+	}
+	const c = asctime.exec(text);
+	if (c !== null) {
+		const [, weekday, month, day, hour, minute, second, year] = c;
+		return secondsOf(Number(year), monthNumber(month!), Number(day), [hour!, minute!, second!], weekday!);
+	}
 	return undefined;
 }
 
-function seconds(
-	year: string,
-	month: string,
-	day: string,
-	hour: string,
-	minute: string,
-	second: string,
+/** From 1; 0: there is no such month. */
+function monthNumber(name: string): number {
+	return months.indexOf(name.toLowerCase()) + 1;
+}
+
+/**
+ * Seconds since 1970, or undefined when there is no such day or moment, or it is not on that weekday (none given: any).
+ * A leap second is the one before it. Month and day count from 1; `time` is hours, minutes, seconds.
+ */
+export function secondsOf(
+	year: number,
+	month: number,
+	day: number,
+	time: readonly string[],
+	weekday?: string,
 ): number | undefined {
-	const index = months.indexOf(month.toLowerCase());
-	const inRange =
-		Number(hour) < 24 && Number(minute) < 60 && Number(second) < 61 && Number(day) >= 1 && Number(day) <= 31;
-	if (index < 0 || !inRange) return undefined;
-	return Date.UTC(Number(year), index, Number(day), Number(hour), Number(minute), Number(second)) / 1000;
+	const [hour, minute, second] = time.map(Number) as [number, number, number];
+	if (year < firstYear || hour > 23 || minute > 59 || second > 60) return undefined;
+	const midnight = new Date(Date.UTC(year, month - 1, day));
+	if (midnight.getUTCFullYear() !== year || midnight.getUTCMonth() !== month - 1) return undefined;
+	if (weekday !== undefined && weekdays[midnight.getUTCDay()] !== weekday.slice(0, 3).toLowerCase())
+		return undefined;
+	return midnight.getTime() / 1000 + (hour * 60 + minute) * 60 + Math.min(second, 59);
 }

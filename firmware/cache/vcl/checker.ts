@@ -17,6 +17,13 @@ export function check(c: Compilation, program: Program): void {
 	const masks = new Map<Sub, number>();
 	for (const sub of subs)
 		if (allowedMethods(c, sub, masks) === 0) c.diagnostics.fail("Impossible Subroutine", sub.defined!);
+	// Last: whoever tries a few lines without a backend is told of his mistakes in them.
+	if (program.defaultBackend === null) {
+		c.diagnostics.append("No backends or directors found in VCL program, at least one is necessary.\n");
+		c.diagnostics.hint =
+			'Add `backend default { .host = "ADDRESS"; .port = "PORT"; }`, or `backend default none;` for a program without one.';
+		c.stop();
+	}
 }
 
 function checkReferences(c: Compilation): void {

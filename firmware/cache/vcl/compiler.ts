@@ -668,9 +668,13 @@ class Generator {
 
 	private arguments(callee: VmodFunction, values: readonly Expression[]): string[] {
 		return values.map((value, index) => {
-			const { type } = callee.arguments[index]!;
+			const { type, inParts } = callee.arguments[index]!;
 			if (value.kind === "absent") return "undefined";
 			if (type === "STRING") return this.nullable(value);
+			if (inParts)
+				return `[${partsOf(value)
+					.map((part) => this.nullable(part))
+					.join(", ")}]`;
 			if (type === "STRANDS") return this.text(value);
 			if (type === "HEADER" && value.kind === "header") {
 				this.names(value.name);

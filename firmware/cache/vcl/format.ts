@@ -1,4 +1,5 @@
 /** Text forms of VCL's values, byte for byte as Varnish prints them. Reference §3. */
+import { parseHttpDate, secondsOf } from "../http/date.ts";
 import { type Stevedore, VclFailure } from "./runtime.ts";
 
 /** Twelve digits before the point, three behind it. */
@@ -38,59 +39,19 @@ export function formatTime(seconds: number): string {
 		.replace(/\d{4}/, (year) => String(Number(year) + rounds * CALENDAR_YEARS));
 }
 
-const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
 /**
- * A date as HTTP writes it (RFC 9110 §5.6.7: the three formats), ISO 8601 `YYYY-MM-DDTHH:MM:SS`, or a plain number of
- * seconds. Seconds since 1970, or null.
+ * A date as HTTP writes it (RFC 9110 §5.6.7: the three formats, letters in their case), ISO 8601 `YYYY-MM-DDTHH:MM:SS`,
+ * or a plain number of seconds. Seconds since 1970, or null.
  */
 export function parseTime(text: string): number | null {
 	const trimmed = text.trim();
 	if (/^(?:\d{1,15}(?:\.\d*)?|\.\d+)$/.test(trimmed)) return Number(trimmed);
-	const imf = /^[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$/.exec(trimmed);
-	if (imf !== null) return seconds(imf[3]!, imf[2]!, imf[1]!, imf[4]!, imf[5]!, imf[6]!);
-	const rfc850 = /^[A-Z][a-z]+day, (\d\d)-([A-Z][a-z]{2})-(\d\d) (\d\d):(\d\d):(\d\d) GMT$/.exec(trimmed);
-	if (rfc850 !== null) {
-		const year = Number(rfc850[3]);
-		return seconds(
-			String(year < 70 ? 2000 + year : 1900 + year),
-			rfc850[2]!,
-			rfc850[1]!,
-			rfc850[4]!,
-			rfc850[5]!,
-			rfc850[6]!,
-		);
-	}
-	const asctime = /^[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/.exec(trimmed);
-	if (asctime !== null)
-		return seconds(asctime[6]!, asctime[1]!, asctime[2]!.trim(), asctime[3]!, asctime[4]!, asctime[5]!);
 	const iso = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)$/.exec(trimmed);
-	if (iso !== null)
-		return seconds(iso[1]!, months[Number(iso[2]) - 1] ?? "", iso[3]!, iso[4]!, iso[5]!, iso[6]!);
-	return null;
-}
-
-function seconds(
-	year: string,
-	month: string,
-	day: string,
-	hour: string,
-	minute: string,
-	second: string,
-): number | null {
-	const monthIndex = months.indexOf(month);
-	const [y, d, h, m, s] = [year, day, hour, minute, second].map(Number) as [
-		number,
-		number,
-		number,
-		number,
-		number,
-	];
-	if (monthIndex < 0 || y < 1899 || d < 1 || h > 23 || m > 59 || s > 60) return null;
-	const last = new Date(Date.UTC(y, monthIndex + 1, 0)).getUTCDate();
-	if (d > last) return null;
-	const time = Date.UTC(y, monthIndex, d, h, m, s) / 1000;
-	return Number.isFinite(time) ? time : null;
+	if (iso !== null) {
+		const [, year, month, day, ...time] = iso;
+		return secondsOf(Number(year), Number(month), Number(day), time) ?? null;
+	}
+	return /^(?:[A-Z][a-z]+|GMT|[^A-Za-z])+$/.test(trimmed) ? (parseHttpDate(trimmed) ?? null) : null;
 }
 
 /** "10s", "1.5 m", "-3d": seconds, or null. The unit is mandatory. */

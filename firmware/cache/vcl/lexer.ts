@@ -119,21 +119,18 @@ export function lex(source: SourceFile, diagnostics: Diagnostics): Token[] {
 		return diagnostics.fail("Unterminated /* ... */ comment, starting at\n", token("EOI", begin, begin + 2));
 	}
 
-	/** `:base64:`, a structured-field binary. */
+	/** `:base64:`, a structured-field binary. The text that is looked at ends with the last whole group of four. */
 	function lexBlob(begin: number): number {
-		let end = begin + 1;
-		while (end < text.length && /[A-Za-z0-9+/]/.test(text[end]!)) end++;
-		const firstPadding = end;
-		if (text[end] === "=" && (end - begin - 1) % 4 === 0)
-			diagnostics.fail("Wrong padding ('=') in BLOB:\n", token("CBLOB", begin, end + 1));
-		while (end < text.length && text[end] === "=" && end - firstPadding < 2) end++;
-		const blob = token("CBLOB", begin, Math.min(end + 1, text.length));
-		if (end >= text.length) diagnostics.fail("Missing colon at end of BLOB:\n", blob);
-		if (text[end] === ":" && (end - begin - 1) % 4 !== 0)
+		const first = begin + 1;
+		const end = strayInBase64(text, first, text.length - ((text.length - first) % 4));
+		if (end === null)
+			return diagnostics.fail("Missing colon at end of BLOB:\n", token("CBLOB", begin, text.length));
+		const blob = token("CBLOB", begin, end + 1);
+		if (text[end] === ":" && (end - first) % 4 !== 0)
 			diagnostics.fail("BLOB must have n*4 base64 characters\n", blob);
 		if (text[end] === "=") diagnostics.fail("Wrong padding ('=') in BLOB:\n", blob);
 		if (text[end] !== ":") diagnostics.fail("Illegal BLOB character:\n", blob);
-		tokens.push(token("CBLOB", begin, end + 1, atob(text.slice(begin + 1, end))));
+		tokens.push(token("CBLOB", begin, end + 1, atob(text.slice(first, end))));
 		return end + 1;
 	}
 
@@ -155,4 +152,27 @@ export function lex(source: SourceFile, diagnostics: Diagnostics): Token[] {
 		tokens.push(number);
 		return end;
 	}
+}
+
+const base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/**
+ * Where base 64 ends: the first character between `from` and `to` that cannot stand there, or the one before it, when
+ * that one is wrong because of what follows (padding in the middle, a digit that leaves bits over); null: all is well.
+ */
+function strayInBase64(text: string, from: number, to: number): number | null {
+	let padded = false;
+	/** Bits of the last digit that belong to no whole byte yet. */
+	let left = 0;
+	for (let at = from; at < to; at++) {
+		const place = (at - from) % 4;
+		const isPadding = text[at] === "=";
+		const digit = isPadding ? 0 : base64Digits.indexOf(text[at]!);
+		if (digit < 0 || (isPadding && place < 2)) return at;
+		if (padded && !isPadding) return at - 1;
+		padded ||= isPadding;
+		if (padded && left !== 0) return at - 1;
+		left = place === 3 ? 0 : digit & (place === 0 ? 0x3f : place === 1 ? 0x0f : 0x03);
+	}
+	return null;
 }

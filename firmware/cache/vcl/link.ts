@@ -85,9 +85,17 @@ function housekeeping(
 		]),
 		log: host.log.bind(host),
 		ban: () => "no cache yet",
-	} as unknown as VclContext;
+		timestamp: () => {},
+	};
+	// All else of a context belongs to a request.
+	for (const name of ["connection", "session", "rollback", "purge", "purgeTags"])
+		Object.defineProperty(context, name, {
+			get: () => {
+				throw new VclFailure(`${method} has no request, and calls a function that needs one`);
+			},
+		});
 	try {
-		const result = sub(context) as Action | ReturnType<WaitingSub>;
+		const result = sub(context as unknown as VclContext) as Action | ReturnType<WaitingSub>;
 		if (!("next" in result)) return result;
 		const step = result.next();
 		if (step.done) return step.value;

@@ -234,7 +234,7 @@ function unsetStatement(c: Compilation): Statement {
 }
 
 function newStatement(c: Compilation): Statement {
-	c.expectName("object");
+	c.expectName("VCL object");
 	const nameToken = c.token;
 	// The object's type is known only after the `=`; the name is checked first, as the messages expect.
 	const known = c.find(nameToken.text, null);

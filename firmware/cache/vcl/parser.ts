@@ -52,12 +52,6 @@ export function parse(c: Compilation): Program {
 				);
 		}
 	}
-	if (c.defaultBackend === null) {
-		c.diagnostics.append("No backends or directors found in VCL program, at least one is necessary.\n");
-		c.diagnostics.hint =
-			'Add `backend default { .host = "ADDRESS"; .port = "PORT"; }`, or `backend default none;` for a program without one.';
-		c.stop();
-	}
 	return {
 		syntax: c.syntax,
 		subs: c.subs,

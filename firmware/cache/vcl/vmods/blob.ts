@@ -23,12 +23,7 @@ function encodeBase64(bytes: string, last: string, padding: string | null): stri
 	return padding === "=" ? text : text.replaceAll("=", padding);
 }
 
-function decodeBase64(text: string, last: string, padding: string | null): string {
-	const fail = (): never => {
-		throw new VclFailure(
-			"vmod blob error: cannot decode, illegal encoding beginning with " + JSON.stringify(text.slice(0, 10)),
-		);
-	};
+function decodeBase64(text: string, last: string, padding: string | null, fail: () => never): string {
 	let bytes = "";
 	/** Of the group of four at hand: its bits, its characters, and those of all that are padding, which may be missing. */
 	let bits = 0;
@@ -63,13 +58,11 @@ function hex(code: number, wanted: Case): string {
 
 export function encode(encoding: Encoding, wanted: Case, bytes: string): string {
 	if (wanted !== "DEFAULT" && encoding !== "HEX" && encoding !== "URL")
-		throw new VclFailure(`blob.encode(): case ${wanted} is illegal with encoding ${encoding}`);
+		throw new VclFailure(`vmod blob error: case ${wanted} is illegal with encoding ${encoding}`);
 	switch (encoding) {
-		case "IDENTITY": {
+		case "IDENTITY":
 			// A string ends at a NUL.
-			if (bytes.includes("\0")) throw new VclFailure("blob.encode(): the blob contains a NUL byte");
-			return bytes;
-		}
+			return bytes.split("\0", 1)[0]!;
 		case "HEX":
 			return Array.from(bytes, (byte) => hex(byte.charCodeAt(0), wanted)).join("");
 		case "URL":
@@ -81,18 +74,27 @@ export function encode(encoding: Encoding, wanted: Case, bytes: string): string 
 	}
 }
 
-/** `length` > 0: only that many characters of the text. */
-export function decode(encoding: Encoding, length: number, encoded: string): string {
+/** A text as its parts stand in the program; null: a field that is not there. */
+type Parts = readonly (string | null)[];
+
+/**
+ * `length` > 0: only that many characters of the text; `what` cannot be done when they mean nothing. A failure names the
+ * first part.
+ */
+export function decode(encoding: Encoding, length: number, parts: Parts, what = "decode"): string {
+	const encoded = parts.join("");
 	const text = length > 0 ? encoded.slice(0, length) : encoded;
+	const fail = (): never => {
+		throw new VclFailure(
+			`vmod blob error: cannot ${what}, illegal encoding beginning with "${parts[0] ?? "(null)"}"`,
+		);
+	};
 	switch (encoding) {
 		case "IDENTITY":
 			return text;
 		case "HEX": {
 			// Also of what is left out by a length.
-			if (!/^[0-9A-Fa-f]*$/.test(encoded))
-				throw new VclFailure(
-					`vmod blob error: cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
-				);
+			if (!/^[0-9A-Fa-f]*$/.test(encoded)) fail();
 			// An odd number of digits has an implied leading zero.
 			const digits = text.length % 2 === 1 ? `0${text}` : text;
 			let bytes = "";
@@ -101,18 +103,22 @@ export function decode(encoding: Encoding, length: number, encoded: string): str
 			return bytes;
 		}
 		case "URL":
-			if (/%(?![0-9A-Fa-f]{2})/.test(text))
-				throw new VclFailure(
-					`vmod blob error: cannot decode, illegal encoding beginning with ${JSON.stringify(text.slice(0, 10))}`,
-				);
+			if (/%(?![0-9A-Fa-f]{2})/.test(text)) fail();
 			return text.replace(/%([0-9A-Fa-f]{2})/g, (_whole, digits: string) =>
 				String.fromCharCode(Number.parseInt(digits, 16)),
 			);
 		default: {
 			const { last, padding } = alphabets[encoding]!;
-			return decodeBase64(text, last, padding);
+			return decodeBase64(text, last, padding, fail);
 		}
 	}
+}
+
+/** One encoding of a text into another; what is whole and stays in its encoding stays as it is. */
+function transcode(from: Encoding, to: Encoding, wanted: Case, length: number, parts: Parts): string {
+	const bytes = decode(from, length, parts);
+	const text = encode(to, wanted, bytes);
+	return length <= 0 && from === to && from !== "HEX" && from !== "URL" ? parts.join("") : text;
 }
 
 const encodings = "{IDENTITY, BASE64, BASE64URL, BASE64URLNOPAD, BASE64CF, HEX, URL}";
@@ -123,9 +129,9 @@ export const blob = vmod(
 	[
 		[
 			"decode",
-			`ENUM ${encodings} decoding=IDENTITY, INT length=0, STRANDS encoded`,
+			`ENUM ${encodings} decoding=IDENTITY, INT length=0, STRANDS* encoded`,
 			"BLOB",
-			(_context, _host, decoding: Encoding, length: number, encoded: string) =>
+			(_context, _host, decoding: Encoding, length: number, encoded: Parts) =>
 				decode(decoding, length, encoded),
 		],
 		[
@@ -137,17 +143,10 @@ export const blob = vmod(
 		],
 		[
 			"transcode",
-			`ENUM ${encodings} decoding=IDENTITY, ENUM ${encodings} encoding=IDENTITY, ENUM ${cases} case=DEFAULT, INT length=0, STRANDS encoded`,
+			`ENUM ${encodings} decoding=IDENTITY, ENUM ${encodings} encoding=IDENTITY, ENUM ${cases} case=DEFAULT, INT length=0, STRANDS* encoded`,
 			"STRING",
-			(
-				_context,
-				_host,
-				decoding: Encoding,
-				encoding: Encoding,
-				wanted: Case,
-				length: number,
-				encoded: string,
-			) => encode(encoding, wanted, decode(decoding, length, encoded)),
+			(_context, _host, from: Encoding, to: Encoding, wanted: Case, length: number, encoded: Parts) =>
+				transcode(from, to, wanted, length, encoded),
 		],
 		[
 			"same",
@@ -180,9 +179,9 @@ export const blob = vmod(
 	[
 		{
 			name: "blob",
-			signature: `ENUM ${encodings} decoding=IDENTITY, STRANDS encoded`,
-			make: (_host, _name, decoding: Encoding, encoded: string) => ({
-				bytes: decode(decoding, 0, encoded),
+			signature: `ENUM ${encodings} decoding=IDENTITY, STRANDS* encoded`,
+			make: (_host, name, decoding: Encoding, encoded: Parts) => ({
+				bytes: decode(decoding, 0, encoded, `create blob ${name}`),
 			}),
 			methods: [
 				["get", "", "BLOB", (self) => self.bytes],

@@ -51,7 +51,8 @@ function roundAway(value: number): number {
 /** Files that std.fileread has read, for ever, by path. */
 const files = new WeakMap<object, Map<string, string>>();
 
-function readOnce(host: object & { readFile(path: string): string | null }, path: string): string {
+/** Null: there is no such file, or it cannot be read; the next one who asks looks again. */
+function readOnce(host: object & { readFile(path: string): string | null }, path: string): string | null {
 	let known = files.get(host);
 	if (known === undefined) {
 		known = new Map();
@@ -60,7 +61,7 @@ function readOnce(host: object & { readFile(path: string): string | null }, path
 	let text = known.get(path);
 	if (text === undefined) {
 		const read = host.readFile(path);
-		if (read === null) throw new VclFailure(`Could not read file '${path}'`);
+		if (read === null) return null;
 		text = read;
 		known.set(path, text);
 	}

@@ -6,7 +6,7 @@ import type { VclContext, VclHost } from "../runtime.ts";
 import type { SimpleType } from "../types.ts";
 
 /**
- * A VCL value at run time. STRING and STRANDS: byte string (a STRING may be null); INT, REAL, BYTES: number; DURATION,
+ * A VCL value at run time. STRING and STRANDS: byte string (a STRING may be null; STRANDS* is a list of both); INT, REAL, BYTES: number; DURATION,
  * TIME: seconds; BLOB: byte string; ENUM: its word; HEADER: `HeaderReference`; HTTP: the message; not given: undefined.
  */
 // biome-ignore lint/suspicious/noExplicitAny: arguments are checked by the compiler against the signature
@@ -25,6 +25,8 @@ export interface VmodArgument {
 	readonly fallback: Value;
 	readonly words: readonly string[];
 	readonly optional: boolean;
+	/** STRANDS* in a signature: the text's parts as they stand in the program, not joined. */
+	readonly inParts: boolean;
 }
 
 export type Implementation = (context: VclContext, host: VclHost, ...values: Value[]) => Value;
@@ -61,13 +63,13 @@ export interface Vmod {
 export function parseSignature(text: string): VmodArgument[] {
 	const parsed: VmodArgument[] = [];
 	const pattern =
-		/\s*(\[)?\s*([A-Z]+)\s*(\{[^}]*\})?\s*([a-z_][A-Za-z0-9_]*)?\s*(?:=\s*("[^"]*"|[A-Za-z0-9_.-]+))?\s*(\])?\s*(?:,|$)/gy;
+		/\s*(\[)?\s*([A-Z]+)(\*)?\s*(\{[^}]*\})?\s*([a-z_][A-Za-z0-9_]*)?\s*(?:=\s*("[^"]*"|[A-Za-z0-9_.-]+))?\s*(\])?\s*(?:,|$)/gy;
 	let rest = text.trim();
 	while (rest.length > 0) {
 		pattern.lastIndex = 0;
 		const match = pattern.exec(rest);
 		if (match === null || match[0] === "") throw new SyntaxError(`bad vmod signature: ${text}`);
-		const [whole, bracket, type, words, name, fallback] = match;
+		const [whole, bracket, type, star, words, name, fallback] = match;
 		parsed.push({
 			type: type as SimpleType,
 			name: name ?? null,
@@ -80,6 +82,7 @@ export function parseSignature(text: string): VmodArgument[] {
 							.split(/\s*,\s*/),
 			fallback: fallback === undefined ? undefined : parseDefault(type as SimpleType, fallback),
 			optional: bracket !== undefined,
+			inParts: star !== undefined,
 		});
 		rest = rest.slice(whole!.length);
 	}
