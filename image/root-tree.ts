@@ -9,6 +9,7 @@ import { addMergedUsr, addProgram, findProgram } from "./elf-files.ts";
 import type { FirmwareBundle } from "./firmware-bundle.ts";
 import type { Kernel } from "./kernel.ts";
 import { addModules, rootModules } from "./modules.ts";
+import { compileStarter } from "./starter/starter.ts";
 import { Tree } from "./tree.ts";
 
 const project = join(import.meta.dir, "..");
@@ -74,6 +75,7 @@ export function rootTree(input: RootInput): Tree {
 	tree.symlink("var/lib/openntpd", "../../data/ntp");
 	addModules(tree, input.kernel, rootModules, input.scratchDirectory);
 	addLaidOver(tree, join(project, "rootfs"));
+	tree.copy("usr/bin/drover", compileStarter(input.scratchDirectory), 0o755);
 	tree.file("etc/drover-release", `NAME=Drover\nVERSION=${input.version}\nKERNEL=${input.kernel.release}\n`);
 	tree.symlink("etc/mtab", "/proc/self/mounts");
 	// Users come from appliance.toml.

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
 import { compileServices } from "../../image/services-executable.ts";
+import { compileStarter } from "../../image/starter/starter.ts";
 import { runInUml } from "../lab/vm/uml.ts";
 import type { BenchResult } from "./result.ts";
 
@@ -23,10 +24,11 @@ export async function bench(part = "all"): Promise<readonly BenchResult[]> {
 	const bundle = files.filter(({ path }) => !path.includes("/"));
 	const directory = mkdtempSync(join(tmpdir(), "drover-bench-"));
 	const bun = readFileSync(await compileServices(directory));
+	const starter = readFileSync(compileStarter(directory));
 	rmSync(directory, { recursive: true });
 	const script = [
 		"mkdir -p /usr/lib/drover",
-		"cp rootfs/usr/bin/drover /usr/bin/drover",
+		"cp /uml/drover /usr/bin/drover && chmod +x /usr/bin/drover",
 		"cp /uml/bun /usr/lib/drover && chmod +x /usr/lib/drover/bun",
 		`cd /uml && cp ${bundle.map(({ path }) => path).join(" ")} drover.node /usr/lib/drover`,
 		`cd - && exec ${process.execPath} test/lab/vm/guest/director-bench.ts ${ROUNDS} ${part}`,
@@ -39,6 +41,7 @@ export async function bench(part = "all"): Promise<readonly BenchResult[]> {
 			...Object.fromEntries(bundle.map(({ path, content }) => [path, content])),
 			"drover.node": readFileSync(shimPath),
 			bun,
+			drover: starter,
 		},
 	});
 	const line = /^samples (.*)$/m.exec(run.output)?.[1];

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
+import { compileStarter } from "../../image/starter/starter.ts";
 import { bunPath, eventually, type Namespace, Network } from "../lab/netns/network.ts";
 import type { BenchResult } from "./result.ts";
 
@@ -62,7 +63,7 @@ async function imageIn(directory: string): Promise<readonly string[]> {
 	copyFileSync(shimPath, join(home, "drover.node"));
 	symlinkSync(bunPath, join(home, "bun"));
 	mkdirSync(join(usr, "bin"));
-	copyFileSync(`${import.meta.dir}/../../rootfs/usr/bin/drover`, join(usr, "bin/drover"));
+	compileStarter(join(usr, "bin"));
 	return [
 		"unshare",
 		"--mount",

@@ -1,6 +1,6 @@
 /** What is in the image: built from this machine's packages, the same twice, and complete. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
@@ -8,6 +8,7 @@ import { initramfsTree } from "../../image/initramfs-tree.ts";
 import { findKernel } from "../../image/kernel.ts";
 import { rootTree } from "../../image/root-tree.ts";
 import { compileServices } from "../../image/services-executable.ts";
+import { compileStarter } from "../../image/starter/starter.ts";
 
 const scratchDirectory = mkdtempSync(join(tmpdir(), "drover-root-"));
 afterAll(() => rmSync(scratchDirectory, { recursive: true }));
@@ -158,31 +159,34 @@ test("the initramfs brings what mounts the root file system, and nothing of the 
 });
 
 describe("/usr/bin/drover", () => {
-	const script = readFileSync(join(import.meta.dir, "../../rootfs/usr/bin/drover"), "utf8");
 	/** What Bun is started with on a box with these processors: its words, and the variables that concern it. */
 	const startedWith = (online: string | null, ...words: readonly string[]) => startedIn({}, online, ...words);
 	const startedIn = (
 		env: Readonly<Record<string, string>>,
 		online: string | null,
 		...words: readonly string[]
+	) => startedAs("drover", env, online, words);
+	const startedAs = (
+		calledAs: string,
+		env: Readonly<Record<string, string>>,
+		online: string | null,
+		words: readonly string[],
 	) => {
 		const directory = mkdtempSync(join(tmpdir(), "drover-start-"));
 		const processors = join(directory, "online");
 		if (online !== null) writeFileSync(processors, `${online}\n`);
 		writeFileSync(join(directory, "bun"), '#!/bin/sh\necho "$@"\nenv\n', { mode: 0o755 });
-		const here = script
-			.replaceAll("/usr/lib/drover/", `${directory}/`)
-			.replaceAll("/sys/devices/system/cpu/online", processors);
-		writeFileSync(join(directory, "drover"), here, { mode: 0o755 });
-		const run = Bun.spawnSync([join(directory, "drover"), ...words], {
-			env: { PATH: process.env["PATH"]!, ...env },
-		});
+		const starter = compileStarter(directory, { home: `${directory}/`, processors });
+		const program = calledAs === "drover" ? starter : join(directory, calledAs);
+		if (program !== starter) symlinkSync("drover", program);
+		const run = Bun.spawnSync([program, ...words], { env: { PATH: process.env["PATH"]!, ...env } });
 		const [first, ...variables] = run.stdout.toString().trimEnd().split("\n");
 		rmSync(directory, { recursive: true });
 		return {
 			words: first!.replaceAll(`${directory}/`, ""),
 			asBun: variables.includes("BUN_BE_BUN=1"),
 			tuned: variables.flatMap((line) => /^(?:BUN_JSC|MIMALLOC)_[^=]*/.exec(line) ?? []).sort(),
+			variables,
 		};
 	};
 
@@ -192,16 +196,46 @@ describe("/usr/bin/drover", () => {
 	test("the two services are in Bun's executable, whoever starts them; for all other programs it is Bun", () => {
 		const shell = { BUN_BE_BUN: "1" };
 		for (const name of ["vrrp", "director", "rehearse"])
-			expect(startedIn(shell, "0-3", name, "-f", "x")).toEqual({
+			expect(startedIn(shell, "0-3", name, "-f", "x")).toMatchObject({
 				words: `${name} -f x`,
 				asBun: false,
 				tuned: compiledLater,
 			});
-		expect(startedWith("0-3", "status", "--json")).toEqual({
+		expect(startedWith("0-3", "status", "--json")).toMatchObject({
 			words: "--no-install drover.js status --json",
 			asBun: true,
 			tuned: [],
 		});
+	});
+
+	test("a link's name is the command; words and variables stay as they are, but for those it sets", () => {
+		const env = { A: "=b c=", NO_COLOR: "", NO_COLORS: "1", BUN_BE_BUN: "0" };
+		const { words, variables } = startedAs("keepalived", env, "0", ["-f", "a b", ""]);
+		expect(words).toBe("--no-install drover.js keepalived -f a b ");
+		expect(variables).toEqual(
+			expect.arrayContaining([
+				"A==b c=",
+				"NO_COLOR=1",
+				"NO_COLORS=1",
+				"BUN_BE_BUN=1",
+				`PATH=${process.env["PATH"]}`,
+			]),
+		);
+		expect(variables.filter((line) => /^(NO_COLOR|BUN_BE_BUN)=/.test(line))).toHaveLength(2);
+		expect(startedAs("keepalived", {}, "0", []).words).toBe("--no-install drover.js keepalived");
+		expect(startedAs("drover", {}, "0", []).words).toBe("--no-install drover.js");
+	});
+
+	test("a login shell's name for it is not its name", () => {
+		const directory = mkdtempSync(join(tmpdir(), "drover-start-"));
+		const program = compileStarter(directory, { home: `${directory}/`, processors: "/none" });
+		writeFileSync(join(directory, "bun"), '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
+		const { stdout } = Bun.spawnSync([program, "status"], { argv0: "-drover" });
+		expect(stdout.toString()).toBe(`--no-install ${directory}/drover.js status\n`);
+		rmSync(join(directory, "bun"));
+		const { exitCode, stderr } = Bun.spawnSync([program]);
+		expect([exitCode, stderr.toString()]).toEqual([127, `drover: cannot start ${directory}/bun\n`]);
+		rmSync(directory, { recursive: true });
 	});
 
 	test("the director of a box with one processor has no threads beside it, and keeps its pages for a while", () => {
