@@ -31,7 +31,7 @@ const commands: Readonly<Record<string, Command>> = {
 				return json(
 					context,
 					2,
-					...inOrder().map(([name, command]) => ({
+					...inOrder(context.manager).map(([name, command]) => ({
 						request: name,
 						syntax: command.syntax,
 						help: command.about,
@@ -44,11 +44,11 @@ const commands: Readonly<Record<string, Command>> = {
 			if (word !== undefined && word !== "-a" && word !== "-d") {
 				if (word.startsWith("-")) return refuse(Status.unknown, "Unknown flag\n");
 				const command = Object.hasOwn(commands, word) ? commands[word] : undefined;
-				return command === undefined
+				return command === undefined || !known(command, context.manager)
 					? refuse(Status.unknown, "Unknown request.\nType 'help' for more info.\n")
 					: ok(`${command.syntax}\n${command.about}\n`);
 			}
-			const shown = inOrder().filter(
+			const shown = inOrder(context.manager).filter(
 				([, command]) => word === "-a" || (word === "-d") === (command.debug === true),
 			);
 			return ok(shown.map(([, command]) => `${command.syntax}\n`).join(""));
@@ -56,8 +56,14 @@ const commands: Readonly<Record<string, Command>> = {
 	},
 };
 
-/** By name, as help lists them. */
-const inOrder = () => Object.entries(commands).sort(([one], [other]) => (one < other ? -1 : 1));
+/** Those of the worker are there while one runs. */
+const known = (command: Command, manager: Manager) => !command.child || manager.state === "running";
+
+/** Those that are there now, by name, as help lists them. */
+const inOrder = (manager: Manager) =>
+	Object.entries(commands)
+		.filter(([, command]) => known(command, manager))
+		.sort(([one], [other]) => (one < other ? -1 : 1));
 
 /** Commands that a client may give before it has authenticated. */
 const open = new Set(["help", "ping", "auth", "quit"]);
@@ -85,7 +91,7 @@ export async function runCommand(
 				? unknown
 				: "Unknown request in manager process (child not running).\nType 'help' for more info.\n",
 		);
-	if (command.child && manager.state !== "running")
+	if (!known(command, manager))
 		return refuse(
 			Status.unknown,
 			"Unknown request in manager process (child not running).\nType 'help' for more info.\n",

@@ -980,7 +980,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"threads",
 		"0",
 		"",
-		"95",
+		"",
 		"delayed",
 		"kept",
 		"Threads kept for what must not wait; 0 lets the daemon choose, at most 95 % of thread_pool_min.",

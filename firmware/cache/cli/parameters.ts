@@ -86,8 +86,14 @@ export function parseBytes(text: string): number | undefined {
 	return Math.floor(Number(match[1]) * byteUnits[match[2]!.toLowerCase()]!);
 }
 
+/** Digits with a point anywhere among them: .5 and 5., too. */
+const real = String.raw`-?(?:\d+\.?\d*|\.\d+)`;
+const realNumber = new RegExp(`^${real}$`);
+const duration = new RegExp(`^(${real})\\s*(ms|s|m|h|d|w|y)?$`);
+
+/** A duration such as "5m" or ".5" in seconds; undefined when it is none. */
 export function parseDuration(text: string): number | undefined {
-	const match = /^(-?\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w|y)?$/.exec(text.trim());
+	const match = duration.exec(text.trim());
 	return match === null ? undefined : Number(match[1]) * durationUnits[match[2] ?? ""]!;
 }
 
@@ -118,6 +124,33 @@ type Parsed =
 	| { readonly ok: true; readonly value: ParameterValue }
 	| { readonly ok: false; readonly message: string };
 const wrong = (message: string): Parsed => ({ ok: false, message });
+
+/** How much of the least number of threads may be kept in reserve. */
+const MOST_RESERVE_PERCENT = 95;
+/** Memory pools keep no element for longer. */
+const POOL_AGE_SECONDS = 1_000_000;
+
+interface Bound {
+	/** As it is written in the table; empty: none. */
+	readonly text: string;
+	/** What it follows; empty: it stands in the table. */
+	readonly because: string;
+}
+
+const told = ({ text, because }: Bound) => (because === "" ? text : `${text} (${because})`);
+
+/** Three numbers of a memory pool: elements at least and at most, and seconds. */
+function parsePool(text: string): Parsed {
+	const fields = text.split(",").map((field) => field.trim());
+	if (fields.length !== 3) return wrong("Three fields required: min_pool, max_pool and max_age");
+	for (const count of fields.slice(0, 2)) if (!/^\d+$/.test(count)) return wrong(`Not a number (${count})`);
+	const [least, most, age] = fields as [string, string, string];
+	if (!realNumber.test(age)) return wrong(`Invalid number (${age})`);
+	if (Number(age) < 0) return wrong("Must be greater or equal to 0");
+	if (Number(age) > POOL_AGE_SECONDS) return wrong(`Must be less than or equal to ${POOL_AGE_SECONDS}`);
+	if (Number(least) > Number(most)) return wrong("min_pool cannot be larger than max_pool");
+	return { ok: true, value: fields.join(",") };
+}
 
 export class ParameterSet {
 	readonly #values = new Map<string, ParameterValue>();
@@ -188,11 +221,9 @@ export class ParameterSet {
 				const number =
 					entry.kind === "integer" && /^unlimited$/i.test(text)
 						? UNLIMITED
-						: /^-?\d+(\.\d+)?$/.test(text.trim())
+						: (entry.kind === "integer" ? /^-?\d+$/ : realNumber).test(text.trim())
 							? Number(text)
 							: undefined;
-				if (number !== undefined && entry.kind === "integer" && !Number.isInteger(number))
-					return wrong(`Not a number (${text})`);
 				return this.#bounded(
 					entry,
 					number,
@@ -203,9 +234,7 @@ export class ParameterSet {
 			case "bits":
 				return this.#bits(entry, text);
 			case "pool":
-				return /^\d+,\d+,\d+(\.\d+)?$/.test(text.replaceAll(" ", ""))
-					? { ok: true, value: text }
-					: wrong("Three fields required: min_pool, max_pool and max_age");
+				return parsePool(text);
 			case "string":
 				return { ok: true, value: text };
 		}
@@ -219,18 +248,39 @@ export class ParameterSet {
 	): Parsed {
 		if (value === undefined || Number.isNaN(value)) return wrong(complaint);
 		const fractional = entry.kind === "duration" || entry.kind === "real";
-		// The smallest pool is the least that the largest may be, and the other way around.
-		const least = entry.name === "thread_pool_max" ? "thread_pool_min" : undefined;
-		const most = entry.name === "thread_pool_min" ? "thread_pool_max" : undefined;
-		const minimum = least === undefined ? entry.minimum : String(this.number(least));
-		const maximum = most === undefined ? entry.maximum : String(this.number(most));
-		const told = (bound: string, name: string | undefined) =>
-			name === undefined ? bound : `${bound} (${name})`;
-		if (minimum !== "" && value < read(minimum))
-			return wrong(`Must be ${fractional ? "greater or equal to" : "at least"} ${told(minimum, least)}`);
-		if (maximum !== "" && value > read(maximum))
-			return wrong(`Must be ${fractional ? "less than or equal to" : "no more than"} ${told(maximum, most)}`);
+		const { minimum, maximum } = this.#bounds(entry);
+		// Counts are never negative, also where no least one is shown.
+		if (value < 0 && entry.kind === "integer" && minimum.text === "") return wrong(complaint);
+		if (minimum.text !== "" && value < read(minimum.text))
+			return wrong(`Must be ${fractional ? "greater or equal to" : "at least"} ${told(minimum)}`);
+		if (maximum.text !== "" && value > read(maximum.text))
+			return wrong(`Must be ${fractional ? "less than or equal to" : "no more than"} ${told(maximum)}`);
 		return { ok: true, value };
+	}
+
+	/** The least and the most that it may be now. Those of thread pools follow one another. */
+	#bounds({ name, minimum, maximum }: ParameterEntry): { readonly minimum: Bound; readonly maximum: Bound } {
+		const least = { text: minimum, because: "" };
+		const most = { text: maximum, because: "" };
+		switch (name) {
+			case "thread_pool_max":
+				return { minimum: this.#boundBy("thread_pool_min"), maximum: most };
+			case "thread_pool_min":
+				return { minimum: least, maximum: this.#boundBy("thread_pool_max") };
+			case "thread_pool_reserve": {
+				const reserve = Math.floor((this.number("thread_pool_min") * MOST_RESERVE_PERCENT) / 100);
+				return {
+					minimum: least,
+					maximum: { text: String(reserve), because: `${MOST_RESERVE_PERCENT}% of thread_pool_min` },
+				};
+			}
+			default:
+				return { minimum: least, maximum: most };
+		}
+	}
+
+	#boundBy(name: string): Bound {
+		return { text: String(this.number(name)), because: name };
 	}
 
 	#bits(entry: ParameterEntry, text: string): Parsed {
@@ -297,6 +347,10 @@ export class ParameterSet {
 		return this.set(name, entry?.defaultText ?? "", true);
 	}
 
+	isDefault(name: string): boolean {
+		return this.#values.get(name) === this.#defaults.get(name);
+	}
+
 	text(name: string): string {
 		return formatValue(byName.get(name)!, this.#values.get(name)!);
 	}
@@ -306,7 +360,7 @@ export class ParameterSet {
 		let text = "";
 		for (const entry of parameterTable) {
 			const value = this.#values.get(entry.name)!;
-			const isDefault = value === this.#defaults.get(entry.name);
+			const isDefault = this.isDefault(entry.name);
 			if (changedOnly && isDefault) continue;
 			const unit =
 				entry.unit === "" || entry.kind === "bool"
@@ -329,8 +383,9 @@ export class ParameterSet {
 		const pad = "        ";
 		let text = `${name}\n${pad}Value is: ${formatValue(entry, value)}${unit}${value === initial ? " (default)" : ""}\n`;
 		if (value !== initial) text += `${pad}Default is: ${formatValue(entry, initial)}\n`;
-		if (entry.minimum !== "") text += `${pad}Minimum is: ${entry.minimum}\n`;
-		if (entry.maximum !== "") text += `${pad}Maximum is: ${entry.maximum}\n`;
+		const { minimum, maximum } = this.#bounds(entry);
+		if (minimum.text !== "") text += `${pad}Minimum is: ${minimum.text}\n`;
+		if (maximum.text !== "") text += `${pad}Maximum is: ${maximum.text}\n`;
 		text += `\n${wrap(entry.about, 64, pad)}\n`;
 		for (const note of notes(entry)) text += `${wrap(`NB: ${note}`, 64, pad)}\n`;
 		return text;
@@ -340,9 +395,7 @@ export class ParameterSet {
 		return parameterTable
 			.filter(
 				(entry) =>
-					name === undefined ||
-					entry.name === name ||
-					(name === "changed" && this.#values.get(entry.name) !== this.#defaults.get(entry.name)),
+					name === undefined || entry.name === name || (name === "changed" && !this.isDefault(entry.name)),
 			)
 			.map((entry) =>
 				entry.effect === "absent" ? { name: entry.name, implemented: false } : this.#jsonOf(entry),
@@ -350,6 +403,7 @@ export class ParameterSet {
 	}
 
 	#jsonOf(entry: ParameterEntry): unknown {
+		const { minimum, maximum } = this.#bounds(entry);
 		return {
 			name: entry.name,
 			implemented: true,
@@ -358,8 +412,8 @@ export class ParameterSet {
 			// As it is written in the table: 0.75k, not 768b.
 			default:
 				entry.kind === "bytes" ? entry.defaultText : formatValue(entry, this.#defaults.get(entry.name)!),
-			...(entry.minimum === "" ? {} : { minimum: entry.minimum }),
-			...(entry.maximum === "" ? {} : { maximum: entry.maximum }),
+			...(minimum.text === "" ? {} : { minimum: minimum.text }),
+			...(maximum.text === "" ? {} : { maximum: maximum.text }),
 			description: entry.about,
 			flags: entry.flags.map((flag) => flagNames[flag] ?? flag),
 		};

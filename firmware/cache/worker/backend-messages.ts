@@ -68,8 +68,8 @@ export class BackendRequestFields extends RequestFields implements BackendReques
 		this.#task.dropRequestBody();
 		this.unsetHeader("content-length");
 	}
-	rollBack(method: string, url: string, fields: FieldList): void {
-		this.restore(method, url, fields);
+	rollBack(method: string, url: string, proto: string, fields: FieldList): void {
+		this.restore(method, url, proto, fields);
 	}
 }
 

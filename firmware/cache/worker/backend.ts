@@ -1,8 +1,8 @@
 /**
- * A backend: where it is, its idle connections, its health. What VCL calls a director of one.
+ * A backend: where it is, its connections, its health. What VCL calls a director of one.
  *
- * Idle connections are kept for reuse, the latest first. A connection that a backend closes or writes to
- * while idle is dropped. An address that refused is held down for a moment, so that a dead backend costs its
+ * Idle connections are kept for reuse (idle-pool.ts). A connection that a backend closes or writes to while idle is
+ * dropped. An address that refused is held down for a moment, so that a dead backend costs its
  * clients no connect time out each.
  */
 import type { Socket } from "bun";
@@ -14,10 +14,9 @@ import type { AdminHealth, BackendDefinition, Connection, Director, VclContext }
 import { BackendTlsSettings, startTls } from "./backend-tls.ts";
 import { type DialTarget, dial, errnoText } from "./dial.ts";
 import { onHandlerFault } from "./handler-fault.ts";
+import type { IdlePool, IdlePools } from "./idle-pool.ts";
 import { TimeLimit } from "./time-limit.ts";
 
-/** Idle connections kept per backend. */
-const IDLE_LIMIT = 128;
 /** Connections open at once per backend, whatever VCL says. */
 const CONNECTION_LIMIT = 10_000;
 
@@ -137,7 +136,9 @@ const noFigures = (): BackendFigures => ({
 const outgoing = allocateBytes(64 * 1024);
 
 export class BackendConnection {
-	readonly backend: Backend;
+	/** Whom it serves, or served last. */
+	backend: Backend;
+	readonly pool: IdlePool<BackendConnection>;
 	socket: Socket<BackendConnection> | undefined;
 	user: BackendUser | undefined;
 	requests = 0;
@@ -152,9 +153,18 @@ export class BackendConnection {
 
 	constructor(backend: Backend) {
 		this.backend = backend;
+		this.pool = backend.pool;
 	}
 
 	#reuseText: string | undefined;
+
+	/** Goes on for another request, of that backend. */
+	reuse(backend: Backend, user: BackendUser): void {
+		if (backend !== this.backend) this.#reuseText = undefined;
+		this.backend = backend;
+		this.user = user;
+		this.requests++;
+	}
 
 	/** BackendOpen: both ends of the connection. */
 	openText(reused: boolean): string {
@@ -253,15 +263,22 @@ export class Backend implements Director {
 	/** What the probe found; true without one. */
 	probeHealthy = true;
 	changedAt: number;
-	readonly #idle: BackendConnection[] = [];
+	readonly pool: IdlePool<BackendConnection>;
 	#heldUntilMs = 0;
-	#open = 0;
+	/** Connections that are being made. */
+	#dialling = 0;
 	readonly #tls: BackendTlsSettings | undefined;
 
-	constructor(vclName: string, definition: BackendDefinition, now: number) {
+	constructor(
+		vclName: string,
+		definition: BackendDefinition,
+		now: number,
+		pools: IdlePools<BackendConnection>,
+	) {
 		this.name = definition.name;
 		this.fullName = `${vclName}.${definition.name}`;
 		this.definition = definition;
+		this.pool = pools.use(definition);
 		this.changedAt = now;
 		if (definition.tls !== null) this.#tls = new BackendTlsSettings(definition, definition.tls);
 	}
@@ -273,10 +290,6 @@ export class Backend implements Director {
 	healthy(_context: VclContext | null): boolean {
 		if (this.definition.endpoint.kind === "none") return false;
 		return this.admin === "auto" ? this.probeHealthy : this.admin === "healthy";
-	}
-
-	get idleCount(): number {
-		return this.#idle.length;
 	}
 
 	/** "addr" and port that a connection goes to, for the log. */
@@ -293,20 +306,17 @@ export class Backend implements Director {
 	 */
 	connect(user: BackendUser, timeoutSeconds: number, holddownSeconds: number, fresh = false): () => void {
 		const { maxConnections, proxyHeader } = this.definition;
-		while (!fresh && proxyHeader === 0) {
-			const idle = this.#idle.pop();
-			if (idle === undefined) break;
-			if (idle.closed) continue;
-			idle.user = user;
-			idle.requests++;
-			this.figures.conn++;
-			user.onOpen(idle, true);
-			return () => {};
-		}
 		const limit = maxConnections > 0 ? maxConnections : CONNECTION_LIMIT;
-		if (this.#open - this.#idle.length >= limit) {
+		if (this.figures.conn + this.#dialling >= limit) {
 			this.figures.busy++;
 			user.onFail(`backend ${this.name}: busy`);
+			return () => {};
+		}
+		const idle = fresh || proxyHeader !== 0 ? undefined : this.pool.take();
+		if (idle !== undefined) {
+			idle.reuse(this, user);
+			this.figures.conn++;
+			user.onOpen(idle, true);
 			return () => {};
 		}
 		if (performance.now() < this.#heldUntilMs) {
@@ -325,17 +335,15 @@ export class Backend implements Director {
 		}
 		const connection = new BackendConnection(this);
 		let settled = false;
-		this.#open++;
-		let counted = true;
-		const uncount = () => {
-			if (counted) this.#open--;
-			counted = false;
+		this.#dialling++;
+		const settle = () => {
+			settled = true;
+			clearTimeout(timer);
+			this.#dialling--;
 		};
 		const fail = (reason: string) => {
 			if (settled) return;
-			settled = true;
-			clearTimeout(timer);
-			uncount();
+			settle();
 			this.figures.fail++;
 			user.onFail(reason);
 		};
@@ -357,8 +365,7 @@ export class Backend implements Director {
 				socket.terminate();
 				return;
 			}
-			settled = true;
-			clearTimeout(timer);
+			settle();
 			connection.user = user;
 			connection.requests = 1;
 			this.figures.conn++;
@@ -367,15 +374,17 @@ export class Backend implements Director {
 		const handlers = {
 			data: (_socket: Socket<BackendConnection>, bytes: Buffer) => {
 				if (connection.user !== undefined) connection.user.onData(bytes as unknown as ByteBuffer);
-				else this.#discard(connection);
+				else {
+					connection.pool.forget(connection);
+					connection.close();
+				}
 			},
 			drain: () => connection.drain(),
 			close: () => {
 				const { closed: was, user: last } = connection;
 				connection.closed = true;
 				connection.close();
-				if (settled) uncount();
-				this.#forget(connection);
+				connection.pool.forget(connection);
 				if (!was && settled) last?.onClose();
 			},
 			end: () => {
@@ -430,10 +439,8 @@ export class Backend implements Director {
 		});
 		return () => {
 			if (settled) return;
-			settled = true;
-			clearTimeout(timer);
+			settle();
 			giveUp();
-			uncount();
 			connection.close();
 		};
 	}
@@ -452,38 +459,15 @@ export class Backend implements Director {
 		this.figures.conn--;
 		connection.user = undefined;
 		connection.unlimit();
-		if (connection.closed || this.definition.proxyHeader !== 0 || this.#idle.length >= IDLE_LIMIT) {
-			connection.close();
-			return false;
-		}
 		connection.idleSince = nowSeconds;
-		this.#idle.push(connection);
-		return true;
+		if (!connection.closed && this.definition.proxyHeader === 0 && this.pool.put(connection)) return true;
+		connection.close();
+		return false;
 	}
 
 	/** Closes a connection that was in use. */
 	discard(connection: BackendConnection): void {
 		this.figures.conn--;
 		connection.close();
-	}
-
-	#discard(connection: BackendConnection): void {
-		this.#forget(connection);
-		connection.close();
-	}
-
-	#forget(connection: BackendConnection): void {
-		const index = this.#idle.indexOf(connection);
-		if (index >= 0) this.#idle.splice(index, 1);
-	}
-
-	/** Closes connections idle since before `beforeSeconds`. */
-	closeIdle(beforeSeconds: number): void {
-		for (const connection of this.#idle.slice())
-			if (connection.idleSince < beforeSeconds) this.#discard(connection);
-	}
-
-	closeAll(): void {
-		this.closeIdle(Number.POSITIVE_INFINITY);
 	}
 }

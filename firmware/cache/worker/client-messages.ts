@@ -114,8 +114,20 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 	get xid(): string {
 		return String(this.#task.xid);
 	}
-	rollBack(method: string, url: string, fields: FieldList): void {
-		this.restore(method, url, fields);
+	/** What VCL has made of the request stays in a restart. */
+	takeOver(earlier: ClientRequestFields): void {
+		this.restore(earlier.method, earlier.url, earlier.proto, this.fields);
+		this.backendHint = earlier.backendHint;
+		this.esi = earlier.esi;
+		this.grace = earlier.grace;
+		this.ttl = earlier.ttl;
+		this.hashAlwaysMiss = earlier.hashAlwaysMiss;
+		this.hashIgnoreBusy = earlier.hashIgnoreBusy;
+		this.hashIgnoreVary = earlier.hashIgnoreVary;
+		this.storage = earlier.storage;
+	}
+	rollBack(method: string, url: string, proto: string, fields: FieldList): void {
+		this.restore(method, url, proto, fields);
 	}
 }
 

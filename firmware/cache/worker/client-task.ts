@@ -43,6 +43,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#baseFields: FieldList;
 	#forwarded: Forwarded | undefined;
 	#asksPurge = false;
+	/** return (vcl) has led to another program than the active one. */
+	#switched = false;
 
 	constructor(
 		client: ClientPort,
@@ -81,13 +83,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			if (body !== undefined) body.onWhole = () => log.timestamp("ReqBody", this.engine.now());
 		} else {
 			this.req = new ClientRequestFields(this, head, previous.req.fields.copy());
-			this.req.rollBack(previous.req.method, previous.req.url, this.req.fields);
-			this.req.backendHint = previous.req.backendHint;
-			this.req.grace = previous.req.grace;
-			this.req.ttl = previous.req.ttl;
-			this.req.hashAlwaysMiss = previous.req.hashAlwaysMiss;
-			this.req.hashIgnoreBusy = previous.req.hashIgnoreBusy;
-			this.req.hashIgnoreVary = previous.req.hashIgnoreVary;
+			this.req.takeOver(previous.req);
 			this.#baseFields = previous.#baseFields;
 			this.#sent100 = previous.#sent100;
 			this.inheritState(previous);
@@ -99,7 +95,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 
 	override rollback(_message: RequestMessage): void {
 		this.forgetState();
-		this.req.rollBack(this.head.method, this.head.url, this.#baseFields.copy());
+		const { method, url, proto } = this.head;
+		this.req.rollBack(method, url, proto, this.#baseFields.copy());
 	}
 
 	override hashData(text: string): void {
@@ -154,8 +151,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			action.afterwards((acted) => this.#received(acted));
 			return;
 		}
-		if (action.kind === "vcl") {
-			this.#switchVcl(action.label);
+		if (action.kind === "vcl" && this.#switchVcl(action.label)) {
+			this.#received(this.call("vcl_recv"));
 			return;
 		}
 		if (head.fields.expect !== undefined && this.body !== undefined && !this.#late100 && !this.#sent100)
@@ -197,6 +194,9 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			case "purge":
 				this.#purgeRequest();
 				return;
+			case "vcl":
+				this.#refuseSwitch(action.label);
+				return;
 			default:
 				this.#common(action, "vcl_recv");
 		}
@@ -236,24 +236,47 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.synth(503, "VCL failed");
 	}
 
-	#switchVcl(label: string): void {
-		const target = this.engine.labels.get(label);
-		if (target === undefined || this.restarts > 0 || this.vcl !== this.engine.active) {
-			this.vslLog.add(Tag.VCL_Error, "Illegal return(vcl): Not after restarts or from labels");
-			this.why = `return (vcl(${label})) is for the active VCL alone, and not after a restart`;
-			this.synth(503, null);
-			return;
-		}
-		const next = new ClientTask(this.client, target, this.head, this.body, this);
-		this.client.replaceTask(next);
-		this.vslLog.add(Tag.Link, `req ${next.xid} restart`);
-		this.close();
-		next.run();
+	/** VCL_use of the program that a label leads to, in front of its VCL_return. */
+	protected override returning(action: Action): void {
+		super.returning(action);
+		const target = action.kind === "vcl" ? this.#switchTarget(action.label) : undefined;
+		if (action.kind === "vcl" && target !== undefined)
+			this.vslLog.add(Tag.VCL_use, `${target.name} via ${action.label}`);
+	}
+
+	/** The program that return (vcl) may go on with. */
+	#switchTarget(label: string): ActiveVcl | undefined {
+		return this.#switched || this.restarts > 0 ? undefined : this.engine.labels.get(label);
+	}
+
+	/** The request as it was received goes to the program under that label; false when that may not be. */
+	#switchVcl(label: string): boolean {
+		const target = this.#switchTarget(label);
+		if (target === undefined) return false;
+		this.#switched = true;
+		// Tomorrow the label may lead elsewhere.
+		this.varied = true;
+		this.forgetState();
+		this.vcl.busy--;
+		this.vcl = target;
+		target.busy++;
+		this.req = new ClientRequestFields(this, this.head, this.#baseFields.copy());
+		this.reqTop = this.req;
+		this.vslLog.add(Tag.ReqHeader, `X-Forwarded-For: ${this.req.header("x-forwarded-for")}`);
+		return true;
+	}
+
+	#refuseSwitch(label: string): void {
+		const when = this.restarts > 0 ? "Not after restarts" : "Only from active VCL";
+		this.vslLog.add(Tag.VCL_Error, `Illegal return(vcl): ${when}`);
+		this.why = `return (vcl(${label})) is for the active VCL alone, and not after a restart`;
+		this.synth(503, null);
 	}
 
 	protected override restart(): void {
 		this.#fetch?.clientGone();
 		if (this.restarts >= this.engine.parameters.maxRestarts) {
+			this.restarts++;
 			this.vslLog.add(Tag.VCL_Error, "Too many restarts");
 			this.why = `the VCL restarted more than ${this.engine.parameters.maxRestarts} times (max_restarts)`;
 			this.synth(503, null);
@@ -660,13 +683,13 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	/** The key that a GET of that target would have, by the VCL's own vcl_hash over this request's fields. */
 	#keyOf(target: string): string | undefined {
 		const { key, method, req, vslLog } = this;
-		const { method: asked, url, fields } = req;
+		const { method: asked, url, proto, fields } = req;
 		this.key = "";
 		// It is no step of this request's way.
 		this.vslLog = TransactionLog.nowhere(this.engine.log);
-		req.rollBack("GET", target, fields);
+		req.rollBack("GET", target, proto, fields);
 		const failed = this.callAtOnce("vcl_hash").kind === "fail";
-		req.rollBack(asked, url, fields);
+		req.rollBack(asked, url, proto, fields);
 		const made = this.key;
 		this.key = key;
 		this.method = method;

@@ -45,7 +45,8 @@ export abstract class Delivery extends Task implements BodyReader {
 	readonly head: RequestHead;
 	readonly body: RequestBody | undefined;
 	readonly startedAt: number;
-	readonly restarts: number;
+	/** req.restarts; over max_restarts when the one that was too many has become a vcl_synth. */
+	restarts: number;
 	override req: ClientRequestFields = undefined as never;
 	override resp: ClientResponseFields = undefined as never;
 	key = "";
@@ -227,7 +228,7 @@ export abstract class Delivery extends Task implements BodyReader {
 			case "deliver":
 				break;
 			case "restart":
-				if (this.restarts < engine.parameters.maxRestarts) {
+				if (this.restarts <= engine.parameters.maxRestarts) {
 					this.restart();
 					return;
 				}

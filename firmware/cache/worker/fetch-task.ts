@@ -192,7 +192,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	override rollback(_message: RequestMessage): void {
 		this.forgetState();
 		const { method, url, fields } = this.#received;
-		this.bereq.rollBack(method, url, fields.copy());
+		this.bereq.rollBack(method, url, "HTTP/1.1", fields.copy());
 	}
 
 	dropRequestBody(): void {

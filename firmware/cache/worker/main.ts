@@ -9,12 +9,13 @@ import { compileVcl } from "../vcl/compile.ts";
 import { formatFailure } from "../vcl/diagnostic.ts";
 import type { Stevedore, VclHost } from "../vcl/runtime.ts";
 import { AccessLog } from "./access-log.ts";
-import { Backend } from "./backend.ts";
+import { Backend, type BackendConnection } from "./backend.ts";
 import { forgetBackendBlocks } from "./backend-block.ts";
 import { BusyMarks } from "./busy-marks.ts";
 import { forgetForwarded } from "./client-messages.ts";
 import { openControlPage } from "./control.ts";
 import { type ActiveVcl, Engine } from "./engine.ts";
+import { IdlePools } from "./idle-pool.ts";
 import { Listeners } from "./listeners.ts";
 import { BanLurker } from "./lurker.ts";
 import { workerParameters } from "./parameters.ts";
@@ -56,6 +57,7 @@ class Worker {
 	readonly #bans: BanList;
 	readonly #arena: Arena;
 	readonly #vcls = new Map<string, ActiveVcl>();
+	readonly #pools = new IdlePools<BackendConnection>();
 	readonly #backends = new Map<string, Backend[]>();
 	readonly #listeners: Listeners;
 	readonly #lurker: BanLurker;
@@ -105,8 +107,7 @@ class Worker {
 		this.#engine.adjustClock();
 		const now = this.#engine.now();
 		this.#listeners.checkTimes(now * 1000);
-		for (const backends of this.#backends.values())
-			for (const backend of backends) backend.closeIdle(now - this.#engine.parameters.backendIdleTimeout);
+		this.#pools.closeIdle(now - this.#engine.parameters.backendIdleTimeout);
 		this.#arena.expire(now);
 	}
 
@@ -243,7 +244,7 @@ class Worker {
 			backend: (definition) => {
 				const known = backends.find(({ name }) => name === definition.name);
 				if (known !== undefined) return known;
-				const backend = new Backend(text.name, definition, engine.now());
+				const backend = new Backend(text.name, definition, engine.now(), this.#pools);
 				backend.probeHealthy =
 					definition.probe === null || definition.probe.initial >= definition.probe.threshold;
 				backends.push(backend);
@@ -286,7 +287,7 @@ class Worker {
 		this.#vcls.delete(name);
 		for (const [label, target] of this.#engine.labels)
 			if (target === vcl || label === name) this.#engine.labels.delete(label);
-		for (const backend of this.#backends.get(name) ?? []) backend.closeAll();
+		for (const { pool } of this.#backends.get(name) ?? []) this.#pools.release(pool);
 		this.#backends.delete(name);
 		try {
 			vcl?.loaded.fini();

@@ -134,9 +134,10 @@ export class RequestFields extends Message implements RequestMessage {
 	}
 
 	/** Back to a message as it was received (std.rollback). */
-	protected restore(method: string, url: string, fields: FieldList): void {
+	protected restore(method: string, url: string, proto: string, fields: FieldList): void {
 		this.#method = method;
 		this.#url = url;
+		this.#proto = proto;
 		this.fields = fields;
 	}
 

@@ -56,7 +56,7 @@ export const failedIn = (method: MethodName) => `the VCL failed in ${method} (VC
 
 export abstract class Task implements VclContext {
 	readonly engine: Engine;
-	readonly vcl: ActiveVcl;
+	vcl: ActiveVcl;
 	vslLog: TransactionLog;
 	/** Transaction number. */
 	readonly xid: number;

@@ -42,8 +42,10 @@ export const paramCommands: Commands = {
 		json: true,
 		run(context) {
 			const { manager, words } = context;
-			const long = words.includes("-l");
-			const name = words.find((word) => word !== "-l");
+			const long = words[0] === "-l";
+			if (long && context.json) return refuse(Status.parameter, "-l not permitted with param.show -j");
+			const [name, ...more] = long ? words.slice(1) : words;
+			if (more.length > 0) return refuse(Status.tooMany, "Too many parameters");
 			const { parameters } = manager;
 			if (name !== undefined && name !== "changed" && !parameters.has(name))
 				return refuse(Status.parameter, `Unknown parameter "${name}".`);
@@ -52,6 +54,7 @@ export const paramCommands: Commands = {
 			if (long)
 				return ok(
 					Object.keys(parameters.values)
+						.filter((each) => name === undefined || !parameters.isDefault(each))
 						.map((each) => parameters.describe(each)!)
 						.join("\n"),
 				);

@@ -116,7 +116,6 @@ export const processCommands: Commands = {
 		minimum: 0,
 		maximum: 0,
 		json: true,
-		child: true,
 		run(context) {
 			const list = context.manager.options.storages;
 			if (context.json) return json(context, 2, ...list.map(({ name, kind }) => ({ name, storage: kind })));

@@ -1,7 +1,7 @@
 /** Programs: loaded, used, labelled, shown, discarded. */
 import { readFileSync } from "node:fs";
 import { named } from "../../../named.ts";
-import { InitialisationError } from "../../manager/manager.ts";
+import { InitialisationError, type Manager } from "../../manager/manager.ts";
 import { findVclFile, type VclState } from "../../manager/vcl-shelf.ts";
 import {
 	type Commands,
@@ -54,6 +54,24 @@ async function load(
 	}
 }
 
+/** The programs that say return (vcl(label)). */
+const usersOf = (manager: Manager, label: string) =>
+	[...manager.vcls.values()]
+		.filter(({ compiled }) => compiled.labels.includes(label))
+		.map(({ name }) => name);
+
+/** The steps from `label` to the program `name`, when that leads to the label again. There is no loop among those set. */
+function loopThrough(manager: Manager, label: string, name: string): string[] | undefined {
+	for (const used of manager.vcls.get(name)?.compiled.labels ?? []) {
+		const step = `Vcl ${name} uses Label ${used}`;
+		if (used === label) return [step];
+		const target = manager.labels.get(used);
+		const rest = target === undefined ? undefined : loopThrough(manager, label, target);
+		if (rest !== undefined) return [...rest, `Label ${used} points to vcl ${target}`, step];
+	}
+	return undefined;
+}
+
 export const vclCommands: Commands = {
 	"vcl.deps": {
 		syntax: "vcl.deps [-j]",
@@ -96,6 +114,12 @@ export const vclCommands: Commands = {
 				}
 			}
 			for (const name of names) {
+				const users = usersOf(manager, name).filter((user) => !names.has(user));
+				if (manager.labels.has(name) && users.length > 0)
+					return refuse(
+						Status.cannot,
+						`Cannot discard VCL label ${name}, other VCLs depend on it:\n${users.map((user) => `\t${user}\n`).join("")}`,
+					);
 				const label = [...manager.labels].find(([each, target]) => target === name && !names.has(each));
 				if (label !== undefined)
 					return refuse(Status.cannot, `Cannot discard labeled VCL program ${name}:\n\t${label[0]}\n`);
@@ -129,6 +153,12 @@ export const vclCommands: Commands = {
 			const vcl = manager.vcls.get(name);
 			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
 			if (vcl.state === "cold") return refuse(Status.cannot, "Cannot label a cold VCL\n");
+			const loop = loopThrough(manager, label, name);
+			if (loop !== undefined)
+				return refuse(
+					Status.parameter,
+					`${loop.join("\n")}\nPointing label ${label} at ${name} would create a loop`,
+				);
 			await manager.labelVcl(label, name);
 			return ok();
 		},
@@ -212,6 +242,7 @@ export const vclCommands: Commands = {
 		about: "Display the source code for the specified configuration.",
 		minimum: 0,
 		maximum: 2,
+		child: true,
 		run({ manager, words }) {
 			const verbose = words.includes("-v");
 			if (words.length === 2 && words[0] !== "-v")
