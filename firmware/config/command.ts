@@ -26,7 +26,7 @@ export const help: CommandHelp = {
 	words: [
 		[
 			"check",
-			"all that is wrong or doubtful; exit status as keepalived -t: 0 nothing, 2 a word is missing, 4 unreadable, 5 errors or warnings, 6 script security",
+			"all that is wrong or doubtful; exit status as keepalived -t: 0 nothing, 2 a word is missing, 4 unreadable, 5 errors or warnings, 6 scripts without enable_script_security",
 		],
 		[
 			"plan",

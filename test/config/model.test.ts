@@ -152,7 +152,7 @@ describe("vrrp_instance", () => {
 		expect(config.vrrpInstances[0]!.trackScripts.map(({ name }) => name)).toEqual(["good"]);
 		expect(config.trackScripts.map(({ name }) => name)).toEqual(["good"]);
 		expect(config.vrrpInstances[0]!.notify.generic).toBeNull();
-		expect(exitStatus).toBe(6);
+		expect(exitStatus).toBe(5);
 	});
 
 	test("enable_script_security: what root or root's group runs, nobody else may write, but root's group", () => {

@@ -227,7 +227,6 @@ export class BuildContext {
 				"insecure-script",
 				`${title}: ${found.insecure} can be written by others than root, and enable_script_security is set`,
 				`${title}: the script never runs`,
-				{ exitStatus: 6 },
 			);
 			return null;
 		}
