@@ -39,10 +39,10 @@ export async function freePorts(count: number): Promise<number[]> {
 
 export const freePort = async () => (await freePorts(1))[0]!;
 
-/** Somebody listens on that port of the loopback. */
-export const portAnswers = (port: number) =>
+/** Somebody listens on that port of the loopback, or on the socket at that path. */
+export const portAnswers = (place: number | string) =>
 	new Promise<boolean>((resolve) => {
-		const socket = connect(port, "127.0.0.1");
+		const socket = typeof place === "number" ? connect(place, "127.0.0.1") : connect(place);
 		socket.on("connect", () => {
 			socket.destroy();
 			resolve(true);
@@ -52,11 +52,15 @@ export const portAnswers = (port: number) =>
 
 const START_LIMIT_MS = 30_000;
 
-/** Starts `command` with varnishd's own arguments: a listener, a backend (unless `more` has a VCL), and `more`. */
+/**
+ * Starts `command` with varnishd's own arguments: a listener, a backend (unless `more` has a VCL), and `more`, which has
+ * it listen on `others`, too.
+ */
 export async function startCache(
 	command: readonly string[],
 	backendPort: number,
 	more: readonly string[] = [],
+	others: readonly (number | string)[] = [],
 ): Promise<RunningCache> {
 	const port = await freePort();
 	const directory = mkdtempSync(join(tmpdir(), "drover-conformance-"));
@@ -75,13 +79,15 @@ export async function startCache(
 	);
 	const errors = new Response(child.stderr).text();
 	const until = Date.now() + START_LIMIT_MS;
-	while (!(await portAnswers(port))) {
-		if (child.exitCode !== null || Date.now() > until) {
-			child.kill();
-			throw new Error(`${command.join(" ")} did not start: ${await errors}`);
+	// The first that is listened on may be there long before the last.
+	for (const place of [port, ...others])
+		while (!(await portAnswers(place))) {
+			if (child.exitCode !== null || Date.now() > until) {
+				child.kill();
+				throw new Error(`${command.join(" ")} did not start: ${await errors}`);
+			}
+			await Bun.sleep(50);
 		}
-		await Bun.sleep(50);
-	}
 	return {
 		port,
 		directory: join(directory, "n"),

@@ -162,7 +162,8 @@ export async function startLanes(
 		...["-a", `p${at}=127.0.0.1:${ports.proxy},PROXY`],
 		...["-a", `u${at}=${path},HTTP`],
 	]);
-	return { cache: await startCache(command, 0, ["-f", file, ...listeners, ...more]), lanes };
+	const places = lanes.flatMap(({ ports, path }) => [ports.http, ports.proxy, path]);
+	return { cache: await startCache(command, 0, ["-f", file, ...listeners, ...more], places), lanes };
 }
 
 export async function stopLanes({ cache, lanes }: RawSide): Promise<void> {

@@ -76,7 +76,9 @@ class CacheService {
 	#revision: CacheRevision;
 	#reload: CacheStatus["reload"] = null;
 	#reloads = 0;
-	#reloading: Promise<string> = Promise.resolve("");
+	readonly #started = Promise.withResolvers<string>();
+	/** A reload that comes during the start waits for its end: a commit then is not missed. */
+	#reloading = this.#started.promise;
 	#vclFile = "";
 	#close: (() => void)[] = [];
 
@@ -96,26 +98,31 @@ class CacheService {
 
 	async start(): Promise<void> {
 		const manager = this.#manager;
-		await this.#useVcl(this.#revision);
-		await this.#openCli();
-		await manager.start();
 		const bus = serveBus("cache", {
 			status: method(z.object({}), () => this.status()),
 			config: method(z.object({}), () => this.#revision.settings),
 			reload: method(z.object({}), () => this.reload()),
 			/** A line of varnishd's management protocol, in words. */
-			command: method(z.object({ words: z.array(z.string().max(65536)).min(1).max(1000) }), ({ words }) =>
-				runCommand(manager, words, true),
+			command: method(
+				z.object({ words: z.array(z.string().max(65536)).min(1).max(1000) }),
+				async ({ words }) => {
+					await this.#started.promise;
+					return runCommand(manager, words, true);
+				},
 			),
 			/** Where the shared-memory log is, for readers on this machine. */
 			log: method(z.object({}), () => ({ path: manager.logPath })),
 		});
+		this.#close.push(() => bus.close());
+		await this.#useVcl(this.#revision);
+		await this.#openCli();
+		await manager.start();
+		this.#started.resolve("");
 		const sample = setInterval(
 			() => this.#figures.add(Date.now(), countsOf(manager.mainFigures())),
 			SAMPLE_MS,
 		);
 		this.#close.push(
-			() => bus.close(),
 			() => clearInterval(sample),
 			followDirector((verdicts) => manager.setVerdicts(verdicts)),
 		);

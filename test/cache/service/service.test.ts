@@ -1,9 +1,19 @@
 /** The cache as the box runs it: `drover cache serve` over a real revision, asked by the commands that operators type. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	readlinkSync,
+	renameSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { call } from "../../../firmware/bus/client.ts";
 import type { CacheStatus } from "../../../firmware/status/cache.ts";
 import { makeCertificate } from "../http/certificate.ts";
 
@@ -418,4 +428,34 @@ test("the stock varnishadm and varnishstat find it by its directory", async () =
 		/MAIN\.client_req +[1-9]/.test(Bun.spawnSync(stat).stdout.toString()),
 	);
 	expect(readFileSync(join(directory, "run/cache/_.secret")).length).toBe(32);
+});
+
+test("it can be asked before it serves; a reload that comes that early is taken over behind the start", async () => {
+	await write({ "default.vcl": vcl("meanwhile") });
+	expect((await run("config", "commit")).text).toContain("is in force");
+	expect((await ask("/a")).headers.get("x-mark")).toBe("meanwhile");
+	const current = join(directory, "config/current");
+	const newest = readlinkSync(current);
+	const pointTo = (revision: string) => {
+		symlinkSync(revision, `${current}.new`);
+		renameSync(`${current}.new`, current);
+	};
+	service.kill("SIGTERM");
+	await service.exited;
+	pointTo(newest.replace(/\d+$/, (number) => String(Number(number) - 1)));
+	start();
+	process.env["DROVER_RUN_DIR"] = environment.DROVER_RUN_DIR;
+	let early: CacheStatus | null = null;
+	await until("it can be asked", async () => {
+		early = await call<CacheStatus>("cache", "status").catch(() => null);
+		return early !== null;
+	});
+	expect(early!.listeners).toEqual([]);
+	pointTo(newest);
+	expect(await call<string>("cache", "reload", { judged: true })).toEndWith(
+		"default.vcl is active as reload_1",
+	);
+	expect((await ask("/a")).headers.get("x-mark")).toBe("meanwhile");
+	await write({ "default.vcl": vcl("one") });
+	expect((await run("config", "commit")).text).toContain("is in force");
 });
