@@ -57,6 +57,9 @@ async function compare(
 		for (let nth = 0; nth < processes; nth++) contestants.push(await table.get(name, nth));
 	for (const each of contestants) await warmUp(table, each, path, kind);
 	const found = await table.load.compare(contestants, path, kind, table.seconds, table.rounds);
+	// Who answers with errors is not fast.
+	for (const [name, { errors }] of found)
+		if (errors > 0) throw new Error(`${path}: ${errors} of ${name}'s answers were errors`);
 	return (name) => found.get(name)!;
 }
 
