@@ -37,6 +37,14 @@ export interface RequestHead {
 	readonly end: number;
 }
 
+export interface RequestRules extends HeadLimits {
+	/** The authority of an https target counts as that of an http one does (varnishd's feature https_scheme). */
+	readonly httpsTargets?: boolean;
+}
+
+const HTTP_TARGET = /^http:\/\/([^/?#]*)(.*)$/i;
+const HTTP_OR_HTTPS_TARGET = /^https?:\/\/([^/?#]*)(.*)$/i;
+
 const bad = (reason: string): Malformed => ({ kind: "bad", reason });
 const noBody: RequestFraming = { kind: "none" };
 const chunked: RequestFraming = { kind: "chunked" };
@@ -66,7 +74,7 @@ function memoSlot(text: string, start: number, length: number): number {
 export function parseRequest(
 	text: string,
 	start = 0,
-	limits: HeadLimits = DEFAULT_LIMITS,
+	limits: RequestRules = DEFAULT_LIMITS,
 ): RequestHead | Malformed | More {
 	let at = start;
 	// RFC 9112 §2.2: empty lines before the request line are ignored.
@@ -93,7 +101,7 @@ export function parseRequest(
 		return bad("target holds a control character");
 	let host: string | undefined;
 	if (url.charCodeAt(0) !== 0x2f) {
-		const absolute = /^http:\/\/([^/?#]*)(.*)$/i.exec(url);
+		const absolute = (limits.httpsTargets === true ? HTTP_OR_HTTPS_TARGET : HTTP_TARGET).exec(url);
 		if (absolute !== null) {
 			host = absolute[1]!;
 			if (host === "") return bad("absolute target has no host");

@@ -340,6 +340,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		const { engine, req } = this;
 		const now = this.startedAt;
 		let stale: Answer | undefined;
+		/** Not for hits, and past its lifetime. */
+		let lapsed: Answer | undefined;
 		if (!req.hashAlwaysMiss) {
 			const { answers } = engine.objects.find(this.key);
 			let sawVariant: string | undefined;
@@ -358,13 +360,15 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 					this.#fresh(answer);
 					return;
 				}
-				if (age.kind === "expired" && !answer.uncacheable) expired = answer;
-				if (
-					age.kind !== "expired" &&
-					!answer.uncacheable &&
-					(stale === undefined || answer.tOrigin > stale.tOrigin)
-				)
-					stale = answer;
+				if (age.kind === "expired") {
+					if (!answer.uncacheable) expired = answer;
+				} else if (answer.uncacheable) lapsed ??= answer;
+				else if (stale === undefined || answer.tOrigin > stale.tOrigin) stale = answer;
+			}
+			// In its grace a hit-for-miss still keeps requests from waiting for each other.
+			if (stale === undefined && lapsed !== undefined && isHitForMiss(lapsed)) {
+				if (!this.#joinComing()) this.#fresh(lapsed);
+				return;
 			}
 			if (stale !== undefined) {
 				this.missed = "stale";
@@ -421,8 +425,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#fresh(answer: Answer): void {
 		if (answer.uncacheable && answer.body.kind === "stored") {
 			const { object } = answer.body;
-			const remaining = formatSeconds(Math.max(0, answer.tOrigin + answer.ttl - this.startedAt));
-			if ((object.flags & Flag.hitForPass) !== 0) {
+			const remaining = formatSeconds(answer.tOrigin + answer.ttl - this.startedAt);
+			if (!isHitForMiss(answer)) {
 				this.engine.count(Main.cache_hitpass);
 				this.vslLog.add(Tag.HitPass, `${answer.vxid} ${remaining}`);
 				this.req.isHitpass = true;
@@ -547,7 +551,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			reason: "bgfetch",
 			client: this,
 			stale: stale.body.kind === "stored" ? stale : undefined,
-			body: undefined,
+			// What VCL lets a POST look up, it may fetch by POST. The answer does not wait for what is not here.
+			body: this.body?.ended === true ? this.body : undefined,
 			hitForMiss: false,
 			hitForPass: false,
 			busyMark: mark === "unmarked" ? undefined : mark,
@@ -760,6 +765,9 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.close();
 	}
 }
+
+const isHitForMiss = ({ body }: Answer) =>
+	body.kind === "stored" && (body.object.flags & Flag.hitForPass) === 0;
 
 /** Two requests select different variants under the names of a stored one. */
 function differs(specification: string, one: FieldList, other: FieldList): boolean {

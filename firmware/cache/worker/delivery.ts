@@ -70,6 +70,9 @@ export abstract class Delivery extends Task implements BodyReader {
 	#stream: BodyStream | undefined;
 	#streamChunked = false;
 	#streamLeft: number | undefined;
+	/** Of a part that is wanted: so many bytes come before it. */
+	#streamSkip = 0;
+	#streamsPart = false;
 	#headBytes = 0;
 	#bodyBytes = 0;
 	#processedAt = 0;
@@ -257,11 +260,13 @@ export abstract class Delivery extends Task implements BodyReader {
 			resp.unsetHeader("content-encoding");
 			resp.unsetHeader("content-length");
 		}
-		if (resp.status === 200 && top && this.handling !== "pass") {
+		if (resp.status === 200 && top) {
 			const etag = resp.fields.get("etag");
 			// RFC 9111 §4.3.2: a stored answer without Last-Modified is as old as its Date.
+			const stored = this.handling !== "pass";
 			const modified =
-				resp.fields.get("last-modified") ?? resp.fields.get("date") ?? formatHttpDate(answer.tOrigin);
+				resp.fields.get("last-modified") ??
+				(stored ? (resp.fields.get("date") ?? formatHttpDate(answer.tOrigin)) : undefined);
 			if (notModified(req.fields, etag, modified)) {
 				resp.setStatus(304);
 				resp.fields.unset("content-length");
@@ -389,10 +394,11 @@ export abstract class Delivery extends Task implements BodyReader {
 		let source = body;
 		let ranges = "";
 		const mayHaveBody = status >= 200 && status !== 204 && status !== 304;
-		if (status === 200 && this.#answer !== undefined && this.handling !== "pass" && body.kind !== "none") {
-			const ranged = applyRange(this, body, () => this.dropAnswer());
-			if (ranged !== undefined) {
-				source = ranged;
+		const ranged = this.#answer !== undefined || this.#made;
+		if (status === 200 && ranged && this.handling !== "pass" && body.kind !== "none") {
+			const part = applyRange(this, body, () => this.dropAnswer());
+			if (part !== undefined) {
+				source = part;
 				ranges = "range";
 				status = resp.status % 1000;
 			}
@@ -460,6 +466,8 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.#streamed = true;
 		this.#streamChunked = chunked;
 		this.#streamLeft = source.length;
+		this.#streamSkip = source.first ?? 0;
+		this.#streamsPart = source.first !== undefined;
 		source.stream.join(this);
 		this.onBody();
 	}
@@ -470,8 +478,9 @@ export abstract class Delivery extends Task implements BodyReader {
 		if (stream === undefined || this.done) return;
 		this.client.cork(() => {
 			while (!this.client.blocked) {
-				const piece = stream.take(this);
-				if (piece === undefined) break;
+				const taken = stream.take(this);
+				if (taken === undefined) break;
+				const piece = this.#streamsPart ? this.#partOf(taken) : taken;
 				this.#bodyBytes += piece.length;
 				if (this.#streamChunked) {
 					this.client.emit(chunkHead(piece.length), piece);
@@ -480,6 +489,13 @@ export abstract class Delivery extends Task implements BodyReader {
 					if (this.#streamLeft !== undefined) this.#streamLeft -= piece.length;
 					this.client.emit("", piece);
 				}
+			}
+			if (this.#streamsPart && this.#streamLeft === 0) {
+				// The rest is for others, or for the store.
+				stream.leave(this);
+				this.#stream = undefined;
+				this.#finish();
+				return;
 			}
 			if (stream.state === "failed") {
 				// What the client has is not whole: the connection must show it.
@@ -499,6 +515,13 @@ export abstract class Delivery extends Task implements BodyReader {
 				this.#finish();
 			}
 		});
+	}
+
+	/** What is wanted of a piece. */
+	#partOf(piece: Uint8Array): Uint8Array {
+		const from = Math.min(this.#streamSkip, piece.length);
+		this.#streamSkip -= from;
+		return piece.subarray(from, from + (this.#streamLeft ?? piece.length));
 	}
 
 	/** The client has gone. */

@@ -283,8 +283,15 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 					this.connect(false);
 					return;
 				case "unasked":
+					// The backend answers, and wrongly: no reason to serve what is stale.
 					this.vslLog.add(Tag.Error, "304 response but not conditional fetch");
-					this.#unusable("304 response but not conditional fetch", "RX_BAD");
+					this.engine.count(Main.fetch_failed);
+					this.closeConnection("RX_BAD");
+					this.#error(
+						503,
+						"Backend fetch failed",
+						"the backend said 304, and nothing stored was asked about",
+					);
 					return;
 			}
 		if (this.reason === "pass") {
@@ -592,11 +599,16 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 
 	#insertMarker(): void {
 		const { beresp, engine } = this;
-		const seconds = this.#hitForPassSeconds >= 0 ? this.#hitForPassSeconds : beresp.wholeTtl;
-		if (seconds <= 0) return;
-		const vary = this.#variant() ?? "";
-		const kind = this.#hitForPassSeconds >= 0 ? "hitForPass" : "hitForMiss";
-		this.#marker = storeMarker(engine, this, kind, vary, beresp.tOrigin, seconds, this.now);
+		const passes = this.#hitForPassSeconds >= 0;
+		const lifetime = {
+			tOrigin: beresp.tOrigin,
+			ttl: passes ? this.#hitForPassSeconds : beresp.wholeTtl,
+			grace: passes ? 0 : beresp.grace,
+			keep: passes ? 0 : beresp.keep,
+		};
+		if (lifetime.ttl <= 0) return;
+		const kind = passes ? "hitForPass" : "hitForMiss";
+		this.#marker = storeMarker(engine, this, kind, this.#variant() ?? "", lifetime, this.now);
 	}
 
 	protected override onBodyBytes(bytes: Uint8Array): void {

@@ -1,6 +1,6 @@
 /** A worker process: it serves clients. Everything it needs to know comes from the manager over the channel. */
 import { readFileSync } from "node:fs";
-import { setPayloadLimit } from "../log/records.ts";
+import { record, setPayloadLimit } from "../log/records.ts";
 import { Ring } from "../log/ring.ts";
 import { shownTags, Tag, type TagName } from "../log/tags.ts";
 import { Arena } from "../store/arena.ts";
@@ -273,7 +273,10 @@ class Worker {
 			resolveName: () => null,
 			random: Math.random,
 			clock: () => engine.now(),
-			log: () => {},
+			log: (tag, line) => {
+				// Every worker has its objects made; what is said about it is said once.
+				if (this.#setup.worker === 0) engine.log.write(0, "", 0, record(Tag[tag], line));
+			},
 		};
 		const loaded = compiled.vcl.link(host);
 		const started = loaded.init();

@@ -1,3 +1,5 @@
+import type { RequestRules } from "../http/request.ts";
+
 /** The parameters that the workers act on. Durations in seconds, sizes in bytes. */
 export interface Parameters {
 	readonly [name: string]: string | number | boolean;
@@ -32,7 +34,7 @@ export interface WorkerParameters {
 	banLurkerBatch: number;
 	banCutoff: number;
 	/** Head limits of requests and responses. */
-	request: { readonly headBytes: number; readonly lineBytes: number; readonly headerLines: number };
+	request: RequestRules;
 	response: { readonly headBytes: number; readonly lineBytes: number; readonly headerLines: number };
 	validateHeaders: boolean;
 	synchronousLog: boolean;
@@ -72,7 +74,12 @@ export function workerParameters(all: Parameters): WorkerParameters {
 		banLurkerSleep: number("ban_lurker_sleep"),
 		banLurkerBatch: number("ban_lurker_batch"),
 		banCutoff: number("ban_cutoff"),
-		request: { headBytes: number("http_req_size"), lineBytes: number("http_req_hdr_len"), headerLines },
+		request: {
+			headBytes: number("http_req_size"),
+			lineBytes: number("http_req_hdr_len"),
+			headerLines,
+			httpsTargets: bits("feature").includes("+https_scheme"),
+		},
 		response: { headBytes: number("http_resp_size"), lineBytes: number("http_resp_hdr_len"), headerLines },
 		validateHeaders: bits("feature").includes("+validate_headers"),
 		synchronousLog: bits("debug").includes("+syncvsl"),

@@ -139,7 +139,8 @@ export class Pipe implements BackendUser {
 			this.#giveUp(unavailable);
 			return;
 		}
-		if (task.body !== undefined && task.body.bytes > 0) {
+		if (task.body?.kept === true) this.#beginWith(task.body);
+		else if (task.body !== undefined && task.body.bytes > 0) {
 			// Part of the body has been taken out of its framing: there is no passing it on as it was.
 			task.client.closeAfter("TX_PIPE");
 			this.#giveUp(unavailable);
@@ -165,6 +166,18 @@ export class Pipe implements BackendUser {
 			0,
 			true,
 		);
+	}
+
+	/** std.cache_req_body took the body out of the client's bytes: it goes first. */
+	#beginWith(body: RequestBody): void {
+		body.take({
+			onRequestBody: (piece) => {
+				this.#fromClient += piece.length;
+				this.#waiting.push(piece);
+				return false;
+			},
+			onRequestBodyEnd() {},
+		});
 	}
 
 	/** It ends before it began. */

@@ -14,7 +14,13 @@ export type Outgoing =
 			readonly release?: () => void;
 			readonly filtersLogged?: boolean;
 	  }
-	| { readonly kind: "stream"; readonly stream: BodyStream; readonly length: number | undefined };
+	| {
+			readonly kind: "stream";
+			readonly stream: BodyStream;
+			readonly length: number | undefined;
+			/** `length` bytes are wanted from here on, and no more. */
+			readonly first?: number;
+	  };
 
 interface RangedTask {
 	readonly req: ClientRequestFields;
@@ -52,11 +58,16 @@ export function applyRange(task: RangedTask, body: Outgoing, letGo: () => void):
 		else letGo();
 		return { kind: "bytes", bytes: new Uint8Array(0), length: 0 };
 	}
+	const first = wanted.ranges[0]!;
+	if (body.kind === "stream" && wanted.ranges.length === 1) {
+		resp.setStatus(206);
+		resp.append("Content-Range", `bytes ${first.first}-${first.last}/${length}`);
+		return { ...body, first: first.first, length: first.last + 1 - first.first };
+	}
 	if (bytes === undefined) return undefined;
 	const release = body.kind === "bytes" ? body.release : undefined;
 	if (body.kind === "stream") letGo();
 	resp.setStatus(206);
-	const first = wanted.ranges[0]!;
 	if (wanted.ranges.length === 1) {
 		resp.append("Content-Range", `bytes ${first.first}-${first.last}/${length}`);
 		const part = bytes.subarray(first.first, first.last + 1);

@@ -27,6 +27,11 @@ export class RequestBody {
 	bytes = 0;
 	/** Nobody wants it: what comes is thrown away. */
 	dropped = false;
+	/** It is here, whole, and kept (cache()). */
+	get kept(): boolean {
+		return this.#cached && this.ended;
+	}
+
 	/** It has come to its end: called once, before its taker hears of it. */
 	onWhole: () => void = () => {};
 	/** Set by the session. */

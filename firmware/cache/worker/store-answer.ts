@@ -1,5 +1,6 @@
 /** What a fetch leaves in the store: the answer, or a mark that there is none to be had. */
 import type { StoredObject } from "../store/arena.ts";
+import type { Stored } from "../store/freshness.ts";
 import { Flag, TRANSIENT } from "../store/layout.ts";
 import { noTags } from "../store/tags.ts";
 import { type Answer, headText } from "./answer.ts";
@@ -49,14 +50,13 @@ export function storeAnswer(
 	);
 }
 
-/** Remembers for `seconds` that the answers to `key` are not for hits. */
+/** Remembers for that long that the answers to `key` are not for hits. */
 export function storeMarker(
 	engine: Engine,
 	{ key, xid }: Pick<Fetched, "key" | "xid">,
 	kind: "hitForMiss" | "hitForPass",
 	vary: string,
-	tOrigin: number,
-	seconds: number,
+	lifetime: Pick<Stored, "tOrigin" | "ttl" | "grace" | "keep">,
 	now: number,
 ): StoredObject | undefined {
 	return engine.arena.insert(
@@ -64,10 +64,7 @@ export function storeMarker(
 			key,
 			vary,
 			head: "HTTP/1.1 200 OK\r\n",
-			tOrigin,
-			ttl: seconds,
-			grace: 0,
-			keep: 0,
+			...lifetime,
 			insertedAt: now,
 			flags: Flag[kind],
 			vxid: xid,
