@@ -1,4 +1,5 @@
 /** The PROXY protocol, versions 1 and 2: who is behind the load balancer in front. Pure. */
+import { formatAddress, parseAddress } from "../../wire/ip.ts";
 import type { IpAddress, ProxyAttributes } from "../vcl/runtime.ts";
 
 export interface ProxyEnd {
@@ -58,21 +59,23 @@ function parseVersion1(bytes: Uint8Array): ProxyResult {
 		/^(?:0|[1-9]\d{0,4})$/.test(port) ? Number(port) : -1,
 	);
 	if (ports.some((port) => port < 0 || port > 65535)) return bad("PROXY port is malformed");
-	const valid = family === "TCP4" ? isV4 : isV6;
-	if (!valid(source) || !valid(destination)) return bad("PROXY address is malformed");
+	const [from, to] = [source, destination].map((text) => addressOf(text, family === "TCP4" ? 4 : 16));
+	if (from === undefined || to === undefined) return bad("PROXY address is malformed");
 	return {
 		kind: "proxied",
 		version: 1,
-		source: { address: source, port: ports[0]! },
-		destination: { address: destination, port: ports[1]! },
+		source: { address: from, port: ports[0]! },
+		destination: { address: to, port: ports[1]! },
 		attributes: null,
 		end: end + 2,
 	};
 }
 
-/** Zeros in front are not permitted (§2.1): some would read octal numbers. */
-const isV4 = (text: string) => /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(text);
-const isV6 = (text: string) => /^[0-9a-fA-F:.]{2,45}$/.test(text) && text.includes(":");
+/** In its shortest form, however it came; undefined when it is none of that length. */
+function addressOf(text: string, length: number): string | undefined {
+	const bytes = parseAddress(text);
+	return bytes?.length === length ? formatAddress(bytes) : undefined;
+}
 
 function parseVersion2(bytes: Uint8Array): ProxyResult {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -89,11 +92,13 @@ function parseVersion2(bytes: Uint8Array): ProxyResult {
 	const size = family === 1 ? 4 : family === 2 ? 16 : 0;
 	if (size === 0) return { kind: "local", version: 2, end };
 	if (length < size * 2 + 4) return bad("PROXY addresses are cut");
-	const address = (at: number) =>
-		size === 4 ? Array.from(bytes.subarray(at, at + 4)).join(".") : v6Text(bytes.subarray(at, at + 16));
+	const address = (at: number) => formatAddress(bytes.subarray(at, at + size));
 	const ports = 16 + size * 2;
-	const attributes = readAttributes(bytes, ports + 4, end);
+	const tlvs = readTlvs(bytes, ports + 4, end);
+	const attributes = tlvs && readAttributes(tlvs);
 	if (attributes === undefined) return bad("PROXY attributes are malformed");
+	if (!tlvs!.every((tlv) => tlv.type !== CRC32C_TYPE || sumMatches(bytes.subarray(0, end), tlv.value)))
+		return bad("PROXY checksum does not match");
 	return {
 		kind: "proxied",
 		version: 2,
@@ -104,13 +109,20 @@ function parseVersion2(bytes: Uint8Array): ProxyResult {
 	};
 }
 
-function v6Text(bytes: Uint8Array): string {
-	const groups = Array.from({ length: 8 }, (_, index) =>
-		((bytes[index * 2]! << 8) | bytes[index * 2 + 1]!).toString(16),
-	);
-	const text = groups.join(":");
-	const zeros = [...text.matchAll(/(?:^|:)(?:0(?::|$)){2,}/g)].sort((a, b) => b[0].length - a[0].length)[0];
-	return zeros === undefined ? text : text.replace(zeros[0], "::");
+const CRC32C_TYPE = 0x03;
+/** Castagnoli's polynomial, its bits reversed. */
+const CRC32C_POLYNOMIAL = 0x82f63b78;
+
+/** The sum is over the whole header, its own four bytes taken as 0 (§2.2.4). `sum` is a part of `header`. */
+function sumMatches(header: Uint8Array, sum: Uint8Array): boolean {
+	if (sum.length !== 4) return false;
+	const at = sum.byteOffset - header.byteOffset;
+	let crc = 0xffffffff;
+	for (let index = 0; index < header.length; index++) {
+		crc ^= index >= at && index < at + 4 ? 0 : header[index]!;
+		for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ ((crc & 1) === 0 ? 0 : CRC32C_POLYNOMIAL);
+	}
+	return (crc ^ 0xffffffff) >>> 0 === new DataView(sum.buffer, sum.byteOffset, 4).getUint32(0);
 }
 
 type Tlv = { readonly type: number; readonly value: Uint8Array };
@@ -128,9 +140,7 @@ function readTlvs(bytes: Uint8Array, start: number, end: number): Tlv[] | undefi
 	return list;
 }
 
-function readAttributes(bytes: Uint8Array, start: number, end: number): ProxyAttributes | undefined {
-	const list = readTlvs(bytes, start, end);
-	if (list === undefined) return undefined;
+function readAttributes(list: readonly Tlv[]): ProxyAttributes | undefined {
 	const text = (tlvs: readonly Tlv[], type: number) => {
 		const found = tlvs.find((each) => each.type === type);
 		return found === undefined ? null : Buffer.from(found.value).toString("latin1");

@@ -1,4 +1,5 @@
 /** IP addresses of connections, as VCL sees them. */
+import { parseAddress } from "../../wire/ip.ts";
 import type { IpAddress } from "../vcl/runtime.ts";
 
 /** VCL's IP of an address; the bytes are worked out when somebody asks. */
@@ -17,25 +18,5 @@ export class Address implements IpAddress {
 	}
 }
 
-function addressBytes(text: string): Uint8Array {
-	if (!text.includes(":")) {
-		const parts = text.split(".").map(Number);
-		return Uint8Array.from(parts.length === 4 ? parts : [0, 0, 0, 0]);
-	}
-	const bytes = new Uint8Array(16);
-	const [front = "", back] = text.replace(/%.*$/, "").split("::");
-	const groups = (part: string) =>
-		part === "" ? [] : part.split(":").map((word) => Number.parseInt(word, 16));
-	const left = groups(front);
-	const right = back === undefined ? [] : groups(back);
-	left.forEach((group, index) => {
-		bytes[index * 2] = group >> 8;
-		bytes[index * 2 + 1] = group & 255;
-	});
-	right.forEach((group, index) => {
-		const at = (8 - right.length + index) * 2;
-		bytes[at] = group >> 8;
-		bytes[at + 1] = group & 255;
-	});
-	return bytes;
-}
+/** Zeros for what is no address. A link's name behind one is none of its bytes. */
+const addressBytes = (text: string) => parseAddress(text.replace(/%.*$/, "")) ?? new Uint8Array(4);

@@ -236,9 +236,17 @@ describe("PROXY protocol", () => {
 			"PROXY TCP4 010.2.3.4 5.6.7.8 1 2\r\n",
 			"PROXY TCP4 1.2.3.4 5.6.7.8 01 2\r\n",
 			"PROXY TCP4 1.2.3.4 5.6.7.8 99999 2\r\n",
+			"PROXY TCP6 1:2 ::1 1 2\r\n",
+			"PROXY TCP6 :::: ::1 1 2\r\n",
+			"PROXY TCP6 1.2.3.4 ::1 1 2\r\n",
 			`PROXY ${"x".repeat(200)}`,
 		])
 			expect(parseProxyHeader(Buffer.from(text)).kind).toBe("bad");
+		const long = "PROXY TCP6 2001:DB8:0:0:0:0:0:1 ::FFFF:5.6.7.8 1234 80\r\n";
+		expect(parseProxyHeader(Buffer.from(long))).toMatchObject({
+			source: { address: "2001:db8::1" },
+			destination: { address: "::ffff:5.6.7.8" },
+		});
 	});
 	test("what is written is read: the same ends, the same length, and more before its end", () => {
 		const port = fc.integer({ min: 0, max: 65535 });
@@ -263,6 +271,22 @@ describe("PROXY protocol", () => {
 					expect(parseProxyHeader(bytes.subarray(0, cut)).kind).toBe("more");
 			}),
 		);
+	});
+	test("version 2 with a checksum: another one is refused", () => {
+		const header = (sum: string) =>
+			Buffer.from(
+				`0d0a0d0a000d0a515549540a211100130102030405060708100100500300 04${sum}`.replace(" ", ""),
+				"hex",
+			);
+		const right = "34388bbf";
+		expect(parseProxyHeader(header(right))).toMatchObject({ kind: "proxied", end: 35 });
+		for (const wrong of ["00000000", "01020304", right.replace(/.$/, (digit) => (digit === "0" ? "1" : "0"))])
+			expect(parseProxyHeader(header(wrong)).kind).toBe("bad");
+		const short = Buffer.from(
+			"0d0a0d0a000d0a515549540a2111001201020304050607081001005003000300 0000".replace(" ", ""),
+			"hex",
+		);
+		expect(parseProxyHeader(short).kind).toBe("bad");
 	});
 	test("version 2 with an authority", () => {
 		const tlv = Buffer.concat([Buffer.from([2, 0, 3]), Buffer.from("a.b")]);
