@@ -124,6 +124,10 @@ const HITS_LIMIT = 0x7fffff00;
 /** A longer chain than this is no case for a glance. */
 const GLANCE_STEPS = 64;
 const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (sum >>> 15);
+/** Variants of one key that are all read when it is looked up. */
+const MANY_VARIANTS = 64;
+/** More variants of one key push out those that were stored first: a Vary on what a client makes up would fill the store. */
+export const VARIANT_LIMIT = 1024;
 const MARKS = Flag.hitForMiss | Flag.hitForPass;
 const ALIGN = 8;
 const round8 = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
@@ -216,31 +220,69 @@ export class Arena {
 
 	/** Every object stored under `key`, newest first, whatever its age. */
 	lookup(key: string): StoredObject[] {
+		return this.select(key, () => true).objects;
+	}
+
+	/**
+	 * The same; but where there are more than MANY_VARIANTS, only those whose variant `selects`, and one of the others if
+	 * there is one (`whole` is false then).
+	 */
+	select(
+		key: string,
+		selects: (vary: string) => boolean,
+	): { readonly objects: StoredObject[]; readonly whole: boolean } {
 		const shard = this.shardOf(key);
 		const low = this.#low;
 		const high = this.#high;
 		// A change in the middle of the walk is rare; three tries that all met one count as "nothing there".
 		for (let attempt = 0; attempt < 3; attempt++) {
 			const version = this.version(shard);
+			const slots = this.#slotsUnder(low, high);
+			const whole = slots.length <= MANY_VARIANTS;
 			const found: StoredObject[] = [];
-			let slot = this.#book.buckets[low & (this.layout.bucketCount - 1)]! - 1;
-			let steps = 0;
-			while (slot >= 0 && slot < this.layout.slotCount && steps++ < this.layout.slotCount) {
-				const at = slot * SLOT_WORDS;
-				if (
-					this.#book.slots[at + Slot.hashLow] === low &&
-					this.#book.slots[at + Slot.hashHigh] === high &&
-					(this.#book.slots[at + Slot.flags]! & Flag.live) !== 0
-				) {
-					const object = this.#read(slot, shard, version);
-					if (object !== undefined && object.key === key) found.push(object);
-				}
-				slot = this.#book.slots[at + Slot.next]! - 1;
+			let hasOther = false;
+			for (const slot of slots) {
+				const isSelected = whole || selects(this.#varyOf(slot));
+				if (!isSelected && hasOther) continue;
+				const object = this.#read(slot, shard, version);
+				if (object === undefined || object.key !== key) continue;
+				found.push(object);
+				hasOther ||= !isSelected;
 			}
 			if (this.version(shard) !== version) continue;
-			return found.length < 2 ? found : found.sort((a, b) => b.insertedAt - a.insertedAt || b.vxid - a.vxid);
+			if (found.length > 1) found.sort((a, b) => b.insertedAt - a.insertedAt || b.vxid - a.vxid);
+			return { objects: found, whole };
 		}
-		return [];
+		return { objects: [], whole: true };
+	}
+
+	/** Those whose key has this hash. */
+	#slotsUnder(low: number, high: number): number[] {
+		const { buckets, slots } = this.#book;
+		const { bucketCount, slotCount } = this.layout;
+		const found: number[] = [];
+		let slot = buckets[low & (bucketCount - 1)]! - 1;
+		let steps = 0;
+		while (slot >= 0 && slot < slotCount && steps++ < slotCount) {
+			const at = slot * SLOT_WORDS;
+			if (
+				slots[at + Slot.hashLow] === low &&
+				slots[at + Slot.hashHigh] === high &&
+				(slots[at + Slot.flags]! & Flag.live) !== 0
+			)
+				found.push(slot);
+			slot = slots[at + Slot.next]! - 1;
+		}
+		return found;
+	}
+
+	#varyOf(slot: number): string {
+		const record = this.#book.recordOf(slot);
+		if (record === undefined) return "";
+		const { words, buffer, base } = record;
+		const at = base + RECORD_BYTES + words[(base + Record.keyBytes) >> 2]!;
+		const bytes = words[(base + Record.varyBytes) >> 2]!;
+		return bytes > 0 && at > 0 && at + bytes <= buffer.length ? buffer.latin1Slice(at, at + bytes) : "";
 	}
 
 	#read(slot: number, shard: number, version: number): StoredObject | undefined {
@@ -518,34 +560,53 @@ export class Arena {
 			this.#wheel.add(slot, Math.ceil(meta.tOrigin + meta.ttl + meta.grace + meta.keep));
 			this.#book.link(slot, low);
 			this.#book.touch(shard);
-			if (replaces) this.#unlinkOlder(slot, low, high, meta);
+			this.#tidyVariants(slot, low, high, meta, replaces);
 			return slot;
 		} finally {
 			unlockWord(control, Control.lock, this.#worker + 1);
 		}
 	}
 
-	/** Takes out what the object in `slot` replaces. Under the lock. */
-	#unlinkOlder(slot: number, low: number, high: number, meta: ObjectMeta): void {
+	/**
+	 * Takes out what the object in `slot` replaces, and the oldest of too many variants: one that has been used goes in
+	 * front once more instead, unless there are twice too many. Under the lock.
+	 */
+	#tidyVariants(slot: number, low: number, high: number, meta: ObjectMeta, replaces: boolean): void {
 		const { slots } = this.#book;
+		let variants = 1;
+		let previous = slot;
 		let next = slots[slot * SLOT_WORDS + Slot.next]! - 1;
 		while (next >= 0) {
 			const each = next;
 			const at = each * SLOT_WORDS;
 			next = slots[at + Slot.next]! - 1;
-			if (slots[at + Slot.hashLow] !== low || slots[at + Slot.hashHigh] !== high) continue;
-			const record = this.#book.recordOf(each);
-			if (record === undefined) continue;
-			const { words, floats, buffer, base } = record;
-			const varyAt = base + RECORD_BYTES + words[(base + Record.keyBytes) >> 2]!;
-			const headAt = varyAt + words[(base + Record.varyBytes) >> 2]!;
-			if (
-				floats[(base + Record.insertedAt) >> 3]! <= meta.insertedAt &&
-				buffer.latin1Slice(base + RECORD_BYTES, varyAt) === meta.key &&
-				buffer.latin1Slice(varyAt, headAt) === meta.vary
-			)
-				this.#unlink(each);
+			const isVariant = slots[at + Slot.hashLow] === low && slots[at + Slot.hashHigh] === high;
+			if (isVariant && replaces && this.#isReplaced(each, meta)) this.#unlink(each);
+			else if (!isVariant || ++variants <= VARIANT_LIMIT) previous = each;
+			else if (slots[at + Slot.frequency] === 0 || variants > VARIANT_LIMIT * 2)
+				this.#unlink(each, "evicted");
+			else {
+				slots[at + Slot.frequency]!--;
+				slots[previous * SLOT_WORDS + Slot.next] = next + 1;
+				this.#book.link(each, low);
+				this.#book.touch(low & (SHARD_COUNT - 1));
+			}
 		}
+	}
+
+	#isReplaced(slot: number, { key, vary, insertedAt }: ObjectMeta): boolean {
+		const record = this.#book.recordOf(slot);
+		if (record === undefined) return false;
+		const { words, floats, buffer, base } = record;
+		const keyBytes = words[(base + Record.keyBytes) >> 2]!;
+		const varyBytes = words[(base + Record.varyBytes) >> 2]!;
+		if (keyBytes !== key.length || varyBytes !== vary.length) return false;
+		const varyAt = base + RECORD_BYTES + keyBytes;
+		return (
+			floats[(base + Record.insertedAt) >> 3]! <= insertedAt &&
+			buffer.latin1Slice(base + RECORD_BYTES, varyAt) === key &&
+			buffer.latin1Slice(varyAt, varyAt + varyBytes) === vary
+		);
 	}
 
 	#write(
@@ -756,20 +817,28 @@ export class Arena {
 		return { objects, next: slot >= this.layout.slotCount ? -1 : slot };
 	}
 
-	/** Every live object that was stored with `tag`. */
-	tagged(tag: string): StoredObject[] {
+	/** Every live object that was stored with one of `wanted`, each once. */
+	tagged(wanted: readonly string[]): StoredObject[] {
 		const { tags, slots } = this.#book;
-		const { low, high } = marksOf([tag]);
-		const wanted = Buffer.from(tag, "latin1");
+		const names = new Set(wanted);
+		const marked = [...names].map((tag) => ({ ...marksOf([tag]), bytes: Buffer.from(tag, "latin1") }));
 		const found: StoredObject[] = [];
 		for (let slot = 0; slot < this.layout.slotCount; slot++) {
-			if ((tags[slot * TAG_WORDS]! & low) !== low || (tags[slot * TAG_WORDS + 1]! & high) !== high) continue;
-			if ((slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
+			const low = tags[slot * TAG_WORDS]!;
+			const high = tags[slot * TAG_WORDS + 1]!;
+			if ((low | high) === 0 || (slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
 			// Most that the marks let through in vain do not have these bytes anywhere.
-			if (!this.#headHas(slot, wanted)) continue;
+			const mayHave = marked.some(
+				(mark) =>
+					(low & mark.low) === mark.low &&
+					(high & mark.high) === mark.high &&
+					this.#headHas(slot, mark.bytes),
+			);
+			if (!mayHave) continue;
 			const shard = slots[slot * SLOT_WORDS + Slot.hashLow]! & (SHARD_COUNT - 1);
 			const object = this.#read(slot, shard, this.version(shard));
-			if (object !== undefined && this.holds(object) && tagsIn(object.head).includes(tag)) found.push(object);
+			if (object !== undefined && this.holds(object) && tagsIn(object.head).some((tag) => names.has(tag)))
+				found.push(object);
 		}
 		return found;
 	}

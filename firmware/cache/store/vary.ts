@@ -102,6 +102,22 @@ function favouriteLanguage(value: string | undefined): string | undefined {
 export const varyMatches = (specification: string, request: FieldList): boolean =>
 	specification === "" || varyDifference(specification, request) === undefined;
 
+/** varyMatches() of one request for many specifications: what it asks of a field is worked out once. */
+export function variantTest(request: FieldList): (specification: string) => boolean {
+	let name: string | undefined;
+	let value = "";
+	return (specification) => {
+		const mark = specification.indexOf("\x01");
+		const isOne = mark > 0 && !specification.includes("\n") && !specification.includes(LANGUAGE);
+		if (!isOne) return varyMatches(specification, request);
+		if (name === undefined || mark !== name.length || !specification.startsWith(name)) {
+			name = specification.slice(0, mark);
+			value = varyValue(name, request);
+		}
+		return specification.length === mark + 1 + value.length && specification.endsWith(value);
+	};
+}
+
 /** The first field in which a request asks for another variant than the one stored under `specification`. */
 export function varyDifference(specification: string, request: FieldList): string | undefined {
 	for (const line of specification.split("\n")) {

@@ -343,7 +343,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		/** Not for hits, and past its lifetime. */
 		let lapsed: Answer | undefined;
 		if (!req.hashAlwaysMiss) {
-			const { answers } = engine.objects.find(this.key);
+			const { answers } = engine.objects.find(this.key, this.req);
 			let sawVariant: string | undefined;
 			let expired: Answer | undefined;
 			for (const answer of answers) {
@@ -409,7 +409,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			engine.busy.wait(key, () => {
 				engine.count(Main.busy_wakeup);
 				// With nothing stored the answer was for one request alone, as the next one will be.
-				this.wake(performance.now() >= until || engine.objects.find(key).answers.length === 0);
+				this.wake(performance.now() >= until || engine.objects.find(key, this.req).answers.length === 0);
 			});
 			return false;
 		}
@@ -484,7 +484,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			if (fetch.answer !== undefined) continue;
 			// Not known yet: whether it will be the same variant is guessed from the variants there are.
 			if (fetch.start.hitForMiss || req.hashIgnoreBusy || this.#hasWaited) continue;
-			const guess = engine.objects.find(this.key).answers.find((each) => each.vary !== "");
+			const guess = engine.objects.find(this.key, this.req).answers.find((each) => each.vary !== "");
 			if (guess !== undefined && differs(guess.vary, req.fields, fetch.start.client.req.fields)) continue;
 			if (stale !== undefined && this.#usableStale(stale)) {
 				this.#hit(stale, true, false);

@@ -122,7 +122,8 @@ export class Engine {
 	 */
 	pin(key: string, object: StoredObject): StoredObject | undefined {
 		if (this.arena.pin(object)) return object;
-		const again = this.arena.lookup(key).find(({ vxid }) => vxid === object.vxid);
+		const { objects } = this.arena.select(key, (vary) => vary === object.vary);
+		const again = objects.find(({ vxid }) => vxid === object.vxid);
 		return again !== undefined && this.arena.pin(again) ? again : undefined;
 	}
 

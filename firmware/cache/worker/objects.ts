@@ -2,7 +2,9 @@
  * The objects that this worker looked up lately, parsed. In front of the shared store: an entry is good as long
  * as its shard's version stands, so a hit costs one map look-up and one atomic load.
  */
+import type { FieldList } from "../http/headers.ts";
 import type { Arena } from "../store/arena.ts";
+import { variantTest } from "../store/vary.ts";
 import { type Answer, answerOf } from "./answer.ts";
 
 /** Keys of which it is known that they were looked up before; a power of two. */
@@ -15,6 +17,11 @@ export interface CachedKey {
 	readonly version: number;
 	/** Newest first. */
 	readonly answers: readonly Answer[];
+}
+
+interface Selecting {
+	readonly fields: FieldList;
+	readonly hashIgnoreVary: boolean;
 }
 
 export class Objects {
@@ -37,14 +44,16 @@ export class Objects {
 		this.#old = new Map();
 	}
 
-	find(key: string): CachedKey {
+	/** Where there are many variants, the answers are those that `request` may have and one of the others. */
+	find(key: string, request: Selecting): CachedKey {
 		let entry = this.#young.get(key);
 		if (entry === undefined) {
 			entry = this.#old.get(key);
 			if (entry !== undefined) this.#remember(key, entry);
 		}
 		if (entry !== undefined && this.#arena.version(entry.shard) === entry.version) return entry;
-		const objects = this.#arena.lookup(key);
+		const selects = request.hashIgnoreVary ? () => true : variantTest(request.fields);
+		const { objects, whole } = this.#arena.select(key, selects);
 		const shard = objects[0]?.shard ?? this.#arena.shardOf(key);
 		const fresh: CachedKey = {
 			shard,
@@ -53,7 +62,7 @@ export class Objects {
 		};
 		if (objects.length === 0) {
 			if (entry !== undefined) this.#young.delete(key);
-		} else if (entry !== undefined || this.#sawBefore(key)) this.#remember(key, fresh);
+		} else if (whole && (entry !== undefined || this.#sawBefore(key))) this.#remember(key, fresh);
 		return fresh;
 	}
 

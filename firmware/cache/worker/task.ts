@@ -216,14 +216,11 @@ export abstract class Task implements VclContext {
 	purgeTags(keys: string, soft: boolean): number {
 		const { arena } = this.engine;
 		const now = this.engine.now();
-		let count = 0;
-		for (const tag of new Set(splitTags(keys)))
-			for (const object of arena.tagged(tag)) {
-				if (soft) arena.relive(object, { ttl: Math.min(object.ttl, now - object.tOrigin) });
-				else arena.remove(object, "purged");
-				count++;
-			}
-		return count;
+		const tagged = arena.tagged(splitTags(keys));
+		for (const object of tagged)
+			if (soft) arena.relive(object, { ttl: Math.min(object.ttl, now - object.tOrigin) });
+			else arena.remove(object, "purged");
+		return tagged.length;
 	}
 }
 

@@ -12,7 +12,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Arena, type ObjectMeta, type StoredObject } from "../../../firmware/cache/store/arena.ts";
+import {
+	Arena,
+	type ObjectMeta,
+	type StoredObject,
+	VARIANT_LIMIT,
+} from "../../../firmware/cache/store/arena.ts";
 import { Book } from "../../../firmware/cache/store/book.ts";
 import { Control, Flag, planLayout, type StoreSizes } from "../../../firmware/cache/store/layout.ts";
 import { Segments } from "../../../firmware/cache/store/segments.ts";
@@ -262,6 +267,56 @@ describe("several storages", () => {
 		expect(Arena.fits(path, [1 << 20, 16 << 20, 0])).toBe(false);
 		expect(Arena.fits(path, 17 << 20)).toBe(false);
 	});
+});
+
+describe("many variants of one key", () => {
+	const variant = (index: number) => `kind\x01${index}`;
+
+	test("are looked for by their variant: what is asked for, and one of the others", () => {
+		const { arena } = fresh(4 << 20);
+		for (let index = 0; index < 64; index++)
+			arena.replace(meta("/a", { vary: variant(index), vxid: index }), []);
+		expect(arena.select("/a", () => false)).toMatchObject({ whole: true });
+		for (let index = 64; index < 500; index++)
+			arena.replace(meta("/a", { vary: variant(index), vxid: index }), []);
+		for (const index of [0, 77, 499]) {
+			const { objects, whole } = arena.select("/a", (vary) => vary === variant(index));
+			expect(whole).toBe(false);
+			expect(objects.some(({ vary }) => vary === variant(index))).toBe(true);
+			expect(objects.length).toBeLessThanOrEqual(2);
+		}
+		expect(arena.select("/a", () => false).objects).toHaveLength(1);
+		expect(arena.lookup("/a")).toHaveLength(500);
+		// A newer one of the same variant takes the place of the older.
+		arena.replace(meta("/a", { vary: variant(77), vxid: 1000, insertedAt: NOW + 1 }), []);
+		expect(arena.lookup("/a")).toHaveLength(500);
+	});
+
+	test.each(["replace", "insert"] as const)(
+		"with %s: they have a bound, and those that are used stay",
+		(put) => {
+			const { arena } = fresh(8 << 20);
+			const [used] = arena.lookup("/a").concat(arena.insert(meta("/a", { vary: variant(-1) }), [])!);
+			for (let index = 0; index < VARIANT_LIMIT * 2; index++) {
+				arena[put](meta("/a", { vary: variant(index), insertedAt: NOW + index }), []);
+				if (index % 500 === 0) arena.use(used!);
+			}
+			const left = arena.lookup("/a").map(({ vary }) => vary);
+			expect(left.length).toBeLessThanOrEqual(VARIANT_LIMIT + 1);
+			expect(left.length).toBeGreaterThanOrEqual(VARIANT_LIMIT);
+			expect(left).toContain(variant(-1));
+			expect(left).not.toContain(variant(0));
+			expect(left).toContain(variant(VARIANT_LIMIT * 2 - 1));
+			expect(arena.departure("/a")).toMatchObject({ cause: "evicted" });
+			// Where all are used, there are twice as many.
+			for (let index = 0; index < VARIANT_LIMIT * 6; index++) {
+				const object = arena.insert(meta("/b", { vary: variant(index), insertedAt: NOW + index }), [])!;
+				for (let times = 0; times < 3; times++) arena.use(object);
+			}
+			expect(arena.lookup("/b").length).toBeLessThanOrEqual(VARIANT_LIMIT * 2 + 1);
+			expect(arena.lookup("/b")[0]!.vary).toBe(variant(VARIANT_LIMIT * 6 - 1));
+		},
+	);
 });
 
 describe("departures", () => {

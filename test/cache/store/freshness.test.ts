@@ -11,7 +11,7 @@ import {
 	keptForRevalidation,
 	staleIfError,
 } from "../../../firmware/cache/store/freshness.ts";
-import { varyMatches, varySpecification } from "../../../firmware/cache/store/vary.ts";
+import { variantTest, varyMatches, varySpecification } from "../../../firmware/cache/store/vary.ts";
 import { updatedFields } from "../../../firmware/cache/worker/revalidation.ts";
 
 const NOW = 1_700_000_000;
@@ -189,6 +189,28 @@ describe("Vary (RFC 9111 §4.1)", () => {
 		const specification = varySpecification("Y", request)!;
 		expect(varyMatches(specification, fields())).toBe(true);
 		expect(varyMatches(specification, fields("Y: "))).toBe(false);
+	});
+	test("for many at once: the same as one by one, in any order", () => {
+		const requests = [
+			[],
+			["X: 1"],
+			["X: 1", "Xy: 1"],
+			["Xy: 12"],
+			["X: "],
+			["X: 1,2"],
+			["Accept-Language: de, en"],
+		];
+		const varies = ["X", "Xy", "X, Xy", "Accept-Language", "", "X"];
+		const specifications = requests.flatMap((lines) =>
+			varies.map((vary) => varySpecification(vary, fields(...lines), "de")!),
+		);
+		for (const lines of requests) {
+			const test = variantTest(fields(...lines));
+			const right = specifications.map((each) => varyMatches(each, fields(...lines)));
+			expect(specifications.map(test)).toEqual(right);
+			expect(specifications.toReversed().map(test)).toEqual(right.toReversed());
+			expect(new Set(right).size).toBe(2);
+		}
 	});
 	test("* and junk are no specification", () => {
 		expect(varySpecification("*", request)).toBeUndefined();

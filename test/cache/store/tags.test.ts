@@ -62,7 +62,7 @@ describe("in the store", () => {
 	const arena = Arena.open(path, bytes, 0);
 	const keys = (store: Arena, tag: string) =>
 		store
-			.tagged(tag)
+			.tagged([tag])
 			.map(({ key }) => key)
 			.sort();
 
@@ -70,13 +70,21 @@ describe("in the store", () => {
 		for (let index = 0; index < 1000; index++)
 			arena.insert(meta(`/${index}`, index % 2 === 0 ? `n${index % 10}, all` : "", index + 1), []);
 		expect(keys(arena, "n4")).toEqual(Array.from({ length: 100 }, (_, index) => `/${index * 10 + 4}`).sort());
-		expect(arena.tagged("all")).toHaveLength(500);
-		expect(arena.tagged("al")).toEqual([]);
+		expect(arena.tagged(["all"])).toHaveLength(500);
+		expect(arena.tagged(["al"])).toEqual([]);
 		arena.remove(arena.lookup("/4")[0]!);
-		expect(arena.tagged("n4")).toHaveLength(99);
+		expect(arena.tagged(["n4"])).toHaveLength(99);
 		// Its slot serves another one.
 		arena.insert(meta("/again", "", 5000), []);
-		expect(arena.tagged("n4")).toHaveLength(99);
+		expect(arena.tagged(["n4"])).toHaveLength(99);
+	});
+
+	test("several tags are one look, and each object is found once", () => {
+		const both = arena.tagged(["n2", "n6", "n2", "none", "all"]);
+		expect(new Set(both.map(({ slot }) => slot)).size).toBe(both.length);
+		expect(both).toHaveLength(arena.tagged(["all"]).length);
+		expect(arena.tagged(["n2", "n6"])).toHaveLength(200);
+		expect(arena.tagged([])).toEqual([]);
 	});
 
 	test("another process that has the file mapped finds the same", () => {
@@ -98,6 +106,6 @@ describe("in the store", () => {
 			store.insert(meta(`/${index}`, "all", index + 1), [Buffer.alloc(500)]);
 		const { objects } = store.figures();
 		expect(objects).toBeLessThan(3000);
-		expect(store.tagged("all")).toHaveLength(objects);
+		expect(store.tagged(["all"])).toHaveLength(objects);
 	});
 });
