@@ -48,7 +48,7 @@ export function listText(
 	return `${lines.join("\n")}\n`;
 }
 
-/** `ipvsadm -Sn`: what `ipvsadm -R` reads. */
+/** What `ipvsadm -R` reads: `ipvsadm -Sn`, and the thresholds, which ipvsadm takes but does not save. */
 export function saveText(
 	entries: readonly { readonly service: IpvsService; readonly destinations: readonly IpvsDestination[] }[],
 ): string {
@@ -255,9 +255,13 @@ export function destinationRecord({ family, address, port, forwarding, ...rest }
 const forwardingOptions = { NAT: "-m", LOCAL: "-g", TUN: "-i", DR: "-g", BYPASS: "-g" } as const;
 
 function saveDestination(destination: IpvsDestination): string {
-	const { forwarding } = destination;
+	const { forwarding, upperThreshold, lowerThreshold } = destination;
 	const option = forwardingOptions[forwarding.kind];
-	const line = `-r ${endpointText(destination)} ${option} -w ${destination.weight}`;
+	const thresholds = [
+		upperThreshold === 0 ? "" : ` -x ${upperThreshold}`,
+		lowerThreshold === 0 ? "" : ` -y ${lowerThreshold}`,
+	].join("");
+	const line = `-r ${endpointText(destination)} ${option} -w ${destination.weight}${thresholds}`;
 	if (forwarding.kind !== "TUN") return line;
 	const port = forwarding.tunnel === "gue" ? ` --tun-port ${forwarding.port}` : "";
 	const checksum =
