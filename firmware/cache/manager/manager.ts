@@ -121,6 +121,10 @@ export class Manager {
 		this.#mgt.addText("Arg", ident, text);
 	}
 
+	get #isPersistent(): boolean {
+		return this.options.storages.some(({ kind }) => kind === "persistent");
+	}
+
 	get bans(): BanList {
 		return this.#banKeeper.list;
 	}
@@ -482,6 +486,7 @@ export class Manager {
 			worker: index,
 			storePath: this.#storePath,
 			storages: this.options.storages.map(({ name, bytes }) => ({ name, bytes })),
+			isPersistent: this.#isPersistent,
 			controlPath: this.#controlPath,
 			logPath: this.#logPath,
 			identity: this.identity,
@@ -632,7 +637,7 @@ export class Manager {
 		this.#updateCounters();
 		this.#ring?.flush();
 		this.#ring = undefined;
-		if (this.options.storages.some((storage) => storage.kind === "persistent")) this.#arena?.layDown();
+		if (this.#isPersistent) this.#arena?.layDown();
 		this.#arena = undefined;
 		this.#control = undefined;
 		this.#board = undefined;

@@ -721,7 +721,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	/** For `drover cache purge`: what this request would be answered with is gone. */
 	#answerPurge(): void {
 		const purged = this.#purge(0, 0, 0);
-		this.sendBare(200, "Purged", "drover-purged", String(purged));
+		this.whenLasting(
+			() => this.sendBare(200, "Purged", "drover-purged", String(purged)),
+			(failure) => this.#common(failure),
+		);
 	}
 
 	#purge(ttl: number, grace: number, keep: number): number {
@@ -741,6 +744,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			count++;
 		}
 		this.engine.count(Main.n_obj_purged, count);
+		if (count > 0) this.purgedFromStore();
 		return count;
 	}
 

@@ -2,6 +2,7 @@
 import type { LogSink } from "../log/sink.ts";
 import type { Arena, StoredObject } from "../store/arena.ts";
 import type { BanList, BanTest } from "../store/bans.ts";
+import type { Flusher } from "../store/flusher.ts";
 import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
 import type { AccessLog } from "./access-log.ts";
 import { BodyBudget } from "./body-budget.ts";
@@ -36,6 +37,8 @@ export interface EngineOptions {
 	readonly hostname: string;
 	/** By number; Transient is the last. */
 	readonly storages: readonly Stevedore[];
+	/** Of a persistent store. */
+	readonly flusher: Flusher | undefined;
 	/** Makes a ban known to all workers; returns its number. */
 	publishBan(tests: readonly BanTest[], text: string, now: number): void;
 }
@@ -57,6 +60,7 @@ export class Engine {
 	readonly identity: string;
 	readonly hostname: string;
 	readonly storages: readonly Stevedore[];
+	readonly flusher: Flusher | undefined;
 	readonly publishBan: EngineOptions["publishBan"];
 	readonly busy: BusyMarks;
 	/** Fetches under way whose answer others may wait for, by key. */
@@ -80,6 +84,7 @@ export class Engine {
 		this.identity = options.identity;
 		this.hostname = options.hostname;
 		this.storages = options.storages;
+		this.flusher = options.flusher;
 		this.publishBan = options.publishBan;
 		this.busy = options.busy;
 		this.#transactions = options.transactions;

@@ -5,6 +5,7 @@ import { Ring } from "../log/ring.ts";
 import { shownTags, Tag, type TagName } from "../log/tags.ts";
 import { Arena } from "../store/arena.ts";
 import { BanList, banWords, parseBan } from "../store/bans.ts";
+import { Flusher } from "../store/flusher.ts";
 import { compileVcl } from "../vcl/compile.ts";
 import { formatFailure } from "../vcl/diagnostic.ts";
 import type { Stevedore, VclHost } from "../vcl/runtime.ts";
@@ -85,6 +86,7 @@ class Worker {
 			identity: setup.identity,
 			hostname: setup.hostname,
 			storages: setup.storages.map(({ name }, number) => new Storage(name, number, this.#arena)),
+			flusher: setup.isPersistent ? new Flusher(setup.storePath) : undefined,
 			publishBan: (tests, text, now) => {
 				const number = Atomics.add(control.bans, 0, 1) + 1;
 				this.#bans.add(number, now, tests, text, this.#engine.parameters.banDuplicates);

@@ -30,11 +30,18 @@ import { callName } from "./method-log.ts";
 /** A sub's action, or that it is not there yet. */
 export type Outcome = Action | Waiting;
 
-/** The sub waits (std.cache_req_body, vtc.sleep, vtc.barrier_sync): whoever called it leaves, and goes on when it has acted. */
+/**
+ * The sub waits (std.cache_req_body, vtc.sleep, vtc.barrier_sync), or its purge has to reach the disk: whoever called it
+ * leaves, and goes on when it has acted.
+ */
 export interface Waiting {
 	readonly kind: "waiting";
-	readonly request: WaitRequest;
 	afterwards(goOn: (action: Action) => void): void;
+}
+
+/** In the middle of a sub. */
+interface Paused extends Waiting {
+	readonly request: WaitRequest;
 }
 
 type Steps = ReturnType<WaitingSub>;
@@ -101,7 +108,43 @@ export abstract class Task implements VclContext {
 	/** Runs one sub of the VCL. A VCL failure comes back as "fail". */
 	protected call(method: keyof Subs): Outcome {
 		const { waitingSubs } = this.vcl.loaded;
-		return waitingSubs === null ? this.#run(method) : this.#first(method, waitingSubs[method](this));
+		return this.#lasting(
+			waitingSubs === null ? this.#run(method) : this.#first(method, waitingSubs[method](this)),
+		);
+	}
+
+	/** Something in the store was purged, and that is not on the disk yet. */
+	#purged = false;
+
+	/** Notes that objects were purged. */
+	protected purgedFromStore(): void {
+		this.#purged = this.engine.flusher !== undefined;
+	}
+
+	/** What follows on a purge is the acknowledgement of it: in a persistent store it comes when the purge will last. */
+	#lasting(outcome: Action | Paused): Outcome {
+		if (!this.#purged || outcome.kind === "waiting") return outcome;
+		return { kind: "waiting", afterwards: (goOn) => this.whenLasting(() => goOn(outcome), goOn) };
+	}
+
+	/** Goes on when what was purged is on the disk, if it has to be; `fail` gets a failure of the VCL. */
+	protected whenLasting(goOn: () => void, fail: (failure: Action) => void): void {
+		const { flusher } = this.engine;
+		if (!this.#purged || flusher === undefined) {
+			goOn();
+			return;
+		}
+		this.#purged = false;
+		flusher.settle((error) =>
+			this.resume(() => {
+				if (error === null) goOn();
+				else {
+					const failure = failed(new VclFailure(`the purge is not on the disk: ${error.message}`));
+					this.returning(failure);
+					fail(failure);
+				}
+			}),
+		);
 	}
 
 	/** The same where there is no going on later: while the sub waits, the whole worker does. */
@@ -119,7 +162,7 @@ export abstract class Task implements VclContext {
 		goOn();
 	}
 
-	#first(method: keyof Subs, steps: Steps): Outcome {
+	#first(method: keyof Subs, steps: Steps): Action | Paused {
 		this.vslLog.add(Tag.VCL_call, callName(method));
 		return this.#next(method, steps, undefined);
 	}
@@ -130,7 +173,7 @@ export abstract class Task implements VclContext {
 		steps: Steps,
 		failure: VclFailure | undefined,
 		granted: boolean | undefined = undefined,
-	): Outcome {
+	): Action | Paused {
 		this.method = method;
 		let action: Action;
 		try {
@@ -145,14 +188,14 @@ export abstract class Task implements VclContext {
 		return action;
 	}
 
-	#waiting(method: keyof Subs, steps: Steps, request: WaitRequest): Waiting {
+	#waiting(method: keyof Subs, steps: Steps, request: WaitRequest): Paused {
 		return {
 			kind: "waiting",
 			request,
 			afterwards: (goOn) =>
 				grant(request, (failure, granted) =>
 					this.resume(() => {
-						const outcome = this.#next(method, steps, failure, granted);
+						const outcome = this.#lasting(this.#next(method, steps, failure, granted));
 						if (outcome.kind === "waiting") outcome.afterwards(goOn);
 						else goOn(outcome);
 					}),
@@ -220,6 +263,7 @@ export abstract class Task implements VclContext {
 		for (const object of tagged)
 			if (soft) arena.relive(object, { ttl: Math.min(object.ttl, now - object.tOrigin) });
 			else arena.remove(object, "purged");
+		if (tagged.length > 0) this.purgedFromStore();
 		return tagged.length;
 	}
 }

@@ -33,6 +33,7 @@ export interface Setup {
 	readonly storePath: string;
 	/** Transient is the last. */
 	readonly storages: readonly StorageInfo[];
+	readonly isPersistent: boolean;
 	readonly controlPath: string;
 	readonly logPath: string;
 	readonly identity: string;

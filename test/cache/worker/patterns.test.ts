@@ -73,6 +73,7 @@ function makeWorker(policy: string) {
 		identity: "box",
 		hostname: "box",
 		storages: [storage("s0"), storage("Transient")],
+		flusher: undefined,
 		publishBan() {},
 	});
 	const clock = { now: 1_700_000_000, writing: 0 };
