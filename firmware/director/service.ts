@@ -162,7 +162,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		runAs(next.config, before);
 		followConfig(next.config);
 		keep();
-		tidyMemory();
+		tidyMemory(memory);
 		const message = `taken over in ${Math.round(performance.now() - startedMs)} ms`;
 		director.noteReload(true, message);
 		log.info(`${file} ${message}`);
@@ -216,7 +216,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	first = null;
 	// After the heavy work of starting, which must not hold up others.
 	runAs(director.config, null);
-	tidyMemory();
+	tidyMemory(memory);
 	dump = () => writeDump(director.dump(), director.config, log);
 	reload = () => void reloadSerially().catch(() => {});
 	if (reloadAsked) reload();
@@ -245,8 +245,11 @@ function firstConfig(file: string, { loaded, refused }: KeptLoad, log: Log): Dro
 /** Reading a large file leaves much behind that nobody needs again; it is given back once things are quiet. */
 const TIDY_AFTER_MS = 3_000;
 
-function tidyMemory(): void {
-	setTimeout(() => Bun.gc(true), TIDY_AFTER_MS).unref();
+function tidyMemory(memory: ServerMemory): void {
+	setTimeout(() => {
+		memory.digest();
+		Bun.gc(true);
+	}, TIDY_AFTER_MS).unref();
 }
 
 /** Why a configuration cannot replace the running one; null when it can. */

@@ -21,22 +21,33 @@ interface Block {
 	server: VirtualServerConfig | null;
 }
 
+/** One that was read, with the text that it lies in: what is remembered of it is made later. */
+interface ReadBlock {
+	readonly words: readonly string[];
+	readonly start: PlainStart;
+	readonly extent: PlainExtent;
+	server: VirtualServerConfig | null;
+}
+
 export class ServerMemory {
 	/** By the words behind `virtual_server`; the same words may stand for TCP and for UDP. */
-	#servers = new Map<string, Block[]>();
+	readonly #servers = new Map<string, Block[]>();
+	/** Of the last reading, what is to be added to these. */
+	#undigested: (Block | ReadBlock)[] = [];
 	/** What else had a say in all of them. */
 	#surroundings: string | null = null;
 	/** Of the reading at hand: blocks that were recognised, and plain ones that were read. */
-	readonly #blocks = new Map<Statement, Block>();
+	readonly #blocks = new Map<Statement, Block | ReadBlock>();
 	#hasRecalled = false;
 
 	/** Whether it knows nothing that could be recalled. */
 	get isEmpty(): boolean {
-		return this.#servers.size === 0;
+		return this.#servers.size === 0 && this.#undigested.length === 0;
 	}
 
 	/** Whether the block that begins at the current line is known; then it is passed over. */
 	recall(statement: Statement, reader: LineReader, start: PlainStart): boolean {
+		this.digest();
 		const candidates = this.#servers.get(statement.words.join(" "));
 		if (candidates === undefined) return false;
 		for (const [index, candidate] of candidates.entries()) {
@@ -57,14 +68,7 @@ export class ServerMemory {
 	read(statement: Statement, reader: LineReader, start: PlainStart): void {
 		const extent = reader.plainExtent(start);
 		if (extent === null) return;
-		this.#blocks.set(statement, {
-			words: statement.words.join(" "),
-			file: start.file,
-			column: start.column,
-			hash: Bun.hash(reader.plainBytes(start, extent)!),
-			extent,
-			server: null,
-		});
+		this.#blocks.set(statement, { words: statement.words, start, extent, server: null });
 	}
 
 	/** Whether what was recalled still holds with these global settings. If not: forget, and read again. */
@@ -89,22 +93,36 @@ export class ServerMemory {
 
 	/** The reading is over: what it found is what is remembered. */
 	settle(): void {
-		this.#servers = new Map();
-		for (const block of this.#blocks.values()) {
-			if (block.server === null) continue;
-			const same = this.#servers.get(block.words);
-			if (same === undefined) this.#servers.set(block.words, [block]);
-			else same.push(block);
-		}
+		this.#servers.clear();
+		this.#undigested = [];
+		for (const block of this.#blocks.values()) if (block.server !== null) this.#undigested.push(block);
 		this.#blocks.clear();
 		this.#hasRecalled = false;
 	}
 
+	/** Lets the texts of the last reading go. The next one would do it; whoever has time does it before. */
+	digest(): void {
+		for (const block of this.#undigested) {
+			const digested = "start" in block ? digestOf(block) : block;
+			const same = this.#servers.get(digested.words);
+			if (same === undefined) this.#servers.set(digested.words, [digested]);
+			else same.push(digested);
+		}
+		this.#undigested = [];
+	}
+
 	forget(): void {
 		this.#servers.clear();
+		this.#undigested = [];
 		this.#blocks.clear();
 		this.#hasRecalled = false;
 	}
+}
+
+function digestOf({ words, start, extent, server }: ReadBlock): Block {
+	const { lexer, offset, file, column } = start;
+	const hash = Bun.hash(lexer.codes.subarray(offset, offset + extent.bytes));
+	return { words: words.join(" "), file, column, hash, extent, server };
 }
 
 /** Scripts are looked for on the disk; groups, tracked files and BFD sessions are defined elsewhere. */

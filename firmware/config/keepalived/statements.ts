@@ -142,13 +142,9 @@ export class StatementReader {
 	}
 
 	#endBody(body: Statement[], outer: Outer): void {
-		const { knownCount, linesDown } = outer;
 		// Settings in two places: each has its own, so that it can be told where one stands.
-		if (linesDown > 0 && body.findLastIndex(isSetting) >= knownCount) {
-			for (let index = 0; index < knownCount; index++)
-				body[index] = { ...body[index]!, at: placeBelow(body[index]!.at, linesDown) };
-			outer.linesDown = 0;
-		}
+		for (let index = outer.knownCount; outer.linesDown > 0 && index < body.length; index++)
+			if (isSetting(body[index]!)) settleHead(body, outer);
 		this.#checkRepeats(body, outer);
 	}
 
@@ -846,6 +842,13 @@ export class StatementReader {
 			exitStatus: firstHolds ? 5 : 0,
 		});
 	}
+}
+
+/** Gives the statements that were read before their own places. */
+function settleHead(body: Statement[], outer: Outer): void {
+	for (let index = 0; index < outer.knownCount; index++)
+		body[index] = { ...body[index]!, at: placeBelow(body[index]!.at, outer.linesDown) };
+	outer.linesDown = 0;
 }
 
 function blockOf(

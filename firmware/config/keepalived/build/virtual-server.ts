@@ -59,7 +59,7 @@ export function buildVirtualServer(
 ): VirtualServerConfig | null {
 	const { mentions } = context.findings;
 	// Real servers are looked at one by one; among the rest a setting is soon found.
-	let settings = new Settings(statement.body!.filter(isSetting));
+	let settings = new Settings(settingsOf(statement.body!));
 	const identity = readIdentity(context, statement, settings, groups);
 	if (identity === null) return null;
 	const { name } = identity;
@@ -248,7 +248,12 @@ export function buildVirtualServer(
 
 const titleOf = ({ words }: Statement) => `virtual_server ${words.join(" ")}`;
 
-const isSetting = ({ body }: Statement) => body === null;
+// Loops, where a thousand virtual servers come by: each function that is handed over is one more to compile.
+function settingsOf(body: readonly Statement[]): Statement[] {
+	const settings: Statement[] = [];
+	for (const statement of body) if (statement.body === null) settings.push(statement);
+	return settings;
+}
 
 function weightOf(realServers: readonly RealServerConfig[]): number {
 	let sum = 0;
@@ -256,9 +261,10 @@ function weightOf(realServers: readonly RealServerConfig[]): number {
 	return sum;
 }
 
-const isOnPath = ({ forwarding }: RealServerConfig) => forwarding.kind !== "NAT";
-
-const usesPath = (realServers: readonly RealServerConfig[]) => realServers.some(isOnPath);
+function usesPath(realServers: readonly RealServerConfig[]): boolean {
+	for (const { forwarding } of realServers) if (forwarding.kind !== "NAT") return true;
+	return false;
+}
 
 /** Whether all that follows from settings and identity follows from the known ones. */
 function saysTheSame(
@@ -594,7 +600,7 @@ function readRealServer(
 }
 
 /** Reads a body once for all real servers that share it; one that something was found in is read for each of them. */
-function settingsOf(
+function bodySettings(
 	context: BuildContext,
 	body: readonly Statement[],
 	server: ServerSettings,
@@ -639,7 +645,7 @@ function buildRealServer(
 		return null;
 	}
 	context.linesDown = statement.number;
-	const settings = settingsOf(context, statement.body!, server);
+	const settings = bodySettings(context, statement.body!, server);
 	context.linesDown = 0;
 	const { forwarding, upperThreshold, lowerThreshold } = settings;
 	if (family !== server.family && forwarding.kind !== "TUN") {
