@@ -27,7 +27,7 @@ static const char *const of_director_alone[] = {
 	"BUN_JSC_useConcurrentJIT=0",
 	"BUN_JSC_useWarmUpMarkedBlocks=0",
 	"BUN_JSC_useFTLJIT=0",
-	"BUN_JSC_thresholdForOptimizeAfterWarmUp=8000",
+	"BUN_JSC_thresholdForOptimizeAfterWarmUp=16000",
 	"MIMALLOC_PURGE_DELAY=1000",
 	0,
 };
