@@ -503,24 +503,34 @@ export interface VirtualServerConfig {
 	readonly location: Location;
 }
 
+/**
+ * A table has tens of thousands of them: what many say alike is one record of its own. Eight fields are 80 bytes, with one
+ * more it would be 112.
+ */
 export interface RealServerConfig {
 	readonly address: string;
 	readonly family: AddressFamily;
 	readonly port: number;
 	readonly weight: number;
 	readonly forwarding: Forwarding;
-	readonly upperThreshold: number;
-	readonly lowerThreshold: number;
-	readonly inhibitOnFailure: boolean;
-	readonly alpha: boolean;
-	/** One record for those that say the same: a table has tens of thousands of them. */
-	readonly telling: RealServerTelling;
+	readonly limits: ConnectionLimits;
+	readonly rules: RealServerRules;
 	/** Empty: always up. Otherwise all must be up. */
 	readonly checks: readonly CheckConfig[];
 }
 
-/** How others are told of a real server. */
-export interface RealServerTelling {
+/** Connections; 0 is no limit. */
+export interface ConnectionLimits {
+	readonly upperThreshold: number;
+	readonly lowerThreshold: number;
+}
+
+/** What a real server's checks lead to. */
+export interface RealServerRules {
+	/** One that fails stays in the table, with weight 0. */
+	readonly inhibitOnFailure: boolean;
+	/** It starts as failed. */
+	readonly alpha: boolean;
 	readonly smtpAlert: boolean;
 	readonly snmpName: string | null;
 	readonly notifyUp: Script | null;

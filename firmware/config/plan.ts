@@ -86,6 +86,8 @@ const names: Readonly<Record<string, string>> = {
 	sourceAddress: "source address",
 };
 
+const withAllFields = (server: RealServerConfig) => ({ ...server, ...server.limits, ...server.rules });
+
 function label(key: string): string {
 	return (
 		names[key] ??
@@ -513,10 +515,7 @@ function planServers(service: string, before: VirtualServerConfig, after: Virtua
 				effect: "its connections are cut; weight 0 would drain it first",
 			});
 		else {
-			const fields = fieldChanges({ ...old, ...old.telling }, { ...now, ...now.telling }, [
-				"checks",
-				"telling",
-			]);
+			const fields = fieldChanges(withAllFields(old), withAllFields(now), ["checks", "rules", "limits"]);
 			if (fields.length > 0)
 				changes.push({
 					area: "server",

@@ -52,9 +52,9 @@ export class Adoption {
 				const initial = atFirst(member, server);
 				const weight = weights[member] ?? null;
 				// Of one that is to stay with weight 0 when it fails, such a row does not say whether it has failed.
-				const isOpen = weight === 0 && server.weight === 0 && server.inhibitOnFailure;
+				const isOpen = weight === 0 && server.weight === 0 && server.rules.inhibitOnFailure;
 				if (server.checks.length === 0 || isOpen) return initial;
-				const alive = weight !== null && (weight > 0 || !server.inhibitOnFailure);
+				const alive = weight !== null && (weight > 0 || !server.rules.inhibitOnFailure);
 				const verdict = { alive, weight: alive && isWeighed(server) ? weight! : initial.weight };
 				if (verdict.alive !== initial.alive || verdict.weight !== initial.weight) {
 					const members = this.#members.get(key) ?? new Set();

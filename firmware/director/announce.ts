@@ -32,7 +32,7 @@ export interface CheckNotice {
 /** What follows from it: a mail with the server's own state, unless no_checker_emails. */
 export function checkMail({ pool, member, reason }: CheckNotice, perRealServerOnly: boolean): Mail | null {
 	const server = pool.config.realServers[member]!;
-	if (perRealServerOnly || !server.telling.smtpAlert) return null;
+	if (perRealServerOnly || !server.rules.smtpAlert) return null;
 	return realServerMail(pool, member, pool.members[member]!.alive, reason);
 }
 
@@ -59,12 +59,12 @@ export function announce(
 			const server = config.realServers[notice.member]!;
 			const realServer = realServerName(server, protocolName(config));
 			return {
-				script: notice.up ? server.telling.notifyUp : server.telling.notifyDown,
+				script: notice.up ? server.rules.notifyUp : server.rules.notifyDown,
 				fifoLine: `RS ${realServer} ${virtualServer} ${state}\n`,
-				mail: server.telling.smtpAlert
+				mail: server.rules.smtpAlert
 					? realServerMail(notice.pool, notice.member, notice.up, notice.reason)
 					: null,
-				logLine: `${inWords(notice, realServer, server.inhibitOnFailure)} VS ${virtualServer}: ${notice.reason}`,
+				logLine: `${inWords(notice, realServer, server.rules.inhibitOnFailure)} VS ${virtualServer}: ${notice.reason}`,
 				event: {
 					kind: "real-server",
 					atMs,

@@ -7,10 +7,12 @@ import {
 	destinationKeyText,
 	type IpvsDestination,
 	type IpvsEntry,
+	type IpvsLimits,
 	type IpvsService,
 	type IpvsServiceKey,
 	type IpvsTable,
 	type IpvsTunnel,
+	NO_LIMITS,
 	netmaskOfPrefix,
 	plainTunnel,
 	serviceFlags,
@@ -133,7 +135,9 @@ function destinationsOf(pool: Pool, address: ServiceAddress): readonly IpvsDesti
 		destinations.push(rowOf(server, address, weight));
 	}
 	if (sorryServer !== null && taken?.has(sorryKey!) !== true && (onSorryServer || sorryServer.inhibit))
-		destinations.push(destinationOf(sorryServer, address, onSorryServer ? SORRY_SERVER_WEIGHT : 0, null));
+		destinations.push(
+			destinationOf(sorryServer, address, onSorryServer ? SORRY_SERVER_WEIGHT : 0, NO_LIMITS),
+		);
 	return destinations;
 }
 
@@ -153,7 +157,7 @@ function memberWeight(member: PoolMember, server: RealServerConfig, onSorryServe
 	if (member.override === "draining") return 0;
 	if (member.override !== null) return null;
 	if (isServing(member) && !onSorryServer) return member.weight;
-	return server.inhibitOnFailure ? 0 : null;
+	return server.rules.inhibitOnFailure ? 0 : null;
 }
 
 /** A real server that serves as it is configured is its own row: a large table has few others. */
@@ -161,7 +165,7 @@ function rowOf(server: RealServerConfig, address: ServiceAddress, weight: number
 	const { forwarding, port } = server;
 	return server.weight === weight && forwarding.kind !== "TUN" && port === destinationPort(server, address)
 		? server
-		: destinationOf(server, address, weight, server);
+		: destinationOf(server, address, weight, server.limits);
 }
 
 function destinationOf(
@@ -173,7 +177,7 @@ function destinationOf(
 	},
 	address: ServiceAddress,
 	weight: number,
-	thresholds: { readonly upperThreshold: number; readonly lowerThreshold: number } | null,
+	limits: IpvsLimits,
 ): IpvsDestination {
 	return {
 		family: server.family,
@@ -181,8 +185,7 @@ function destinationOf(
 		port: destinationPort(server, address),
 		forwarding: server.forwarding.kind === "TUN" ? tunnelOf(server.forwarding) : server.forwarding,
 		weight,
-		upperThreshold: thresholds?.upperThreshold ?? 0,
-		lowerThreshold: thresholds?.lowerThreshold ?? 0,
+		limits,
 	};
 }
 

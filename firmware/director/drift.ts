@@ -111,8 +111,8 @@ function destinationChanges(before: IpvsDestination, wanted: IpvsDestination): s
 	return changes([
 		["weight", before.weight, wanted.weight],
 		["forwarding", forwardingName(before.forwarding), forwardingName(wanted.forwarding)],
-		["upper threshold", before.upperThreshold, wanted.upperThreshold],
-		["lower threshold", before.lowerThreshold, wanted.lowerThreshold],
+		["upper threshold", before.limits.upperThreshold, wanted.limits.upperThreshold],
+		["lower threshold", before.limits.lowerThreshold, wanted.limits.lowerThreshold],
 		["tunnel", tunnelName(before), tunnelName(wanted)],
 	]);
 }

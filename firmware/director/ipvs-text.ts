@@ -204,7 +204,7 @@ function destinationLine(destination: IpvsDestinationState, { style, exact }: Li
 		case "rate":
 			return `${name}${counters(destination.stats, style, exact)}`;
 		case "thresholds":
-			return `${name} ${column(destination.upperThreshold, 10)} ${column(destination.lowerThreshold, 10)} ${open}`;
+			return `${name} ${column(destination.limits.upperThreshold, 10)} ${column(destination.limits.lowerThreshold, 10)} ${open}`;
 		case "persistent":
 			return `${name} ${column(destination.weight, 9)} ${column(destination.persistentConnections, 11)} ${open}`;
 	}
@@ -246,16 +246,34 @@ function saveFlags(service: IpvsService): string {
 }
 
 /** A destination as programs read it. */
-export function destinationRecord({ family, address, port, forwarding, ...rest }: IpvsDestinationState) {
+export function destinationRecord({
+	family,
+	address,
+	port,
+	forwarding,
+	weight,
+	limits,
+	...rest
+}: IpvsDestinationState) {
 	const { tunnel: type, port: udpPort, checksum } = forwarding.kind === "TUN" ? forwarding : plainTunnel;
 	const tunnel = { type, port: udpPort, checksum };
-	return { family, address, port, forwarding: forwardingName(forwarding), tunnel, ...rest };
+	return {
+		family,
+		address,
+		port,
+		forwarding: forwardingName(forwarding),
+		tunnel,
+		weight,
+		...limits,
+		...rest,
+	};
 }
 
 const forwardingOptions = { NAT: "-m", LOCAL: "-g", TUN: "-i", DR: "-g", BYPASS: "-g" } as const;
 
 function saveDestination(destination: IpvsDestination): string {
-	const { forwarding, upperThreshold, lowerThreshold } = destination;
+	const { forwarding } = destination;
+	const { upperThreshold, lowerThreshold } = destination.limits;
 	const option = forwardingOptions[forwarding.kind];
 	const thresholds = [
 		upperThreshold === 0 ? "" : ` -x ${upperThreshold}`,

@@ -19,6 +19,7 @@ import {
 	type IpvsStats,
 	type IpvsTimeouts,
 	type IpvsTunnel,
+	NO_LIMITS,
 	plainTunnel,
 	serviceFlags,
 	zeroStats,
@@ -219,8 +220,7 @@ function differInAddress(a: IpvsDestination, b: IpvsDestination): boolean {
 		a.port === b.port &&
 		a.weight === b.weight &&
 		a.forwarding === b.forwarding &&
-		a.upperThreshold === b.upperThreshold &&
-		a.lowerThreshold === b.lowerThreshold
+		a.limits === b.limits
 	);
 }
 
@@ -259,8 +259,8 @@ function putDestination(dest: AttributeWriter, wanted: IpvsDestination): void {
 	const { forwarding } = wanted;
 	dest.u32Attribute(DEST_FWD_METHOD, forwardingNumbers[forwarding.kind]);
 	dest.u32Attribute(DEST_WEIGHT, wanted.weight);
-	dest.u32Attribute(DEST_U_THRESH, wanted.upperThreshold);
-	dest.u32Attribute(DEST_L_THRESH, wanted.lowerThreshold);
+	dest.u32Attribute(DEST_U_THRESH, wanted.limits.upperThreshold);
+	dest.u32Attribute(DEST_L_THRESH, wanted.limits.lowerThreshold);
 	if (forwarding.kind !== "TUN") return;
 	dest.u8Attribute(DEST_TUN_TYPE, tunnelTypes.indexOf(forwarding.tunnel));
 	dest.u16NetworkAttribute(DEST_TUN_PORT, forwarding.port);
@@ -505,8 +505,7 @@ export function readDestination(
 		port,
 		forwarding: forwarding === plainTunnel ? tunnelOf(tunnelType, tunnelPort, tunnelFlags) : forwarding,
 		weight,
-		upperThreshold,
-		lowerThreshold,
+		limits: upperThreshold === 0 && lowerThreshold === 0 ? NO_LIMITS : { upperThreshold, lowerThreshold },
 		activeConnections,
 		inactiveConnections,
 		persistentConnections,

@@ -68,10 +68,17 @@ export interface IpvsDestination {
 	readonly port: number;
 	readonly forwarding: IpvsForwarding;
 	readonly weight: number;
-	/** Connections; 0 is no limit. */
+	readonly limits: IpvsLimits;
+}
+
+/** Connections; 0 is no limit. */
+export interface IpvsLimits {
 	readonly upperThreshold: number;
 	readonly lowerThreshold: number;
 }
+
+/** Nearly all destinations have it: a table has tens of thousands of them. */
+export const NO_LIMITS: IpvsLimits = { upperThreshold: 0, lowerThreshold: 0 };
 
 /** Counters since the last zeroing, and the kernel's own estimate of rates per second. */
 export interface IpvsStats {
@@ -186,8 +193,14 @@ export function sameDestination(destination: IpvsDestination, wanted: IpvsDestin
 	return (
 		destination.weight === wanted.weight &&
 		sameForwarding(destination.forwarding, wanted.forwarding) &&
-		destination.upperThreshold === wanted.upperThreshold &&
-		destination.lowerThreshold === wanted.lowerThreshold
+		sameLimits(destination.limits, wanted.limits)
+	);
+}
+
+function sameLimits(one: IpvsLimits, other: IpvsLimits): boolean {
+	return (
+		one === other ||
+		(one.upperThreshold === other.upperThreshold && one.lowerThreshold === other.lowerThreshold)
 	);
 }
 

@@ -379,7 +379,7 @@ describe("virtual_server", () => {
 			delayLoopMs: 60_000,
 			smtpAlert: false,
 			pathCheck: false,
-			realServers: [{ weight: 1, telling: { smtpAlert: true }, inhibitOnFailure: false, checks: [] }],
+			realServers: [{ weight: 1, rules: { smtpAlert: true, inhibitOnFailure: false }, checks: [] }],
 		});
 	});
 

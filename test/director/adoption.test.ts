@@ -5,7 +5,7 @@ import { Adoption } from "../../firmware/director/adoption.ts";
 import { desiredTable } from "../../firmware/director/desired.ts";
 import { initialVerdict, openPool } from "../../firmware/director/pool.ts";
 import type { IpvsTable } from "../../firmware/wire/ipvs.ts";
-import { realServer, sorryServer, tcpCheck, virtualServer } from "./samples.ts";
+import { inhibited, realServer, sorryServer, tcpCheck, virtualServer } from "./samples.ts";
 
 const KEY = "the virtual server";
 const script: CheckConfig = {
@@ -57,7 +57,7 @@ describe("after a crash, before any check has spoken, the table is the one that 
 		},
 		{
 			what: "one that is inhibited",
-			servers: [realServer("10.0.0.1"), realServer("10.0.0.2", { inhibitOnFailure: true })],
+			servers: [realServer("10.0.0.1"), realServer("10.0.0.2", { rules: inhibited })],
 			said: [up, down],
 			waitsFor: [1],
 		},

@@ -103,7 +103,7 @@ describe("destinations", () => {
 	test("forwarding is each real server's own, thresholds and tunnel with it", () => {
 		const [entry] = entriesOf(
 			virtualServer([
-				realServer("10.0.0.1", { upperThreshold: 100, lowerThreshold: 50 }),
+				realServer("10.0.0.1", { limits: { upperThreshold: 100, lowerThreshold: 50 } }),
 				realServer("10.0.0.2", { forwarding: { kind: "DR" } }),
 				realServer("10.0.0.3", { forwarding: { kind: "TUN", tunnel: "ipip", port: 9, checksum: "csum" } }),
 				realServer("fd00::4", {
@@ -113,9 +113,9 @@ describe("destinations", () => {
 			]),
 		);
 		expect(
-			entry!.destinations.map(({ forwarding, upperThreshold, lowerThreshold }) => [
+			entry!.destinations.map(({ forwarding, limits }) => [
 				forwarding,
-				`${upperThreshold}/${lowerThreshold}`,
+				`${limits.upperThreshold}/${limits.lowerThreshold}`,
 			]),
 		).toEqual([
 			[{ kind: "NAT" }, "100/50"],

@@ -14,16 +14,14 @@ test.each<[IpvsForwarding, string, { type: string; port: number; checksum: strin
 	],
 ])("drover ipvs --json: a destination by %j", (forwarding, name, tunnel) => {
 	const before = { family: "inet", address: "10.0.0.1", port: 80 } as const;
+	const limits = { upperThreshold: 100, lowerThreshold: 50 };
 	const after = {
-		weight: 3,
-		upperThreshold: 100,
-		lowerThreshold: 50,
 		activeConnections: 1,
 		inactiveConnections: 2,
 		persistentConnections: 3,
 		stats: zeroStats,
 	};
-	expect(JSON.stringify(destinationRecord({ ...before, forwarding, ...after }))).toBe(
-		JSON.stringify({ ...before, forwarding: name, tunnel, ...after }),
+	expect(JSON.stringify(destinationRecord({ ...before, forwarding, weight: 3, limits, ...after }))).toBe(
+		JSON.stringify({ ...before, forwarding: name, tunnel, weight: 3, ...limits, ...after }),
 	);
 });

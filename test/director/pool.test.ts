@@ -12,7 +12,7 @@ import {
 	stepPool,
 } from "../../firmware/director/pool.ts";
 import { quorumHolds } from "../../firmware/director/quorum.ts";
-import { asConfigured, realServer, sorryServer, tcpCheck, virtualServer } from "./samples.ts";
+import { asConfigured, inhibited, realServer, sorryServer, tcpCheck, virtualServer } from "./samples.ts";
 
 /** "address=weight …" of the only service of a pool, in the kernel's table. */
 const table = (pool: Pool) =>
@@ -98,10 +98,7 @@ describe("keepalived.conf(5): sorry_server, inhibit_on_failure", () => {
 	});
 
 	test("inhibit_on_failure: weight 0 instead of leaving", () => {
-		const config = virtualServer([
-			realServer("10.0.0.1", { weight: 3, inhibitOnFailure: true }),
-			servers[1]!,
-		]);
+		const config = virtualServer([realServer("10.0.0.1", { weight: 3, rules: inhibited }), servers[1]!]);
 		const pool = stepPool(openPool(config, asConfigured(config)).pool, verdict(0, false, 3)).pool;
 		expect(table(pool)).toBe("10.0.0.1=0 10.0.0.2=2");
 	});
@@ -147,7 +144,7 @@ describe("keepalived.conf(5): sorry_server, inhibit_on_failure", () => {
 
 	test("inhibited servers stay with weight 0 beside the sorry server", () => {
 		const config = virtualServer(
-			servers.map((server) => ({ ...server, inhibitOnFailure: true })),
+			servers.map((server) => ({ ...server, rules: inhibited })),
 			{ quorum: 4, sorryServer: sorryServer("10.0.0.9") },
 		);
 		const lost = stepPool(openPool(config, asConfigured(config)).pool, verdict(1, false, 2));
@@ -155,7 +152,7 @@ describe("keepalived.conf(5): sorry_server, inhibit_on_failure", () => {
 	});
 
 	test("a sorry server that is also a real server is in the table once", () => {
-		const config = virtualServer([{ ...servers[0]!, inhibitOnFailure: true }], {
+		const config = virtualServer([{ ...servers[0]!, rules: inhibited }], {
 			sorryServer: sorryServer("10.0.0.1"),
 		});
 		const lost = stepPool(openPool(config, asConfigured(config)).pool, verdict(0, false, 3));

@@ -24,8 +24,7 @@ const destination: fc.Arbitrary<IpvsDestination> = fc.record({
 		checksum: "csum",
 	}),
 	weight: fc.nat(3),
-	upperThreshold: fc.nat(1),
-	lowerThreshold: fc.nat(1),
+	limits: fc.record({ upperThreshold: fc.nat(1), lowerThreshold: fc.nat(1) }),
 });
 const service: fc.Arbitrary<IpvsService> = fc.record({
 	key: fc.oneof(

@@ -1,5 +1,11 @@
 /** Virtual servers for tests: a complete model with every field stated once, and what a test changes. */
-import type { CheckConfig, RealServerConfig, VirtualServerConfig } from "../../firmware/config/model.ts";
+import type {
+	CheckConfig,
+	RealServerConfig,
+	RealServerRules,
+	VirtualServerConfig,
+} from "../../firmware/config/model.ts";
+import { NO_LIMITS } from "../../firmware/wire/ipvs.ts";
 
 const location = { file: "test.conf", line: 1, column: 1 };
 
@@ -25,6 +31,16 @@ export const tcpCheck: CheckConfig = {
 	},
 };
 
+export const plainRules: RealServerRules = {
+	inhibitOnFailure: false,
+	alpha: false,
+	smtpAlert: true,
+	snmpName: null,
+	notifyUp: null,
+	notifyDown: null,
+};
+export const inhibited: RealServerRules = { ...plainRules, inhibitOnFailure: true };
+
 export function realServer(address: string, change: Partial<RealServerConfig> = {}): RealServerConfig {
 	return {
 		address,
@@ -32,11 +48,8 @@ export function realServer(address: string, change: Partial<RealServerConfig> = 
 		port: 80,
 		weight: 1,
 		forwarding: { kind: "NAT" },
-		upperThreshold: 0,
-		lowerThreshold: 0,
-		inhibitOnFailure: false,
-		alpha: false,
-		telling: { smtpAlert: true, snmpName: null, notifyUp: null, notifyDown: null },
+		limits: NO_LIMITS,
+		rules: plainRules,
 		checks: [tcpCheck],
 		...change,
 	};

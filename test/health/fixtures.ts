@@ -4,6 +4,7 @@ import type {
 	CheckTiming,
 	DroverConfig,
 	RealServerConfig,
+	RealServerRules,
 	UrlCheck,
 	VirtualServerConfig,
 } from "../../firmware/config/model.ts";
@@ -72,6 +73,15 @@ export const http = (
 		...options,
 	});
 
+export const plainRules: RealServerRules = {
+	inhibitOnFailure: false,
+	alpha: false,
+	smtpAlert: false,
+	snmpName: null,
+	notifyUp: null,
+	notifyDown: null,
+};
+
 export function realServer(
 	address: string,
 	port: number,
@@ -84,11 +94,8 @@ export function realServer(
 		port,
 		weight: 1,
 		forwarding: { kind: "NAT" },
-		upperThreshold: 0,
-		lowerThreshold: 0,
-		inhibitOnFailure: false,
-		alpha: false,
-		telling: { smtpAlert: false, snmpName: null, notifyUp: null, notifyDown: null },
+		limits: { upperThreshold: 0, lowerThreshold: 0 },
+		rules: plainRules,
 		checks,
 		...change,
 	};

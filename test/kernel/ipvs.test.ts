@@ -24,6 +24,7 @@ import {
 	type IpvsForwarding,
 	type IpvsOperation,
 	type IpvsService,
+	NO_LIMITS,
 	plainTunnel,
 	zeroStats,
 } from "../../firmware/wire/ipvs.ts";
@@ -106,8 +107,7 @@ const destination: fc.Arbitrary<IpvsDestination> = family.chain((af) =>
 			}),
 		),
 		weight: fc.nat(0x7fffffff),
-		upperThreshold: u32,
-		lowerThreshold: u32,
+		limits: fc.record({ upperThreshold: u32, lowerThreshold: u32 }),
 	}),
 );
 
@@ -125,17 +125,15 @@ describe("changes of destinations that repeat one another within a batch", () =>
 			port: fc.constantFrom(80, 81),
 			forwarding: fc.constantFrom<IpvsForwarding>({ kind: "NAT" }, plainTunnel),
 			weight: fc.constantFrom(1, 2),
-			threshold: fc.constantFrom(0, 7),
+			limits: fc.constantFrom(NO_LIMITS, { upperThreshold: 7, lowerThreshold: 7 }),
 		})
-		.map(({ kind, key, address: where, threshold, ...row }) => ({
+		.map(({ kind, key, address: where, ...row }) => ({
 			kind,
 			key,
 			destination: {
 				...row,
 				family: where.includes(":") ? ("inet6" as const) : ("inet" as const),
 				address: where,
-				upperThreshold: threshold,
-				lowerThreshold: threshold,
 			},
 		}));
 

@@ -128,8 +128,8 @@ function digestOf({ words, start, extent, server }: ReadBlock): Block {
 /** Scripts are looked for on the disk; groups, tracked files and BFD sessions are defined elsewhere. */
 function standsAlone({ name, quorumUp, quorumDown, realServers }: VirtualServerConfig): boolean {
 	if (name.kind === "group" || quorumUp !== null || quorumDown !== null) return false;
-	for (const { telling, checks } of realServers) {
-		if (telling.notifyUp !== null || telling.notifyDown !== null) return false;
+	for (const { rules, checks } of realServers) {
+		if (rules.notifyUp !== null || rules.notifyDown !== null) return false;
 		if (checks.length > 0 && checks.some(dependsOnOthers)) return false;
 	}
 	return true;

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Forwarding } from "../../../firmware/config/model.ts";
-import { check, realServer, target, timing, virtualServer } from "../../health/fixtures.ts";
+import { check, plainRules, realServer, target, timing, virtualServer } from "../../health/fixtures.ts";
 import { Agent, type Status } from "./health-client.ts";
 import { bunPath, eventually, type Namespace, Network } from "./network.ts";
 
@@ -83,7 +83,7 @@ const pool = (
 			const family = address.includes(":") ? "inet6" : "inet";
 			const to = target(port, { address, family, connectTimeoutMs: 1_000 });
 			const tcp = check("TCP_CHECK", { target: to, timing: { ...timing, alpha, delayLoopMs: 500 } });
-			return realServer(address, port, [tcp], { forwarding, alpha });
+			return realServer(address, port, [tcp], { forwarding, rules: { ...plainRules, alpha } });
 		}),
 		{ forwarding, pathCheck: true, delayLoopMs: 500 },
 	);

@@ -3,10 +3,11 @@ import { canonicalAddress, familyOf, ipv4Number } from "../../../wire/ip.ts";
 import type {
 	AddressFamily,
 	CheckConfig,
+	ConnectionLimits,
 	Forwarding,
 	Protocol,
 	RealServerConfig,
-	RealServerTelling,
+	RealServerRules,
 	Script,
 	ServiceAddress,
 	VirtualServerConfig,
@@ -357,8 +358,8 @@ function rowOf(block: Statement, row: number): Statement {
 }
 
 /** Whether its address has no say in anything else: one that is alike is a copy with another. */
-function isPlain({ family, checks, telling }: RealServerConfig): boolean {
-	return family === "inet" && checks.length === 0 && telling.notifyUp === null && telling.notifyDown === null;
+function isPlain({ family, checks, rules }: RealServerConfig): boolean {
+	return family === "inet" && checks.length === 0 && rules.notifyUp === null && rules.notifyDown === null;
 }
 
 /** Field by field: a spread would make a record of another shape, larger and slower to read. */
@@ -369,11 +370,8 @@ function withAddress(one: RealServerConfig, address: string): RealServerConfig {
 		port: one.port,
 		weight: one.weight,
 		forwarding: one.forwarding,
-		upperThreshold: one.upperThreshold,
-		lowerThreshold: one.lowerThreshold,
-		inhibitOnFailure: one.inhibitOnFailure,
-		alpha: one.alpha,
-		telling: one.telling,
+		limits: one.limits,
+		rules: one.rules,
 		checks: one.checks,
 	};
 }
@@ -490,17 +488,16 @@ interface ServerSettings {
 const KNOWN_BODIES = 8;
 
 const NO_CHECKS: readonly CheckConfig[] = [];
+const NO_LIMITS: ConnectionLimits = { upperThreshold: 0, lowerThreshold: 0 };
 
 /** What the body of a real server says, with the virtual server's defaults. */
 interface RealServerSettings {
 	readonly body: readonly Statement[];
 	readonly weight: number;
 	readonly forwarding: Forwarding;
-	readonly inhibitOnFailure: boolean;
-	readonly upperThreshold: number;
-	readonly lowerThreshold: number;
+	readonly limits: ConnectionLimits;
 	/** Without scripts. */
-	readonly telling: RealServerTelling;
+	readonly rules: RealServerRules;
 	readonly notifyUp: Statement | null;
 	readonly notifyDown: Statement | null;
 	readonly defaults: CheckDefaults;
@@ -580,10 +577,8 @@ function readRealServer(
 		body,
 		weight,
 		forwarding,
-		inhibitOnFailure,
-		upperThreshold,
-		lowerThreshold,
-		telling: { smtpAlert, snmpName, notifyUp: null, notifyDown: null },
+		limits: upperThreshold === 0 && lowerThreshold === 0 ? NO_LIMITS : { upperThreshold, lowerThreshold },
+		rules: { inhibitOnFailure, alpha, smtpAlert, snmpName, notifyUp: null, notifyDown: null },
 		notifyUp,
 		notifyDown,
 		defaults: {
@@ -647,7 +642,7 @@ function buildRealServer(
 	context.linesDown = statement.number;
 	const settings = bodySettings(context, statement.body!, server);
 	context.linesDown = 0;
-	const { forwarding, upperThreshold, lowerThreshold } = settings;
+	const { forwarding, limits, rules } = settings;
 	if (family !== server.family && forwarding.kind !== "TUN") {
 		context.error(
 			statement,
@@ -691,6 +686,7 @@ function buildRealServer(
 	const notifyUp = settings.notifyUp === null ? null : context.notifyScript(settings.notifyUp);
 	const notifyDown = settings.notifyDown === null ? null : context.notifyScript(settings.notifyDown);
 	context.linesDown = 0;
+	const { upperThreshold, lowerThreshold } = limits;
 	if (lowerThreshold > upperThreshold && upperThreshold > 0)
 		context.warn(
 			statement,
@@ -703,14 +699,8 @@ function buildRealServer(
 		port: server.isFwmark && forwarding.kind !== "NAT" ? 0 : port,
 		weight: settings.weight,
 		forwarding,
-		upperThreshold,
-		lowerThreshold,
-		inhibitOnFailure: settings.inhibitOnFailure,
-		alpha: settings.defaults.alpha,
-		telling:
-			notifyUp === null && notifyDown === null
-				? settings.telling
-				: { ...settings.telling, notifyUp, notifyDown },
+		limits,
+		rules: notifyUp === null && notifyDown === null ? rules : { ...rules, notifyUp, notifyDown },
 		checks,
 	};
 }

@@ -16,6 +16,7 @@ import {
 	type IpvsOperation,
 	type IpvsService,
 	type IpvsServiceKey,
+	NO_LIMITS,
 	netmaskOfPrefix,
 	plainTunnel,
 	requestCount,
@@ -54,8 +55,7 @@ const destination = (address: string, change: Partial<IpvsDestination> = {}): Ip
 	port: 80,
 	forwarding: { kind: "NAT" },
 	weight: 1,
-	upperThreshold: 0,
-	lowerThreshold: 0,
+	limits: NO_LIMITS,
 	...change,
 });
 const add = (entry: IpvsEntry): IpvsOperation[] => [{ kind: "new-service", ...entry }];
@@ -152,7 +152,11 @@ describe("we write, ipvsadm reads", () => {
 			{
 				service: service(tcp("10.0.0.1"), { scheduler: "wrr" }),
 				destinations: [
-					destination("192.168.0.9", { port: 8080, weight: 3, upperThreshold: 9, lowerThreshold: 4 }),
+					destination("192.168.0.9", {
+						port: 8080,
+						weight: 3,
+						limits: { upperThreshold: 9, lowerThreshold: 4 },
+					}),
 				],
 			},
 			"-A -t 10.0.0.1:80 -s wrr\n-a -t 10.0.0.1:80 -r 192.168.0.9:8080 -m -w 3\n",
@@ -256,7 +260,11 @@ describe("we write, ipvsadm reads", () => {
 				netmask: netmaskOfPrefix("inet", 16),
 			}),
 			destinations: [
-				destination("192.168.0.9", { weight: 7, forwarding: { kind: "DR" }, upperThreshold: 5 }),
+				destination("192.168.0.9", {
+					weight: 7,
+					forwarding: { kind: "DR" },
+					limits: { upperThreshold: 5, lowerThreshold: 0 },
+				}),
 			],
 		};
 		client.apply(add(before));

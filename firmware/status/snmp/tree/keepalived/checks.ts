@@ -180,11 +180,11 @@ const realColumns: readonly Column<RealRow>[] = [
 	[5, ({ config }) => gauge(config.port)],
 	[6, ({ regular, status }) => whenSet(regular, () => truth(status?.alive ?? false))],
 	[7, ({ regular, status }) => whenSet(regular, ({ weight }) => integer(status?.effectiveWeight ?? weight))],
-	[8, ({ regular }) => whenSet(regular?.upperThreshold || null, gauge)],
-	[9, ({ regular }) => whenSet(regular?.lowerThreshold || null, gauge)],
-	[10, ({ regular }) => whenSet(regular, ({ inhibitOnFailure }) => integer(inhibitOnFailure ? 2 : 1))],
-	[11, ({ regular }) => scriptText(regular?.telling.notifyUp ?? null)],
-	[12, ({ regular }) => scriptText(regular?.telling.notifyDown ?? null)],
+	[8, ({ regular }) => whenSet(regular?.limits.upperThreshold || null, gauge)],
+	[9, ({ regular }) => whenSet(regular?.limits.lowerThreshold || null, gauge)],
+	[10, ({ regular }) => whenSet(regular?.rules, ({ inhibitOnFailure }) => integer(inhibitOnFailure ? 2 : 1))],
+	[11, ({ regular }) => scriptText(regular?.rules.notifyUp ?? null)],
+	[12, ({ regular }) => scriptText(regular?.rules.notifyDown ?? null)],
 	[
 		13,
 		({ regular, status }) =>
@@ -200,7 +200,7 @@ const realColumns: readonly Column<RealRow>[] = [
 	),
 	[40, ({ config }) => integer(forwardings[config.forwarding.kind])],
 	[41, ({ regular }) => whenSet(regular?.checks[0], (check) => whenSet(virtualHost(check), text))],
-	[42, ({ regular }) => truth(regular?.alpha ?? false)],
+	[42, ({ regular }) => truth(regular?.rules.alpha ?? false)],
 	[
 		43,
 		(row) =>
@@ -233,7 +233,7 @@ const realColumns: readonly Column<RealRow>[] = [
 				seconds,
 			),
 	],
-	[47, ({ regular }) => truth(regular?.telling.smtpAlert ?? false)],
+	[47, ({ regular }) => truth(regular?.rules.smtpAlert ?? false)],
 	[
 		48,
 		(row) =>
@@ -260,7 +260,7 @@ const realColumns: readonly Column<RealRow>[] = [
 	],
 	[51, ({ regular }) => whenSet(regular?.checks[0], (check) => whenSet(connectTimeoutMs(check), micros))],
 	...tunnelColumns<RealRow>(52, ({ config }) => config.forwarding),
-	[55, ({ regular }) => whenSet(regular?.telling.snmpName, text)],
+	[55, ({ regular }) => whenSet(regular?.rules.snmpName, text)],
 ];
 
 /** As keepalived numbers them: the sorry server, when there is one, comes first. */
