@@ -34,6 +34,8 @@ interface Opened {
 interface Greeting {
 	bytes: Buffer;
 	readonly sinceMs: number;
+	/** Ends the connection whose time is over. */
+	late(): void;
 }
 
 export class Listeners {
@@ -125,11 +127,8 @@ export class Listeners {
 						}),
 			});
 			if (proxy !== undefined) {
-				const text =
-					known === undefined
-						? `${proxy.version} local local local local`
-						: `${known.version} ${known.source.address} ${known.source.port} ${known.destination.address} ${known.destination.port}`;
-				engine.log.write(session.xid | Side.client, "", session.xid | Side.client, record(Tag.Proxy, text));
+				const id = session.xid | Side.client;
+				engine.log.write(id, "", id, proxyRecord(proxy));
 			}
 			socket.data = session;
 			this.#sessions.add(session);
@@ -138,8 +137,15 @@ export class Listeners {
 		return {
 			open: (socket) => {
 				socket.setNoDelay(true);
-				if (greeted) this.#greetings.set(socket, { bytes: Buffer.alloc(0), sinceMs: Date.now() });
-				else begin(socket);
+				if (!greeted) {
+					begin(socket);
+					return;
+				}
+				const late = () => {
+					if (transport === "PROXY") this.#refuseGreeting(begin(socket), "no whole PROXY header in time");
+					else socket.terminate();
+				};
+				this.#greetings.set(socket, { bytes: Buffer.alloc(0), sinceMs: Date.now(), late });
 			},
 			handshake: (socket, ok, error) => {
 				this.#greetings.delete(socket);
@@ -201,8 +207,11 @@ export class Listeners {
 	/** Time outs of sessions and of PROXY headers. */
 	checkTimes(nowMs: number): void {
 		for (const session of this.#sessions) session.checkTime(nowMs);
-		for (const [socket, { sinceMs }] of this.#greetings)
-			if (nowMs - sinceMs > GREETING_WAIT_MS) socket.terminate();
+		for (const [socket, { sinceMs, late }] of this.#greetings)
+			if (nowMs - sinceMs > GREETING_WAIT_MS) {
+				this.#greetings.delete(socket);
+				late();
+			}
 	}
 }
 
@@ -214,6 +223,19 @@ function readCertificate(path: string): { cert: Buffer; key: Buffer } {
 	} catch (error) {
 		throw new Error(`(-a) certificate ${path} cannot be read: ${(error as { code?: string }).code ?? error}`);
 	}
+}
+
+/** What the log says of a PROXY header that was read. */
+function proxyRecord(header: ProxyHeader): string {
+	if (header.kind === "local")
+		return header.ignored === null
+			? record(Tag.Proxy, `${header.version} local local local local`)
+			: record(Tag.ProxyGarbage, header.ignored);
+	const { version, source, destination } = header;
+	return record(
+		Tag.Proxy,
+		`${version} ${source.address} ${source.port} ${destination.address} ${destination.port}`,
+	);
 }
 
 /** What vmod proxy says of a connection that is encrypted here, and not by a terminator in front. */

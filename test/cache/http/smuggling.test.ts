@@ -256,7 +256,7 @@ describe("PROXY protocol", () => {
 				const bytes = formatProxyHeader(version, source, destination);
 				const header = parseProxyHeader(Buffer.concat([bytes, Buffer.from("GET / HTTP/1.1")]));
 				if (source.bytes.length !== destination.bytes.length) {
-					expect(header).toEqual({ kind: "local", version, end: bytes.length });
+					expect(header).toEqual({ kind: "local", version, end: bytes.length, ignored: null });
 					return;
 				}
 				if (header.kind !== "proxied") throw new Error(`${header.kind}: ${bytes}`);

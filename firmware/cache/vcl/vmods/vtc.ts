@@ -1,5 +1,6 @@
 /** vmod vtc: for test programs only. What is about C workspaces has no meaning here and is not offered. */
-import { VclFailure, type WaitRequest } from "../runtime.ts";
+import { formatProxyHeader } from "../../http/proxy.ts";
+import { type IpAddress, VclFailure, type WaitRequest } from "../runtime.ts";
 import { vmod } from "./vmod.ts";
 
 /** An address that is none: whoever looks at it fails. */
@@ -27,6 +28,15 @@ export const vtc = vmod("vtc", [
 	["no_backend", "", "BACKEND", () => null],
 	["no_stevedore", "", "STEVEDORE", () => null],
 	["no_ip", "", "IP", () => noIp],
+	[
+		"proxy_header",
+		"ENUM {v1, v2} version, IP client, IP server, STRING authority = 0",
+		"BLOB",
+		(_context, _host, version: "v1" | "v2", client: IpAddress, server: IpAddress, authority: string | null) =>
+			Buffer.from(formatProxyHeader(version === "v1" ? 1 : 2, client, server, authority ?? "")).toString(
+				"latin1",
+			),
+	],
 	[
 		"sleep",
 		"DURATION",
