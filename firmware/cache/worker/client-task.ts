@@ -624,7 +624,6 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 
 	protected override resume(goOn: () => void): void {
 		if (this.done) return;
-		this.now = this.engine.now();
 		this.client.cork(goOn);
 	}
 

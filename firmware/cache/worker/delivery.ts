@@ -162,26 +162,20 @@ export abstract class Delivery extends Task implements BodyReader {
 	}
 
 	#afterDeliver(action: Outcome, answer: Answer): void {
-		switch (action.kind) {
-			case "waiting":
-				action.afterwards((acted) => this.#afterDeliver(acted, answer));
-				return;
-			case "deliver":
-				break;
-			case "restart":
-				this.dropAnswer();
-				this.restart();
-				return;
-			case "synth":
-				this.dropAnswer();
-				this.synthByVcl(action, this.method);
-				return;
-			default:
-				this.dropAnswer();
-				this.fail();
-				return;
+		if (action.kind === "waiting") {
+			action.afterwards((acted) => this.#afterDeliver(acted, answer));
+			return;
 		}
-		this.#transmit(answer);
+		this.#processedAt = this.engine.now();
+		this.vslLog.timestamp("Process", this.#processedAt);
+		if (action.kind === "deliver") {
+			this.#transmit(answer);
+			return;
+		}
+		this.dropAnswer();
+		if (action.kind === "restart") this.restart();
+		else if (action.kind === "synth") this.synthByVcl(action, this.method);
+		else this.fail();
 	}
 
 	/** An answer that will not be sent: a private stream has to be let go. */
@@ -224,27 +218,22 @@ export abstract class Delivery extends Task implements BodyReader {
 
 	#afterSynth(action: Outcome): void {
 		const { engine, resp } = this;
-		switch (action.kind) {
-			case "waiting":
-				action.afterwards((acted) => this.#afterSynth(acted));
-				return;
-			case "deliver":
-				break;
-			case "restart":
-				if (this.restarts <= engine.parameters.maxRestarts) {
-					this.restart();
-					return;
-				}
-				break;
-			default:
-				engine.count(Main.client_resp_500);
-				this.client.closeAfter("VCL_FAILURE");
-				this.vslLog.timestamp("Process", engine.now());
-				this.#sendBareHead(500, FAILED_SYNTH);
-				this.#finish();
-				return;
+		if (action.kind === "waiting") {
+			action.afterwards((acted) => this.#afterSynth(acted));
+			return;
 		}
-		this.vslLog.timestamp("Process", this.engine.now());
+		this.vslLog.timestamp("Process", engine.now());
+		if (action.kind === "restart" && this.restarts <= engine.parameters.maxRestarts) {
+			this.restart();
+			return;
+		}
+		if (action.kind !== "deliver" && action.kind !== "restart") {
+			engine.count(Main.client_resp_500);
+			this.client.closeAfter("VCL_FAILURE");
+			this.#sendBareHead(500, FAILED_SYNTH);
+			this.#finish();
+			return;
+		}
 		const bytes = Buffer.from(resp.body ?? "", "latin1");
 		resp.fields.unset("content-length");
 		this.#made = true;
@@ -254,8 +243,6 @@ export abstract class Delivery extends Task implements BodyReader {
 	#transmit(answer: Answer): void {
 		const { resp, req, engine } = this;
 		const top = req.method === "GET" || req.method === "HEAD";
-		this.#processedAt = engine.now();
-		this.vslLog.timestamp("Process", this.#processedAt);
 		if (this.#unpacks) {
 			resp.unsetHeader("content-encoding");
 			resp.unsetHeader("content-length");

@@ -332,7 +332,6 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 
 	protected override resume(goOn: () => void): void {
 		if (this.phase === "done") return;
-		this.now = this.engine.now();
 		goOn();
 	}
 

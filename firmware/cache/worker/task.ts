@@ -196,8 +196,13 @@ export abstract class Task implements VclContext {
 				grant(request, (failure, granted) =>
 					this.resume(() => {
 						const outcome = this.#lasting(this.#next(method, steps, failure, granted));
-						if (outcome.kind === "waiting") outcome.afterwards(goOn);
-						else goOn(outcome);
+						if (outcome.kind === "waiting") {
+							outcome.afterwards(goOn);
+							return;
+						}
+						// Only now: to the sub itself all of it is one moment.
+						this.now = this.engine.now();
+						goOn(outcome);
 					}),
 				),
 		};

@@ -43,11 +43,20 @@ async function load(
 	if (wrong !== undefined) return wrong;
 	if (manager.vcls.has(name) || manager.labels.has(name))
 		return refuse(Status.parameter, `Already a VCL named ${name}`);
+	const { max_vcl: most, max_vcl_handling: handling } = manager.parameters.values;
+	const hint = "(See max_vcl and max_vcl_handling parameters)";
+	if (handling === 2 && manager.vcls.size >= Number(most))
+		return refuse(Status.cannot, `Too many (${manager.vcls.size}) VCLs already loaded\n${hint}`);
 	if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
 	try {
 		const warnings = await manager.loadVcl({ name, source, file }, state);
+		const { size } = manager.vcls;
+		const many =
+			handling === 1 && size > Number(most)
+				? `${size} VCLs loaded\nRemember to vcl.discard the old/unused VCLs.\n${hint}`
+				: "";
 		return ok(
-			`${warnings === "" ? "" : `Message from VCC-compiler:\n${warnings}`}${manager.state === "running" ? "" : "VCL compiled.\n"}`,
+			`${warnings === "" ? "" : `Message from VCC-compiler:\n${warnings}`}${manager.state === "running" ? "" : "VCL compiled.\n"}${many}`,
 		);
 	} catch (error) {
 		return refuse(error instanceof InitialisationError ? Status.cannot : Status.parameter, message(error));
