@@ -164,21 +164,22 @@ export class ClientResponseFields extends ResponseFields implements ClientRespon
 export class HitObject implements CachedObject {
 	readonly #answer: Answer;
 	readonly #engine: Engine;
-	readonly #now: number;
+	/** What ttl and age count from: the request's beginning, in vcl_deliver its own. */
+	now: number;
 	readonly hits: number;
 	readonly canEsi = false;
 
 	constructor(answer: Answer, engine: Engine, now: number, hits: number) {
 		this.#answer = answer;
 		this.#engine = engine;
-		this.#now = now;
+		this.now = now;
 		this.hits = hits;
 	}
 	header(lowerName: string): string | null {
 		return this.#answer.fields.get(lowerName) ?? null;
 	}
 	get age(): number {
-		return this.#now - this.#answer.tOrigin;
+		return this.now - this.#answer.tOrigin;
 	}
 	get grace(): number {
 		return this.#answer.grace;
@@ -202,7 +203,7 @@ export class HitObject implements CachedObject {
 		return this.#answer.tOrigin;
 	}
 	get ttl(): number {
-		return this.#answer.tOrigin + Math.max(0, this.#answer.ttl) - this.#now;
+		return this.#answer.tOrigin + Math.max(0, this.#answer.ttl) - this.now;
 	}
 	get uncacheable(): boolean {
 		return this.#answer.uncacheable;

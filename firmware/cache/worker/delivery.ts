@@ -16,7 +16,7 @@ import type { Action, MethodName } from "../vcl/runtime.ts";
 import { type Answer, answerLogText } from "./answer.ts";
 import type { BodyReader, BodyStream } from "./body-stream.ts";
 import { cacheStatus, type Handling, type Missed, madeHere } from "./cache-status.ts";
-import { type ClientRequestFields, ClientResponseFields } from "./client-messages.ts";
+import { type ClientRequestFields, ClientResponseFields, type HitObject } from "./client-messages.ts";
 import type { ClientPort } from "./client-port.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
 import { weaken } from "./hop-by-hop.ts";
@@ -94,7 +94,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		const now = engine.now();
 		const xid = engine.nextTransaction();
 		const startedAt = previous?.startedAt ?? now;
-		super(engine, vcl, xid, new TransactionLog(engine.log, xid | Side.client, startedAt), startedAt);
+		super(engine, vcl, xid, new TransactionLog(engine.log, xid | Side.client, startedAt), now);
 		this.client = client;
 		this.head = head;
 		this.body = body;
@@ -152,6 +152,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		// RFC 9211 §2: not on what was made here.
 		if (this.asksWhy || (this.engine.cacheStatus && answer.body.kind !== "bytes"))
 			resp.append("Cache-Status", cacheStatus(this, answer, this.engine.parameters));
+		(this.obj as HitObject).now = this.now;
 		this.#afterDeliver(this.call("vcl_deliver"), answer);
 	}
 
