@@ -1,6 +1,4 @@
 /** Byte ranges (RFC 9110 §14). */
-import { parseLength } from "./syntax.ts";
-
 export interface ByteRange {
 	readonly first: number;
 	readonly last: number;
@@ -49,10 +47,10 @@ export function parseRange(value: string, length: number): RangeAnswer {
 		if (dash < 0) return { kind: "whole" };
 		const firstText = spec.slice(0, dash).trim();
 		const lastText = spec.slice(dash + 1).trim();
-		const first = firstText === "" ? undefined : parseLength(firstText);
-		const last = lastText === "" ? undefined : parseLength(lastText);
-		if ((firstText !== "" && first === undefined) || (lastText !== "" && last === undefined))
-			return { kind: "whole" };
+		if (!/^\d*$/.test(firstText) || !/^\d*$/.test(lastText)) return { kind: "whole" };
+		// As large as they like: what lies behind the end is cut off.
+		const first = firstText === "" ? undefined : Number(firstText);
+		const last = lastText === "" ? undefined : Number(lastText);
 		if (first === undefined) {
 			if (last === undefined) return { kind: "whole" };
 			if (last > 0 && length > 0) ranges.push({ first: Math.max(0, length - last), last: length - 1 });

@@ -133,9 +133,16 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 
 export class ClientResponseFields extends ResponseFields implements ClientResponse {
 	#doEsi = true;
-	#filters = "";
+	/** Names of filters; undefined until VCL names some. */
+	#filters: string | undefined;
+	/** Those that the answer gets where VCL does not say. */
+	usualFilters = "";
 	get filters(): string {
-		return this.#filters;
+		return this.#filters ?? this.usualFilters;
+	}
+	/** What the VCL says of a filter; undefined when it does not say. */
+	wantsFilter(name: "gunzip" | "range"): boolean | undefined {
+		return this.#filters?.split(" ").includes(name);
 	}
 	/** A filter that there is not fails the VCL. */
 	set filters(names: string) {

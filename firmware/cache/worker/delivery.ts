@@ -21,7 +21,7 @@ import type { ClientPort } from "./client-port.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
 import { weaken } from "./hop-by-hop.ts";
 import { respTags } from "./messages.ts";
-import { applyRange, type Outgoing } from "./range-body.ts";
+import { applyRange, asksForPart, type Outgoing } from "./range-body.ts";
 import { AT_ONCE_BYTES, recode, unpackedRecord } from "./recode.ts";
 import { recodeStream, streamOf } from "./recode-stream.ts";
 import { DROP_BYTES, type RequestBody } from "./request-body.ts";
@@ -149,6 +149,9 @@ export abstract class Delivery extends Task implements BodyReader {
 		}
 		this.#unpacks = this.#mustUnpack(answer);
 		if (this.#unpacks) weaken(resp.fields);
+		// Each with a blank before it, as varnishd lists them.
+		const isRanged = answer.status === 200 && this.handling !== "pass" && asksForPart(this);
+		resp.usualFilters = `${this.#unpacks ? " gunzip" : ""}${isRanged ? " range" : ""}`;
 		// RFC 9211 §2: not on what was made here.
 		if (this.asksWhy || (this.engine.cacheStatus && answer.body.kind !== "bytes"))
 			resp.append("Cache-Status", cacheStatus(this, answer, this.engine.parameters));
@@ -244,6 +247,11 @@ export abstract class Delivery extends Task implements BodyReader {
 	#transmit(answer: Answer): void {
 		const { resp, req, engine } = this;
 		const top = req.method === "GET" || req.method === "HEAD";
+		const unpacks = resp.wantsFilter("gunzip");
+		if (unpacks !== undefined) {
+			if (unpacks && !this.#unpacks) weaken(resp.fields);
+			this.#unpacks = unpacks && answer.gzip;
+		}
 		if (this.#unpacks) {
 			resp.unsetHeader("content-encoding");
 			resp.unsetHeader("content-length");

@@ -29,18 +29,20 @@ interface RangedTask {
 	readonly xid: number;
 }
 
+export const asksForPart = ({ req, engine }: Pick<RangedTask, "req" | "engine">) =>
+	req.fields.has("range") && req.method === "GET" && engine.parameters.rangeSupport;
+
 /**
  * Range and If-Range (RFC 9110 §14): the part of `body` that the request asks for, with `resp` changed to match.
  * Undefined leaves the answer whole. `letGo` gives up a stream that is not going to be read.
  */
 export function applyRange(task: RangedTask, body: Outgoing, letGo: () => void): Outgoing | undefined {
 	const { req, resp } = task;
-	const range = req.fields.get("range");
-	if (range === undefined || req.method !== "GET" || !task.engine.parameters.rangeSupport) return undefined;
+	if (!asksForPart(task) || resp.wantsFilter("range") === false) return undefined;
 	if (body.kind === "none" || body.length === undefined) return undefined;
 	if (!rangeApplies(req.fields, resp.fields.get("etag"), resp.fields.get("last-modified"))) return undefined;
 	const { length } = body;
-	const wanted = parseRange(range, length);
+	const wanted = parseRange(req.fields.get("range")!, length);
 	if (wanted.kind === "whole") return undefined;
 	const bytes =
 		body.kind === "bytes"
