@@ -208,6 +208,26 @@ describe("vrrp_instance", () => {
 		});
 	});
 
+	test("rules without a preference get one downwards through the whole file, for each family, as in keepalived", () => {
+		const rules = (text: string) => `virtual_rules {\n${text}\n}`;
+		const { config } = loadText(
+			`static_rules {\nfrom 10.90.0.0/16 table 90\nfrom 2001:db8:90::/48 table 92\n}\n${[
+				instance(
+					rules("from 10.92.0.0/16 table 92\nfrom 10.93.0.0/16 priority 12 table 93\nfwmark 3 table 94"),
+				),
+				instance(rules("from 2001:db8:92::/48 table 92\nfrom 10.95.0.0/16 table 92"), "V2", 52, "10.0.0.2"),
+			].join("")}`,
+		);
+		const preferences = [config.staticRules, ...config.vrrpInstances.map((each) => each.virtualRules)].map(
+			(list) => list.map(({ words }) => Number(words[words.indexOf("priority") + 1])),
+		);
+		expect(preferences).toEqual([
+			[16_384, 16_384],
+			[16_383, 12, 16_382],
+			[16_383, 16_381],
+		]);
+	});
+
 	test("preferred_lft is for IPv6: an IPv4 address does not become a deprecated one", () => {
 		const { config, exitStatus } = loadText(instance("", "V", 9, "10.0.0.1/24 preferred_lft 0"));
 		expect(config.vrrpInstances[0]!.virtualAddresses[0]!.preferredLifetimeSeconds).toBeNull();

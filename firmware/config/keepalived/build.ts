@@ -43,6 +43,8 @@ export function buildConfig(
 		gnaMicros: global.gnaIntervalMicros,
 	});
 
+	// Before those of instances: which is first decides on preferences, and hardly anybody writes them behind.
+	const staticRules = readRules(context, all("static_rules"), "static_rules");
 	const instances: VrrpInstanceConfig[] = [];
 	const names = new Set<string>();
 	root.forEach((statement, index) => {
@@ -89,7 +91,7 @@ export function buildConfig(
 			defaultInterface: context.globals.defaultInterface,
 		}),
 		staticRoutes: readRoutes(context, all("static_routes"), "static_routes"),
-		staticRules: readRules(context, all("static_rules"), "static_rules"),
+		staticRules,
 		trackGroups: all("track_group").map((statement) => ({
 			name: statement.words[0]!,
 			instances: new Settings(statement.body!)

@@ -1,5 +1,5 @@
 /** What every builder needs: findings, the machine's names, and the global settings. */
-import type { CheckTiming, Location, Script } from "../../model.ts";
+import type { AddressFamily, CheckTiming, Location, Script } from "../../model.ts";
 import { type Finding, type Findings, MISSING_INTERFACE } from "../diagnostics.ts";
 import { commandWords } from "../lexer.ts";
 import { type Place, type Placed, placeOfRecord, type Source } from "../source.ts";
@@ -74,6 +74,9 @@ export class BuildContext {
 	readonly namedInterfaces = new Set<string>();
 	/** keepalived stops at a missing interface, before it looks at scripts. */
 	interfaceMissing = false;
+
+	/** Of rules that have none, downwards through the whole file, so that a later one goes first, as in keepalived. */
+	readonly nextRulePreference: Record<AddressFamily, number> = { inet: 16_384, inet6: 16_384 };
 
 	/** Lines that the statements at hand stand below the places that they name: see Statement. */
 	linesDown = 0;

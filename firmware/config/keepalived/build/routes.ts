@@ -113,12 +113,7 @@ export function readRoutes(
 }
 
 export function readRules(context: BuildContext, blocks: readonly Statement[], owner: string): RuleConfig[] {
-	let preference = 16_384;
-	return readLines(context, blocks, (line) => {
-		const rule = readRule(context, line, owner, preference);
-		if (rule?.assigned === true) preference--;
-		return rule?.rule ?? null;
-	});
+	return readLines(context, blocks, (line) => readRule(context, line, owner));
 }
 
 function readLines<T>(
@@ -227,12 +222,7 @@ function readRoute(context: BuildContext, line: DataLine, owner: string): RouteC
 	};
 }
 
-function readRule(
-	context: BuildContext,
-	line: DataLine,
-	owner: string,
-	nextPreference: number,
-): { rule: RuleConfig; assigned: boolean } | null {
+function readRule(context: BuildContext, line: DataLine, owner: string): RuleConfig | null {
 	const words: string[] = [];
 	const bad = (why: string, more: Partial<Finding> = {}): null => {
 		context.error(line, "bad-rule", `${owner}: rule "${line.words.join(" ")}": ${why}`, "the rule", more);
@@ -297,23 +287,22 @@ function readRule(
 		);
 	}
 	if (!action) return bad("it has no action: table, goto, blackhole, unreachable, prohibit or nop");
+	family ??= "inet";
 	if (assigned) {
+		const preference = context.nextRulePreference[family]--;
 		context.warn(
 			line,
 			"rule-preference",
-			`${owner}: the rule has no preference; ${nextPreference} is used, which is hardly what you want`,
+			`${owner}: the rule has no preference; ${preference} is used, which is hardly what you want`,
 		);
-		words.push("priority", String(nextPreference));
+		words.push("priority", String(preference));
 	}
 	return {
-		rule: {
-			family: family ?? "inet",
-			words,
-			interface: networkInterface,
-			noTrack,
-			trackGroup,
-			location: context.locate(line),
-		},
-		assigned,
+		family,
+		words,
+		interface: networkInterface,
+		noTrack,
+		trackGroup,
+		location: context.locate(line),
 	};
 }
