@@ -97,7 +97,10 @@ export class Ring implements LogSink {
 		else this.#timer ??= setTimeout(this.#flushLater, FLUSH_INTERVAL_MS);
 	}
 
-	readonly #flushLater = () => this.flush();
+	readonly #flushLater = () => {
+		this.#timer = undefined;
+		this.flush();
+	};
 
 	#append(text: string, id: number, batch: boolean): void {
 		let word = this.#gathered >> 2;
@@ -116,12 +119,8 @@ export class Ring implements LogSink {
 		this.#gathered = end * 4;
 	}
 
-	/** Copies what was gathered into the ring. */
+	/** Copies what was gathered into the ring. The timer goes on: a busy worker flushes many times before it is due. */
 	flush(): void {
-		if (this.#timer !== undefined) {
-			clearTimeout(this.#timer);
-			this.#timer = undefined;
-		}
 		if (this.#gathered === 0) return;
 		const count = this.#gathered >> 2;
 		if (this.#isGone === undefined) lockWord(this.#control, RingControl.lock, this.#holder);

@@ -234,8 +234,8 @@ export function patternOf(
 	// What was sent must come out of it again.
 	const bytes = latin1(object.head);
 	if (!fits(pattern, marks, bytes, bytes.length, body.length)) return undefined;
-	const made = allocateBytes(headLength(pattern, numbers));
-	putHead(pattern, numbers, bytes, made, 0);
+	const made = allocateBytes(frontLength(pattern) + tailLength(pattern, numbers));
+	putHead(pattern, numbers, bytes, made, 0, false);
 	return made.latin1Slice() === head ? pattern : undefined;
 }
 
@@ -348,9 +348,22 @@ function stepsOf(
 
 // ── the head of an answer ──
 
-/** Bytes of the head for the stored one that fits() saw last. */
-export function headLength(pattern: HitPattern, numbers: HitNumbers): number {
-	let length = pattern.sentStart.length + stretches.bytes;
+/** Names how wide the numbers are: tails of one pattern that have this in common differ in the numbers alone. */
+export function widthsOf(numbers: HitNumbers): number {
+	return (
+		digitsOf(numbers.transaction) +
+		16 * digitsOf(numbers.objectTransaction) +
+		256 * digitsOf(numbers.age) +
+		4096 * digitsOf(numbers.bodyBytes)
+	);
+}
+
+/** Bytes of the head in front of its tail, for the stored one that fits() saw last. */
+export const frontLength = (pattern: HitPattern): number => pattern.sentStart.length + stretches.bytes;
+
+/** Bytes of the head behind the stored fields. */
+export function tailLength(pattern: HitPattern, numbers: HitNumbers): number {
+	let length = 0;
 	for (const piece of pattern.tail)
 		switch (piece.kind) {
 			case "text":
@@ -371,13 +384,17 @@ export function headLength(pattern: HitPattern, numbers: HitNumbers): number {
 /** Where putHead() put the lines X-Varnish and Age, for the log; an end of 0: nowhere. */
 export const placed = { varnishAt: 0, varnishEnd: 0, ageAt: 0, ageEnd: 0 };
 
-/** Writes the head at `at`; `stored` is the head that fits() saw last. */
+/**
+ * Writes the head at `at`; `stored` is the head that fits() saw last. `isTailThere`: the last head that was written ends
+ * at the same place, and its tail differs in the numbers alone.
+ */
 export function putHead(
 	pattern: HitPattern,
 	numbers: HitNumbers,
 	stored: Uint8Array,
 	into: ByteBuffer,
 	at: number,
+	isTailThere: boolean,
 ): void {
 	const { sentStart, tail } = pattern;
 	let to = at;
@@ -393,7 +410,8 @@ export function putHead(
 		switch (piece.kind) {
 			case "text": {
 				const { bytes } = piece;
-				for (let from = 0; from < bytes.length; from++) into[to++] = bytes[from]!;
+				if (isTailThere) to += bytes.length;
+				else for (let from = 0; from < bytes.length; from++) into[to++] = bytes[from]!;
 				break;
 			}
 			case "x-varnish":

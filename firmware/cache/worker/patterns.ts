@@ -19,14 +19,16 @@ import {
 	type FieldMarks,
 	fieldMarks,
 	fits,
+	frontLength,
 	HEAD_BYTES,
 	type HitPattern,
-	headLength,
 	lines,
 	patternOf,
 	placed,
 	putHead,
 	SENT_HEAD_BYTES,
+	tailLength,
+	widthsOf,
 } from "./hit-pattern.ts";
 import { shapeOf } from "./log-form.ts";
 import { Main } from "./main-counters.ts";
@@ -94,6 +96,12 @@ export interface PatternSet {
 
 const scratch = allocateBytes(HEAD_BYTES);
 const answer = allocateBytes(BODY_AT + BODY_BYTES);
+/** The tail of the head in `answer`, which ends at BODY_AT: whose it is, how wide its numbers are, its bytes. */
+const tail: { of: HitPattern | undefined; widths: number; bytes: number } = {
+	of: undefined,
+	widths: 0,
+	bytes: 0,
+};
 const run = { transaction: 0, session: 0, port: 0, age: 0, remainingMicros: 0 };
 const numbers = { transaction: 0, objectTransaction: 0, age: 0, bodyBytes: 0 };
 
@@ -246,8 +254,15 @@ export class Patterns {
 		numbers.objectTransaction = vxid;
 		numbers.age = Math.max(0, Math.floor(now - tOrigin));
 		numbers.bodyBytes = bodyBytes;
-		const sentHead = headLength(pattern, numbers);
-		putHead(pattern, numbers, scratch, answer, BODY_AT - sentHead);
+		const widths = widthsOf(numbers);
+		const isTailThere = tail.of === pattern && tail.widths === widths;
+		if (!isTailThere) {
+			tail.of = pattern;
+			tail.widths = widths;
+			tail.bytes = tailLength(pattern, numbers);
+		}
+		const sentHead = frontLength(pattern) + tail.bytes;
+		putHead(pattern, numbers, scratch, answer, BODY_AT - sentHead, isTailThere);
 		session.sendWhole(answer, BODY_AT - sentHead, BODY_AT + bodyBytes);
 		this.#log(session, pattern, object, now, bytes, urlEnd, sentHead);
 		const { counters } = engine;

@@ -1,7 +1,7 @@
 /** The shared log in Varnish's layout: what was written can be read back, through every wrap. */
 import { describe, expect, test } from "bun:test";
 import { formatSeconds, record, Side } from "../../../firmware/cache/log/records.ts";
-import { formatRing, Ring, RingControl } from "../../../firmware/cache/log/ring.ts";
+import { FLUSH_INTERVAL_MS, formatRing, Ring, RingControl } from "../../../firmware/cache/log/ring.ts";
 import { Tag } from "../../../firmware/cache/log/tags.ts";
 import { TransactionLog } from "../../../firmware/cache/log/transaction-log.ts";
 
@@ -102,6 +102,19 @@ describe("ring", () => {
 			"Back: 1699999999.250000 -1.000000 -13.750001",
 			"",
 		]);
+	});
+	test("what comes after a flush is in the ring in time without another", async () => {
+		const { bytes, ring } = ringOf(1 << 20);
+		ring.write(1, record(Tag.ReqHeader, "first"), 0, "");
+		ring.flush();
+		ring.write(1, record(Tag.ReqHeader, "second"), 0, "");
+		for (const text of ["third", "fourth"]) {
+			await Bun.sleep(4 * FLUSH_INTERVAL_MS);
+			ring.write(1, record(Tag.ReqHeader, text), 0, "");
+		}
+		await Bun.sleep(4 * FLUSH_INTERVAL_MS);
+		expect(readAll(bytes, 0).map(({ text }) => text)).toEqual(["first", "second", "third", "fourth"]);
+		expect(ring.flushes).toBe(4);
 	});
 	test("with synchronous records each is in the ring at once, without batches", () => {
 		const { bytes, ring } = ringOf(1 << 20);
