@@ -5,6 +5,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { dirname, join } from "node:path";
+import { named } from "../../named.ts";
 import type { ParameterSet } from "../cli/parameters.ts";
 import { managerCounters } from "../log/counters.ts";
 import { record, setPayloadLimit } from "../log/records.ts";
@@ -194,6 +195,8 @@ export class Manager {
 	async labelVcl(label: string, name: string): Promise<void> {
 		await this.#everywhere({ kind: "label", label, name });
 		this.labels.set(label, name);
+		const vcl = this.vcls.get(name);
+		if (vcl !== undefined && vcl.state !== "cold") this.#warm(vcl);
 		if (this.active === label) await this.#everywhere({ kind: "use", name });
 	}
 
@@ -215,12 +218,35 @@ export class Manager {
 		else this.#warm(vcl);
 	}
 
-	isWarm(vcl: ShelvedVcl): boolean {
-		return vcl.state !== "cold" && this.state === "running";
+	isCold(vcl: ShelvedVcl): boolean {
+		return vcl.state === "cold" || vcl.cooled;
+	}
+
+	/** Requests and fetches that run it now. */
+	busy(vcl: string): number {
+		return this.reports.reduce((sum, report) => sum + (named(report.busy, vcl) ?? 0), 0);
+	}
+
+	/** An automatic program that nothing leads to is kept warm for vcl_cooldown; then its probes end. */
+	#coolIdle(now: number): void {
+		const cooldown = this.parameters.number("vcl_cooldown");
+		const active = this.active && (this.labels.get(this.active) ?? this.active);
+		const led = new Set([...this.labels.values(), active]);
+		for (const vcl of this.vcls.values()) {
+			if (vcl.state !== "auto" || vcl.cooled || led.has(vcl.name) || this.busy(vcl.name) > 0) {
+				vcl.idleSince = undefined;
+				continue;
+			}
+			vcl.idleSince ??= now;
+			if (now - vcl.idleSince < cooldown) continue;
+			vcl.cooled = true;
+			this.#cool(vcl);
+		}
 	}
 
 	#warm(vcl: ShelvedVcl): void {
 		const now = Date.now() / 1000;
+		vcl.cooled = false;
 		for (const backend of vcl.compiled.backends) {
 			const key = `${vcl.name}.${backend.name}`;
 			if (!this.backendsSince.has(key)) this.backendsSince.set(key, now);
@@ -260,14 +286,14 @@ export class Manager {
 		const key = `${report.vcl}.${report.backend}`;
 		if (report.changed) this.backendsSince.set(key, Date.now() / 1000);
 		this.sendHealth(key);
-		const word = report.changed ? (report.healthy ? "Back" : "Went") : "Still";
+		const word = report.changed ? "Went" : "Still";
 		this.#ring?.write(
 			0,
 			"",
 			0,
 			record(
 				Tag.Backend_health,
-				`${key} ${word} ${report.healthy ? "healthy" : "sick"} ${report.bits} ${report.good} ${report.threshold} ${report.window} ${report.seconds.toFixed(6)} ${report.average.toFixed(6)} "${report.line}"`,
+				`${report.backend} ${word} ${report.healthy ? "healthy" : "sick"} ${report.bits} ${report.good} ${report.threshold} ${report.window} ${report.seconds.toFixed(6)} ${report.average.toFixed(6)} "${report.line}"`,
 			),
 		);
 	}
@@ -410,7 +436,7 @@ export class Manager {
 			await this.stop();
 			throw error;
 		}
-		for (const vcl of this.vcls.values()) if (vcl.state !== "cold") this.#warm(vcl);
+		for (const vcl of this.vcls.values()) if (!this.isCold(vcl)) this.#warm(vcl);
 		this.#ring.write(0, "", 0, record(Tag.CLI, "Rd start") + record(Tag.CLI, "Wr 200 0 "));
 		this.#ring.flush();
 		this.#updateCounters();
@@ -676,6 +702,7 @@ export class Manager {
 	/** Without a worker's report nothing but the clock has moved. */
 	#updateIfNews(): void {
 		const nowMs = performance.now();
+		if (this.state === "running") this.#coolIdle(nowMs / 1000);
 		if (!this.#news && nowMs - this.#updatedMs < IDLE_COUNTERS_MS) return;
 		this.#news = false;
 		this.#updatedMs = nowMs;

@@ -112,7 +112,9 @@ export const unboundedTransient = defaultStorage(TRANSIENT, 0);
 
 /** `unnamed`: those before it without a name, which are numbered. */
 export function parseStorage(argument: string, unnamed: number): StorageOption | string {
-	const named = /^(\w+)=(.*)$/s.exec(argument);
+	const named = /^([^,=]*)=(.*)$/s.exec(argument);
+	if (named !== null && !/^[a-zA-Z][\w-]*$/.test(named[1]!)) return `invalid -s name "${named[1]}"=[...]`;
+	if (named !== null && named[2] === "") return `Empty named -s argument "${named[1]}="`;
 	const [kind = "", ...rest] = (named?.[2] ?? argument).split(",");
 	const name = named?.[1] ?? `s${unnamed}`;
 	const isNamed = named !== null;
@@ -294,6 +296,8 @@ function applyOption(options: Options, letter: string, argument: string, count: 
 			const unnamed = options.storages.filter(({ isNamed }) => !isNamed).length;
 			const storage = parseStorage(argument, unnamed);
 			if (typeof storage === "string") return wrong(storage);
+			if (options.storages.some(({ name }) => name === storage.name))
+				return wrong(`(-s ${argument}) '${storage.name}' is already defined`);
 			options.storages.push(storage);
 			return undefined;
 		}

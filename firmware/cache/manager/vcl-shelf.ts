@@ -18,7 +18,10 @@ export interface ShelvedVcl {
 	readonly text: VclText;
 	readonly compiled: CompiledVcl;
 	state: VclState;
-	discarded: boolean;
+	/** Automatic, and not used for vcl_cooldown: its probes rest. */
+	cooled: boolean;
+	/** Seconds of a steady clock since when nothing leads to it; undefined while something does. */
+	idleSince: number | undefined;
 }
 
 export type Compiled =
@@ -161,7 +164,8 @@ export async function compileForShelf(
 			text: { name, source, sourceName: file, includes, hosts, labels, stevedores, unusedIsError },
 			compiled: result.vcl,
 			state: "auto",
-			discarded: false,
+			cooled: false,
+			idleSince: undefined,
 		},
 	};
 }

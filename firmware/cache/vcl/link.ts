@@ -58,8 +58,9 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 			if (action.kind === "fail") return { ok: false, message: action.message || "Failed from VCL" };
 			for (const name of program.instances) {
 				const object = tables.objects[name];
-				object?.loaded?.();
-				if (object?.director !== undefined) directors.set(name, object.director);
+				if (object === undefined) return { ok: false, message: `Object ${name} not initialized` };
+				object.loaded?.();
+				if (object.director !== undefined) directors.set(name, object.director);
 			}
 			return { ok: true };
 		},

@@ -328,7 +328,6 @@ function hostDefinition(c: Compilation, name: string, nameToken: Token): Backend
 	if (ssl) rest.tls = tls;
 	const endpoint = path !== null ? unixEndpoint(c, path) : tcpEndpoint(c, host!, port, ssl ? "443" : "80");
 	c.skip("}");
-	if (rest.probe === undefined && c.defaultProbe !== null) rest.probe = c.defaultProbe;
 	return backendDefinition(name, endpoint, hostHeader ?? (host === null ? "0.0.0.0" : host.value), rest);
 }
 

@@ -55,7 +55,10 @@ export function parse(c: Compilation): Program {
 	return {
 		syntax: c.syntax,
 		subs: c.subs,
-		backends: c.backends,
+		// The default probe is that of all backends without one, wherever it stands.
+		backends: c.backends.map((each) =>
+			each.probe === null && each.endpoint.kind !== "none" ? { ...each, probe: c.defaultProbe } : each,
+		),
 		defaultBackend: c.defaultBackend,
 		probes: c.probes,
 		acls: c.acls,

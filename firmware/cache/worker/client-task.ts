@@ -467,8 +467,9 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		for (const { answer, joinable } of this.engine.inflight.get(this.key) ?? []) {
 			if (!joinable || answer?.body.kind !== "stream" || !answer.body.stream.keeping) continue;
 			if (!varyMatches(answer.vary, req.fields)) continue;
-			if (ageAt(answer, this.startedAt, req.ttl, req.grace).kind !== "fresh") continue;
-			this.#hit(answer, false, false);
+			const { kind } = ageAt(answer, this.startedAt, req.ttl, req.grace);
+			if (kind !== "fresh" && (kind !== "grace" || answer.ttl <= 0)) continue;
+			this.#hit(answer, kind === "grace", false);
 			return true;
 		}
 		return false;

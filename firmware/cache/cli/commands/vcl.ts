@@ -1,6 +1,5 @@
 /** Programs: loaded, used, labelled, shown, discarded. */
 import { readFileSync } from "node:fs";
-import { named } from "../../../named.ts";
 import { InitialisationError, type Manager } from "../../manager/manager.ts";
 import { findVclFile, type VclState } from "../../manager/vcl-shelf.ts";
 import {
@@ -181,8 +180,6 @@ export const vclCommands: Commands = {
 		run(context) {
 			const { manager } = context;
 			const running = manager.state === "running";
-			const busy = (name: string) =>
-				manager.reports.reduce((sum, report) => sum + (named(report.busy, name) ?? 0), 0);
 			const temperature = (cold: boolean) => (cold ? "cold" : running ? "warm" : "init");
 			const rows: string[][] = [];
 			const payload: unknown[] = [];
@@ -192,8 +189,8 @@ export const vclCommands: Commands = {
 				const row = [
 					status,
 					vcl.state,
-					temperature(vcl.state === "cold"),
-					(running ? String(busy(vcl.name)) : "-").padStart(BUSY_WIDTH),
+					temperature(manager.isCold(vcl)),
+					(running ? String(manager.busy(vcl.name)) : "-").padStart(BUSY_WIDTH),
 					vcl.name,
 				];
 				if (labels > 0) row.push("<-", `(${labels} label${labels > 1 ? "s" : ""})`);
@@ -201,8 +198,8 @@ export const vclCommands: Commands = {
 				payload.push({
 					status,
 					state: vcl.state,
-					temperature: temperature(vcl.state === "cold"),
-					busy: busy(vcl.name),
+					temperature: temperature(manager.isCold(vcl)),
+					busy: manager.busy(vcl.name),
 					name: vcl.name,
 					...(labels > 0 ? { labels } : {}),
 				});
