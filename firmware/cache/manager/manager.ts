@@ -76,7 +76,8 @@ export class Manager {
 	active: string | undefined;
 	state: ChildState = "stopped";
 	addresses: ListenAddress[] = [];
-	panic: string | undefined;
+	/** The last worker that has died by itself. */
+	#dead: { readonly worker: WorkerProcess; readonly how: string; readonly at: string } | undefined;
 	readonly #mgt: VsmDirectory;
 	#child: VsmDirectory | undefined;
 	#workers: WorkerProcess[] = [];
@@ -124,6 +125,31 @@ export class Manager {
 
 	get #isPersistent(): boolean {
 		return this.options.storages.some(({ kind }) => kind === "persistent");
+	}
+
+	/** How the last worker died that did, in one line; undefined: none did, or it is forgotten. */
+	get death(): string | undefined {
+		if (this.#dead === undefined) return undefined;
+		const { worker, how, at } = this.#dead;
+		return `Worker ${worker.index} (${worker.pid}) died ${how} at ${at}`;
+	}
+
+	/** The same with what it said last, for `panic.show`. What scripts look for in it stands where varnishd has it. */
+	get panic(): string | undefined {
+		if (this.#dead === undefined) return undefined;
+		const { worker, how, at } = this.#dead;
+		return [
+			`Panic at: ${at}`,
+			`Worker ${worker.index} (${worker.pid}) died ${how}`,
+			"version = varnish-7.1.1 revision drover",
+			`ident = ${platformText(this.options)}`,
+			...(worker.said === "" ? [] : ["It said last:", worker.said.trimEnd()]),
+			"",
+		].join("\n");
+	}
+
+	forgetPanic(): void {
+		this.#dead = undefined;
 	}
 
 	get bans(): BanList {
@@ -616,8 +642,9 @@ export class Manager {
 	#onExit(from: WorkerProcess, code: number | null, signal: string | null): void {
 		if (this.#workers[from.index] !== from || this.state !== "running") return;
 		this.#mgtValues[4]!++;
-		this.panic = `Worker ${from.index} (${from.pid}) died ${signal === null ? `status=${code}` : `signal=${signal}`} at ${new Date().toUTCString()}`;
-		this.#log(`Error: Child (${from.pid}) died ${signal === null ? `status=${code}` : `signal=${signal}`}`);
+		const how = signal === null ? `status=${code}` : `signal=${signal}`;
+		this.#dead = { worker: from, how, at: new Date().toUTCString() };
+		this.#log(`Error: Child (${from.pid}) died ${how}`);
 		this.#arena?.bury(from.index, Date.now() / 1000, (index) => this.#isGone(index));
 		const ring = this.#control?.ring;
 		if (ring !== undefined) Atomics.compareExchange(ring, 0, from.index + 1, 0);

@@ -6,6 +6,7 @@ import type { FromWorker, Setup, ToWorker } from "../worker/wire.ts";
 
 /** Seconds that a worker may take for a call before it counts as stuck. */
 const CALL_SECONDS = 10;
+const SAID_LIMIT = 4096;
 
 type Call = Extract<ToWorker, { call: number }>;
 /** A call without its number. */
@@ -35,6 +36,8 @@ export class WorkerProcess {
 	#isReady: () => void = () => {};
 	#isLost: (error: Error) => void = () => {};
 	exited = false;
+	/** What it wrote to its standard error last, at most SAID_LIMIT characters. */
+	said = "";
 
 	constructor(events: WorkerEvents) {
 		this.ready = new Promise((resolve, reject) => {
@@ -47,7 +50,7 @@ export class WorkerProcess {
 			cmd: [...self(), "cache", "worker"],
 			stdin: "ignore",
 			stdout: "inherit",
-			stderr: "inherit",
+			stderr: "pipe",
 			serialization: "advanced",
 			ipc: (message: FromWorker) => {
 				if (message.kind === "ready") this.#isReady();
@@ -65,6 +68,16 @@ export class WorkerProcess {
 				events.onExit(this, code, signal === null ? null : String(signal));
 			},
 		});
+		void this.#listen();
+	}
+
+	/** What it says goes on to the manager's standard error. */
+	async #listen(): Promise<void> {
+		const decoder = new TextDecoder();
+		for await (const bytes of this.#child.stderr as ReadableStream<Uint8Array>) {
+			process.stderr.write(bytes);
+			this.said = (this.said + decoder.decode(bytes, { stream: true })).slice(-SAID_LIMIT);
+		}
 	}
 
 	/** Gives it its place. `ready` follows. */

@@ -235,7 +235,7 @@ class CacheService {
 				.filter(({ bytes }) => bytes > 0)
 				.map(({ name, kind, bytes }) => ({ name, kind, bytes })),
 			workerPids: manager.workerPids,
-			panic: manager.panic ?? null,
+			panic: manager.death ?? null,
 			total: this.#figures.total(),
 			recent: this.#figures.recent(),
 			objects: store?.objects ?? 0,

@@ -25,7 +25,7 @@ export const processCommands: Commands = {
 		maximum: 1,
 		run({ manager, words }) {
 			if (manager.panic === undefined && words[0] !== "-z") return refuse(Status.cannot, "No panic to clear");
-			manager.panic = undefined;
+			manager.forgetPanic();
 			return ok();
 		},
 	},
