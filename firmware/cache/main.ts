@@ -13,6 +13,7 @@ import { OPTION_STRING, type Options, parseOptions, splitAddress } from "./manag
 import { backendPathVcl, backendVcl, compileForShelf, findVclFile } from "./manager/vcl-shelf.ts";
 import { builtinVcl } from "./vcl/builtin.ts";
 import { toText } from "./vcl/byte-string.ts";
+import { idOf } from "./worker/credentials.ts";
 
 const VERSION =
 	"varnishd (varnish-7.1.1 revision drover)\nDrover: speaks Varnish 7.1's language, protocol and shared memory.";
@@ -97,6 +98,11 @@ async function run(options: Options, words: readonly string[]): Promise<number> 
 	for (const { name, value } of options.parameters) {
 		const result = parameters.set(name, value, false);
 		if (!result.ok) return complain(result.message);
+	}
+	for (const { user, group } of options.listeners) {
+		if (user !== undefined && idOf("user", user) === undefined) return complain(`Unknown user ${user} in -a`);
+		if (group !== undefined && idOf("group", group) === undefined)
+			return complain(`Unknown group ${group} in -a`);
 	}
 	for (const name of options.readOnly)
 		if (!parameters.protect(name)) return complain(`-r unknown parameter ${name}`);

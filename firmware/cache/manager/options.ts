@@ -12,6 +12,9 @@ export interface ListenerOption {
 	readonly path: string | undefined;
 	readonly transport: "HTTP/1" | "PROXY";
 	readonly mode: number | undefined;
+	/** Whose a Unix socket is, by name; undefined: whose the process is. */
+	readonly user: string | undefined;
+	readonly group: string | undefined;
 	/** PEM file with certificate and key: TLS to clients (an extension). */
 	readonly tls: string | undefined;
 	/** Whoever reaches it may give orders (`drover cache purge`); no option makes one. */
@@ -80,20 +83,37 @@ export function parseListener(argument: string, index: number): ListenerOption |
 	const named = /^([a-zA-Z][\w-]*)=(.*)$/s.exec(argument);
 	const name = named?.[1] ?? `a${index}`;
 	const [address = "", ...attributes] = (named?.[2] ?? argument).split(",");
-	let transport: ListenerOption["transport"] = "HTTP/1";
-	let mode: number | undefined;
-	let tls: string | undefined;
-	for (const attribute of attributes) {
-		if (attribute === "HTTP") transport = "HTTP/1";
-		else if (attribute === "PROXY") transport = "PROXY";
-		else if (/^(user|group)=/.test(attribute)) continue;
-		else if (attribute.startsWith("mode=")) mode = Number.parseInt(attribute.slice(5), 8);
-		else if (attribute.startsWith("tls=")) tls = attribute.slice(4);
-		else return `Unknown protocol "${attribute}" in -a ${argument}`;
-	}
-	if (tls !== undefined && transport === "PROXY") return `-a ${argument}: PROXY and tls do not go together`;
 	const path = address.startsWith("/") || address.startsWith("@") ? address : undefined;
-	const shared = { name, text: address, path, transport, mode, tls, administrative: false };
+	if (path === undefined && address.includes("/"))
+		return `Unix domain socket addresses must be absolute paths in -a (${address})`;
+	let transport: ListenerOption["transport"] | undefined;
+	/** user, group, mode and tls. */
+	const given = new Map<string, string>();
+	for (const attribute of attributes) {
+		const [, key, value] = /^([^=]*)=(.*)$/s.exec(attribute) ?? [];
+		if (key === undefined) {
+			if (transport !== undefined) return `Too many protocol sub-args in -a (${attribute})`;
+			if (attribute === "HTTP") transport = "HTTP/1";
+			else if (attribute === "PROXY") transport = "PROXY";
+			else return `Unknown protocol '${attribute}'`;
+			continue;
+		}
+		if (path === undefined && key !== "tls") return `Invalid sub-arg ${attribute} for IP addresses in -a`;
+		if (!["user", "group", "mode", "tls"].includes(key)) return `Invalid sub-arg ${attribute} in -a`;
+		if (given.has(key)) return `Too many ${key} sub-args in -a (${attribute})`;
+		if (value === "") return `Empty ${key} sub-arg in -a`;
+		if (key === "mode" && !/^[0-7]+$/.test(value!)) return `Invalid mode sub-arg ${value} in -a`;
+		given.set(key, value!);
+	}
+	const [user, group, tls] = ["user", "group", "tls"].map((key) => given.get(key));
+	const mode = given.has("mode") ? Number.parseInt(given.get("mode")!, 8) : undefined;
+	if (mode !== undefined && (mode === 0 || mode > 0o777))
+		return `Mode sub-arg ${given.get("mode")} out of range in -a`;
+	if (tls !== undefined && transport === "PROXY") return `-a ${argument}: PROXY and tls do not go together`;
+	const shared = {
+		...{ name, text: address, path, transport: transport ?? ("HTTP/1" as const) },
+		...{ mode, user, group, tls, administrative: false },
+	};
 	if (path !== undefined) return { ...shared, host: "", port: "" };
 	return { ...shared, ...splitAddress(address, "80") };
 }

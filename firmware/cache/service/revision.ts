@@ -161,6 +161,8 @@ function listenersOf(text: string, name: string, certificate?: string): Listener
 		path: undefined,
 		transport: "HTTP/1",
 		mode: undefined,
+		user: undefined,
+		group: undefined,
 		tls: certificate,
 		administrative: false,
 	}));
@@ -205,6 +207,8 @@ export function optionsOf(settings: CacheSettings, directory: string, folder: st
 				path: join(directory, "ask.sock"),
 				transport: "HTTP/1",
 				mode: 0o600,
+				user: undefined,
+				group: undefined,
 				tls: undefined,
 				administrative: true,
 			},

@@ -265,7 +265,7 @@ class Generator {
 					`O[${json(statement.name)}] = ${this.function(statement.callee)}(${["H", json(statement.name), ...this.arguments(statement.callee, statement.arguments)].join(", ")});`,
 				);
 			case "ban":
-				return line(`c.varied = true; S.ban(c, ${this.text(statement.expression)});`);
+				return line(`c.varied = true; S.ban(c, ${this.nullable(statement.expression)});`);
 			case "hash-data":
 				return line(isUrl(statement.value) ? "c.hashUrl();" : `c.hashData(${this.text(statement.value)});`);
 			case "synthetic":
@@ -387,7 +387,7 @@ class Generator {
 		if (!isSteadyWrite(variable)) value = `(c.varied = true, ${value})`;
 		if (variable.setter !== null) {
 			const dot = target.lastIndexOf(".");
-			return `${target.slice(0, dot)}.${variable.setter}(S.status(${value}));`;
+			return `${target.slice(0, dot)}.${variable.setter}(S.status(${value}, ${json(variable.name)}));`;
 		}
 		if (variable.member === "beresp.storageHint")
 			return `c.beresp.storage = H.stevedore(${value}) ?? c.beresp.storage;`;
@@ -416,7 +416,7 @@ class Generator {
 				// upper() and lower() of an empty text are none.
 				const none = reason?.kind === "type-method" ? " || null" : "";
 				const text = reason === undefined ? "null" : `S.reason(${this.nullable(reason)}${none})`;
-				return `return { kind: ${json(action)}, status: S.actionStatus(${json(action)}, ${this.value(status)}), reason: ${text} };`;
+				return `return { kind: ${json(action)}, status: S.status(${this.value(status)}, ${json(`return(${action}()) status code`)}), reason: ${text} };`;
 			}
 			case "pass": {
 				const [duration] = values;

@@ -55,15 +55,11 @@ function printable(value: string): string {
 	});
 }
 
-export function status(value: number): number {
-	if (value > 65535) throw new VclFailure("illegal .status (> 65535)");
-	if (value < 0 || value % 1000 < 100) throw new VclFailure("illegal .status (..##)");
-	return value;
-}
-
-export function actionStatus(action: string, value: number): number {
-	if (value < 100 || value > 65535 || value % 1000 < 100)
-		throw new VclFailure(`return(${action}()) status code (${value}) is invalid`);
+/** `what`: who is given the status, such as "resp.status" or "return(synth()) status code". */
+export function status(value: number, what: string): number {
+	if (value < 0) throw new VclFailure(`${what} (${value}) is negative`);
+	if (value > 65535) throw new VclFailure(`${what} (${value}) > 65535`);
+	if (value % 1000 < 100) throw new VclFailure(`illegal ${what} (${value}) (..0##)`);
 	return value;
 }
 
@@ -93,8 +89,8 @@ export function synthetic(context: VclContext, text: string): void {
 }
 
 /** The body or header text of a ban, logged when it is refused. */
-export function ban(context: VclContext, expression: string): void {
-	const error = context.ban(expression);
+export function ban(context: VclContext, expression: string | null): void {
+	const error = expression === null ? "Null argument" : context.ban(expression);
 	if (error !== null) context.log("VCL_Error", `ban(): ${error}`);
 }
 
@@ -128,7 +124,6 @@ export const support = {
 	reason,
 	notEmpty,
 	status,
-	actionStatus,
 	divide,
 	remainder,
 	aclMatch,

@@ -12,6 +12,16 @@ export function credentialsOf(descriptor: number): Connection["credentials"] {
 	return { uid, gid, user: nameOf("/etc/passwd", uid), group: nameOf("/etc/group", gid) };
 }
 
+/** The number of a user or a group; undefined: there is none of that name. */
+export function idOf(kind: "user" | "group", name: string): number | undefined {
+	const text = readFileSync(kind === "user" ? "/etc/passwd" : "/etc/group", "utf8");
+	const number = text
+		.split("\n")
+		.find((line) => line.startsWith(`${name}:`))
+		?.split(":")[2];
+	return number === undefined ? undefined : Number(number);
+}
+
 /** passwd(5) and group(5) both have the name first and the number third; a number without a name stands for itself. */
 function nameOf(path: string, id: number): string {
 	try {

@@ -1,5 +1,5 @@
 /** The listening sockets of one worker. The kernel shares new connections out among the workers (SO_REUSEPORT). */
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync, rmSync } from "node:fs";
 import type { SocketHandler, TCPSocketListener, UnixSocketListener } from "bun";
 import { type ProxyHeader, parseProxyHeader } from "../http/proxy.ts";
 import { record, Side } from "../log/records.ts";
@@ -7,6 +7,7 @@ import { Tag } from "../log/tags.ts";
 import type { ListenerOption } from "../manager/options.ts";
 import type { ProxyAttributes } from "../vcl/runtime.ts";
 import { Address } from "./address.ts";
+import { idOf } from "./credentials.ts";
 import type { Engine } from "./engine.ts";
 import { onHandlerFault } from "./handler-fault.ts";
 import { ClientSession, type ClientSocket } from "./session.ts";
@@ -70,7 +71,8 @@ export class Listeners {
 		this.#open = [...this.#open.filter(({ option }) => option.tls === undefined), ...fresh];
 	}
 
-	#listen(option: ListenerOption): Opened {
+	#listen(wanted: ListenerOption): Opened {
+		const option: { -readonly [Key in keyof ListenerOption]: ListenerOption[Key] } = { ...wanted };
 		const socket = this.#handlers(option);
 		const tls =
 			option.tls === undefined ? {} : { tls: { ...readCertificate(option.tls), ALPNProtocols: ALPN_HTTP11 } };
@@ -83,7 +85,11 @@ export class Listeners {
 				socket,
 				...tls,
 			} as never) as unknown as UnixSocketListener<ClientSession>;
-			if (option.mode !== undefined) chmodSync(path, option.mode);
+			const { user, group, mode } = option;
+			const id = (kind: "user" | "group", name: string | undefined) =>
+				name === undefined ? -1 : (idOf(kind, name) ?? -1);
+			if (user !== undefined || group !== undefined) chownSync(path, id("user", user), id("group", group));
+			if (mode !== undefined) chmodSync(path, mode);
 			return { option, listener, address: { name: option.name, address: option.path, port: "-" } };
 		}
 		const hostname = option.host === "" ? "0.0.0.0" : option.host;
@@ -97,14 +103,25 @@ export class Listeners {
 			...tls,
 		} as never) as TCPSocketListener<ClientSession>;
 		const port = String(listener.port);
-		return { option: { ...option, port }, listener, address: { name: option.name, address: hostname, port } };
+		// The port that the kernel gave counts as if it had been asked for.
+		if (option.port === "0") Object.assign(option, { port, text: `${hostname}:${port}` });
+		return { option, listener, address: { name: option.name, address: hostname, port } };
 	}
 
 	#handlers(option: ListenerOption): SocketHandler<ClientSession> {
 		const engine = this.#engine;
-		const { name, text, transport, administrative } = option;
+		const { name, transport, administrative } = option;
 		const unix = option.path !== undefined;
-		const endpoint = { name, text, transport, administrative, encrypted: option.tls !== undefined, unix };
+		const endpoint = {
+			name,
+			get text() {
+				return option.text;
+			},
+			transport,
+			administrative,
+			encrypted: option.tls !== undefined,
+			unix,
+		};
 		const greeted = option.transport === "PROXY" || option.tls !== undefined;
 		const begin = (socket: ClientSocket, proxy?: ProxyHeader) => {
 			const remote = unix

@@ -124,6 +124,10 @@ class ConnectionFacts implements Connection {
 	set identity(text: string) {
 		this.#identity = text;
 	}
+	/** What one request was told to be is not what the next one is. */
+	forgetIdentity(): void {
+		this.#identity = undefined;
+	}
 }
 
 /** What a session keeps in its socket. */
@@ -135,7 +139,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	readonly xid: number;
 	readonly endpoint: Endpoint;
 	readonly openedAt: number;
-	connection: Connection;
+	connection: ConnectionFacts;
 	readonly settings: Session;
 	/** Bytes of the head that is being answered, for ReqAcct. */
 	headBytes = 0;
@@ -465,6 +469,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 				this.#bodyPaused = false;
 			};
 		}
+		this.connection.forgetIdentity();
 		const task = new ClientTask(this, active, head, this.#body);
 		this.#task = task;
 		task.run();

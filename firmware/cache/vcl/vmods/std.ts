@@ -306,7 +306,7 @@ export const std = vmod("std", [
 		"STRING",
 		"BOOL",
 		(context, _host, expression: string | null) => {
-			const error = context.ban(expression ?? "");
+			const error = expression === null ? "Null argument" : context.ban(expression);
 			context.taskState.set(banErrors, error);
 			if (error !== null) context.log("VCL_Error", `ban(): ${error}`);
 			return error === null;
