@@ -356,7 +356,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"",
 		"",
 		"acts",
-		"Switches of behaviour: +NAME turns one on, -NAME off. validate_headers: VCL may set no header with control characters.",
+		"Switches of behaviour: +NAME turns one on, -NAME off. validate_headers: VCL may set no header with control characters. http_date_postel: a date whose day has one digit is a date, too.",
 	),
 	entry(
 		"fetch_chunksize",

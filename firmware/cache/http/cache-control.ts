@@ -37,7 +37,7 @@ export function parseDirectives(value: string | undefined): Directives {
 export function deltaSeconds(directives: Directives, name: string): number | undefined {
 	const text = directives.get(name);
 	if (text === undefined) return directives.has(name) ? 0 : undefined;
-	if (!/^\d+/.test(text)) return 0;
+	if (!/^\d+$/.test(text)) return 0;
 	return Math.min(Number.parseInt(text, 10), 2 ** 31);
 }
 

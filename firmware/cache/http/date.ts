@@ -1,11 +1,11 @@
-/** HTTP dates (RFC 9110 §5.6.7): one form is written, three are read. Seconds since 1970. */
+/** HTTP dates (RFC 9110 §5.6.7): one form is written, three are read, letters in their case. Seconds since 1970. */
 
-const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const weekdays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-const fixdate = /^(mon|tue|wed|thu|fri|sat|sun), (\d\d) ([a-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) gmt$/i;
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const fixdate = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d?) ([A-Za-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$/;
 const rfc850 =
-	/^(monday|tuesday|wednesday|thursday|friday|saturday|sunday), (\d\d)-([a-z]{3})-(\d\d) (\d\d):(\d\d):(\d\d) gmt$/i;
-const asctime = /^(mon|tue|wed|thu|fri|sat|sun) ([a-z]{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/i;
+	/^(Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday), (\d\d)-([A-Za-z]{3})-(\d\d) (\d\d):(\d\d):(\d\d) GMT$/;
+const asctime = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([A-Za-z]{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/;
 
 /** Dates before it are taken for slips, as varnishd takes them. */
 const firstYear = 1899;
@@ -25,6 +25,14 @@ export function formatHttpDate(seconds: number): string {
 
 let readText = "";
 let readSeconds: number | undefined;
+let relaxed = false;
+
+/** The feature http_date_postel: a day of one digit is read, too ("Fri, 2 Mar 2018 …"). */
+export function relaxDates(on: boolean): void {
+	relaxed = on;
+	readText = "";
+	readSeconds = undefined;
+}
 
 /** Seconds since 1970, or undefined when the text is no HTTP date. The same date comes again and again in a second. */
 export function parseHttpDate(text: string): number | undefined {
@@ -39,6 +47,7 @@ function readHttpDate(text: string): number | undefined {
 	const imf = fixdate.exec(text);
 	if (imf !== null) {
 		const [, weekday, day, month, year, ...time] = imf;
+		if (day!.length === 1 && !relaxed) return undefined;
 		return secondsOf(Number(year), monthNumber(month!), Number(day), time, weekday!);
 	}
 	const old = rfc850.exec(text);
@@ -57,7 +66,7 @@ function readHttpDate(text: string): number | undefined {
 
 /** From 1; 0: there is no such month. */
 function monthNumber(name: string): number {
-	return months.indexOf(name.toLowerCase()) + 1;
+	return months.indexOf(name) + 1;
 }
 
 /**
@@ -75,7 +84,6 @@ export function secondsOf(
 	if (year < firstYear || hour > 23 || minute > 59 || second > 60) return undefined;
 	const midnight = new Date(Date.UTC(year, month - 1, day));
 	if (midnight.getUTCFullYear() !== year || midnight.getUTCMonth() !== month - 1) return undefined;
-	if (weekday !== undefined && weekdays[midnight.getUTCDay()] !== weekday.slice(0, 3).toLowerCase())
-		return undefined;
+	if (weekday !== undefined && weekdays[midnight.getUTCDay()] !== weekday.slice(0, 3)) return undefined;
 	return midnight.getTime() / 1000 + (hour * 60 + minute) * 60 + Math.min(second, 59);
 }

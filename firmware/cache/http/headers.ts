@@ -180,12 +180,12 @@ export class FieldList {
 	}
 
 	/** Keeps the fields for which `keep(key)` holds. */
-	filter(keep: (key: string) => boolean): void {
-		if (this.keys.every(keep)) return;
+	filter(keep: (key: string, line: string) => boolean): void {
+		if (this.keys.every((key, index) => keep(key, this.lines[index]!))) return;
 		const lines: string[] = [];
 		const keys: string[] = [];
 		for (let index = 0; index < this.keys.length; index++)
-			if (keep(this.keys[index]!)) {
+			if (keep(this.keys[index]!, this.lines[index]!)) {
 				lines.push(this.lines[index]!);
 				keys.push(this.keys[index]!);
 			}

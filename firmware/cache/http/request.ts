@@ -155,8 +155,19 @@ function checkFraming(method: string, proto: string, fields: RequestFields): Mal
 	return undefined;
 }
 
-/** What frames or routes a message cannot be meant for one hop only (RFC 9110 §7.6.1). */
-const endToEnd: ReadonlySet<string> = new Set(["content-length", "transfer-encoding", "host"]);
+/**
+ * Not meant for one hop (RFC 9110 §7.6.1): what frames or routes a message, and the fields that varnishd knows and passes
+ * on. A client could have them taken off here, and what is said of it behind the cache would not be true.
+ */
+const endToEnd: ReadonlySet<string> = new Set(
+	(
+		"accept accept-charset accept-encoding accept-language age allow authorization cache-control content-encoding " +
+		"content-language content-length content-location content-md5 content-range content-type cookie date etag " +
+		"expect expires from host if-match if-modified-since if-none-match if-range if-unmodified-since last-modified " +
+		"location max-forwards pragma range referer retry-after server set-cookie transfer-encoding user-agent vary via " +
+		"warning www-authenticate x-forwarded-for"
+	).split(" "),
+);
 
 /** RFC 9112 §6.3: exactly one way to tell the body's length, or the request is refused. */
 function readFields(lines: string[], keys: string[]): RequestFields | Malformed {

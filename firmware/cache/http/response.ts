@@ -18,6 +18,8 @@ export interface ResponseHead {
 	readonly reason: string;
 	readonly lines: string[];
 	readonly keys: string[];
+	/** Members of Connection, lower case. */
+	readonly connection: readonly string[];
 	readonly framing: ResponseFraming;
 	/** The connection can carry another request after this response. */
 	readonly keepAlive: boolean;
@@ -94,5 +96,5 @@ export function parseResponse(
 		framing = { kind: "eof" };
 		keepAlive = false;
 	}
-	return { kind: "response", proto, status, reason, lines, keys, framing, keepAlive, end };
+	return { kind: "response", proto, status, reason, lines, keys, connection, framing, keepAlive, end };
 }

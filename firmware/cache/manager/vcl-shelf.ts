@@ -64,11 +64,18 @@ export function fileProblem(path: string): string | null {
 	}
 }
 
+/** vcc_unsafe_path: files are found in vcl_path only. */
+export const mayName = (name: string, parameters: ParameterSet) =>
+	parameters.values["vcc_unsafe_path"] !== false || !name.includes("/");
+
+export const unsafeName = (name: string) => `VCL filename '${name}' is unsafe.\n`;
+
 function includer(
-	path: string,
+	parameters: ParameterSet,
 	provided: Readonly<Record<string, string>>,
 	seen: Record<string, { name: string; text: string }[]>,
 ): (request: IncludeRequest) => IncludeAnswer {
+	const path = String(parameters.values["vcl_path"]);
 	return ({ name, glob }) => {
 		const files: { name: string; text: string }[] = [];
 		if (!glob && Object.hasOwn(provided, name)) {
@@ -76,6 +83,7 @@ function includer(
 			seen[`${name}\0${glob}`] = files;
 			return { ok: true, files };
 		}
+		if (!mayName(name, parameters)) return { ok: false, error: unsafeName(name) };
 		const add = (file: string) => files.push({ name: file, text: readFileSync(file, "latin1") });
 		try {
 			if (!glob) {
@@ -121,10 +129,9 @@ export async function compileForShelf(
 	labels: readonly string[],
 	stevedores: readonly string[],
 ): Promise<Compiled> {
-	const path = String(parameters.values["vcl_path"]);
 	const unusedIsError = parameters.values["vcc_err_unref"] === true;
 	const includes: Record<string, { name: string; text: string }[]> = {};
-	const include = includer(path, provided, includes);
+	const include = includer(parameters, provided, includes);
 	const hosts: Record<string, string[]> = {};
 	for (const host of hostNames(source, { name: file, include })) {
 		try {
@@ -155,6 +162,7 @@ export async function compileForShelf(
 		stevedores,
 		labels,
 		unusedIsError,
+		unsafePath: parameters.values["vcc_unsafe_path"] !== false,
 	});
 	if (!result.ok) return { ok: false, message: formatFailure(result.error) };
 	return {

@@ -31,7 +31,7 @@ export interface Ban {
 	/** Unix seconds. */
 	readonly addedAt: number;
 	readonly tests: readonly BanTest[];
-	/** As ban.list shows it. */
+	/** Its words as parseBan() takes them, quoted where it has to be. */
 	readonly text: string;
 	/** It looks at the request: the lurker cannot test it. */
 	readonly needsRequest: boolean;
@@ -87,6 +87,7 @@ export type ParsedBan = Extract<BanExpression, { readonly ok: true }>;
 export function parseBan(words: readonly string[]): BanExpression {
 	if (words.length > WORD_LIMIT || words.length % 4 !== 3) return refuse("Wrong number of arguments");
 	const tests: BanTest[] = [];
+	const shown = [...words];
 	for (let index = 0; index < words.length; index += 4) {
 		if (index > 0 && words[index - 1] !== "&&") return refuse(`Found "${words[index - 1]}" expected &&`);
 		const field = parseField(words[index]!);
@@ -110,10 +111,24 @@ export function parseBan(words: readonly string[]): BanExpression {
 			const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)$/.exec(argument);
 			if (match === null) return refuse(`expected duration <n.nn>[ms|s|m|h|d|w|y] got "${argument}"`);
 			seconds = Number(match[1]) * durationUnits[match[2]!]!;
+			shown[index + 2] = formatDuration(seconds);
 		}
 		tests.push({ field, operator, argument, pattern, seconds });
 	}
-	return { ok: true, tests, text: words.map(quoteWord).join(" ") };
+	return { ok: true, tests, text: shown.map(quoteWord).join(" ") };
+}
+
+/** In the largest unit of which it is a whole number, as ban.list shows it: 90m, not 1.5h. */
+function formatDuration(seconds: number): string {
+	const milliseconds = Math.round(seconds * 1000);
+	if (milliseconds === 0) return "0s";
+	if (milliseconds < 1000) return `${milliseconds}ms`;
+	for (const unit of ["y", "w", "d", "h", "m"]) {
+		const count = milliseconds / (durationUnits[unit]! * 1000);
+		if (Number.isInteger(count)) return `${count}${unit}`;
+	}
+	const whole = milliseconds % 1000 === 0;
+	return `${(milliseconds / 1000).toFixed(whole ? 0 : 3)}s`;
 }
 
 /** A subject that takes the expression too long does not match, as with varnishd. */
@@ -148,7 +163,10 @@ export function parseVclBan(expression: string): BanExpression {
 	}
 }
 
-/** Splits the text of a ban as it is listed and kept; blanks separate, quotes group. */
+/** As ban.list has it, in varnishd's manner: the words as they were given, without what keeps them apart. */
+export const listedBan = ({ text }: Pick<Ban, "text">) => banWords(text).join(" ");
+
+/** Splits the text of a ban as it is kept; blanks separate, quotes group. */
 export function banWords(expression: string): string[] {
 	return [...expression.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map((match) =>
 		match[1] !== undefined ? match[1].replace(/\\(.)/g, "$1") : match[2]!,
@@ -211,6 +229,8 @@ function testHolds(test: BanTest, subject: BanSubject): boolean {
 export const banHolds = (ban: Ban, subject: BanSubject) =>
 	ban.tests.every((test) => testHolds(test, subject));
 
+const isOfTheMoment: ReadonlySet<string> = new Set(["ttl", "age"]);
+
 /** Bans kept; the oldest are given up only when objects have been tested against them. */
 export const BAN_LIMIT = 100_000;
 
@@ -261,7 +281,9 @@ export class BanList {
 	): Ban {
 		const needsRequest = tests.some((test) => test.field.kind === "url" || test.field.kind === "request");
 		const ban: Ban = { number, addedAt, tests, text, needsRequest, completed: false };
-		if (dropDuplicates)
+		// What it says of ages and lifetimes left is something else tomorrow.
+		const passes = tests.some(({ field }) => field.kind === "seconds" && isOfTheMoment.has(field.of));
+		if (dropDuplicates && !passes)
 			for (const older of this.#bans)
 				if (!older.completed && older.text === text) {
 					older.completed = true;

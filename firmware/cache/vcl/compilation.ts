@@ -21,6 +21,7 @@ export interface CompilationSettings {
 	readonly vmods: ReadonlyMap<string, Vmod>;
 	/** vcc_err_unref: an unused declaration is an error. */
 	readonly unusedIsError: boolean;
+	readonly unsafePath: boolean;
 	/** The engine delivers ESI; else `do_esi` is refused. */
 	readonly esi: boolean;
 	/** Host names; null when names cannot be looked up now. */

@@ -32,6 +32,8 @@ export interface CompileOptions {
 	readonly labels?: readonly string[];
 	/** vcc_err_unref; default on. */
 	readonly unusedIsError?: boolean;
+	/** vcc_unsafe_path; default on: a vmod may be named by its file, which nobody looks at. */
+	readonly unsafePath?: boolean;
 	/** The engine processes ESI; default off. */
 	readonly esi?: boolean;
 	/** Translate a program without a version line; default on. */
@@ -133,6 +135,7 @@ function compileVersioned(source: string, options: CompileOptions): CompileResul
 			labels: options.labels ?? [],
 			vmods,
 			unusedIsError: options.unusedIsError ?? true,
+			unsafePath: options.unsafePath ?? true,
 			esi: options.esi ?? false,
 			resolve: options.resolve ?? null,
 			checkSocket: options.checkSocket ?? null,

@@ -51,7 +51,7 @@ export function parseTime(text: string): number | null {
 		const [, year, month, day, ...time] = iso;
 		return secondsOf(Number(year), Number(month), Number(day), time) ?? null;
 	}
-	return /^(?:[A-Z][a-z]+|GMT|[^A-Za-z])+$/.test(trimmed) ? (parseHttpDate(trimmed) ?? null) : null;
+	return parseHttpDate(trimmed) ?? null;
 }
 
 /** "10s", "1.5 m", "-3d": seconds, or null. The unit is mandatory. */

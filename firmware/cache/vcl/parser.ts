@@ -160,6 +160,8 @@ function parseImport(c: Compilation): void {
 	if (c.isWord("from")) {
 		c.next();
 		c.expect("CSTR");
+		if (!c.settings.unsafePath && c.token.value.includes("/"))
+			c.diagnostics.fail("'import ... from path ...' is unsafe.\nAt:", c.token);
 		c.next();
 	}
 	c.skip(";");

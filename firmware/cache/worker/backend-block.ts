@@ -5,7 +5,7 @@
 import { type FieldList, flat } from "../http/headers.ts";
 import { records } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
-import { fetchFields, passFields } from "./hop-by-hop.ts";
+import { fetchFields, passFields, type Received } from "./hop-by-hop.ts";
 
 export interface BackendBlock {
 	/** To be copied. */
@@ -27,21 +27,21 @@ export function forgetBackendBlocks(): void {
 	known = nothing();
 }
 
-export function backendBlock(request: FieldList, purpose: BackendPurpose): BackendBlock {
+export function backendBlock(request: FieldList, received: Received, purpose: BackendPurpose): BackendBlock {
 	// Arrays of its own will not be seen again.
-	if (!request.shared) return made(request, purpose);
+	if (!request.shared) return made(request, received, purpose);
 	const { lines } = request;
 	let block = known[purpose].get(lines);
 	if (block === undefined) {
-		const { fields, logText } = made(request, purpose);
+		const { fields, logText } = made(request, received, purpose);
 		block = { fields: fields.settle(), logText: flat(logText) };
 		known[purpose].set(lines, block);
 	}
 	return block;
 }
 
-function made(request: FieldList, purpose: BackendPurpose): BackendBlock {
-	const fields = purpose === "pass" ? passFields(request) : fetchFields(request);
+function made(request: FieldList, received: Received, purpose: BackendPurpose): BackendBlock {
+	const fields = purpose === "pass" ? passFields(request, received) : fetchFields(request, received);
 	if (purpose === "gzip") {
 		fields.unset("accept-encoding");
 		fields.append("Accept-Encoding", "gzip");

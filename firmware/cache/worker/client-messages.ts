@@ -83,6 +83,7 @@ export function withForwardedFor(fields: RequestHeaderFields, ip: string): Forwa
 
 export class ClientRequestFields extends RequestFields implements ClientRequest {
 	readonly #task: RequestTask;
+	readonly received: RequestHeaderFields;
 	backendHint: Director | null | undefined = undefined;
 	canGzip: boolean;
 	esi = true;
@@ -100,6 +101,7 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 	constructor(task: RequestTask, head: RequestHead, fields: FieldList) {
 		super(head.method, head.url, head.proto, fields, task.vslLog, reqTags);
 		this.#task = task;
+		this.received = head.fields;
 		this.canGzip = head.fields.canGzip;
 	}
 	get hash(): string {

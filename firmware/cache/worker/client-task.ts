@@ -363,7 +363,13 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				if (age.kind === "expired") {
 					if (!answer.uncacheable) expired = answer;
 				} else if (answer.uncacheable) lapsed ??= answer;
-				else if (stale === undefined || answer.tOrigin > stale.tOrigin) stale = answer;
+				else {
+					// One that may be served goes before a newer one that may only be asked about.
+					const usable = Number(this.#usableStale(answer));
+					const kept = stale === undefined ? -1 : Number(this.#usableStale(stale));
+					const newer = stale !== undefined && answer.tOrigin > stale.tOrigin;
+					if (usable > kept || (usable === kept && newer)) stale = answer;
+				}
 			}
 			// In its grace a hit-for-miss still keeps requests from waiting for each other.
 			if (stale === undefined && lapsed !== undefined && isHitForMiss(lapsed)) {
@@ -482,7 +488,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (fetches === undefined) return false;
 		if (this.#joinComing()) return true;
 		for (const fetch of fetches) {
-			if (fetch.answer !== undefined) continue;
+			if (!fetch.awaited) continue;
 			// Not known yet: whether it will be the same variant is guessed from the variants there are.
 			if (fetch.start.hitForMiss || req.hashIgnoreBusy || this.#hasWaited) continue;
 			const guess = engine.objects.find(this.key, this.req).answers.find((each) => each.vary !== "");
@@ -491,7 +497,6 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.#hit(stale, true, false);
 				return true;
 			}
-			if (fetch.reason === "bgfetch" && stale !== undefined) continue;
 			fetch.waiters.push(this);
 			this.#waiting = true;
 			engine.count(Main.busy_sleep);

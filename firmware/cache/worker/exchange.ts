@@ -43,6 +43,8 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 	protected head: ResponseHead | undefined;
 	protected readonly requestBytes = { header: 0, body: 0 };
 	protected readonly responseBytes = { header: 0, body: 0 };
+	/** VCL has said so: the connection does not go on. */
+	protected closes = false;
 	/** What it is a retry of had so many. */
 	protected earlierBytes: ByteCounts = NO_BYTES;
 	#connection: BackendConnection | undefined;
@@ -321,7 +323,7 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 		if (connection === undefined) return;
 		this.#connection = undefined;
 		const pending = this.requestBody !== undefined && !this.requestBody.ended;
-		const kept = this.head!.keepAlive && !this.#junk && !pending;
+		const kept = this.head!.keepAlive && !this.closes && !this.#junk && !pending;
 		// Its last bytes may have been those that were too many: the next answer on it must be read.
 		if (this.#paused) connection.socket?.resume();
 		const closed = closeText(connection, this.#junk ? "RX_JUNK" : pending ? "TX_ERROR" : "RESP_CLOSE");

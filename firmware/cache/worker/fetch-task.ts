@@ -6,7 +6,7 @@
 
 import { copyOf } from "../http/bytes.ts";
 import { formatHttpDate, parseHttpDate } from "../http/date.ts";
-import { FieldList } from "../http/headers.ts";
+import { FieldList, listMembers } from "../http/headers.ts";
 import { contentRangeFault } from "../http/range.ts";
 import type { ResponseHead } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
@@ -149,7 +149,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		} else {
 			const pass = start.reason === "pass";
 			const purpose = pass ? "pass" : engine.parameters.gzipSupport ? "gzip" : "plain";
-			this.#block = backendBlock(client.req.fields, purpose);
+			this.#block = backendBlock(client.req.fields, client.req.received, purpose);
 			const fields = this.#block.fields.copy();
 			const { stale } = start;
 			if (stale !== undefined && stale.status === 200) {
@@ -172,6 +172,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	}
 
 	#registered = false;
+
+	get awaited(): boolean {
+		return !this.#announced && (this.answer === undefined || this.#cacheable);
+	}
 
 	#unregister(): void {
 		if (!this.#registered) return;
@@ -410,6 +414,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				this.#abandoned(action);
 				return;
 		}
+		this.closes = listMembers(this.beresp.fields.joined("connection") ?? "").includes("close");
 		const unknown = this.beresp.namedFilters?.find((name) => !FILTERS.has(name));
 		if (unknown !== undefined) {
 			this.fetchError(`Filter '${unknown}' not found`, "OVERLOAD");
@@ -427,7 +432,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const vary = this.beresp.fields.joined("vary");
 		if (vary === undefined) return "";
 		const { req } = this.#client ?? this.start.client;
-		return varySpecification(vary, fetchFields(req.fields), language, this.engine.parameters.gzipSupport);
+		return varySpecification(
+			vary,
+			fetchFields(req.fields, req.received),
+			language,
+			this.engine.parameters.gzipSupport,
+		);
 	}
 
 	/** Decides what becomes of the answer and makes the object's head. */
@@ -455,8 +465,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			this.#lifetime !== undefined && isStrict(this.#lifetime, beresp.lifetimeDecided, parameters);
 		const fields =
 			this.reason === "pass" || (beresp.uncacheable && !this.#remembered)
-				? privateFields(beresp.fields)
-				: storedFields(beresp.fields);
+				? privateFields(beresp.fields, this.head!)
+				: storedFields(beresp.fields, this.head!);
 		const { framing } = this.head!;
 		// Nothing is not packed: whoever would unpack it would find it broken.
 		const head = this.bereq.method === "HEAD";
@@ -654,7 +664,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.closeConnection(close);
 		if (this.head === undefined) this.vslLog.timestamp("Beresp", this.engine.now());
 		const { stale } = this.start;
-		if (stale !== undefined && stale.body.kind === "stored" && !stale.uncacheable) {
+		// In the background nobody needs the stale answer instead: the VCL hears of the error.
+		const wanted = this.reason !== "bgfetch" || this.waiters.length > 0;
+		if (wanted && stale !== undefined && stale.body.kind === "stored" && !stale.uncacheable) {
 			const allowed = staleIfError(stale.fields, true, this.engine.parameters);
 			if (allowed > 0 && stale.tOrigin + stale.ttl + allowed > this.engine.now()) {
 				this.#giveStale(stale, `the fetch failed: ${reason}`, 0);
@@ -873,7 +885,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const { fields } = answer;
 		if (this.bereq.method !== "HEAD" && !fields.has("content-length"))
 			fields.append("Content-Length", String(length));
-		const fetched = { key: this.key, xid: this.xid, ban: this.#banAtStart };
+		const fetched = {
+			key: this.key,
+			xid: this.xid,
+			ban: this.#banAtStart,
+			refreshes: this.start.stale !== undefined,
+		};
 		if (!storeAnswer(engine, fetched, answer, this.#remembered, pieces))
 			this.vslLog.add(Tag.Error, "Could not get storage");
 		else if (this.#marker !== undefined) engine.arena.remove(this.#marker);

@@ -34,22 +34,38 @@ const towardsStore = new Set([
 	"range",
 ]);
 
-function filtered(fields: FieldList, dropped: ReadonlySet<string>): FieldList {
+/** A message's fields as they came in. */
+export interface Received {
+	readonly lines: readonly string[];
+	/** Members of Connection, lower case: these fields were for one hop. */
+	readonly connection: readonly string[];
+}
+
+/** What Connection names goes no further; what VCL has set under such a name was never meant by it. */
+function filtered(
+	fields: FieldList,
+	{ lines, connection }: Received,
+	dropped: ReadonlySet<string>,
+): FieldList {
 	const copy = fields.copy();
-	const connection = fields.joined("connection");
-	const named = connection === undefined ? undefined : new Set(listMembers(connection));
-	copy.filter(
-		(key) => !dropped.has(key) && (named === undefined || !named.has(key) || key === "cache-control"),
-	);
+	const named = (key: string, line: string) =>
+		connection.includes(key) && key !== "cache-control" && lines.includes(line);
+	copy.filter((key, line) => !dropped.has(key) && (connection.length === 0 || !named(key, line)));
 	return copy;
 }
 
+const none: ReadonlySet<string> = new Set();
+
 /** A pipe keeps all but what Connection names: that was for this hop (an upgrade, say, unless the VCL sets it again). */
-export const pipeFields = (fields: FieldList) => filtered(fields, new Set());
-export const passFields = (fields: FieldList) => filtered(fields, towardsBackend);
-export const fetchFields = (fields: FieldList) => filtered(fields, towardsBackendForCache);
-export const privateFields = (fields: FieldList) => filtered(fields, towardsPrivate);
-export const storedFields = (fields: FieldList) => filtered(fields, towardsStore);
+export const pipeFields = (fields: FieldList, received: Received) => filtered(fields, received, none);
+export const passFields = (fields: FieldList, received: Received) =>
+	filtered(fields, received, towardsBackend);
+export const fetchFields = (fields: FieldList, received: Received) =>
+	filtered(fields, received, towardsBackendForCache);
+export const privateFields = (fields: FieldList, received: Received) =>
+	filtered(fields, received, towardsPrivate);
+export const storedFields = (fields: FieldList, received: Received) =>
+	filtered(fields, received, towardsStore);
 
 /** A strong validator no longer holds for a body that was recoded (RFC 9110 §8.8.1). */
 export function weaken(fields: FieldList): void {

@@ -15,6 +15,8 @@ export interface Inflight {
 	/** Set when it may be delivered; `joinable` while others may share it. */
 	readonly answer: Answer | undefined;
 	readonly joinable: boolean;
+	/** Nobody has its answer yet, and as far as is known it will be for others, too: who wants the same waits. */
+	readonly awaited: boolean;
 	readonly waiters: Waiter[];
 	readonly start: {
 		readonly hitForMiss: boolean;

@@ -1,5 +1,6 @@
 /** A worker process: it serves clients. Everything it needs to know comes from the manager over the channel. */
 import { readFileSync } from "node:fs";
+import { relaxDates } from "../http/date.ts";
 import { record, setPayloadLimit } from "../log/records.ts";
 import { Ring } from "../log/ring.ts";
 import { shownTags, Tag, type TagName } from "../log/tags.ts";
@@ -152,6 +153,7 @@ class Worker {
 		switch (message.kind) {
 			case "parameters":
 				this.#engine.parameters = workerParameters(message.parameters);
+				relaxDates(this.#engine.parameters.relaxedDates);
 				setPayloadLimit(Number(message.parameters["vsl_reclen"]));
 				this.#ring.immediate = this.#engine.parameters.synchronousLog;
 				shownTags.fill(1);

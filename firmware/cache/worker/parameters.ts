@@ -37,6 +37,7 @@ export interface WorkerParameters {
 	request: RequestRules;
 	response: { readonly headBytes: number; readonly lineBytes: number; readonly headerLines: number };
 	validateHeaders: boolean;
+	relaxedDates: boolean;
 	synchronousLog: boolean;
 }
 
@@ -81,6 +82,7 @@ export function workerParameters(all: Parameters): WorkerParameters {
 			httpsTargets: bits("feature").includes("+https_scheme"),
 		},
 		response: { headBytes: number("http_resp_size"), lineBytes: number("http_resp_hdr_len"), headerLines },
+		relaxedDates: bits("feature").includes("+http_date_postel"),
 		validateHeaders: bits("feature").includes("+validate_headers"),
 		synchronousLog: bits("debug").includes("+syncvsl"),
 	};

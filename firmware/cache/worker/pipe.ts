@@ -84,7 +84,7 @@ export class Pipe implements BackendUser {
 
 	constructor(task: PipedRequest) {
 		this.#task = task;
-		const fields = pipeFields(task.req.fields);
+		const fields = pipeFields(task.req.fields, task.req.received);
 		fields.set("Connection", "close");
 		const xid = task.engine.nextTransaction();
 		fields.append("X-Varnish", String(xid));

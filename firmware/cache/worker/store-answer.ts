@@ -1,5 +1,5 @@
 /** What a fetch leaves in the store: the answer, or a mark that there is none to be had. */
-import type { StoredObject } from "../store/arena.ts";
+import type { ObjectMeta, StoredObject } from "../store/arena.ts";
 import type { Stored } from "../store/freshness.ts";
 import { Flag, TRANSIENT } from "../store/layout.ts";
 import { noTags } from "../store/tags.ts";
@@ -13,12 +13,17 @@ interface Fetched {
 	readonly xid: number;
 	/** Number of the newest ban when it began. */
 	readonly ban: number;
+	/** A stale object was asked about. */
+	readonly refreshes: boolean;
 }
 
-/** Stores `answer` in place of older ones of the same variant; false when there is no room. */
+/**
+ * Stores `answer` in place of older ones of the same variant; false when there is no room. What never was fresh takes no
+ * place but that of the object that was asked about: another may still be in its grace.
+ */
 export function storeAnswer(
 	engine: Engine,
-	{ key, xid, ban }: Fetched,
+	{ key, xid, ban, refreshes }: Fetched,
 	answer: Answer,
 	/** Only to be asked about: every request for it goes to the backend (no-cache). */
 	remembered: boolean,
@@ -27,27 +32,26 @@ export function storeAnswer(
 	const { fields } = answer;
 	// Hardly any answer has tags; looking into the head for them takes longer.
 	const tagged = fields.has("xkey") || fields.has("x-hashtwo");
-	return engine.arena.replace(
-		{
-			key,
-			vary: answer.vary,
-			head: headText(answer),
-			tOrigin: answer.tOrigin,
-			ttl: answer.ttl,
-			grace: answer.grace,
-			keep: answer.keep,
-			insertedAt: answer.insertedAt,
-			flags:
-				(answer.gzip ? Flag.gzip : 0) |
-				(answer.strict ? Flag.strict : 0) |
-				(remembered ? Flag.hitForMiss | Flag.remembered : 0),
-			vxid: xid,
-			ban,
-			marks: tagged ? undefined : noTags,
-			storage: engine.storageNumber(answer.storage),
-		},
-		pieces,
-	);
+	const meta: ObjectMeta = {
+		key,
+		vary: answer.vary,
+		head: headText(answer),
+		tOrigin: answer.tOrigin,
+		ttl: answer.ttl,
+		grace: answer.grace,
+		keep: answer.keep,
+		insertedAt: answer.insertedAt,
+		flags:
+			(answer.gzip ? Flag.gzip : 0) |
+			(answer.strict ? Flag.strict : 0) |
+			(remembered ? Flag.hitForMiss | Flag.remembered : 0),
+		vxid: xid,
+		ban,
+		marks: tagged ? undefined : noTags,
+		storage: engine.storageNumber(answer.storage),
+	};
+	const { arena } = engine;
+	return refreshes || answer.ttl > 0 ? arena.replace(meta, pieces) : arena.insert(meta, pieces) !== undefined;
 }
 
 /** Remembers for that long that the answers to `key` are not for hits. */

@@ -1,4 +1,5 @@
 /** Bans. */
+import { listedBan } from "../../store/bans.ts";
 import { type Commands, json, ok, refuse, UNBOUNDED } from "../command.ts";
 import { Status } from "../protocol.ts";
 
@@ -32,12 +33,12 @@ export const banCommands: Commands = {
 						time: Number(ban.addedAt.toFixed(6)),
 						refs: references[index],
 						completed: ban.completed,
-						spec: ban.text,
+						spec: listedBan(ban),
 					})),
 				);
 			const lines = bans.map(
 				(ban, index) =>
-					`${ban.addedAt.toFixed(6).padStart(10)} ${String(references[index]).padStart(5)} ${ban.completed ? "C" : "-"}  ${ban.text}\n`,
+					`${ban.addedAt.toFixed(6).padStart(10)} ${String(references[index]).padStart(5)} ${ban.completed ? "C" : "-"}  ${listedBan(ban)}\n`,
 			);
 			return ok(`Present bans:\n${lines.join("")}`);
 		},

@@ -1,7 +1,7 @@
 /** Programs: loaded, used, labelled, shown, discarded. */
 import { readFileSync } from "node:fs";
 import { InitialisationError, type Manager } from "../../manager/manager.ts";
-import { findVclFile, type VclState } from "../../manager/vcl-shelf.ts";
+import { findVclFile, mayName, unsafeName, type VclState } from "../../manager/vcl-shelf.ts";
 import {
 	type Commands,
 	type Context,
@@ -30,6 +30,9 @@ function checkName(name: string): Reply | undefined {
 }
 
 const isState = (text: string): text is VclState => text === "auto" || text === "cold" || text === "warm";
+
+const notCompiled = (why: string) =>
+	`Message from VCC-compiler:\n${why}Running VCC-compiler failed, exited with 2\nVCL compilation failed\n`;
 
 async function load(
 	{ manager }: Context,
@@ -234,11 +237,13 @@ export const vclCommands: Commands = {
 		maximum: 3,
 		run(context) {
 			const [name, file, state] = context.words as [string, string, string | undefined];
-			const found = findVclFile(file, String(context.manager.parameters.values["vcl_path"]));
+			const { parameters } = context.manager;
+			if (!mayName(file, parameters)) return refuse(Status.parameter, notCompiled(unsafeName(file)));
+			const found = findVclFile(file, String(parameters.values["vcl_path"]));
 			if (found === undefined)
 				return refuse(
 					Status.parameter,
-					`Message from VCC-compiler:\nCannot read file '${file}' (No such file or directory)\nRunning VCC-compiler failed, exited with 2\nVCL compilation failed\n`,
+					notCompiled(`Cannot read file '${file}' (No such file or directory)\n`),
 				);
 			return load(context, name, readFileSync(found, "latin1"), found, state ?? "auto");
 		},
