@@ -73,7 +73,8 @@ export type EngineEvent =
 	| { readonly kind: "timer" }
 	| { readonly kind: "interface"; readonly reading: InterfaceReading }
 	| { readonly kind: "interface-gone"; readonly name: string }
-	| { readonly kind: "script"; readonly name: string; readonly success: boolean }
+	/** `success` null: it could not be started. */
+	| { readonly kind: "script"; readonly name: string; readonly success: boolean | null }
 	| { readonly kind: "process"; readonly name: string; readonly count: number }
 	| { readonly kind: "file"; readonly name: string; readonly value: number }
 	| { readonly kind: "bfd"; readonly name: string; readonly up: boolean }
@@ -469,7 +470,7 @@ class Run {
 		}
 	}
 
-	script(name: string, success: boolean): void {
+	script(name: string, success: boolean | null): void {
 		const config = this.#config.trackScripts.find((script) => script.name === name);
 		const reading = named(this.#readings.scripts, name);
 		if (config === undefined || reading === undefined) return;
@@ -477,7 +478,8 @@ class Run {
 		this.#readings = { ...this.#readings, scripts: { ...this.#readings.scripts, [name]: after } };
 		if (after.up === reading.up) return;
 		const text = `Script \`${name}\` now returning ${success ? "success" : "failure"}`;
-		this.actions.push({ kind: "log", name: "", level: success ? "info" : "warn", text });
+		if (success !== null)
+			this.actions.push({ kind: "log", name: "", level: success ? "info" : "warn", text });
 		this.reconsider();
 	}
 

@@ -13,7 +13,8 @@ import type { LogLine } from "./address-keeper.ts";
 import type { Tracked } from "./readings.ts";
 
 export interface TrackerHandlers {
-	onScript(name: string, success: boolean): void;
+	/** `success` null: it could not be started. */
+	onScript(name: string, success: boolean | null): void;
 	onProcess(name: string, count: number): void;
 	onFile(name: string, value: number): void;
 }
@@ -77,6 +78,8 @@ export class Trackers {
 
 	#startScript(config: TrackScriptConfig, generation: number): void {
 		let running = false;
+		/** Why it could not be started, which is told once. */
+		let trouble: string | null = null;
 		const run = async () => {
 			if (running) {
 				this.#log("info", `script ${config.name} still runs, this turn is left out`);
@@ -86,9 +89,13 @@ export class Trackers {
 			const outcome = await this.#runner.run(config.script, { timeoutMs: config.timeoutMs });
 			running = false;
 			if (generation !== this.#generation) return;
-			if (outcome.kind === "not-started") this.#log("error", `script ${config.name}: ${outcome.detail}`);
+			const before = trouble;
+			trouble = outcome.kind === "not-started" ? outcome.detail : null;
+			if (trouble !== null && trouble !== before)
+				this.#log("error", `script ${config.name} cannot be started, and counts as before: ${trouble}`);
 			if (outcome.kind === "timeout") this.#log("warn", `script ${config.name} ran out of time`);
-			this.#handlers.onScript(config.name, outcome.kind === "exit" && outcome.status === 0);
+			const success = outcome.kind === "exit" && outcome.status === 0;
+			this.#handlers.onScript(config.name, trouble === null ? success : null);
 		};
 		void run();
 		this.#timers.add(setInterval(() => void run(), config.intervalMs));

@@ -53,17 +53,22 @@ export interface ScriptReading {
 }
 
 export function initialScript(config: TrackScriptConfig): ScriptReading {
-	return { counter: 0, up: config.initFail ? false : null };
+	// One success is enough then, too.
+	return config.initFail ? { counter: config.rise - 1, up: false } : { counter: 0, up: null };
 }
 
-/** One result. The first one after the start decides at once. */
+/**
+ * One result; null: the script could not be started. The first one after the start decides at once. What could not be
+ * asked changes nothing, and takes no address away when nothing is known yet (keepalived 2.2.7 counts it as good).
+ */
 export function scriptResult(
 	reading: ScriptReading,
 	config: TrackScriptConfig,
-	success: boolean,
+	success: boolean | null,
 ): ScriptReading {
 	const { rise, fall } = config;
 	const top = rise + fall - 1;
+	if (success === null) return reading.up === null ? { counter: top, up: true } : reading;
 	if (reading.up === null) return success ? { counter: top, up: true } : { counter: 0, up: false };
 	const { counter } = reading;
 	if (success) {

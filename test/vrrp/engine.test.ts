@@ -92,10 +92,11 @@ class Subject {
 
 describe("keepalived.conf: vrrp_script", () => {
 	const config = trackScriptOf("s", { rise: 3, fall: 2 });
-	const run = (results: string) =>
+	/** "+" good, "-" bad, "?" it could not be started. */
+	const run = (results: string, initFail = false) =>
 		[...results].reduce(
-			(reading, result) => scriptResult(reading, config, result === "+"),
-			initialScript(config),
+			(reading, result) => scriptResult(reading, config, result === "?" ? null : result === "+"),
+			initialScript({ ...config, initFail }),
 		).up;
 	test.each([
 		["+", true],
@@ -106,9 +107,17 @@ describe("keepalived.conf: vrrp_script", () => {
 		["-+++", true],
 		["-++-++", false],
 		["+-+-", true],
+		["?", true],
+		["+???", true],
+		["-???", false],
+		["+-?-", false],
 	] as const)("rise 3, fall 2: %s is %p", (results, up) => expect(run(results)).toBe(up));
 	test("init_fail is down until it rises", () => {
 		expect(initialScript(trackScriptOf("s", { initFail: true })).up).toBe(false);
+		// keepalived 2.2.7: the first result decides at once then, too.
+		expect(run("+", true)).toBe(true);
+		expect(run("-++", true)).toBe(false);
+		expect(run("??", true)).toBe(false);
 	});
 });
 

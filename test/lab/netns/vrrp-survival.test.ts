@@ -1,6 +1,6 @@
 /** What happens to the addresses when things are killed, frozen, cut off, deleted or reloaded. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { bunPath, eventually } from "./network.ts";
 import {
@@ -557,6 +557,27 @@ ${instanceText({ name: "VI_3", virtualRouterId: 53, priority: 100, version: 3, i
 		await drover.stop();
 		expect(ours.has("192.0.2.203")).toBe(false);
 	}, 90_000);
+
+	test("a tracked script that is taken away takes no address away, as with keepalived", async () => {
+		using lab = new Lab("vanished");
+		const ours = lab.box("ours", 1);
+		const script = join(ours.folder, "check.sh");
+		const write = (status: number) => writeFileSync(script, `#!/bin/sh\nexit ${status}\n`, { mode: 0o755 });
+		write(0);
+		const more = "track_script {\ncheck\n}";
+		const drover = ours.drover(
+			`vrrp_script check {\nscript ${script}\ninterval 1\n}\n${instanceText({ priority: 100, version: 3, interval: 0.1, more })}`,
+			"--no-standby",
+		);
+		await ours.becomes("MASTER");
+		rmSync(script);
+		await eventually("it is told", () => /script check cannot be started/.test(drover.log()));
+		await Bun.sleep(2_500);
+		expect((await ours.instance())!.state).toBe("MASTER");
+		expect(drover.log().match(/cannot be started/g)).toHaveLength(1);
+		write(1);
+		await ours.becomes("FAULT");
+	}, 60_000);
 
 	test("global_defs of the process; startup and shutdown scripts; linkbeat", async () => {
 		using lab = new Lab("process");
