@@ -144,7 +144,12 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		applyProcessSettings("checker", wanted.global.checker, before?.global.checker ?? null, (text) =>
 			log.warn(text),
 		);
-	const reloadOnce = async (judged: boolean): Promise<string> => {
+	const reloadOnce = (judged: boolean): Promise<string> => {
+		// Not in its midst.
+		clearTimeout(tidying);
+		return takeOver(judged).finally(() => tidyMemory(memory));
+	};
+	const takeOver = async (judged: boolean): Promise<string> => {
 		const startedMs = performance.now();
 		const { loaded: next, keep } = loadKeeping("director", file, {
 			...options,
@@ -162,7 +167,6 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 		runAs(next.config, before);
 		followConfig(next.config);
 		keep();
-		tidyMemory(memory);
 		const message = `taken over in ${Math.round(performance.now() - startedMs)} ms`;
 		director.noteReload(true, message);
 		log.info(`${file} ${message}`);
@@ -244,12 +248,15 @@ function firstConfig(file: string, { loaded, refused }: KeptLoad, log: Log): Dro
 
 /** Reading a large file leaves much behind that nobody needs again; it is given back once things are quiet. */
 const TIDY_AFTER_MS = 3_000;
+let tidying: ReturnType<typeof setTimeout> | undefined;
 
 function tidyMemory(memory: ServerMemory): void {
-	setTimeout(() => {
+	clearTimeout(tidying);
+	tidying = setTimeout(() => {
 		memory.digest();
 		Bun.gc(true);
-	}, TIDY_AFTER_MS).unref();
+	}, TIDY_AFTER_MS);
+	tidying.unref();
 }
 
 /** Why a configuration cannot replace the running one; null when it can. */
