@@ -3,7 +3,7 @@
  * varnishd: a test that the stock daemon fails is a wrong test. `own-*.vtc` need what only Drover has.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { Glob } from "bun";
@@ -11,18 +11,10 @@ import { commandNames } from "../../firmware/cache/cli/commands.ts";
 import { actionNames, methods } from "../../firmware/cache/vcl/methods.ts";
 import { variables } from "../../firmware/cache/vcl/variables.ts";
 import { vmods } from "../../firmware/cache/vcl/vmods/index.ts";
+import { pathWith, varnishtest } from "./varnishtest.ts";
 
-const root = join(import.meta.dir, "../..");
 const bin = mkdtempSync(join(tmpdir(), "drover-vtc-"));
 afterAll(() => rmSync(bin, { recursive: true, force: true }));
-/** A folder for PATH in which `varnishd` is this command. */
-function pathWith(name: string, command: string): string {
-	const folder = join(bin, name);
-	mkdirSync(folder);
-	writeFileSync(join(folder, "varnishd"), `#!/bin/sh\nexec ${command} "$@"\n`);
-	chmodSync(join(folder, "varnishd"), 0o755);
-	return `${folder}:${process.env["PATH"]}`;
-}
 
 const files = [...new Glob("*.vtc").scanSync(join(import.meta.dir, "vtc"))]
 	.sort()
@@ -33,60 +25,31 @@ const AT_ONCE = 2;
 const FILE_LIMIT_SECONDS = 60;
 const ALL_LIMIT_MS = 400_000;
 
-/** Runs all files in one varnishtest; the output of each that failed, by its name. */
-async function varnishtest(
-	list: readonly string[],
-	path: string,
-	atOnce: number,
-): Promise<ReadonlyMap<string, string>> {
-	const child = Bun.spawn(["varnishtest", `-j${atOnce}`, "-k", "-t", String(FILE_LIMIT_SECONDS), ...list], {
-		env: { ...process.env, PATH: path },
-		stdout: "pipe",
-		stderr: "pipe",
-	});
-	const text = (await new Response(child.stdout).text()) + (await new Response(child.stderr).text());
-	await child.exited;
-	const failed = new Map<string, string>();
-	let lines: string[] = [];
-	const seen = new Set<string>();
-	for (const line of text.split("\n")) {
-		lines.push(line);
-		const verdict = /^#\s+top\s+TEST (\S+) (FAILED|passed|TIMED OUT|skipped)/.exec(line);
-		if (verdict === null) continue;
-		seen.add(verdict[1]!);
-		if (verdict[2] !== "passed") failed.set(verdict[1]!, tail(lines));
-		lines = [];
-	}
-	if (seen.size !== list.length)
-		throw new Error(`varnishtest ran ${seen.size} of ${list.length} files: ${tail(lines)}`);
-	return failed;
+/** The output of each that did not pass, by its name. */
+async function failures(list: readonly string[], path: string, atOnce: number) {
+	const runs = await varnishtest(list, path, { atOnce, limitSeconds: FILE_LIMIT_SECONDS });
+	return new Map(
+		[...runs].filter(([, { verdict }]) => verdict !== "passed").map(([name, { log }]) => [name, log]),
+	);
 }
-
-const tail = (lines: readonly string[]) =>
-	[...lines.filter((line) => /^(----|#)/.test(line)), ...lines.slice(-25)].join("\n");
 
 function suite(title: string, list: readonly string[], path: string): void {
 	describe(title, () => {
 		let failed: ReadonlyMap<string, string> = new Map();
 		beforeAll(async () => {
-			failed = await varnishtest(list, path, AT_ONCE);
+			failed = await failures(list, path, AT_ONCE);
 			// Delays in the files are real time: what two at once on a starved machine missed, one alone has to pass.
-			if (failed.size > 0) failed = await varnishtest([...failed.keys()], path, 1);
+			if (failed.size > 0) failed = await failures([...failed.keys()], path, 1);
 		}, ALL_LIMIT_MS);
 		for (const file of list) test(basename(file), () => expect(failed.get(file) ?? "passed").toBe("passed"));
 	});
 }
 
-suite(
-	"against drover varnishd",
-	files,
-	pathWith("drover", `"${process.execPath}" "${join(root, "firmware/drover.ts")}" varnishd`),
-);
+suite("against drover varnishd", files, pathWith(bin, "drover"));
 suite(
 	"against the stock varnishd",
 	files.filter((each) => !basename(each).startsWith("own-")),
-	// Its C compiler may take it easy: each program runs for some seconds only.
-	pathWith("stock", "/usr/sbin/varnishd -p 'cc_command=%D -O0'"),
+	pathWith(bin, "stock"),
 );
 
 /** Everything that the language, the vmods and the management protocol have is in some .vtc. */

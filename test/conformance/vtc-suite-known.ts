@@ -1,0 +1,54 @@
+/** The files of Varnish's own test suite that Drover does not pass, and why; as far as they hold for Varnish 7.1. */
+
+/** What is not built says so itself. */
+const notBuilt: readonly (readonly [said: RegExp, reason: string])[] = [
+	[/does not process ESI|ESI is not available/, "ESI is not built: do_esi is refused, not ignored"],
+	[/HTTP\/2 is not implemented/, "HTTP/2 is not built: the feature is refused, not ignored"],
+	[
+		/import debug;|vtc\.workspace_/,
+		"needs vmod debug or vtc's workspace functions, which are there for Varnish's own suite",
+	],
+];
+
+const workspace =
+	"states what happens when a workspace or the room for header fields is full: there are none here";
+const strict = "bytes that RFC 9112 forbids, or a body that is not as long as it says, are refused here";
+const allocator =
+	"states sizes of Varnish's own memory: its allocator, its LRU list, its nuke_limit, its memory pools";
+const threads = "states threads of Varnish's worker pools";
+const rfc304 = "RFC 9111 §4.3.4: a 304 with another validator does not change that of the stored answer";
+
+const reasons: readonly (readonly [reason: string, names: string])[] = [
+	["there is no C here", "r00742"],
+	[workspace, "r01807 r03410"],
+	[strict, "r00494 r01419"],
+	[allocator, "r01036 r01140 r01175 r01284 r01764 r01821 r02527 r02831 t02001"],
+	[threads, "r01490 r01857"],
+	[rfc304, "r01956 r03169"],
+	["a Vary of 120 characters is stored here", "r01274"],
+	["an absent header in synthetic() is nothing here, and the text (null) there", "r01287"],
+	["a Range that is no byte range is ignored (RFC 9110 §14.2)", "r01660"],
+	["an object is asked about only when all of it is stored", "r01648"],
+	["the reason is in a FetchError record", "r01691"],
+	["what one hash_data() feeds is one Hash record", "r01693"],
+	["the client of a pipe whose backend is down is told 503", "r01730"],
+	["numbers of transactions are given in another order", "r01762"],
+	["a backend needs a host", "r01775"],
+	["a pipe has a connection of its own", "r01806"],
+	["a CLI record of each command is not in the log", "r01924"],
+	["a background fetch has the request's body where std.cache_req_body kept it", "r01927"],
+	["X-Varnish is no field of a request that could choose a variant", "r02372"],
+	["VCL_trace is not logged", "r02413"],
+	["the lurker counts what it tests in another way", "r01030 r03006"],
+	["the Gzip record of such a fault is missing", "r03109"],
+	["send_timeout ends a client that takes nothing, not one that takes it slowly", "r03189"],
+	["std.rollback of bereq is no way to give up an answer", "r03353"],
+];
+
+const byName = new Map(
+	reasons.flatMap(([reason, names]) => names.split(" ").map((name) => [name, reason] as const)),
+);
+
+/** `name`: of the file, without its suffix; `log`: of the run that failed. */
+export const knownReason = (name: string, log: string): string | undefined =>
+	byName.get(name) ?? notBuilt.find(([said]) => said.test(log))?.[1];
