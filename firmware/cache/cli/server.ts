@@ -72,6 +72,7 @@ export class CliConversation {
 			return;
 		}
 		const reply = await runCommand(this.#manager, words, this.#authenticated);
+		if (this.#authenticated && isOfTheWorkers(words[0])) this.#manager.logCommand(words, reply);
 		this.#reply(reply.status, reply.body);
 		if (reply.close || (!this.#authenticated && reply.status !== Status.ok)) this.#close();
 	}
@@ -91,6 +92,11 @@ export class CliConversation {
 		this.#over = true;
 		this.#output.end();
 	}
+}
+
+/** Commands that varnishd's manager hands on, and that are in the log for this reason. */
+function isOfTheWorkers(name: string | undefined): boolean {
+	return name !== undefined && /^(?:backend\.|ban$|ban\.list$|debug\.)/.test(name);
 }
 
 function attach(manager: Manager, secret: Uint8Array | undefined, socket: Socket): void {

@@ -471,6 +471,17 @@ export class Manager {
 		this.#log(`Info: Child (${this.workerPids[0]}) said Child starts`);
 	}
 
+	/** A command that concerns what runs, and its answer, in the log. */
+	logCommand(
+		words: readonly string[],
+		{ status, body }: { readonly status: number; readonly body: string },
+	): void {
+		if (this.#ring === undefined) return;
+		const read = record(Tag.CLI, `Rd ${words.map((word) => `${word} `).join("")}`);
+		this.#ring.write(0, "", 0, read + record(Tag.CLI, `Wr ${status} ${body.length} ${body}`));
+		this.#ring.flush();
+	}
+
 	#openStore(now: number): void {
 		const backed = this.options.storages.find((storage) => storage.kind !== "malloc");
 		this.#storePath = backed?.path ?? "";
