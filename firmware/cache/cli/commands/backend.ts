@@ -80,15 +80,22 @@ export const backendCommands: Commands = {
 		json: true,
 		child: true,
 		async run(context) {
-			const { manager, words } = context;
-			const details = words.includes("-p");
-			const all = await listed(manager, words.find((word) => word !== "-p") ?? "");
+			const { manager, typed } = context;
+			const flagged = typed.slice(1).findIndex((word) => !word.startsWith("-"));
+			const words = flagged < 0 ? [] : typed.slice(1 + flagged);
+			const flags = typed.slice(1, typed.length - words.length).flatMap((word) => [...word.slice(1)]);
+			const strange = flags.find((flag) => flag !== "j" && flag !== "p");
+			if (strange !== undefined) return refuse(Status.parameter, `Invalid flag ${strange}`);
+			if (words.length > 1) return refuse(Status.parameter, "Too many arguments");
+			// Twice is not at all, as varnishd has it.
+			const details = flags.filter((flag) => flag === "p").length % 2 === 1;
+			const all = await listed(manager, words[0] ?? "");
 			const adminOf = ({ key, isJudged }: Listed) => {
 				const admin = manager.admin.get(key) ?? "auto";
 				return admin !== "auto" ? admin : isJudged ? "probe" : "healthy";
 			};
 			const healthOf = ({ healthy }: Listed) => (healthy ? "healthy" : "sick");
-			if (context.json)
+			if (flags.includes("j"))
 				return json(
 					context,
 					3,
