@@ -44,6 +44,9 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 		readonly urlShape: LoadedVcl["urlShape"];
 	};
 	const directors = new Map<string, NamedDirector>();
+	const fini = () => {
+		housekeeping("vcl_fini", subs.vcl_fini, program.syntax, host, byName);
+	};
 	return {
 		syntax: program.syntax,
 		subs,
@@ -55,7 +58,10 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 		directors,
 		init() {
 			const action = housekeeping("vcl_init", subs.vcl_init, program.syntax, host, byName);
-			if (action.kind === "fail") return { ok: false, message: action.message || "Failed from VCL" };
+			if (action.kind === "fail") {
+				fini();
+				return { ok: false, message: action.message || "Failed from VCL" };
+			}
 			for (const name of program.instances) {
 				const object = tables.objects[name];
 				if (object === undefined) return { ok: false, message: `Object ${name} not initialized` };
@@ -64,9 +70,7 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 			}
 			return { ok: true };
 		},
-		fini() {
-			housekeeping("vcl_fini", subs.vcl_fini, program.syntax, host, byName);
-		},
+		fini,
 	};
 }
 
