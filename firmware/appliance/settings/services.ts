@@ -74,7 +74,9 @@ export const cacheSchema = z.strictObject({
 		.array(storageSchema)
 		.max(8)
 		.default([{ kind: "memory", name: "s0", size: "256M" }])
-		.describe("where objects are kept"),
+		.describe(
+			"where objects are kept: each has its own size and takes nothing from the others; answers go to them in turn, or where the policy says (beresp.storage)",
+		),
 	management: z
 		.strictObject({ address: address.default("127.0.0.1"), port: portNumber.default(6082) })
 		.optional()

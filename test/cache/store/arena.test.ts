@@ -511,19 +511,24 @@ describe("restart", () => {
 	);
 
 	test.each([
-		["after a crash", false],
-		["in order", true],
+		["after a crash", false, [1 << 20, 0]],
+		["in order", true, [1 << 20, 0]],
+		["several storages, after a crash", false, [1 << 20, 512 << 10, 0]],
+		["several storages, in order", true, [1 << 20, 512 << 10, 0]],
 	])(
 		"%s: with bytes turned anywhere, what is found is what was stored, and the store works",
-		(_, orderly) => {
-			const budget = 1 << 20;
-			const { dataAt, totalBytes } = planLayout(budget);
-			const { arena, path } = fresh(budget);
+		(_, orderly, sizes) => {
+			const { dataAt, totalBytes } = planLayout(sizes);
+			const { arena, path } = fresh(sizes);
+			const storageOf = (index: number) => index % sizes.length;
 			const head = (index: number) => `HTTP/1.1 200 OK\r\nX-Own: ${"own ".repeat(index % 40)}${index}\r\n`;
 			const bodyText = (index: number) => `body ${index} `.repeat(index % 60);
 			const keys = Array.from({ length: 400 }, (_each, index) => index);
 			for (const index of keys)
-				arena.insert(meta(`/${index}`, { vxid: index + 1, head: head(index) }), body(bodyText(index)));
+				arena.insert(
+					meta(`/${index}`, { vxid: index + 1, head: head(index), storage: storageOf(index) }),
+					body(bodyText(index)),
+				);
 			if (orderly) arena.layDown();
 			const bytes = readFileSync(path);
 			let found = 0;
@@ -536,7 +541,7 @@ describe("restart", () => {
 				}
 				const again = join(directory, `turned-${orderly}`);
 				writeFileSync(again, turned);
-				const reopened = Arena.open(again, budget, 0);
+				const reopened = Arena.open(again, sizes, 0);
 				reopened.reopen(NOW + 1);
 				for (const index of keys) {
 					const [object] = reopened.lookup(`/${index}`);
@@ -548,10 +553,12 @@ describe("restart", () => {
 						ttl: 60,
 						grace: 10,
 						vxid: index + 1,
+						storage: storageOf(index),
 					});
 					expect(text(object.body)).toBe(bodyText(index));
 				}
-				for (let index = 0; index < 500; index++) reopened.insert(meta(`/n${index}`), [Buffer.alloc(1500)]);
+				for (let index = 0; index < 500; index++)
+					reopened.insert(meta(`/n${index}`, { storage: storageOf(index) }), [Buffer.alloc(1500)]);
 				reopened.expire(NOW + 500);
 			}
 			expect(found).toBeGreaterThan(60 * keys.length * 0.9);
