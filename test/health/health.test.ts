@@ -375,6 +375,31 @@ describe("weights that move", () => {
 			40, 9,
 		]);
 	});
+	test("MISC_CHECK: a program that is taken away leaves the verdict as it was", async () => {
+		const path = join(folder(), "check.sh");
+		const write = (status: number) => writeFileSync(path, `#!/bin/sh\nexit ${status}\n`, { mode: 0o755 });
+		write(0);
+		const location = { file: "", line: 1, column: 1 };
+		const misc = check("MISC_CHECK", {
+			script: { command: [path], user: null, group: null, location },
+			timeoutMs: 5_000,
+			dynamicWeight: false,
+		});
+		const vs = virtualServer("192.0.2.1", 80, [realServer("127.0.0.1", 80, [misc])]);
+		const { health } = start();
+		health.apply(configuration([vs]));
+		const said = () => health.statusOf(keyOf(vs), serverKey(80)).checks[0]?.detail ?? "";
+		const verdict = () => health.verdictOf(keyOf(vs), serverKey(80));
+		await until("read", () => verdict().known);
+		rmSync(path);
+		await until("it is said", () => /no such program/.test(said()));
+		expect(verdict().alive).toBe(true);
+		write(1);
+		await until("down", () => !verdict().alive);
+		rmSync(path);
+		await until("it is said again", () => /no such program/.test(said()));
+		expect(verdict().alive).toBe(false);
+	});
 	test("FILE_CHECK: the file's value moves the weight when it is written", async () => {
 		const path = join(folder(), "value");
 		writeFileSync(path, "0\n");

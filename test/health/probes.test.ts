@@ -487,7 +487,7 @@ describe("MISC_CHECK", () => {
 			effect: { kind: "replace", weight: 10 },
 		});
 		expect(await verdict(misc(["/bin/sh", "-c", "kill -SEGV $$"]))).toBe("failed: killed by SIGSEGV");
-		expect(await verdict(misc(["/no/such/program"]))).toBe("failed: /no/such/program: no such program");
+		expect(await verdict(misc(["/no/such/program"]))).toBe("postponed: /no/such/program: no such program");
 	});
 	test("a script without a #! line is the shell's, as with keepalived", async () => {
 		const path = join(folder, "plain");
