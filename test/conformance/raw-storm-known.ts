@@ -235,7 +235,7 @@ const known: readonly Known[] = [
 		why: "what is passed to HEAD stays as it is: there is no body to unpack",
 	},
 	{
-		trait: /^request line has no|^header name is not a token|^header value holds/,
+		trait: /^request line has no|^Illegal char 0x|^Header has ctrl char/,
 		what: /^(connection|answers): /,
 		why: "a 400 as soon as it is seen, not when the head is whole",
 	},

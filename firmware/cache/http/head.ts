@@ -25,6 +25,16 @@ export const headOverLimit: Malformed = { kind: "bad", reason: "head is over its
 const isBlank = (code: number) => code === 0x20 || code === 0x09;
 const bad = (reason: string): Malformed => ({ kind: "bad", reason });
 
+/** What the log shows of a line that is refused. */
+const SHOWN_CHARACTERS = 20;
+const begin = (text: string, at: number, end: number) => text.slice(at, Math.min(end, at + SHOWN_CHARACTERS));
+
+/** The first character of which that is true, as 0x0d. */
+function code(text: string, isWrong: (character: string) => boolean): string {
+	const wrong = [...text].find(isWrong) ?? "";
+	return `0x${wrong.charCodeAt(0).toString(16).padStart(2, "0")}`;
+}
+
 /**
  * Reads header lines from `start` to the empty line. `headStart` is where the message began; the limit on
  * the whole head counts from there. A line ends with CRLF or LF (RFC 9112 §2.2); a CR elsewhere is refused.
@@ -51,18 +61,25 @@ export function parseHeaders(
 		if (end - at > limits.lineBytes) return bad("header line is over its limit");
 		const first = text.charCodeAt(at);
 		if (first === 0x20 || first === 0x09)
-			return bad("header line starts with a blank (obsolete line folding)");
+			return bad(
+				lines.length === 0
+					? `1st header has white space: ${begin(text, at, end)}`
+					: "header line starts with a blank (obsolete line folding)",
+			);
 		// Blanks at the end are no part of the value (RFC 9112 §5), and are not passed on.
 		let valueEnd = end;
 		while (isBlank(text.charCodeAt(valueEnd - 1))) valueEnd--;
 		const line = text.slice(at, valueEnd);
 		const colon = line.indexOf(":");
-		if (colon < 0) return bad("header line has no colon");
-		const name = line.slice(0, colon);
+		if (colon === 0) return bad(`Missing header name: ${begin(text, at, end)}`);
+		const name = colon < 0 ? line : line.slice(0, colon);
 		const known = knownKey(name);
-		if (known === undefined && !isToken(name)) return bad("header name is not a token");
-		if (hasControl(line)) return bad("header value holds a control character");
-		if (lines.length + START_LINE_SLOTS >= limits.headerLines) return bad("too many headers");
+		if (hasControl(line)) return bad(`Header has ctrl char ${code(line, hasControl)}`);
+		if (known === undefined && !isToken(name))
+			return bad(`Illegal char ${code(name, (each) => !isToken(each))} in header name`);
+		if (colon < 0) return bad(`Header without ':' ${begin(text, at, end)}`);
+		if (lines.length + START_LINE_SLOTS >= limits.headerLines)
+			return bad(`Too many headers: ${begin(text, at, end)}`);
 		lines.push(line);
 		keys.push(known ?? fieldKey(name));
 		at = newline + 1;

@@ -46,7 +46,9 @@ export function withForwardedFor(fields: RequestHeaderFields, ip: string): Forwa
 	const known = forwarded.get(fields);
 	if (known !== undefined && known.ip === ip) return known;
 	const list = new FieldList(fields.lines, fields.keys);
-	let logText = records(Tag.ReqHeader, fields.lines);
+	// It is for this hop, and has been taken off before anything is logged of the request.
+	list.unset("expect");
+	let logText = records(Tag.ReqHeader, list.lines);
 	const old = list.joined("x-forwarded-for");
 	if (old !== undefined) {
 		for (let index = 0; index < list.keys.length; index++)

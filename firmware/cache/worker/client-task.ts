@@ -62,7 +62,14 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (previous === undefined) log.begin(this.startedAt);
 		else log.beginAgain(this.engine.now());
 		// A restart goes on with the program that it began with.
-		log.addText(previous?.vcl === vcl ? client.clientRecord : client.startRecords(vcl.name));
+		if (previous?.vcl === vcl) log.addText(client.clientRecord);
+		else if (head.fields.expect === undefined) log.addText(client.startRecords(vcl.name));
+		else {
+			const { lines, keys } = head.fields;
+			log.add(Tag.VCL_use, vcl.name);
+			for (const [index, line] of lines.entries()) if (keys[index] === "expect") log.add(Tag.ReqUnset, line);
+			log.addText(client.clientRecord);
+		}
 		if (previous === undefined) {
 			const made = withForwardedFor(head.fields, client.connection.clientIp.text);
 			this.#forwarded = made;
@@ -73,7 +80,6 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			log.add(Tag.ReqProtocol, head.proto);
 			log.addText(made.logText);
 			if (head.host !== undefined) this.req.setHeader("host", "Host", head.host);
-			if (head.fields.expect !== undefined) this.req.unsetHeader("expect");
 			if (client.local && fields.has("drover-why")) {
 				this.asksWhy = true;
 				this.#asksPurge = client.administrative && fields.get("drover-why") === "purge";
@@ -115,7 +121,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			done(true);
 			return;
 		}
-		if (this.head.fields.expect !== undefined && !this.#sent100) this.#continue();
+		if (!body.kept) this.vslLog.add(Tag.Storage, "malloc Transient");
+		if (this.owesContinue) this.sayContinue();
 		const chunked = body.length === undefined;
 		body.cache(sizeBytes, (fits) => {
 			if (fits && chunked) this.#nameLength(body.bytes);
@@ -146,7 +153,6 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	#received(action: Outcome): void {
-		const { head } = this;
 		if (action.kind === "waiting") {
 			action.afterwards((acted) => this.#received(acted));
 			return;
@@ -155,8 +161,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			this.#received(this.call("vcl_recv"));
 			return;
 		}
-		if (head.fields.expect !== undefined && this.body !== undefined && !this.#late100 && !this.#sent100)
-			this.#continue();
+		if (!this.#late100 && this.owesContinue) this.sayContinue();
 		if (this.#normaliseGzip && action.kind !== "pipe" && action.kind !== "pass") this.#normaliseEncoding();
 		if (action.kind === "fail") {
 			this.fail();
@@ -202,9 +207,18 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		}
 	}
 
-	#continue(): void {
+	protected override get owesContinue(): boolean {
+		return this.head.fields.expect !== undefined && this.body !== undefined && !this.#sent100;
+	}
+
+	/** Not to who has sent the body already (RFC 9110 §10.1.1). */
+	protected override sayContinue(): void {
 		this.#sent100 = true;
+		if (this.body?.cameWithHead) return;
 		this.client.emit("HTTP/1.1 100 Continue\r\n\r\n", undefined);
+		this.vslLog.add(Tag.RespProtocol, "HTTP/1.1");
+		this.vslLog.add(Tag.RespStatus, "100");
+		this.vslLog.add(Tag.RespReason, "Continue");
 	}
 
 	#whyPass(): string {
@@ -612,7 +626,6 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 
 	#startFetch(reason: "fetch" | "pass", stale: Answer | undefined): void {
 		this.engine.count(Main.s_fetch);
-		if (this.head.fields.expect !== undefined && this.body !== undefined && !this.#sent100) this.#continue();
 		const fetch = new FetchTask(this.engine, {
 			reason,
 			client: this,
@@ -625,6 +638,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.#busyMark = undefined;
 		this.#fetch = fetch;
 		this.vslLog.add(Tag.Link, `bereq ${fetch.xid} ${reason}`);
+		if (this.body !== undefined && !this.body.kept) this.vslLog.add(Tag.Storage, "malloc Transient");
+		if (this.owesContinue) this.sayContinue();
 		fetch.run();
 	}
 

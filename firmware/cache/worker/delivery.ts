@@ -114,6 +114,9 @@ export abstract class Delivery extends Task implements BodyReader {
 	protected abstract fail(): void;
 	/** Begins again at vcl_recv, in a task of its own. */
 	protected abstract restart(): void;
+	/** The client waits for a word before it sends its body, and has not got one (RFC 9110 §10.1.1). */
+	protected abstract get owesContinue(): boolean;
+	protected abstract sayContinue(): void;
 	/** The client has gone: nobody wants what was asked for on its behalf. */
 	protected abstract forsake(): void;
 
@@ -216,6 +219,8 @@ export abstract class Delivery extends Task implements BodyReader {
 		resp.append("Date", formatHttpDate(this.now));
 		resp.append("Server", "Varnish");
 		resp.append("X-Varnish", String(this.xid));
+		// Nobody knows whether the body is going to come, unless VCL takes this back: then it is asked for.
+		if (this.owesContinue) resp.append("Connection", "close");
 		if (this.asksWhy) resp.append("Cache-Status", madeHere(this.why));
 		this.#afterSynth(this.call("vcl_synth"));
 	}
@@ -427,6 +432,7 @@ export abstract class Delivery extends Task implements BodyReader {
 			if (/(?:^|,)\s*close\s*(?:$|,)/i.test(wanted)) client.closeAfter("RESP_CLOSE");
 			fields.unset("connection");
 		}
+		if (this.#made && this.owesContinue && !client.willClose) this.sayContinue();
 		if (this.body !== undefined && !this.body.ended && !client.willClose) {
 			// The rest of a body that nobody wants: read it if it is short (chunks: as long as they are), else close.
 			if (this.body.length === undefined || this.body.length < DROP_BYTES) this.body.drop();

@@ -22,6 +22,8 @@ export class RequestBody {
 	#taker: RequestBodyTaker | undefined;
 	#cached = false;
 	ended = false;
+	/** All of it was there together with the head. */
+	cameWithHead = false;
 	/** A taker has had bytes of it that are not held any more: it cannot be sent again. */
 	spent = false;
 	bytes = 0;

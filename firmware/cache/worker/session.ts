@@ -428,7 +428,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 			}
 			this.headBytes = head.end - at;
 			at = head.end;
-			this.#start(head);
+			this.#start(head, text.length - at);
 			if (this.#task !== undefined || this.#body !== undefined || this.#ended || this.#backlog.length > 0)
 				return at;
 			if (this.#closeReason !== undefined) return bytes.length;
@@ -436,7 +436,8 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		return at;
 	}
 
-	#start(head: RequestHead): void {
+	/** `following`: so many bytes came behind it. */
+	#start(head: RequestHead, following: number): void {
 		const { engine } = this;
 		const { fields } = head;
 		const { active } = engine;
@@ -458,6 +459,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		if (framing.kind === "chunked" || (framing.kind === "length" && framing.bytes > 0)) {
 			const body = new RequestBody(framing.kind === "length" ? framing.bytes : undefined);
 			this.#body = body;
+			body.cameWithHead = framing.kind === "length" && following >= framing.bytes;
 			this.#bodyLeft = framing.kind === "length" ? framing.bytes : 0;
 			this.#decoder = framing.kind === "chunked" ? new ChunkedDecoder() : undefined;
 			body.pause = () => {

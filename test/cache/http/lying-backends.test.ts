@@ -83,7 +83,7 @@ const lies: readonly Lie[] = [
 		title: "header after header",
 		first: ok + Array.from({ length: 100 }, (_, index) => `X-${index}: a\r\n`).join(""),
 		outcome: "503",
-		reason: "too many headers",
+		reason: "Too many headers: X-",
 	},
 	{
 		title: "a head without end",
