@@ -14,7 +14,7 @@ import { formatRing, Ring } from "../log/ring.ts";
 import { Tag } from "../log/tags.ts";
 import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
-import { type BanList, banWords, parseBan } from "../store/bans.ts";
+import { type Ban, type BanList, banWords, parseBan } from "../store/bans.ts";
 import { planLayout, WORKER_LIMIT } from "../store/layout.ts";
 import type { AdminHealth, BackendDefinition, DirectorReport } from "../vcl/runtime.ts";
 import { clearBusyMarks } from "../worker/busy-marks.ts";
@@ -398,6 +398,18 @@ export class Manager {
 		return undefined;
 	}
 
+	/** What went wrong, if anything. */
+	#saveBan(ban: Ban): string | undefined {
+		try {
+			this.#banKeeper.save(ban);
+			return undefined;
+		} catch (error) {
+			const text = error instanceof Error ? error.message : String(error);
+			this.#log(`Error: a ban is not on the disk: ${text}`);
+			return text;
+		}
+	}
+
 	/** `finished`: the lurker's worker has seen every object past that ban. */
 	#tendBans(lurker: WorkerProcess, finished: number | undefined): void {
 		if (finished !== undefined) this.#finishBans(finished, lurker);
@@ -632,7 +644,7 @@ export class Manager {
 				for (const worker of this.#workers)
 					if (worker !== from && !worker.exited)
 						void worker.call({ kind: "ban", ban: message.ban }).catch(() => {});
-				this.#banKeeper.save(ban);
+				from.send({ kind: "ban-saved", number, error: this.#saveBan(ban) });
 				return;
 			}
 			case "report":

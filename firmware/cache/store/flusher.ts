@@ -1,7 +1,7 @@
 /** Brings what has been changed in a persistent store to the disk: those who wait for it at the same time share a flush. */
 import { fdatasync, openSync } from "node:fs";
 
-type Done = (error: Error | null) => void;
+export type Done = (error: Error | null) => void;
 
 export class Flusher {
 	readonly #file: number;

@@ -2,7 +2,7 @@
 import type { LogSink } from "../log/sink.ts";
 import type { Arena, StoredObject } from "../store/arena.ts";
 import type { BanList, BanTest } from "../store/bans.ts";
-import type { Flusher } from "../store/flusher.ts";
+import type { Done, Flusher } from "../store/flusher.ts";
 import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
 import type { AccessLog } from "./access-log.ts";
 import { BodyBudget } from "./body-budget.ts";
@@ -40,7 +40,7 @@ export interface EngineOptions {
 	/** Of a persistent store. */
 	readonly flusher: Flusher | undefined;
 	/** Makes a ban known to all workers; returns its number. */
-	publishBan(tests: readonly BanTest[], text: string, now: number): void;
+	publishBan(tests: readonly BanTest[], text: string, now: number): number;
 }
 
 /** Part of its storage that one body may have; a larger one passes through. */
@@ -136,6 +136,20 @@ export class Engine {
 	forgetOutcomes(): void {
 		this.replays.forget();
 		this.patterns.forget();
+	}
+
+	/** By number: those who wait for a ban to be on the disk. */
+	readonly #unsavedBans = new Map<number, Done>();
+
+	/** Calls `done` when that ban, which has just been published, is on the disk or cannot be brought there. */
+	whenBanSaved(number: number, done: Done): void {
+		this.#unsavedBans.set(number, done);
+	}
+
+	banSaved(number: number, error: string | undefined): void {
+		const done = this.#unsavedBans.get(number);
+		this.#unsavedBans.delete(number);
+		done?.(error === undefined ? null : new Error(error));
 	}
 
 	/** Next transaction number: 30 bits, shared by all workers. */

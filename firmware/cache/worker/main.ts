@@ -95,6 +95,7 @@ class Worker {
 					kind: "ban",
 					ban: { number, addedAt: now, words: banWords(text) },
 				});
+				return number;
 			},
 		});
 		this.#engine.cacheStatus = setup.cacheStatus;
@@ -187,6 +188,9 @@ class Worker {
 				return undefined;
 			case "ban":
 				this.#addBan(message.ban);
+				return undefined;
+			case "ban-saved":
+				this.#engine.banSaved(message.number, message.error);
 				return undefined;
 			case "bans-finished":
 				this.#bans.finish(message.number);

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { Tag } from "../log/tags.ts";
 import type { TransactionLog } from "../log/transaction-log.ts";
 import { parseVclBan } from "../store/bans.ts";
+import type { Done } from "../store/flusher.ts";
 import { splitTags } from "../store/tags.ts";
 import {
 	type Action,
@@ -113,38 +114,55 @@ export abstract class Task implements VclContext {
 		);
 	}
 
-	/** Something in the store was purged, and that is not on the disk yet. */
-	#purged = false;
+	/** How many purges and bans of this task are not on the disk yet. */
+	#unsettled = 0;
+	#unsettledBecause: Error | null = null;
+	#whenSettled: (() => void) | undefined;
+
+	/** `begin` is given what to call when something of this task is on the disk, or cannot be brought there. */
+	#settle(begin: (done: Done) => void): void {
+		this.#unsettled++;
+		begin((error) => {
+			this.#unsettled--;
+			this.#unsettledBecause ??= error;
+			if (this.#unsettled === 0) this.#whenSettled?.();
+		});
+	}
 
 	/** Notes that objects were purged. */
 	protected purgedFromStore(): void {
-		this.#purged = this.engine.flusher !== undefined;
+		const { flusher } = this.engine;
+		if (flusher !== undefined) this.#settle((done) => flusher.settle(done));
 	}
 
-	/** What follows on a purge is the acknowledgement of it: in a persistent store it comes when the purge will last. */
+	/**
+	 * What follows on a purge or a ban is the acknowledgement of it: with a persistent store it comes when it will last.
+	 */
 	#lasting(outcome: Action | Paused): Outcome {
-		if (!this.#purged || outcome.kind === "waiting") return outcome;
+		const isSettled = this.#unsettled === 0 && this.#unsettledBecause === null;
+		if (isSettled || outcome.kind === "waiting") return outcome;
 		return { kind: "waiting", afterwards: (goOn) => this.whenLasting(() => goOn(outcome), goOn) };
 	}
 
-	/** Goes on when what was purged is on the disk, if it has to be; `fail` gets a failure of the VCL. */
+	/** Goes on when what was purged and banned is on the disk, if it has to be; `fail` gets a failure of the VCL. */
 	protected whenLasting(goOn: () => void, fail: (failure: Action) => void): void {
-		const { flusher } = this.engine;
-		if (!this.#purged || flusher === undefined) {
-			goOn();
-			return;
-		}
-		this.#purged = false;
-		flusher.settle((error) =>
-			this.resume(() => {
-				if (error === null) goOn();
-				else {
-					const failure = failed(new VclFailure(`the purge is not on the disk: ${error.message}`));
-					this.returning(failure);
-					fail(failure);
-				}
-			}),
-		);
+		const settled = () => {
+			const error = this.#unsettledBecause;
+			this.#unsettledBecause = null;
+			if (error === null) {
+				goOn();
+				return;
+			}
+			const failure = failed(new VclFailure(`a purge or ban is not on the disk: ${error.message}`));
+			this.returning(failure);
+			fail(failure);
+		};
+		if (this.#unsettled === 0) settled();
+		else
+			this.#whenSettled = () => {
+				this.#whenSettled = undefined;
+				this.resume(settled);
+			};
 	}
 
 	/** The same where there is no going on later: while the sub waits, the whole worker does. */
@@ -241,7 +259,9 @@ export abstract class Task implements VclContext {
 	ban(expression: string): string | null {
 		const parsed = parseVclBan(expression);
 		if (!parsed.ok) return parsed.message;
-		this.engine.publishBan(parsed.tests, parsed.text, this.engine.now());
+		const { engine } = this;
+		const number = engine.publishBan(parsed.tests, parsed.text, engine.now());
+		if (engine.flusher !== undefined) this.#settle((done) => engine.whenBanSaved(number, done));
 		return null;
 	}
 

@@ -53,6 +53,8 @@ export type ToWorker =
 	| { readonly kind: "listen"; readonly call: number; readonly listeners: readonly ListenerOption[] }
 	| { readonly kind: "renew-certificates"; readonly call: number }
 	| { readonly kind: "ban"; readonly call: number; readonly ban: BanMessage }
+	/** A ban of that worker's VCL is on the disk, or cannot be brought there. */
+	| { readonly kind: "ban-saved"; readonly number: number; readonly error: string | undefined }
 	/** Every object is past the bans up to this one. */
 	| { readonly kind: "bans-finished"; readonly number: number }
 	| {

@@ -1,5 +1,5 @@
 /**
- * `-s persistent` over a loss of power: what was purged, and acknowledged, is gone. The disk is a file system in a file:
+ * `-s persistent` over a loss of power: what was purged or banned, and acknowledged, is gone. The disk is a file system in a file:
  * a copy of that file, made while the cache runs, is what would be left of it.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
@@ -47,10 +47,12 @@ beforeAll(() => {
 		vcl,
 		`vcl 4.1;
 import purge;
+import std;
 import xkey;
 backend default { .host = "127.0.0.1"; .port = "${origin.port}"; }
 sub vcl_recv {
 	if (req.method == "PURGE") { return (purge); }
+	if (req.method == "BAN") { if (std.ban("req.url == " + req.url)) { return (synth(200)); } return (synth(500)); }
 	if (req.method == "TAG") { return (synth(200 + xkey.purge(req.http.tag))); }
 	if (req.method == "SOFT" || req.method == "HARD") { return (hash); }
 }
@@ -114,6 +116,7 @@ const ways: [way: string, gone: string[], purge: () => Promise<number>][] = [
 	["return (purge)", ["/b1"], () => request("/b1", "PURGE")],
 	["purge.hard()", ["/b2"], () => request("/b2", "HARD")],
 	["purge.soft()", ["/b3"], () => request("/b3", "SOFT")],
+	["std.ban()", ["/a2"], () => request("/a2", "BAN")],
 	["a tag", ["/c1", "/c2", "/c3"], () => request("/", "TAG", { tag: "tag/c" })],
 ];
 

@@ -74,7 +74,7 @@ function makeWorker(policy: string) {
 		hostname: "box",
 		storages: [storage("s0"), storage("Transient")],
 		flusher: undefined,
-		publishBan() {},
+		publishBan: () => 0,
 	});
 	const clock = { now: 1_700_000_000, writing: 0 };
 	engine.now = () => clock.now;
