@@ -208,6 +208,19 @@ describe("vrrp_instance", () => {
 		});
 	});
 
+	test.each([
+		["delay 1.5\nfork_delay 2", 1500, 2000],
+		["fork_delay 2\ndelay 1.5", 1500, 1500],
+		["fork_delay 2\nterminate_delay 3\ndelay 1.5", 1500, 1500],
+		["fork_delay 2", 0, 2000],
+	] as const)(
+		"vrrp_track_process %j: the last one holds, %d and %d ms, as in keepalived's dump",
+		(lines, end, fork) => {
+			const { config } = loadText(`vrrp_track_process p {\nprocess nginx\n${lines}\n}\n${instance("")}`);
+			expect(config.trackProcesses).toMatchObject([{ terminateDelayMs: end, forkDelayMs: fork }]);
+		},
+	);
+
 	test("rules without a preference get one downwards through the whole file, for each family, as in keepalived", () => {
 		const rules = (text: string) => `virtual_rules {\n${text}\n}`;
 		const { config } = loadText(

@@ -164,7 +164,6 @@ function buildProcess(context: BuildContext, statement: Statement): TrackProcess
 			"param_match; it is exact",
 		);
 	const weight = settings.last("weight");
-	const delay = settings.number("delay") ?? 0;
 	return {
 		name,
 		process: process.words,
@@ -173,8 +172,8 @@ function buildProcess(context: BuildContext, statement: Statement): TrackProcess
 		weight: weight?.number ?? 0,
 		reverse: isReverse(weight),
 		...readProcessQuorum(context, settings, name),
-		terminateDelayMs: (settings.number("terminate_delay") ?? delay) / 1000,
-		forkDelayMs: (settings.number("fork_delay") ?? delay) / 1000,
+		terminateDelayMs: (settings.last("terminate_delay", "delay")?.number ?? 0) / 1000,
+		forkDelayMs: (settings.last("fork_delay", "delay")?.number ?? 0) / 1000,
 		location: context.locate(statement),
 	};
 }
