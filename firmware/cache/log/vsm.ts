@@ -123,7 +123,7 @@ function describe(group: CounterGroup): string {
 			format: counter.format,
 			index: index * 8,
 			name: counter.name,
-			docs: "",
+			docs: counter.about,
 		};
 	});
 	return JSON.stringify({

@@ -81,6 +81,13 @@ test("varnishstat: counters of every kind, as text and as JSON", async () => {
 	const json = JSON.parse(tool("varnishstat", "-j"));
 	expect(json.counters["MAIN.client_req"].value).toBeGreaterThanOrEqual(8);
 	expect(tool("varnishstat", "-l")).toContain("MAIN.cache_hit");
+	// A name says little to who does not know the program: each is explained.
+	const counters = json.counters as Record<string, { description: string }>;
+	const unexplained = Object.entries(counters).filter(([name, { description }]) => {
+		const words = name.split(".").at(-1)!.replaceAll("_", " ");
+		return description.toLowerCase() === words || !/^[A-Z].{4}/.test(description);
+	});
+	expect(unexplained).toEqual([]);
 });
 
 describe("varnishlog", () => {
