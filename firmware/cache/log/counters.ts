@@ -165,7 +165,7 @@ export const mainCounters = group("main", "Main counters", 10, [
 	["bans_completed", "g", "diag", "integer", "Bans that have nothing left to look at"],
 	["bans_obj", "g", "diag", "integer", "Bans that look at objects alone"],
 	["bans_req", "g", "diag", "integer", "Bans that look at requests"],
-	["bans_added", "c", "diag", "integer", "Bans added"],
+	["bans_added", "c", "diag", "integer", "Bans put on the list"],
 	["bans_deleted", "c", "diag", "integer", "Bans gone from the list"],
 	["bans_tested", "c", "diag", "integer", "Objects compared with bans by requests"],
 	["bans_obj_killed", "c", "diag", "integer", "Objects that requests found banned"],
