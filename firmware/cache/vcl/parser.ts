@@ -166,7 +166,7 @@ function parseImport(c: Compilation): void {
 	}
 	c.skip(";");
 	if (vmod === undefined) {
-		c.diagnostics.hint = hintForVmod(nameToken.text);
+		c.diagnostics.hint = hintForVmod(nameToken.text, [...c.settings.vmods.keys()]);
 		c.diagnostics.fail(`Could not find VMOD ${nameToken.text}\n`, nameToken);
 	}
 	const taken = c.find(called.text, null);
@@ -184,13 +184,13 @@ function parseImport(c: Compilation): void {
 		c.add({ ...declared(`${called.text}.${name}`), kind: "object", object });
 }
 
-function hintForVmod(name: string): string {
+/** `there`: the modules that can be imported. */
+function hintForVmod(name: string, there: readonly string[]): string {
 	const known: Readonly<Record<string, string>> = {
-		xkey: "Tag purge is built in: send the header xkey from the back end and purge by it; remove the import.",
 		saintmode: "Probes and `return (retry)` do what saintmode was used for.",
 		dynamic: "Backends are resolved when the VCL is loaded; name each address, or reload when DNS changes.",
 		vsthrottle: "Rate limits belong in front of the cache (firewall, director) or in the application.",
 		bodyaccess: "The request body cannot be read from VCL; hash on a header instead.",
 	};
-	return `This build has std, directors, cookie, header, blob, purge, proxy, unix and vtc. ${known[name] ?? "Remove the import and what uses it."}`;
+	return `This build has ${there.slice(0, -1).join(", ")} and ${there.at(-1)}. ${known[name] ?? "Remove the import and what uses it."}`;
 }

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { compileVcl } from "../../../firmware/cache/vcl/compile.ts";
 import { formatFailure } from "../../../firmware/cache/vcl/diagnostic.ts";
+import { vmods } from "../../../firmware/cache/vcl/vmods/index.ts";
 import { head, mistakes } from "./mistakes.ts";
 import { normalise, StockCompiler } from "./stock.ts";
 
@@ -70,6 +71,12 @@ describe("what is not available is said", () => {
 			expect(result.error.text).toMatch(message);
 			expect(result.error.hint).not.toBeNull();
 		});
+
+	test("a module that is not there: those that are", () => {
+		const result = ours(`${head}import nothing;`);
+		if (result.ok) throw new Error("accepted");
+		for (const name of vmods.keys()) expect(result.error.hint).toContain(name);
+	});
 
 	test("switching ESI off is no request", () => {
 		expect(ours(`${head}sub vcl_backend_response { set beresp.do_esi = false; }`).ok).toBe(true);
