@@ -1,7 +1,17 @@
 /** `drover varnishd …` and `drover cache …`: the cache's front doors. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+	closeSync,
+	existsSync,
+	mkdirSync,
+	openSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { getSystemErrorMap } from "node:util";
 import { self } from "../self.ts";
 import { commandNames, runCommand } from "./cli/commands.ts";
 import { ParameterSet } from "./cli/parameters.ts";
@@ -113,13 +123,28 @@ async function run(options: Options, words: readonly string[]): Promise<number> 
 			: isAbsolute(options.directory)
 				? options.directory
 				: join(WORK_ROOT, options.directory);
-	if (options.mode === "daemon") return daemonise(words, directory);
 	mkdirSync(directory, { recursive: true, mode: 0o755 });
 	const pidFiles = [join(directory, "_.pid"), ...options.pidFiles];
-	const running = runningPid(pidFiles[0]!);
-	if (running !== undefined)
-		return complain(`Varnishd is already running (pid=${running}) (pidfile=${pidFiles[0]})`);
+	for (const path of pidFiles) {
+		const fault = pidFileFault(path);
+		if (fault !== undefined) return complain(fault);
+	}
+	if (options.mode === "daemon") return daemonise(words, directory);
 	return serve(options, parameters, directory, pidFiles);
+}
+
+/** What keeps this process from having that file as its own. */
+function pidFileFault(path: string): string | undefined {
+	try {
+		const running = runningPid(path);
+		if (running !== undefined) return `Varnishd is already running (pid=${running}) (pidfile=${path})`;
+		closeSync(openSync(path, "a"));
+		return undefined;
+	} catch (error) {
+		const { errno = 0, message } = error as NodeJS.ErrnoException;
+		const reason = getSystemErrorMap().get(errno)?.[1] ?? message;
+		return `Could not open pid-file (${path}): ${reason[0]?.toUpperCase()}${reason.slice(1)}`;
+	}
 }
 
 function runningPid(path: string): number | undefined {

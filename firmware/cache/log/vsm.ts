@@ -8,6 +8,7 @@ import {
 	ftruncateSync,
 	mkdirSync,
 	openSync,
+	renameSync,
 	rmSync,
 	writeFileSync,
 } from "node:fs";
@@ -17,12 +18,17 @@ import type { CounterGroup } from "./counters.ts";
 const PAGE_BYTES = 4096;
 /** Head of a counter or description segment: ready, body offset, description id. */
 const VSC_HEAD_BYTES = 24;
+/** When more segments than this, and than half of those that are left, have been taken back, the index is written anew. */
+const WITHDRAWN_LIMIT = 10;
 
 let serial = 0;
 
 export class VsmDirectory {
 	readonly path: string;
 	readonly #index: string;
+	readonly #head: string;
+	/** Lines of segments that are no more. */
+	#withdrawn = 0;
 	readonly #described = new Set<number>();
 	#lines = new Map<string, string>();
 
@@ -32,7 +38,8 @@ export class VsmDirectory {
 		this.#index = join(path, "_.index");
 		rmSync(path, { recursive: true, force: true });
 		mkdirSync(path, { recursive: true, mode: 0o755 });
-		writeFileSync(this.#index, `# ${pid} ${Math.floor(birthSeconds)}\n`, { mode: 0o640 });
+		this.#head = `# ${pid} ${Math.floor(birthSeconds)}\n`;
+		writeFileSync(this.#index, this.#head, { mode: 0o640 });
 	}
 
 	/** A new segment, zeroed; not announced yet. */
@@ -56,8 +63,18 @@ export class VsmDirectory {
 		const line = this.#lines.get(file);
 		if (line === undefined) return;
 		this.#lines.delete(file);
-		appendFileSync(this.#index, `- ${line}\n`);
+		if (++this.#withdrawn > Math.max(WITHDRAWN_LIMIT, this.#lines.size / 2)) this.#rewrite();
+		else appendFileSync(this.#index, `- ${line}\n`);
 		rmSync(join(this.path, file), { force: true });
+	}
+
+	/** Readers find another file under the name, and compare what it says with what they have. */
+	#rewrite(): void {
+		const fresh = `${this.#index}.new`;
+		const lines = [...this.#lines.values()].map((line) => `+ ${line}\n`);
+		writeFileSync(fresh, this.#head + lines.join(""), { mode: 0o640 });
+		renameSync(fresh, this.#index);
+		this.#withdrawn = 0;
 	}
 
 	/** A text segment, such as an argument of the daemon. */

@@ -101,7 +101,8 @@ export function parseListener(argument: string, index: number): ListenerOption |
 		if (path === undefined && key !== "tls") return `Invalid sub-arg ${attribute} for IP addresses in -a`;
 		if (!["user", "group", "mode", "tls"].includes(key)) return `Invalid sub-arg ${attribute} in -a`;
 		if (given.has(key)) return `Too many ${key} sub-args in -a (${attribute})`;
-		if (value === "") return `Empty ${key} sub-arg in -a`;
+		// Whether there is such a user or group is found out where they are looked up.
+		if (value === "" && key !== "user" && key !== "group") return `Empty ${key} sub-arg in -a`;
 		if (key === "mode" && !/^[0-7]+$/.test(value!)) return `Invalid mode sub-arg ${value} in -a`;
 		given.set(key, value!);
 	}
