@@ -19,10 +19,13 @@ const threads = "states threads of Varnish's worker pools";
 const rfc304 = "RFC 9111 §4.3.4: a 304 with another validator does not change that of the stored answer";
 
 const reasons: readonly (readonly [reason: string, names: string])[] = [
-	["there is no C here", "r00742"],
+	["there is no C here", "c00052 c00057 r00742"],
 	[workspace, "r01807 r03410"],
-	[strict, "f00001 r00494 r01419"],
-	[allocator, "r01036 r01140 r01175 r01284 r01764 r01821 r02527 r02831 t02001"],
+	[strict, "b00069 c00039 c00040 f00001 r00494 r01419"],
+	[
+		allocator,
+		"c00044 c00045 c00046 c00050 c00073 c00078 r01036 r01140 r01175 r01284 r01764 r01821 r02527 r02831 t02001",
+	],
 	[threads, "r01490 r01857"],
 	[rfc304, "g00006 r01956 r03169"],
 	["a Vary of 120 characters is stored here", "r01274"],
@@ -39,6 +42,14 @@ const reasons: readonly (readonly [reason: string, names: string])[] = [
 	["a background fetch has the request's body where std.cache_req_body kept it", "r01927"],
 	["X-Varnish is no field of a request that could choose a variant", "r02372"],
 	["VCL_trace is not logged", "r02413"],
+	["RFC 9111 decides what VCL leaves open; passes with the parameter rfc9111 off", "b00043 b00052"],
+	["RFC 9110 §13.1.2: If-None-Match goes before Range, and compares weakly", "c00025"],
+	["a Range that is none is ignored (RFC 9110 §14.2)", "c00034"],
+	["the lurker stops at a request ban; object bans behind it wait", "c00049"],
+	["no FetchError of a request's body that breaks off while it is gathered", "c00055"],
+	["a body that std.cache_req_body refuses leaves the VCL to answer", "c00067"],
+	["listening sockets are the worker's: there are none before it starts", "c00086"],
+	["the manager's index keeps its lines at a stop", "c00083"],
 	["the numbers that follow debug.srandom are the C library's", "d00004"],
 	["the arguments of -j are not looked at: there are no jails", "j00003"],
 	["blobs are compared by their bytes, there by their place in memory", "m00045"],
