@@ -6,7 +6,6 @@
  */
 import { openSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { EOPNOTSUPP } from "./errno.ts";
 import { native } from "./native.ts";
 
 /** Where the system's own memory for files is. */
@@ -14,12 +13,9 @@ export const MEMORY = "/dev/shm";
 /** A huge page more at the end of what is in use is too much of a smaller store. */
 const HUGE_FROM_BYTES = 64 << 20;
 
-/** The descriptor of a nameless file in huge pages, or -errno. A shim that was built before this was written has none. */
-export const hugeMemoryFile = (bytes: number): number => native.hugeMemoryFile?.(bytes) ?? -EOPNOTSUPP;
-
 /** Opens an empty file of memory for at most `bytes`; returns its descriptor, which is the only way to it. */
 export function openMemory(bytes: number): number {
-	const huge = bytes < HUGE_FROM_BYTES ? -1 : hugeMemoryFile(bytes);
+	const huge = bytes < HUGE_FROM_BYTES ? -1 : native.hugeMemoryFile(bytes);
 	if (huge >= 0) return huge;
 	// Where we may not mount, or the kernel has none.
 	const path = join(MEMORY, `drover-store-${process.pid}-${Date.now()}`);

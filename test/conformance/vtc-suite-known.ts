@@ -24,7 +24,7 @@ const reasons: readonly (readonly [reason: string, names: string])[] = [
 	[strict, "b00069 c00039 c00040 f00001 r00494 r01419"],
 	[
 		allocator,
-		"c00044 c00045 c00046 c00050 c00073 c00078 r01036 r01140 r01175 r01284 r01764 r01821 r02527 r02831 t02001",
+		"c00044 c00045 c00046 c00050 c00073 r01036 r01140 r01175 r01284 r01764 r01821 r02527 r02831 t02001",
 	],
 	[threads, "r01490 r01857"],
 	[rfc304, "g00006 r01956 r03169"],
@@ -45,6 +45,7 @@ const reasons: readonly (readonly [reason: string, names: string])[] = [
 	["RFC 9111 decides what VCL leaves open; passes with the parameter rfc9111 off", "b00043 b00052"],
 	["RFC 9110 §13.1.2: If-None-Match goes before Range, and compares weakly", "c00025"],
 	["a Range that is none is ignored (RFC 9110 §14.2)", "c00034"],
+	["a storage that is none is an empty text, and no text there", "c00078"],
 	["the lurker stops at a request ban; object bans behind it wait", "c00049"],
 	["no FetchError of a request's body that breaks off while it is gathered", "c00055"],
 	["a body that std.cache_req_body refuses leaves the VCL to answer", "c00067"],

@@ -1,8 +1,8 @@
 /** How much of a file of memory a process has mapped in huge pages, and whether this system has any to give. */
 import { closeSync, readFileSync, readlinkSync } from "node:fs";
-import { hugeMemoryFile } from "../../firmware/kernel/memory-file.ts";
+import { native } from "../../firmware/kernel/native.ts";
 
-const probe = hugeMemoryFile(1 << 20);
+const probe = native.hugeMemoryFile(1 << 20);
 if (probe >= 0) closeSync(probe);
 
 export const hasHugeMemory = probe >= 0;
