@@ -133,8 +133,11 @@ export class CommandReader {
 			const split = splitWords(line.replace(/^\s*-?/, ""));
 			if (!split.ok) return { kind: "syntax", message: split.message };
 			const { words } = split;
-			// A blank line is no command; a lone "-", which asks for silence in the log, is an empty one.
-			if (words.length === 0 && line.trim() === "") continue;
+			if (words.length === 0) {
+				// A blank line is no command; a lone "-", which asks for silence in the log, is an empty one.
+				if (line.trim() === "") continue;
+				return { kind: "syntax", message: "Empty CLI command." };
+			}
 			if (this.authenticated && words.length >= 3 && words.at(-2) === "<<") {
 				this.#here = { words: words.slice(0, -2), end: words.at(-1)! };
 				return this.#hereDocument();

@@ -26,7 +26,10 @@ let client: IpvsClient;
 let namespace = "";
 let namespaces = 0;
 
-function freshTable(): void {
+/** The kernel takes a namespace with a full table apart when it likes, and would do so beside whoever is measured next. */
+const TAKING_APART_MS = 1_500;
+
+async function freshTable(): Promise<void> {
 	if (namespace !== "") {
 		client.close();
 		Bun.spawnSync(["ip", "netns", "delete", namespace]);
@@ -35,6 +38,7 @@ function freshTable(): void {
 	Bun.spawnSync(["ip", "netns", "add", namespace]);
 	Bun.spawnSync(["ip", "-n", namespace, "link", "set", "lo", "up"]);
 	client = inside(() => IpvsClient.open());
+	await Bun.sleep(TAKING_APART_MS);
 }
 
 /** What is opened or started by `work` is in the namespace. */
@@ -171,7 +175,7 @@ const saved = `${directory}/saved`;
 for (let round = 0; round < (wants("speed") || wants("ipvsadm") ? rounds : 0); round++) {
 	// Whoever goes first does so in every other round only.
 	for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
-		freshTable();
+		await freshTable();
 		const file = `${directory}/current.conf`;
 		writeFileSync(file, readFileSync(files.base));
 		let startedMs = Date.now();
@@ -197,14 +201,14 @@ for (let round = 0; round < (wants("speed") || wants("ipvsadm") ? rounds : 0); r
 		await stop(child);
 	}
 	if (!wants("ipvsadm")) continue;
-	freshTable();
+	await freshTable();
 	const startedMs = Date.now();
 	const restore = inside(() => Bun.spawn(["ipvsadm", "-R"], { ...quiet, stdin: Bun.file(saved) }));
 	await restore.exited;
 	noteSpan("ipvsadm program", startedMs);
 }
 for (const peer of wants("memory") ? peers : []) {
-	freshTable();
+	await freshTable();
 	const child = start(peer, files.checks);
 	await until(`${peer.name} programs`, () => client.services({ stats: false }).length === SERVICES);
 	await Bun.sleep(20_000);
