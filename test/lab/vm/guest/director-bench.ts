@@ -183,8 +183,8 @@ for (let round = 0; round < (wants("speed") || wants("ipvsadm") ? rounds : 0); r
 		await until(`${peer.name} programs`, isProgrammed(3));
 		noteSpan(`${peer.name} program`, startedMs);
 		note(`${peer.name} program faults`, pageFaultsOf(child.pid));
-		// Until its start is over in every respect.
-		await Bun.sleep(3_000);
+		// Until its start is over in every respect: Drover tidies its memory 3 s later.
+		await Bun.sleep(4_000);
 		if (round === 0 && peer.name === "drover")
 			writeFileSync(saved, inside(() => Bun.spawnSync(["ipvsadm", "-Sn"])).stdout.toString());
 		for (const [name, weight] of [
