@@ -65,11 +65,6 @@ export interface Native {
 	getSocketName(fd: number): Uint8Array;
 	/** if_nametoindex(3); 0 when there is no such interface. */
 	interfaceIndex(name: string): number;
-	/**
-	 * A new empty file of at most `bytes` in a nameless tmpfs of its own, in huge pages wherever the kernel has one to
-	 * give. Returns the descriptor or -errno: -EPERM without CAP_SYS_ADMIN, -EINVAL from a kernel without huge pages.
-	 */
-	hugeMemoryFile(bytes: number): number;
 	/** inotify_init1(2), non-blocking. */
 	inotifyInit(): number;
 	/** inotify_add_watch(2); returns the watch descriptor or -errno. */

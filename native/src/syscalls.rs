@@ -405,44 +405,6 @@ pub fn release_code() -> i32 {
     0
 }
 
-/// A new empty file in a tmpfs of its own, at most `bytes` large, that is mounted nowhere: it has no name, and is gone
-/// with its last descriptor and mapping. Its pages are huge ones wherever the kernel has one to give. Returns the
-/// descriptor or `-errno`: -EPERM without CAP_SYS_ADMIN, -EINVAL from a kernel without huge pages.
-#[napi]
-pub fn huge_memory_file(bytes: f64) -> i32 {
-    let file_system = unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), libc::FSOPEN_CLOEXEC) };
-    if file_system < 0 {
-        return -errno();
-    }
-    let file = make_huge_file(file_system as i32, bytes as u64);
-    close(file_system as i32);
-    file.unwrap_or_else(|status| status)
-}
-
-fn make_huge_file(file_system: i32, bytes: u64) -> Result<i32, i32> {
-    let configure = |command: u32, key: *const libc::c_char, value: *const libc::c_char| {
-        match unsafe { libc::syscall(libc::SYS_fsconfig, file_system, command, key, value, 0) } {
-            0 => Ok(()),
-            _ => Err(-errno()),
-        }
-    };
-    let size = CString::new(bytes.to_string()).map_err(|_| -libc::EINVAL)?;
-    configure(libc::FSCONFIG_SET_STRING, c"size".as_ptr(), size.as_ptr())?;
-    // Only where the whole of a huge page lies within the file.
-    configure(libc::FSCONFIG_SET_STRING, c"huge".as_ptr(), c"within_size".as_ptr())?;
-    configure(libc::FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
-    let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
-    let mount =
-        unsafe { libc::syscall(libc::SYS_fsmount, file_system, libc::FSMOUNT_CLOEXEC, attributes as u32) };
-    if mount < 0 {
-        return Err(-errno());
-    }
-    let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_CLOEXEC;
-    let file = result(unsafe { libc::openat(mount as i32, c".".as_ptr(), flags, 0o600) });
-    close(mount as i32);
-    Ok(file)
-}
-
 /// inotify_init1(2), non-blocking and close-on-exec.
 #[napi]
 pub fn inotify_init() -> i32 {

@@ -2,10 +2,9 @@
  * The manager: it owns the configuration, the store file, the shared memory that tools read, and the workers.
  * It never touches a client's bytes. A worker that dies is replaced at once, with the same VCLs and sockets.
  */
-import { closeSync, existsSync, mkdirSync, rmSync, statfsSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { dirname, join } from "node:path";
-import { MEMORY, openMemory } from "../../kernel/memory-file.ts";
 import { named } from "../../named.ts";
 import type { ParameterSet } from "../cli/parameters.ts";
 import { managerCounters } from "../log/counters.ts";
@@ -15,7 +14,7 @@ import { Tag } from "../log/tags.ts";
 import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
 import { type Ban, type BanList, banWords, parseBan } from "../store/bans.ts";
-import { planLayout, WORKER_LIMIT } from "../store/layout.ts";
+import { WORKER_LIMIT } from "../store/layout.ts";
 import type { AdminHealth, BackendDefinition, DirectorReport } from "../vcl/runtime.ts";
 import { clearBusyMarks } from "../worker/busy-marks.ts";
 import { type ControlPage, createControlPage, openControlPage } from "../worker/control.ts";
@@ -496,9 +495,9 @@ export class Manager {
 
 	#openStore(now: number): void {
 		const backed = this.options.storages.find((storage) => storage.kind !== "malloc");
-		this.#storePath = backed?.path ?? "";
-		const place = backed === undefined ? MEMORY : dirname(this.#storePath);
-		mkdirSync(place, { recursive: true, mode: 0o755 });
+		this.#storePath =
+			backed?.path ?? join("/dev/shm", `drover-store-${process.pid}-${Math.floor(this.startedAt)}`);
+		mkdirSync(dirname(this.#storePath), { recursive: true, mode: 0o755 });
 		if (backed !== undefined) this.#claim ??= claimStore(this.#storePath);
 		const bans = `${this.#storePath}.bans`;
 		const fits = backed?.kind === "persistent" && Arena.fits(this.#storePath, this.#storeSizes);
@@ -507,11 +506,9 @@ export class Manager {
 			this.#log(
 				`Error: ${bans} is missing or damaged: nobody knows what is banned, so the store begins empty`,
 			);
-		if (saved === undefined) {
-			this.#checkSpace(place);
-			if (backed === undefined) this.#openMemory();
-			Arena.create(this.#storePath, this.#storeSizes, now);
-		}
+		if (saved === undefined) this.#checkSpace(dirname(this.#storePath));
+		if (saved === undefined) Arena.create(this.#storePath, this.#storeSizes, now);
+		if (backed === undefined) this.#hideStore();
 		this.#arena = Arena.open(this.#storePath, this.#storeSizes, WORKER_LIMIT - 1);
 		if (saved !== undefined) {
 			const found = this.#arena.reopen(now);
@@ -523,9 +520,13 @@ export class Manager {
 		}
 	}
 
-	/** Workers come to it by way of the manager's descriptor. */
-	#openMemory(): void {
-		this.#storeFd = openMemory(planLayout(this.#storeSizes).totalBytes);
+	/**
+	 * Memory has no name that outlives its processes, so that nothing is left of it when they are killed. Workers
+	 * come to it by way of the manager's descriptor.
+	 */
+	#hideStore(): void {
+		this.#storeFd = openSync(this.#storePath, "r+");
+		rmSync(this.#storePath);
 		this.#storePath = `/proc/${process.pid}/fd/${this.#storeFd}`;
 	}
 

@@ -1,9 +1,9 @@
 /** What many objects and many connections cost, and what they do to those that are being served. */
-import { statSync, writeFileSync } from "node:fs";
+import { rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BenchResult } from "../result.ts";
 import { type Contestant, droverCommand, plainVcl, varnishCommand } from "./contestants.ts";
-import { fill, memoryStore, openDirectly } from "./direct.ts";
+import { fill, openDirectly } from "./direct.ts";
 import { atRate, flatOut } from "./load.ts";
 import {
 	answering,
@@ -30,7 +30,9 @@ export async function million(table: Table): Promise<BenchResult[]> {
 	const vcl = `${directory}.vcl`;
 	writeFileSync(vcl, plainVcl(table.originPort));
 	const port = freePort();
-	const child = spawn(droverCommand(directory, port, vcl, "-s", `malloc,${STORE_BYTES}`), SERVER_CORE);
+	// In memory, as malloc storage is; by name, so that it can be filled from outside.
+	const store = `/dev/shm/drover-bench-${process.pid}.store`;
+	const child = spawn(droverCommand(directory, port, vcl, "-s", `file,${store},${STORE_BYTES}`), SERVER_CORE);
 	const target: Contestant = {
 		name: "drover",
 		port,
@@ -39,7 +41,6 @@ export async function million(table: Table): Promise<BenchResult[]> {
 	};
 	try {
 		await answering(`http://127.0.0.1:${port}/1k`);
-		const store = memoryStore(target.pids(), STORE_BYTES);
 		const arena = openDirectly(store, STORE_BYTES);
 		fill(arena, MILLION, "bench", BODY_BYTES);
 		const { objects } = arena.figures();
@@ -96,6 +97,7 @@ export async function million(table: Table): Promise<BenchResult[]> {
 		];
 	} finally {
 		await target.stop();
+		rmSync(store, { force: true });
 	}
 }
 

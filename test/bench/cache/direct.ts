@@ -4,9 +4,8 @@
  *
  *   bun test/bench/cache/direct.ts STORE BYTES PER_SECOND SECONDS OBJECTS
  */
-import { existsSync, readdirSync, statSync } from "node:fs";
 import { Arena, type ObjectMeta } from "../../../firmware/cache/store/arena.ts";
-import { planLayout, WORKER_LIMIT } from "../../../firmware/cache/store/layout.ts";
+import { WORKER_LIMIT } from "../../../firmware/cache/store/layout.ts";
 
 /** A place among the workers that no real one has (the manager is WORKER_LIMIT - 1). */
 const PLACE = WORKER_LIMIT - 2;
@@ -29,17 +28,6 @@ export function objectMeta(index: number, host: string, now: number, bodyBytes: 
 		ban: 0,
 		storage: 0,
 	};
-}
-
-/** The way to the nameless memory of malloc storage: a descriptor of the process that made it. */
-export function memoryStore(pids: readonly number[], bytes: number): string {
-	const { totalBytes } = planLayout(bytes);
-	for (const pid of pids)
-		for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-			const path = `/proc/${pid}/fd/${fd}`;
-			if (existsSync(path) && statSync(path).size === totalBytes) return path;
-		}
-	throw new Error(`no process of ${pids.join(", ")} has a store of ${bytes} bytes open`);
 }
 
 export function openDirectly(path: string, bytes: number): Arena {

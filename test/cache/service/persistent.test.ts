@@ -13,7 +13,6 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { hasHugeMemory, hugeBytesOf } from "../../kernel/huge-bytes.ts";
 
 const drover = join(import.meta.dir, "../../../firmware/drover.ts");
 const directory = mkdtempSync(join(tmpdir(), "drover-persistent-"));
@@ -284,23 +283,6 @@ test("-s malloc: the memory has no name, and none of it is left after kill -9 of
 	daemon = undefined;
 	await until("the workers end", () => workers.every((worker) => !existsSync(`/proc/${worker}/fd/0`)));
 }, 60_000);
-
-test.skipIf(!hasHugeMemory)(
-	"-s malloc lies in huge pages, of which it takes what it uses and a few more",
-	async () => {
-		await start("malloc,100m");
-		await hits(["/huge/1", "/huge/2"]);
-		const { pid } = daemon!;
-		const store = readdirSync(`/proc/${pid}/fd`)
-			.map((fd) => `/proc/${pid}/fd/${fd}`)
-			.find((path) => existsSync(path) && statSync(path).size > 90 << 20)!;
-		const [worker = ""] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-		expect(hugeBytesOf(worker, store)).toBeGreaterThan(0);
-		// Beside two objects, the index of 100,000.
-		expect(statSync(store).blocks * 512).toBeLessThan(16 << 20);
-	},
-	60_000,
-);
 
 describe("-s file", () => {
 	const file = join(directory, "file");
