@@ -479,7 +479,8 @@ export abstract class Delivery extends Task implements BodyReader {
 		const stream = this.#stream;
 		if (stream === undefined || this.done) return;
 		this.client.cork(() => {
-			while (!this.client.blocked) {
+			const partIsSent = () => this.#streamsPart && this.#streamLeft === 0;
+			while (!this.client.blocked && !partIsSent()) {
 				const taken = stream.take(this);
 				if (taken === undefined) break;
 				const piece = this.#streamsPart ? this.#partOf(taken) : taken;
@@ -492,7 +493,7 @@ export abstract class Delivery extends Task implements BodyReader {
 					this.client.emit("", piece);
 				}
 			}
-			if (this.#streamsPart && this.#streamLeft === 0) {
+			if (partIsSent()) {
 				// The rest is for others, or for the store.
 				stream.leave(this);
 				this.#stream = undefined;
