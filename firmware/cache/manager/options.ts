@@ -254,10 +254,7 @@ export function parseOptions(words: readonly string[]): Parsed {
 		if (seen.has(key) && port !== "0") return wrong(`-a ${text}: have same address`);
 		seen.add(key);
 	}
-	const names = options.storages.map(({ name }) => name);
-	const twice = names.find((name, index) => names.indexOf(name) !== index);
-	if (twice !== undefined) return wrong(`(-s) the name "${twice}" is given to two storages`);
-	if (names.length === 0) options.storages.push(defaultStorage("s0", DEFAULT_STORAGE_BYTES));
+	if (options.storages.length === 0) options.storages.push(defaultStorage("s0", DEFAULT_STORAGE_BYTES));
 	options.storages = [
 		...options.storages.filter(({ name }) => name !== TRANSIENT),
 		options.storages.find(({ name }) => name === TRANSIENT) ?? unboundedTransient,

@@ -64,7 +64,10 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 			}
 			for (const name of program.instances) {
 				const object = tables.objects[name];
-				if (object === undefined) return { ok: false, message: `Object ${name} not initialized` };
+				if (object === undefined) {
+					fini();
+					return { ok: false, message: `Object ${name} not initialized` };
+				}
 				object.loaded?.();
 				if (object.director !== undefined) directors.set(name, object.director);
 			}

@@ -791,7 +791,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 }
 
 const isHitForMiss = ({ body }: Answer) =>
-	body.kind === "stored" && (body.object.flags & Flag.hitForPass) === 0;
+	body.kind === "stored" && (body.object.flags & Flag.hitForMiss) !== 0;
 
 /** Two requests select different variants under the names of a stored one. */
 function differs(specification: string, one: FieldList, other: FieldList): boolean {

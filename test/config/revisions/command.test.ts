@@ -20,6 +20,16 @@ function config(...words: string[]): { status: number; text: string } {
 	return configFrom({}, ...words);
 }
 
+/** The same where this process answers it: it must not be blocked. What it says, on either output. */
+async function ask(...words: string[]): Promise<string> {
+	const child = Bun.spawn([process.execPath, drover, "config", ...words], {
+		env: { ...process.env, DROVER_CONFIG_DIR: directory },
+		stdout: "pipe",
+		stderr: "pipe",
+	});
+	return (await new Response(child.stdout).text()) + (await new Response(child.stderr).text());
+}
+
 /** The same with more environment, such as an SSH session has. */
 function configFrom(
 	environment: Record<string, string>,
@@ -280,15 +290,6 @@ describe("backup and restore", () => {
 				},
 			},
 		});
-		/** The server answers from this process, so the command must not block it. */
-		const ask = async (...words: string[]) => {
-			const child = Bun.spawn([process.execPath, drover, "config", ...words], {
-				env: { ...process.env, DROVER_CONFIG_DIR: directory },
-				stdout: "pipe",
-				stderr: "pipe",
-			});
-			return (await new Response(child.stdout).text()) + (await new Response(child.stderr).text());
-		};
 		try {
 			write(server(1));
 			config("commit");
@@ -320,14 +321,6 @@ describe("backup and restore", () => {
 		});
 		try {
 			const place = `https://127.0.0.1:${web.port}/b.tar`;
-			const ask = async (...words: string[]) => {
-				const child = Bun.spawn([process.execPath, drover, "config", ...words], {
-					env: { ...process.env, DROVER_CONFIG_DIR: directory },
-					stdout: "pipe",
-					stderr: "pipe",
-				});
-				return (await new Response(child.stdout).text()) + (await new Response(child.stderr).text());
-			};
 			expect(await ask("restore", place)).toMatch(
 				/^drover config: the certificate of 127\.0\.0\.1:\d+ is signed by nobody known here \(self.signed certificate\)\n$/,
 			);
