@@ -147,6 +147,7 @@ const pure = [
 	"firmware/cache/http/response.ts",
 	"firmware/cache/http/status.ts",
 	"firmware/cache/http/syntax.ts",
+	"firmware/cache/http2/",
 	"firmware/cache/store/freshness.ts",
 	"firmware/cache/service/figures.ts",
 	"firmware/cache/service/pool-vcl.ts",

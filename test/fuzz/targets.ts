@@ -8,6 +8,7 @@ import { parseProxyHeader } from "../../firmware/cache/http/proxy.ts";
 import { parseRequest } from "../../firmware/cache/http/request.ts";
 import { parseResponse } from "../../firmware/cache/http/response.ts";
 import { DEFAULT_LIMITS } from "../../firmware/cache/http/syntax.ts";
+import { HpackDecoder } from "../../firmware/cache/http2/hpack.ts";
 import { initialLifetime } from "../../firmware/cache/store/freshness.ts";
 import { varyMatches, varySpecification } from "../../firmware/cache/store/vary.ts";
 import { compileVcl } from "../../firmware/cache/vcl/compile.ts";
@@ -68,6 +69,16 @@ const http = [
 	"Expires: ",
 	"Date: ",
 	"%0d%0a",
+];
+
+/** Header blocks with all representations, and with both forms of a string. */
+const hpackBlocks = [
+	"828684410f7777772e6578616d706c652e636f6d",
+	"828684418cf1e3c2e5f23a6ba0ab90f4ff",
+	"828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565",
+	"3fe11f400a637573746f6d2d6b65790d637573746f6d2d686561646572be",
+	"100870617373776f726406736563726574",
+	"20824001610162040c2f73616d706c652f70617468",
 ];
 
 function must(holds: boolean, what: string): void {
@@ -218,6 +229,23 @@ export const fuzzTargets: readonly FuzzTarget[] = [
 		run(text) {
 			const result = compileVcl(text, { name: "fuzz.vcl", unusedIsError: false });
 			must(result.ok || result.error.text.length > 0, "an error without words");
+		},
+	},
+	{
+		name: "hpack",
+		seeds: hpackBlocks.map((hex) => Buffer.from(hex, "hex").toString("latin1")),
+		words: ["\x82", "\xbe", "\xff", "\x7f", "\x20", "\x3f\xe1\x1f", "\x40\x01a\x01b", "\x00\x85", "\x10"],
+		limitMs: 5_000,
+		run(text) {
+			const decoder = new HpackDecoder(4096);
+			const limits = { listBytes: 16_384, fields: 64 };
+			for (let blocks = 0; blocks < 3; blocks++) {
+				const list = decoder.decode(bytesOf(text), limits);
+				if (list.kind === "bad") return;
+				must(list.fields.length <= limits.fields, "more fields than the limit");
+				const bytes = list.fields.reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0);
+				must(bytes <= limits.listBytes, "a longer list than the limit");
+			}
 		},
 	},
 ];
