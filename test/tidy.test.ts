@@ -134,6 +134,7 @@ const pure = [
 	"firmware/director/quorum.ts",
 	"firmware/director/reconcile.ts",
 	"firmware/director/sync-daemon.ts",
+	"firmware/cache/esi/",
 	"firmware/cache/vcl/",
 	"firmware/cache/http/cache-control.ts",
 	"firmware/cache/http/chunked.ts",

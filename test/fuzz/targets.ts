@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CommandReader } from "../../firmware/cache/cli/protocol.ts";
+import { EsiParser, INCLUDE_LIMIT } from "../../firmware/cache/esi/parser.ts";
+import { decodeProgram, encodeProgram } from "../../firmware/cache/esi/program.ts";
 import { ChunkedDecoder } from "../../firmware/cache/http/chunked.ts";
 import { FieldList } from "../../firmware/cache/http/headers.ts";
 import { parseProxyHeader } from "../../firmware/cache/http/proxy.ts";
@@ -104,6 +106,27 @@ function chunks(text: string): void {
 	must(parts.done === whole.done, "a cut changes the end");
 }
 
+const tags = [
+	...["<", ">", "/", "/>", "-", "-->", "<!--", "<!--esi", "<!---->", "<![CDATA[", "]]>", '"', "'", "="],
+	...["<esi:", "</esi:", "esi:", "include", "remove", "comment", " src=", " onerror=", "continue", "http://"],
+	...["https://", "&amp;", "\xef\xbb\xbf", '<esi:include src="/x"/>', "<esi:remove>", "</esi:remove>"],
+];
+
+/** The steps of a page that comes in pieces of so many bytes, and what was said of it. */
+function esi(page: Buffer, pieceBytes: number, strict: boolean) {
+	const remarks: string[] = [];
+	const rules = {
+		xmlCheck: strict,
+		ignoreHttps: !strict,
+		ignoreOtherElements: !strict,
+		removeBom: !strict,
+		onerror: !strict,
+	};
+	const parser = new EsiParser("/page", rules, ({ text }) => remarks.push(text));
+	for (let at = 0; at < page.length; at += pieceBytes) parser.push(page.subarray(at, at + pieceBytes));
+	return { steps: parser.end(), remarks };
+}
+
 const parameters = { defaultTtl: 120, defaultGrace: 10, defaultKeep: 0, clockSkew: 10, rfc9111: true };
 
 export const fuzzTargets: readonly FuzzTarget[] = [
@@ -144,6 +167,31 @@ export const fuzzTargets: readonly FuzzTarget[] = [
 			must(Number.isFinite(ttl + grace + keep), "a lifetime that is no number");
 			const vary = varySpecification(fields.joined("vary"), fields, fields.joined("content-language"));
 			if (vary !== undefined) must(varyMatches(vary, fields), "a request that is not its own variant");
+		},
+	},
+	{
+		name: "esi",
+		seeds: seedFiles("esi"),
+		words: tags,
+		limitMs: 5_000,
+		run(text) {
+			const page = bytesOf(text);
+			const strict = text.length % 2 === 0;
+			const whole = esi(page, Math.max(1, page.length), strict);
+			const parts = esi(page, 1 + (page.length % 7), strict);
+			must(JSON.stringify(parts) === JSON.stringify(whole), "pieces change what is read");
+			if (whole.steps === undefined) return;
+			let bytes = 0;
+			let includes = 0;
+			for (const step of whole.steps)
+				if (step.kind === "include") {
+					includes++;
+					must(!/[\r\n\0 ]/.test(step.host + step.url), "a line end inside an include");
+				} else bytes += step.bytes;
+			must(bytes === page.length, "the stretches are not the page");
+			must(includes <= INCLUDE_LIMIT, "more includes than the limit");
+			const { steps } = decodeProgram(encodeProgram({ packed: false, steps: whole.steps }));
+			must(JSON.stringify(steps) === JSON.stringify(whole.steps), "a program read back differs");
 		},
 	},
 	{
