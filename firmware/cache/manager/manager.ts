@@ -13,7 +13,7 @@ import { formatRing, Ring } from "../log/ring.ts";
 import { Tag } from "../log/tags.ts";
 import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
-import { type Ban, type BanList, banWords, parseBan } from "../store/bans.ts";
+import { type Ban, type BanList, type BansFinished, banWords, parseBan } from "../store/bans.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
 import type { AdminHealth, BackendDefinition, DirectorReport } from "../vcl/runtime.ts";
 import { clearBusyMarks } from "../worker/busy-marks.ts";
@@ -409,8 +409,8 @@ export class Manager {
 		}
 	}
 
-	/** `finished`: the lurker's worker has seen every object past that ban. */
-	#tendBans(lurker: WorkerProcess, finished: number | undefined): void {
+	/** `finished`: as far as the lurker has come with every object. */
+	#tendBans(lurker: WorkerProcess, finished: BansFinished | undefined): void {
 		if (finished !== undefined) this.#finishBans(finished, lurker);
 		const { ban_lurker_sleep: sleep, ban_lurker_age: age } = this.parameters.values;
 		const nowMs = performance.now();
@@ -418,17 +418,16 @@ export class Manager {
 		if (sleep === 0) {
 			const nowSeconds = (performance.timeOrigin + nowMs) / 1000;
 			const reached = this.#banKeeper.reached(nowMs, nowSeconds, Number(age), references);
-			if (reached !== undefined) this.#finishBans(reached, undefined);
+			if (reached !== undefined) this.#finishBans({ all: reached, ofObjects: reached }, undefined);
 		}
 		this.#banKeeper.dropUnreferenced(nowMs, references);
 	}
 
-	/** Everything stored is past that ban, as `knows` has found out by itself. */
-	#finishBans(number: number, knows: WorkerProcess | undefined): void {
-		if (number <= this.bans.finished) return;
-		this.bans.finish(number);
+	/** Everything stored is past these bans, as `knows` has found out by itself. */
+	#finishBans(finished: BansFinished, knows: WorkerProcess | undefined): void {
+		if (!this.bans.finish(finished)) return;
 		for (const worker of this.#workers)
-			if (worker !== knows && !worker.exited) worker.send({ kind: "bans-finished", number });
+			if (worker !== knows && !worker.exited) worker.send({ kind: "bans-finished", finished });
 	}
 
 	/** Objects that refer to each ban, in the order of `bans.all`. */
@@ -651,7 +650,7 @@ export class Manager {
 			case "report":
 				this.#reports.set(from.index, message.report);
 				this.#news = true;
-				if (from.index === 0) this.#tendBans(from, message.report.oldestBan);
+				if (from.index === 0) this.#tendBans(from, message.report.bansFinished);
 				return;
 			default:
 				return;

@@ -121,6 +121,8 @@ export interface StoreFigures {
 const MANAGER = WORKER_LIMIT + 1;
 /** Hits are counted up to here. */
 const HITS_LIMIT = 0x7fffff00;
+/** Slots that are looked into at one go, most of them empty: less than a millisecond. */
+const WALK_SLOTS = 1 << 17;
 /** A longer chain than this is no case for a glance. */
 const GLANCE_STEPS = 64;
 const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (sum >>> 15);
@@ -803,11 +805,14 @@ export class Arena {
 		}
 	}
 
-	/** Every live object from slot `from` on, at most `limit` of them, for the ban lurker; `next` is -1 at the end. */
+	/**
+	 * Every live object from slot `from` on, at most `limit` of them and of WALK_SLOTS slots, for the ban lurker; `next` is
+	 * -1 at the end.
+	 */
 	walk(from: number, limit: number): { objects: StoredObject[]; next: number } {
 		const objects: StoredObject[] = [];
 		let slot = from;
-		const last = Math.min(this.layout.slotCount, from + limit * 16);
+		const last = Math.min(this.layout.slotCount, from + WALK_SLOTS);
 		for (; slot < last && objects.length < limit; slot++) {
 			if ((this.#book.slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
 			const shard = this.#book.slots[slot * SLOT_WORDS + Slot.hashLow]! & (SHARD_COUNT - 1);

@@ -225,11 +225,23 @@ function testHolds(test: BanTest, subject: BanSubject): boolean {
 	}
 }
 
-/** True when every test of the ban holds: the object is banned. */
-export const banHolds = (ban: Ban, subject: BanSubject) =>
-	ban.tests.every((test) => testHolds(test, subject));
+/** `holds` when every test of the ban does: the object is banned. `tests`: how many were looked at to know. */
+export function tryBan(ban: Ban, subject: BanSubject): { readonly holds: boolean; readonly tests: number } {
+	const failing = ban.tests.findIndex((test) => !testHolds(test, subject));
+	return failing < 0 ? { holds: true, tests: ban.tests.length } : { holds: false, tests: failing + 1 };
+}
+
+export const banHolds = (ban: Ban, subject: BanSubject) => tryBan(ban, subject).holds;
 
 const isOfTheMoment: ReadonlySet<string> = new Set(["ttl", "age"]);
+
+/** Bans that are over, by the number of the newest of them. */
+export interface BansFinished {
+	/** All stored objects are past the bans up to this one. */
+	readonly all: number;
+	/** They have been tested against those up to this one that look at objects alone. */
+	readonly ofObjects: number;
+}
 
 /** Bans kept; the oldest are given up only when objects have been tested against them. */
 export const BAN_LIMIT = 100_000;
@@ -244,6 +256,7 @@ export class BanList {
 	readonly #past = new Map<number, string>();
 	#newest = 0;
 	#finished = 0;
+	#finishedOfObjects = 0;
 	tested = 0;
 	testsTested = 0;
 	dups = 0;
@@ -310,10 +323,20 @@ export class BanList {
 			if (ban.completed) continue;
 			if (ban.needsRequest && subject.request === undefined) continue;
 			this.tested++;
-			this.testsTested += ban.tests.length;
-			if (banHolds(ban, subject)) return ban;
+			const { holds, tests } = tryBan(ban, subject);
+			this.testsTested += tests;
+			if (holds) return ban;
 		}
 		return undefined;
+	}
+
+	/**
+	 * The first ban newer than `since` that looks at objects alone and holds for what is about to be stored: the lurker
+	 * may be past the place that it is stored in, and past the ban.
+	 */
+	holdsForNew(since: number, subject: BanSubject): Ban | undefined {
+		if (since >= this.#newest) return undefined;
+		return this.#bans.find((ban) => ban.number > since && !ban.needsRequest && banHolds(ban, subject));
 	}
 
 	/**
@@ -330,12 +353,16 @@ export class BanList {
 		return counts;
 	}
 
-	/** Every object is past the bans up to `number`: they are completed, and all but the newest are dropped. */
-	finish(number: number): void {
-		this.#finished = Math.max(this.#finished, Math.min(number, this.#newest));
-		for (const ban of this.#bans) if (ban.number <= number) ban.completed = true;
-		while (this.#bans.length > 1 && this.#bans[0]!.number < number && this.#bans[0]!.completed)
+	/** Completes bans, and drops all but the newest of those that all objects are past; false when none was left to. */
+	finish({ all, ofObjects }: BansFinished): boolean {
+		if (all <= this.#finished && ofObjects <= this.#finishedOfObjects) return false;
+		this.#finished = Math.max(this.#finished, Math.min(all, this.#newest));
+		this.#finishedOfObjects = Math.max(this.#finishedOfObjects, Math.min(ofObjects, this.#newest));
+		for (const ban of this.#bans)
+			if (ban.number <= all || (ban.number <= ofObjects && !ban.needsRequest)) ban.completed = true;
+		while (this.#bans.length > 1 && this.#bans[0]!.number < all && this.#bans[0]!.completed)
 			this.dropOldest();
+		return true;
 	}
 
 	dropOldest(): void {

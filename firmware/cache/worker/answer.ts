@@ -4,6 +4,7 @@ import { statusText } from "../http/status.ts";
 import { record, records } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { StoredObject } from "../store/arena.ts";
+import type { BanSubject } from "../store/bans.ts";
 import { Flag } from "../store/layout.ts";
 import type { BodyStream } from "./body-stream.ts";
 
@@ -93,6 +94,16 @@ export function answerOf(object: StoredObject, storageNames: readonly string[]):
 		backendStatus: 0,
 	};
 }
+
+/** What bans look at. */
+export const bannable = (answer: Answer, now: number): BanSubject["object"] => ({
+	status: answer.status,
+	age: now - answer.tOrigin,
+	ttl: answer.ttl,
+	grace: answer.grace,
+	keep: answer.keep,
+	header: (key) => answer.fields.get(key),
+});
 
 /** The head as it is stored. */
 export function headText(answer: Pick<Answer, "status" | "reason" | "proto" | "fields">): string {

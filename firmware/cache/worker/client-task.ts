@@ -17,7 +17,7 @@ import { ageAt, isUnsafe } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
 import { varyDifference, varyMatches } from "../store/vary.ts";
 import type { Action, RequestMessage } from "../vcl/runtime.ts";
-import type { Answer } from "./answer.ts";
+import { type Answer, bannable } from "./answer.ts";
 import { BUSY_WAIT_MS, type BusyMark } from "./busy-marks.ts";
 import { NOTHING_STORED, whyGone } from "./cache-status.ts";
 import { ClientRequestFields, type Forwarded, HitObject, withForwardedFor } from "./client-messages.ts";
@@ -325,17 +325,9 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		const { bans, arena } = this.engine;
 		const { object } = answer.body;
 		if (object.ban >= bans.newest) return false;
-		const now = this.startedAt;
 		const subject: BanSubject = {
 			request: { url: this.req.url, header: (key) => this.req.fields.get(key) },
-			object: {
-				status: answer.status,
-				age: now - answer.tOrigin,
-				ttl: answer.ttl,
-				grace: answer.grace,
-				keep: answer.keep,
-				header: (key) => answer.fields.get(key),
-			},
+			object: bannable(answer, this.startedAt),
 		};
 		const ban = bans.holds(object.ban, subject);
 		if (ban === undefined) {

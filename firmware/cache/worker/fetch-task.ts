@@ -26,7 +26,7 @@ import {
 import { TRANSIENT } from "../store/layout.ts";
 import { varySpecification } from "../store/vary.ts";
 import type { Action, Connection, RequestMessage, Session } from "../vcl/runtime.ts";
-import type { Answer } from "./answer.ts";
+import { type Answer, bannable } from "./answer.ts";
 import type { BackendCloseReason } from "./backend.ts";
 import { type BackendBlock, backendBlock } from "./backend-block.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
@@ -878,6 +878,11 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (ageAt(answer, this.now).kind === "expired" && !(answer.ttl + answer.grace + answer.keep > 0)) return;
 		if (this.#banAtStart < engine.bans.finished) {
 			this.vslLog.add(Tag.Error, "a ban came and ended while it was fetched: not stored");
+			return;
+		}
+		const subject = { request: undefined, object: bannable(answer, this.now) };
+		if (engine.bans.holdsForNew(this.#banAtStart, subject) !== undefined) {
+			this.vslLog.add(Tag.Error, "a ban that came while it was fetched holds for it: not stored");
 			return;
 		}
 		let length = 0;

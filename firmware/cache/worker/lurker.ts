@@ -1,15 +1,26 @@
 /** The ban lurker: tests stored objects against bans in the background, so that bans come to an end. */
 import type { StoredObject } from "../store/arena.ts";
-import { answerOf } from "./answer.ts";
+import { type Ban, type BansFinished, tryBan } from "../store/bans.ts";
+import { answerOf, bannable } from "./answer.ts";
 import { type Engine, Main } from "./engine.ts";
+
+/** Between rounds when no ban ripens: what waits for requests meanwhile may be over by then. */
+const ROUND_REST_SECONDS = 0.5;
+const LEAST_REST_SECONDS = 0.02;
 
 export class BanLurker {
 	readonly #engine: Engine;
 	#slot = 0;
+	/** Of the round under way: the newest ban that it tests, and the oldest that an object stays at. */
+	#newest = 0;
+	/** Objects that have come no further than this ban are given up (ban_cutoff). */
+	#cutoff = -1;
 	#oldestSoFar = Number.POSITIVE_INFINITY;
+	/** Until the next round. */
+	#restSeconds = ROUND_REST_SECONDS;
 	#timer: ReturnType<typeof setTimeout> | undefined;
-	/** The oldest ban that an object still has to be tested against, as of the last full round. */
-	oldest: number | undefined;
+	/** As of the last full round. */
+	finished: BansFinished | undefined;
 
 	constructor(engine: Engine) {
 		this.#engine = engine;
@@ -33,8 +44,18 @@ export class BanLurker {
 		const engine = this.#engine;
 		const { bans, arena, parameters } = engine;
 		const now = engine.now();
-		const ripe = bans.all.filter((ban) => now - ban.addedAt >= parameters.banLurkerAge);
-		if (ripe.length === 0) return Math.max(0.05, parameters.banLurkerSleep);
+		if (this.#slot === 0) {
+			const young = bans.all.findIndex((ban) => now - ban.addedAt < parameters.banLurkerAge);
+			const ripe = young < 0 ? bans.all : bans.all.slice(0, young);
+			const ripensIn =
+				young < 0 ? Number.POSITIVE_INFINITY : bans.all[young]!.addedAt + parameters.banLurkerAge - now;
+			this.#restSeconds = Math.min(ROUND_REST_SECONDS, Math.max(ripensIn, LEAST_REST_SECONDS));
+			// A list of one that is over is as short as it gets.
+			if (ripe.length < 2 && !ripe.some(({ completed }) => !completed)) return this.#restSeconds;
+			this.#newest = ripe.at(-1)!.number;
+			const { banCutoff } = parameters;
+			this.#cutoff = banCutoff > 0 ? (bans.all.at(-banCutoff)?.number ?? -1) : -1;
+		}
 		const { objects, next } = arena.walk(this.#slot, parameters.banLurkerBatch);
 		for (const object of objects) {
 			const reached = this.#test(object, now);
@@ -45,48 +66,47 @@ export class BanLurker {
 			return parameters.banLurkerSleep;
 		}
 		this.#slot = 0;
-		this.oldest = Math.min(this.#oldestSoFar, ripe.at(-1)!.number);
-		bans.finish(this.oldest);
+		this.finished = { all: Math.min(this.#oldestSoFar, this.#newest), ofObjects: this.#newest };
+		bans.finish(this.finished);
 		this.#oldestSoFar = Number.POSITIVE_INFINITY;
-		return Math.max(parameters.banLurkerSleep, 0.02);
+		return this.#restSeconds;
 	}
 
-	/** Tests one object as far as can be without a request; returns the ban it has reached, nothing when it was banned. */
+	/**
+	 * Tests one object against all bans that need no request; returns the newest that it is past together with all older
+	 * ones, nothing when it was banned. What a request ban keeps it from passing is tested in one round only: then the
+	 * ban is completed.
+	 */
 	#test(object: StoredObject, now: number): number | undefined {
-		const engine = this.#engine;
-		const { bans, arena, parameters } = engine;
+		const { bans, arena } = this.#engine;
 		let reached = object.ban;
-		const answer = answerOf(object, []);
+		let blocked = false;
 		for (const ban of bans.all) {
 			if (ban.number <= object.ban) continue;
-			if (now - ban.addedAt < parameters.banLurkerAge) break;
-			if (ban.completed) {
-				reached = ban.number;
-				continue;
-			}
-			if (ban.needsRequest) return reached;
-			engine.count(Main.bans_lurker_tested);
-			engine.count(Main.bans_lurker_tests_tested, ban.tests.length);
-			const held = bans.holds(ban.number - 1, {
-				request: undefined,
-				object: {
-					status: answer.status,
-					age: now - answer.tOrigin,
-					ttl: answer.ttl,
-					grace: answer.grace,
-					keep: answer.keep,
-					header: (key) => answer.fields.get(key),
-				},
-			});
-			if (held !== undefined) {
-				engine.count(Main.bans_obj_killed);
-				engine.count(Main.bans_lurker_obj_killed);
-				arena.remove(object, "banned", held.number);
+			if (ban.number > this.#newest) break;
+			if (!ban.completed && object.ban <= this.#cutoff) {
+				this.#engine.count(Main.bans_lurker_obj_killed_cutoff);
+				arena.remove(object, "evicted");
 				return undefined;
 			}
-			reached = ban.number;
+			if (!ban.completed && ban.needsRequest) blocked = true;
+			else if (!ban.completed && this.#holds(ban, object, now)) {
+				arena.remove(object, "banned", ban.number);
+				return undefined;
+			}
+			if (!blocked) reached = ban.number;
 		}
 		if (reached > object.ban) arena.noteBan(object, reached);
 		return reached;
+	}
+
+	#holds(ban: Ban, object: StoredObject, now: number): boolean {
+		const engine = this.#engine;
+		engine.count(Main.bans_lurker_tested);
+		const subject = { request: undefined, object: bannable(answerOf(object, []), now) };
+		const { holds, tests } = tryBan(ban, subject);
+		engine.count(Main.bans_lurker_tests_tested, tests);
+		if (holds) engine.count(Main.bans_lurker_obj_killed);
+		return holds;
 	}
 }

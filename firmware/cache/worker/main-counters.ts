@@ -75,6 +75,7 @@ const names = [
 	"pipe_limited",
 	"bans_obj_killed",
 	"bans_lurker_obj_killed",
+	"bans_lurker_obj_killed_cutoff",
 	"bans_lurker_tested",
 	"bans_lurker_tests_tested",
 	"n_test_gunzip",

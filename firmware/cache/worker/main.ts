@@ -139,7 +139,7 @@ class Worker {
 				backends,
 				sessions: this.#engine.sessionCount,
 				bans: { tested: this.#bans.tested, testsTested: this.#bans.testsTested },
-				oldestBan: this.#lurker.oldest,
+				bansFinished: this.#lurker.finished,
 				logRecords: this.#ring.written,
 				logFlushes: this.#ring.flushes,
 				logCycles: this.#ring.cycles,
@@ -193,7 +193,7 @@ class Worker {
 				this.#engine.banSaved(message.number, message.error);
 				return undefined;
 			case "bans-finished":
-				this.#bans.finish(message.number);
+				this.#bans.finish(message.finished);
 				return undefined;
 			case "health": {
 				const backend = this.#backends.get(message.vcl)?.find(({ name }) => name === message.backend);

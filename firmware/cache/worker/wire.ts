@@ -1,5 +1,7 @@
 /** What manager and workers say to each other over the process channel. Plain data. */
+
 import type { ListenerOption } from "../manager/options.ts";
+import type { BansFinished } from "../store/bans.ts";
 import type { AdminHealth } from "../vcl/runtime.ts";
 import type { Parameters } from "./parameters.ts";
 
@@ -56,7 +58,7 @@ export type ToWorker =
 	/** A ban of that worker's VCL is on the disk, or cannot be brought there. */
 	| { readonly kind: "ban-saved"; readonly number: number; readonly error: string | undefined }
 	/** Every object is past the bans up to this one. */
-	| { readonly kind: "bans-finished"; readonly number: number }
+	| { readonly kind: "bans-finished"; readonly finished: BansFinished }
 	| {
 			readonly kind: "health";
 			readonly vcl: string;
@@ -76,7 +78,7 @@ export interface WorkerReport {
 	readonly backends: Readonly<Record<string, Readonly<Record<string, number>>>>;
 	readonly sessions: number;
 	readonly bans: { readonly tested: number; readonly testsTested: number };
-	readonly oldestBan: number | undefined;
+	readonly bansFinished: BansFinished | undefined;
 	readonly logRecords: number;
 	readonly logFlushes: number;
 	readonly logCycles: number;

@@ -81,14 +81,41 @@ describe("list", () => {
 		add(list, 2, "obj.http.x == 1");
 		add(list, 3, "req.url == /");
 		expect(list.all.map((each) => each.completed)).toEqual([true, false, false]);
-		list.finish(2);
+		list.finish({ all: 2, ofObjects: 2 });
 		expect(list.all.map(({ number, completed }) => [number, completed])).toEqual([
 			[2, true],
 			[3, false],
 		]);
 		expect(list.finished).toBe(2);
-		list.finish(3);
+		list.finish({ all: 3, ofObjects: 3 });
 		expect(list.all.map(({ number, completed }) => [number, completed])).toEqual([[3, true]]);
+	});
+	test("what objects were tested against is over, though an older ban needs requests", () => {
+		const list = new BanList();
+		add(list, 1, "obj.http.x == 1");
+		add(list, 2, "req.url == /");
+		add(list, 3, "obj.http.x == 3");
+		add(list, 4, "obj.http.x == 4");
+		expect(list.finish({ all: 1, ofObjects: 3 })).toBe(true);
+		expect(list.finish({ all: 1, ofObjects: 3 })).toBe(false);
+		expect(list.all.map(({ number, completed }) => [number, completed])).toEqual([
+			[1, true],
+			[2, false],
+			[3, true],
+			[4, false],
+		]);
+		expect(list.finished).toBe(1);
+	});
+	test("an object that was being fetched is held against what came meanwhile, over or not", () => {
+		const list = new BanList();
+		add(list, 1, "obj.http.x == 1");
+		add(list, 2, "req.url ~ .");
+		add(list, 3, "obj.http.x == 3");
+		list.finish({ all: 0, ofObjects: 3 });
+		expect(list.holds(0, subject(undefined, { x: "3" }))).toBeUndefined();
+		expect(list.holdsForNew(0, subject(undefined, { x: "3" }))?.number).toBe(3);
+		expect(list.holdsForNew(3, subject(undefined, { x: "3" }))).toBeUndefined();
+		expect(list.holdsForNew(0, subject(undefined, { x: "2" }))).toBeUndefined();
 	});
 	test("references: each object to the newest ban that it was tested against", () => {
 		const list = new BanList();

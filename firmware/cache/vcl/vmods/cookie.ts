@@ -4,10 +4,6 @@ import type { Matcher } from "../regex/regex.ts";
 import type { VclContext } from "../runtime.ts";
 import { vmod } from "./vmod.ts";
 
-/** Longer names and values are logged and left out. */
-const maxNameBytes = 1024;
-const maxValueBytes = 1024;
-
 const key = {};
 
 /** A Map keeps the order of first appearance and the last value, as the list does. */
@@ -22,12 +18,8 @@ function jarOf(context: VclContext): Jar {
 	return jar;
 }
 
-function set(context: VclContext, jar: Jar, name: string | null, value: string | null): void {
+function set(jar: Jar, name: string | null, value: string | null): void {
 	if (name === null || name === "" || value === null || value === "") return;
-	if (name.length >= maxNameBytes || value.length >= maxValueBytes) {
-		context.log("VCL_Error", "cookie: cookie name or value too long");
-		return;
-	}
 	jar.set(name, value);
 }
 
@@ -47,7 +39,7 @@ function parse(context: VclContext, header: string | null): void {
 		const name = header.slice(at, equals);
 		let end = header.indexOf(";", equals + 1);
 		if (end < 0) end = header.length;
-		set(context, jar, name, header.slice(equals + 1, end));
+		set(jar, name, header.slice(equals + 1, end));
 		count++;
 		at = end + 1;
 	}
@@ -145,6 +137,6 @@ export const cookie = vmod("cookie", [
 		"set",
 		"STRING cookiename, STRING value",
 		"VOID",
-		(context, _host, name: string | null, value: string | null) => set(context, jarOf(context), name, value),
+		(context, _host, name: string | null, value: string | null) => set(jarOf(context), name, value),
 	],
 ]);
