@@ -15,6 +15,7 @@ import {
 	Control,
 	Flag,
 	type Layout,
+	PROGRAM_BYTES,
 	planLayout,
 	Queue,
 	RECORD_BYTES,
@@ -59,6 +60,8 @@ export interface ObjectMeta {
 	readonly ban: number;
 	/** Number of its storage. */
 	readonly storage: number;
+	/** Of a page with ESI tags (Flag.esi): its program, as it is stored. */
+	readonly esi?: Uint8Array | undefined;
 	/** The marks of the tags in `head`, by whoever knows that there are none; looked for otherwise. */
 	readonly marks?: TagMarks | undefined;
 }
@@ -131,6 +134,9 @@ const MANY_VARIANTS = 64;
 /** More variants of one key push out those that were stored first: a Vary on what a client makes up would fill the store. */
 export const VARIANT_LIMIT = 1024;
 const MARKS = Flag.hitForMiss | Flag.hitForPass;
+/** Bytes of the ESI program of the record at `base`. */
+const programBytes = (words: Int32Array, base: number) =>
+	(words[(base + Record.flags) >> 2]! & Flag.esi) === 0 ? 0 : words[(base + Record.esiBytes) >> 2]!;
 const ALIGN = 8;
 const round8 = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
 
@@ -310,6 +316,10 @@ export class Arena {
 			return undefined;
 		}
 		const body = map.bytes.subarray(bodyAt, bodyAt + bodyBytes);
+		const programAt = bodyAt + bodyBytes;
+		// What is half changed by another process may say anything: no more than there can be is copied.
+		const esiBytes = Math.min(programBytes(words, base), PROGRAM_BYTES);
+		const esi = map.bytes.slice(programAt, programAt + esiBytes);
 		// The slot may be another's by now.
 		if (!verified && this.version(shard) === version)
 			Atomics.compareExchange(this.#book.slots, at + Slot.flags, flags, flags | Flag.verified);
@@ -323,6 +333,7 @@ export class Arena {
 			head: map.buffer.latin1Slice(headAt, bodyAt),
 			bodyBytes,
 			body,
+			esi: esi.length === 0 ? undefined : esi,
 			tOrigin: floats[float + (Record.tOrigin >> 3)]!,
 			ttl: floats[float + (Record.ttl >> 3)]!,
 			grace: floats[float + (Record.grace >> 3)]!,
@@ -345,12 +356,15 @@ export class Arena {
 			at += length;
 		}
 		const bodyBytes = words[word + (Record.bodyBytes >> 2)]!;
+		const esiBytes = programBytes(words, base);
 		return (
 			bodyBytes >= 0 &&
-			round8(at - base + bodyBytes) === words[word + (Record.totalBytes >> 2)]! &&
+			esiBytes >= 0 &&
+			esiBytes <= PROGRAM_BYTES &&
+			round8(at - base + bodyBytes + esiBytes) === words[word + (Record.totalBytes >> 2)]! &&
 			this.#book.headSum(bytes.subarray(base + Record.tOrigin, at)) ===
 				words[word + (Record.headChecksum >> 2)]! &&
-			Bun.hash.crc32(bytes.subarray(at, at + bodyBytes)) >>> 0 ===
+			Bun.hash.crc32(bytes.subarray(at, at + bodyBytes + esiBytes)) >>> 0 ===
 				words[word + (Record.bodyChecksum >> 2)]! >>> 0
 		);
 	}
@@ -526,9 +540,11 @@ export class Arena {
 	#put(meta: ObjectMeta, parts: readonly Uint8Array[], replaces: boolean): number {
 		let bodyBytes = 0;
 		for (const part of parts) bodyBytes += part.length;
-		const total = round8(RECORD_BYTES + meta.key.length + meta.vary.length + meta.head.length + bodyBytes);
+		const headBytes = meta.key.length + meta.vary.length + meta.head.length;
+		const total = round8(RECORD_BYTES + headBytes + bodyBytes + (meta.esi?.length ?? 0));
 		const area = this.layout.areas[meta.storage]!;
 		if (total > this.capacity(meta.storage) || total > 0x7fffffff) return -1;
+		if ((meta.esi?.length ?? 0) > PROGRAM_BYTES) return -1;
 		const shard = this.shardOf(meta.key);
 		const low = this.#low;
 		const high = this.#high;
@@ -556,7 +572,8 @@ export class Arena {
 			slots[at + Slot.ban] = meta.ban;
 			tags[slot * TAG_WORDS] = marks.low;
 			tags[slot * TAG_WORDS + 1] = marks.high;
-			slots[at + Slot.flags] = meta.flags | Flag.live | Flag.verified;
+			slots[at + Slot.flags] =
+				meta.flags | Flag.live | Flag.verified | (meta.esi === undefined ? 0 : Flag.esi);
 			this.#book.account(meta.storage, total, 1);
 			segments[place.segment * SEGMENT_WORDS + Segment.liveCount]!++;
 			this.#wheel.add(slot, Math.ceil(meta.tOrigin + meta.ttl + meta.grace + meta.keep));
@@ -638,6 +655,12 @@ export class Arena {
 			bytes.set(part, at);
 			at += part.length;
 		}
+		const { esi } = meta;
+		if (esi !== undefined) {
+			bytes.set(esi, at);
+			at += esi.length;
+			words[word + (Record.esiBytes >> 2)] = esi.length;
+		}
 		words[word + (Record.totalBytes >> 2)] = total;
 		words[word + (Record.slot >> 2)] = slot;
 		floats[float + (Record.tOrigin >> 3)] = meta.tOrigin;
@@ -649,7 +672,7 @@ export class Arena {
 		words[word + (Record.varyBytes >> 2)] = meta.vary.length;
 		words[word + (Record.headBytes >> 2)] = meta.head.length;
 		words[word + (Record.bodyBytes >> 2)] = bodyBytes;
-		words[word + (Record.flags >> 2)] = meta.flags;
+		words[word + (Record.flags >> 2)] = esi === undefined ? meta.flags : meta.flags | Flag.esi;
 		words[word + (Record.vxid >> 2)] = meta.vxid;
 		words[word + (Record.ban >> 2)] = meta.ban;
 		words[word + (Record.storage >> 2)] = meta.storage;

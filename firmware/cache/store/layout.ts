@@ -163,6 +163,8 @@ export const Flag = {
 	remembered: 128,
 	/** Its grace is only for revalidation (RFC 9111 §4.2.4). */
 	strict: 256,
+	/** A page with ESI tags: its program follows on the body, and is counted in Record.esiBytes. */
+	esi: 512,
 } as const;
 
 export const SEGMENT_WORDS = 8;
@@ -277,6 +279,8 @@ function areasOf(
 export const areaAt = ({ areas }: Layout, segment: number): Area | undefined =>
 	areas.find(({ first, end }) => segment >= first && segment < end);
 
+/** Longest ESI program of an object. */
+export const PROGRAM_BYTES = 4 << 20;
 /** The record at the start of each object's bytes. Offsets in bytes; the key, the variant and the head follow. */
 export const RECORD_BYTES = 112;
 export const RECORD_MAGIC = 0x4f424a31;
@@ -303,4 +307,6 @@ export const Record = {
 	hashHigh: 96,
 	tagsLow: 100,
 	tagsHigh: 104,
+	/** Only with Flag.esi. */
+	esiBytes: 108,
 } as const;

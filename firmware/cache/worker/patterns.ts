@@ -233,7 +233,7 @@ export class Patterns {
 		if (
 			headBytes > HEAD_BYTES ||
 			bodyBytes > BODY_BYTES ||
-			(flags & (Flag.hitForMiss | Flag.hitForPass)) !== 0 ||
+			(flags & (Flag.hitForMiss | Flag.hitForPass | Flag.esi)) !== 0 ||
 			((flags & Flag.gzip) !== 0) !== pattern.gzip ||
 			!(ttl > 0 && tOrigin + ttl > now) ||
 			!(now - tOrigin < AGE_LIMIT) ||

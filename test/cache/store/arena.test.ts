@@ -565,6 +565,38 @@ describe("restart", () => {
 		},
 	);
 
+	test("a page's ESI program stays with it: looked up, laid down, after a crash", () => {
+		const program = Buffer.from("what a page is made of");
+		for (const orderly of [true, false]) {
+			const { arena, path } = fresh(1 << 20);
+			arena.insert(meta("/plain"), body("plain"));
+			arena.insert(meta("/page", { esi: program }), body("page"));
+			if (orderly) arena.layDown();
+			const again = Arena.open(path, 1 << 20, 0);
+			expect(again.reopen(NOW)).toBe(2);
+			for (const each of [arena, again]) {
+				const [page] = each.lookup("/page");
+				expect(text(page!.body)).toBe("page");
+				expect(text(page!.esi!)).toBe(text(program));
+				expect(page!.flags & Flag.esi).toBe(Flag.esi);
+				const [plain] = each.lookup("/plain");
+				expect([text(plain!.body), plain!.esi, plain!.flags & Flag.esi]).toEqual(["plain", undefined, 0]);
+			}
+			again.relive(again.lookup("/page")[0]!, { ttl: 30 });
+			expect(text(again.lookup("/page")[0]!.esi!)).toBe(text(program));
+		}
+	});
+
+	test("a page whose ESI program is damaged is not served", () => {
+		const { arena, path } = fresh(1 << 20);
+		arena.insert(meta("/page", { esi: Buffer.from("what a page is made of") }), body("page"));
+		const file = Bun.mmap(path, { shared: true });
+		file[Buffer.from(file.buffer).indexOf("a page is made of")]! ^= 1;
+		const again = Arena.open(path, 1 << 20, 0);
+		again.reopen(NOW);
+		expect(again.lookup("/page")).toEqual([]);
+	});
+
 	test("laid down once is laid down once: a crash after the next start is a crash", () => {
 		const { arena, path } = fresh(1 << 20);
 		arena.insert(meta("/kept"), body("kept"));
