@@ -645,11 +645,10 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 				this.#backlog.push({ bytes: release === undefined ? copyOf(body) : body, release });
 			return;
 		}
-		if (gatherOwner !== this) {
-			gatherOwner?.flushGathered();
-			gatherOwner = this;
-		}
+		if (gatherOwner !== this) gatherOwner?.flushGathered();
 		if (gathered + head.length + (release === undefined ? bodyBytes : 0) > GATHER_BYTES) this.#flush();
+		// Sending gives it up: what is gathered without an owner would wait, and go to another client.
+		gatherOwner = this;
 		if (head.length > GATHER_BYTES) {
 			this.#write(Buffer.from(head, "latin1"), undefined);
 		} else if (head !== "") gathered += gather.latin1Write(head, gathered);
