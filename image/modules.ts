@@ -77,6 +77,7 @@ export const rootModules: readonly string[] = [
 	"drivers/char/hw_random/{intel-rng,amd-rng}.ko",
 	"drivers/hid/{hid-generic,usbhid/usbhid}.ko",
 	"fs/ext4/ext4.ko",
+	"fs/exfat/exfat.ko",
 	"fs/{fat/vfat,nls/nls_ascii,nls/nls_cp437,nls/nls_iso8859-1,nls/nls_utf8}.ko",
 	"crypto/{crc32c_generic,crc32_generic,sha256_generic,hmac,md5}.ko",
 	"arch/x86/crypto/crc32c-intel.ko",

@@ -21,6 +21,7 @@ import { growData } from "./data-partition.ts";
 import { writePasswordHash } from "./password-file.ts";
 import { belongsToPreset, PRESET_NAME, parsePreset } from "./preset.ts";
 import { emptyKeepalivedConf } from "./set-up-dialogue.ts";
+import { loadStickModules, mountStick } from "./usb-stick.ts";
 
 export const IDENTITY_DIRECTORY = "/data/identity";
 /** The size of the disk that the data partition was grown on, in sectors, as the boot script compares it. */
@@ -52,7 +53,9 @@ export async function main(words: readonly string[]): Promise<number> {
 		step("a preset", () => takePreset(disk));
 		step("growing the data partition", () => {
 			growData(disk);
-			writeFileSync(GROWN_FILE, readFileSync(`/sys/class/block/${disk}/size`), { flush: true });
+			// Without it the next start does all of this again: a preset that was wrong may have been put right by then.
+			if (status === 0)
+				writeFileSync(GROWN_FILE, readFileSync(`/sys/class/block/${disk}/size`), { flush: true });
 		});
 	}
 	return status;
@@ -81,6 +84,7 @@ export function makeIdentity(directory = IDENTITY_DIRECTORY): void {
 function takePreset(disk: string): void {
 	const revisions = new Revisions(fileDisk(configDirectory()));
 	if (revisions.currentNumber() !== null) return;
+	loadStickModules();
 	const deadlineMs = performance.now() + STICK_WAIT_MS;
 	while (!lookForPreset(revisions, disk) && performance.now() < deadlineMs) Bun.sleepSync(STICK_WAIT_MS / 8);
 }
@@ -89,7 +93,7 @@ function takePreset(disk: string): void {
 function lookForPreset(revisions: Revisions, disk: string): boolean {
 	for (const device of presetPlaces(disk)) {
 		mkdirSync(PRESET_MOUNT, { recursive: true });
-		if (Bun.spawnSync(["mount", "-t", "vfat", "-o", "ro", device, PRESET_MOUNT]).exitCode !== 0) continue;
+		if (!mountStick("read", device, PRESET_MOUNT)) continue;
 		try {
 			if (existsSync(join(PRESET_MOUNT, PRESET_NAME))) {
 				commitPreset(revisions, PRESET_MOUNT, device);
@@ -125,7 +129,7 @@ function commitPreset(revisions: Revisions, directory: string, from: string): vo
 	});
 }
 
-/** FAT partitions of sticks first, so that a stick overrules what the image was given; then the boot partition. */
+/** Partitions of sticks first, so that a stick overrules what the image was given; then the boot partition. */
 function presetPlaces(disk: string): string[] {
 	const partitions = (name: string) =>
 		readdirSync(`/sys/class/block/${name}`)

@@ -1,5 +1,5 @@
 /** `drover tools`: ping, traceroute, who else has our addresses, are the real servers right, packets. */
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync, writeSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -155,20 +155,23 @@ async function capture(port: string | undefined, values: Values): Promise<number
 		return 0;
 	}
 	try {
-		return await withStick("write", async (folder) => {
+		const packets = await withStick("write", async (folder) => {
 			const name = `capture-${port}-${new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-")}.pcap`;
-			const file = Bun.file(join(folder, name)).writer();
-			file.write(pcapHeader());
-			console.log(`Writing to ${name}, ${seconds} s at most.`);
-			const seen = await listen(port, filter, limits, (frame, _sight, atMs) => {
-				file.write(pcapRecord(frame, atMs * 1_000));
-			});
-			await file.end();
-			console.log(
-				`${seen} ${seen === 1 ? "packet is" : "packets are"} on the stick, which can be pulled out now.`,
-			);
-			return 0;
+			const file = openSync(join(folder, name), "w");
+			let seen: number;
+			try {
+				writeSync(file, pcapHeader());
+				console.log(`Writing to ${name}, ${seconds} s at most.`);
+				seen = await listen(port, filter, limits, (frame, _sight, atMs) => {
+					writeSync(file, pcapRecord(frame, atMs * 1_000));
+				});
+			} finally {
+				closeSync(file);
+			}
+			return `${seen} ${seen === 1 ? "packet is" : "packets are"}`;
 		});
+		console.log(`${packets} on the stick, which can be pulled out now.`);
+		return 0;
 	} catch (error) {
 		if (error instanceof StickError) throw new NameError(error.message);
 		throw error;

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { type CommandHelp, formatHelp } from "../console/command-help.ts";
 import { howCalled } from "../how-called.ts";
 import { openLog } from "../status/log.ts";
+import { readAuthority } from "../web-authority.ts";
 import {
 	idleSlot,
 	LoaderSlots,
@@ -35,7 +36,7 @@ export const FAILED_LOG_DIRECTORY = "/data/log/failed-update";
 export const help: CommandHelp = {
 	usage: [
 		"update status [--json]",
-		"update install FILE|URL|usb [--allow-downgrade] [--reboot]",
+		"update install FILE|URL|usb [ca FILE] [--allow-downgrade] [--reboot]",
 		"update confirm|rollback",
 		"update history [--json]",
 	],
@@ -47,6 +48,7 @@ export const help: CommandHelp = {
 		["confirm", "the running firmware is good: keep it"],
 		["rollback", "start the other slot at the next restart"],
 		["history", "updates, newest first"],
+		["ca FILE", "who signed the certificate of an https server that nobody well-known signed"],
 		["--allow-downgrade", "take an older version too"],
 		["--reboot", "restart at once"],
 		["--json", "for programs"],
@@ -63,6 +65,8 @@ export const help: CommandHelp = {
 /** What the command line asks for, beyond the name. */
 interface Wish {
 	readonly place: string | undefined;
+	/** Behind the place. */
+	readonly more: readonly string[] | undefined;
 	readonly allowDowngrade: boolean;
 	readonly reboot: boolean;
 	readonly json: boolean;
@@ -76,7 +80,7 @@ interface Command {
 
 const commands: Readonly<Record<string, Command>> = {
 	status: { run: status, takes: ["json"] },
-	install: { run: installCommand, takes: ["place", "allowDowngrade", "reboot"] },
+	install: { run: installCommand, takes: ["place", "more", "allowDowngrade", "reboot"] },
 	confirm: { run: confirm, takes: [] },
 	rollback: { run: rollback, takes: [] },
 	history: { run: history, takes: ["json"] },
@@ -106,6 +110,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	}
 	const wish: Wish = {
 		place,
+		more: more.length > 0 ? more : undefined,
 		allowDowngrade: values["allow-downgrade"],
 		reboot: values.reboot,
 		json: values.json,
@@ -113,7 +118,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	const given = (Object.keys(wish) as (keyof Wish)[]).filter(
 		(key) => wish[key] !== undefined && wish[key] !== false,
 	);
-	if (more.length > 0 || given.some((key) => !command.takes.includes(key))) {
+	if (given.some((key) => !command.takes.includes(key))) {
 		console.error(`drover update ${name}: too many words\n${howCalled("update")}`);
 		return 2;
 	}
@@ -156,8 +161,9 @@ async function status({ json }: Wish): Promise<number> {
 }
 
 async function installCommand(wish: Wish): Promise<number> {
-	const { place } = wish;
+	const { place, more } = wish;
 	if (place === undefined) throw new Error('say which file or URL, or "usb"');
+	const authority = readAuthority(place, more ?? []);
 	if (place === "usb") return installFromStick(wish);
 	const running = readRunning();
 	const loader = new LoaderSlots();
@@ -168,7 +174,7 @@ async function installCommand(wish: Wish): Promise<number> {
 	const { partitions, partitionBytes } = openSlot(idle);
 	try {
 		await alone(async () => {
-			const source = await openSource(place);
+			const source = await openSource(place, authority);
 			try {
 				await installUpdate({
 					read: source.read,
@@ -198,13 +204,16 @@ async function installCommand(wish: Wish): Promise<number> {
 /** The newest bundle on the USB stick that is in. */
 async function installFromStick(wish: Wish): Promise<number> {
 	const { withStick } = await import("../appliance/usb-stick.ts");
-	return withStick("read", async (folder) => {
-		const bundles = readdirSync(folder).filter((name) => name.endsWith(".fw"));
+	const status = await withStick("read", async (folder) => {
+		// Some systems put a file of their own, "._NAME", beside each one.
+		const bundles = readdirSync(folder).filter((name) => /^[^.].*\.fw$/i.test(name));
 		const newest = bundles.sort(byVersion).at(-1);
-		if (newest === undefined) throw new Error("there is no firmware (drover-....fw) on the USB stick");
+		if (newest === undefined) return null;
 		console.log(`Taking ${newest} from the USB stick.`);
 		return installCommand({ ...wish, place: join(folder, newest) });
 	});
+	if (status === null) throw new Error("there is no firmware (drover-....fw) on the USB stick");
+	return status;
 }
 
 /** Names such as drover-1.10.0.fw, by the number in them. */

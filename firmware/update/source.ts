@@ -18,12 +18,19 @@ export interface Source {
 	close(): Promise<void>;
 }
 
-/** Throws, there or at a read, in the operator's words. */
-export async function openSource(place: string, pace = USUAL_PACE): Promise<Source> {
+/**
+ * `authority`: PEM of who signed an https server's certificate, null for the well-known ones. Throws, there or at a
+ * read, in the operator's words.
+ */
+export async function openSource(
+	place: string,
+	authority: string | null,
+	pace = USUAL_PACE,
+): Promise<Source> {
 	if (!/^https?:\/\//.test(place)) return fileSource(place);
 	if (!URL.canParse(place))
 		throw new Error(`${place} is no URL, such as https://example.org/drover-1.2.0.fw`);
-	return urlSource(place, pace);
+	return urlSource(place, authority, pace);
 }
 
 async function fileSource(path: string): Promise<Source> {
@@ -80,7 +87,12 @@ class OtherFileError extends Error {}
  * last byte, of the same file only (§13.1.5); a server without ranges sends all of it once more.
  * What a server that lies about either sends instead is found out by the hashes.
  */
-async function urlSource(url: string, { resumeDelayMs, silenceLimitMs }: Pace): Promise<Source> {
+async function urlSource(
+	url: string,
+	authority: string | null,
+	{ resumeDelayMs, silenceLimitMs }: Pace,
+): Promise<Source> {
+	const trust = authority === null ? {} : { tls: { ca: authority } };
 	/** Bytes that have come, in order, and how many were handed on before them. */
 	let waiting: Uint8Array[] = [];
 	let waitingBytes = 0;
@@ -100,7 +112,7 @@ async function urlSource(url: string, { resumeDelayMs, silenceLimitMs }: Pace): 
 		if (from > 0 && first?.etag?.startsWith('"') === true) headers["if-range"] = first.etag;
 		const abort = new AbortController();
 		const response = await withinSilence(
-			fetch(url, { headers, decompress: false, signal: abort.signal }),
+			fetch(url, { ...trust, headers, decompress: false, signal: abort.signal }),
 			url,
 			silenceLimitMs,
 		).catch((error) => {

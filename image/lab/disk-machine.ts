@@ -61,6 +61,7 @@ export class DiskMachine {
 	#screen = "";
 	/** Text before it was already waited for. */
 	#seen = 0;
+	#plugged = 0;
 
 	constructor(options: DiskMachineOptions) {
 		this.#options = options;
@@ -106,6 +107,24 @@ export class DiskMachine {
 	async watchdogResets(resets: boolean): Promise<void> {
 		const qmp = await Qmp.open(join(this.#options.directory, "qmp.sock"));
 		await qmp.execute("set-action", { watchdog: resets ? "reset" : "none" });
+		qmp.close();
+	}
+
+	/** Puts a USB stick in: a raw image. The machine needs a USB port: `diskBus: "usb"`, or a stick at power-on. */
+	async plugStick(image: string, { readOnly = false } = {}): Promise<void> {
+		const qmp = await Qmp.open(join(this.#options.directory, "qmp.sock"));
+		// What QEMU still has open of an earlier one is another node.
+		const node = `plugged${++this.#plugged}`;
+		const file = { driver: "file", filename: image };
+		await qmp.execute("blockdev-add", { driver: "raw", "node-name": node, "read-only": readOnly, file });
+		await qmp.execute("device_add", { driver: "usb-storage", drive: node, id: "plugged" });
+		qmp.close();
+	}
+
+	/** Pulls out what `plugStick` put in, whatever is being written; the kernel learns of it a moment later. */
+	async pullStick(): Promise<void> {
+		const qmp = await Qmp.open(join(this.#options.directory, "qmp.sock"));
+		await qmp.execute("device_del", { id: "plugged" });
 		qmp.close();
 	}
 

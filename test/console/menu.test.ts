@@ -275,7 +275,7 @@ describe("every item has its command", () => {
 		[["8", "7"], "ipvs"],
 		[["9", "1"], "update status"],
 		[["9", "2"], "update history"],
-		[["9", "3", "https://example.org/a.fw", "director-b"], "update install https://example.org/a.fw"],
+		[["9", "3", "https://example.org/a.fw", "", "director-b"], "update install https://example.org/a.fw"],
 		[["9", "4", "y"], "update confirm"],
 		[["9", "5", "director-b"], "update rollback"],
 		[["9", "6", "/dev/sda", "/dev/sda"], "install /dev/sda --name /dev/sda"],
@@ -455,6 +455,9 @@ test("an https place is asked who signed its certificate", () => {
 	expect(menu("6", "10", place, "/data/ca.pem", "director-b").commands[0]).toBe(
 		`config restore ${place} ca /data/ca.pem`,
 	);
+	expect(menu("9", "3", place, "/data/ca.pem", "director-b").commands).toEqual([
+		`update install ${place} ca /data/ca.pem`,
+	]);
 });
 
 describe("settings: questions with what is set now, then the plan", () => {

@@ -142,6 +142,12 @@ describe("the root file system", () => {
 		});
 	});
 
+	test("a stick may hold what people have on theirs", () => {
+		const modules = root.entries().map(({ path }) => path.split("/").at(-1));
+		for (const module of ["usb-storage", "uas", "vfat", "exfat", "ext4"])
+			expect(modules).toContain(`${module}.ko`);
+	});
+
 	test("no password and no key of anybody's is in it", () => {
 		const shadow = root.entries().find(({ path }) => path === "etc/shadow");
 		expect(shadow).toEqual({ kind: "symlink", path: "etc/shadow", target: "../data/access/shadow" });

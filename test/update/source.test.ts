@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSource, RESUME_LIMIT, type Source } from "../../firmware/update/source.ts";
 import { install, readManifest, UpdateRefused } from "../../firmware/update/trust.ts";
+import { readAuthority } from "../../firmware/web-authority.ts";
+import { makeCertificate } from "../cache/http/certificate.ts";
 import { type Random, randomFrom } from "../sim/random.ts";
 import { bundle, goodTarget, Slot } from "./support.ts";
 
@@ -72,7 +74,7 @@ async function installFrom(source: Source): Promise<Slot> {
 /** The message with which it fails; the idle slot is not to be started then. */
 async function refusalOf(answer: (from: number, request: string) => Answer): Promise<string> {
 	const { url } = await server(answer);
-	const source = await openSource(url, PACE);
+	const source = await openSource(url, null, PACE);
 	const slot = new Slot();
 	const manifest = await readManifest(source.read, goodTarget);
 	const refusal = await install(source.read, manifest, slot.partitions, slot).then(
@@ -89,7 +91,7 @@ describe("over HTTP", () => {
 
 	test("cut twice on its way, installed whole", async () => {
 		const { url, ranges } = await server(cutAfter(Math.ceil(whole.length / 2.5)));
-		const slot = await installFrom(await openSource(url, PACE));
+		const slot = await installFrom(await openSource(url, null, PACE));
 		expect(slot.mark).toBe("trial");
 		expect(slot.complete).toBe(true);
 		expect(ranges.length).toBe(3);
@@ -160,21 +162,23 @@ describe("over HTTP", () => {
 
 	test(`after ${RESUME_LIMIT} breaks it is given up`, async () => {
 		const { url, ranges } = await server(cutAfter(Math.ceil(whole.length / 20)));
-		const source = await openSource(url, PACE);
+		const source = await openSource(url, null, PACE);
 		await expect(installFrom(source)).rejects.toThrow();
 		expect(ranges.length).toBe(RESUME_LIMIT + 1);
 	});
 
 	test("a server that falls silent in the middle is a broken one, and asked for the rest", async () => {
 		const { url, ranges } = await server((from) => ({ ...rest(from, half), end: "hold" }));
-		const source = await openSource(url, { ...PACE, silenceLimitMs: 200 });
+		const source = await openSource(url, null, { ...PACE, silenceLimitMs: 200 });
 		expect((await installFrom(source)).complete).toBe(true);
 		expect(ranges.length).toBe(2);
 	});
 
 	test("one that never says a word is given up", async () => {
 		const { url } = await server(() => ({ status: 100, headers: {}, body: new Uint8Array(0), end: "hold" }));
-		await expect(openSource(url, { ...PACE, silenceLimitMs: 100 })).rejects.toThrow("sent nothing for 0.1 s");
+		await expect(openSource(url, null, { ...PACE, silenceLimitMs: 100 })).rejects.toThrow(
+			"sent nothing for 0.1 s",
+		);
 	});
 
 	test.each([
@@ -183,7 +187,7 @@ describe("over HTTP", () => {
 		["/nowhere/none.fw", "there is no file /nowhere/none.fw"],
 		["/", "/ is no file"],
 	])("%s cannot be had, and that is said plainly", async (place, words) => {
-		await expect(openSource(place, PACE)).rejects.toThrow(words);
+		await expect(openSource(place, null, PACE)).rejects.toThrow(words);
 	});
 });
 
@@ -238,7 +242,7 @@ test("servers that lie about ranges, lengths and versions: the complete firmware
 			);
 			const slot = new Slot();
 			try {
-				const source = await openSource(url, PACE);
+				const source = await openSource(url, null, PACE);
 				try {
 					await install(source.read, await readManifest(source.read, goodTarget), slot.partitions, slot);
 				} finally {
@@ -257,11 +261,32 @@ test("servers that lie about ranges, lengths and versions: the complete firmware
 	expect(new Set(outcomes).size).toBe(3);
 }, 30_000);
 
+test("over HTTPS from a server that nobody well-known vouches for: whoever does is named", async () => {
+	const directory = mkdtempSync(join(tmpdir(), "drover-source-"));
+	const { certificatePath, keyPath } = makeCertificate(directory, "web", ["IP:127.0.0.1"]);
+	const web = Bun.serve({
+		hostname: "127.0.0.1",
+		port: 0,
+		tls: { cert: Bun.file(certificatePath), key: Bun.file(keyPath) },
+		fetch: () => new Response(whole),
+	});
+	try {
+		const url = `https://127.0.0.1:${web.port}/new.fw`;
+		await expect(openSource(url, null, PACE)).rejects.toThrow("signed by nobody known here");
+		const source = await openSource(url, readAuthority(url, ["ca", certificatePath]), PACE);
+		expect((await installFrom(source)).complete).toBe(true);
+		await source.close();
+	} finally {
+		await web.stop(true);
+		rmSync(directory, { recursive: true });
+	}
+});
+
 test("from a file", async () => {
 	const directory = mkdtempSync(join(tmpdir(), "drover-source-"));
 	const path = join(directory, "new.fw");
 	writeFileSync(path, whole);
-	const source = await openSource(path);
+	const source = await openSource(path, null);
 	expect((await installFrom(source)).complete).toBe(true);
 	await source.close();
 	rmSync(directory, { recursive: true });

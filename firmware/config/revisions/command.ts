@@ -1,10 +1,10 @@
 /** `drover config commit`, `confirm`, `compare`, `rollback` …: revisions in the operator's words. */
-import { X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { howCalled } from "../../how-called.ts";
 import { CONSOLE_LOG_PATH, openLog } from "../../status/log.ts";
+import { AuthorityError, readAuthority } from "../../web-authority.ts";
 import { applyCurrent, ownConnection, whereFrom } from "./apply.ts";
 import { packArchive, unpackArchive } from "./archive.ts";
 import { type Checked, checkFolder, planLines } from "./check.ts";
@@ -72,7 +72,8 @@ export async function revisionMain(name: string, words: readonly string[]): Prom
 	try {
 		return await revisionActions[name]!(new Workspace(), words);
 	} catch (error) {
-		const words = error instanceof RevisionError ? error.message : diskTrouble(error);
+		const expected = error instanceof RevisionError || error instanceof AuthorityError;
+		const words = expected ? error.message : diskTrouble(error);
 		if (words === null) throw error;
 		console.error(`drover config: ${words}`);
 		// As diff(1): 1 is a difference.
@@ -311,23 +312,6 @@ async function discard(workspace: Workspace): Promise<number> {
 	workspace.discardCandidate();
 	console.log("The working copy is forgotten.");
 	return 0;
-}
-
-/** PEM text of `ca FILE` behind a place; null when nothing is there. */
-function readAuthority(place: string, [word, path]: readonly string[]): string | null {
-	if (word === undefined) return null;
-	if (word !== "ca" || path === undefined)
-		throw new RevisionError(
-			'behind the place there may be "ca FILE": who signed the certificate of its server',
-		);
-	if (!place.startsWith("https://")) throw new RevisionError('"ca" is for https:// alone');
-	try {
-		const text = readFileSync(path, "utf8");
-		new X509Certificate(text);
-		return text;
-	} catch {
-		throw new RevisionError(`${path} cannot be read as a certificate (PEM)`);
-	}
 }
 
 async function backup(workspace: Workspace, [place, ...more]: readonly string[]): Promise<number> {

@@ -8,11 +8,12 @@ import {
 	mkdirSync,
 	readdirSync,
 	readFileSync,
+	rmSync,
 	statSync,
 	writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { StickError, withStick } from "../../appliance/usb-stick.ts";
+import { type StickAccess, StickError, withStick } from "../../appliance/usb-stick.ts";
 import { webTrouble } from "../../web-trouble.ts";
 import { RevisionError } from "./revisions.ts";
 
@@ -32,10 +33,17 @@ export async function sendBackup(
 	authority: string | null,
 ): Promise<string> {
 	if (place === "usb")
-		return onStick("write", async (folder) => {
-			copyFileSync(archive, join(folder, name));
+		return (await onStick("write", async (folder) => {
+			const path = join(folder, name);
+			try {
+				copyFileSync(archive, path);
+			} catch (error) {
+				// Half a backup is none.
+				rmSync(path, { force: true });
+				throw error;
+			}
 			return `${name} on the USB stick`;
-		});
+		}))!;
 	if (isWeb(place)) {
 		// A folder takes it under its own name.
 		const url = place.endsWith("/") ? place + name : place;
@@ -58,14 +66,18 @@ export async function sendBackup(
 
 /** Fetches an archive into the file `archive`; `authority` as above. Throws a RevisionError. */
 export async function fetchBackup(place: string, archive: string, authority: string | null): Promise<void> {
-	if (place === "usb")
-		return onStick("read", async (folder) => {
+	if (place === "usb") {
+		const found = await onStick("read", async (folder) => {
 			const newest = readdirSync(folder)
 				.filter((name) => STICK_NAME.test(name))
 				.sort((a, b) => statSync(join(folder, b)).mtimeMs - statSync(join(folder, a)).mtimeMs)[0];
-			if (newest === undefined) throw new RevisionError("there is no backup (drover-….tar) on the USB stick");
+			if (newest === undefined) return null;
 			writeFileSync(archive, readFileSync(join(folder, newest)), { mode: 0o600 });
+			return newest;
 		});
+		if (found === null) throw new RevisionError("there is no backup (drover-….tar) on the USB stick");
+		return;
+	}
 	if (isWeb(place)) {
 		const bytes = await web(place, authority, {}, (answer) => readBody(place, answer));
 		writeFileSync(archive, bytes, { mode: 0o600 });
@@ -148,7 +160,10 @@ async function readBody(url: string, answer: Response): Promise<Uint8Array> {
 	return Buffer.concat(parts);
 }
 
-async function onStick<T>(access: "read" | "write", use: (folder: string) => Promise<T>): Promise<T> {
+async function onStick<T>(
+	access: StickAccess,
+	use: (folder: string) => Promise<T | null>,
+): Promise<T | null> {
 	try {
 		return await withStick(access, use);
 	} catch (error) {

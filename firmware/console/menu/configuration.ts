@@ -89,8 +89,8 @@ function* backup(): Dialogue {
 	if (file !== null) yield* runCommand(["config", "backup", file, ...(yield* authorityOf(file))]);
 }
 
-/** Who signed the certificate of an https server, when it is nobody well-known. */
-function* authorityOf(place: string): Dialogue<readonly string[]> {
+/** Words behind the place for who signed the certificate of an https server, when it is nobody well-known. */
+export function* authorityOf(place: string): Dialogue<readonly string[]> {
 	if (!place.startsWith("https://")) return [];
 	const prompt = "File with the certificate of its server's authority (Enter: the well-known ones)";
 	const file = yield* askFor(prompt, placeText);

@@ -1,5 +1,6 @@
 /** Item 9: firmware and slots. Pure. */
 import { UsageError } from "../usage-error.ts";
+import { authorityOf } from "./configuration.ts";
 import { agree, ask, askFor, type Dialogue, facts, hostNameTyped, run, say } from "./dialogue.ts";
 import { submenu } from "./submenu.ts";
 
@@ -31,10 +32,11 @@ function* install(): Dialogue {
 		"usb",
 	);
 	if (place === null) return;
+	const authority = yield* authorityOf(place);
 	const sure = yield* hostNameTyped([
 		`What is in the slot that does not run (${slot} runs) is lost. The new firmware starts, on trial, at the next restart.`,
 	]);
-	if (sure) yield* run(["update", "install", place]);
+	if (sure) yield* run(["update", "install", place, ...authority]);
 }
 
 function* confirm(): Dialogue {

@@ -13,7 +13,7 @@ export interface CaptureLimits {
 
 /**
  * Resolves with the number of frames that passed the filter. Throws a SystemCallError when the port cannot be
- * listened to. A frame is valid during the call only.
+ * listened to, and what the reader threw. A frame is valid during the call only.
  */
 export async function capture(
 	port: string,
@@ -26,7 +26,7 @@ export async function capture(
 	netlink.close();
 	if (link === undefined) throw new Error(`there is no port ${port}`);
 	const socket = PacketSocket.open({ interfaceIndex: link.index, etherType: ETH_P_ALL, outgoing: true });
-	const { promise, resolve } = Promise.withResolvers<void>();
+	const { promise, resolve, reject } = Promise.withResolvers<void>();
 	const timer = setTimeout(resolve, limits.seconds * 1_000);
 	const interrupted = () => resolve();
 	process.once("SIGINT", interrupted);
@@ -38,12 +38,19 @@ export async function capture(
 		if (!filter(sight)) return;
 		count++;
 		bytes += frame.length;
-		onFrame(frame, sight, Date.now());
+		try {
+			onFrame(frame, sight, Date.now());
+		} catch (error) {
+			reject(error);
+		}
 		if (count >= limits.count || bytes >= limits.bytes) resolve();
 	});
-	await promise;
-	clearTimeout(timer);
-	process.off("SIGINT", interrupted);
-	socket.close();
+	try {
+		await promise;
+	} finally {
+		clearTimeout(timer);
+		process.off("SIGINT", interrupted);
+		socket.close();
+	}
 	return count;
 }

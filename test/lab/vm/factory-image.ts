@@ -36,10 +36,14 @@ export function emptyDisk(path: string): void {
 }
 
 /** A FAT stick with these files. */
-export function stickWith(path: string, files: Readonly<Record<string, Uint8Array | string>>): void {
+export function stickWith(
+	path: string,
+	files: Readonly<Record<string, Uint8Array | string>>,
+	sizeBytes = STICK_BYTES,
+): void {
 	writeFileSync(path, "");
-	truncateSync(path, STICK_BYTES);
-	runTool("mkfs.vfat", ["-F", "32", path]);
+	truncateSync(path, sizeBytes);
+	runTool("mkfs.vfat", sizeBytes < STICK_BYTES ? [path] : ["-F", "32", path]);
 	for (const [name, content] of Object.entries(files)) {
 		const from = `${path}.${name}`;
 		writeFileSync(from, content);

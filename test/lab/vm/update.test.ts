@@ -74,6 +74,7 @@ beforeAll(async () => {
 		"damaged.fw": damaged,
 		"drover.toml": presetText,
 	});
+	stickWith(join(directory, "small.img"), {}, 2 * 1024 * 1024);
 	emptyDisk(join(directory, "disk.img"));
 }, 300_000);
 
@@ -137,6 +138,71 @@ describe("installed from a stick", () => {
 		expect(status).toContain("slot A: 0.1.0, good, running (preferred), started next");
 		expect(status).toContain("slot B: 0.1.0, good");
 	}, 60_000);
+
+	describe("sticks that are put in and pulled out", () => {
+		/** USB disks but for the one that the box runs from. */
+		const sticks = "ls /sys/block | grep ^sd | grep -v $(cat /run/drover/disk)";
+		const plug = async (name: string, readOnly = false) => {
+			await machine.plugStick(join(directory, name), { readOnly });
+			await run(`until ${sticks}; do sleep 0.2; done`);
+		};
+		const pull = async () => {
+			await machine.pullStick();
+			await run(`while ${sticks}; do sleep 0.2; done`);
+		};
+
+		test("the one that the box runs from is none", async () => {
+			await run("drover config edit; echo '# none yet' >/data/config/candidate/keepalived.conf");
+			expect(await run("drover config commit")).toContain("Revision 1 is in force.");
+			for (const command of ["config backup usb", "update install usb"])
+				expect(await run(`drover ${command}`)).toContain("there is no USB stick: plug one in and try again");
+		}, 60_000);
+
+		test("one that is full, or can only be read, is said to be so; half a backup does not stay", async () => {
+			await run(
+				"cd /tmp; mkdir -p here c; echo 'hostname = \"x\"' >c/appliance.toml; echo >c/keepalived.conf",
+			);
+			await plug("small.img");
+			const stick = `/dev/$(${sticks})`;
+			await run(`cd /tmp; mkdir -p here; mount ${stick} here; cat /dev/zero >here/filler`);
+			expect(await run("drover config backup usb")).toContain('mounted by hand: "umount /tmp/here"');
+			await run("umount here");
+			await run(
+				"drover config edit; echo '# x' >>/data/config/candidate/keepalived.conf; drover config commit",
+			);
+			expect(await run("drover config backup usb")).toContain("the USB stick is full");
+			expect(await run(`mount ${stick} here; ls here; umount here`)).not.toContain(".tar");
+			await pull();
+			await plug("small.img", true);
+			expect(await run("drover config backup usb")).toContain("the USB stick can only be read");
+			await pull();
+		}, 120_000);
+
+		test("one that is pulled out during a capture holds none", async () => {
+			await plug("stick.img");
+			machine.type("ip link set eth0 up; drover tools capture eth0 --usb --seconds 8; echo ov''er\r");
+			await machine.shows(/Writing to capture-eth0/, BOOT_LIMIT_MS);
+			await machine.pullStick();
+			const [said] = await machine.shows(/[\s\S]*?over\r?\n/, BOOT_LIMIT_MS);
+			expect(said).toContain("the USB stick was pulled out too early");
+		}, 60_000);
+
+		test("an update from one that is given up leaves it to whoever comes next", async () => {
+			await plug("stick.img");
+			machine.type("drover update install usb\r");
+			await machine.shows(/Taking good\.fw[\s\S]*?10 %/, BOOT_LIMIT_MS);
+			machine.type("\x03");
+			expect(await run("cat /proc/mounts")).not.toContain("/run/drover/usb");
+			// A program that was killed could not let it go.
+			await run(`mount -o ro /dev/$(${sticks}) /run/drover/usb`);
+			expect(await run("drover config backup usb")).toMatch(
+				/drover-\S+\.tar on the USB stick holds revision/,
+			);
+			await run("drover config restore usb");
+			expect(await run("drover config compare")).toContain("No difference.");
+			await pull();
+		}, 120_000);
+	});
 
 	test("the disk that runs is refused, and a wrong name", async () => {
 		expect(await run("drover install sda --name sda")).toContain("is the disk that this system runs from");
