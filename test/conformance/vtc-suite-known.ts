@@ -56,7 +56,7 @@ const reasons: readonly (readonly [reason: string, names: string])[] = [
 	["there are no locks to count", "u00005"],
 	["counters are explained in words of our own", "u00008"],
 	["there is no panic on purpose but debug.panic.worker", "v00010"],
-	["an object gets at most a quarter of its storage; a larger one is passed", "v00064"],
+	["the index has its room from the size of the storage; the largest object is smaller by that", "v00064"],
 	["the Gzip record of such a fault is missing", "r03109"],
 	["send_timeout ends a client that takes nothing, not one that takes it slowly", "r03189"],
 	["std.rollback of bereq is no way to give up an answer", "r03353"],

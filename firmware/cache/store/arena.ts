@@ -8,7 +8,7 @@
  * Beside this: book.ts (the mapped arrays), segments.ts (room, eviction), wheel.ts (expiry), departures.ts (what became
  * of those that are gone), recovery.ts (restarts).
  */
-import { Book, createStore, type DataMap, storeFits } from "./book.ts";
+import { Book, createStore, type DataMap, type Placed, storeFits } from "./book.ts";
 import { type Cause, type Departure, Departures } from "./departures.ts";
 import {
 	type Area,
@@ -37,6 +37,7 @@ import {
 } from "./layout.ts";
 import { lockWord, lockWordOrInherit, tryLockWord, unlockWord } from "./lock.ts";
 import { layDown, rebuild, type Store, takeUp } from "./recovery.ts";
+import { Reservation } from "./reservation.ts";
 import { DEAD, RECLAIM_LIMIT, Segments } from "./segments.ts";
 import { marksIn, marksOf, type TagMarks, tagsIn } from "./tags.ts";
 import { Wheel } from "./wheel.ts";
@@ -139,6 +140,9 @@ const programBytes = (words: Int32Array, base: number) =>
 	(words[(base + Record.flags) >> 2]! & Flag.esi) === 0 ? 0 : words[(base + Record.esiBytes) >> 2]!;
 const ALIGN = 8;
 const round8 = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
+/** From the start of a record to its body. */
+const bodyOffset = ({ key, vary, head }: ObjectMeta) => RECORD_BYTES + key.length + vary.length + head.length;
+const recordBytes = (meta: ObjectMeta, bodyBytes: number) => round8(bodyOffset(meta) + bodyBytes);
 
 export class Arena {
 	readonly layout: Layout;
@@ -540,16 +544,15 @@ export class Arena {
 	#put(meta: ObjectMeta, parts: readonly Uint8Array[], replaces: boolean): number {
 		let bodyBytes = 0;
 		for (const part of parts) bodyBytes += part.length;
-		const headBytes = meta.key.length + meta.vary.length + meta.head.length;
-		const total = round8(RECORD_BYTES + headBytes + bodyBytes + (meta.esi?.length ?? 0));
+		const esiBytes = meta.esi?.length ?? 0;
+		const total = recordBytes(meta, bodyBytes + esiBytes);
 		const area = this.layout.areas[meta.storage]!;
-		if (total > this.capacity(meta.storage) || total > 0x7fffffff) return -1;
-		if ((meta.esi?.length ?? 0) > PROGRAM_BYTES) return -1;
-		const shard = this.shardOf(meta.key);
+		if (total > this.capacity(meta.storage) || esiBytes > PROGRAM_BYTES) return -1;
+		this.#hash(meta.key);
 		const low = this.#low;
 		const high = this.#high;
 		const marks = meta.marks ?? marksIn(meta.head);
-		const { control, slots, tags, segments, storageFloats } = this.#book;
+		const { control, storageFloats } = this.#book;
 		lockWord(control, Control.lock, this.#worker + 1);
 		try {
 			storageFloats[meta.storage * STORAGE_FLOATS + StorageFloat.requests]!++;
@@ -561,29 +564,125 @@ export class Arena {
 				if (slot >= 0) this.#giveSlot(slot);
 				return -1;
 			}
-			this.#write(place.segment, place.offset, slot, total, meta, marks, parts, bodyBytes, low, high);
-			const at = slot * SLOT_WORDS;
-			slots[at + Slot.hashLow] = low;
-			slots[at + Slot.hashHigh] = high;
-			slots[at + Slot.segment] = place.segment;
-			slots[at + Slot.offset] = place.offset;
-			slots[at + Slot.hits] = 0;
-			slots[at + Slot.frequency] = 0;
-			slots[at + Slot.ban] = meta.ban;
-			tags[slot * TAG_WORDS] = marks.low;
-			tags[slot * TAG_WORDS + 1] = marks.high;
-			slots[at + Slot.flags] =
-				meta.flags | Flag.live | Flag.verified | (meta.esi === undefined ? 0 : Flag.esi);
-			this.#book.account(meta.storage, total, 1);
-			segments[place.segment * SEGMENT_WORDS + Segment.liveCount]!++;
-			this.#wheel.add(slot, Math.ceil(meta.tOrigin + meta.ttl + meta.grace + meta.keep));
-			this.#book.link(slot, low);
-			this.#book.touch(shard);
-			this.#tidyVariants(slot, low, high, meta, replaces);
+			const placed = this.#at(place.segment, place.offset);
+			const { bytes, words, base } = placed;
+			words[base >> 2] = 0;
+			const bodyAt = base + bodyOffset(meta);
+			let at = bodyAt;
+			for (const part of parts) {
+				bytes.set(part, at);
+				at += part.length;
+			}
+			if (meta.esi !== undefined) {
+				bytes.set(meta.esi, at);
+				at += meta.esi.length;
+			}
+			const sum = Bun.hash.crc32(bytes.subarray(bodyAt, at));
+			this.#enter(place, placed, slot, total, meta, marks, bodyBytes, sum, low, high, replaces);
 			return slot;
 		} finally {
 			unlockWord(control, Control.lock, this.#worker + 1);
 		}
+	}
+
+	/** The mapping of a place in the data, and where it is in there. */
+	#at(segment: number, offset: number): Placed {
+		const { segmentsPerMap, segmentBytes } = this.layout;
+		const { bytes, buffer, words, floats } = this.#book.maps[Math.floor(segment / segmentsPerMap)]!;
+		return { bytes, buffer, words, floats, base: (segment % segmentsPerMap) * segmentBytes + offset };
+	}
+
+	/** Writes the record around a body that is in its place, and puts it into the index. Under the lock. */
+	#enter(
+		{ segment, offset }: { readonly segment: number; readonly offset: number },
+		placed: Placed,
+		slot: number,
+		total: number,
+		meta: ObjectMeta,
+		marks: TagMarks,
+		bodyBytes: number,
+		bodySum: number,
+		low: number,
+		high: number,
+		replaces: boolean,
+	): void {
+		const { slots, tags, segments } = this.#book;
+		this.#write(placed, slot, total, meta, marks, bodyBytes, bodySum, low, high);
+		const at = slot * SLOT_WORDS;
+		slots[at + Slot.hashLow] = low;
+		slots[at + Slot.hashHigh] = high;
+		slots[at + Slot.segment] = segment;
+		slots[at + Slot.offset] = offset;
+		slots[at + Slot.hits] = 0;
+		slots[at + Slot.frequency] = 0;
+		slots[at + Slot.ban] = meta.ban;
+		tags[slot * TAG_WORDS] = marks.low;
+		tags[slot * TAG_WORDS + 1] = marks.high;
+		slots[at + Slot.flags] = meta.flags | Flag.live | Flag.verified | (meta.esi === undefined ? 0 : Flag.esi);
+		this.#book.account(meta.storage, total, 1);
+		segments[segment * SEGMENT_WORDS + Segment.liveCount]!++;
+		this.#wheel.add(slot, Math.ceil(meta.tOrigin + meta.ttl + meta.grace + meta.keep));
+		this.#book.link(slot, low);
+		this.#book.touch(low & (SHARD_COUNT - 1));
+		this.#tidyVariants(slot, low, high, meta, replaces);
+	}
+
+	/**
+	 * Room for an object whose body will be so long, to be written as it comes; undefined when it cannot be had: its
+	 * storage is not as large, or what is in there is being sent or written. Whoever has it calls commit() or release().
+	 */
+	reserve(meta: ObjectMeta, bodyBytes: number): Reservation | undefined {
+		const total = recordBytes(meta, bodyBytes + (meta.esi?.length ?? 0));
+		const area = this.layout.areas[meta.storage]!;
+		if (total > this.capacity(meta.storage)) return undefined;
+		const { storageFloats } = this.#book;
+		const segment = this.#locked(() => {
+			storageFloats[meta.storage * STORAGE_FLOATS + StorageFloat.requests]!++;
+			const found = this.#segments.reserveRun(total, area);
+			if (found < 0) storageFloats[meta.storage * STORAGE_FLOATS + StorageFloat.failures]!++;
+			return found;
+		});
+		if (segment < 0) return undefined;
+		const { bytes, base } = this.#at(segment, 0);
+		const bodyAt = base + bodyOffset(meta);
+		return new Reservation(segment, total, bytes.subarray(bodyAt, bodyAt + bodyBytes));
+	}
+
+	/**
+	 * What has been written becomes the object that there was room made for, in place of older ones of that key and variant if it `replaces`. Its bytes
+	 * stay in place until release(), as they do without having been committed. False when the index has no room.
+	 */
+	commit(reservation: Reservation, meta: ObjectMeta, replaces: boolean): boolean {
+		const { segment, totalBytes, bodyBytes, isFull } = reservation;
+		if (!isFull) return false;
+		this.#hash(meta.key);
+		const low = this.#low;
+		const high = this.#high;
+		const marks = meta.marks ?? marksIn(meta.head);
+		const { segments, pins } = this.#book;
+		return this.#locked(() => {
+			this.#segments.takeGhost(low);
+			const slot = this.#takeSlot(this.layout.areas[meta.storage]!);
+			if (slot < 0) return false;
+			Atomics.add(pins, this.#worker * this.layout.segmentCount + segment, 1);
+			segments[segment * SEGMENT_WORDS + Segment.state] = SegmentState.sealed;
+			const place = { segment, offset: 0 };
+			const placed = this.#at(segment, 0);
+			let { sum } = reservation;
+			if (meta.esi !== undefined) {
+				placed.bytes.set(meta.esi, placed.base + bodyOffset(meta) + bodyBytes);
+				sum = Bun.hash.crc32(meta.esi, sum);
+			}
+			this.#enter(place, placed, slot, totalBytes, meta, marks, bodyBytes, sum, low, high, replaces);
+			reservation.committed = true;
+			return true;
+		});
+	}
+
+	/** Nobody reads the bytes of `reservation` any more; without commit() its room is free. */
+	release({ segment, committed }: Reservation): void {
+		if (committed) Atomics.sub(this.#book.pins, this.#worker * this.layout.segmentCount + segment, 1);
+		else this.#locked(() => this.#segments.release(segment));
 	}
 
 	/**
@@ -629,38 +728,24 @@ export class Arena {
 	}
 
 	#write(
-		segment: number,
-		offset: number,
+		{ words, floats, buffer, bytes, base }: Placed,
 		slot: number,
 		total: number,
 		meta: ObjectMeta,
 		marks: TagMarks,
-		parts: readonly Uint8Array[],
 		bodyBytes: number,
+		bodySum: number,
 		low: number,
 		high: number,
 	): void {
-		const map = this.#book.maps[Math.floor(segment / this.layout.segmentsPerMap)]!;
-		const base = (segment % this.layout.segmentsPerMap) * this.layout.segmentBytes + offset;
 		const word = base >> 2;
 		const float = base >> 3;
-		const { words, floats, buffer, bytes } = map;
-		words[word] = 0;
 		const keyAt = base + RECORD_BYTES;
 		const varyAt = keyAt + buffer.latin1Write(meta.key, keyAt);
 		const headAt = varyAt + (meta.vary === "" ? 0 : buffer.latin1Write(meta.vary, varyAt));
 		const bodyAt = headAt + buffer.latin1Write(meta.head, headAt);
-		let at = bodyAt;
-		for (const part of parts) {
-			bytes.set(part, at);
-			at += part.length;
-		}
 		const { esi } = meta;
-		if (esi !== undefined) {
-			bytes.set(esi, at);
-			at += esi.length;
-			words[word + (Record.esiBytes >> 2)] = esi.length;
-		}
+		if (esi !== undefined) words[word + (Record.esiBytes >> 2)] = esi.length;
 		words[word + (Record.totalBytes >> 2)] = total;
 		words[word + (Record.slot >> 2)] = slot;
 		floats[float + (Record.tOrigin >> 3)] = meta.tOrigin;
@@ -680,7 +765,7 @@ export class Arena {
 		words[word + (Record.hashHigh >> 2)] = high;
 		words[word + (Record.tagsLow >> 2)] = marks.low;
 		words[word + (Record.tagsHigh >> 2)] = marks.high;
-		words[word + (Record.bodyChecksum >> 2)] = Bun.hash.crc32(bytes.subarray(bodyAt, at));
+		words[word + (Record.bodyChecksum >> 2)] = bodySum;
 		words[word + (Record.headChecksum >> 2)] = this.#book.headSum(
 			bytes.subarray(base + Record.tOrigin, bodyAt),
 		);
@@ -946,6 +1031,7 @@ export class Arena {
 			lockWordOrInherit(control, Control.lock, MANAGER, (holder) => isGone(holder - 1));
 		this.#book.pins.fill(0, worker * this.layout.segmentCount, (worker + 1) * this.layout.segmentCount);
 		try {
+			this.#segments.releaseRuns(worker);
 			if (died) rebuild(this.#store, nowSeconds);
 			else {
 				const { storages } = this.#book;

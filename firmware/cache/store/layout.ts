@@ -178,7 +178,8 @@ export const Segment = {
 	/** Segments in the run that a large object takes; 1 otherwise. */
 	run: 6,
 } as const;
-export const SegmentState = { free: 0, open: 1, sealed: 2, tail: 3 } as const;
+/** `filling`: the first of a run that its owner writes into, without the lock (reservation.ts). */
+export const SegmentState = { free: 0, open: 1, sealed: 2, tail: 3, filling: 4 } as const;
 export const Queue = { small: 0, main: 1, large: 2 } as const;
 
 const roundUp = (value: number, step: number) => Math.ceil(value / step) * step;

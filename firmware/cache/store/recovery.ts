@@ -67,6 +67,7 @@ export function takeUp(path: string, store: Store, nowSeconds: number): number {
 	const { control } = store.book;
 	const clean = control[Control.clean] === 1 && control[Control.bookSum] === store.book.sum();
 	control[Control.clean] = 0;
+	store.segments.releaseRuns();
 	toDisk(path);
 	return clean ? resume(store) : rebuild(store, nowSeconds);
 }
@@ -101,6 +102,11 @@ export function rebuild(store: Store, nowSeconds: number): number {
 		const at = segment * SEGMENT_WORDS;
 		const area = areaAt(layout, segment);
 		if (area === undefined) break;
+		// Somebody who lives writes into it.
+		if (book.segments[at + Segment.state] === SegmentState.filling) {
+			segment += Math.max(1, book.segments[at + Segment.run]!) * area.step;
+			continue;
+		}
 		const found = rebuildSegment(store, segment, area, nowSeconds, nextSlot);
 		book.segments[at + Segment.liveCount] = found.nextSlot - nextSlot;
 		if (found.nextSlot === nextSlot) {

@@ -26,10 +26,13 @@ import {
 	Slot,
 	STORAGE_WORDS,
 	Storage,
+	WORKER_LIMIT,
 } from "./layout.ts";
 
 /** Segments that may be looked at to make room for one object (Varnish's nuke_limit is of the same kind). */
 export const RECLAIM_LIMIT = 64;
+/** What taking an open segment costs: more than any that is sealed. */
+const OPEN_COST = 2;
 /** Turned into the checksum of a record that is no more, so that nobody takes it for a live one. */
 export const DEAD = 0x55aa55aa;
 
@@ -126,7 +129,28 @@ export class Segments {
 		return -1;
 	}
 
-	/** A run of neighbouring segments for one large object: free ones, else the oldest stretch gives way. */
+	/** A run of segments of their own for an object that is written as it comes: nobody takes them before settleRun(). */
+	reserveRun(total: number, area: Area): number {
+		const place = this.#allocateRun(Math.ceil(total / this.#segmentBytes(area)), total, area);
+		if (place === undefined) return -1;
+		this.book.segments[place.segment * SEGMENT_WORDS + Segment.state] = SegmentState.filling;
+		return place.segment;
+	}
+
+	/** Gives the runs back that a process which is no more was writing into; of all processes if `worker` is undefined. */
+	releaseRuns(worker?: number): void {
+		const { segments, layout } = this.book;
+		for (let segment = 0; segment < layout.segmentCount; segment++) {
+			const at = segment * SEGMENT_WORDS;
+			if (segments[at + Segment.state] !== SegmentState.filling) continue;
+			if (worker === undefined || segments[at + Segment.owner] === worker) this.release(segment);
+		}
+	}
+
+	/**
+	 * A run of neighbouring segments for one large object: free ones, else the oldest stretch gives way. Those that
+	 * somebody writes small objects into go last.
+	 */
 	#allocateRun(run: number, total: number, area: Area): { segment: number; offset: number } | undefined {
 		const { segmentsPerMap } = this.book.layout;
 		const { first, end, step } = area;
@@ -150,7 +174,10 @@ export class Segments {
 		}
 		if (best < 0) return undefined;
 		const behind = best + run * step;
-		for (let each = best; each < behind; each += step) this.#empty(this.#runStart(each, area));
+		for (let each = best; each < behind; each += step) {
+			this.#close(each, area);
+			this.#empty(this.#runStart(each, area));
+		}
 		for (let each = best; each < behind; each += step) {
 			const at = each * SEGMENT_WORDS;
 			if (this.book.segments[at + Segment.state] !== SegmentState.free) return undefined;
@@ -176,9 +203,19 @@ export class Segments {
 	#runCost(segment: number, newest: number, area: Area): number {
 		const start = this.#runStart(segment, area);
 		const state = this.book.segments[start * SEGMENT_WORDS + Segment.state];
-		if (state === SegmentState.open || this.book.pinned(start)) return -1;
+		if (state === SegmentState.filling || this.book.pinned(start)) return -1;
 		if (state === SegmentState.free) return 0;
+		if (state === SegmentState.open) return OPEN_COST;
 		return 1 / (1 + newest - this.book.segments[start * SEGMENT_WORDS + Segment.sequence]!);
+	}
+
+	/** Whoever has it open goes on in another one. */
+	#close(segment: number, { storage }: Area): void {
+		if (this.book.segments[segment * SEGMENT_WORDS + Segment.state] !== SegmentState.open) return;
+		const from = storage * STORAGE_WORDS + Storage.open;
+		const at = this.book.storages.subarray(from, from + WORKER_LIMIT * 2).indexOf(segment + 1);
+		if (at >= 0) this.book.storages[from + at] = 0;
+		this.seal(segment);
 	}
 
 	/** Drops everything in a segment (or run) and frees it. */

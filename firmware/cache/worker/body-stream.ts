@@ -2,8 +2,10 @@
  * A body on its way from a backend to one or more clients and perhaps into the store.
  *
  * A body that is to be stored keeps all its pieces until it is whole. One that is not keeps only what its
- * slowest reader has not taken yet, and asks the source to pause when that is too much.
+ * slowest reader has not taken yet, and asks the source to pause when that is too much. One that is too large for either
+ * is written into the store as it comes, and read from there.
  */
+import type { Reservation } from "../store/reservation.ts";
 import type { BodyBudget } from "./body-budget.ts";
 
 /** Bytes that a body which is not kept may have waiting before its source is paused. */
@@ -48,22 +50,39 @@ export class BodyStream {
 		this.#budget = budget;
 	}
 
+	/** Its pieces are in the store; what is pushed is written into the reservation, if there is one. */
+	#place: { readonly reservation: Reservation | undefined; readonly onLeft: () => void } | undefined;
+
+	/** Before the first piece: all of them are in the store, or go there. `onLeft`: nobody reads them any more. */
+	stayInStore(reservation: Reservation | undefined, onLeft: () => void): void {
+		this.#place = { reservation, onLeft };
+	}
+
+	/** Its pieces are in the store, and not to be gathered. */
+	get inStore(): boolean {
+		return this.#place !== undefined;
+	}
+
 	/** The whole body, when it is there in one piece. */
 	get whole(): Uint8Array | undefined {
-		if (this.state !== "whole" || this.#firstPiece > 0 || this.#pieces.length !== 1) return undefined;
+		if (this.state !== "whole" || this.#firstPiece > 0 || this.#pieces.length !== 1 || this.inStore)
+			return undefined;
 		return this.#pieces[0];
 	}
 
 	#count(bytes: number): void {
 		this.#waitingBytes += bytes;
-		if (this.#budget !== undefined && !this.#settled) this.#budget.usedBytes += bytes;
+		if (this.#budget !== undefined && !this.#settled && !this.inStore) this.#budget.usedBytes += bytes;
 	}
 
 	/** The source is done with it: with no reader left, what it holds is on its way out. */
 	settle(): void {
 		if (this.#settled || this.state === "open" || this.#readers.length > 0) return;
 		this.#settled = true;
-		if (this.#budget !== undefined) this.#budget.usedBytes -= this.#waitingBytes;
+		if (this.#place !== undefined) {
+			this.#pieces.length = 0;
+			this.#place.onLeft();
+		} else if (this.#budget !== undefined) this.#budget.usedBytes -= this.#waitingBytes;
 	}
 
 	get keeping(): boolean {
@@ -84,8 +103,14 @@ export class BodyStream {
 	/** Takes over `piece`: the caller must not change it afterwards. */
 	push(piece: Uint8Array): void {
 		if (this.state !== "open" || piece.length === 0) return;
+		const reservation = this.#place?.reservation;
+		const placed = reservation === undefined ? piece : reservation.write(piece);
+		if (placed === undefined) {
+			this.fail();
+			return;
+		}
 		this.bytes += piece.length;
-		this.#pieces.push(piece);
+		this.#pieces.push(placed);
 		this.#count(piece.length);
 		this.#tell();
 		const limit = this.#budget?.over ? RESUME_BYTES : PAUSE_BYTES;
@@ -112,8 +137,9 @@ export class BodyStream {
 		for (const each of this.#readers.slice()) each.reader.onBody();
 	}
 
-	/** Joins at the beginning; only while every piece is still there. */
+	/** Joins at the beginning; only while every piece is still there. What was left in the store is not read any more. */
 	join(reader: BodyReader): void {
+		if (this.#settled && this.inStore) this.state = "failed";
 		this.#readers.push({ reader, next: this.#firstPiece });
 	}
 

@@ -43,7 +43,7 @@ export interface EngineOptions {
 	publishBan(tests: readonly BanTest[], text: string, now: number): number;
 }
 
-/** Part of its storage that one body may have; a larger one passes through. */
+/** A body of up to this part of its storage is held in memory until it is whole; a larger one is written into the store as it comes. */
 const HELD_SHARE = 4;
 /** The wall clock may be so far from ours before we follow it. */
 const CLOCK_SLACK_MS = 2;
@@ -113,7 +113,7 @@ export class Engine {
 
 	#turn = -1;
 
-	/** Largest body that is held while it is fetched, in order to be stored there. */
+	/** Largest body that is held in memory while it is fetched, in order to be stored there. */
 	heldLimitBytes(storage: string): number {
 		const { arena } = this;
 		const number = this.storageNumber(storage);

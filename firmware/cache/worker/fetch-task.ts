@@ -13,7 +13,7 @@ import { reasonPhrase } from "../http/status.ts";
 import { Side, wholeSeconds } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { TransactionLog } from "../log/transaction-log.ts";
-import type { StoredObject } from "../store/arena.ts";
+import type { ObjectMeta, StoredObject } from "../store/arena.ts";
 import {
 	ageAt,
 	ageOf,
@@ -24,6 +24,7 @@ import {
 	staleIfError,
 } from "../store/freshness.ts";
 import { TRANSIENT } from "../store/layout.ts";
+import type { Reservation } from "../store/reservation.ts";
 import { varySpecification } from "../store/vary.ts";
 import type { Action, Connection, RequestMessage, Session } from "../vcl/runtime.ts";
 import { type Answer, bannable } from "./answer.ts";
@@ -42,7 +43,7 @@ import { AT_ONCE_BYTES, type Recoded, type Recoding, recode, recodeBeside } from
 import { recodeStream } from "./recode-stream.ts";
 import type { RequestBody } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
-import { storeAnswer, storeMarker } from "./store-answer.ts";
+import { type Fetched, metaOf, replacesOlder, storeAnswer, storeMarker } from "./store-answer.ts";
 import { failedIn, type Outcome, type Waiting } from "./task.ts";
 
 /** What beresp.filters may name. */
@@ -106,6 +107,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#lifetime: Lifetime | undefined;
 	/** Of the stored answer that a 304 has confirmed. */
 	#staleBody: Uint8Array | undefined;
+	/** That answer itself, pinned, when its body is too large to be held. */
+	#staleObject: StoredObject | undefined;
 	#hitForPassSeconds = -1;
 	#received: { method: string; url: string; fields: FieldList };
 	/** Of a first try. */
@@ -350,9 +353,13 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			return "unasked";
 		const object = this.engine.pin(this.key, stale.body.object);
 		if (object === undefined) return "gone";
-		this.#staleBody = copyOf(object.body);
-		this.engine.arena.unpin(object);
 		const { proto, fields, storage } = this.beresp;
+		const { arena } = this.engine;
+		if (object.bodyBytes > this.engine.heldLimitBytes(stale.storage)) this.#staleObject = object;
+		else {
+			this.#staleBody = copyOf(object.body);
+			arena.unpin(object);
+		}
 		const updated = updatedFields(stale.fields, fields);
 		this.beresp = new BackendResponseFields(this, 200, stale.reason, proto, updated, storage);
 		this.beresp.was304 = true;
@@ -511,7 +518,6 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		let length = framing.kind === "length" && !gunzip && !gzip ? framing.bytes : undefined;
 		if (framing.kind === "none") length = 0;
 		this.#heldLimitBytes = engine.heldLimitBytes(storage);
-		if (length !== undefined && length > this.#heldLimitBytes) this.#tooLarge();
 		this.answer = {
 			status: beresp.status % 1000,
 			reason: beresp.reason,
@@ -534,6 +540,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			fault: undefined,
 			backendStatus: beresp.was304 ? 304 : beresp.status % 1000,
 		};
+		if (length !== undefined && length > this.#heldLimitBytes && !this.#reserve(length)) this.#tooLarge();
 		this.#transform = gunzip ? "gunzip" : gzip ? "gzip" : undefined;
 		this.#isChecked =
 			gzipped &&
@@ -549,6 +556,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				`${framingNames[framing.kind]} ${beresp.doStream && framing.kind !== "none" ? "stream" : "-"}`,
 			);
 		if (this.#staleBody !== undefined) this.#stream.push(this.#staleBody);
+		else if (this.#staleObject !== undefined) this.#renew(this.#staleObject);
 		if (framing.kind !== "none") this.limitBetweenBytes();
 	}
 
@@ -582,6 +590,45 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	abandonBody(): void {
 		if (!this.#cacheable && this.#announced) this.#stop();
 	}
+
+	/**
+	 * A body that a 304 has confirmed, and that is too large to be held: it is copied within the store, or stays where it is
+	 * if there is no room for another one, and has its fields of before.
+	 */
+	#renew(object: StoredObject): void {
+		const { arena } = this.engine;
+		const stream = this.#stream!;
+		this.#staleObject = undefined;
+		if (this.#reserve(object.bodyBytes)) {
+			stream.push(object.body);
+			arena.unpin(object);
+			return;
+		}
+		stream.stayInStore(undefined, () => arena.unpin(object));
+		stream.push(object.body);
+		if (this.#cacheable) {
+			this.vslLog.add(Tag.Error, "no room for another one of that size: the stored one lives on");
+			arena.relive(object, this.answer!);
+		}
+		this.#cacheable = false;
+		this.#remembered = false;
+	}
+
+	/** Has the body written into the store as it comes, since it is too large to be held; false: there is no room. */
+	#reserve(length: number): boolean {
+		const { arena } = this.engine;
+		const stream = this.#stream;
+		if (stream === undefined || !(this.#cacheable || this.#remembered)) return false;
+		const answer = this.answer!;
+		const meta = metaOf(this.engine, this.#fetched, answer, this.#remembered);
+		const reservation = arena.reserve(meta, length);
+		if (reservation === undefined) return false;
+		this.#reserved = { reservation, meta };
+		stream.stayInStore(reservation, () => arena.release(reservation));
+		return true;
+	}
+
+	#reserved: { readonly reservation: Reservation; readonly meta: ObjectMeta } | undefined;
 
 	/** The body cannot be held: it is passed on, recoded on its way if it has to be, never stored, never cut. */
 	#tooLarge(): void {
@@ -635,6 +682,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		stream.push(bytes);
 		const { bytes: held } = stream;
 		// Short bodies are held whatever else is on its way.
+		if (stream.inStore) return;
 		if (held > this.#heldLimitBytes || (held > PAUSE_BYTES && this.engine.bodies.over)) this.#tooLarge();
 	}
 
@@ -680,6 +728,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#error(status: number, reason: string | null, fault: string): void {
 		this.#fault = fault;
 		this.closeConnection();
+		this.#forgetBody();
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Error", this.now);
 		const fields = new FieldList();
@@ -751,6 +800,15 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#finish();
 	}
 
+	/** Nothing will come of what has been fetched. */
+	#forgetBody(): void {
+		this.#stream?.fail();
+		this.#stream?.settle();
+		this.#reserved = undefined;
+		if (this.#staleObject !== undefined) this.engine.arena.unpin(this.#staleObject);
+		this.#staleObject = undefined;
+	}
+
 	#retry(): void {
 		const body = this.requestBody;
 		if (this.head?.framing.kind === "none") this.letGo();
@@ -770,8 +828,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			return;
 		}
 		body?.leave(this);
-		this.#stream?.fail();
-		this.#stream?.settle();
+		this.#forgetBody();
 		this.vslLog.timestamp("Retry", this.engine.now());
 		const next = new FetchTask(this.engine, this.start, this);
 		this.vslLog.add(Tag.Link, `bereq ${next.xid} retry`);
@@ -890,18 +947,28 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const { fields } = answer;
 		if (this.bereq.method !== "HEAD" && !fields.has("content-length"))
 			fields.append("Content-Length", String(length));
-		const fetched = {
+		const stored =
+			this.#reserved === undefined
+				? storeAnswer(engine, this.#fetched, answer, this.#remembered, pieces)
+				: engine.arena.commit(
+						this.#reserved.reservation,
+						this.#reserved.meta,
+						replacesOlder(this.#fetched, answer),
+					);
+		if (!stored) this.vslLog.add(Tag.Error, "Could not get storage");
+		else if (this.#marker !== undefined) engine.arena.remove(this.#marker);
+	}
+
+	readonly #banAtStart = this.engine.bans.newest;
+
+	get #fetched(): Fetched {
+		return {
 			key: this.key,
 			xid: this.xid,
 			ban: this.#banAtStart,
 			refreshes: this.start.stale !== undefined,
 		};
-		if (!storeAnswer(engine, fetched, answer, this.#remembered, pieces))
-			this.vslLog.add(Tag.Error, "Could not get storage");
-		else if (this.#marker !== undefined) engine.arena.remove(this.#marker);
 	}
-
-	readonly #banAtStart = this.engine.bans.newest;
 
 	/** Gives the answer to the client that asked, and lets those who wait look again. */
 	#announce(): void {
@@ -955,8 +1022,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#finished = true;
 		this.#unmark();
 		this.#check?.giveUp();
-		this.#stream?.fail();
-		this.#stream?.settle();
+		this.#forgetBody();
 		this.phase = "done";
 		this.#unregister();
 		this.requestBody?.leave(this);

@@ -47,7 +47,7 @@ export function applyRange(task: RangedTask, body: Outgoing, letGo: () => void):
 	const bytes =
 		body.kind === "bytes"
 			? body.bytes
-			: body.stream.state === "whole" && body.stream.keeping
+			: body.stream.state === "whole" && body.stream.keeping && !body.stream.inStore
 				? Buffer.concat(body.stream.pieces)
 				: undefined;
 	// A whole answer may have carried one, with no meaning there.

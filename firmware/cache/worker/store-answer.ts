@@ -6,7 +6,7 @@ import { noTags } from "../store/tags.ts";
 import { type Answer, headText } from "./answer.ts";
 import type { Engine } from "./engine.ts";
 
-interface Fetched {
+export interface Fetched {
 	/** What vcl_hash fed. */
 	readonly key: string;
 	/** The fetch's transaction number. */
@@ -17,22 +17,17 @@ interface Fetched {
 	readonly refreshes: boolean;
 }
 
-/**
- * Stores `answer` in place of older ones of the same variant; false when there is no room. What never was fresh takes no
- * place but that of the object that was asked about: another may still be in its grace.
- */
-export function storeAnswer(
+/** What is stored of `answer` beside its body. `remembered`: only to be asked about (no-cache). */
+export function metaOf(
 	engine: Engine,
-	{ key, xid, ban, refreshes }: Fetched,
+	{ key, xid, ban }: Fetched,
 	answer: Answer,
-	/** Only to be asked about: every request for it goes to the backend (no-cache). */
 	remembered: boolean,
-	pieces: readonly Uint8Array[],
-): boolean {
+): ObjectMeta {
 	const { fields } = answer;
 	// Hardly any answer has tags; looking into the head for them takes longer.
 	const tagged = fields.has("xkey") || fields.has("x-hashtwo");
-	const meta: ObjectMeta = {
+	return {
 		key,
 		vary: answer.vary,
 		head: headText(answer),
@@ -50,8 +45,24 @@ export function storeAnswer(
 		marks: tagged ? undefined : noTags,
 		storage: engine.storageNumber(answer.storage),
 	};
+}
+
+/** What never was fresh takes no place but that of the object that was asked about: another may still be in its grace. */
+export const replacesOlder = ({ refreshes }: Fetched, { ttl }: Answer): boolean => refreshes || ttl > 0;
+
+/** Stores `answer` in place of older ones of the same variant; false when there is no room. */
+export function storeAnswer(
+	engine: Engine,
+	fetched: Fetched,
+	answer: Answer,
+	remembered: boolean,
+	pieces: readonly Uint8Array[],
+): boolean {
+	const meta = metaOf(engine, fetched, answer, remembered);
 	const { arena } = engine;
-	return refreshes || answer.ttl > 0 ? arena.replace(meta, pieces) : arena.insert(meta, pieces) !== undefined;
+	return replacesOlder(fetched, answer)
+		? arena.replace(meta, pieces)
+		: arena.insert(meta, pieces) !== undefined;
 }
 
 /** Remembers for that long that the answers to `key` are not for hits. */
