@@ -930,13 +930,18 @@ export class Arena {
 		return { objects, next: slot >= this.layout.slotCount ? -1 : slot };
 	}
 
-	/** Every live object that was stored with one of `wanted`, each once. */
-	tagged(wanted: readonly string[]): StoredObject[] {
+	/**
+	 * Live objects from slot `from` on that were stored with one of `wanted`, each once: at most `limit` of them, and of
+	 * WALK_SLOTS slots; `next` is -1 at the end.
+	 */
+	tagged(wanted: readonly string[], from: number, limit: number): { objects: StoredObject[]; next: number } {
 		const { tags, slots } = this.#book;
 		const names = new Set(wanted);
 		const marked = [...names].map((tag) => ({ ...marksOf([tag]), bytes: Buffer.from(tag, "latin1") }));
 		const found: StoredObject[] = [];
-		for (let slot = 0; slot < this.layout.slotCount; slot++) {
+		const last = Math.min(this.layout.slotCount, from + WALK_SLOTS);
+		let slot = from;
+		for (; slot < last && found.length < limit; slot++) {
 			const low = tags[slot * TAG_WORDS]!;
 			const high = tags[slot * TAG_WORDS + 1]!;
 			if ((low | high) === 0 || (slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
@@ -953,7 +958,7 @@ export class Arena {
 			if (object !== undefined && this.holds(object) && tagsIn(object.head).some((tag) => names.has(tag)))
 				found.push(object);
 		}
-		return found;
+		return { objects: found, next: slot >= this.layout.slotCount ? -1 : slot };
 	}
 
 	/** True when `wanted` is somewhere in the key, the variant or the head of a slot's record. */

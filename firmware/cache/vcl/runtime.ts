@@ -314,15 +314,19 @@ export interface VclContext {
 	purge(ttlSeconds: number, graceSeconds: number, keepSeconds: number): number;
 	/**
 	 * xkey.purge(), xkey.softpurge(): every object that was stored with one of these tags (separated by blanks or
-	 * commas) goes, or only ends its lifetime when `soft`. Returns the number of objects.
+	 * commas) goes, or only ends its lifetime when `soft`. Others are served meanwhile.
 	 */
-	purgeTags(keys: string, soft: boolean): number;
+	purgeTags(keys: string, soft: boolean): WaitRequest;
 }
 
 export type WaitRequest =
 	| { readonly kind: "sleep"; readonly durationSeconds: number }
 	| { readonly kind: "barrier"; readonly address: string; readonly timeoutSeconds: number }
-	| { readonly kind: "request-body"; gather(done: (fits: boolean) => void): void };
+	| { readonly kind: "request-body"; gather(done: (fits: boolean) => void): void }
+	| { readonly kind: "tag-purge"; begin(done: (objects: number) => void): void; atOnce(): number };
+
+/** What a program gets that has waited. */
+export type Granted = boolean | number | undefined;
 
 export type LogTag =
 	| "Debug"
@@ -429,7 +433,7 @@ export interface VclHost {
 }
 
 export type TaskSub = (context: VclContext) => Action;
-export type WaitingSub = (context: VclContext) => Generator<WaitRequest, Action, boolean | undefined>;
+export type WaitingSub = (context: VclContext) => Generator<WaitRequest, Action, Granted>;
 
 /** Every method but the house-keeping ones. */
 export type Subs = { readonly [Name in Exclude<MethodName, "vcl_init" | "vcl_fini">]: TaskSub };

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { Tag } from "../log/tags.ts";
 import type { TransactionLog } from "../log/transaction-log.ts";
+import type { StoredObject } from "../store/arena.ts";
 import { parseVclBan } from "../store/bans.ts";
 import type { Done } from "../store/flusher.ts";
 import { splitTags } from "../store/tags.ts";
@@ -13,6 +14,7 @@ import {
 	type ClientRequest,
 	type ClientResponse,
 	type Connection,
+	type Granted,
 	type LogTag,
 	type MethodName,
 	type RequestMessage,
@@ -27,12 +29,13 @@ import { syntaxKey } from "../vcl/vmods/std.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
 import { grant, grantAtOnce } from "./grant.ts";
 import { callName } from "./method-log.ts";
+import { purgeTagged, purgeTaggedAtOnce } from "./tag-purge.ts";
 
 /** A sub's action, or that it is not there yet. */
 export type Outcome = Action | Waiting;
 
 /**
- * The sub waits (std.cache_req_body, vtc.sleep, vtc.barrier_sync), or its purge has to reach the disk: whoever called it
+ * The sub waits (std.cache_req_body, xkey.purge, vtc.sleep, vtc.barrier_sync), or its purge has to reach the disk: whoever called it
  * leaves, and goes on when it has acted.
  */
 export interface Waiting {
@@ -171,7 +174,10 @@ export abstract class Task implements VclContext {
 		if (waitingSubs === null) return this.#run(method);
 		const steps = waitingSubs[method](this);
 		let outcome = this.#first(method, steps);
-		while (outcome.kind === "waiting") outcome = this.#next(method, steps, grantAtOnce(outcome.request));
+		while (outcome.kind === "waiting") {
+			const { failure, granted } = grantAtOnce(outcome.request);
+			outcome = this.#next(method, steps, failure, granted);
+		}
 		return outcome;
 	}
 
@@ -190,7 +196,7 @@ export abstract class Task implements VclContext {
 		method: keyof Subs,
 		steps: Steps,
 		failure: VclFailure | undefined,
-		granted: boolean | undefined = undefined,
+		granted: Granted = undefined,
 	): Action | Paused {
 		this.method = method;
 		let action: Action;
@@ -281,15 +287,26 @@ export abstract class Task implements VclContext {
 		return 0;
 	}
 
-	purgeTags(keys: string, soft: boolean): number {
+	purgeTags(keys: string, soft: boolean): WaitRequest {
 		const { arena } = this.engine;
 		const now = this.engine.now();
-		const tagged = arena.tagged(splitTags(keys));
-		for (const object of tagged)
-			if (soft) arena.relive(object, { ttl: Math.min(object.ttl, now - object.tOrigin) });
-			else arena.remove(object, "purged");
-		if (tagged.length > 0) this.purgedFromStore();
-		return tagged.length;
+		const work = {
+			arena,
+			tags: splitTags(keys),
+			purge: (object: StoredObject) => {
+				if (soft) arena.relive(object, { ttl: Math.min(object.ttl, now - object.tOrigin) });
+				else arena.remove(object, "purged");
+			},
+		};
+		const noted = (count: number) => {
+			if (count > 0) this.purgedFromStore();
+			return count;
+		};
+		return {
+			kind: "tag-purge",
+			begin: (done) => purgeTagged(work, (count) => done(noted(count))),
+			atOnce: () => noted(purgeTaggedAtOnce(work)),
+		};
 	}
 }
 
