@@ -108,7 +108,7 @@ function measure(source: string, rounds: number, requests: number): number {
 		const begin = threadNanoseconds();
 		for (let request = 0; request < requests; request++) {
 			const log = new TransactionLog(discardingSink, request, 0);
-			const task = { vslLog: log, key: "", restarts: 0, startedAt: 0, xid: request };
+			const task = { vslLog: log, key: "", restarts: 0, startedAt: 0, xid: request, esiLevel: 0 };
 			const context = {
 				req: new ClientRequestFields(task, head, new FieldList(lines, keys)),
 				connection,

@@ -1,4 +1,5 @@
 /** What a client is to be given: a stored object, one that is still coming, or one made here. */
+import { decodeProgram, type EsiProgram } from "../esi/program.ts";
 import { FieldList, fieldKey, flat } from "../http/headers.ts";
 import { statusText } from "../http/status.ts";
 import { record, records } from "../log/records.ts";
@@ -32,6 +33,8 @@ export interface Answer {
 	readonly insertedAt: number;
 	readonly uncacheable: boolean;
 	readonly gzip: boolean;
+	/** Of a page with ESI tags: what it is made of. */
+	readonly esi: EsiProgram | undefined;
 	readonly body: AnswerBody;
 	readonly storage: string;
 	/** Variant, for a stream that others may join. */
@@ -87,6 +90,7 @@ export function answerOf(object: StoredObject, storageNames: readonly string[]):
 		insertedAt: object.insertedAt,
 		uncacheable: (object.flags & (Flag.hitForMiss | Flag.hitForPass)) !== 0,
 		gzip: (object.flags & Flag.gzip) !== 0,
+		esi: object.esi === undefined ? undefined : decodeProgram(object.esi),
 		body: { kind: "stored", object },
 		storage: storageNames[object.storage] ?? "s0",
 		vary: object.vary,

@@ -77,6 +77,7 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	readonly #task: FetchSide;
 	doGunzip = false;
 	doGzip = false;
+	doEsi = false;
 	doStream = true;
 	/** Names of filters; undefined until VCL names some. */
 	#filters: string | undefined;
@@ -96,7 +97,6 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 	#uncacheable = false;
 	/** The VCL has set ttl or grace. */
 	lifetimeDecided = false;
-	#doEsi = false;
 
 	constructor(
 		task: FetchSide,
@@ -113,13 +113,6 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 		this.storage = storage;
 	}
 
-	get doEsi(): boolean {
-		return this.#doEsi;
-	}
-	set doEsi(wanted: boolean) {
-		if (wanted) this.#task.vslLog.add(Tag.Error, "ESI is not implemented: beresp.do_esi has no effect");
-		this.#doEsi = false;
-	}
 	get age(): number {
 		return this.#task.now - this.tOrigin;
 	}
@@ -195,7 +188,12 @@ export class BackendResponseFields extends ResponseFields implements BackendResp
 		for (const line of lines) if (!notModified.lines.includes(line)) this.log.add(this.tags.header, line);
 	}
 	get filters(): string {
-		return this.#filters ?? this.usualFilters;
+		if (this.#filters !== undefined || !this.doEsi) return this.#filters ?? this.usualFilters;
+		// Each with a blank before it, as varnishd lists them.
+		const isPacked = this.usualFilters !== "";
+		const unpacks = isPacked ? " gunzip" : "";
+		const packs = this.doGzip || (isPacked && !this.doGunzip);
+		return `${unpacks}${packs ? " esi_gzip" : " esi"}`;
 	}
 	set filters(names: string) {
 		this.#filters = names;

@@ -24,6 +24,7 @@ interface RequestTask {
 	readonly restarts: number;
 	readonly startedAt: number;
 	readonly xid: number;
+	readonly esiLevel: number;
 }
 
 /** What a header block turns into once X-Forwarded-For is in it; the same for the next request of that client. */
@@ -89,7 +90,7 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 	backendHint: Director | null | undefined = undefined;
 	canGzip: boolean;
 	esi = true;
-	readonly esiLevel = 0;
+	readonly esiLevel: number;
 	grace = -1;
 	ttl = -1;
 	hashAlwaysMiss = false;
@@ -104,6 +105,7 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 		super(head.method, head.url, head.proto, fields, task.vslLog, reqTags);
 		this.#task = task;
 		this.received = head.fields;
+		this.esiLevel = task.esiLevel;
 		this.canGzip = head.fields.canGzip;
 	}
 	get hash(): string {
@@ -135,22 +137,28 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 	}
 }
 
+/** What resp.filters may name; blanks are between them. */
+const KNOWN_FILTERS: readonly string[] = ["", "esi", "gunzip", "range"];
+
 export class ClientResponseFields extends ResponseFields implements ClientResponse {
+	/** What of the page's tags is done; begins as what req.esi says. */
 	#doEsi = true;
+	/** There are tags. */
+	canEsi = false;
 	/** Names of filters; undefined until VCL names some. */
 	#filters: string | undefined;
-	/** Those that the answer gets where VCL does not say. */
+	/** Those that the answer gets where VCL does not say, but for ESI. */
 	usualFilters = "";
 	get filters(): string {
-		return this.#filters ?? this.usualFilters;
+		return this.#filters ?? `${this.canEsi && this.#doEsi ? " esi" : ""}${this.usualFilters}`;
 	}
 	/** What the VCL says of a filter; undefined when it does not say. */
-	wantsFilter(name: "gunzip" | "range"): boolean | undefined {
+	wantsFilter(name: "esi" | "gunzip" | "range"): boolean | undefined {
 		return this.#filters?.split(" ").includes(name);
 	}
 	/** A filter that there is not fails the VCL. */
 	set filters(names: string) {
-		const unknown = names.split(" ").find((name) => name !== "" && name !== "gunzip" && name !== "range");
+		const unknown = names.split(" ").find((name) => !KNOWN_FILTERS.includes(name));
 		if (unknown !== undefined) throw new VclFailure(`Filter '${unknown}' not found`);
 		this.#filters = names;
 	}
@@ -159,10 +167,21 @@ export class ClientResponseFields extends ResponseFields implements ClientRespon
 	body: string | undefined;
 
 	get doEsi(): boolean {
+		this.#mustBeOpen();
 		return this.#doEsi;
 	}
-	set doEsi(_wanted: boolean) {
-		this.#doEsi = true;
+	set doEsi(wanted: boolean) {
+		this.#mustBeOpen();
+		this.#doEsi = wanted;
+	}
+	/** Fails the VCL that has named the filters, and asks for one in another way. */
+	#mustBeOpen(): void {
+		if (this.#filters !== undefined)
+			throw new VclFailure("resp.filters are already fixed, resp.do_esi is undefined");
+	}
+	/** Whether the tags of a page are followed. */
+	get processesEsi(): boolean {
+		return this.canEsi && (this.wantsFilter("esi") ?? this.#doEsi);
 	}
 	setBody(text: string): void {
 		this.body = text;
@@ -178,7 +197,6 @@ export class HitObject implements CachedObject {
 	/** What ttl and age count from: the request's beginning, in vcl_deliver its own. */
 	now: number;
 	readonly hits: number;
-	readonly canEsi = false;
 
 	constructor(answer: Answer, engine: Engine, now: number, hits: number) {
 		this.#answer = answer;
@@ -188,6 +206,9 @@ export class HitObject implements CachedObject {
 	}
 	header(lowerName: string): string | null {
 		return this.#answer.fields.get(lowerName) ?? null;
+	}
+	get canEsi(): boolean {
+		return this.#answer.esi !== undefined;
 	}
 	get age(): number {
 		return this.now - this.#answer.tOrigin;

@@ -1,7 +1,10 @@
 /** What a request needs of the connection that it came on. */
 import type { Socket } from "bun";
-import type { Connection, Session } from "../vcl/runtime.ts";
+import type { EsiInclude } from "../esi/program.ts";
+import type { FieldList } from "../http/headers.ts";
+import type { ClientRequest, Connection, Session } from "../vcl/runtime.ts";
 import type { Engine } from "./engine.ts";
+import type { EsiOutput } from "./esi-output.ts";
 import type { Outcome } from "./replay.ts";
 
 /** Why a session ended, as SessClose says it; each has a counter. */
@@ -36,7 +39,28 @@ export interface Answering {
 	refuse(reason: string): void;
 }
 
+/** That a request is for a part of a page (ESI). */
+export interface Included {
+	/** 1 for a part of what the client asked for. */
+	readonly level: number;
+	readonly include: EsiInclude;
+	/** Header fields of the page's request, as it was received. */
+	readonly fields: FieldList;
+	/** When the client asked for it. */
+	readonly startedAt: number;
+	/** The page is packed: so may its parts be. */
+	readonly packed: boolean;
+	/** What the client asked for. */
+	readonly top: ClientRequest;
+	/** Where the part's body goes, */
+	readonly output: EsiOutput;
+	/** and who counts its bytes too. */
+	sent(bytes: number): void;
+}
+
 export interface ClientPort {
+	/** Undefined for what clients ask for themselves. */
+	readonly included?: Included | undefined;
 	readonly engine: Engine;
 	readonly xid: number;
 	readonly connection: Connection;

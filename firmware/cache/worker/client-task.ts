@@ -21,10 +21,11 @@ import { type Answer, bannable } from "./answer.ts";
 import { BUSY_WAIT_MS, type BusyMark } from "./busy-marks.ts";
 import { NOTHING_STORED, whyGone } from "./cache-status.ts";
 import { ClientRequestFields, type Forwarded, HitObject, withForwardedFor } from "./client-messages.ts";
-import type { ClientPort } from "./client-port.ts";
-import { Delivery } from "./delivery.ts";
+import type { ClientPort, Included } from "./client-port.ts";
+import { Delivery, type PartRequest } from "./delivery.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
 import { type FetchClient, FetchTask } from "./fetch-task.ts";
+import { IncludePort } from "./include-port.ts";
 import type { Waiter } from "./inflight.ts";
 import { Pipe, type PipedRequest } from "./pipe.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -43,6 +44,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#baseFields: FieldList;
 	#forwarded: Forwarded | undefined;
 	#asksPurge = false;
+	/** The program that this request began with, and those for parts of its page do. */
+	readonly #entryVcl: ActiveVcl;
 	/** return (vcl) has led to another program than the active one. */
 	#switched = false;
 
@@ -55,14 +58,16 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	) {
 		super(client, vcl, head, body, previous);
 		const { xid, vslLog: log } = this;
+		const { included } = client;
 		if (previous === undefined) {
-			log.linkRequest(client.xid | Side.client, xid);
+			if (included === undefined) log.linkRequest(client.xid | Side.client, xid);
 			log.addText(client.beginRecord);
 		} else log.add(Tag.Begin, `req ${previous.xid} restart`);
-		if (previous === undefined) log.begin(this.startedAt);
+		if (previous === undefined && included === undefined) log.begin(this.startedAt);
 		else log.beginAgain(this.engine.now());
 		// A restart goes on with the program that it began with.
-		if (previous?.vcl === vcl) log.addText(client.clientRecord);
+		if (previous === undefined && included !== undefined) this.req = this.#partRequest(included);
+		if (previous?.vcl === vcl || included !== undefined) log.addText(client.clientRecord);
 		else if (head.fields.expect === undefined) log.addText(client.startRecords(vcl.name));
 		else {
 			const { lines, keys } = head.fields;
@@ -70,7 +75,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			for (const [index, line] of lines.entries()) if (keys[index] === "expect") log.add(Tag.ReqUnset, line);
 			log.addText(client.clientRecord);
 		}
-		if (previous === undefined) {
+		if (previous === undefined && included !== undefined) {
+			this.req.logAll();
+			this.#baseFields = this.req.fields.copy();
+		} else if (previous === undefined) {
 			const made = withForwardedFor(head.fields, client.connection.clientIp.text);
 			this.#forwarded = made;
 			const fields = new FieldList(made.lines, made.keys);
@@ -95,8 +103,52 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			this.inheritState(previous);
 			this.req.logAll();
 		}
-		this.reqTop = this.req;
+		this.reqTop = included?.top ?? this.req;
+		this.#entryVcl = previous === undefined ? vcl : previous.#entryVcl;
 		vcl.busy++;
+	}
+
+	/** The page's request, made one for a part of it: what is left out or set for that is logged. */
+	#partRequest({ fields, include, packed }: Included): ClientRequestFields {
+		this.vslLog.add(Tag.ReqURL, include.url);
+		const req = new ClientRequestFields(this, this.head, fields.copy());
+		if (include.host !== "") req.setHeader("host", "Host", include.host);
+		// It wants the whole part, whatever the client has of the page.
+		for (const name of ["if-modified-since", "if-none-match", "range"]) req.unsetHeader(name);
+		if (packed) req.setHeader("accept-encoding", "Accept-Encoding", "gzip");
+		else req.unsetHeader("accept-encoding");
+		for (const name of ["content-length", "transfer-encoding"]) req.unsetHeader(name);
+		return req;
+	}
+
+	protected override ask(included: Included, done: () => void): PartRequest {
+		const { received } = this.req;
+		const { lines, keys } = included.fields;
+		const port = new IncludePort(this.client, this.xid, included, done);
+		const head: RequestHead = {
+			kind: "request",
+			method: "GET",
+			url: included.include.url,
+			proto: "HTTP/1.1",
+			host: undefined,
+			fields: {
+				...received,
+				lines,
+				keys,
+				framing: { kind: "none" },
+				expect: undefined,
+				canGzip: included.packed,
+			},
+			end: 0,
+		};
+		const part = new ClientTask(port, this.#entryVcl, head, undefined);
+		this.vslLog.add(Tag.Link, `req ${part.xid} esi`);
+		port.replaceTask(part);
+		return { run: () => part.run(), abandon: () => port.abandon() };
+	}
+
+	protected override get receivedFields(): FieldList {
+		return this.#baseFields;
 	}
 
 	override rollback(_message: RequestMessage): void {
@@ -194,7 +246,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.#pass();
 				return;
 			case "pipe":
-				this.#pipe();
+				if (this.client.included === undefined) this.#pipe();
+				else this.#passInsteadOfPipe();
 				return;
 			case "purge":
 				this.#purgeRequest();
@@ -205,6 +258,12 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			default:
 				this.#common(action, "vcl_recv");
 		}
+	}
+
+	#passInsteadOfPipe(): void {
+		this.vslLog.add(Tag.VCL_Error, "vcl_recv{} returns pipe for ESI included object.  Doing pass.");
+		this.why = "the VCL said return (pipe), and a part of a page cannot be piped";
+		this.#pass();
 	}
 
 	protected override get owesContinue(): boolean {
@@ -275,7 +334,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.vcl = target;
 		target.busy++;
 		this.req = new ClientRequestFields(this, this.head, this.#baseFields.copy());
-		this.reqTop = this.req;
+		if (this.client.included === undefined) this.reqTop = this.req;
 		this.vslLog.add(Tag.ReqHeader, `X-Forwarded-For: ${this.req.header("x-forwarded-for")}`);
 		return true;
 	}

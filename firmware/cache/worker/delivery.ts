@@ -2,6 +2,7 @@
  * The answer's way to the client: vcl_deliver and vcl_synth, the head, the body from the store, from memory or
  * from a fetch that is still running, and the account of it. What is to be answered is decided in client-task.ts.
  */
+import type { EsiInclude } from "../esi/program.ts";
 import { copyOf } from "../http/bytes.ts";
 import { chunkHead, LAST_CHUNK } from "../http/chunked.ts";
 import { notModified } from "../http/conditional.ts";
@@ -17,8 +18,10 @@ import { type Answer, answerLogText } from "./answer.ts";
 import type { BodyReader, BodyStream } from "./body-stream.ts";
 import { cacheStatus, type Handling, type Missed, madeHere } from "./cache-status.ts";
 import { type ClientRequestFields, ClientResponseFields, type HitObject } from "./client-messages.ts";
-import type { ClientPort } from "./client-port.ts";
+import type { ClientPort, Included } from "./client-port.ts";
 import { type ActiveVcl, Main } from "./engine.ts";
+import { EsiOutput, PART_LIMIT } from "./esi-output.ts";
+import { type Page, PageSender, type PartBody, PartSender } from "./esi-sender.ts";
 import { weaken } from "./hop-by-hop.ts";
 import { respTags } from "./messages.ts";
 import { applyRange, asksForPart, type Outgoing } from "./range-body.ts";
@@ -39,6 +42,19 @@ const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
 
 const nothing = new Uint8Array(0);
 const nowhere: number[] = [];
+
+/** A request for a part of a page. */
+export interface PartRequest {
+	run(): void;
+	/** Nobody wants the answer. */
+	abandon(): void;
+}
+
+/** A strong validator does not hold for a page whose parts change by themselves. */
+function weakenVisibly(resp: ClientResponseFields): void {
+	const etag = resp.fields.get("etag");
+	if (etag !== undefined && !etag.startsWith("W/")) resp.setHeader("etag", "ETag", `W/${etag}`);
+}
 
 export abstract class Delivery extends Task implements BodyReader {
 	readonly client: ClientPort;
@@ -62,6 +78,11 @@ export abstract class Delivery extends Task implements BodyReader {
 	/** Nothing is owed to the client any more. */
 	protected done = false;
 	protected readonly headOnly: boolean;
+	/** req.esi_level */
+	readonly esiLevel: number;
+	/** What is being sent of a page with ESI tags, or of a part of one, and the request for a part of it. */
+	#sender: PageSender | PartSender | undefined;
+	#part: PartRequest | undefined;
 	/** The look-up found something to deliver, whatever vcl_hit made of it. */
 	protected found = false;
 	/** Until when the request takes the stored object as fresh; 0: the answer is not a fresh stored one. */
@@ -93,8 +114,10 @@ export abstract class Delivery extends Task implements BodyReader {
 		const { engine } = client;
 		const now = engine.now();
 		const xid = engine.nextTransaction();
-		const startedAt = previous?.startedAt ?? now;
-		super(engine, vcl, xid, new TransactionLog(engine.log, xid | Side.client, startedAt), now);
+		const startedAt = previous?.startedAt ?? client.included?.startedAt ?? now;
+		// A part has the time of its page, and its log begins with itself.
+		const logStart = client.included === undefined ? startedAt : now;
+		super(engine, vcl, xid, new TransactionLog(engine.log, xid | Side.client, logStart), now);
 		this.client = client;
 		this.head = head;
 		this.body = body;
@@ -103,6 +126,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.connection = client.connection;
 		this.session = client.settings;
 		this.headOnly = head.method === "HEAD";
+		this.esiLevel = client.included?.level ?? 0;
 		if (client.learning) this.urlPlaces = [];
 	}
 
@@ -117,6 +141,10 @@ export abstract class Delivery extends Task implements BodyReader {
 	/** The client waits for a word before it sends its body, and has not got one (RFC 9110 §10.1.1). */
 	protected abstract get owesContinue(): boolean;
 	protected abstract sayContinue(): void;
+	/** The request for a part of the page; `done` is called when it has been answered. */
+	protected abstract ask(included: Included, done: () => void): PartRequest;
+	/** Header fields of the request as it was received. */
+	protected abstract get receivedFields(): FieldList;
 	/** The client has gone: nobody wants what was asked for on its behalf. */
 	protected abstract forsake(): void;
 
@@ -150,6 +178,8 @@ export abstract class Delivery extends Task implements BodyReader {
 			resp.fields.appendLine("Accept-Ranges: bytes", "accept-ranges");
 			vslLog.add(Tag.RespHeader, "Accept-Ranges: bytes");
 		}
+		resp.canEsi = answer.esi !== undefined;
+		if (!this.req.esi) resp.doEsi = false;
 		this.#unpacks = this.#mustUnpack(answer);
 		if (this.#unpacks) weaken(resp.fields);
 		// Each with a blank before it, as varnishd lists them.
@@ -251,7 +281,9 @@ export abstract class Delivery extends Task implements BodyReader {
 
 	#transmit(answer: Answer): void {
 		const { resp, req, engine } = this;
-		const top = req.method === "GET" || req.method === "HEAD";
+		const { included } = this.client;
+		const top = included === undefined && (req.method === "GET" || req.method === "HEAD");
+		const isPage = resp.processesEsi;
 		const unpacks = resp.wantsFilter("gunzip");
 		if (unpacks !== undefined) {
 			if (unpacks && !this.#unpacks) weaken(resp.fields);
@@ -270,19 +302,25 @@ export abstract class Delivery extends Task implements BodyReader {
 				(stored ? (resp.fields.get("date") ?? formatHttpDate(answer.tOrigin)) : undefined);
 			if (notModified(req.fields, etag, modified)) {
 				resp.setStatus(304);
+				this.vslLog.add(Tag.Filters, isPage ? resp.filters : "");
+				if (isPage) weakenVisibly(resp);
 				resp.fields.unset("content-length");
-				this.vslLog.add(Tag.Filters, "");
 				this.dropAnswer();
 				this.#send({ kind: "none", length: undefined });
 				return;
 			}
 		}
-		const gunzip = this.#unpacks;
+		// A part is packed with its page, whatever it is itself.
+		const gunzip = this.#unpacks || (included !== undefined && answer.gzip && !isPage);
 		if (gunzip) engine.count(Main.n_gunzip);
 		if (resp.body !== undefined) {
 			this.dropAnswer();
 			const bytes = Buffer.from(resp.body, "latin1");
 			this.#send({ kind: "bytes", bytes, length: bytes.length });
+			return;
+		}
+		if (isPage) {
+			this.#sendPage(answer);
 			return;
 		}
 		const { body } = answer;
@@ -311,6 +349,142 @@ export abstract class Delivery extends Task implements BodyReader {
 				return;
 			}
 		}
+	}
+
+	// ── pages with ESI tags ─────────────────────────────────────────────────────────────────
+
+	#sendPage(answer: Answer): void {
+		const { resp, engine, client } = this;
+		const { included } = client;
+		this.vslLog.add(Tag.Filters, resp.filters);
+		weakenVisibly(resp);
+		resp.unsetHeader("content-length");
+		if (this.headOnly) {
+			this.dropAnswer();
+			this.#send({ kind: "none", length: undefined, filtersLogged: true });
+			return;
+		}
+		if (included !== undefined && !this.#isWelcome(included)) return;
+		const page = this.#pageOf(answer);
+		if (page === undefined) {
+			this.restart();
+			return;
+		}
+		const level = page.program.packed && !this.#unpacks ? engine.parameters.gzipLevel : undefined;
+		const output = included?.output ?? new EsiOutput(level, engine.bodies);
+		const sender = new PageSender(page, output, {
+			include: (include, done) => this.#include(include, page, output, done),
+			sent: (bytes) => this.#countPart(bytes),
+			end: () => {
+				if (included === undefined) output.end();
+				else this.#finish();
+			},
+		});
+		if (included === undefined) {
+			output.begin();
+			this.#send({ kind: "stream", stream: output.stream, length: undefined, filtersLogged: true });
+			// A status that has no body needs no parts.
+			if (this.done) {
+				sender.stop();
+				return;
+			}
+		}
+		this.#sender = sender;
+		sender.run();
+	}
+
+	/** The page's body, to be read at the pace of the client; undefined when it has gone meanwhile. */
+	#pageOf({ esi, body }: Answer): Page | undefined {
+		const { arena } = this.engine;
+		const program = esi!;
+		if (body.kind === "bytes") return { program, body: body.bytes };
+		if (body.kind === "stream") {
+			const { whole, pieces } = body.stream;
+			const bytes = whole ?? Buffer.concat(pieces);
+			this.dropAnswer();
+			return { program, body: bytes };
+		}
+		const object = this.engine.pin(this.key, body.object);
+		if (object === undefined) return undefined;
+		if (object.body.length > COPY_BYTES)
+			return { program, body: object.body, release: () => arena.unpin(object) };
+		const bytes = copyOf(object.body);
+		arena.unpin(object);
+		return { program, body: bytes };
+	}
+
+	#include(include: EsiInclude, page: Page, output: EsiOutput, done: () => void): void {
+		const { engine, vslLog } = this;
+		const { esiDepth } = engine.parameters;
+		if (this.esiLevel >= esiDepth) {
+			vslLog.add(Tag.VCL_Error, `ESI depth limit reach (param max_esi_depth = ${esiDepth})`);
+			done();
+			return;
+		}
+		if (output.parts >= PART_LIMIT) {
+			vslLog.add(Tag.Error, `ESI include left out: ${PART_LIMIT} requests were made for this page`);
+			done();
+			return;
+		}
+		output.parts++;
+		engine.count(Main.esi_req);
+		const { packed } = page.program;
+		const included: Included = {
+			level: this.esiLevel + 1,
+			include,
+			fields: this.receivedFields,
+			packed,
+			top: this.reqTop,
+			startedAt: this.startedAt,
+			output,
+			sent: (bytes) => this.#countPart(bytes),
+		};
+		this.#part = this.ask(included, () => {
+			this.#part = undefined;
+			done();
+		});
+		this.#part.run();
+	}
+
+	/** What a part, or a page that is one, adds to the body. That of the client's own request is counted as it leaves. */
+	#countPart(bytes: number): void {
+		const { included } = this.client;
+		if (included === undefined) return;
+		this.#bodyBytes += bytes;
+		included.sent(bytes);
+	}
+
+	/** False when the part's status makes the whole page fail (esi_include_onerror), which has failed then. */
+	#isWelcome({ include, output }: Included): boolean {
+		const status = this.resp.status % 1000;
+		if (!this.engine.parameters.esi.onerror || include.continues || status === 200 || status === 204)
+			return true;
+		this.dropAnswer();
+		output.fail();
+		return false;
+	}
+
+	/** The body of a part goes where its page goes. */
+	#sendPart(body: Outgoing, included: Included): void {
+		const release = () => {
+			if (body.kind === "bytes") body.release?.();
+			else this.dropAnswer();
+		};
+		if (!this.#isWelcome(included)) {
+			release();
+			return;
+		}
+		const status = this.resp.status % 1000;
+		const isWanted = status >= 200 && status !== 204 && status !== 304;
+		if (!isWanted) release();
+		const part: PartBody = isWanted ? body : { kind: "none" };
+		const sender = new PartSender(
+			included.output,
+			(bytes) => this.#countPart(bytes),
+			() => this.#finish(),
+		);
+		this.#sender = sender;
+		sender.run(part);
 	}
 
 	/** To HEAD: how long the body would be unpacked is only known when it is. */
@@ -404,8 +578,13 @@ export abstract class Delivery extends Task implements BodyReader {
 				status = resp.status % 1000;
 			}
 		}
-		const filtersLogged = source.kind !== "none" && "filtersLogged" in source;
+		const filtersLogged = "filtersLogged" in source;
 		if (!filtersLogged && !this.#made) this.vslLog.add(Tag.Filters, ranges);
+		if (client.included !== undefined) {
+			if (this.#made) this.#logMade(ranges);
+			this.#sendPart(source, client.included);
+			return;
+		}
 		const headOnly = this.headOnly || !mayHaveBody;
 		let chunked = false;
 		if (!mayHaveBody) {
@@ -423,10 +602,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				resp.append("Transfer-Encoding", "chunked");
 			} else client.closeAfter("TX_EOF");
 		}
-		if (this.#made) {
-			this.vslLog.add(Tag.Storage, "malloc Transient");
-			this.vslLog.add(Tag.Filters, ranges);
-		}
+		if (this.#made) this.#logMade(ranges);
 		const wanted = fields.get("connection");
 		if (wanted !== undefined) {
 			if (/(?:^|,)\s*close\s*(?:$|,)/i.test(wanted)) client.closeAfter("RESP_CLOSE");
@@ -472,6 +648,11 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.#streamsPart = source.first !== undefined;
 		source.stream.join(this);
 		this.onBody();
+	}
+
+	#logMade(filters: string): void {
+		this.vslLog.add(Tag.Storage, "malloc Transient");
+		this.vslLog.add(Tag.Filters, filters);
 	}
 
 	/** More of a streamed body. Also called by the session when the client takes bytes again. */
@@ -533,6 +714,8 @@ export abstract class Delivery extends Task implements BodyReader {
 		const stream = this.#stream;
 		this.#stream = undefined;
 		stream?.leave(this);
+		this.#sender?.stop();
+		this.#part?.abandon();
 		this.forsake();
 		this.#account();
 		this.close();
@@ -567,11 +750,13 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.vslLog.timestamp("Resp", now);
 		const bodyIn = this.body?.bytes ?? 0;
 		const headIn = this.client.headBytes;
+		this.vslLog.account(Tag.ReqAcct, headIn, bodyIn, this.#headBytes, this.#bodyBytes);
+		// What a part has sent is counted with its page.
+		if (this.client.included !== undefined) return;
 		engine.count(Main.s_req_hdrbytes, headIn);
 		engine.count(Main.s_req_bodybytes, bodyIn);
 		engine.count(Main.s_resp_hdrbytes, this.#headBytes);
 		engine.count(Main.s_resp_bodybytes, this.#bodyBytes);
-		this.vslLog.account(Tag.ReqAcct, headIn, bodyIn, this.#headBytes, this.#bodyBytes);
 		if (engine.accessLog !== undefined) this.#logAccess(now);
 	}
 
@@ -607,6 +792,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		const answer = this.#answer;
 		const sent = this.#sent;
 		if (sent === undefined || answer?.body.kind !== "stored" || this.handling !== "hit") return;
+		if (answer.esi !== undefined) return;
 		if (this.varied || this.asksWhy || this.restarts > 0 || this.body !== undefined || client.willClose)
 			return;
 		if (obj.hits <= this.hitsBound || this.freshUntil <= this.startedAt || resp.body !== undefined) return;

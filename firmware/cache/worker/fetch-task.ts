@@ -4,6 +4,8 @@
  * already on their way to a client, in a connection that breaks visibly.
  */
 
+import type { EsiRemark } from "../esi/parser.ts";
+import { type EsiProgram, encodeProgram } from "../esi/program.ts";
 import { copyOf } from "../http/bytes.ts";
 import { formatHttpDate, parseHttpDate } from "../http/date.ts";
 import { FieldList, listMembers } from "../http/headers.ts";
@@ -23,7 +25,7 @@ import {
 	type Lifetime,
 	staleIfError,
 } from "../store/freshness.ts";
-import { TRANSIENT } from "../store/layout.ts";
+import { PROGRAM_BYTES, TRANSIENT } from "../store/layout.ts";
 import type { Reservation } from "../store/reservation.ts";
 import { varySpecification } from "../store/vary.ts";
 import type { Action, Connection, RequestMessage, Session } from "../vcl/runtime.ts";
@@ -35,11 +37,12 @@ import { type BodySource, BodyStream, PAUSE_BYTES } from "./body-stream.ts";
 import { BUSY_BODY_BYTES, type BusyMark } from "./busy-marks.ts";
 import type { ClientRequestFields } from "./client-messages.ts";
 import { type ActiveVcl, type Engine, Main } from "./engine.ts";
+import { makePage } from "./esi-page.ts";
 import { Exchange } from "./exchange.ts";
 import { GzipCheck } from "./gzip-check.ts";
 import { fetchFields, privateFields, storedFields, varyByEncoding, weaken } from "./hop-by-hop.ts";
 import { type FetchReason, type Inflight, register, unregister, type Waiter } from "./inflight.ts";
-import { AT_ONCE_BYTES, type Recoded, type Recoding, recode, recodeBeside } from "./recode.ts";
+import { AT_ONCE_BYTES, packedRecord, type Recoded, type Recoding, recode, recodeBeside } from "./recode.ts";
 import { recodeStream } from "./recode-stream.ts";
 import type { RequestBody } from "./request-body.ts";
 import { updatedFields } from "./revalidation.ts";
@@ -47,7 +50,7 @@ import { type Fetched, metaOf, replacesOlder, storeAnswer, storeMarker } from ".
 import { failedIn, type Outcome, type Waiting } from "./task.ts";
 
 /** What beresp.filters may name. */
-const FILTERS: ReadonlySet<string> = new Set(["gzip", "gunzip", "testgunzip"]);
+const FILTERS: ReadonlySet<string> = new Set(["gzip", "gunzip", "testgunzip", "esi", "esi_gzip"]);
 
 /** As Fetch_Body records have it. */
 const framingNames = { chunked: "2 chunked", length: "3 length", eof: "4 eof", none: "0 none" } as const;
@@ -109,6 +112,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#staleBody: Uint8Array | undefined;
 	/** That answer itself, pinned, when its body is too large to be held. */
 	#staleObject: StoredObject | undefined;
+	/** What it is made of, if it is a page with ESI tags. */
+	#staleProgram: EsiProgram | undefined;
 	#hitForPassSeconds = -1;
 	#received: { method: string; url: string; fields: FieldList };
 	/** Of a first try. */
@@ -353,6 +358,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			return "unasked";
 		const object = this.engine.pin(this.key, stale.body.object);
 		if (object === undefined) return "gone";
+		this.#staleProgram = stale.esi;
 		const { proto, fields, storage } = this.beresp;
 		const { arena } = this.engine;
 		if (object.bodyBytes > this.engine.heldLimitBytes(stale.storage)) this.#staleObject = object;
@@ -481,6 +487,16 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (empty) fields.unset("content-encoding");
 		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
 		const named = beresp.namedFilters;
+		const esi =
+			(named === undefined ? beresp.doEsi : named.some((name) => name.startsWith("esi"))) &&
+			!head &&
+			!empty &&
+			!beresp.was304;
+		if (esi && beresp.status === 206) {
+			this.vslLog.add(Tag.Error, "Attempted ESI on partial (206) response");
+			this.fetchError("ESI needs the whole page, and this is a part of it (206)");
+			return;
+		}
 		const gunzip =
 			gzipped && (named === undefined ? beresp.doGunzip && parameters.gzipSupport : named.includes("gunzip"));
 		const gzip =
@@ -500,12 +516,14 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		// Clients get it packed or not, by what they take: so may those behind other caches.
 		if (gzip || (gzipped && !gunzip && parameters.gzipSupport && framing.kind !== "none"))
 			varyByEncoding(fields);
-		if (gunzip || gzip) {
+		if (esi && gzipped && !gunzip) weaken(fields);
+		if (gunzip || gzip || esi) {
 			fields.unset("content-length");
 			beresp.doStream = false;
 		}
 		// Nothing is fetched where the stored body stays.
-		if (!beresp.was304) this.vslLog.add(Tag.Filters, gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
+		if (!beresp.was304)
+			this.vslLog.add(Tag.Filters, esi ? beresp.filters : gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
 		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
 		const lifetime = beresp.wholeTtl + beresp.grace + beresp.keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
@@ -515,7 +533,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.vslLog.add(Tag.Storage, `malloc ${storage}`);
 		const keeping = this.#cacheable || this.#remembered || !beresp.doStream;
 		this.#stream = new BodyStream(keeping, this, engine.bodies);
-		let length = framing.kind === "length" && !gunzip && !gzip ? framing.bytes : undefined;
+		this.#esi = esi ? { unpacks: gzipped, packs: gzip || (gzipped && !gunzip) } : undefined;
+		let length = framing.kind === "length" && !gunzip && !gzip && !esi ? framing.bytes : undefined;
 		if (framing.kind === "none") length = 0;
 		this.#heldLimitBytes = engine.heldLimitBytes(storage);
 		this.answer = {
@@ -534,6 +553,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			insertedAt: this.now,
 			uncacheable: beresp.uncacheable,
 			gzip: gzip || (gzipped && !gunzip),
+			esi: this.#staleProgram,
 			body: { kind: "stream", stream: this.#stream, length },
 			storage,
 			vary: vary ?? "",
@@ -545,6 +565,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#isChecked =
 			gzipped &&
 			!gunzip &&
+			!esi &&
 			!beresp.was304 &&
 			!head &&
 			(named === undefined ? parameters.gzipSupport : named.includes("testgunzip"));
@@ -561,6 +582,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	}
 
 	#heldLimitBytes = 0;
+	/** The body is a page with ESI tags: what it is when it comes, and when it is stored. */
+	#esi: { readonly unpacks: boolean; readonly packs: boolean } | undefined;
 	#transform: "gzip" | "gunzip" | undefined;
 	/** It says it is gzip, and stays it. */
 	#isChecked = false;
@@ -634,6 +657,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#tooLarge(): void {
 		const source = this.#stream;
 		if (source === undefined || !source.keeping) return;
+		if (this.#esi !== undefined) {
+			this.fetchError(`page with ESI tags is larger than what may be held (${this.#heldLimitBytes} bytes)`);
+			return;
+		}
 		const recoding = this.#transform;
 		this.#transform = undefined;
 		const stored = this.#cacheable || this.#remembered;
@@ -683,7 +710,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const { bytes: held } = stream;
 		// Short bodies are held whatever else is on its way.
 		if (stream.inStore) return;
-		if (held > this.#heldLimitBytes || (held > PAUSE_BYTES && this.engine.bodies.over)) this.#tooLarge();
+		const mayPass = this.#esi === undefined;
+		if (held > this.#heldLimitBytes || (mayPass && held > PAUSE_BYTES && this.engine.bodies.over))
+			this.#tooLarge();
 	}
 
 	protected override broken(reason: string, close?: BackendCloseReason): void {
@@ -787,6 +816,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			insertedAt: this.now,
 			uncacheable: beresp.uncacheable,
 			gzip: false,
+			esi: undefined,
 			body: { kind: "bytes", bytes },
 			storage: "Transient",
 			vary: "",
@@ -863,7 +893,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	protected override onBodyEnd(): void {
 		this.letGo();
 		const check = this.#check;
-		if (this.#transform !== undefined) this.#recodeBody(this.#transform);
+		if (this.#esi !== undefined) this.#unpackPage();
+		else if (this.#transform !== undefined) this.#recodeBody(this.#transform);
 		else if (check === undefined || check.empty) this.#bodyIsHere();
 		else
 			check.end((outcome) => {
@@ -891,6 +922,58 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (recoded === undefined || (!recoded.ok && recoded.tooLong === true))
 			recodeBeside(whole, recoding, gzipLevel, this.#heldLimitBytes, done);
 		else done(recoded);
+	}
+
+	#unpackPage(): void {
+		const whole = Buffer.concat(this.#stream!.pieces);
+		if (whole.length === 0) this.#bodyIsHere();
+		else if (this.#esi?.unpacks !== true) this.#readPage(whole, undefined);
+		else
+			recodeBeside(whole, "gunzip", 0, this.#heldLimitBytes, (recoded) => {
+				if (this.phase === "done") return;
+				if (!recoded.ok && recoded.tooLong === true) this.#tooLarge();
+				else if (!recoded.ok) this.broken(recoded.reason);
+				else {
+					this.engine.count(Main.n_gunzip);
+					this.vslLog.add(Tag.Gzip, recoded.record);
+					this.#readPage(recoded.bytes!, whole);
+				}
+			});
+	}
+
+	/** `packed`: what it was when it came. */
+	#readPage(plain: Uint8Array, packed: Uint8Array | undefined): void {
+		const { engine, vslLog } = this;
+		const { parameters } = engine;
+		const packs = this.#esi?.packs === true;
+		const source = {
+			plain,
+			url: this.bereq.url,
+			rules: parameters.esi,
+			packLevel: packs ? parameters.gzipLevel : undefined,
+			packed,
+			tell: ({ kind, text }: EsiRemark) => {
+				if (kind !== "note") engine.count(kind === "error" ? Main.esi_errors : Main.esi_warnings);
+				vslLog.add(Tag.ESI_xmlerror, text);
+			},
+		};
+		const isWanted = () => this.phase !== "done";
+		makePage(source, isWanted, ({ bytes, program }) => {
+			if (packs && bytes !== packed) {
+				engine.count(Main.n_gzip);
+				vslLog.add(Tag.Gzip, packedRecord("E", plain.length, bytes.length));
+			}
+			const programBytes = program === undefined ? 0 : encodeProgram(program).length;
+			if (programBytes > PROGRAM_BYTES) {
+				this.fetchError(
+					`page has too many ESI tags: ${programBytes} bytes of steps, ${PROGRAM_BYTES} may be`,
+				);
+				return;
+			}
+			this.#replaceBody(bytes);
+			this.answer = { ...this.answer!, esi: program };
+			this.#bodyIsHere();
+		});
 	}
 
 	#bodyIsHere(): void {

@@ -1,3 +1,4 @@
+import type { EsiRules } from "../esi/parser.ts";
 import type { RequestRules } from "../http/request.ts";
 
 /** The parameters that the workers act on. Durations in seconds, sizes in bytes. */
@@ -39,6 +40,8 @@ export interface WorkerParameters {
 	validateHeaders: boolean;
 	relaxedDates: boolean;
 	synchronousLog: boolean;
+	esi: EsiRules;
+	esiDepth: number;
 }
 
 /** Reads the workers' view out of all parameters by name. */
@@ -84,6 +87,14 @@ export function workerParameters(all: Parameters): WorkerParameters {
 		response: { headBytes: number("http_resp_size"), lineBytes: number("http_resp_hdr_len"), headerLines },
 		relaxedDates: bits("feature").includes("+http_date_postel"),
 		validateHeaders: bits("feature").includes("+validate_headers"),
+		esi: {
+			xmlCheck: !bits("feature").includes("+esi_disable_xml_check"),
+			ignoreHttps: bits("feature").includes("+esi_ignore_https"),
+			ignoreOtherElements: bits("feature").includes("+esi_ignore_other_elements"),
+			removeBom: bits("feature").includes("+esi_remove_bom"),
+			onerror: bits("feature").includes("+esi_include_onerror"),
+		},
+		esiDepth: number("max_esi_depth"),
 		synchronousLog: bits("debug").includes("+syncvsl"),
 	};
 }

@@ -6,7 +6,7 @@ import type { ClientRequestFields, ClientResponseFields } from "./client-message
 import type { Engine } from "./engine.ts";
 
 export type Outgoing =
-	| { readonly kind: "none"; readonly length: undefined }
+	| { readonly kind: "none"; readonly length: undefined; readonly filtersLogged?: boolean }
 	| {
 			readonly kind: "bytes";
 			readonly bytes: Uint8Array;
@@ -18,6 +18,7 @@ export type Outgoing =
 			readonly kind: "stream";
 			readonly stream: BodyStream;
 			readonly length: number | undefined;
+			readonly filtersLogged?: boolean;
 			/** `length` bytes are wanted from here on, and no more. */
 			readonly first?: number;
 	  };

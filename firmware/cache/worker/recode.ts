@@ -42,8 +42,12 @@ export function recodeBeside(
 const packed = (body: Uint8Array, bytes: Uint8Array): Recoded => ({
 	ok: true,
 	bytes,
-	record: `G F - ${body.length} ${bytes.length} 80 80 ${bytes.length * 8}`,
+	record: packedRecord("-", body.length, bytes.length),
 });
+
+/** `page`: E of one with ESI tags. */
+export const packedRecord = (page: "E" | "-", plainBytes: number, packedBytes: number) =>
+	`G F ${page} ${plainBytes} ${packedBytes} 80 80 ${packedBytes * 8}`;
 
 function unpacked(body: Uint8Array, plain: Uint8Array, recoding: Recoding): Recoded {
 	const unpacks = recoding === "gunzip";

@@ -1,4 +1,5 @@
 /** What a fetch leaves in the store: the answer, or a mark that there is none to be had. */
+import { encodeProgram } from "../esi/program.ts";
 import type { ObjectMeta, StoredObject } from "../store/arena.ts";
 import type { Stored } from "../store/freshness.ts";
 import { Flag, TRANSIENT } from "../store/layout.ts";
@@ -43,6 +44,7 @@ export function metaOf(
 		vxid: xid,
 		ban,
 		marks: tagged ? undefined : noTags,
+		esi: answer.esi === undefined ? undefined : encodeProgram(answer.esi),
 		storage: engine.storageNumber(answer.storage),
 	};
 }
