@@ -493,7 +493,9 @@ export class Manager {
 	}
 
 	#openStore(now: number): void {
-		const backed = this.options.storages.find((storage) => storage.kind !== "malloc");
+		const { storages } = this.options;
+		const backed =
+			storages.find(({ kind }) => kind === "persistent") ?? storages.find(({ kind }) => kind !== "malloc");
 		this.#storePath =
 			backed?.path ?? join("/dev/shm", `drover-store-${process.pid}-${Math.floor(this.startedAt)}`);
 		mkdirSync(dirname(this.#storePath), { recursive: true, mode: 0o755 });
@@ -510,7 +512,7 @@ export class Manager {
 		if (backed === undefined) this.#hideStore();
 		this.#arena = Arena.open(this.#storePath, this.#storeSizes, WORKER_LIMIT - 1);
 		if (saved !== undefined) {
-			const found = this.#arena.reopen(now);
+			const found = this.#arena.reopen(now, (storage) => storages[storage]?.kind === "persistent");
 			this.#log(`Info: ${found} objects found in ${this.#storePath}`);
 		}
 		if (backed?.kind === "persistent") {

@@ -1053,15 +1053,34 @@ export class Arena {
 		}
 	}
 
-	/** After a restart: nobody else has the file mapped, whatever the lock and the pins say. */
-	reopen(nowSeconds: number): number {
+	/**
+	 * After a restart: nobody else has the file mapped, whatever the lock and the pins say. What is in a storage that is
+	 * not to outlive its processes (`lasts` says no) goes. Returns the number of objects that are left.
+	 */
+	reopen(nowSeconds: number, lasts: (storage: number) => boolean = () => true): number {
 		this.#book.pins.fill(0);
 		this.#book.control[Control.lock] = MANAGER;
 		try {
-			return takeUp(this.#path, this.#store, nowSeconds);
+			const found = takeUp(this.#path, this.#store, nowSeconds);
+			const ended = this.layout.areas.map((area) => !lasts(area.storage));
+			return ended.includes(true) ? found - this.#clear(ended) : found;
 		} finally {
 			this.#book.control[Control.lock] = 0;
 		}
+	}
+
+	/** Takes out what is in these storages; returns how many objects that were. Under the lock. */
+	#clear(storages: readonly boolean[]): number {
+		const { slots } = this.#book;
+		let count = 0;
+		for (let slot = 0; slot < this.layout.slotCount; slot++) {
+			if ((slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
+			const record = this.#book.recordOf(slot);
+			if (record !== undefined && !storages[record.words[(record.base + Record.storage) >> 2]!]) continue;
+			this.#unlink(slot);
+			count++;
+		}
+		return count;
 	}
 
 	/** The last one leaves: what is stored is on the disk, in order for reopen(). */

@@ -57,7 +57,7 @@ const ask = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).then((res
 const words = (storage: string) => [
 	...[process.execPath, drover, "varnishd", "-F", "-n", join(directory, "work")],
 	...["-a", `127.0.0.1:${port}`, "-b", `127.0.0.1:${origin.port}`, "-S", "none"],
-	...["-s", storage, "-l", "1m", "-p", "thread_pools=2"],
+	...[...storage.split(" ").flatMap((each) => ["-s", each]), "-l", "1m", "-p", "thread_pools=2"],
 ];
 
 async function start(storage = `persistent,${store},32m`): Promise<void> {
@@ -128,6 +128,27 @@ test("a restart in order keeps contents and bans", async () => {
 	// 1 and 10 to 19 are banned.
 	expect(await hits(paths)).toBe(89);
 }, 60_000);
+
+test.each([
+	["an end in order", stop],
+	["kill -9", kill],
+])(
+	"of several storages only the persistent one is there after %s",
+	async (_end, end) => {
+		const several = `a=malloc,8m b=file,${store}-file,8m c=persistent,${store}-several,8m`;
+		await start(several);
+		const paths = Array.from({ length: 90 }, (_, index) => `/several/${index}`);
+		// They go to the storages in turn.
+		await hits(paths);
+		expect(await hits(paths)).toBe(90);
+		await end();
+		await start(several);
+		expect(await hits(paths)).toBe(30);
+		await end();
+		rmSync(`${store}-several`);
+	},
+	60_000,
+);
 
 test("kill -9 at any moment: what is served is right, and what was stored before is there", async () => {
 	// It holds all that comes in meanwhile: what is gone was lost, and not evicted.

@@ -623,6 +623,24 @@ describe("restart", () => {
 		expect(Arena.open(path, 1 << 20, 0).reopen(NOW)).toBe(1);
 	});
 
+	test.each(["in order", "without order"])("of several storages those stay that are to last (%s)", (end) => {
+		const sizes = [2 << 20, 4 << 20, 1 << 20, 0];
+		const { arena, path } = fresh(sizes);
+		for (let index = 0; index < 400; index++)
+			arena.insert(meta(`/${index}`, { storage: index % 4, vxid: index + 1 }), body(`${index}`));
+		if (end === "in order") arena.layDown();
+		const again = Arena.open(path, sizes, 0);
+		// Transient has no size of its own: it is in the largest one.
+		expect(again.reopen(NOW, (storage) => storage === 1)).toBe(200);
+		for (let index = 0; index < 400; index++) {
+			const found = again.lookup(`/${index}`).map(({ body: bytes }) => text(bytes));
+			expect(found).toEqual(index % 4 === 1 || index % 4 === 3 ? [`${index}`] : []);
+		}
+		const { storages } = again.figures();
+		expect(storages.map(({ objects }) => objects)).toEqual([0, 100, 0, 100]);
+		expect(again.insert(meta("/new", { storage: 0 }), body("y"))).toBeDefined();
+	});
+
 	test("a worker that dies with the lock leaves a store that works", () => {
 		const { arena, path } = fresh(1 << 20);
 		for (let index = 0; index < 100; index++) arena.insert(meta(`/${index}`), body("x"));
