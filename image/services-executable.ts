@@ -32,7 +32,7 @@ export async function compileServices(directory: string): Promise<string> {
 }
 
 /**
- * What comes from outside the executable, each as the expression that gets it: what lies beside it on the box, and
+ * What comes from outside the executable, each as a line that gets it: what lies beside it on the box, and
  * Bun's own modules, which would else be put into it a second time, in parsed form (1 MB of a slot).
  */
 const outside: Bun.BunPlugin = {
@@ -42,9 +42,7 @@ const outside: Bun.BunPlugin = {
 		beside.set(join(project, "native/drover.node"), "drover.node");
 		builder.onResolve({ filter: /^pino$|\.(ts|node)$/ }, ({ path, importer }) => {
 			const file = beside.get(path === "pino" ? join(project, later.pino) : join(dirname(importer), path));
-			return file === undefined
-				? undefined
-				: { path: `require(process.execPath.replace(/[^/]*$/, "${file}"))`, namespace: "outside" };
+			return file === undefined ? undefined : { path: file, namespace: "beside" };
 		});
 		// The bundler asks nobody about `node:`.
 		builder.onLoad({ filter: /\/firmware\/.*\.ts$/ }, async ({ path }) => ({
@@ -52,12 +50,24 @@ const outside: Bun.BunPlugin = {
 			loader: "ts",
 		}));
 		builder.onResolve({ filter: /^bun-has:/ }, ({ path }) => ({
-			path: `process.getBuiltinModule("${path.slice("bun-has:".length)}")`,
-			namespace: "outside",
+			path: path.slice("bun-has:".length),
+			namespace: "bun-has",
 		}));
-		builder.onLoad({ filter: /./, namespace: "outside" }, ({ path }) => ({
-			contents: `module.exports = ${path};`,
-			loader: "js",
-		}));
+		const exported = (expression: string) => ({ contents: `${expression};`, loader: "js" as const });
+		builder.onLoad({ filter: /./, namespace: "bun-has" }, ({ path }) =>
+			exported(`module.exports = process.getBuiltinModule("${path}")`),
+		);
+		// Of the shim it is known what it is: `require` would look for it first, in a list of all that lies beside it.
+		builder.onLoad({ filter: /./, namespace: "beside" }, ({ path }) =>
+			exported(
+				path.endsWith(".node")
+					? `process.dlopen(module, ${besideExecutable(path)})`
+					: `module.exports = require(${besideExecutable(path)})`,
+			),
+		);
 	},
 };
+
+/** The path of `file` beside the executable, as an expression. */
+const besideExecutable = (file: string) =>
+	`process.execPath.slice(0, process.execPath.lastIndexOf("/") + 1) + "${file}"`;
