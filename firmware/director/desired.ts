@@ -41,12 +41,19 @@ const entriesOf = new WeakMap<Pool, readonly IpvsEntry[]>();
 export function desiredEntries(pool: Pool): readonly IpvsEntry[] {
 	let entries = entriesOf.get(pool);
 	if (entries === undefined) {
-		const { config } = pool;
-		entries = config.services.map((address) => ({
-			service: serviceOf(config, address),
-			destinations: destinationsOf(pool, address),
-		}));
+		entries = entriesIn(pool);
 		entriesOf.set(pool, entries);
+	}
+	return entries;
+}
+
+function entriesIn(pool: Pool): readonly IpvsEntry[] {
+	const { config } = pool;
+	const { services } = config;
+	const entries = new Array<IpvsEntry>(services.length);
+	for (let index = 0; index < entries.length; index++) {
+		const address = services[index]!;
+		entries[index] = { service: serviceOf(config, address), destinations: destinationsOf(pool, address) };
 	}
 	return entries;
 }

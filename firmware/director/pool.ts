@@ -111,7 +111,8 @@ export function initialVerdict({ checks, weight }: RealServerConfig, readFile: R
 
 /**
  * A virtual server at start; real servers that are up from the start are noticed if anybody is to be told.
- * `quorumHeld`: an earlier run had its quorum.
+ * `quorumHeld`: an earlier run had its quorum. Loops: of a thousand of them, functions that are handed over would
+ * take more room than the pools.
  */
 export function openPool(
 	config: VirtualServerConfig,
@@ -119,17 +120,18 @@ export function openPool(
 	tellsInitial = true,
 	quorumHeld = false,
 ): PoolStep {
-	const members = config.realServers.map((server, index) => {
-		const { alive, weight } = verdictOf(index, server);
-		return memberOf(alive, weight, null);
-	});
+	const { realServers } = config;
+	const members = new Array<PoolMember>(realServers.length);
+	for (let index = 0; index < members.length; index++) {
+		const { alive, weight } = verdictOf(index, realServers[index]!);
+		members[index] = memberOf(alive, weight, null);
+	}
 	const weight = weightOfServing(members);
 	const pool: Pool = { config, members, quorumUp: quorumHolds(quorumHeld, weight, config) };
 	const notices: Notice[] = [];
 	if (tellsInitial)
-		members.forEach((member, index) => {
-			if (member.alive) notices.push(upNotice(pool, index, "at start", true));
-		});
+		for (let index = 0; index < members.length; index++)
+			if (members[index]!.alive) notices.push(upNotice(pool, index, "at start", true));
 	if (pool.quorumUp) notices.push(quorumNotice(pool, weight, quorumHeld));
 	// As keepalived: who begins on the sorry server says so.
 	else if (config.sorryServer !== null && members.length > 0)

@@ -33,7 +33,9 @@ export function reconcileTable(
 	ownership: Ownership,
 ): readonly IpvsOperation[] {
 	const operations: IpvsOperation[] = [];
-	for (const [key, wanted] of desired) reconcileEntry(wanted, actual.get(key) ?? null, operations);
+	desired.forEach((wanted, key) => {
+		reconcileEntry(wanted, actual.get(key) ?? null, operations);
+	});
 	for (const [key, found] of actual)
 		if (!desired.has(key) && (ownership.removeForeign || ownership.owned.has(key)))
 			operations.push({ kind: "delete-service", key: found.service.key });
@@ -47,7 +49,6 @@ export function reconcileEntry(
 	operations: IpvsOperation[],
 ): void {
 	if (wanted === found) return;
-	const { key } = wanted.service;
 	if (found === null) {
 		operations.push({ kind: "new-service", service: wanted.service, destinations: wanted.destinations });
 		return;
@@ -56,11 +57,18 @@ export function reconcileEntry(
 		operations.push({ kind: "set-service", service: wanted.service });
 	if (wanted.destinations === found.destinations) return;
 
+	reconcileDestinations(wanted, found.destinations, operations);
+}
+
+function reconcileDestinations(
+	{ service: { key }, destinations: wanted }: IpvsEntry,
+	found: readonly IpvsDestination[],
+	operations: IpvsOperation[],
+): void {
 	// Rows nearly always stand in the same order on both sides; the index is only built when they do not.
-	const rest = indexUnlessAligned(found.destinations, wanted.destinations);
-	wanted.destinations.forEach((destination, index) => {
-		const known =
-			rest === null ? found.destinations[index]! : takeFrom(rest, destinationKeyText(destination));
+	const rest = indexUnlessAligned(found, wanted);
+	wanted.forEach((destination, index) => {
+		const known = rest === null ? found[index]! : takeFrom(rest, destinationKeyText(destination));
 		if (known === undefined) operations.push({ kind: "new-destination", key, destination });
 		else if (known !== destination && !sameDestination(known, destination))
 			operations.push({ kind: "set-destination", key, destination });
