@@ -208,11 +208,6 @@ const known: readonly Known[] = [
 		why: "RFC 9112 §9.3: close in any of the fields closes",
 	},
 	{
-		trait: /^X-Way: cache-body/,
-		what: goesOn,
-		why: "std.cache_req_body of a body that is too large is false; varnishd ends the connection",
-	},
-	{
 		trait: /^(PUT|POST|DELETE|PATCH)/,
 		what: /^origin: (asked|"GET)|"(X-Varnish|Age): /,
 		why: "RFC 9111 §4.4: an unsafe request makes what is stored under its target useless",

@@ -173,14 +173,23 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			done(true);
 			return;
 		}
-		if (!body.kept) this.vslLog.add(Tag.Storage, "malloc Transient");
-		if (this.owesContinue) this.sayContinue();
+		const tooLong = body.length !== undefined && body.length > sizeBytes;
+		if (!body.kept && !tooLong) this.vslLog.add(Tag.Storage, "malloc Transient");
+		if (this.owesContinue && !tooLong) this.sayContinue();
 		const chunked = body.length === undefined;
 		body.cache(sizeBytes, (fits) => {
 			if (fits && chunked) this.#nameLength(body.bytes);
+			if (!fits && !body.spent) {
+				this.vslLog.add(Tag.FetchError, "Request body too big to cache");
+				if (chunked) this.vslLog.timestamp("ReqBody", this.engine.now());
+				this.#bodyRefused = true;
+			}
 			done(fits);
 		});
 	}
+
+	/** Its body is longer than std.cache_req_body() allowed: what the VCL says of it does not matter. */
+	#bodyRefused = false;
 
 	/** A body that came in chunks is here, and goes on with its length. */
 	#nameLength(bodyBytes: number): void {
@@ -207,6 +216,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#received(action: Outcome): void {
 		if (action.kind === "waiting") {
 			action.afterwards((acted) => this.#received(acted));
+			return;
+		}
+		if (this.#bodyRefused) {
+			this.client.abort("RX_BODY");
 			return;
 		}
 		if (action.kind === "vcl" && this.#switchVcl(action.label)) {
@@ -700,6 +713,12 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	protected override forsake(): void {
+		const { body } = this;
+		if (body?.isGathered && !body.ended)
+			this.vslLog.add(
+				Tag.FetchError,
+				`${body.length === undefined ? "chunked" : "straight"} insufficient bytes`,
+			);
 		const fetch = this.#fetch;
 		this.#fetch = undefined;
 		fetch?.clientGone();

@@ -42,6 +42,11 @@ export class RequestBody {
 	/** Who wants to have it whole, if it is no longer than that. */
 	#gathering: { readonly sizeBytes: number; readonly done: (fits: boolean) => void } | undefined;
 
+	/** Somebody waits for it to be whole. */
+	get isGathered(): boolean {
+		return this.#gathering !== undefined;
+	}
+
 	constructor(length: number | undefined) {
 		this.length = length;
 	}
