@@ -46,7 +46,7 @@ const reasons: readonly (readonly [reason: string, names: string])[] = [
 	["RFC 9110 §13.1.2: If-None-Match goes before Range, and compares weakly", "c00025"],
 	["a Range that is none is ignored (RFC 9110 §14.2)", "c00034"],
 	["a storage that is none is an empty text, and no text there", "c00078"],
-	["listening sockets are the worker's: there are none before it starts", "c00086"],
+	["VCL is compiled by who runs varnishd, and not by a user of a jail", "c00086"],
 	["the manager's index keeps its lines at a stop", "c00083"],
 	["the numbers that follow debug.srandom are the C library's", "d00004"],
 	["the arguments of -j are not looked at: there are no jails", "j00003"],

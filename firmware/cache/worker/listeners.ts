@@ -1,13 +1,13 @@
 /** The listening sockets of one worker. The kernel shares new connections out among the workers (SO_REUSEPORT). */
-import { chmodSync, chownSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import type { SocketHandler, TCPSocketListener, UnixSocketListener } from "bun";
 import { type ProxyHeader, parseProxyHeader } from "../http/proxy.ts";
 import { record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { ListenerOption } from "../manager/options.ts";
+import { ownSocketFile } from "../socket-file.ts";
 import type { ProxyAttributes } from "../vcl/runtime.ts";
 import { Address } from "./address.ts";
-import { idOf } from "./credentials.ts";
 import type { Engine } from "./engine.ts";
 import { onHandlerFault } from "./handler-fault.ts";
 import { ClientSession, type ClientSocket } from "./session.ts";
@@ -85,11 +85,7 @@ export class Listeners {
 				socket,
 				...tls,
 			} as never) as unknown as UnixSocketListener<ClientSession>;
-			const { user, group, mode } = option;
-			const id = (kind: "user" | "group", name: string | undefined) =>
-				name === undefined ? -1 : (idOf(kind, name) ?? -1);
-			if (user !== undefined || group !== undefined) chownSync(path, id("user", user), id("group", group));
-			if (mode !== undefined) chmodSync(path, mode);
+			ownSocketFile(path, option);
 			return { option, listener, address: { name: option.name, address: option.path, port: "-" } };
 		}
 		const hostname = option.host === "" ? "0.0.0.0" : option.host;
