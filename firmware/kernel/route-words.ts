@@ -16,6 +16,7 @@ import {
 	routeMetrics,
 	routeTypes,
 } from "./route.ts";
+import { RT_SCOPE_HOST, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from "./route-address.ts";
 import type { LookUpRouteName } from "./route-names.ts";
 
 export type WordsResult<T> =
@@ -263,21 +264,21 @@ function isLocalType(type: RouteType): boolean {
 	return type === "local" || type === "broadcast" || type === "nat" || type === "anycast";
 }
 
-/** As iproute2's iproute_modify() has it. */
+/**
+ * As keepalived has it: global, also without a gateway, where ip(8) says link. Types that the kernel takes with one scope
+ * alone have that one.
+ */
 function defaultScope(route: Route): number {
-	if (route.family === "inet6") return 0;
+	if (route.family === "inet6") return RT_SCOPE_UNIVERSE;
 	switch (route.type) {
 		case "local":
 		case "nat":
-			return 254;
+			return RT_SCOPE_HOST;
 		case "broadcast":
-		case "multicast":
 		case "anycast":
-			return 253;
-		case "unicast":
-			return route.nextHops.some((hop) => hop.gateway !== null) ? 0 : 253;
+			return RT_SCOPE_LINK;
 		default:
-			return 0;
+			return RT_SCOPE_UNIVERSE;
 	}
 }
 

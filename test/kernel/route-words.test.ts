@@ -33,7 +33,7 @@ describe("ip-route(8)", () => {
 			{
 				destination: { address: "10.1.0.0", length: 16 },
 				nextHops: [{ ...hop, interfaceIndex: 2 }],
-				scope: 253,
+				scope: 0,
 			},
 		],
 		[

@@ -196,7 +196,7 @@ describe("routes and rules", () => {
 			"main",
 		],
 		["blackhole 192.168.8.0/24 table 77", "blackhole 192.168.8.0/24 proto keepalived", "77"],
-		["192.168.10.1 dev eth0", "192.168.10.1 dev eth0 proto keepalived scope link", "main"],
+		["192.168.10.1 dev eth0", "192.168.10.1 dev eth0 proto keepalived", "main"],
 		[
 			"192.168.11.0/24 via inet6 fd00::2 dev eth0",
 			"192.168.11.0/24 via inet6 fd00::2 dev eth0 proto keepalived",

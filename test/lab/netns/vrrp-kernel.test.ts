@@ -13,6 +13,7 @@ describe.concurrent("the kernel's tables are keepalived's", () => {
 static_routes {
 	203.0.113.0/25 via 192.0.2.3 dev eth0
 	blackhole 203.0.113.128/26
+	198.18.0.0/24 dev eth1
 }
 static_rules {
 	from 192.0.2.50/32 lookup 50 priority 1500
@@ -32,6 +33,7 @@ vrrp_instance VI_1 {
 		src 192.0.2.200 to 203.0.113.192/27 via 192.0.2.3 dev eth0 metric 5 mtu 1400
 		203.0.113.224/27 dev eth1 scope link table 50
 		unreachable 203.0.113.64/27
+		198.18.1.1 dev eth0
 		2001:db8:1::/48 via 2001:db8::3 dev eth0 metric 7
 	}
 	virtual_rules {
