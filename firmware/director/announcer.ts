@@ -3,6 +3,7 @@ import type { GlobalConfig, NotifyFifo } from "../config/model.ts";
 import { FifoWriter } from "../notify/fifo.ts";
 import { Mailer } from "../notify/mail.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
+import { setScriptUmask } from "../notify/start-script.ts";
 import type { DirectorEvent } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
 import { announce, type CheckNotice, checkMail } from "./announce.ts";
@@ -26,6 +27,7 @@ export class Announcer {
 		this.#log = log;
 		this.#publish = publish;
 		this.#global = global;
+		setScriptUmask(global.umask);
 		this.#mailer = new Mailer(global.mail, (text) => log.warn(text));
 		this.#openFifos();
 	}
@@ -33,6 +35,7 @@ export class Announcer {
 	/** Takes new settings over; a FIFO that did not change stays open. */
 	configure(global: GlobalConfig): void {
 		this.#global = global;
+		setScriptUmask(global.umask);
 		this.#mailer.configure(global.mail);
 		this.#openFifos();
 	}

@@ -5,6 +5,15 @@ import { identityOf } from "./identity.ts";
 /** Not handed down (keepalived's set): a caller could choose with them what a script that runs as root executes. */
 const withheld = new Set(["LD_PRELOAD", "LD_LIBRARY_PATH", "IFS"]);
 
+/** keepalived's own: what a script writes is its user's alone, and no program. */
+const DEFAULT_UMASK = 0o177;
+let scriptUmask = DEFAULT_UMASK;
+
+/** What is taken from the modes of files that scripts write which are started from now on: `umask`, null for keepalived's own. */
+export function setScriptUmask(umask: number | null): void {
+	scriptUmask = umask ?? DEFAULT_UMASK;
+}
+
 export interface StartOptions {
 	/** Words after the script's own. */
 	readonly append?: readonly string[];
@@ -20,7 +29,15 @@ export interface StartOptions {
 export function startScript(script: Script, options: StartOptions = {}): Bun.Subprocess {
 	const { append = [], cwd, onExit } = options;
 	const identity = identityOf(script.user, script.group);
-	const start = (command: readonly string[]) =>
+	const start = (command: readonly string[]) => {
+		const own = process.umask(scriptUmask);
+		try {
+			return spawn(command);
+		} finally {
+			process.umask(own);
+		}
+	};
+	const spawn = (command: readonly string[]) =>
 		Bun.spawn([...command, ...append], {
 			stdin: "ignore",
 			stdout: "ignore",

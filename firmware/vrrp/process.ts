@@ -2,10 +2,12 @@
 import type { GlobalConfig } from "../config/model.ts";
 import { SystemCallError } from "../kernel/errno.ts";
 import { native } from "../kernel/native.ts";
+import { setScriptUmask } from "../notify/start-script.ts";
 import type { LogLine } from "./address-keeper.ts";
 
 export function becomeProcess({ vrrpProcess: config, umask }: GlobalConfig, log: LogLine): void {
 	if (umask !== null) process.umask(umask);
+	setScriptUmask(umask);
 	const told = (keyword: string, status: number) => {
 		if (status < 0) log("warn", new SystemCallError(keyword, status).message);
 	};

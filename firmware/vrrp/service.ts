@@ -13,6 +13,7 @@ import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import { URGENT_NICENESS } from "../kernel/urgent.ts";
 import { WallClock } from "../kernel/wall-clock.ts";
 import { setPollerScheduler } from "../kernel/watch.ts";
+import { setScriptUmask } from "../notify/start-script.ts";
 import type { Log } from "../status/log.ts";
 import { Timeline, type TimelineEntry } from "../status/timeline.ts";
 import type { VrrpEvent, VrrpStateName, VrrpStatus } from "../status/vrrp.ts";
@@ -276,6 +277,7 @@ export class VrrpService {
 	/** SIGHUP: adverts go on while this happens. */
 	reload(config: DroverConfig): void {
 		this.#config = config;
+		setScriptUmask(config.global.umask);
 		if (this.#notifier === null) {
 			this.#engine = this.#withInterfaces(newEngine(config, monotonicMicros()), monotonicMicros());
 			return;

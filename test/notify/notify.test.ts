@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Script } from "../../firmware/config/model.ts";
 import { FifoWriter } from "../../firmware/notify/fifo.ts";
 import { deliver, envelopeAddress, Mailer, messageText } from "../../firmware/notify/mail.ts";
 import { ScriptRunner } from "../../firmware/notify/script-runner.ts";
+import { setScriptUmask } from "../../firmware/notify/start-script.ts";
 import { globalDefaults, nowhere } from "../vrrp/config.ts";
 
 const folder = mkdtempSync(join(tmpdir(), `drover-notify-${process.pid}-`));
@@ -32,6 +33,18 @@ async function until(holds: () => boolean, what: string): Promise<void> {
 
 describe("scripts", () => {
 	const runner = new ScriptRunner({ limit: 4 });
+
+	test("files that a script makes are its user's alone, as with keepalived, unless umask says another", async () => {
+		const modes = async (umask: number | null) => {
+			setScriptUmask(umask);
+			const own = process.umask();
+			await runner.run(shell(`rm -f "${folder}/made"; : > "${folder}/made"`), { timeoutMs: 5000 });
+			expect(process.umask()).toBe(own);
+			return statSync(join(folder, "made")).mode & 0o777;
+		};
+		expect(await modes(0o022)).toBe(0o644);
+		expect(await modes(null)).toBe(0o600);
+	});
 
 	test("the exit status comes back; a signal is not a status", async () => {
 		expect(await runner.run(shell("exit 37"), { timeoutMs: 5000 })).toEqual({ kind: "exit", status: 37 });
