@@ -1,6 +1,12 @@
 /** The texts that SIGUSR1 and SIGUSR2 write, laid out as keepalived 2.2.7 lays them out: exporters parse them. Pure. */
-import type { DroverConfig, VrrpInstanceConfig } from "../config/model.ts";
+import type {
+	DroverConfig,
+	TrackProcessConfig,
+	TrackReference,
+	VrrpInstanceConfig,
+} from "../config/model.ts";
 import { named } from "../named.ts";
+import { trackedByBoth } from "./conditions.ts";
 import type { Engine } from "./engine.ts";
 import { masterDownInterval, type Router } from "./router.ts";
 
@@ -46,8 +52,13 @@ export function dataText(engine: Engine, wallMs: (atMicros: number) => number): 
 			` VRRP Sync Group = ${group.name}, ${named(engine.groupStates, group.name) ?? "INIT"}`,
 			"   VRRP member instances :",
 			...group.members.map((name) => `     ${name}`),
+			...listed("   Tracked process :", group.trackProcesses.map(trackedText)),
 			`   Using smtp notification = ${group.smtpAlert ? "yes" : "no"}`,
 		]),
+		...listed(
+			"------< VRRP Track processes >------",
+			engine.config.trackProcesses.flatMap((process) => processLines(process, engine)),
+		),
 		"------< Interfaces >------",
 		...Object.values(engine.readings.interfaces).flatMap(({ name, index, up, addresses }) => [
 			` Name = ${name}`,
@@ -123,7 +134,47 @@ function instanceLines(router: Router, config: DroverConfig, wallMs: (atMicros: 
 			({ address, prefixLength, interface: device, label }) =>
 				`     ${address}/${prefixLength} dev ${device ?? instance.interface} scope global${label === null ? "" : ` label ${label}`}${router.state === "MASTER" ? " set" : ""}`,
 		),
+		...listed("   Tracked processes :", instance.trackProcesses.map(trackedText)),
 		`   Using smtp notification = ${instance.smtpAlert ? "yes" : "no"}`,
+	];
+}
+
+/** A heading over its lines; nothing without lines. */
+function listed(heading: string, lines: readonly string[]): readonly string[] {
+	return lines.length === 0 ? [] : [heading, ...lines];
+}
+
+const weightText = ({ weight, reverse }: { readonly weight: number; readonly reverse: boolean }) =>
+	`${weight}${reverse ? " reverse" : ""}`;
+const trackedText = (reference: TrackReference) => `     ${reference.name}, weight ${weightText(reference)}`;
+
+function processLines(config: TrackProcessConfig, { config: all, readings }: Engine): string[] {
+	const { name, process, match, quorum, quorumMax } = config;
+	const [path = "", ...parameters] = process;
+	const reading = named(readings.processes, name);
+	const runs = (delayed: boolean) => (reading?.enough.candidate === delayed ? "running" : "not running");
+	const trackedBy = all.vrrpInstances.flatMap((instance) => {
+		const group = all.syncGroups.find(({ members }) => members.includes(instance.name));
+		return trackedByBoth(instance.trackProcesses, group?.trackProcesses ?? [])
+			.filter((reference) => reference.name === name)
+			.map((reference) => `     ${instance.name}, weight ${weightText(reference)}`);
+	});
+	return [
+		` VRRP Track process = ${name}`,
+		`   Process = ${path}`,
+		...(parameters.length === 0 ? [] : [`   Parameters = ${parameters.join(" ")}`]),
+		...(parameters.length > 0 ? [`   Param match${match === "exact" ? "" : ` = ${match}`}`] : []),
+		`   Min processes = ${quorum}`,
+		...(quorumMax === null ? [] : [`   Max processes = ${quorumMax}`]),
+		`   Current processes = ${reading?.count ?? 0}`,
+		`   Have quorum = ${reading?.enough.value ?? false}`,
+		`   Weight = ${weightText(config)}`,
+		`   Terminate delay = ${(config.terminateDelayMs / 1000).toFixed(6)}s`,
+		`   Fork delay = ${(config.forkDelayMs / 1000).toFixed(6)}s`,
+		`   Fork delay timer ${runs(true)}`,
+		`   Terminate delay timer ${runs(false)}`,
+		`   Full command = ${config.fullCommand || parameters.length > 0}`,
+		...listed("   Tracking instances :", trackedBy),
 	];
 }
 

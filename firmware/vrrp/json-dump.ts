@@ -120,7 +120,8 @@ function processOf(process: TrackProcessConfig, haveQuorum: boolean) {
 		weight: process.reverse ? -process.weight : process.weight,
 		terminate_delay: process.terminateDelayMs / 1000,
 		fork_delay: process.forkDelayMs / 1000,
-		full_command: process.fullCommand,
+		// Whoever names parameters compares the whole command line.
+		full_command: process.fullCommand || parameters.length > 0,
 	};
 }
 

@@ -367,6 +367,23 @@ track_interface {\neth1\n}\ntrack_process {\nprocess weight 2\n}`),
 		]);
 	});
 
+	test("whoever tracks something with a weight of his own keeps its direction, unless he says noreverse", () => {
+		const { trackFiles } = vrrp(
+			"\ttrack_file {\nplain\nb weight 3\nc weight 3 noreverse\nd weight 3 reverse\n}",
+			["plain", "b", "c", "d"]
+				.map(
+					(name) => `track_file ${name} {\nfile /run/${name}\nweight 2${name === "d" ? "" : " reverse"}\n}\n`,
+				)
+				.join(""),
+		);
+		expect(trackFiles.map(({ name, weight, reverse }) => [name, weight, reverse])).toEqual([
+			["plain", 2, true],
+			["b", 3, true],
+			["c", 3, false],
+			["d", 3, true],
+		]);
+	});
+
 	test("what is defined further down is tracked all the same, and said", () => {
 		const loaded = loadText(
 			`${instance("\ttrack_script {\n\t\ta\n\t}")}vrrp_script a {\nscript /bin/true\n}\n`,

@@ -12,7 +12,7 @@ const config = {
 			name: "lives",
 			process: ["squid", "-f"],
 			match: "initial" as const,
-			fullCommand: true,
+			fullCommand: false,
 			weight: 5,
 			reverse: true,
 			quorum: 1,

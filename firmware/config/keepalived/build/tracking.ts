@@ -317,7 +317,7 @@ export function buildReferences(
 			found.push({
 				name,
 				weight: weight ?? object.weight,
-				reverse: weight === null ? object.reverse : reverse,
+				reverse: reverse ?? object.reverse,
 				location: context.locate(line),
 			});
 		}
@@ -347,7 +347,7 @@ export function buildReferences(
 		interfaces.push({
 			name,
 			weight: Math.max(-253, Math.min(253, weight ?? 0)),
-			reverse,
+			reverse: reverse ?? false,
 			location: context.locate(line),
 		});
 	}
@@ -360,16 +360,16 @@ export function buildReferences(
 	};
 }
 
-/** `NAME [weight N [reverse|noreverse]]`. */
+/** `NAME [weight N [reverse|noreverse]]`; null for what is not said, where the tracked object's own holds. */
 function readWeight(
 	context: BuildContext,
 	line: DataLine,
 	title: string,
 	bound: number,
-): { weight: number | null; reverse: boolean } {
+): { weight: number | null; reverse: boolean | null } {
 	const { words } = line;
 	let weight: number | null = null;
-	let reverse = false;
+	let reverse: boolean | null = null;
 	for (let index = 1; index < words.length; index++) {
 		const word = words[index]!;
 		if (word === "weight") {
@@ -383,8 +383,8 @@ function readWeight(
 					`${title}: weight "${text}" of ${words[0]} is not a number from ${-bound} to ${bound}`,
 					"the weight",
 				);
-		} else if (word === "reverse") reverse = true;
-		else if (word !== "noreverse")
+		} else if (word === "reverse" || word === "noreverse") reverse = word === "reverse";
+		else
 			context.error(
 				line,
 				"bad-option",
