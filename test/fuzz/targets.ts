@@ -10,11 +10,13 @@ import { parseProxyHeader } from "../../firmware/cache/http/proxy.ts";
 import { parseRequest } from "../../firmware/cache/http/request.ts";
 import { parseResponse } from "../../firmware/cache/http/response.ts";
 import { DEFAULT_LIMITS } from "../../firmware/cache/http/syntax.ts";
-import { HpackDecoder } from "../../firmware/cache/http2/hpack.ts";
+import { encodeStatus, HpackDecoder } from "../../firmware/cache/http2/hpack.ts";
+import { readRequest } from "../../firmware/cache/http2/request.ts";
 import { initialLifetime } from "../../firmware/cache/store/freshness.ts";
 import { varyMatches, varySpecification } from "../../firmware/cache/store/vary.ts";
 import { compileVcl } from "../../firmware/cache/vcl/compile.ts";
 import { desyncVectors } from "../cache/http/desync-vectors.ts";
+import { data, headers, ping, Recorded, rst, settings, usual, windowUpdate } from "../cache/http2/client.ts";
 import { expressions } from "../cache/vcl/expressions.ts";
 import { mistakes, head as vclHead } from "../cache/vcl/mistakes.ts";
 
@@ -81,6 +83,15 @@ const hpackBlocks = [
 	"3fe11f400a637573746f6d2d6b65790d637573746f6d2d686561646572be",
 	"100870617373776f726406736563726574",
 	"20824001610162040c2f73616d706c652f70617468",
+];
+
+/** Frames of clients behind their settings: requests, bodies, and what takes them back. */
+const http2Talks = [
+	headers(1) + headers(3, false) + data(3, "hello", true),
+	headers(1) + windowUpdate(1, 1000) + rst(1) + ping(),
+	settings([1, 0], [3, 5], [4, 100], [5, 16_384]) + headers(1),
+	`${headers(1, false)}${data(1, "x")}${headers(1, true, "")}${headers(5)}`,
+	"\0\0\x03\x01\x01\0\0\0\x01\x82\x86\x84\0\0\x03\x09\x04\0\0\0\x01\x41\x01a",
 ];
 
 function must(holds: boolean, what: string): void {
@@ -294,6 +305,46 @@ export const fuzzTargets: readonly FuzzTarget[] = [
 				const bytes = list.fields.reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0);
 				must(bytes <= limits.listBytes, "a longer list than the limit");
 			}
+		},
+	},
+	{
+		name: "http2",
+		seeds: http2Talks,
+		words: [
+			headers(1),
+			headers(3, false),
+			data(3, "hello"),
+			data(3, "", true),
+			rst(1),
+			windowUpdate(0, 1),
+			windowUpdate(1, 2 ** 31 - 1),
+			settings([4, 0]),
+			ping(),
+			"\0\0\0",
+			"\x01",
+			"\x05",
+			"\x09",
+		],
+		limitMs: 5_000,
+		run(text) {
+			const server = Recorded.settled();
+			server.get(text);
+			// Whoever asked is answered as far as the windows allow, and what is left over does no harm.
+			for (const { stream, fields, whole } of server.asked) {
+				const head = readRequest(fields, whole, DEFAULT_LIMITS);
+				if (head.kind === "request")
+					must(
+						!/[\r\n\0]/.test(head.url + head.method + head.fields.lines.join("")),
+						"a line end inside a field",
+					);
+				server.connection.sendHeaders(stream, encodeStatus("200"), false);
+				server.connection.sendBody(stream, bytesOf(text), true);
+			}
+			must(server.connection.streams.size <= usual.concurrentStreams, "more streams than the limit");
+			const { broken } = server.connection;
+			const before = server.log.length;
+			server.get(ping());
+			must(!broken || server.log.length === before, "something is said behind the end");
 		},
 	},
 ];

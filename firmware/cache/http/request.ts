@@ -29,7 +29,7 @@ export interface RequestHead {
 	readonly method: string;
 	/** Origin form; the authority of an absolute form has moved to `host`. */
 	readonly url: string;
-	readonly proto: "HTTP/1.0" | "HTTP/1.1";
+	readonly proto: "HTTP/1.0" | "HTTP/1.1" | "HTTP/2.0";
 	/** Authority of an absolute-form target: it replaces the Host field (RFC 9112 §3.2.2). */
 	readonly host: string | undefined;
 	readonly fields: RequestFields;
@@ -143,7 +143,8 @@ export function parseRequest(
 	return { kind: "request", method, url, proto, host, fields, end };
 }
 
-function checkFraming(method: string, proto: string, fields: RequestFields): Malformed | undefined {
+/** What else is wrong with how a body is announced, by the method and the protocol. */
+export function checkFraming(method: string, proto: string, fields: RequestFields): Malformed | undefined {
 	const { framing } = fields;
 	if (framing.kind === "none") {
 		if (proto === "HTTP/1.0" && (method === "POST" || method === "PUT"))
@@ -170,7 +171,7 @@ const endToEnd: ReadonlySet<string> = new Set(
 );
 
 /** RFC 9112 §6.3: exactly one way to tell the body's length, or the request is refused. */
-function readFields(lines: string[], keys: string[]): RequestFields | Malformed {
+export function readFields(lines: string[], keys: string[]): RequestFields | Malformed {
 	let framing = noBody;
 	let lengths = 0;
 	let codings = 0;

@@ -34,6 +34,13 @@ export function record(tag: number, payload: string): string {
 	return recordHead(tag, text.length + 1) + text + padding[text.length & 3];
 }
 
+/** The same with bytes that are no text: without the NUL at the end. */
+export function binaryRecord(tag: number, payload: string): string {
+	if (shownTags[tag] === 0) return "";
+	const bytes = payload.length <= payloadLimit ? payload : payload.slice(0, payloadLimit);
+	return recordHead(tag, bytes.length) + bytes + "\0".repeat(-bytes.length & 3);
+}
+
 /** Records of one tag, a line each. */
 export function records(tag: number, lines: readonly string[]): string {
 	let text = "";

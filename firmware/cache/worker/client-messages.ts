@@ -99,11 +99,12 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 	isHitmiss = false;
 	isHitpass = false;
 	storage: Stevedore | null = null;
-	readonly transport = "HTTP/1";
+	readonly transport: string;
 
 	constructor(task: RequestTask, head: RequestHead, fields: FieldList) {
 		super(head.method, head.url, head.proto, fields, task.vslLog, reqTags);
 		this.#task = task;
+		this.transport = head.proto === "HTTP/2.0" ? "HTTP/2" : "HTTP/1";
 		this.received = head.fields;
 		this.esiLevel = task.esiLevel;
 		this.canGzip = head.fields.canGzip;

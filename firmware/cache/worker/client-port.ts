@@ -76,6 +76,8 @@ export interface ClientPort {
 	/** The outcome of the request at hand is wanted (replay.ts). */
 	readonly learning: boolean;
 	learn(outcome: Outcome): void;
+	/** As VCL has it (req.transport). */
+	readonly transport: "HTTP/1" | "HTTP/2";
 	/** The client is on this machine. */
 	readonly local: boolean;
 	/** The client may give orders. */
@@ -93,8 +95,14 @@ export interface ClientPort {
 	cork(work: () => void): void;
 	/** Sends a head (one character per byte) and a body; `release` is called when its bytes are no longer needed. */
 	emit(head: string, body: Uint8Array | undefined, release?: () => void): void;
+	/** The head of an answer as this connection has it, for emit(). */
+	headText(status: number, reason: string, fields: FieldList): string;
+	/** The client may send its body (RFC 9110 §10.1.1). */
+	sayContinue(): void;
 	/** The task in charge changes (restart). */
 	replaceTask(task: Answering): void;
+	/** Says when what was emitted has left, or that it never will, and how many bytes of the body that are. */
+	afterSending(done: (unsentBytes: number) => void): void;
 	/** A request has been answered in full. */
 	taskDone(task: Answering): void;
 	/** From here on the session's bytes go to `onData` as they are; `onEnd`: the client will send no more. */

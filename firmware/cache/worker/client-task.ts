@@ -287,8 +287,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	protected override sayContinue(): void {
 		this.#sent100 = true;
 		if (this.body?.cameWithHead) return;
-		this.client.emit("HTTP/1.1 100 Continue\r\n\r\n", undefined);
-		this.vslLog.add(Tag.RespProtocol, "HTTP/1.1");
+		this.client.sayContinue();
+		this.vslLog.add(Tag.RespProtocol, this.client.transport === "HTTP/1" ? "HTTP/1.1" : "HTTP/2.0");
 		this.vslLog.add(Tag.RespStatus, "100");
 		this.vslLog.add(Tag.RespReason, "Continue");
 	}
@@ -839,6 +839,12 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	#pipe(): void {
+		if (this.client.transport === "HTTP/2") {
+			this.vslLog.add(Tag.VCL_Error, "vcl_recv{} returns pipe for HTTP/2 request.  Doing pass.");
+			this.why = "a request of HTTP/2 cannot be piped";
+			this.#pass();
+			return;
+		}
 		this.handling = "pipe";
 		new Pipe(this).run();
 	}

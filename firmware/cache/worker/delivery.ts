@@ -9,7 +9,7 @@ import { notModified } from "../http/conditional.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
 import type { RequestHead } from "../http/request.ts";
-import { reasonPhrase, statusText } from "../http/status.ts";
+import { reasonPhrase } from "../http/status.ts";
 import { Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { TransactionLog } from "../log/transaction-log.ts";
@@ -36,9 +36,9 @@ const VIA_LINE = `Via: ${VIA}`;
 const COPY_BYTES = 96 * 1024;
 
 /** When vcl_synth fails nothing is left to be said by a VCL. */
-const FAILED_SYNTH = "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n";
-
-const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+const FAILED_SYNTH = 500;
+/** Of a head that no VCL sees: the connection ends behind it. */
+const closing = new FieldList(["Connection: close"], ["connection"]);
 
 const nothing = new Uint8Array(0);
 const nowhere: number[] = [];
@@ -250,7 +250,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		resp.append("Server", "Varnish");
 		resp.append("X-Varnish", String(this.xid));
 		// Nobody knows whether the body is going to come, unless VCL takes this back: then it is asked for.
-		if (this.owesContinue) resp.append("Connection", "close");
+		if (this.owesContinue && this.client.transport === "HTTP/1") resp.append("Connection", "close");
 		if (this.asksWhy) resp.append("Cache-Status", madeHere(this.why));
 		this.#afterSynth(this.call("vcl_synth"));
 	}
@@ -269,7 +269,7 @@ export abstract class Delivery extends Task implements BodyReader {
 		if (action.kind !== "deliver" && action.kind !== "restart") {
 			engine.count(Main.client_resp_500);
 			this.client.closeAfter("VCL_FAILURE");
-			this.#sendBareHead(500, FAILED_SYNTH);
+			this.#sendBareHead(FAILED_SYNTH);
 			this.#finish();
 			return;
 		}
@@ -568,6 +568,8 @@ export abstract class Delivery extends Task implements BodyReader {
 		let status = resp.status % 1000;
 		let source = body;
 		let ranges = "";
+		/** HTTP/1: how long a body is, and what becomes of the connection, is told in the head. */
+		const byConnection = client.transport === "HTTP/1";
 		const mayHaveBody = status >= 200 && status !== 204 && status !== 304;
 		const ranged = this.#answer !== undefined || this.#made;
 		if (status === 200 && ranged && this.handling !== "pass" && body.kind !== "none") {
@@ -600,7 +602,7 @@ export abstract class Delivery extends Task implements BodyReader {
 			if (head.proto === "HTTP/1.1") {
 				chunked = true;
 				resp.append("Transfer-Encoding", "chunked");
-			} else client.closeAfter("TX_EOF");
+			} else if (byConnection) client.closeAfter("TX_EOF");
 		}
 		if (this.#made) this.#logMade(ranges);
 		const wanted = fields.get("connection");
@@ -608,18 +610,19 @@ export abstract class Delivery extends Task implements BodyReader {
 			if (/(?:^|,)\s*close\s*(?:$|,)/i.test(wanted)) client.closeAfter("RESP_CLOSE");
 			fields.unset("connection");
 		}
-		if (this.#made && this.owesContinue && !client.willClose) this.sayContinue();
+		if (this.#made && this.owesContinue && byConnection && !client.willClose) this.sayContinue();
 		if (this.body !== undefined && !this.body.ended && !client.willClose) {
 			// The rest of a body that nobody wants: read it if it is short (chunks: as long as they are), else close.
-			if (this.body.length === undefined || this.body.length < DROP_BYTES) this.body.drop();
+			if (!byConnection || this.body.length === undefined || this.body.length < DROP_BYTES) this.body.drop();
 			else client.closeAfter("RX_BODY");
 		}
-		if (client.willClose) resp.append("Connection", "close");
+		if (!byConnection) this.vslLog.add(Tag.RespProtocol, "HTTP/2.0");
+		else if (client.willClose) resp.append("Connection", "close");
 		else {
 			fields.appendLine("Connection: keep-alive", "connection");
 			this.vslLog.add(Tag.RespHeader, "Connection: keep-alive");
 		}
-		const text = `HTTP/1.1 ${statusText(status)} ${resp.reason}\r\n${fields.text()}\r\n`;
+		const text = client.headText(status, resp.reason, fields);
 		this.#headBytes = text.length;
 		if (headOnly || source.kind === "none") {
 			client.emit(text, undefined);
@@ -725,17 +728,18 @@ export abstract class Delivery extends Task implements BodyReader {
 		if (this.done) return;
 		this.forsake();
 		this.vslLog.add(Tag.BogoHeader, reason);
-		this.#sendBareHead(400, BAD_REQUEST);
+		this.#sendBareHead(400);
 		this.#account();
 		this.close();
 	}
 
 	/** An answer that no VCL sees: a head without fields, behind which the connection ends. */
-	#sendBareHead(status: number, text: string): void {
+	#sendBareHead(status: number): void {
 		const { vslLog } = this;
 		const reason = reasonPhrase(status);
 		this.resp = new ClientResponseFields(status, reason, "HTTP/1.1", new FieldList(), vslLog, respTags);
 		this.resp.logStart();
+		const text = this.client.headText(status, reason, closing);
 		this.#headBytes = text.length;
 		this.client.emit(text, undefined);
 	}
@@ -744,7 +748,10 @@ export abstract class Delivery extends Task implements BodyReader {
 		const { engine } = this;
 		// A stored body leaves in the same breath: one look at the clock does for both.
 		const now =
-			this.#stream === undefined && !this.#streamed && this.#processedAt > 0
+			this.#stream === undefined &&
+			!this.#streamed &&
+			this.#processedAt > 0 &&
+			this.client.transport === "HTTP/1"
 				? this.#processedAt
 				: engine.now();
 		this.vslLog.timestamp("Resp", now);
@@ -779,7 +786,14 @@ export abstract class Delivery extends Task implements BodyReader {
 		});
 	}
 
+	/** All of the answer is on its way; over HTTP/2 the account waits until the client's windows have let it pass. */
 	#finish(): void {
+		if (this.client.transport === "HTTP/1") this.#finished(0);
+		else this.client.afterSending((unsentBytes) => this.#finished(unsentBytes));
+	}
+
+	#finished(unsentBytes: number): void {
+		this.#bodyBytes -= unsentBytes;
 		this.#account();
 		const log = this.close(this.#sent !== undefined);
 		if (log !== undefined) this.#teach(log);

@@ -13,6 +13,7 @@ export class IncludePort implements ClientPort {
 	readonly headBytes = 0;
 	readonly beginRecord: string;
 	readonly clientRecord: string;
+	readonly transport: ClientPort["transport"];
 	readonly learning = false;
 	readonly local: boolean;
 	readonly administrative = false;
@@ -33,6 +34,7 @@ export class IncludePort implements ClientPort {
 		this.included = included;
 		this.engine = page.engine;
 		this.xid = page.xid;
+		this.transport = page.transport;
 		this.connection = page.connection;
 		this.settings = page.settings;
 		this.clientRecord = page.clientRecord;
@@ -49,6 +51,10 @@ export class IncludePort implements ClientPort {
 
 	replaceTask(task: Answering): void {
 		this.#task = task;
+	}
+
+	afterSending(done: (unsentBytes: number) => void): void {
+		done(0);
 	}
 
 	taskDone(task: Answering): void {
@@ -72,6 +78,10 @@ export class IncludePort implements ClientPort {
 	emit(_head: string, _body: Uint8Array | undefined, release?: () => void): void {
 		release?.();
 	}
+	headText(): string {
+		return "";
+	}
+	sayContinue(): void {}
 	takeOver(): void {}
 	abort(): void {}
 	finish(): void {}

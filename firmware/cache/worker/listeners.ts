@@ -21,8 +21,9 @@ export interface ListenAddress {
 
 /** Milliseconds that a client may take for its PROXY header, or to shake hands. */
 const GREETING_WAIT_MS = 5000;
-/** ALPN's wire form of http/1.1 (RFC 7301 §3.1). */
+/** ALPN's wire form of http/1.1, and of h2 before it (RFC 7301 §3.1). */
 const ALPN_HTTP11 = Buffer.from("\x08http/1.1", "latin1");
+const ALPN_HTTP2 = Buffer.from("\x02h2\x08http/1.1", "latin1");
 
 interface Opened {
 	/** With the port that the kernel gave. */
@@ -71,11 +72,18 @@ export class Listeners {
 		this.#open = [...this.#open.filter(({ option }) => option.tls === undefined), ...fresh];
 	}
 
+	/** What is offered to clients behind TLS has changed. Where a certificate cannot be read again, the old offer stands. */
+	renewProtocols(): void {
+		try {
+			this.renewCertificates();
+		} catch {}
+	}
+
 	#listen(wanted: ListenerOption): Opened {
 		const option: { -readonly [Key in keyof ListenerOption]: ListenerOption[Key] } = { ...wanted };
 		const socket = this.#handlers(option);
-		const tls =
-			option.tls === undefined ? {} : { tls: { ...readCertificate(option.tls), ALPNProtocols: ALPN_HTTP11 } };
+		const ALPNProtocols = this.#engine.parameters.http2 === undefined ? ALPN_HTTP11 : ALPN_HTTP2;
+		const tls = option.tls === undefined ? {} : { tls: { ...readCertificate(option.tls), ALPNProtocols } };
 		if (option.path !== undefined) {
 			const path = option.path.startsWith("@") ? `\0${option.path.slice(1)}` : option.path;
 			if (!path.startsWith("\0")) rmSync(path, { force: true });

@@ -152,8 +152,10 @@ class Worker {
 		// What was learnt holds for the program and the parameters of its time.
 		if (changesOutcomes.has(message.kind)) this.#engine.forgetOutcomes();
 		switch (message.kind) {
-			case "parameters":
+			case "parameters": {
+				const spokeHttp2 = this.#engine.parameters.http2 !== undefined;
 				this.#engine.parameters = workerParameters(message.parameters);
+				if (spokeHttp2 !== (this.#engine.parameters.http2 !== undefined)) this.#listeners.renewProtocols();
 				relaxDates(this.#engine.parameters.relaxedDates);
 				setPayloadLimit(Number(message.parameters["vsl_reclen"]));
 				this.#ring.immediate = this.#engine.parameters.synchronousLog;
@@ -163,6 +165,7 @@ class Worker {
 				forgetBackendBlocks();
 				this.#engine.objects.forget();
 				return undefined;
+			}
 			case "load":
 				this.#load(message.vcl);
 				return undefined;

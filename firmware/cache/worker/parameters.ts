@@ -1,5 +1,6 @@
 import type { EsiRules } from "../esi/parser.ts";
 import type { RequestRules } from "../http/request.ts";
+import type { LocalSettings } from "../http2/settings.ts";
 
 /** The parameters that the workers act on. Durations in seconds, sizes in bytes. */
 export interface Parameters {
@@ -37,6 +38,8 @@ export interface WorkerParameters {
 	/** Head limits of requests and responses. */
 	request: RequestRules;
 	response: { readonly headBytes: number; readonly lineBytes: number; readonly headerLines: number };
+	/** What clients of HTTP/2 are held to; undefined: it is not spoken (feature http2). */
+	http2: LocalSettings | undefined;
 	validateHeaders: boolean;
 	relaxedDates: boolean;
 	synchronousLog: boolean;
@@ -86,6 +89,20 @@ export function workerParameters(all: Parameters): WorkerParameters {
 		},
 		response: { headBytes: number("http_resp_size"), lineBytes: number("http_resp_hdr_len"), headerLines },
 		relaxedDates: bits("feature").includes("+http_date_postel"),
+		http2: bits("feature").includes("+http2")
+			? {
+					headerTableBytes: number("h2_header_table_size"),
+					concurrentStreams: number("h2_max_concurrent_streams"),
+					windowBytes: number("h2_initial_window_size"),
+					frameBytes: number("h2_max_frame_size"),
+					headerListBytes: number("h2_max_header_list_size"),
+					windowIncrementBytes: number("h2_rx_window_increment"),
+					windowLowWaterBytes: number("h2_rx_window_low_water"),
+					headBytes: number("http_req_size"),
+					headerLines,
+					nocheck: bits("debug").includes("+h2_nocheck"),
+				}
+			: undefined,
 		validateHeaders: bits("feature").includes("+validate_headers"),
 		esi: {
 			xmlCheck: !bits("feature").includes("+esi_disable_xml_check"),

@@ -5,6 +5,9 @@
 
 export const HOLD_BYTES = 256 * 1024;
 
+/** The same for pieces: each has a cost of its own, however short it is. */
+export const HOLD_PIECES = 4096;
+
 /** So much of a body that nobody wants is read, so that the connection can go on. */
 export const DROP_BYTES = 1 << 20;
 
@@ -58,7 +61,11 @@ export class RequestBody {
 			this.#heldBytes += piece.length;
 			if (this.#gathering !== undefined) {
 				if (this.bytes > this.#gathering.sizeBytes) this.#gathered(false);
-			} else if (this.#taker === undefined && this.#heldBytes > HOLD_BYTES) this.pause();
+			} else if (
+				this.#taker === undefined &&
+				(this.#heldBytes > HOLD_BYTES || this.#held.length > HOLD_PIECES)
+			)
+				this.pause();
 		}
 		if (this.#taker !== undefined) {
 			if (!this.#cached) this.spent = true;

@@ -10,8 +10,11 @@ import { sendAhead } from "../../kernel/send-ahead.ts";
 import { allocateBytes, type ByteBuffer, copyOf } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
 import { headOverLimit } from "../http/head.ts";
-import { flat } from "../http/headers.ts";
+import { FieldList, flat } from "../http/headers.ts";
 import { parseRequest, type RequestHead } from "../http/request.ts";
+import { statusText } from "../http/status.ts";
+import { PREFACE } from "../http2/frame.ts";
+import { readUpgradeSettings } from "../http2/settings.ts";
 import { formatSeconds, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { Connection, IpAddress, ProxyAttributes, Session } from "../vcl/runtime.ts";
@@ -20,6 +23,7 @@ import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
 import { ClientTask } from "./client-task.ts";
 import { credentialsOf } from "./credentials.ts";
 import { type Engine, Main } from "./engine.ts";
+import { Http2Session } from "./http2-session.ts";
 import type { PatternSession, PatternSet } from "./patterns.ts";
 import type { Outcome, Replay, ReplaySession } from "./replay.ts";
 import { DROP_BYTES, RequestBody } from "./request-body.ts";
@@ -264,6 +268,16 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	readonly local: boolean;
 	readonly administrative: boolean;
 
+	readonly transport = "HTTP/1";
+
+	headText(status: number, reason: string, fields: FieldList): string {
+		return `HTTP/1.1 ${statusText(status)} ${reason}\r\n${fields.text()}\r\n`;
+	}
+
+	sayContinue(): void {
+		this.emit("HTTP/1.1 100 Continue\r\n\r\n", undefined);
+	}
+
 	get willClose(): boolean {
 		return this.#closeReason !== undefined;
 	}
@@ -420,6 +434,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 			const head = parseRequest(text, at, this.engine.parameters.request);
 			if (head.kind === "more") return at;
 			if (head.kind === "bad") {
+				if (this.#speaksHttp2(text, at)) return this.#http2 === undefined ? at : at + PREFACE.length;
 				const end = text.indexOf("\r\n\r\n", at);
 				this.headBytes = (end < 0 ? text.length : end + 4) - at;
 				const close = head === headOverLimit ? "RX_OVERFLOW" : "RX_JUNK";
@@ -436,12 +451,68 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 		return at;
 	}
 
+	#http2: Http2Session | undefined;
+
+	/** A client with prior knowledge (RFC 9113 §3.3), or as much of its preface as has come. */
+	#speaksHttp2(text: string, at: number): boolean {
+		const { http2 } = this.engine.parameters;
+		if (http2 === undefined || this.requests > 0 || !PREFACE.startsWith(text.slice(at, at + PREFACE.length)))
+			return false;
+		if (text.length - at < PREFACE.length) return true;
+		this.#http2 = new Http2Session(this, http2);
+		this.#hearHttp2(this.#http2);
+		return true;
+	}
+
+	/** RFC 7540 §3.2: "Upgrade: h2c" with settings, and both named as of this connection; not behind TLS, nor with a body. */
+	#upgradesToHttp2(head: RequestHead): boolean {
+		const local = this.engine.parameters.http2;
+		const { fields, proto } = head;
+		if (
+			local === undefined ||
+			this.endpoint.encrypted ||
+			proto !== "HTTP/1.1" ||
+			fields.framing.kind !== "none"
+		)
+			return false;
+		if (!fields.connection.includes("upgrade") || !fields.connection.includes("http2-settings")) return false;
+		const list = new FieldList(fields.lines, fields.keys);
+		const settings = list.get("http2-settings");
+		if (list.joined("upgrade")?.toLowerCase() !== "h2c" || list.countOf("http2-settings") !== 1) return false;
+		const bytes = readUpgradeSettings(settings ?? "");
+		if (bytes === undefined) return false;
+		const kept = list.copy();
+		kept.filter((key) => key !== "upgrade" && key !== "http2-settings" && key !== "connection");
+		this.emit("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", undefined);
+		this.#http2 = new Http2Session(this, local);
+		this.#http2.upgrade(
+			{
+				...head,
+				proto: "HTTP/2.0",
+				fields: { ...fields, lines: kept.lines, keys: kept.keys, connection: [] },
+			},
+			bytes,
+			this.headBytes,
+		);
+		this.#hearHttp2(this.#http2);
+		return true;
+	}
+
+	#hearHttp2(http2: Http2Session): void {
+		this.takeOver(
+			(bytes) => http2.receive(bytes),
+			() => {},
+			() => http2.saidAll(),
+		);
+	}
+
 	/** `following`: so many bytes came behind it. */
 	#start(head: RequestHead, following: number): void {
 		const { engine } = this;
 		const { fields } = head;
 		const { active } = engine;
 		this.requests++;
+		if (fields.connection.length > 1 && this.#upgradesToHttp2(head)) return;
 		engine.count(Main.client_req);
 		if (fields.expect !== undefined && !known100.test(fields.expect)) {
 			engine.count(Main.client_req_417);
@@ -554,6 +625,10 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	/** The task in charge changes (restart). */
 	replaceTask(task: Answering): void {
 		this.#task = task;
+	}
+
+	afterSending(done: (unsentBytes: number) => void): void {
+		done(0);
 	}
 
 	/** A request has been answered in full. */
@@ -799,7 +874,8 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	checkTime(nowMs: number): void {
 		const quietSeconds = (nowMs - this.lastActiveMs) / 1000;
 		if (this.#task === undefined && this.#backlog.length === 0) this.#sendingSinceMs = 0;
-		if (this.#raw !== undefined) {
+		this.#http2?.onTime(nowMs);
+		if (this.#raw !== undefined && this.#http2 === undefined) {
 			if (quietSeconds > this.engine.parameters.pipeTimeout) this.abort("RX_TIMEOUT");
 		} else if (this.#backlog.length > 0) {
 			if (this.#sendingSinceMs === 0) this.#sendingSinceMs = nowMs;

@@ -1,0 +1,298 @@
+/** One stream of an HTTP/2 connection, as the request that came on it sees its client. */
+import { copyOf } from "../http/bytes.ts";
+import type { FieldList } from "../http/headers.ts";
+import { lineValue } from "../http/headers.ts";
+import { statusText } from "../http/status.ts";
+import type { Http2Connection, Http2Stream } from "../http2/connection.ts";
+import { ErrorCode } from "../http2/frame.ts";
+import { encodeField, encodeStatus } from "../http2/hpack.ts";
+import type { Connection, IpAddress } from "../vcl/runtime.ts";
+import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
+import type { Engine } from "./engine.ts";
+import type { RequestBody } from "./request-body.ts";
+
+/** What a stream needs of the connection that carries it. */
+export interface StreamCarrier {
+	readonly client: ClientPort;
+	readonly connection: Http2Connection<StreamPort>;
+	/** Sends what the streams have, each in its turn. */
+	pump(): void;
+	/** The stream is over. */
+	over(port: StreamPort): void;
+}
+
+/** RFC 9113 §8.2.2: of one HTTP/1 connection. */
+const ofConnection: ReadonlySet<string> = new Set([
+	"connection",
+	"keep-alive",
+	"proxy-connection",
+	"transfer-encoding",
+	"upgrade",
+]);
+
+/** Bytes of a body that are kept until it is known whether they are the last: END_STREAM leaves with them then. */
+const KEPT_BYTES = 16_384;
+
+/** The same for all streams of a connection, but for what VCL says of the client of one request. */
+class StreamConnection implements Connection {
+	readonly #facts: Connection;
+	#identity: string | undefined;
+
+	constructor(facts: Connection) {
+		this.#facts = facts;
+	}
+	get identity(): string {
+		return this.#identity ?? this.#facts.clientIp.text;
+	}
+	set identity(text: string) {
+		this.#identity = text;
+	}
+	get clientIp(): IpAddress {
+		return this.#facts.clientIp;
+	}
+	get serverIp(): IpAddress {
+		return this.#facts.serverIp;
+	}
+	get remoteIp(): IpAddress {
+		return this.#facts.remoteIp;
+	}
+	get localIp(): IpAddress {
+		return this.#facts.localIp;
+	}
+	get endpoint(): string {
+		return this.#facts.endpoint;
+	}
+	get socket(): string {
+		return this.#facts.socket;
+	}
+	get proxy(): Connection["proxy"] {
+		return this.#facts.proxy;
+	}
+	get credentials(): Connection["credentials"] {
+		return this.#facts.credentials;
+	}
+}
+
+interface Piece {
+	bytes: Uint8Array;
+	readonly release: (() => void) | undefined;
+}
+
+const nothing = new Uint8Array(0);
+
+export class StreamPort implements ClientPort {
+	readonly engine: Engine;
+	readonly xid: number;
+	readonly connection: Connection;
+	readonly settings: ClientPort["settings"];
+	readonly headBytes: number;
+	readonly beginRecord: string;
+	readonly clientRecord: string;
+	readonly local: boolean;
+	readonly administrative: boolean;
+	readonly transport = "HTTP/2";
+	readonly learning = false;
+	readonly willClose = false;
+	readonly socket = { pause() {}, resume() {} } as unknown as ClientPort["socket"];
+	onPipeEnd: (() => void) | undefined;
+	readonly #carrier: StreamCarrier;
+	readonly stream: Http2Stream<StreamPort>;
+	#task: Answering | undefined;
+	body: RequestBody | undefined;
+	/** Of the answer, until it is sent. */
+	#head: string | undefined;
+	readonly #pieces: Piece[] = [];
+	/** The answer is complete. */
+	#finished = false;
+	#whenSent: ((unsentBytes: number) => void) | undefined;
+	#corked = 0;
+	/** Unix milliseconds since when the client's windows keep the answer waiting; 0 when they do not. */
+	stalledSinceMs = 0;
+	/** Unix milliseconds of its head; 0 before it. */
+	sendingSinceMs = 0;
+	/** Unix milliseconds of the last of the request. */
+	heardMs: number;
+
+	constructor(carrier: StreamCarrier, stream: Http2Stream<StreamPort>, headBytes: number, nowMs: number) {
+		const { client } = carrier;
+		this.#carrier = carrier;
+		this.stream = stream;
+		this.engine = client.engine;
+		this.xid = client.xid;
+		this.connection = new StreamConnection(client.connection);
+		this.settings = client.settings;
+		this.headBytes = headBytes;
+		this.beginRecord = client.beginRecord;
+		this.clientRecord = client.clientRecord;
+		this.local = client.local;
+		this.administrative = client.administrative;
+		this.heardMs = nowMs;
+	}
+
+	startRecords(vclName: string): string {
+		return this.#carrier.client.startRecords(vclName);
+	}
+
+	learn(): void {}
+
+	/** The connection stays, whatever becomes of one request. */
+	closeAfter(_reason: CloseReason): void {}
+
+	get blocked(): boolean {
+		if (this.#carrier.client.blocked) return true;
+		if (this.#pieces.length > 0) this.sendAll();
+		return this.#pieces.length > 0;
+	}
+
+	/** A field block: `:status`, and the fields without those of an HTTP/1 connection. */
+	headText(status: number, _reason: string, fields: FieldList): string {
+		let block = encodeStatus(statusText(status));
+		const { lines, keys } = fields;
+		for (let index = 0; index < keys.length; index++) {
+			const key = keys[index]!;
+			if (!ofConnection.has(key)) block += encodeField(key, lineValue(lines[index]!, key.length));
+		}
+		return block;
+	}
+
+	sayContinue(): void {
+		this.#carrier.connection.sendHeaders(this.stream, encodeStatus("100"), false);
+	}
+
+	emit(head: string, body: Uint8Array | undefined, release?: () => void): void {
+		if (this.stream.gone) {
+			release?.();
+			return;
+		}
+		if (head !== "") this.#head = head;
+		if (body !== undefined && body.length > 0) {
+			if (release !== undefined) this.#pieces.push({ bytes: body, release });
+			else {
+				const piece: Piece = { bytes: body, release: undefined };
+				this.#pieces.push(piece);
+				// Whoever emits it may have it back.
+				if (body.length > KEPT_BYTES) this.sendAll();
+				if (piece.bytes.length > 0) piece.bytes = copyOf(piece.bytes);
+			}
+		} else release?.();
+		if (this.#corked === 0) this.#carrier.pump();
+	}
+
+	cork(work: () => void): void {
+		this.#carrier.client.cork(() => {
+			this.#corked++;
+			work();
+			this.#corked--;
+			this.#carrier.pump();
+		});
+	}
+
+	/** There is something that could be sent now, or the end to be said. */
+	get hasOutput(): boolean {
+		return this.#corked === 0 && (this.#head !== undefined || this.#pieces.length > 0 || this.#finished);
+	}
+
+	/** It waits for more of its body from the task. */
+	get wantsMore(): boolean {
+		return !this.#finished && this.#pieces.length === 0;
+	}
+
+	sendAll(): void {
+		while (this.step());
+	}
+
+	/** Sends one frame; false when there is none, or no room for it. */
+	step(): boolean {
+		const { stream } = this;
+		const { client, connection } = this.#carrier;
+		if (stream.gone || client.blocked) return false;
+		const isLast = this.#finished && this.#pieces.length <= 1;
+		if (this.#head !== undefined) {
+			const head = this.#head;
+			this.#head = undefined;
+			this.sendingSinceMs = Date.now();
+			const end = isLast && this.#pieces.length === 0;
+			connection.sendHeaders(stream, head, end);
+			if (end) this.#over();
+			return true;
+		}
+		const piece = this.#pieces[0];
+		if (piece === undefined) {
+			if (!this.#finished) return false;
+			connection.sendBody(stream, nothing, true);
+			this.#over();
+			return true;
+		}
+		const sent = connection.sendBody(stream, piece.bytes, isLast);
+		if (sent === 0) {
+			if (this.stalledSinceMs === 0) this.stalledSinceMs = Date.now();
+			return false;
+		}
+		this.stalledSinceMs = 0;
+		piece.bytes = piece.bytes.subarray(sent);
+		if (piece.bytes.length > 0) return true;
+		this.#pieces.shift();
+		piece.release?.();
+		if (isLast) this.#over();
+		return true;
+	}
+
+	#over(): void {
+		const done = this.#whenSent;
+		this.#whenSent = undefined;
+		done?.(this.#pieces.reduce((sum, { bytes }) => sum + bytes.length, 0));
+		for (const { release } of this.#pieces.splice(0)) release?.();
+		this.body?.drop();
+		this.#carrier.over(this);
+	}
+
+	/** The client takes bytes again. */
+	onRoom(): void {
+		this.#task?.onBody();
+	}
+
+	run(task: Answering, go: () => void): void {
+		this.#task = task;
+		this.cork(go);
+	}
+
+	replaceTask(task: Answering): void {
+		this.#task = task;
+	}
+
+	/** The answer is complete: its end is said with its last bytes. */
+	afterSending(done: (unsentBytes: number) => void): void {
+		this.#task = undefined;
+		this.#finished = true;
+		this.#whenSent = done;
+		if (this.stream.gone) this.#over();
+		else if (this.#corked === 0) this.#carrier.pump();
+	}
+
+	/** afterSending() was told so before. */
+	taskDone(): void {}
+
+	/** The stream is gone: nobody wants its answer. */
+	abandon(): void {
+		const task = this.#task;
+		this.#task = undefined;
+		this.#head = undefined;
+		task?.abandon();
+		this.#over();
+	}
+
+	takeOver(): void {
+		throw new Error("a stream of HTTP/2 is no pipe");
+	}
+
+	/** What the client has of the answer is not whole: the stream must show it. */
+	abort(_reason: CloseReason): void {
+		if (this.stream.gone) return;
+		this.#carrier.connection.reset(this.stream, ErrorCode.internalError);
+		this.abandon();
+	}
+
+	finish(reason: CloseReason): void {
+		this.abort(reason);
+	}
+}
