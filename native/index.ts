@@ -100,6 +100,7 @@ export interface Native {
 	/** CLOCK_REALTIME, microseconds since 1970. */
 	realtimeMicros(): number;
 	Poller: new (onReady: () => void) => Poller;
+	StreamSet: new () => StreamSet;
 	RealTime: new (priority: number) => RealTimeThread;
 }
 
@@ -117,6 +118,26 @@ export interface Poller {
 	setPause(micros: number): void;
 	/** Ends the thread at once. */
 	close(): void;
+}
+
+/** Connected stream sockets, received from and sent to in batches; epoll(7) is edge-triggered. */
+export interface StreamSet {
+	/** Readiness of `fd` ends the wait of `receive`. */
+	interruptBy(fd: number): number;
+	/** EPOLL_CTL_ADD; what waits already is news. */
+	add(fd: number, token: number): number;
+	remove(fd: number): number;
+	/**
+	 * recv(2), once, of every socket with news; when there is none, it is waited for up to `waitMs`. The bytes of the
+	 * n-th begin at `n * stride`, `slot` at most; `[token, length or -errno]` each go to `results`. Returns how many
+	 * sockets, or -errno.
+	 */
+	receive(into: Uint8Array, slot: number, stride: number, results: Int32Array, waitMs: number): number;
+	/**
+	 * send(2) of `count` parts of `from`, each `[fd, offset, length, sent or -errno]`. Returns how many were not taken
+	 * whole.
+	 */
+	send(from: Uint8Array, parts: Int32Array, count: number): number;
 }
 
 /** One datagram of a repeat. An empty address sends to the connected peer. */

@@ -5,4 +5,5 @@ export {
 	native,
 	type Poller,
 	type RealTimeThread,
+	type StreamSet as NativeStreamSet,
 } from "../../native/index.ts";

@@ -7,6 +7,7 @@ import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
 import type { AccessLog } from "./access-log.ts";
 import { BodyBudget } from "./body-budget.ts";
 import type { BusyMarks } from "./busy-marks.ts";
+import { HitLane } from "./hit-lane.ts";
 import type { InflightFetches } from "./inflight.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
@@ -53,6 +54,8 @@ export class Engine {
 	readonly objects: Objects;
 	readonly replays: Replays;
 	readonly patterns: Patterns;
+	/** Requests of one batch begin when the one before has been answered. */
+	readonly lane = new HitLane(() => this.now());
 	readonly bans: BanList;
 	readonly log: LogSink;
 	readonly counters: Float64Array;
@@ -160,8 +163,12 @@ export class Engine {
 
 	/** Unix seconds with microseconds. */
 	now(): number {
-		return (this.#originMs + performance.now()) / 1000;
+		this.latest = (this.#originMs + performance.now()) / 1000;
+		return this.latest;
 	}
+
+	/** What now() said last. */
+	latest = 0;
 
 	/** Follows the wall clock; called now and then. */
 	adjustClock(): void {

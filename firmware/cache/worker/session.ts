@@ -23,6 +23,7 @@ import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
 import { ClientTask } from "./client-task.ts";
 import { credentialsOf } from "./credentials.ts";
 import { type Engine, Main } from "./engine.ts";
+import type { LaneSession } from "./hit-lane.ts";
 import { Http2Session } from "./http2-session.ts";
 import type { PatternSession, PatternSet } from "./patterns.ts";
 import type { Outcome, Replay, ReplaySession } from "./replay.ts";
@@ -137,7 +138,7 @@ class ConnectionFacts implements Connection {
 /** What a session keeps in its socket. */
 export type ClientSocket = Socket<ClientSession>;
 
-export class ClientSession implements ClientPort, ReplaySession, PatternSession {
+export class ClientSession implements ClientPort, ReplaySession, PatternSession, LaneSession {
 	readonly engine: Engine;
 	readonly socket: ClientSocket;
 	readonly xid: number;
@@ -177,6 +178,8 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	/** Requests that are not looked for among the replays: a pattern answered one that was not there. */
 	#replayPause = 0;
 	lastPatterns: PatternSet | undefined;
+	laneToken = 0;
+	laneStreak = 0;
 	readonly addressSum: number;
 	/** Set by a pipe: the client has gone. */
 	onPipeEnd: (() => void) | undefined;
@@ -257,7 +260,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	}
 
 	/** Where the kernel takes this connection's bytes as they are; negative when they are encrypted first. */
-	get #descriptor(): number {
+	get descriptor(): number {
 		return this.endpoint.encrypted ? -1 : ((this.socket as unknown as { fd?: number }).fd ?? -1);
 	}
 
@@ -298,34 +301,49 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 
 	// ── receiving ───────────────────────────────────────────────────────────────────────────
 
-	onData(bytes: Buffer): void {
-		const now = this.engine.now();
+	onBatched(bytes: Buffer): void {
+		this.onData(bytes, this.engine.latest);
+	}
+
+	/** `now` is engine.now(). */
+	onData(received: Buffer, now = this.engine.now()): void {
+		const { replays, patterns, lane } = this.engine;
 		this.lastActiveMs = now * 1000;
+		let bytes = received;
 		if (this.#resting) {
-			const { replays, patterns } = this.engine;
 			const asked = this.#replayPause === 0;
 			if (asked && replays.answer(this, bytes, now)) {
 				this.requests++;
+				if (!this.blocked) lane.answered(this);
 				return;
 			}
 			const again = asked && replays.wanted;
 			if (!again && patterns.answer(this, bytes as unknown as ByteBuffer, now)) {
 				this.#replayPause = asked ? REPLAY_PAUSE : this.#replayPause - 1;
 				this.requests++;
+				if (!this.blocked) lane.answered(this);
 				return;
 			}
 			this.#replayPause = 0;
+			bytes = this.#outOfLane(received);
 			if (again || patterns.wanted) {
 				this.#watch(bytes, again);
 				return;
 			}
-		}
+		} else bytes = this.#outOfLane(received);
 		if (this.#raw !== undefined) {
 			this.#raw(bytes);
 			return;
 		}
 		if (this.#ended) return;
 		this.#receive(bytes);
+	}
+
+	/** The runtime's socket goes on with what came in a batch, whose bytes hold for this call alone. */
+	#outOfLane(bytes: Buffer): Buffer {
+		if (this.laneToken === 0) return bytes;
+		this.engine.lane.leave(this);
+		return Buffer.from(bytes);
 	}
 
 	/** Nothing is under way: what comes in next is the start of a request. */
@@ -366,12 +384,17 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	}
 
 	sendWhole(bytes: Uint8Array, from = 0, end = bytes.length): void {
+		if (this.laneToken !== 0 && this.engine.lane.put(this, bytes, from, end)) return;
 		const sent = from + Math.max(0, this.socket.write(bytes, from, end - from));
 		if (sent < end) this.#backlog.push({ bytes: copyOf(bytes.subarray(sent, end)), release: undefined });
 	}
 
+	sendRest(rest: Uint8Array): void {
+		this.#write(rest, undefined);
+	}
+
 	sendLarge(head: Uint8Array, body: Uint8Array, release: () => void): void {
-		const ahead = sendAhead(this.#descriptor, head);
+		const ahead = sendAhead(this.descriptor, head);
 		if (ahead < head.length) this.sendWhole(head.subarray(ahead));
 		this.#write(body, release);
 	}
@@ -758,7 +781,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 			this.#backlog.push({ bytes: copyOf(gather.subarray(0, length)), release: undefined });
 			return;
 		}
-		let written = ahead ? sendAhead(this.#descriptor, gather.subarray(0, length)) : 0;
+		let written = ahead ? sendAhead(this.descriptor, gather.subarray(0, length)) : 0;
 		if (written < length) written += Math.max(0, this.socket.write(gather, written, length - written));
 		if (written < length)
 			this.#backlog.push({ bytes: copyOf(gather.subarray(written, length)), release: undefined });
@@ -848,6 +871,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession 
 	#end(): void {
 		this.#ended = true;
 		const { engine } = this;
+		engine.lane.forget(this);
 		if (gatherOwner === this) {
 			gatherOwner = undefined;
 			gathered = 0;

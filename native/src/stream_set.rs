@@ -1,0 +1,134 @@
+//! Many connected stream sockets, received from and sent to in batches: one call from JavaScript for all that are
+//! ready. epoll(7) is edge-triggered here, so that a socket which was read is not asked again whether it has more.
+
+use crate::syscalls::{errno, result};
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+
+/// Most sockets received from in one call.
+const BATCH: usize = 64;
+/// Numbers per socket in the results of `receive`, and per part of `send`.
+const RECEIVED_WIDTH: usize = 2;
+const PART_WIDTH: usize = 4;
+/// What interrupts a wait; no socket has this token and descriptor.
+const INTERRUPT: u64 = u64::MAX;
+
+#[napi]
+pub struct StreamSet {
+    epoll_fd: i32,
+}
+
+#[napi]
+impl StreamSet {
+    #[napi(constructor)]
+    pub fn new() -> Result<Self> {
+        let epoll_fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if epoll_fd < 0 {
+            return Err(Error::from_reason(format!("epoll: errno {}", errno())));
+        }
+        Ok(Self { epoll_fd })
+    }
+
+    /// Readiness of `fd`, level-triggered, ends the wait of `receive`. Returns 0 or `-errno`.
+    #[napi]
+    pub fn interrupt_by(&self, fd: i32) -> i32 {
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: INTERRUPT };
+        result(unsafe { libc::epoll_ctl(self.epoll_fd, libc::EPOLL_CTL_ADD, fd, &mut event) })
+    }
+
+    /// EPOLL_CTL_ADD. What waits already counts as news. Returns 0 or `-errno`.
+    #[napi]
+    pub fn add(&self, fd: i32, token: u32) -> i32 {
+        let mut event = libc::epoll_event {
+            events: (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET) as u32,
+            u64: (u64::from(token) << 32) | fd as u32 as u64,
+        };
+        result(unsafe { libc::epoll_ctl(self.epoll_fd, libc::EPOLL_CTL_ADD, fd, &mut event) })
+    }
+
+    /// EPOLL_CTL_DEL. Returns 0 or `-errno`.
+    #[napi]
+    pub fn remove(&self, fd: i32) -> i32 {
+        result(unsafe {
+            libc::epoll_ctl(self.epoll_fd, libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut())
+        })
+    }
+
+    /// recv(2), once, of every socket with news; when there is none, it is waited for up to `wait_ms`. The bytes of the n-th go to `n * stride` in `into`,
+    /// `slot` bytes at most; `[token, length or -errno]` to `results`. A socket that filled its slot may have more,
+    /// and is not news again until more comes. Returns how many sockets, or `-errno`.
+    #[napi]
+    pub fn receive(
+        &self,
+        mut into: Uint8Array,
+        slot: u32,
+        stride: u32,
+        mut results: Int32Array,
+        wait_ms: i32,
+    ) -> i32 {
+        let (into, results) = unsafe { (into.as_mut(), results.as_mut()) };
+        let (slot, stride) = (slot as usize, stride as usize);
+        if slot == 0 || stride < slot || into.len() < slot {
+            return -libc::EINVAL;
+        }
+        let most = BATCH
+            .min(results.len() / RECEIVED_WIDTH)
+            .min((into.len() - slot) / stride + 1);
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
+        let count =
+            unsafe { libc::epoll_wait(self.epoll_fd, events.as_mut_ptr(), most as i32, wait_ms) };
+        if count < 0 {
+            return result(count);
+        }
+        let mut place = 0;
+        for event in &events[..count as usize] {
+            let mark = event.u64;
+            if mark == INTERRUPT {
+                continue;
+            }
+            let target = &mut into[place * stride..place * stride + slot];
+            let got = unsafe {
+                libc::recv(
+                    mark as u32 as i32,
+                    target.as_mut_ptr().cast(),
+                    target.len(),
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            results[place * RECEIVED_WIDTH] = (mark >> 32) as i32;
+            results[place * RECEIVED_WIDTH + 1] = if got < 0 { -errno() } else { got as i32 };
+            place += 1;
+        }
+        place as i32
+    }
+
+    /// send(2) of `count` parts of `from`, each `[fd, offset, length, …]` in `parts`; the fourth number becomes what the
+    /// kernel took, or `-errno`. Returns how many parts were not taken whole.
+    #[napi]
+    pub fn send(&self, from: &[u8], mut parts: Int32Array, count: u32) -> u32 {
+        let parts = unsafe { parts.as_mut() };
+        let mut short = 0;
+        for part in parts.chunks_exact_mut(PART_WIDTH).take(count as usize) {
+            let (fd, offset, length) = (part[0], part[1] as usize, part[2] as usize);
+            let sent = match from.get(offset..offset.saturating_add(length)) {
+                None => -libc::EINVAL,
+                Some(bytes) => {
+                    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+                    let sent = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) };
+                    if sent < 0 { -errno() } else { sent as i32 }
+                }
+            };
+            part[3] = sent;
+            if sent != length as i32 {
+                short += 1;
+            }
+        }
+        short
+    }
+}
+
+impl Drop for StreamSet {
+    fn drop(&mut self) {
+        unsafe { libc::close(self.epoll_fd) };
+    }
+}
