@@ -47,12 +47,15 @@ const longest: readonly string[] = [
 	"test/lab/vm/uml-director.test.ts",
 	"test/lab/vm/initramfs.test.ts",
 	"test/cache/vtc.test.ts",
+	"test/console/idle.test.ts",
 ];
 
 /** The processors that a file keeps busy, where it is not one. */
 const wide: Readonly<Record<string, number>> = {
 	// Three boxes.
 	"test/lab/vm/director.test.ts": 2,
+	// Two consoles that nobody types at.
+	"test/console/idle.test.ts": 0.25,
 };
 
 const allFiles = [...new Glob("**/*.test.ts").scanSync(import.meta.dir)].map((path) => `test/${path}`).sort();

@@ -3,18 +3,16 @@
  * Line-oriented; nothing is refreshed by itself. What is said and asked is decided by the dialogues in
  * `menu/`; here is only how it is carried out.
  */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { SETTINGS_PATH } from "../appliance/network.ts";
 import { setUpFirst } from "../appliance/set-up.ts";
-import type { ApplianceSettings } from "../appliance/settings/schema.ts";
-import { readSettings } from "../appliance/settings.ts";
 import { Workspace } from "../config/revisions/workspace.ts";
 import { self } from "../self.ts";
 import { CONSOLE_LOG_PATH, openLog } from "../status/log.ts";
 import { collectFacts } from "./collect-facts.ts";
 import { type CommandHelp, formatHelp } from "./command-help.ts";
 import { Door } from "./door.ts";
+import { idleLimitMs, readBoxSettings } from "./idle-limit.ts";
 import type { Act, Dialogue, Lent, Reply, Step } from "./menu/dialogue.ts";
 import { session } from "./menu/main-menu.ts";
 import { login } from "./menu/password.ts";
@@ -23,9 +21,6 @@ import { SessionEnd, Terminal } from "./terminal.ts";
 import { toldCommand } from "./told-command.ts";
 import { fold, printable } from "./wrap.ts";
 
-const MINUTE_MS = 60_000;
-/** Without a file that says otherwise. */
-const IDLE_MINUTES = 10;
 /** A command that does not end upon ^C within this is killed. */
 const INTERRUPT_LIMIT_MS = 3_000;
 /** Behind what went wrong, before the dialogue begins again. */
@@ -214,8 +209,10 @@ class Console {
 		if (program === "shell") {
 			logShell("opened");
 			this.#terminal.write(`${shellGreeting()}\n`);
-			const status = this.#terminal.lend(shellCommand, shellEnvironment());
+			const status = this.#terminal.lend(shellCommand, shellEnvironment(this.#terminal.idleLimitMs));
 			logShell("closed");
+			// Nobody was there in the shell: nobody is here.
+			if (this.#terminal.isIdle()) throw new SessionEnd("idle");
 			return status;
 		}
 		if ("command" in program) {
@@ -252,16 +249,6 @@ class Console {
 		const from = process.env["SSH_CONNECTION"]?.split(" ")[0] ?? process.env["DROVER_TERMINAL"] ?? "unknown";
 		this.#log.info({ from }, what);
 	}
-}
-
-/** Those in force; without a file, what holds then. Null when the file cannot be used. */
-function readBoxSettings(): ApplianceSettings | null {
-	return readSettings(existsSync(SETTINGS_PATH) ? readFileSync(SETTINGS_PATH, "utf8") : "").settings;
-}
-
-function idleLimitMs(): number | null {
-	const minutes = readBoxSettings()?.console.idle_minutes ?? IDLE_MINUTES;
-	return minutes === 0 ? null : minutes * MINUTE_MS;
 }
 
 /** Whether what a command prints is for programs: JSON, a script, rules of ipvsadm. A line broken in two is another text. */

@@ -2,13 +2,19 @@
 import { hostname } from "node:os";
 import { openLog } from "../status/log.ts";
 import { type CommandHelp, formatHelp } from "./command-help.ts";
+import { idleLimitMs } from "./idle-limit.ts";
 
 /** The command line of the shell. */
 export const shellCommand: readonly string[] = ["/bin/bash", "-l"];
 
-/** Every command of the shell goes into its log: /etc/profile does that where this is set. */
-export function shellEnvironment(): Record<string, string> {
-	return { DROVER_SHELL_LOG: "/run/log/shell/current" };
+/**
+ * Every command of the shell goes into its log: /etc/profile does that where this is set. A shell at whose prompt nothing
+ * is typed for `idleMs` ends (bash's TMOUT); null is never.
+ */
+export function shellEnvironment(idleMs: number | null): Record<string, string> {
+	const environment: Record<string, string> = { DROVER_SHELL_LOG: "/run/log/shell/current" };
+	if (idleMs !== null) environment["TMOUT"] = String(Math.ceil(idleMs / 1_000));
+	return environment;
 }
 
 /** What is said to whoever opens it. */
@@ -37,7 +43,7 @@ export async function main(words: readonly string[]): Promise<number> {
 		stdin: "inherit",
 		stdout: "inherit",
 		stderr: "inherit",
-		env: { ...process.env, ...shellEnvironment() },
+		env: { ...process.env, ...shellEnvironment(idleLimitMs()) },
 	});
 	logShell("closed");
 	return exitCode;

@@ -2,6 +2,7 @@
  * The terminal below the console: bytes in as editor events, lines out. Signals from the keyboard
  * arrive as bytes, so ^C never ends the console. Works on a pipe too, for scripts.
  */
+import { fstatSync } from "node:fs";
 import type { Dialogue, Reply, Step } from "./dialogue.ts";
 import { type EditorEvent, LineEditor } from "./line-editor.ts";
 
@@ -183,6 +184,12 @@ export class Terminal {
 		process.stdin.resume();
 		this.#stty(BYTEWISE);
 		return result.exitCode;
+	}
+
+	/** Whether nothing was typed for the idle limit, whoever would have read it: the kernel keeps that in a terminal's time. */
+	isIdle(): boolean {
+		if (this.idleLimitMs === null || !this.#isTerminal) return false;
+		return Date.now() - fstatSync(0).atimeMs >= this.idleLimitMs;
 	}
 
 	close(): void {

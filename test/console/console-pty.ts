@@ -58,8 +58,8 @@ export class ConsolePty {
 	}
 
 	/** What came since the last wait, up to and with `awaited`. Throws with the screen when it does not come. */
-	async shows(awaited: string | RegExp): Promise<string> {
-		const deadline = performance.now() + SHOWN_LIMIT_MS;
+	async shows(awaited: string | RegExp, limitMs = SHOWN_LIMIT_MS): Promise<string> {
+		const deadline = performance.now() + limitMs;
 		for (;;) {
 			const text = this.#arrived.slice(this.#seen);
 			const found = typeof awaited === "string" ? text.indexOf(awaited) : text.search(awaited);

@@ -16,6 +16,7 @@ import { dirname, join } from "node:path";
 import { type StickAccess, StickError, withStick } from "../../appliance/usb-stick.ts";
 import { webTrouble } from "../../web-trouble.ts";
 import { RevisionError } from "./revisions.ts";
+import { scpTrouble } from "./scp-trouble.ts";
 
 const TRANSFER_TIMEOUT_MS = 60_000;
 const DOWNLOAD_LIMIT_BYTES = 72 * 1024 * 1024;
@@ -199,14 +200,4 @@ function knownHosts(): string[] {
 	if (!existsSync("/etc/drover-release")) return [];
 	mkdirSync(dirname(KNOWN_HOSTS_PATH), { recursive: true, mode: 0o700 });
 	return ["-o", `UserKnownHostsFile=${KNOWN_HOSTS_PATH}`];
-}
-
-/** ssh says why, scp only that the connection is closed behind that. */
-function scpTrouble(said: string): string {
-	const lines = said
-		.split("\n")
-		.map((line) => line.trim().replace(/^scp: /, ""))
-		.filter((line) => line !== "" && !line.startsWith("Warning: "));
-	const reasons = lines.filter((line) => !/^(Connection closed|lost connection)\b/.test(line));
-	return reasons.at(-1) ?? lines.at(-1) ?? "it failed";
 }
