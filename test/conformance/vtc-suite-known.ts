@@ -2,7 +2,6 @@
 
 /** What is not built says so itself. */
 const notBuilt: readonly (readonly [said: RegExp, reason: string])[] = [
-	[/does not process ESI|ESI is not available/, "ESI is not built: do_esi is refused, not ignored"],
 	[/HTTP\/2 is not implemented/, "HTTP/2 is not built: the feature is refused, not ignored"],
 	[
 		/import debug;|vtc\.workspace_/,

@@ -131,7 +131,6 @@ function esi(page: Buffer, pieceBytes: number, strict: boolean) {
 		ignoreHttps: !strict,
 		ignoreOtherElements: !strict,
 		removeBom: !strict,
-		onerror: !strict,
 	};
 	const parser = new EsiParser("/page", rules, ({ text }) => remarks.push(text));
 	for (let at = 0; at < page.length; at += pieceBytes) parser.push(page.subarray(at, at + pieceBytes));

@@ -356,7 +356,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"",
 		"",
 		"acts",
-		"Switches of behaviour: +NAME turns one on, -NAME off. validate_headers: VCL may set no header with control characters. http_date_postel: a date whose day has one digit is a date, too.",
+		"Switches of behaviour: +NAME turns one on, -NAME off. validate_headers: VCL may set no header with control characters. http_date_postel: a date whose day has one digit is a date, too. esi_disable_xml_check: ESI tags are looked for in what does not begin with <. esi_ignore_https: https:// of an include counts as http://. esi_ignore_other_elements: ESI tags within other tags count. esi_remove_bom: a byte order mark is left out. esi_include_onerror: a part that fails in its middle makes its page fail, or is left out with onerror=continue.",
 	),
 	entry(
 		"fetch_chunksize",
@@ -641,7 +641,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"0",
 		"",
 		"",
-		"kept",
+		"acts",
 		"How deep ESI includes may be within each other.",
 	),
 	entry(

@@ -26,8 +26,6 @@ export interface EsiRules {
 	/** Tags inside other tags are seen too. */
 	readonly ignoreOtherElements: boolean;
 	readonly removeBom: boolean;
-	/** The attribute onerror counts. */
-	readonly onerror: boolean;
 }
 
 /** A line of the log, tag ESI_xmlerror. */
@@ -447,10 +445,9 @@ export class EsiParser {
 	#attributeName(bytes: Uint8Array, at: number): number {
 		const found = this.#tag === "include" ? this.#match(bytes, at, attributes) : undefined;
 		if (found === MORE) return MORE;
-		const isKnown = found !== undefined && (found[1] !== "onerror" || this.#rules.onerror);
-		this.#attribute = isKnown ? found[1] : undefined;
-		this.#state = isKnown ? "delimiter" : "other attribute";
-		return isKnown ? at + found[0].length : at;
+		this.#attribute = found?.[1];
+		this.#state = found === undefined ? "other attribute" : "delimiter";
+		return at + (found?.[0].length ?? 0);
 	}
 
 	#otherAttribute(bytes: Uint8Array, from: number): number {

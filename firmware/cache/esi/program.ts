@@ -16,7 +16,7 @@ export interface EsiInclude {
 	readonly host: string;
 	/** Its URL, from the slash on. */
 	readonly url: string;
-	/** onerror="continue": without it a failure is the whole page's, where that attribute counts. */
+	/** onerror="continue": a part that fails is left out as a whole (with the feature esi_include_onerror). */
 	readonly continues: boolean;
 }
 

@@ -22,8 +22,6 @@ export interface CompilationSettings {
 	/** vcc_err_unref: an unused declaration is an error. */
 	readonly unusedIsError: boolean;
 	readonly unsafePath: boolean;
-	/** The engine delivers ESI; else `do_esi` is refused. */
-	readonly esi: boolean;
 	/** Host names; null when names cannot be looked up now. */
 	readonly resolve: ((name: string) => Resolution) | null;
 	/** For `.path`: null = it is a socket, else what is wrong. */

@@ -34,8 +34,6 @@ export interface CompileOptions {
 	readonly unusedIsError?: boolean;
 	/** vcc_unsafe_path; default on: a vmod may be named by its file, which nobody looks at. */
 	readonly unsafePath?: boolean;
-	/** The engine processes ESI; default off. */
-	readonly esi?: boolean;
 	/** Translate a program without a version line; default on. */
 	readonly upgrade?: boolean;
 	/** Replaces the built-in program (param builtin_vcl); its own version line included. */
@@ -136,7 +134,6 @@ function compileVersioned(source: string, options: CompileOptions): CompileResul
 			vmods,
 			unusedIsError: options.unusedIsError ?? true,
 			unsafePath: options.unsafePath ?? true,
-			esi: options.esi ?? false,
 			resolve: options.resolve ?? null,
 			checkSocket: options.checkSocket ?? null,
 			checkFile: options.checkFile ?? null,

@@ -162,7 +162,7 @@ class Generator {
 		return isSteadyHeader(name) ? `(${read})` : `(c.varied = true, ${read})`;
 	}
 
-	/** The field's local holds the new value. Without ESI req_top is req itself. */
+	/** The field's local holds the new value. req_top is req itself, but for parts of pages. */
 	private changed(name: HeaderName): void {
 		this.learn(`${name.message}.${name.lower}`);
 		if (name.message === "req") this.known.delete(`reqTop.${name.lower}`);

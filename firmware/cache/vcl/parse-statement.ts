@@ -9,7 +9,6 @@ import type { Expression } from "./syntax/expression.ts";
 import type { AssignmentOperator, Block, If, Return, Statement } from "./syntax/statement.ts";
 import { tokenName } from "./token.ts";
 import type { SimpleType } from "./types.ts";
-import type { Variable } from "./variables.ts";
 
 const inHash = methodMask("hash");
 const inInit = methodMask("init");
@@ -189,33 +188,12 @@ function setStatement(c: Compilation): Statement {
 	const type = Object.hasOwn(known, operator) ? known[operator]! : null;
 	if (type === null) c.expect("=");
 	c.next();
-	const valueFirst = c.token;
 	const value = expression(c, type!);
-	refuseEsi(c, variable, value, first.index, valueFirst.index);
 	c.skip(";");
 	if (header !== null) return { kind: "set-header", name: header, operator: operator as "=" | "+=", value };
 	if (variable.type === "BODY")
 		return { kind: "set-body", message: variable.member, operator: operator as "=" | "+=", value };
 	return { kind: "set-variable", variable, operator, value };
-}
-
-/** ESI that would be ignored must not be asked for. Switching it off is no request. */
-function refuseEsi(
-	c: Compilation,
-	variable: Variable,
-	value: Expression,
-	first: number,
-	after: number,
-): void {
-	if (c.settings.esi || !/\.(do_esi|esi)$/.test(variable.name)) return;
-	if (value.kind === "boolean" && !value.value) return;
-	c.diagnostics.hint =
-		"This cache does not process ESI. Remove the line (the page is then delivered with its <esi:...> tags as they are), or put the parts together in the back end.";
-	c.diagnostics.failBetween(
-		`ESI is not available: ${variable.name} cannot be set to true\n`,
-		c.tokens[first]!,
-		c.tokens[after]!,
-	);
 }
 
 function unsetStatement(c: Compilation): Statement {

@@ -47,6 +47,8 @@ interface Answered {
 	readonly uncacheable: boolean;
 	readonly fault: string | undefined;
 	readonly backendStatus: number;
+	/** Of a page with ESI tags: what it is made of. */
+	readonly esi?: { readonly steps: readonly { readonly kind: string }[] } | undefined;
 	readonly body: { readonly kind: string };
 }
 
@@ -58,6 +60,12 @@ interface Handled {
 	/** Unix seconds. */
 	readonly now: number;
 	readonly req: { readonly method: string; readonly fields: FieldList };
+}
+
+/** A stored page says nothing of its parts: each of them is looked up by itself. */
+function partsOf({ steps }: NonNullable<Answered["esi"]>): string {
+	const count = steps.filter(({ kind }) => kind === "include").length;
+	return `a page with ${count} ESI include${count === 1 ? "" : "s"}, each a request of its own`;
 }
 
 /** Why a miss's answer is not stored: its own words, or the VCL's. Undefined when it is stored. */
@@ -93,11 +101,12 @@ export function cacheStatus(request: Handled, answer: Answered, parameters: Fres
 		case "hit":
 			// It came while it was fetched for another request (RFC 9211 §2.7).
 			if (answer.body.kind === "stream") return '"Drover"; fwd=uri-miss; collapsed';
-			return `"Drover"; hit; ttl=${Math.floor(answer.tOrigin + answer.ttl - request.now)}`;
+			return `"Drover"; hit; ttl=${Math.floor(answer.tOrigin + answer.ttl - request.now)}${answer.esi === undefined ? "" : `; detail=${quoted(partsOf(answer.esi))}`}`;
 		case "miss": {
 			const notStored = whyNotStored(answer, req.fields, parameters);
+			const told = answer.esi === undefined ? why : `${why}; ${partsOf(answer.esi)}`;
 			const detail =
-				notStored === undefined || answer.fault !== undefined ? why : `${why}${NOT_STORED}${notStored}`;
+				notStored === undefined || answer.fault !== undefined ? told : `${told}${NOT_STORED}${notStored}`;
 			const stored = notStored === undefined && (answer.fault === undefined || answer.body.kind === "bytes");
 			return `${forwarded(request.missed, answer)}${stored ? "; stored" : ""}; detail=${quoted(detail)}`;
 		}

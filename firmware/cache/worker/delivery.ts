@@ -364,7 +364,6 @@ export abstract class Delivery extends Task implements BodyReader {
 			this.#send({ kind: "none", length: undefined, filtersLogged: true });
 			return;
 		}
-		if (included !== undefined && !this.#isWelcome(included)) return;
 		const page = this.#pageOf(answer);
 		if (page === undefined) {
 			this.restart();
@@ -454,35 +453,22 @@ export abstract class Delivery extends Task implements BodyReader {
 		included.sent(bytes);
 	}
 
-	/** False when the part's status makes the whole page fail (esi_include_onerror), which has failed then. */
-	#isWelcome({ include, output }: Included): boolean {
-		const status = this.resp.status % 1000;
-		if (!this.engine.parameters.esi.onerror || include.continues || status === 200 || status === 204)
-			return true;
-		this.dropAnswer();
-		output.fail();
-		return false;
-	}
-
 	/** The body of a part goes where its page goes. */
 	#sendPart(body: Outgoing, included: Included): void {
-		const release = () => {
-			if (body.kind === "bytes") body.release?.();
-			else this.dropAnswer();
-		};
-		if (!this.#isWelcome(included)) {
-			release();
-			return;
-		}
+		const { output, include } = included;
 		const status = this.resp.status % 1000;
 		const isWanted = status >= 200 && status !== 204 && status !== 304;
-		if (!isWanted) release();
+		if (!isWanted && body.kind === "bytes") body.release?.();
+		else if (!isWanted) this.dropAnswer();
+		const failsWhole = this.engine.parameters.esiFailsWhole;
 		const part: PartBody = isWanted ? body : { kind: "none" };
-		const sender = new PartSender(
-			included.output,
-			(bytes) => this.#countPart(bytes),
-			() => this.#finish(),
-		);
+		const sender = new PartSender(output, failsWhole && include.continues, {
+			sent: (bytes) => this.#countPart(bytes),
+			end: (failed) => {
+				if (failed && failsWhole && !include.continues) output.fail();
+				else this.#finish();
+			},
+		});
 		this.#sender = sender;
 		sender.run(part);
 	}
@@ -714,11 +700,12 @@ export abstract class Delivery extends Task implements BodyReader {
 	/** The client has gone. */
 	abandon(): void {
 		if (this.done) return;
+		// Before the stream lets go of what waits, and has them go on.
+		this.#sender?.stop();
+		this.#part?.abandon();
 		const stream = this.#stream;
 		this.#stream = undefined;
 		stream?.leave(this);
-		this.#sender?.stop();
-		this.#part?.abandon();
 		this.forsake();
 		this.#account();
 		this.close();

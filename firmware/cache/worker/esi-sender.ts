@@ -108,19 +108,30 @@ export type PartBody =
 	| { readonly kind: "bytes"; readonly bytes: Uint8Array; readonly release?: (() => void) | undefined }
 	| { readonly kind: "stream"; readonly stream: BodyStream };
 
+/** Longest part of which all is waited for before any of it is sent. */
+const AWAITED_BYTES = 8 * 1024 * 1024;
+
+interface PartOwner {
+	sent(bytes: number): void;
+	/** All has been sent that there is: of a part that failed, less than it should be. */
+	end(failed: boolean): void;
+}
+
 export class PartSender implements BodyReader {
 	readonly #output: EsiOutput;
-	readonly #sent: (bytes: number) => void;
-	readonly #end: () => void;
+	readonly #owner: PartOwner;
+	/** What came of a part that is sent as a whole or not at all; undefined when it may be sent as it comes. */
+	#awaited: Uint8Array[] | undefined;
+	#awaitedBytes = 0;
 	#body: PartBody = { kind: "none" };
 	#at = 0;
 	#over = false;
 
-	/** `end` is called once, when all has been sent that there is; a stream that failed has no more. */
-	constructor(output: EsiOutput, sent: (bytes: number) => void, end: () => void) {
+	/** `whole`: a part that fails is left out. One that is longer than can be waited for is sent nevertheless. */
+	constructor(output: EsiOutput, whole: boolean, owner: PartOwner) {
 		this.#output = output;
-		this.#sent = sent;
-		this.#end = end;
+		this.#owner = owner;
+		this.#awaited = whole ? [] : undefined;
 	}
 
 	/** Bytes without `release` are good until this returns. */
@@ -132,19 +143,41 @@ export class PartSender implements BodyReader {
 	}
 
 	onBody(): void {
-		while (!this.#over) {
+		this.#await();
+		while (!this.#over && this.#awaited === undefined) {
 			if (this.#output.isPaused) {
 				this.#output.whenResumed(() => this.onBody());
 				return;
 			}
-			const piece = this.#next();
+			const piece = this.#early.shift() ?? this.#next();
 			if (piece === undefined) break;
-			this.#sent(this.#output.plain(piece));
+			this.#owner.sent(this.#output.plain(piece));
 		}
 		const body = this.#body;
 		if (this.#over || (body.kind === "stream" && !isOver(body.stream, this))) return;
+		const failed = body.kind === "stream" && body.stream.state === "failed";
 		this.stop();
-		this.#end();
+		this.#owner.end(failed);
+	}
+
+	/** What was awaited, and is sent first. */
+	#early: Uint8Array[] = [];
+
+	#await(): void {
+		const awaited = this.#awaited;
+		const body = this.#body;
+		if (awaited === undefined) return;
+		if (body.kind === "stream")
+			while (this.#awaitedBytes <= AWAITED_BYTES) {
+				const piece = body.stream.take(this);
+				if (piece === undefined) break;
+				awaited.push(piece);
+				this.#awaitedBytes += piece.length;
+			}
+		const isThere = body.kind !== "stream" || body.stream.state === "whole";
+		if (!isThere && this.#awaitedBytes <= AWAITED_BYTES) return;
+		this.#early = awaited;
+		this.#awaited = undefined;
 	}
 
 	#next(): Uint8Array | undefined {

@@ -493,8 +493,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			!empty &&
 			!beresp.was304;
 		if (esi && beresp.status === 206) {
-			this.vslLog.add(Tag.Error, "Attempted ESI on partial (206) response");
-			this.fetchError("ESI needs the whole page, and this is a part of it (206)");
+			this.vslLog.add(Tag.VCL_Error, "Attempted ESI on partial (206) response");
+			this.vslLog.add(Tag.FetchError, "Fetch filter esi failed to open");
+			this.#unusable("do_esi needs the whole page, and the backend said 206", undefined);
 			return;
 		}
 		const gunzip =

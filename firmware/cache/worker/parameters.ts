@@ -44,6 +44,8 @@ export interface WorkerParameters {
 	relaxedDates: boolean;
 	synchronousLog: boolean;
 	esi: EsiRules;
+	/** A part that fails, and is not to be left out (onerror="continue"), makes its page fail. */
+	esiFailsWhole: boolean;
 	esiDepth: number;
 }
 
@@ -109,8 +111,8 @@ export function workerParameters(all: Parameters): WorkerParameters {
 			ignoreHttps: bits("feature").includes("+esi_ignore_https"),
 			ignoreOtherElements: bits("feature").includes("+esi_ignore_other_elements"),
 			removeBom: bits("feature").includes("+esi_remove_bom"),
-			onerror: bits("feature").includes("+esi_include_onerror"),
 		},
+		esiFailsWhole: bits("feature").includes("+esi_include_onerror"),
 		esiDepth: number("max_esi_depth"),
 		synchronousLog: bits("debug").includes("+syncvsl"),
 	};

@@ -9,7 +9,6 @@ const usual: EsiRules = {
 	ignoreHttps: false,
 	ignoreOtherElements: false,
 	removeBom: false,
-	onerror: false,
 };
 
 interface Parsed {
@@ -65,6 +64,12 @@ describe("tags", () => {
 		["unquoted", "<a><esi:include src=/x /></a>", "<a>[|/x]</a>"],
 		["with other attributes", '<a><esi:include foo="b" src="/x" alt=c /></a>', "<a>[|/x]</a>"],
 		["over several lines", '<a><esi:include\r\n\tsrc="/x"\r\n/></a>', "<a>[|/x]</a>"],
+		[
+			"going on after a failure",
+			"<a><esi:include onerror='continue' src='/x'/><esi:include src='/y'/>",
+			"<a>[|/x+][|/y]",
+		],
+		["or not", '<a><esi:include src="/x" onerror="stop"/>', "<a>[|/x]"],
 		["two in a row", '<esi:include src="/1"/><esi:include src="/2"/>', "[|/1][|/2]"],
 		["remove", "<a>1<esi:remove>2<b>3</b></esi:remove>4</a>", "<a>14</a>"],
 		["comment", '<a>1<esi:comment text="x"/>2</a>', "<a>12</a>"],
@@ -186,12 +191,6 @@ describe("features", () => {
 			expect(of(marked, { removeBom: true }).sent).toBe("<a>[|/x]");
 		}
 	});
-	test("esi_include_onerror", () => {
-		const tag = (value: string) => `<a><esi:include src="/x" onerror="${value}"/><esi:include src="/y"/>`;
-		expect(of(tag("continue")).sent).toBe("<a>[|/x][|/y]");
-		expect(of(tag("continue"), { onerror: true }).sent).toBe("<a>[|/x+][|/y]");
-		expect(of(tag("stop"), { onerror: true }).sent).toBe("<a>[|/x][|/y]");
-	});
 });
 
 /** Scraps of pages that tags are made of. */
@@ -229,7 +228,6 @@ const anyRules = fc.record({
 	ignoreHttps: fc.boolean(),
 	ignoreOtherElements: fc.boolean(),
 	removeBom: fc.boolean(),
-	onerror: fc.boolean(),
 });
 
 test("pieces of any size give what the whole gives", () => {

@@ -55,7 +55,8 @@ beforeAll(async () => {
 			if (pathname === "/kept" && request.headers.has("if-none-match"))
 				return new Response(null, { status: 304, headers: answers["/kept"]! });
 			if (pathname === "/unlucky" && unlucky) return new Response(null, { status: 502 });
-			return new Response(`hello ${pathname}`, {
+			const parts = '<a><esi:include src="/one"/><esi:include src="/two"/></a>';
+			return new Response(pathname === "/page" ? parts : `hello ${pathname}`, {
 				status: pathname === "/teapot" ? 418 : 200,
 				headers: answers[pathname] ?? { "cache-control": "max-age=100" },
 			});
@@ -82,6 +83,7 @@ sub vcl_backend_fetch {
 	if (bereq.url == "/error") { return (error(404)); }
 }
 sub vcl_backend_response {
+	set beresp.do_esi = bereq.url == "/page";
 	if (bereq.url == "/vcl") { set beresp.uncacheable = true; }
 }
 `,
@@ -119,6 +121,16 @@ async function why(
 	};
 	return { status: await child.exited, answered, lines };
 }
+
+test("a page with ESI tags is told as one, whether it is fetched or stored", async () => {
+	const parts = "a page with 2 ESI includes, each a request of its own";
+	const first = await why("/page");
+	expect(first.lines[0]).toBe(`not from the cache: ${NOTHING_STORED}; ${parts}`);
+	expect((await why("/page")).lines).toEqual([
+		expect.stringMatching(/^hit: fresh for another \d+ s$/),
+		parts,
+	]);
+});
 
 describe("RFC 9211 §2", () => {
 	test("a miss that is stored, then a hit with the rest of its lifetime", async () => {

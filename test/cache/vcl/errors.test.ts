@@ -57,9 +57,6 @@ describe("the reply", () => {
 
 describe("what is not available is said", () => {
 	const cases: readonly [string, RegExp][] = [
-		["sub vcl_backend_response { set beresp.do_esi = true; }", /ESI is not available/],
-		["sub vcl_deliver { set resp.do_esi = true; }", /ESI is not available/],
-		["sub vcl_backend_response { set beresp.do_esi = beresp.do_gzip; }", /ESI is not available/],
 		['sub vcl_recv { if (req.url ~ "(?R)") { } }', /cannot be translated exactly/],
 		['sub vcl_recv { if (req.url ~ "(?(1)a|b)") { } }', /cannot be translated exactly/],
 		['sub vcl_recv { if (req.url ~ "\\p{L}") { } }', /cannot be translated exactly/],
@@ -76,10 +73,6 @@ describe("what is not available is said", () => {
 		const result = ours(`${head}import nothing;`);
 		if (result.ok) throw new Error("accepted");
 		for (const name of vmods.keys()) expect(result.error.hint).toContain(name);
-	});
-
-	test("switching ESI off is no request", () => {
-		expect(ours(`${head}sub vcl_backend_response { set beresp.do_esi = false; }`).ok).toBe(true);
 	});
 });
 
