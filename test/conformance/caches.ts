@@ -62,7 +62,10 @@ export async function startCache(
 	more: readonly string[] = [],
 	others: readonly (number | string)[] = [],
 ): Promise<RunningCache> {
-	const port = await freePort();
+	let port: number;
+	// Those of the others are known, but not taken yet.
+	do port = await freePort();
+	while (others.includes(port));
 	const directory = mkdtempSync(join(tmpdir(), "drover-conformance-"));
 	const child = Bun.spawn(
 		[

@@ -83,10 +83,12 @@ export class Connection {
 	}
 
 	/** Waits until nothing has come for so long. */
-	async untilQuiet(quietMs: number): Promise<void> {
+	async untilQuiet(quietMs: number, firstMs = quietMs): Promise<void> {
+		let limitMs = firstMs;
 		for (let grew: true | undefined = true; grew && !this.#closed; ) {
 			const { length } = this.#rest;
-			grew = await this.until((bytes) => (bytes.length > length ? true : undefined), quietMs);
+			grew = await this.until((bytes) => (bytes.length > length ? true : undefined), limitMs);
+			limitMs = quietMs;
 		}
 	}
 

@@ -188,9 +188,14 @@ const known: readonly Known[] = [
 		why: "RFC 9110 §13.1.2: * stands for every stored answer",
 	},
 	{
-		trait: /^PROXY (UNKNOWN|port|address)/,
+		trait: /^(PROXY UNKNOWN|PROXY1: Cannot resolve)/,
 		what: /^answers: (varnishd , |.*, Drover $)|^connection: |^origin: asked/,
 		why: "PROXY protocol §2: the rest of an unknown line is ignored; no zeros in front, no port over 65535, no cut address",
+	},
+	{
+		trait: /^X-Way: cache-body/,
+		what: /^origin: (another body|varnishd alone has "Content-Length: )/,
+		why: "unset bereq.body (of each GET, by the built-in VCL) leaves out a body that was kept, too",
 	},
 	{
 		trait: /^Range/i,

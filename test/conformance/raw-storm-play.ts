@@ -91,21 +91,22 @@ export class RawOrigin {
 	}
 }
 
-/** Plays a scenario; what has not come `quietMs` after the last byte does not come. */
+/** Plays a scenario; what has not come `quietMs` after the last byte, or `firstMs` without any, does not come. */
 export async function playRaw(
 	where: number | string,
 	origin: RawOrigin,
 	scenario: RawScenario,
 	quietMs: number,
+	firstMs = quietMs,
 ): Promise<Played> {
 	origin.begin(scenario.answers);
 	const connection = new Connection(where);
 	await inPieces(scenario.client, (piece) => connection.send(piece));
 	if (scenario.halfClosed) connection.finish();
-	await connection.untilQuiet(quietMs);
+	await connection.untilQuiet(quietMs, firstMs);
 	if (!scenario.halfClosed && !connection.closed) {
 		connection.send(PROBE);
-		await connection.untilQuiet(quietMs);
+		await connection.untilQuiet(quietMs, firstMs);
 	}
 	const answers: ReceivedAnswer[] = [];
 	for (;;) {
