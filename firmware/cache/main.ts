@@ -17,11 +17,11 @@ import { commandNames, runCommand } from "./cli/commands.ts";
 import { ParameterSet } from "./cli/parameters.ts";
 import { splitWords } from "./cli/protocol.ts";
 import { CliConversation, callOut, listenCli } from "./cli/server.ts";
+import { prepareListening } from "./listening-places.ts";
 import { Tag } from "./log/tags.ts";
 import { Manager, platformText } from "./manager/manager.ts";
 import { OPTION_STRING, type Options, parseOptions, splitAddress } from "./manager/options.ts";
 import { backendPathVcl, backendVcl, compileForShelf, findVclFile } from "./manager/vcl-shelf.ts";
-import { makeSocketFiles } from "./socket-file.ts";
 import { builtinVcl } from "./vcl/builtin.ts";
 import { toText } from "./vcl/byte-string.ts";
 import { idOf } from "./worker/credentials.ts";
@@ -266,7 +266,7 @@ async function serve(
 	log(`Debug: Platform: ${platformText(options)}`);
 	let status = 0;
 	try {
-		makeSocketFiles(options.listeners);
+		await prepareListening(options.listeners);
 		for (const { name, text, file } of sources) {
 			const warnings = await manager.loadVcl({ name, source: text, file }, "auto");
 			if (warnings !== "") console.error(`Warnings:\nMessage from VCC-compiler:\n${toText(warnings)}`);

@@ -2,10 +2,10 @@
 import { readFileSync, rmSync } from "node:fs";
 import type { SocketHandler, TCPSocketListener, UnixSocketListener } from "bun";
 import { type ProxyHeader, parseProxyHeader } from "../http/proxy.ts";
+import { ownSocketFile } from "../listening-places.ts";
 import { record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { ListenerOption } from "../manager/options.ts";
-import { ownSocketFile } from "../socket-file.ts";
 import type { ProxyAttributes } from "../vcl/runtime.ts";
 import { Address } from "./address.ts";
 import type { Engine } from "./engine.ts";
