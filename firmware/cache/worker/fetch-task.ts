@@ -499,12 +499,17 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			return;
 		}
 		const gunzip =
-			gzipped && (named === undefined ? beresp.doGunzip && parameters.gzipSupport : named.includes("gunzip"));
+			gzipped &&
+			(named === undefined
+				? beresp.doGunzip && parameters.gzipSupport
+				: named.includes("gunzip") && !named.includes("esi_gzip"));
 		const gzip =
 			!gzipped &&
 			!head &&
 			!empty &&
-			(named === undefined ? beresp.doGzip && parameters.gzipSupport : named.includes("gzip")) &&
+			(named === undefined
+				? beresp.doGzip && parameters.gzipSupport
+				: named.includes("gzip") || named.includes("esi_gzip")) &&
 			!fields.has("content-encoding");
 		if (gunzip) {
 			fields.unset("content-encoding");
