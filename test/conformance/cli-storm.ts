@@ -76,7 +76,10 @@ const settings: readonly (readonly [string, readonly string[]])[] = [
 	["max_restarts", ["0", "4", "-1", "4.5", "1k", "unlimited"]],
 	["cli_limit", ["48k", "1", "1m", "100b", "100q"]],
 	["workspace_client", ["64k", "1k", "1g", "63.5k", "10"]],
-	["feature", ["-http2", "none", "+foo", "http2", "+validate_headers,-validate_headers", "default"]],
+	[
+		"feature",
+		["-http2", "+http2", "none", "+foo", "http2", "+validate_headers,-validate_headers", "default"],
+	],
 	["vsl_mask", ["-Hash", "+Hash", "none", "default", "+Nope", "Hash"]],
 	["http_gzip_support", ["on", "off", "yes", "false", "maybe", "1"]],
 	["ban_dups", ["on", "off", "enable", "disable", "x"]],

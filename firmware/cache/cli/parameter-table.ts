@@ -432,7 +432,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"0b",
 		"",
 		"",
-		"kept",
+		"acts",
 		"HTTP/2: size of the table of header fields that a client may have kept here.",
 	),
 	entry(
@@ -443,7 +443,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"65535b",
 		"2147483647b",
 		"",
-		"kept",
+		"acts",
 		"HTTP/2: bytes that a client may send on a new stream before it hears of more.",
 	),
 	entry(
@@ -454,7 +454,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"0",
 		"",
 		"",
-		"kept",
+		"acts",
 		"HTTP/2: streams that a client may have open on one connection.",
 	),
 	entry(
@@ -465,7 +465,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"16k",
 		"16777215b",
 		"",
-		"kept",
+		"acts",
 		"HTTP/2: the largest frame that is accepted.",
 	),
 	entry(
@@ -476,7 +476,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"0b",
 		"",
 		"",
-		"kept",
+		"acts",
 		"HTTP/2: the largest list of header fields that is accepted.",
 	),
 	entry(
@@ -487,7 +487,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"1M",
 		"1G",
 		"wizard",
-		"kept",
+		"acts",
 		"HTTP/2: by how much the receive window of a connection grows.",
 	),
 	entry(
@@ -498,7 +498,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"65535b",
 		"1G",
 		"wizard",
-		"kept",
+		"acts",
 		"HTTP/2: the receive window grows when less than this is left of it.",
 	),
 	entry(

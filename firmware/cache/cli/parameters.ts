@@ -304,8 +304,6 @@ export class ParameterSet {
 				const name = known.find((each) => each.toLowerCase() === word.slice(1).toLowerCase());
 				if (name === undefined)
 					return wrong(mask ? `Unknown VSL tag (${word})` : `Unknown ${entry.name} bit (${word})`);
-				if (entry.name === "feature" && name === "http2" && word[0] === "+")
-					return wrong("HTTP/2 is not implemented: clients are served HTTP/1.1");
 				// vsl_mask lists what is hidden: "+Debug" shows it.
 				if ((word[0] === "+") !== mask) set.add(name);
 				else set.delete(name);

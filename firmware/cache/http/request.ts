@@ -93,7 +93,7 @@ export function parseRequest(
 	if (proto !== "HTTP/1.1" && proto !== "HTTP/1.0")
 		return bad(
 			proto === "HTTP/2.0"
-				? "HTTP/2 is not spoken here: use HTTP/1.1"
+				? "HTTP/2 is not spoken here (feature http2): use HTTP/1.1"
 				: "protocol is not HTTP/1.0 or HTTP/1.1",
 		);
 	if (method !== "GET" && !isToken(method)) return bad("method is not a token");

@@ -101,8 +101,10 @@ export interface ClientPort {
 	sayContinue(): void;
 	/** The task in charge changes (restart). */
 	replaceTask(task: Answering): void;
-	/** Says when what was emitted has left, or that it never will, and how many bytes of the body that are. */
-	afterSending(done: (unsentBytes: number) => void): void;
+	/** Says when what was emitted has left, or that it never will. */
+	afterSending(done: () => void): void;
+	/** Bytes of the body that were emitted and have not left, where that is told from sending (HTTP/2). */
+	readonly unsentBytes: number;
 	/** A request has been answered in full. */
 	taskDone(task: Answering): void;
 	/** From here on the session's bytes go to `onData` as they are; `onEnd`: the client will send no more. */

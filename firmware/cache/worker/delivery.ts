@@ -742,6 +742,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				? this.#processedAt
 				: engine.now();
 		this.vslLog.timestamp("Resp", now);
+		this.#bodyBytes -= this.client.unsentBytes;
 		const bodyIn = this.body?.bytes ?? 0;
 		const headIn = this.client.headBytes;
 		this.vslLog.account(Tag.ReqAcct, headIn, bodyIn, this.#headBytes, this.#bodyBytes);
@@ -775,12 +776,11 @@ export abstract class Delivery extends Task implements BodyReader {
 
 	/** All of the answer is on its way; over HTTP/2 the account waits until the client's windows have let it pass. */
 	#finish(): void {
-		if (this.client.transport === "HTTP/1") this.#finished(0);
-		else this.client.afterSending((unsentBytes) => this.#finished(unsentBytes));
+		if (this.client.transport === "HTTP/1") this.#finished();
+		else this.client.afterSending(() => this.#finished());
 	}
 
-	#finished(unsentBytes: number): void {
-		this.#bodyBytes -= unsentBytes;
+	#finished(): void {
 		this.#account();
 		const log = this.close(this.#sent !== undefined);
 		if (log !== undefined) this.#teach(log);

@@ -104,7 +104,7 @@ export class StreamPort implements ClientPort {
 	readonly #pieces: Piece[] = [];
 	/** The answer is complete. */
 	#finished = false;
-	#whenSent: ((unsentBytes: number) => void) | undefined;
+	#whenSent: (() => void) | undefined;
 	#corked = 0;
 	/** Unix milliseconds since when the client's windows keep the answer waiting; 0 when they do not. */
 	stalledSinceMs = 0;
@@ -192,6 +192,10 @@ export class StreamPort implements ClientPort {
 		return this.#corked === 0 && (this.#head !== undefined || this.#pieces.length > 0 || this.#finished);
 	}
 
+	get unsentBytes(): number {
+		return this.#pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+	}
+
 	/** It waits for more of its body from the task. */
 	get wantsMore(): boolean {
 		return !this.#finished && this.#pieces.length === 0;
@@ -240,7 +244,7 @@ export class StreamPort implements ClientPort {
 	#over(): void {
 		const done = this.#whenSent;
 		this.#whenSent = undefined;
-		done?.(this.#pieces.reduce((sum, { bytes }) => sum + bytes.length, 0));
+		done?.();
 		for (const { release } of this.#pieces.splice(0)) release?.();
 		this.body?.drop();
 		this.#carrier.over(this);
@@ -261,7 +265,7 @@ export class StreamPort implements ClientPort {
 	}
 
 	/** The answer is complete: its end is said with its last bytes. */
-	afterSending(done: (unsentBytes: number) => void): void {
+	afterSending(done: () => void): void {
 		this.#task = undefined;
 		this.#finished = true;
 		this.#whenSent = done;

@@ -53,8 +53,10 @@ export class IncludePort implements ClientPort {
 		this.#task = task;
 	}
 
-	afterSending(done: (unsentBytes: number) => void): void {
-		done(0);
+	readonly unsentBytes = 0;
+
+	afterSending(done: () => void): void {
+		done();
 	}
 
 	taskDone(task: Answering): void {

@@ -650,8 +650,10 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 		this.#task = task;
 	}
 
-	afterSending(done: (unsentBytes: number) => void): void {
-		done(0);
+	readonly unsentBytes = 0;
+
+	afterSending(done: () => void): void {
+		done();
 	}
 
 	/** A request has been answered in full. */

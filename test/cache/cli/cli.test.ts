@@ -133,7 +133,6 @@ describe("parameters", () => {
 		["acceptor_sleep_decay", "3", "Must be less than or equal to 1"],
 		["http_gzip_support", "maybe", 'use "on" or "off"'],
 		["feature", "http2", "Missing '+' or '-' (http2)"],
-		["feature", "+http2", "HTTP/2 is not implemented"],
 		["thread_pool_min", "6000", "Must be no more than 5000"],
 		["nope", "1", 'Unknown parameter "nope".'],
 	];

@@ -1,0 +1,362 @@
+/** HTTP/2 to `drover varnishd`: what bytes do to it, to the backend behind it and to who else is there. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, connect as dial, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as dialTls } from "node:tls";
+import {
+	Flag,
+	FRAME_HEAD_BYTES,
+	Frame,
+	frame,
+	PREFACE,
+	readFrameHead,
+} from "../../../firmware/cache/http2/frame.ts";
+import { HpackDecoder } from "../../../firmware/cache/http2/hpack.ts";
+import { drover, freePort, portAnswers, type RunningCache, startCache } from "../../conformance/caches.ts";
+import { makeCertificate } from "../http/certificate.ts";
+import { block, data, headers, inWords, ping, rst, settings, windowUpdate } from "./client.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "drover-http2-"));
+const LARGE_BYTES = 4 * 1024 * 1024;
+/** Everything that came on each connection to the backend. */
+const seen: string[] = [];
+let backend: Server;
+let cache: RunningCache;
+let tlsPort = 0;
+
+/** Answers requests of whole heads; of a body only when it is whole. */
+function serve(socket: Socket): void {
+	const index = seen.push("") - 1;
+	let at = 0;
+	socket.on("error", () => {});
+	socket.on("data", (bytes) => {
+		seen[index] += bytes.toString("latin1");
+		for (;;) {
+			const text = seen[index]!.slice(at);
+			const end = text.indexOf("\r\n\r\n");
+			if (end < 0) return;
+			const head = text.slice(0, end);
+			let length = end + 4 + Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
+			if (/transfer-encoding/i.test(head)) {
+				const last = text.indexOf("0\r\n\r\n", end);
+				if (last < 0) return;
+				length = last + 5;
+			}
+			if (text.length < length) return;
+			at += length;
+			const path = head.split(" ")[1]!;
+			if (path.startsWith("/never")) return;
+			const body = path.startsWith("/large") ? "x".repeat(LARGE_BYTES) : `answer to ${path}`;
+			socket.write(
+				`HTTP/1.1 200 OK\r\nCache-Control: max-age=1000\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+			);
+		}
+	});
+}
+
+beforeAll(async () => {
+	const { bothPath } = makeCertificate(directory, "front", ["DNS:front.example"]);
+	backend = createServer(serve);
+	await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
+	const { port } = backend.address() as { port: number };
+	tlsPort = await freePort();
+	cache = await startCache(drover, port, [
+		"-p",
+		"feature=+http2",
+		"-p",
+		"vsl_mask=+Debug",
+		"-a",
+		`tls=127.0.0.1:${tlsPort},tls=${bothPath}`,
+	]);
+	while (!(await portAnswers(tlsPort))) await Bun.sleep(20);
+}, 60_000);
+afterAll(async () => {
+	await cache?.stop();
+	backend?.close();
+	rmSync(directory, { recursive: true, force: true });
+});
+
+interface Heard {
+	readonly words: string;
+	readonly stream: number;
+	readonly type: number;
+	readonly flags: number;
+	readonly payload: Buffer;
+}
+
+class Client {
+	readonly socket: Socket;
+	readonly heard: Heard[] = [];
+	closed = false;
+	#rest = Buffer.alloc(0);
+	readonly #decoder = new HpackDecoder(4096);
+	readonly #fields = new Map<number, Map<string, string>>();
+
+	constructor(socket: Socket, begin = PREFACE + settings()) {
+		this.socket = socket;
+		socket.on("error", () => {});
+		socket.on("close", () => {
+			this.closed = true;
+		});
+		socket.on("data", (bytes: Buffer) => {
+			this.#rest = Buffer.concat([this.#rest, bytes]);
+			while (this.#rest.length >= FRAME_HEAD_BYTES) {
+				const { length, stream, type, flags } = readFrameHead(this.#rest, 0);
+				const end = FRAME_HEAD_BYTES + length;
+				if (this.#rest.length < end) return;
+				const payload = Buffer.from(this.#rest.subarray(FRAME_HEAD_BYTES, end));
+				const words = inWords(this.#rest.toString("latin1", 0, FRAME_HEAD_BYTES), payload);
+				this.#rest = this.#rest.subarray(end);
+				if (type === Frame.headers) {
+					const list = this.#decoder.decode(payload, { listBytes: 65_536, fields: 100 });
+					if (list.kind === "bad") throw new Error(list.reason);
+					this.#fields.set(stream, new Map(list.fields));
+				}
+				this.heard.push({ words, stream, type, flags, payload });
+			}
+		});
+		socket.write(begin, "latin1");
+	}
+	static plain(): Client {
+		return new Client(dial(cache.port, "127.0.0.1"));
+	}
+	send(...frames: readonly string[]): this {
+		this.socket.write(frames.join(""), "latin1");
+		return this;
+	}
+	field(stream: number, name: string): string | undefined {
+		return this.#fields.get(stream)?.get(name);
+	}
+	body(stream: number): Buffer {
+		return Buffer.concat(
+			this.heard
+				.filter((each) => each.stream === stream && each.type === Frame.data)
+				.map(({ payload }) => payload),
+		);
+	}
+	ended(stream: number): boolean {
+		return this.heard.some(
+			(each) =>
+				each.stream === stream &&
+				(each.type === Frame.rstStream ||
+					((each.type === Frame.data || each.type === Frame.headers) && (each.flags & Flag.endStream) !== 0)),
+		);
+	}
+	has(words: string): boolean {
+		return this.heard.some((each) => each.words === words);
+	}
+	async until(what: () => boolean): Promise<void> {
+		const limit = performance.now() + 15_000;
+		while (!what()) {
+			if (performance.now() > limit)
+				throw new Error(`heard only ${this.heard.map(({ words }) => words).join(", ")}`);
+			await Bun.sleep(5);
+		}
+	}
+	async answer(stream: number): Promise<string> {
+		await this.until(() => this.ended(stream));
+		return `${this.field(stream, ":status")} ${this.body(stream).toString("latin1")}`;
+	}
+}
+
+const ask = (path: string, method = "GET", ...more: readonly (readonly [string, string])[]) =>
+	block([":method", method], [":scheme", "http"], [":path", path], [":authority", "a"], ...more);
+const at = (path: string) => seen.filter((text) => text.includes(` ${path} `));
+
+describe("requests", () => {
+	test("many at once are answered each by its own", async () => {
+		const client = Client.plain();
+		const streams = Array.from({ length: 100 }, (_, index) => 2 * index + 1);
+		client.send(...streams.map((stream) => headers(stream, true, ask(`/many/${stream}`))));
+		for (const stream of streams) expect(await client.answer(stream)).toBe(`200 answer to /many/${stream}`);
+		client.socket.destroy();
+	});
+	test("an answer takes all windows that there are, and the next stream does not wait for it", async () => {
+		const client = Client.plain();
+		client.send(headers(1, true, ask("/large")));
+		await client.until(() => client.body(1).length === 65_535);
+		client.send(windowUpdate(0, 2 ** 30), headers(3, true, ask("/small")));
+		expect(await client.answer(3)).toBe("200 answer to /small");
+		client.send(windowUpdate(1, 2 ** 30));
+		await client.answer(1);
+		expect(client.body(1).length).toBe(LARGE_BYTES);
+		expect(client.body(1).every((byte) => byte === 0x78)).toBe(true);
+		client.socket.destroy();
+	});
+	test("a client that reads slowly gets everything, in order", async () => {
+		const client = Client.plain();
+		client.send(settings([4, 2 ** 31 - 1]), windowUpdate(0, 2 ** 30));
+		client.send(...[1, 3, 5, 7, 9, 11].map((stream) => headers(stream, true, ask(`/large/${stream}`))));
+		for (let count = 0; count < 20; count++) {
+			client.socket.pause();
+			await Bun.sleep(10);
+			client.socket.resume();
+			await Bun.sleep(5);
+		}
+		for (const stream of [1, 3, 5, 7, 9, 11]) {
+			await client.answer(stream);
+			expect(client.body(stream).length).toBe(LARGE_BYTES);
+		}
+		client.socket.destroy();
+	}, 30_000);
+	test("§8.3.1 a body goes to the backend as it came", async () => {
+		const client = Client.plain();
+		client.send(
+			headers(1, false, ask("/post", "POST", ["content-length", "10"])),
+			data(1, "01234"),
+			data(1, "56789", true),
+		);
+		expect(await client.answer(1)).toBe("200 answer to /post");
+		expect(at("/post")[0]).toContain("\r\n\r\n0123456789");
+		client.send(
+			headers(3, false, ask("/trailers", "POST")),
+			data(3, "body"),
+			headers(3, true, block(["x-sum", "1"])),
+		);
+		expect(await client.answer(3)).toBe("200 answer to /trailers");
+		expect(at("/trailers")[0]).toContain("4\r\nbody\r\n0\r\n\r\n");
+		client.socket.destroy();
+	});
+});
+
+describe("what was not said whole is not passed on as whole", () => {
+	test.each<readonly [string, string, string]>([
+		["RST_STREAM within a body", "/cut-1", data(1, "half") + rst(1)],
+		["more than Content-Length", "/cut-2", data(1, "half") + data(1, "and too much")],
+		["less than Content-Length", "/cut-3", data(1, "half", true)],
+		["the end of the connection", "/cut-4", data(1, "half")],
+	])("%s", async (title, path, wire) => {
+		const client = Client.plain();
+		const length = path === "/cut-1" ? [] : [["content-length", "10"] as const];
+		client.send(headers(1, false, ask(path, "POST", ...length)), wire);
+		if (title.startsWith("the end")) {
+			await client.until(() => at(path).length > 0);
+			client.socket.destroy();
+		} else if (!title.startsWith("RST")) await client.until(() => client.has("RST_STREAM 1 PROTOCOL_ERROR"));
+		await Bun.sleep(300);
+		for (const whole of at(path)) {
+			const text = whole.slice(whole.indexOf(` ${path} `));
+			expect(text).not.toContain("0\r\n\r\n");
+			expect(text).not.toContain("too much");
+		}
+		client.socket.destroy();
+	});
+	test.each([
+		["a line end in :path", ask("/in\r\nx: y")],
+		["a second request in :path", ask("/in HTTP/1.1\r\nHost: a\r\n\r\nGET /in2")],
+		["a line end in a value", ask("/in", "GET", ["x", "y\r\n\r\nGET /in2 HTTP/1.1"])],
+		["a line end in a name", ask("/in", "GET", ["x\r\ny", "z"])],
+		["Transfer-Encoding", ask("/in", "GET", ["transfer-encoding", "chunked"])],
+		["two lengths", ask("/in", "POST", ["content-length", "0"], ["content-length", "5"])],
+		["another host", ask("/in", "GET", ["host", "b"])],
+	])("§10.3 nothing reaches the backend: %s", async (_title, fields) => {
+		const client = Client.plain();
+		client.send(headers(1, true, fields));
+		await client.until(() => client.has("RST_STREAM 1 PROTOCOL_ERROR"));
+		client.send(headers(3, true, ask("/after")));
+		expect(await client.answer(3)).toBe("200 answer to /after");
+		expect(seen.some((text) => text.includes("/in"))).toBe(false);
+		client.socket.destroy();
+	});
+});
+
+describe("§10.5 clients that mean harm", () => {
+	test.each([
+		["PING without end", () => ping()],
+		["SETTINGS without end", () => settings()],
+		[
+			"requests that are taken back at once",
+			(count: number) => headers(2 * count + 1, true, ask("/never")) + rst(2 * count + 1),
+		],
+	])("%s", async (_title, wire) => {
+		const client = Client.plain();
+		for (let count = 0; count < 3000 && !client.closed; count++) client.send(wire(count));
+		await client.until(
+			() => client.heard.some(({ words }) => words.endsWith("ENHANCE_YOUR_CALM")) || client.closed,
+		);
+		await client.until(() => client.closed);
+		const other = Client.plain();
+		other.send(headers(1, true, ask("/calm")));
+		expect(await other.answer(1)).toBe("200 answer to /calm");
+		other.socket.destroy();
+	});
+	test("a CONTINUATION without end", async () => {
+		const client = Client.plain();
+		client.send(frame(Frame.headers, 0, 1, ask("/")));
+		for (let count = 0; count < 1000; count++) client.send(frame(Frame.continuation, 0, 1, "\x82"));
+		await client.until(() => client.closed);
+		expect(
+			client.heard.some(({ words }) => words === "GOAWAY 0 last 1 ENHANCE_YOUR_CALM") || client.closed,
+		).toBe(true);
+	});
+});
+
+describe("how a connection becomes one of HTTP/2", () => {
+	test("a preface in pieces", async () => {
+		const socket = dial(cache.port, "127.0.0.1");
+		const client = new Client(socket, PREFACE.slice(0, 5));
+		await Bun.sleep(50);
+		client.send(PREFACE.slice(5, 17));
+		await Bun.sleep(50);
+		client.send(PREFACE.slice(17), settings(), headers(1, true, ask("/pieces")));
+		expect(await client.answer(1)).toBe("200 answer to /pieces");
+		socket.destroy();
+	});
+	test("not behind a request of HTTP/1", async () => {
+		const socket = dial(cache.port, "127.0.0.1");
+		let text = "";
+		socket.on("data", (bytes) => {
+			text += bytes.toString("latin1");
+		});
+		socket.write(`GET /first HTTP/1.1\r\nHost: a\r\n\r\n${PREFACE}`);
+		while (!text.includes("400 Bad Request")) await Bun.sleep(10);
+		expect(text).toContain("answer to /first");
+		socket.destroy();
+	});
+	test.each([
+		["without Connection", "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"],
+		["without settings", "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\n"],
+		[
+			"with settings that are none",
+			"Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n",
+		],
+		[
+			"to something else",
+			"Connection: upgrade, http2-settings\r\nUpgrade: h2\r\nHTTP2-Settings: AAMAAABk\r\n",
+		],
+	])("an upgrade %s is none", async (_title, fields) => {
+		const socket = dial(cache.port, "127.0.0.1");
+		let text = "";
+		socket.on("data", (bytes) => {
+			text += bytes.toString("latin1");
+		});
+		socket.write(`GET /no-upgrade HTTP/1.1\r\nHost: a\r\n${fields}\r\n`);
+		while (!text.includes("answer to /no-upgrade")) await Bun.sleep(10);
+		expect(text).toStartWith("HTTP/1.1 200 OK");
+		socket.destroy();
+	});
+	test("behind TLS by ALPN (RFC 9113 §3.2)", async () => {
+		const socket = dialTls({
+			host: "127.0.0.1",
+			port: tlsPort,
+			rejectUnauthorized: false,
+			ALPNProtocols: ["h2", "http/1.1"],
+		});
+		await new Promise((resolve) => socket.once("secureConnect", resolve));
+		expect(socket.alpnProtocol).toBe("h2");
+		const client = new Client(socket);
+		client.send(headers(1, true, ask("/tls")));
+		expect(await client.answer(1)).toBe("200 answer to /tls");
+		socket.destroy();
+	});
+	test("a client that says no more is answered in full", async () => {
+		const client = Client.plain();
+		client.send(windowUpdate(0, 2 ** 30), settings([4, 2 ** 30]), headers(1, true, ask("/large/end")));
+		client.socket.end();
+		await client.answer(1);
+		expect(client.body(1).length).toBe(LARGE_BYTES);
+		await client.until(() => client.closed);
+	});
+});
