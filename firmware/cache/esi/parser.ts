@@ -40,9 +40,11 @@ type State =
 	| "no page"
 	| "text"
 	| "tag"
+	| "tag begun"
 	| "other tag"
 	| "until"
 	| "esi tag"
+	| "esi tag named"
 	| "in esi tag"
 	| "bad esi tag"
 	| "attribute"
@@ -120,6 +122,8 @@ export class EsiParser {
 	#until = "";
 	#untilSeen = 0;
 	#tag: "include" | "remove" | "comment" = "comment";
+	/** What begins, as its first bytes say. */
+	#begun: Matched;
 	#isEndTag = false;
 	#isEmptyTag = false;
 	#mayHaveAttribute = false;
@@ -221,12 +225,18 @@ export class EsiParser {
 				return this.#text(bytes, at);
 			case "tag":
 				return this.#tagStart(bytes, at);
+			case "tag begun":
+				this.#beginTag(this.#base + at);
+				return at;
 			case "other tag":
 				return this.#otherTag(bytes, at);
 			case "until":
 				return this.#toItsEnd(bytes, at);
 			case "esi tag":
 				return this.#tagName(bytes, at);
+			case "esi tag named":
+				this.#enterTag();
+				return at;
 			case "in esi tag":
 				return this.#inTag(bytes, at);
 			case "bad esi tag":
@@ -312,9 +322,16 @@ export class EsiParser {
 	#tagStart(bytes: Uint8Array, at: number): number {
 		const found = this.#match(bytes, at, tagStarts);
 		if (found === MORE) return MORE;
-		this.#isEndTag = false;
-		const next = at + (found?.[0].length ?? 0);
-		switch (found?.[1]) {
+		this.#begun = found?.[1];
+		// What the page ends with is no tag yet; an empty comment is whole.
+		this.#state = this.#begun === "empty comment" ? "text" : "tag begun";
+		return at + (found?.[0].length ?? 0);
+	}
+
+	/** `place`: in the page, behind the bytes that said what it is. */
+	#beginTag(place: number): void {
+		this.#isEndTag = this.#begun === "esi end tag";
+		switch (this.#begun) {
 			case undefined:
 				this.#state = "other tag";
 				break;
@@ -322,10 +339,9 @@ export class EsiParser {
 				if (this.#removing) this.#error("ESI 1.0 Nested <!--esi element in <esi:remove>");
 				this.#commentEnd = 0;
 				this.#state = "text";
-				this.#mark("skip", this.#base + next);
+				this.#mark("skip", place);
 				break;
 			case "empty comment":
-				this.#state = "text";
 				break;
 			case "comment":
 				this.#commentEnd = undefined;
@@ -335,14 +351,10 @@ export class EsiParser {
 				this.#begin("]]>");
 				break;
 			case "esi end tag":
-				this.#isEndTag = true;
-				this.#openEsiTag(next);
-				break;
 			case "esi tag":
-				this.#openEsiTag(next);
+				this.#openEsiTag(place);
 				break;
 		}
-		return next;
 	}
 
 	#begin(until: string): void {
@@ -351,14 +363,14 @@ export class EsiParser {
 		this.#state = "until";
 	}
 
-	#openEsiTag(next: number): void {
+	#openEsiTag(place: number): void {
 		this.#inEsiTag = true;
 		this.#found = true;
 		this.#mayHaveAttribute = false;
 		this.#src = undefined;
 		this.#continues = false;
 		this.#state = "esi tag";
-		this.#mark("skip", this.#base + next);
+		this.#mark("skip", place);
 	}
 
 	#otherTag(bytes: Uint8Array, at: number): number {
@@ -392,11 +404,16 @@ export class EsiParser {
 		}
 		const [word, name] = found;
 		this.#tag = name;
+		this.#state = "esi tag named";
+		return at + word.length;
+	}
+
+	#enterTag(): void {
+		const name = this.#tag;
 		this.#state = "in esi tag";
 		if (name !== "remove" && this.#removing)
 			this.#refuse(`ESI 1.0 <esi:${name}> element nested in <esi:remove>`);
 		else if (name !== "remove" && this.#isEndTag) this.#refuse(`ESI 1.0 </esi:${name}> illegal end-tag`);
-		return at + word.length;
 	}
 
 	/** An error in a tag, which is left out to its end. */

@@ -140,6 +140,9 @@ describe("what is wrong is told, and left out", () => {
 		],
 		["<a><esi:comment text=''/>b<es", "<a>b<es", "ERR after 25 VEP ended inside a tag"],
 		["<a><esi:include src='/x", "<a>", "ERR after 3 VEP ended inside a tag"],
+		["<a><esi:comment text=''/>b<esi:", "<a>b<esi:", "ERR after 25 VEP ended inside a tag"],
+		["<a><esi:comment text=''/>b</esi:", "<a>b</esi:", "ERR after 25 VEP ended inside a tag"],
+		["<a><esi:remove><esi:include", "<a>", "ERR after 3 VEP ended inside a tag"],
 	] as const)
 		test(page, () => expect(of(page)).toEqual({ sent: expected, remarks: [remark] }));
 
