@@ -14,7 +14,7 @@ export function statusText(status: CacheStatus, nowMs: number): string {
 		...(reload === null ? [] : [`last reload ${new Date(reload.atMs).toISOString()}: ${reload.message}`]),
 		...(status.panic === null ? [] : [status.panic]),
 		"",
-		`             ${["requests/s", "hit rate", "hits", "misses", "passes", "failed fetches"].map((word) => word.padStart(14)).join("")}`,
+		tableLine("", ["requests/s", "hit rate", "hits", "misses", "passes", "failed fetches"]),
 		figuresLine("last seconds", recent, perSecond(recent.requests)),
 		figuresLine("since start", total, ""),
 		"",
@@ -33,13 +33,21 @@ export function statusText(status: CacheStatus, nowMs: number): string {
 	return lines.join("\n");
 }
 
+/** Of a table as wide as a terminal's line, 79 columns: the name, then a column for each cell. */
+const NAME_COLUMNS = 12;
+const CELL_COLUMNS = [11, 9, 11, 11, 10, 15] as const;
+
+const tableLine = (name: string, cells: readonly string[]) =>
+	name.padEnd(NAME_COLUMNS) +
+	cells.map((cell, column) => ` ${cell}`.padStart(CELL_COLUMNS[column]!)).join("");
+
 function figuresLine(name: string, figures: CacheFigures, perSecond: string): string {
-	const cells = [
+	const { hits, misses, passes, failedFetches } = figures;
+	return tableLine(name, [
 		perSecond,
 		percent(figures.hitRatio),
-		...[figures.hits, figures.misses, figures.passes, figures.failedFetches].map(String),
-	];
-	return `${name.padEnd(13)}${cells.map((cell) => cell.padStart(14)).join("")}`;
+		...[hits, misses, passes, failedFetches].map(String),
+	]);
 }
 
 export function topText(entries: readonly TopEntry[]): string {
