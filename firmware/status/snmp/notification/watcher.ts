@@ -89,6 +89,7 @@ function watchService<Status>(
 	tell: (event: BoxEvent) => void,
 ): () => void {
 	let ended = false;
+	let isConnected = false;
 	let unsubscribe = () => {};
 	/** Of events that came while a look was under way: they are newer than it. */
 	let heardOf = new Set<string>();
@@ -103,12 +104,18 @@ function watchService<Status>(
 			lookWaits = false;
 			heardOf = new Set();
 			const status = await call<Status>(name, "status", {}, SERVICE_TIMEOUT_MS).catch(() => null);
-			if (status !== null && !ended) for (const event of missed(status, heardOf)) tell(event);
+			if (ended) return;
+			if (status !== null) for (const event of missed(status, heardOf)) tell(event);
+			// While a box starts, a service may have no time to answer: what it has to say is not lost.
+			else if (isConnected) setTimeout(look, RECONNECT_MS);
 		});
 	};
 	const connect = () => {
 		if (ended) return;
-		const close = () => setTimeout(connect, RECONNECT_MS);
+		const close = () => {
+			isConnected = false;
+			setTimeout(connect, RECONNECT_MS);
+		};
 		const onEvent = (event: unknown) => {
 			const happened = eventOf(event);
 			const subject = subjectOf(happened);
@@ -116,7 +123,11 @@ function watchService<Status>(
 			tell(happened);
 			if (looks === "after each event") look();
 		};
-		unsubscribe = subscribe(name, onEvent, close, look);
+		const begin = () => {
+			isConnected = true;
+			look();
+		};
+		unsubscribe = subscribe(name, onEvent, close, begin);
 	};
 	connect();
 	return () => {
