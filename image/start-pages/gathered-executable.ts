@@ -15,8 +15,6 @@ const PT_NOTE = 4;
 const PF_X = 1;
 const PF_W = 2;
 const PF_R = 4;
-const PROT_READ = 1;
-const PROT_EXEC = 4;
 /** Where the file's head has the entry's address. */
 const ENTRY_AT = 24;
 const PROGRAM_HEADER_BYTES = 56;
@@ -24,8 +22,8 @@ const SECTION_HEADER_BYTES = 64;
 /** Behind the note's head and its name, "GNU". */
 const BUILD_ID_AT = 16;
 /** `struct table` and `struct run` of remap.c. */
-const TABLE_HEAD_BYTES = 16;
-const TABLE_ROW_BYTES = 16;
+const TABLE_HEAD_BYTES = 32;
+const TABLE_ROW_BYTES = 12;
 /** The program's code and constants: nothing in them is used before its entry runs. The loader's tables lie elsewhere. */
 const GATHERED_SECTIONS: ReadonlySet<string> = new Set([".rodata", ".bun_builtins", ".text"]);
 
@@ -62,14 +60,16 @@ export function gathered(executable: Uint8Array, runs: readonly PageRun[], code:
 	out.set(code, codeAt);
 	const words = new DataView(out.buffer, out.byteOffset, out.byteLength);
 	words.setBigUint64(tableAt, view.getBigUint64(ENTRY_AT, true), true);
-	words.setBigUint64(tableAt + 8, BigInt(moved.length), true);
+	const executed = extentOf(moved.filter(({ isCode }) => isCode));
+	const head = [executed.firstPage * PAGE_BYTES, executed.pages * PAGE_BYTES, moved.length];
+	for (const [word, value] of head.entries()) words.setBigUint64(tableAt + 8 + 8 * word, BigInt(value), true);
 	let filePage = movedAt / PAGE_BYTES;
-	for (const [index, { firstPage, pages, fileOffset, protection }] of moved.entries()) {
+	for (const [index, { firstPage, pages, fileOffset }] of moved.entries()) {
 		const end = fileOffset + pages * PAGE_BYTES;
 		out.set(executable.subarray(fileOffset, end), filePage * PAGE_BYTES);
 		out.fill(0, fileOffset, end);
 		const at = tableAt + TABLE_HEAD_BYTES + TABLE_ROW_BYTES * index;
-		for (const [word, value] of [firstPage, pages, filePage, protection].entries())
+		for (const [word, value] of [firstPage, pages, filePage].entries())
 			words.setUint32(at + 4 * word, value, true);
 		filePage += pages;
 	}
@@ -99,10 +99,10 @@ function programHeaders(view: DataView): Segment[] {
 	});
 }
 
-/** Pages, where they lie in the file, and as what they are mapped. */
+/** Pages, where they lie in the file, and whether they are executed. */
 interface Place extends PageRun {
 	readonly fileOffset: number;
-	readonly protection: number;
+	readonly isCode: boolean;
 }
 
 interface Section {
@@ -160,9 +160,17 @@ function sectionPlaces(view: DataView, loads: readonly Segment[]): Place[] {
 				firstPage,
 				pages: Math.floor((address + bytes) / PAGE_BYTES) - firstPage,
 				fileOffset: firstPage * PAGE_BYTES - load.address + load.offset,
-				protection: PROT_READ | (load.flags & PF_X ? PROT_EXEC : 0),
+				isCode: (load.flags & PF_X) !== 0,
 			};
 		});
+}
+
+/** From the first of `runs`, which ascend, to the end of the last; nothing of none. */
+function extentOf(runs: readonly PageRun[]): PageRun {
+	const first = runs[0];
+	const last = runs.at(-1);
+	if (first === undefined || last === undefined) return { firstPage: 0, pages: 0 };
+	return { firstPage: first.firstPage, pages: last.firstPage + last.pages - first.firstPage };
 }
 
 /** The part of `run` that lies in `place`, if any. */

@@ -113,6 +113,28 @@ describe("the gathered executable", () => {
 		}
 	});
 
+	test("what lies behind the rest is mapped with its pages", async () => {
+		const child = Bun.spawn([path, "-e", "console.log('up'); setInterval(() => {}, 1e6)"], {
+			stdout: "pipe",
+		});
+		try {
+			await child.stdout.getReader().read();
+			const text = readFileSync(`/proc/${child.pid}/smaps`, "latin1");
+			// proc(5): addresses, permissions, offset in the file, device, inode, path; then fields, in kB.
+			const mappings = text.matchAll(
+				/^[\da-f]+-[\da-f]+ r-[x-]p ([\da-f]+) \S+ \d+ +(.*)\nSize: +(\d+) kB\n(?:.*\n)*?Rss: +(\d+) kB$/gm,
+			);
+			const moved = [...mappings]
+				.filter(([, offset, file]) => file === path && Number.parseInt(offset!, 16) > original.length)
+				.map(([, , , size, resident]) => ({ size: Number(size), resident: Number(resident) }));
+			expect(moved.length).toBeGreaterThan(100);
+			expect(moved.filter(({ size, resident }) => resident < size)).toEqual([]);
+		} finally {
+			child.kill();
+			await child.exited;
+		}
+	});
+
 	test("what a start touches lies behind the rest, in one piece; where it was are holes", () => {
 		const before = pagesOf(original);
 		const after = pagesOf(changed);
