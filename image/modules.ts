@@ -26,6 +26,7 @@ export const initramfsModules: readonly string[] = [
 	"drivers/mmc/core/mmc_block.ko",
 	"drivers/mmc/host/{sdhci-pci,sdhci-acpi}.ko",
 	"drivers/md/{dm-mod,dm-verity}.ko",
+	"crypto/blake2b_generic.ko",
 	"drivers/watchdog/{i6300esb,iTCO_wdt,sp5100_tco,wdat_wdt,softdog}.ko",
 	"fs/squashfs/squashfs.ko",
 	"fs/overlayfs/overlay.ko",

@@ -15,7 +15,7 @@ export interface InstallPlan {
 }
 
 const VERITY_BLOCK_BYTES = 4096;
-/** SHA-256 digests in one block of dm-verity's tree. */
+/** Digests of 32 bytes in one block of dm-verity's tree. */
 const VERITY_FAN_OUT = 128;
 
 /** The part of a slot's partition that is used, from its squashfs superblock; with the verity tree behind it. */
