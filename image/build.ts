@@ -12,6 +12,7 @@ import { bundleFirmware } from "./firmware-bundle.ts";
 import { initramfsTree } from "./initramfs-tree.ts";
 import { findKernel, readKernel } from "./kernel.ts";
 import { makeFile, outDirectory } from "./make-file.ts";
+import { packInitramfs } from "./pack-initramfs.ts";
 import { kernelDigest, kernelToRun } from "./packed-kernel.ts";
 import { rootTree } from "./root-tree.ts";
 import { compileServices } from "./services-executable.ts";
@@ -33,8 +34,8 @@ export interface BuildOptions {
 	readonly onProgress: (line: string) => void;
 }
 
-const LAB_ZSTD_LEVEL = 3;
-const RELEASE_ZSTD_LEVEL = 19;
+const LAB_LEVELS = { zstd: 3, lz4: 1 };
+const RELEASE_LEVELS = { zstd: 19, lz4: 12 };
 
 export async function build(options: BuildOptions): Promise<BootFiles> {
 	// Each form keeps its own files, so that building one does not undo the other. They share the kernel.
@@ -61,12 +62,12 @@ async function buildInto(
 		...firmware.files.map(({ content }) => content),
 		readFileSync(bunPath),
 	]);
-	const level = options.release ? RELEASE_ZSTD_LEVEL : LAB_ZSTD_LEVEL;
+	const levels = options.release ? RELEASE_LEVELS : LAB_LEVELS;
 	const files: BootFiles = {
 		version,
 		kernelRelease: kernel.release,
 		vmlinux: join(outDirectory, "vmlinux"),
-		initramfs: join(directory, "initramfs.cpio.zst"),
+		initramfs: join(directory, "initramfs.cpio.lz4"),
 		root: join(directory, "root.squashfs"),
 	};
 	const make = (path: string, digest: string, work: () => Uint8Array | Promise<Uint8Array | string>) =>
@@ -76,12 +77,14 @@ async function buildInto(
 	await make(files.vmlinux, kernelDigest(vmlinuz), () => kernelToRun(vmlinuz));
 
 	const initramfs = initramfsTree(kernel, scratchDirectory);
-	await make(files.initramfs, `${initramfs.digest()} ${level}`, async () =>
-		padded(await Bun.zstdCompress(cpio(initramfs), { level })),
+	await make(files.initramfs, `${initramfs.digest()} ${levels.lz4}`, () =>
+		packInitramfs(cpio(initramfs), levels.lz4, scratchDirectory),
 	);
 
 	const root = rootTree({ kernel, bunPath, firmware, version, scratchDirectory });
-	await make(files.root, `${root.digest()} ${level}`, () => packSquashfs(root, level, scratchDirectory));
+	await make(files.root, `${root.digest()} ${levels.zstd}`, () =>
+		packSquashfs(root, levels.zstd, scratchDirectory),
+	);
 
 	await make(join(directory, "version.json"), `${version} ${kernel.release}`, () =>
 		new TextEncoder().encode(
@@ -89,11 +92,6 @@ async function buildInto(
 		),
 	);
 	return files;
-}
-
-/** The kernel finds a further archive only on a 4-byte boundary. */
-function padded(archive: Uint8Array): Uint8Array {
-	return Buffer.concat([archive, new Uint8Array((512 - (archive.length % 512)) % 512)]);
 }
 
 /** The project's version and eight digits of what the firmware's code hashes to. */

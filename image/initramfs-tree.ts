@@ -12,8 +12,6 @@ export function initramfsTree(kernel: Kernel, scratchDirectory: string): Tree {
 	for (const path of ["bin", "dev", "etc", "proc", "sys", "run", "usr/lib"]) tree.directory(path);
 	tree.symlink("lib", "usr/lib");
 	tree.symlink("lib64", "usr/lib64");
-	// The kernel asks /sbin/modprobe for what a module needs at run time, such as crc32c.
-	tree.symlink("sbin", "bin");
 	addBusybox(tree, "bin");
 	tree.copy("bin/verity", compileVerity(scratchDirectory), 0o755);
 	addModules(tree, kernel, initramfsModules, scratchDirectory);

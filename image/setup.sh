@@ -8,9 +8,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 build_packages="bc bison busybox-static ca-certificates cpio dosfstools e2fsprogs fdisk flex gcc grub-common grub-efi-amd64-bin \
-	grub-pc-bin iproute2 iputils-ping kmod libc6-dev libssl-dev linux-image-amd64 linux-source-6.1 make mtools nftables openntpd openssh-client openssh-server procps qemu-system-x86 \
-	runit socat squashfs-tools cryptsetup-bin xz-utils zstd"
-test_packages="haproxy ipvsadm iputils-arping keepalived nginx-light openssl ovmf psmisc python3 python3-prometheus-client rsyslog rsyslog-gnutls smitools snmp snmpd snmptrapd strace tcpdump \
+	grub-pc-bin iproute2 iputils-ping kmod libc6-dev libssl-dev linux-image-amd64 linux-source-6.1 lz4 make mtools nftables openntpd openssh-client openssh-server procps qemu-system-x86 \
+	runit socat squashfs-tools xz-utils zstd"
+test_packages="cryptsetup-bin haproxy ipvsadm iputils-arping keepalived nginx-light openssl ovmf psmisc python3 python3-prometheus-client rsyslog rsyslog-gnutls smitools snmp snmpd snmptrapd strace tcpdump \
 	tmux tshark user-mode-linux varnish varnish-modules wrk"
 
 installed() {

@@ -19,6 +19,7 @@ import {
 	rootModules,
 	selectModules,
 } from "../../image/modules.ts";
+import { packInitramfs } from "../../image/pack-initramfs.ts";
 import { packSquashfs } from "../../image/squashfs.ts";
 import { Tree } from "../../image/tree.ts";
 
@@ -57,6 +58,21 @@ describe("a tree", () => {
 		];
 		expect(new Set([same, ...others]).size).toBe(5);
 	});
+});
+
+test("a packed initramfs: lz4 unpacks it, and the kernel finds its end and, on a boundary, what follows", () => {
+	// Lengths on both sides of a boundary.
+	for (let length = 480; length < 524; length++) {
+		const archive = Uint8Array.from({ length }, (_, index) => (index * index * 31 + index * length) >> 3);
+		const packed = Buffer.from(packInitramfs(archive, 1, scratch));
+		expect(packed.length % 4).toBe(0);
+		expect(packed.readUInt32LE(0)).toBe(0x184c2102);
+		const end = 8 + packed.readUInt32LE(4);
+		expect(packed.subarray(end).every((byte) => byte === 0)).toBe(true);
+		expect(packed.length - end).toBeGreaterThanOrEqual(4);
+		const unpacked = Bun.spawnSync(["lz4", "-dcq"], { stdin: packed.subarray(0, end) }).stdout;
+		expect(Buffer.compare(unpacked, archive)).toBe(0);
+	}
 });
 
 describe("cpio", () => {

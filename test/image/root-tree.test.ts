@@ -1,6 +1,14 @@
 /** What is in the image: built from this machine's packages, the same twice, and complete. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+	copyFileSync,
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
@@ -158,10 +166,27 @@ describe("the root file system", () => {
 test("the initramfs brings what mounts the root file system, and nothing of the appliance", () => {
 	const tree = initramfsTree(kernel, scratchDirectory);
 	const paths = tree.entries().map(({ path }) => path);
-	for (const module of ["virtio_blk", "squashfs", "dm-verity", "ahci", "nvme", "usb-storage", "overlay"])
+	for (const module of [
+		"virtio_blk",
+		"squashfs",
+		"dm-verity",
+		"blake2b_generic",
+		"ahci",
+		"nvme",
+		"usb-storage",
+		"overlay",
+	])
 		expect(paths.some((path) => path.endsWith(`/${module}.ko`))).toBe(true);
 	expect(paths.some((path) => path.includes("drover.js") || path.endsWith("/bun"))).toBe(false);
 	expect(tree.sizeBytes()).toBeLessThan(30e6);
+});
+
+test("the kernel has no program to load modules by before the initramfs's script gives it one", () => {
+	expect(initramfsTree(kernel, scratchDirectory).has("sbin")).toBe(false);
+	const script = readFileSync(join(import.meta.dir, "../../image/initramfs/init"), "utf8");
+	const given = script.indexOf("\nln -s bin /sbin\n");
+	expect(given).toBeGreaterThan(0);
+	expect(script.indexOf("modprobe -")).toBeGreaterThan(given);
 });
 
 describe("/usr/bin/drover", () => {
