@@ -476,12 +476,15 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 
 	#http2: Http2Session | undefined;
 
-	/** A client with prior knowledge (RFC 9113 §3.3), or as much of its preface as has come. */
+	/**
+	 * A client with prior knowledge (RFC 9113 §3.3), or as much of its preface as has come. Where it is not spoken the
+	 * whole of it is refused.
+	 */
 	#speaksHttp2(text: string, at: number): boolean {
-		const { http2 } = this.engine.parameters;
-		if (http2 === undefined || this.requests > 0 || !PREFACE.startsWith(text.slice(at, at + PREFACE.length)))
-			return false;
+		if (this.requests > 0 || !PREFACE.startsWith(text.slice(at, at + PREFACE.length))) return false;
 		if (text.length - at < PREFACE.length) return true;
+		const { http2 } = this.engine.parameters;
+		if (http2 === undefined) return false;
 		this.#http2 = new Http2Session(this, http2);
 		this.#hearHttp2(this.#http2);
 		return true;
