@@ -88,7 +88,8 @@ export class EsiOutput implements BodySource {
 		this.#paused = false;
 		const goOn = this.#onResume;
 		this.#onResume = undefined;
-		goOn?.();
+		// Not at once: it is the reader that asks, who has taken a piece and not sent it yet.
+		if (goOn !== undefined) queueMicrotask(goOn);
 	}
 	abandonBody(): void {
 		this.fail();

@@ -169,7 +169,7 @@ export class PartSender implements BodyReader {
 		if (awaited === undefined) return;
 		if (body.kind === "stream")
 			while (this.#awaitedBytes <= AWAITED_BYTES) {
-				const piece = body.stream.take(this);
+				const piece = takeOwn(body.stream, this);
 				if (piece === undefined) break;
 				awaited.push(piece);
 				this.#awaitedBytes += piece.length;
@@ -182,7 +182,7 @@ export class PartSender implements BodyReader {
 
 	#next(): Uint8Array | undefined {
 		const body = this.#body;
-		if (body.kind === "stream") return body.stream.take(this);
+		if (body.kind === "stream") return takeOwn(body.stream, this);
 		if (body.kind === "none" || this.#at === body.bytes.length) return undefined;
 		const piece = body.bytes.subarray(this.#at, this.#at + STRETCH_BYTES);
 		this.#at += piece.length;
@@ -197,6 +197,12 @@ export class PartSender implements BodyReader {
 		if (body.kind === "stream") body.stream.leave(this);
 		else if (body.kind === "bytes") body.release?.();
 	}
+}
+
+/** What is read from the store may be another's when the client gets it. */
+function takeOwn(stream: BodyStream, reader: BodyReader): Uint8Array | undefined {
+	const piece = stream.take(reader);
+	return piece !== undefined && stream.inStore ? copyOf(piece) : piece;
 }
 
 const isOver = (stream: BodyStream, reader: BodyReader) => stream.state !== "open" && stream.drained(reader);
