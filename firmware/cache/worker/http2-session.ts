@@ -40,6 +40,7 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 	/** Windows have opened: who waits for room is asked for more. */
 	#writable = false;
 	#ended = false;
+	#saidAll = false;
 	/** Why it ends when its streams have ended. */
 	#leaves: CloseReason = "REM_CLOSE";
 	#lastMs: number;
@@ -99,12 +100,20 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 		return waits.bytes.subarray(PREFACE.length);
 	}
 
-	/** The client says no more: what it has asked for in full is answered. */
+	/** The client says no more: what it has asked for in full is answered, as far as its windows are open. */
 	saidAll(): void {
+		this.#saidAll = true;
 		for (const { remoteDone, owner } of [...this.connection.streams.values()])
 			if (!remoteDone) owner?.abort("RX_BODY");
 		this.connection.leave(false);
+		this.#giveUpStalled();
 		this.#endIfIdle();
+	}
+
+	/** Who has said all will not open a window any more. */
+	#giveUpStalled(): void {
+		if (!this.#saidAll) return;
+		for (const port of [...this.#ports]) if (port.stalledSinceMs > 0) port.abort("REM_CLOSE");
 	}
 
 	/** The socket takes bytes again. */
@@ -126,6 +135,7 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 				if (client.blocked) break;
 			}
 		}
+		this.#giveUpStalled();
 	}
 
 	over(port: StreamPort): void {

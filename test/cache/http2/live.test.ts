@@ -351,6 +351,17 @@ describe("how a connection becomes one of HTTP/2", () => {
 		expect(await client.answer(1)).toBe("200 answer to /tls");
 		socket.destroy();
 	});
+	test("a client that says no more, and has left no room for its answer, is not waited for", async () => {
+		const client = Client.plain();
+		client.send(headers(1, true, ask("/large/stalled")));
+		await client.until(() => client.body(1).length === 65_535);
+		client.socket.end();
+		await client.until(() => client.closed);
+		const later = Client.plain();
+		later.send(headers(1, true, ask("/large/stalled/2")));
+		later.socket.end();
+		await later.until(() => later.closed);
+	});
 	test("a client that says no more is answered in full", async () => {
 		const client = Client.plain();
 		client.send(windowUpdate(0, 2 ** 30), settings([4, 2 ** 30]), headers(1, true, ask("/large/end")));
