@@ -271,7 +271,12 @@ describe("/usr/bin/drover", () => {
 
 	test("the director of a box with one processor has no threads beside it, and keeps its pages for a while", () => {
 		const alone = [
-			...["BUN_JSC_useConcurrentGC", "BUN_JSC_useConcurrentJIT", "BUN_JSC_useFTLJIT"],
+			...[
+				"BUN_JSC_useConcurrentGC",
+				"BUN_JSC_useConcurrentJIT",
+				"BUN_JSC_useFTLJIT",
+				"BUN_JSC_largeHeapSize",
+			],
 			...["BUN_JSC_thresholdForOptimizeAfterWarmUp", "BUN_JSC_useWarmUpMarkedBlocks", "MIMALLOC_PURGE_DELAY"],
 		];
 		expect(startedWith("0", "director", "-f", "x").tuned).toEqual([...alone, ...compiledLater].sort());
