@@ -144,11 +144,10 @@ vrrp_instance VI_1 {
 		using lab = new Lab("kernel-a");
 		const boxes = [lab.box("master", 1), lab.box("backup", 2)] as const;
 		const [master, backup] = boxes;
-		const running = [
-			master.drover(text(200), "--no-standby"),
-			backup.drover(text(100), "--no-standby"),
-		] as const;
+		// One after the other: a backup whose process is sooner there would be master for a moment.
+		const first = master.drover(text(200), "--no-standby");
 		await master.becomes("MASTER");
+		const running = [first, backup.drover(text(100), "--no-standby")] as const;
 		await backup.becomes("BACKUP");
 		const client = lab.box("client", 3).namespace;
 		const isUp = (box: Box) => box.namespace.ip("-br", "link", "show", "vrrp.51").includes(" UP ");
