@@ -742,21 +742,23 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 			return;
 		}
 		const bodyBytes = body?.length ?? 0;
+		if (gatherOwner !== this) gatherOwner?.flushGathered();
+		const wantedBytes = gathered + head.length + (release === undefined ? bodyBytes : 0);
+		if (wantedBytes > GATHER_BYTES || this.#backlog.length > 0) this.#flush();
+		// What has just been sent may have found no room: then this waits behind it.
 		if (this.#backlog.length > 0) {
 			if (head !== "") this.#backlog.push({ bytes: Buffer.from(head, "latin1"), release: undefined });
 			if (body !== undefined)
 				this.#backlog.push({ bytes: release === undefined ? copyOf(body) : body, release });
 			return;
 		}
-		if (gatherOwner !== this) gatherOwner?.flushGathered();
-		if (gathered + head.length + (release === undefined ? bodyBytes : 0) > GATHER_BYTES) this.#flush();
 		// Sending gives it up: what is gathered without an owner would wait, and go to another client.
 		gatherOwner = this;
 		if (head.length > GATHER_BYTES) {
 			this.#write(Buffer.from(head, "latin1"), undefined);
 		} else if (head !== "") gathered += gather.latin1Write(head, gathered);
 		if (body !== undefined) {
-			if (release === undefined && gathered + bodyBytes <= GATHER_BYTES) {
+			if (release === undefined && gathered + bodyBytes <= GATHER_BYTES && this.#backlog.length === 0) {
 				gather.set(body, gathered);
 				gathered += bodyBytes;
 			} else {
