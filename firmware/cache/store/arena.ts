@@ -645,7 +645,30 @@ export class Arena {
 		if (segment < 0) return undefined;
 		const { bytes, base } = this.#at(segment, 0);
 		const bodyAt = base + bodyOffset(meta);
-		return new Reservation(segment, total, bytes.subarray(bodyAt, bodyAt + bodyBytes));
+		return new Reservation(segment, bytes.subarray(bodyAt, bodyAt + bodyBytes), false);
+	}
+
+	/** The same for a body whose length is not known: room for so much of it at first. */
+	reserveRoom(meta: ObjectMeta, bodyBytes: number): Reservation | undefined {
+		const total = recordBytes(meta, bodyBytes);
+		const area = this.layout.areas[meta.storage]!;
+		if (total > this.capacity(meta.storage)) return undefined;
+		const segment = this.#locked(() => this.#segments.reserveRoom(total, area));
+		if (segment < 0) return undefined;
+		const { bytes, base } = this.#at(segment, 0);
+		const bodyAt = base + bodyOffset(meta);
+		return new Reservation(segment, bytes.subarray(bodyAt, bodyAt + bodyBytes), true);
+	}
+
+	/** More room behind what there is; false when there is none to be had. */
+	extend(reservation: Reservation, meta: ObjectMeta): boolean {
+		const { segment, roomBytes } = reservation;
+		const added = this.#locked(() => this.#segments.extendRun(segment, this.layout.areas[meta.storage]!));
+		if (added === 0) return false;
+		const { bytes, base } = this.#at(segment, 0);
+		const bodyAt = base + bodyOffset(meta);
+		reservation.enlarge(bytes.subarray(bodyAt, bodyAt + roomBytes + added));
+		return true;
 	}
 
 	/**
@@ -653,8 +676,10 @@ export class Arena {
 	 * stay in place until release(), as they do without having been committed. False when the index has no room.
 	 */
 	commit(reservation: Reservation, meta: ObjectMeta, replaces: boolean): boolean {
-		const { segment, totalBytes, bodyBytes, isFull } = reservation;
-		if (!isFull) return false;
+		const { segment, isWhole, grows } = reservation;
+		const bodyBytes = reservation.writtenBytes;
+		const totalBytes = recordBytes(meta, bodyBytes + (meta.esi?.length ?? 0));
+		if (!isWhole) return false;
 		this.#hash(meta.key);
 		const low = this.#low;
 		const high = this.#high;
@@ -662,8 +687,10 @@ export class Arena {
 		const { segments, pins } = this.#book;
 		return this.#locked(() => {
 			this.#segments.takeGhost(low);
-			const slot = this.#takeSlot(this.layout.areas[meta.storage]!);
+			const area = this.layout.areas[meta.storage]!;
+			const slot = this.#takeSlot(area);
 			if (slot < 0) return false;
+			if (grows) this.#segments.trimRun(segment, totalBytes, area);
 			Atomics.add(pins, this.#worker * this.layout.segmentCount + segment, 1);
 			segments[segment * SEGMENT_WORDS + Segment.state] = SegmentState.sealed;
 			const place = { segment, offset: 0 };

@@ -105,18 +105,19 @@ export class Segments {
 		if (area === undefined) return;
 		if (this.book.segments[at + Segment.queue] === Queue.small)
 			this.book.storages[area.storage * STORAGE_WORDS + Storage.smallSegments]!--;
+		for (let index = 0; index < run; index++) this.#free(segment + index * area.step);
+	}
+
+	#free(unit: number): void {
 		const { segmentsPerMap, segmentBytes } = this.book.layout;
-		for (let index = 0; index < run; index++) {
-			const unit = segment + index * area.step;
-			const each = unit * SEGMENT_WORDS;
-			this.book.segments[each + Segment.state] = SegmentState.free;
-			this.book.segments[each + Segment.usedBytes] = 0;
-			this.book.segments[each + Segment.liveCount] = 0;
-			this.book.segments[each + Segment.run] = 0;
-			this.book.segments[each + Segment.queue] = -1;
-			const map = this.book.maps[Math.floor(unit / segmentsPerMap)]!;
-			map.words[((unit % segmentsPerMap) * segmentBytes) >> 2] = 0;
-		}
+		const each = unit * SEGMENT_WORDS;
+		this.book.segments[each + Segment.state] = SegmentState.free;
+		this.book.segments[each + Segment.usedBytes] = 0;
+		this.book.segments[each + Segment.liveCount] = 0;
+		this.book.segments[each + Segment.run] = 0;
+		this.book.segments[each + Segment.queue] = -1;
+		const map = this.book.maps[Math.floor(unit / segmentsPerMap)]!;
+		map.words[((unit % segmentsPerMap) * segmentBytes) >> 2] = 0;
 	}
 
 	free({ first, end, step }: Area): number {
@@ -135,6 +136,57 @@ export class Segments {
 		if (place === undefined) return -1;
 		this.book.segments[place.segment * SEGMENT_WORDS + Segment.state] = SegmentState.filling;
 		return place.segment;
+	}
+
+	/** The same where all that is known is that it may become longer: at the start of the longest stretch that can be had. */
+	reserveRoom(total: number, area: Area): number {
+		const run = Math.ceil(total / this.#segmentBytes(area));
+		const { segmentsPerMap } = this.book.layout;
+		const newest = this.book.control[Control.sequence]! + 1;
+		let best = -1;
+		let longest = run - 1;
+		let stretch = 0;
+		for (let segment = area.first; segment < area.end; segment += area.step) {
+			if (segment % segmentsPerMap === 0) stretch = 0;
+			stretch = this.#runCost(segment, newest, area) < 0 ? 0 : stretch + 1;
+			if (stretch <= longest) continue;
+			longest = stretch;
+			best = segment - (stretch - 1) * area.step;
+		}
+		if (best < 0 || !this.#takeRun(best, run, total, area)) return -1;
+		this.book.segments[best * SEGMENT_WORDS + Segment.state] = SegmentState.filling;
+		return best;
+	}
+
+	/** Makes a run that is being filled longer, by a quarter or as far as it goes; returns the bytes that came to it. */
+	extendRun(segment: number, area: Area): number {
+		const { segments, layout } = this.book;
+		const { step, end } = area;
+		const at = segment * SEGMENT_WORDS;
+		const run = segments[at + Segment.run]!;
+		const newest = this.book.control[Control.sequence]! + 1;
+		const wanted = Math.max(1, run >> 2);
+		let added = 0;
+		for (let next = segment + run * step; added < wanted && next < end; next += step, added++) {
+			if (next % layout.segmentsPerMap === 0 || this.#runCost(next, newest, area) < 0) break;
+			this.#close(next, area);
+			this.#empty(next);
+			if (segments[next * SEGMENT_WORDS + Segment.state] !== SegmentState.free) break;
+			segments[next * SEGMENT_WORDS + Segment.state] = SegmentState.tail;
+			segments[next * SEGMENT_WORDS + Segment.queue] = Queue.large;
+		}
+		segments[at + Segment.run] = run + added;
+		return added * this.#segmentBytes(area);
+	}
+
+	/** Gives back what of a run is not used. */
+	trimRun(segment: number, total: number, area: Area): void {
+		const at = segment * SEGMENT_WORDS;
+		const needed = Math.ceil(total / this.#segmentBytes(area));
+		const run = this.book.segments[at + Segment.run]!;
+		for (let index = needed; index < run; index++) this.#free(segment + index * area.step);
+		this.book.segments[at + Segment.run] = needed;
+		this.book.segments[at + Segment.usedBytes] = total;
 	}
 
 	/** Gives the runs back that a process which is no more was writing into; of all processes if `worker` is undefined. */
@@ -172,7 +224,12 @@ export class Segments {
 			}
 			if (cost === 0) break;
 		}
-		if (best < 0) return undefined;
+		return best >= 0 && this.#takeRun(best, run, total, area) ? { segment: best, offset: 0 } : undefined;
+	}
+
+	/** Empties so many segments and makes them one run; false when one of them could not be had after all. */
+	#takeRun(best: number, run: number, total: number, area: Area): boolean {
+		const { step } = area;
 		const behind = best + run * step;
 		for (let each = best; each < behind; each += step) {
 			this.#close(each, area);
@@ -180,7 +237,7 @@ export class Segments {
 		}
 		for (let each = best; each < behind; each += step) {
 			const at = each * SEGMENT_WORDS;
-			if (this.book.segments[at + Segment.state] !== SegmentState.free) return undefined;
+			if (this.book.segments[at + Segment.state] !== SegmentState.free) return false;
 			this.book.segments[at + Segment.state] = each === best ? SegmentState.sealed : SegmentState.tail;
 			this.book.segments[at + Segment.queue] = Queue.large;
 		}
@@ -189,7 +246,7 @@ export class Segments {
 		this.book.segments[at + Segment.sequence] = ++this.book.control[Control.sequence]!;
 		this.book.segments[at + Segment.usedBytes] = total;
 		this.book.segments[at + Segment.owner] = this.#worker;
-		return { segment: best, offset: 0 };
+		return true;
 	}
 
 	#runStart(segment: number, { first, step }: Area): number {

@@ -26,6 +26,18 @@ export interface BodySource {
 	abandonBody(): void;
 }
 
+/** Where the pieces of a body are in the store. */
+export interface Place {
+	/** What is pushed is written there; nothing is, when all of it is there already. */
+	readonly reservation: Reservation | undefined;
+	/** Of a body of unknown length: makes the place larger; false when it cannot be. */
+	readonly extend?: () => boolean;
+	/** It is as large as it gets, and more comes, which is not written any more. */
+	readonly onFull?: () => void;
+	/** Nobody reads there any more; called once, at settle(). */
+	readonly onLeft: () => void;
+}
+
 export type BodyState = "open" | "whole" | "failed";
 
 export class BodyStream {
@@ -51,12 +63,29 @@ export class BodyStream {
 	}
 
 	/** Its pieces are in the store; what is pushed is written into the reservation, if there is one. */
-	#place: { readonly reservation: Reservation | undefined; readonly onLeft: () => void } | undefined;
+	#place: Place | undefined;
 
-	/** Before the first piece: all of them are in the store, or go there. `onLeft`: nobody reads them any more. */
-	stayInStore(reservation: Reservation | undefined, onLeft: () => void): void {
-		this.#place = { reservation, onLeft };
+	/** From here on its pieces are in the store; those that are there already move. */
+	stayInStore(place: Place): void {
+		if (this.#budget !== undefined) this.#budget.usedBytes -= this.#waitingBytes;
+		this.#place = place;
+		for (const [index, piece] of this.#pieces.entries())
+			this.#pieces[index] = place.reservation?.write(piece) ?? piece;
 	}
+
+	/** The piece as it is in its place; undefined when that has no room for it, and no more to be had. */
+	#placed(piece: Uint8Array): Uint8Array | undefined {
+		if (this.#place === undefined || this.#isFull) return piece;
+		const { reservation, extend } = this.#place;
+		if (reservation === undefined) return piece;
+		for (;;) {
+			const placed = reservation.write(piece);
+			if (placed !== undefined || extend === undefined || !extend()) return placed;
+		}
+	}
+
+	/** What comes now goes by. */
+	#isFull = false;
 
 	/** Its pieces are in the store, and not to be gathered. */
 	get inStore(): boolean {
@@ -103,14 +132,19 @@ export class BodyStream {
 	/** Takes over `piece`: the caller must not change it afterwards. */
 	push(piece: Uint8Array): void {
 		if (this.state !== "open" || piece.length === 0) return;
-		const reservation = this.#place?.reservation;
-		const placed = reservation === undefined ? piece : reservation.write(piece);
+		const placed = this.#placed(piece);
 		if (placed === undefined) {
-			this.fail();
-			return;
+			const onFull = this.#place?.onFull;
+			if (onFull === undefined) {
+				this.fail();
+				return;
+			}
+			this.#isFull = true;
+			onFull();
+			if (this.state !== "open") return;
 		}
 		this.bytes += piece.length;
-		this.#pieces.push(placed);
+		this.#pieces.push(placed ?? piece);
 		this.#count(piece.length);
 		this.#tell();
 		const limit = this.#budget?.over ? RESUME_BYTES : PAUSE_BYTES;

@@ -633,7 +633,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			arena.unpin(object);
 			return;
 		}
-		stream.stayInStore(undefined, () => arena.unpin(object));
+		stream.stayInStore({ reservation: undefined, onLeft: () => arena.unpin(object) });
 		stream.push(object.body);
 		if (this.#cacheable) {
 			this.vslLog.add(Tag.Error, "no room for another one of that size: the stored one lives on");
@@ -653,7 +653,29 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const reservation = arena.reserve(meta, length);
 		if (reservation === undefined) return false;
 		this.#reserved = { reservation, meta };
-		stream.stayInStore(reservation, () => arena.release(reservation));
+		stream.stayInStore({ reservation, onLeft: () => arena.release(reservation) });
+		return true;
+	}
+
+	/** The same for a body of unknown length, of which a part is here: it goes on in the store as long as there is room. */
+	#moveIntoStore(): boolean {
+		const { arena } = this.engine;
+		const stream = this.#stream!;
+		const mayBe = (this.#cacheable || this.#remembered) && this.#transform === undefined;
+		if (!mayBe || this.#esi !== undefined || !stream.keeping) return false;
+		const meta = metaOf(this.engine, this.#fetched, this.answer!, this.#remembered);
+		const reservation = arena.reserveRoom(meta, stream.bytes);
+		if (reservation === undefined) return false;
+		this.#reserved = { reservation, meta };
+		stream.stayInStore({
+			reservation,
+			extend: () => arena.extend(reservation, meta),
+			onFull: () => {
+				this.#reserved = undefined;
+				this.#tooLarge();
+			},
+			onLeft: () => arena.release(reservation),
+		});
 		return true;
 	}
 
@@ -718,7 +740,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (stream.inStore) return;
 		const mayPass = this.#esi === undefined;
 		if (held > this.#heldLimitBytes || (mayPass && held > PAUSE_BYTES && this.engine.bodies.over))
-			this.#tooLarge();
+			if (!this.#moveIntoStore()) this.#tooLarge();
 	}
 
 	protected override broken(reason: string, close?: BackendCloseReason): void {

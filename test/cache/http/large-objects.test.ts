@@ -25,15 +25,22 @@ function part(name: string, from: number, bytes: number): Buffer {
 
 async function answer(socket: Socket, name: string): Promise<void> {
 	asked.push(name);
-	socket.write(`HTTP/1.1 200 OK\r\nCache-Control: max-age=1000\r\nContent-Length: ${LARGE}\r\n\r\n`);
 	const step = 1024 * 1024;
-	for (let at = 0; at < LARGE && !socket.destroyed; at += step) {
+	const bytes = name.startsWith("/over") ? STORE_MB * step : LARGE;
+	const isChunked = name.endsWith("chunked");
+	const framing = isChunked ? "Transfer-Encoding: chunked" : `Content-Length: ${bytes}`;
+	socket.write(`HTTP/1.1 200 OK\r\nCache-Control: max-age=1000\r\n${framing}\r\n\r\n`);
+	for (let at = 0; at < bytes && !socket.destroyed; at += step) {
 		if (breaks && at > LARGE / 2) {
 			socket.destroy();
 			return;
 		}
-		if (!socket.write(part(name, at, step))) await new Promise((resolve) => socket.once("drain", resolve));
+		const piece = part(name, at, step);
+		const chunk = [`${step.toString(16)}\r\n`, piece, "\r\n"].map((each) => Buffer.from(each));
+		if (!socket.write(isChunked ? Buffer.concat(chunk) : piece))
+			await new Promise((resolve) => socket.once("drain", resolve));
 	}
+	if (isChunked) socket.write("0\r\n\r\n");
 }
 
 beforeAll(async () => {
@@ -86,10 +93,36 @@ test("it is fetched once, for several who ask meanwhile, and is there for the ne
 	expect(asked).toEqual(["/a"]);
 }, 60_000);
 
+test("of unknown length: it is fetched once, too, and its length is told the next time", async () => {
+	asked = [];
+	const first = take("/chunked");
+	await Bun.sleep(30);
+	for (const each of await Promise.all([first, take("/chunked")])) expect(each).toEqual(whole);
+	expect(await take("/chunked")).toEqual(whole);
+	const { headers } = await fetch(`http://127.0.0.1:${cache.port}/chunked`, { method: "HEAD" });
+	expect(headers.get("content-length")).toBe(String(LARGE));
+	expect(asked).toEqual(["/chunked"]);
+}, 60_000);
+
+test.each(["/over", "/over/chunked"])(
+	"larger than the storage is passed whole: %s",
+	async (name) => {
+		asked = [];
+		for (const _ of ["first", "again"])
+			expect(await take(name)).toEqual({ ...whole, bytes: STORE_MB * 1024 * 1024 });
+		expect(asked).toEqual([name, name]);
+		// Its room is free again.
+		expect(await take(`/behind${name}`)).toEqual(whole);
+		expect(await take(`/behind${name}`)).toEqual(whole);
+		expect(asked.length).toBe(3);
+	},
+	60_000,
+);
+
 test("one that breaks off is not stored, is seen to be broken, and leaves its room", async () => {
 	breaks = true;
 	for (let round = 0; round < 4; round++) {
-		const { bytes, right } = await take("/b");
+		const { bytes, right } = await take(round % 2 === 0 ? "/b" : "/b/chunked");
 		expect(bytes).toBeLessThan(LARGE);
 		expect(right).toBe(true);
 	}

@@ -116,6 +116,45 @@ test("an ESI program goes with it", () => {
 	expect(Buffer.compare(found.body, content(LARGE))).toBe(0);
 });
 
+test("of unknown length: it grows over what is behind it, and leaves what it does not need", () => {
+	const { arena, other, path } = fresh();
+	for (let each = 0; each < 4000; each++) other.insert(meta(`/${each}`, { vxid: each + 1 }), [content(1000)]);
+	const body = content(LARGE);
+	const wanted = meta("/grown", { vxid: 7 });
+	const reservation = arena.reserveRoom(wanted, 1_000_000)!;
+	for (let at = 0; at < body.length; at += 65_521) {
+		const piece = body.subarray(at, at + 65_521);
+		while (reservation.write(piece) === undefined) expect(arena.extend(reservation, wanted)).toBe(true);
+	}
+	expect(arena.commit(reservation, wanted, true)).toBe(true);
+	arena.release(reservation);
+	expect(Buffer.compare(other.lookup("/grown")[0]!.body, body)).toBe(0);
+	// What it had beyond its length is others'.
+	for (let each = 0; each < 20_000; each++) other.insert(meta(`/p${each}`), [content(1000)]);
+	const again = Arena.open(path, SIZE, 0);
+	again.reopen(NOW);
+	for (const found of again.lookup("/grown")) expect(Buffer.compare(found.body, body)).toBe(0);
+});
+
+test("of unknown length: it ends where another one is being written, and leaves its room", () => {
+	const { arena, other } = fresh();
+	const first = arena.reserveRoom(meta("/1"), 1_000_000)!;
+	const second = other.reserveRoom(meta("/2"), 1_000_000)!;
+	let grown = 0;
+	while (arena.extend(first, meta("/1"))) grown++;
+	while (other.extend(second, meta("/2"))) grown++;
+	expect(grown).toBeGreaterThan(3);
+	expect(first.roomBytes + second.roomBytes).toBeLessThan(SIZE);
+	fill(second, content(second.roomBytes));
+	expect(other.commit(second, meta("/2"), true)).toBe(true);
+	other.release(second);
+	arena.release(first);
+	expect(Buffer.compare(arena.lookup("/2")[0]!.body, content(second.roomBytes))).toBe(0);
+	const third = arena.reserve(meta("/3"), LARGE)!;
+	expect(third).toBeDefined();
+	arena.release(third);
+});
+
 test("it replaces what was stored under its key", () => {
 	const { arena } = fresh();
 	arena.insert(meta("/a", { vxid: 1 }), [content(10)]);
