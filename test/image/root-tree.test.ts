@@ -189,6 +189,20 @@ test("the kernel has no program to load modules by before the initramfs's script
 	expect(script.indexOf("modprobe -")).toBeGreaterThan(given);
 });
 
+test("until the box has its addresses, the shell is one that needs no libraries, and its applets do what is asked", () => {
+	const early = ["boot", "set-up", "other-services", "after-release", "terminal"].map(
+		(name) => `usr/lib/drover/${name}`,
+	);
+	for (const service of ["vrrp", "director"])
+		early.push(`etc/sv/${service}/run`, `etc/sv/${service}/log/run`);
+	for (const path of early) {
+		const script = readFileSync(join(import.meta.dir, "../../rootfs", path), "utf8");
+		expect(script).toStartWith("#!/usr/bin/busybox sh\n");
+		// An applet goes before a program of its name; ip's knows no batch.
+		expect(script).not.toMatch(/\bip -(force|batch)/);
+	}
+});
+
 describe("/usr/bin/drover", () => {
 	/** What Bun is started with on a box with these processors: its words, and the variables that concern it. */
 	const startedWith = (online: string | null, ...words: readonly string[]) => startedIn({}, online, ...words);
