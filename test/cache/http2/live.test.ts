@@ -15,6 +15,7 @@ import {
 } from "../../../firmware/cache/http2/frame.ts";
 import { HpackDecoder } from "../../../firmware/cache/http2/hpack.ts";
 import { drover, freePort, portAnswers, type RunningCache, startCache } from "../../conformance/caches.ts";
+import { mutate, Random } from "../../fuzz/mutate.ts";
 import { makeCertificate } from "../http/certificate.ts";
 import { block, data, headers, inWords, ping, rst, settings, windowUpdate } from "./client.ts";
 
@@ -67,6 +68,8 @@ beforeAll(async () => {
 		"feature=+http2",
 		"-p",
 		"vsl_mask=+Debug",
+		"-p",
+		"first_byte_timeout=3",
 		"-a",
 		`tls=127.0.0.1:${tlsPort},tls=${bothPath}`,
 	]);
@@ -291,6 +294,60 @@ describe("§10.5 clients that mean harm", () => {
 			client.heard.some(({ words }) => words === "GOAWAY 0 last 1 ENHANCE_YOUR_CALM") || client.closed,
 		).toBe(true);
 	});
+});
+
+describe("frames with slips in them, cut anywhere, of clients that go at any time", () => {
+	const CONNECTIONS = 2000;
+	const AT_ONCE = 20;
+	const talks = [
+		headers(1, true, ask("/storm")) +
+			headers(3, true, ask("/large")) +
+			windowUpdate(3, 100_000) +
+			windowUpdate(0, 100_000),
+		headers(1, false, ask("/storm-post", "POST")) + data(1, "x".repeat(3000)) + data(1, "y", true),
+		headers(1, false, ask("/storm-5", "POST", ["content-length", "5"])) + data(1, "12345", true),
+		headers(1, true, ask("/storm-taken-back")) + rst(1) + headers(3, true, ask("/storm")) + ping(),
+		settings([4, 10]) + headers(1, true, ask("/large")) + settings([4, 100_000]),
+		headers(1, false, ask("/storm-100", "POST", ["expect", "100-continue"])) +
+			headers(1, true, block(["x", "y"])),
+	];
+	const words = ["\0\0\0", "\x01", "\x05", "\x09", ...talks];
+	const said = (...command: string[]) => Bun.spawnSync(command).stdout.toString();
+	const figure = (name: string) =>
+		Number(/ +(\d+)/.exec(said("varnishstat", "-n", cache.directory, "-1", "-f", `MAIN.${name}`))?.[1]);
+
+	test("nothing dies, and everything is given back", async () => {
+		const random = new Random(9113);
+		let begun = 0;
+		const one = () =>
+			new Promise<void>((resolve) => {
+				const wire = PREFACE + settings() + mutate(random, talks, words);
+				const cut = random.below(wire.length);
+				const socket = dial(cache.port, "127.0.0.1", () => socket.write(wire.slice(0, cut), "latin1"));
+				socket.on("error", () => {});
+				socket.on("close", () => resolve());
+				if (random.below(4) > 0) socket.resume();
+				setTimeout(() => {
+					socket.write(wire.slice(cut), "latin1");
+					if (random.below(3) === 0) socket.end();
+				}, random.below(5));
+				setTimeout(() => socket.destroy(), 5 + random.below(40));
+			});
+		await Promise.all(
+			Array.from({ length: AT_ONCE }, async () => {
+				while (begun++ < CONNECTIONS) await one();
+			}),
+		);
+		const limit = performance.now() + 15_000;
+		const open = () => figure("sess_conn") - figure("sess_closed");
+		const programs = () => said("varnishadm", "-n", cache.directory, "vcl.list");
+		const isIdle = () => open() === 0 && / 0 +boot/.test(programs());
+		while (!isIdle() && performance.now() < limit) await Bun.sleep(200);
+		expect(open()).toBe(0);
+		expect(programs()).toMatch(/ 0 +boot/);
+		expect(said("varnishadm", "-n", cache.directory, "panic.show")).not.toContain("anic at");
+		expect(figure("sess_conn")).toBeGreaterThan(CONNECTIONS);
+	}, 60_000);
 });
 
 describe("how a connection becomes one of HTTP/2", () => {
