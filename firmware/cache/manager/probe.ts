@@ -85,7 +85,16 @@ export class Probe {
 				this.#shift(true);
 		this.#count();
 		this.healthy = this.good >= this.#probe.threshold;
-		this.#timer = setTimeout(() => this.#run(), 10);
+		this.#timer = setTimeout(() => {
+			if (before === null) this.#begin();
+			this.#run();
+		}, 10);
+	}
+
+	/** Before it has asked anything: as with varnishd, a backend is healthy until its probe, and what begins it, say otherwise. */
+	#begin(): void {
+		this.#tell(0, "", !this.healthy);
+		this.#tell(0, "", false);
 	}
 
 	/** The same question to the same place, counted alike. */
@@ -224,11 +233,15 @@ export class Probe {
 		const before = this.healthy;
 		this.healthy = this.good >= this.#probe.threshold;
 		if (before !== this.healthy) this.changedAt = Date.now() / 1000;
+		this.#tell(seconds, line, before !== this.healthy);
+	}
+
+	#tell(seconds: number, line: string, changed: boolean): void {
 		this.#report({
 			vcl: this.vcl,
 			backend: this.backend.name,
 			healthy: this.healthy,
-			changed: before !== this.healthy,
+			changed,
 			good: this.good,
 			window: this.#probe.window,
 			threshold: this.#probe.threshold,
