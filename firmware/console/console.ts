@@ -130,8 +130,7 @@ class Console {
 		switch (step.kind) {
 			case "say":
 				this.#screen = step.lines;
-				await this.#terminal.page(step.lines);
-				return { kind: "done" };
+				return (await this.#terminal.page(step.lines)) === "interrupt" ? "interrupt" : { kind: "done" };
 			case "ask":
 				return this.#ask(step);
 			case "facts":
@@ -165,7 +164,7 @@ class Console {
 					// ^D at a prompt leaves it, as it leaves a shell; the serial line itself is never left.
 					return overNetwork() ? "log-out" : "interrupt";
 				case "redraw":
-					await this.#terminal.page(this.#screen);
+					if ((await this.#terminal.page(this.#screen)) === "interrupt") return "interrupt";
 			}
 		}
 	}
@@ -194,8 +193,8 @@ class Console {
 			setTimeout(() => end("SIGKILL"), INTERRUPT_LIMIT_MS).unref();
 		});
 		try {
-			const seenAll = await this.#terminal.pageStream(lines(child.stdout, forPrograms(words)));
-			if (!seenAll) end("SIGTERM");
+			const seen = await this.#terminal.pageStream(lines(child.stdout, forPrograms(words)));
+			if (seen !== "all") end("SIGTERM");
 			const status = await child.exited;
 			return interrupted ? "interrupt" : { kind: "status", status };
 		} finally {

@@ -33,6 +33,9 @@ export interface NextOptions {
 	readonly tickMs?: number | null;
 }
 
+/** How far an operator looked: to the end, until he had enough (q), or until he gave up what he was at (^C). */
+export type Seen = "all" | "enough" | "interrupt";
+
 type Waiting = EditorEvent | { readonly kind: "gone" };
 
 export class Terminal {
@@ -118,33 +121,35 @@ export class Terminal {
 		}
 	}
 
-	/** Shows `lines` page by page. False when the operator has seen enough (q or ^C). */
-	async page(lines: readonly string[]): Promise<boolean> {
+	/** Shows `lines` page by page. */
+	async page(lines: readonly string[]): Promise<Seen> {
 		for (const [index, line] of lines.entries()) {
-			if (!(await this.#room(lines.length - index))) return false;
+			const seen = await this.#room(lines.length - index);
+			if (seen !== "all") return seen;
 			this.write(`${line}\n`);
 			this.#linesShown++;
 		}
-		return true;
+		return "all";
 	}
 
 	/** The same for lines that come one by one. */
-	async pageStream(lines: AsyncIterable<string>): Promise<boolean> {
+	async pageStream(lines: AsyncIterable<string>): Promise<Seen> {
 		for await (const line of lines) {
-			if (!(await this.#room(null))) return false;
+			const seen = await this.#room(null);
+			if (seen !== "all") return seen;
 			this.write(`${line}\n`);
 			this.#linesShown++;
 		}
-		return true;
+		return "all";
 	}
 
 	/** Stops before the line that would push the page's first one off the screen. `left` null: nobody knows. */
-	async #room(left: number | null): Promise<boolean> {
-		if (this.#linesShown < PAGE_LINES || !this.#isTerminal) return true;
+	async #room(left: number | null): Promise<Seen> {
+		if (this.#linesShown < PAGE_LINES || !this.#isTerminal) return "all";
 		const count = left === null ? "more" : `${left} more ${left === 1 ? "line" : "lines"}`;
 		const event = await this.next(`-- ${count}: Enter goes on, q stops -- `);
-		if (event.kind === "interrupt" || event.kind === "end") return false;
-		return !(event.kind === "line" && /^q/i.test(event.text));
+		if (event.kind === "interrupt") return "interrupt";
+		return event.kind === "end" || (event.kind === "line" && /^q/i.test(event.text)) ? "enough" : "all";
 	}
 
 	/** Until the returned function is called, ^C calls `handler`; an event it is only where something is asked. */

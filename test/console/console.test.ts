@@ -180,6 +180,23 @@ describe("^C at every prompt is the menu again", () => {
 		});
 	});
 
+	test("in the midst of a screen that has more lines, too", async () => {
+		const few = reals;
+		reals = Array.from({ length: 12 }, (_, index) =>
+			realServerStatus({ address: `192.168.80.${110 + index}` }),
+		);
+		try {
+			await withConsole(async (console) => {
+				await console.answer("1", "Enter goes on, q stops -- ");
+				const text = await console.answer("\x03", PROMPT);
+				expect(text).toContain(" 1 Status");
+				expect(text).not.toContain("0 back:");
+			});
+		} finally {
+			reals = few;
+		}
+	});
+
 	test("a command that runs is ended by it", async () => {
 		await withConsole(async (console) => {
 			await console.answer("tools ping 127.0.0.1 --count 100", /bytes from|seq=/);
