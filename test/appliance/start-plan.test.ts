@@ -41,11 +41,11 @@ function start(): { readonly used: boolean; readonly files: readonly string[] } 
 	rmSync(at("run"), { recursive: true, force: true });
 	mkdirSync(at("run"));
 	const script = readFileSync(join(import.meta.dir, "../../rootfs/usr/lib/drover/start-network"), "utf8");
-	writeFileSync(at("script"), script.replace("/proc/sys/kernel/hostname", at("kernel-name")));
-	const { exitCode } = Bun.spawnSync(["sh", at("script"), plan, at("run")], {
-		env: { PATH: `${at("bin")}:${process.env["PATH"]}` },
-		stderr: "ignore",
-	});
+	const here = script
+		.replace("/proc/sys/kernel/hostname", at("kernel-name"))
+		.replace("/usr/sbin/ip", at("bin/ip"));
+	writeFileSync(at("script"), here, { mode: 0o755 });
+	const { exitCode } = Bun.spawnSync([at("script"), plan, at("run")], { stderr: "ignore" });
 	return { used: exitCode === 0, files: readdirSync(at("run"), { recursive: true }).map(String).sort() };
 }
 
