@@ -94,10 +94,17 @@ export class HitLane {
 		setImmediate(this.#turn);
 	}
 
-	/** `descriptor`: one that the event loop waits for. Nothing where the loop cannot be found: its news would be late. */
+	/**
+	 * `descriptor`: one that the event loop waits for. Nothing, ever, where the loop cannot be found: its news would be
+	 * late.
+	 */
 	#open(descriptor: number): StreamSet | undefined {
 		const loop = pollerOf(descriptor);
-		if (loop === undefined) return undefined;
+		if (loop === undefined) {
+			this.#isOpen = false;
+			this.#untilLook = Number.POSITIVE_INFINITY;
+			return undefined;
+		}
 		const set = new StreamSet((token, rest) => {
 			const session = this.#sessions[token];
 			if (session === undefined) return;
