@@ -156,6 +156,11 @@ export class EsiParser {
 		}
 	}
 
+	/** What has come of it shows that there is nothing to be looked for in it. */
+	get isNoPage(): boolean {
+		return this.#state === "no page";
+	}
+
 	/** The page is whole. Its steps, CRC and plain length left at 0; undefined when it has no tags. */
 	end(): readonly EsiStep[] | undefined {
 		const ended =

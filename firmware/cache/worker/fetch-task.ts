@@ -4,7 +4,7 @@
  * already on their way to a client, in a connection that breaks visibly.
  */
 
-import type { EsiRemark } from "../esi/parser.ts";
+import { EsiParser, type EsiRemark } from "../esi/parser.ts";
 import { type EsiProgram, encodeProgram } from "../esi/program.ts";
 import { copyOf } from "../http/bytes.ts";
 import { formatHttpDate, parseHttpDate } from "../http/date.ts";
@@ -738,9 +738,25 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const { bytes: held } = stream;
 		// Short bodies are held whatever else is on its way.
 		if (stream.inStore) return;
+		const isLong = held > this.#heldLimitBytes;
+		if (isLong) this.#forgetTags();
 		const mayPass = this.#esi === undefined;
-		if (held > this.#heldLimitBytes || (mayPass && held > PAUSE_BYTES && this.engine.bodies.over))
+		if (isLong || (mayPass && held > PAUSE_BYTES && this.engine.bodies.over))
 			if (!this.#moveIntoStore()) this.#tooLarge();
+	}
+
+	/** A program may ask for tags in whatever it fetches; what begins as no page does goes on as it would without. */
+	#forgetTags(): void {
+		const first = this.#stream?.pieces[0];
+		if (this.#esi === undefined || this.#esi.unpacks || first === undefined) return;
+		let note = "";
+		const parser = new EsiParser(this.bereq.url, this.engine.parameters.esi, ({ text }) => {
+			note = text;
+		});
+		parser.push(first);
+		if (!parser.isNoPage) return;
+		this.#esi = undefined;
+		this.vslLog.add(Tag.ESI_xmlerror, note);
 	}
 
 	protected override broken(reason: string, close?: BackendCloseReason): void {
