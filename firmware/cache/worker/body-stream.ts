@@ -171,9 +171,14 @@ export class BodyStream {
 		for (const each of this.#readers.slice()) each.reader.onBody();
 	}
 
-	/** Joins at the beginning; only while every piece is still there. What was left in the store is not read any more. */
+	/** Its pieces were in the store, and are not read there any more. */
+	get hasLeftStore(): boolean {
+		return this.#settled && this.inStore;
+	}
+
+	/** Joins at the beginning; only while every piece is still there. */
 	join(reader: BodyReader): void {
-		if (this.#settled && this.inStore) this.state = "failed";
+		if (this.hasLeftStore) this.state = "failed";
 		this.#readers.push({ reader, next: this.#firstPiece });
 	}
 

@@ -333,6 +333,11 @@ export abstract class Delivery extends Task implements BodyReader {
 				return;
 			case "stream": {
 				const { stream } = body;
+				if (stream.hasLeftStore) {
+					// While the VCL took its time; what is in the store now is looked up.
+					this.restart();
+					return;
+				}
 				const { whole } = stream;
 				const length = stream.state === "whole" ? stream.bytes : body.length;
 				if (whole !== undefined && !gunzip && !this.headOnly)

@@ -81,10 +81,15 @@ export class HitLane {
 		session.laneStreak = 0;
 		const { descriptor } = session;
 		if (descriptor < 0) return;
-		const set = this.#set ?? this.#open(descriptor);
-		if (set === undefined) return;
-		const token = this.#free.pop() ?? this.#sessions.length;
-		set.add(descriptor, token);
+		const token = this.#free.at(-1) ?? this.#sessions.length;
+		try {
+			this.#set ??= this.#open(descriptor);
+			this.#set.add(descriptor, token);
+		} catch (error) {
+			this.#giveUp(error);
+			return;
+		}
+		this.#free.pop();
 		session.socket.pause();
 		session.laneToken = token;
 		this.#sessions[token] = session;
@@ -94,17 +99,10 @@ export class HitLane {
 		setImmediate(this.#turn);
 	}
 
-	/**
-	 * `descriptor`: one that the event loop waits for. Nothing, ever, where the loop cannot be found: its news would be
-	 * late.
-	 */
-	#open(descriptor: number): StreamSet | undefined {
+	/** `descriptor`: one that the event loop waits for. Throws where the loop cannot be found: its news would be late. */
+	#open(descriptor: number): StreamSet {
 		const loop = pollerOf(descriptor);
-		if (loop === undefined) {
-			this.#isOpen = false;
-			this.#untilLook = Number.POSITIVE_INFINITY;
-			return undefined;
-		}
+		if (loop === undefined) throw new Error("the event loop's descriptor was not found in /proc/self/fdinfo");
 		const set = new StreamSet((token, rest) => {
 			const session = this.#sessions[token];
 			if (session === undefined) return;
@@ -112,8 +110,14 @@ export class HitLane {
 			session.sendRest(rest);
 		});
 		set.interruptBy(loop);
-		this.#set = set;
 		return set;
+	}
+
+	/** The runtime's sockets do as well, only dearer: no connection is the worse for it. */
+	#giveUp(error: unknown): void {
+		this.#isOpen = false;
+		this.#untilLook = Number.POSITIVE_INFINITY;
+		console.error(`Error: hits are not received in batches from here on: ${(error as Error).message}`);
 	}
 
 	/** The runtime's socket goes on; what the lane was to send has been sent. */

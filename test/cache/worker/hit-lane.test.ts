@@ -2,10 +2,11 @@
  * A worker that is busy, with real connections: what waits in numbers is answered in batches, whatever else comes on such
  * a connection is answered as ever. The worker is stopped (SIGSTOP) while requests gather, so that they are many.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, spyOn, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HitLane } from "../../../firmware/cache/worker/hit-lane.ts";
 
 const root = join(import.meta.dir, "../../..");
 const directory = mkdtempSync(join(tmpdir(), "drover-lane-"));
@@ -332,4 +333,31 @@ test("when requests come one by one, the runtime's own sockets serve them", asyn
 		expect((await clients[0]!.answer()).body).toBe(bodyOf("/small"));
 	}
 	await burst();
+});
+
+test("where batches cannot be had it is told once, and the connection goes on as it is", async () => {
+	const told = spyOn(console, "error").mockImplementation(() => {});
+	try {
+		const lane = new HitLane(() => {});
+		const never = () => {
+			throw new Error("it is not to be touched");
+		};
+		// No poller waits for it.
+		const session = {
+			...{ laneToken: 0, laneStreak: 0, descriptor: 1_000_000, onBatched: never, sendRest: never },
+			socket: { pause: never, resume: never, terminate: never },
+		};
+		for (let round = 0; round < 5; round++) {
+			for (let answer = 0; answer < 200; answer++) lane.answered(session);
+			await new Promise(setImmediate);
+		}
+		expect(session.laneToken).toBe(0);
+		expect(told.mock.calls).toEqual([
+			[
+				"Error: hits are not received in batches from here on: the event loop's descriptor was not found in /proc/self/fdinfo",
+			],
+		]);
+	} finally {
+		told.mockRestore();
+	}
 });
