@@ -11,7 +11,7 @@ const saysSo: readonly (readonly [said: RegExp, reason: string])[] = [
 		"the client begins without its settings (RFC 9113 §3.4); passes with the debug bit h2_nocheck",
 	],
 	[
-		/import debug;|vtc\.workspace_/,
+		/import debug;|vtc\.(?:workspace_|typesize)/,
 		"needs vmod debug or vtc's workspace functions, which are there for Varnish's own suite",
 	],
 ];

@@ -35,6 +35,9 @@ const gather = allocateBytes(GATHER_BYTES);
 let gathered = 0;
 /** Received bytes that may wait behind the request that is being answered. */
 const PIPELINE_BYTES = 256 * 1024;
+/** A connection that ends while its client may be sending is read so long, and so much of it, before it is closed. */
+const LINGER_MS = 2000;
+const LINGER_BYTES = 16 * 1024 * 1024;
 /** A client whom patterns answer asks for something else each time: so many requests are not looked for among the replays. */
 const REPLAY_PAUSE = 7;
 
@@ -66,6 +69,20 @@ const errors: ReadonlySet<CloseReason> = new Set([
 	"OVERLOAD",
 	"PIPE_OVERFLOW",
 	"RANGE_SHORT",
+	"VCL_FAILURE",
+]);
+
+/** Ends that a client learns of from the answer alone: it may be sending meanwhile. */
+const unannounced: ReadonlySet<CloseReason> = new Set([
+	"RX_BAD",
+	"RX_BODY",
+	"RX_JUNK",
+	"RX_OVERFLOW",
+	"TX_EOF",
+	"TX_PIPE",
+	"RESP_CLOSE",
+	"OVERLOAD",
+	"PIPE_OVERFLOW",
 	"VCL_FAILURE",
 ]);
 
@@ -331,11 +348,15 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 				return;
 			}
 		} else bytes = this.#outOfLane(received);
+		if (this.#ended) {
+			this.#lingeringBytes += bytes.length;
+			if (this.#lingeringBytes > LINGER_BYTES) this.socket.terminate();
+			return;
+		}
 		if (this.#raw !== undefined) {
 			this.#raw(bytes);
 			return;
 		}
-		if (this.#ended) return;
 		this.#receive(bytes);
 	}
 
@@ -584,7 +605,9 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 				return -1;
 			}
 			if (body.dropped && body.bytes > DROP_BYTES) {
-				this.abort("RX_BODY");
+				// Its end is too far away: the answer that is being made, or was, is the last one.
+				this.closeAfter("RX_BODY");
+				this.#finishIfIdle();
 				return -1;
 			}
 			if (this.#decoder.done) this.#bodyDone();
@@ -600,16 +623,18 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 	/** Where the next request would begin is not known. Who has not been answered yet is told so. */
 	#badBody(reason: string): void {
 		const task = this.#task;
-		if (task === undefined || task.begun) {
+		if (task?.begun) {
 			this.abort("RX_BODY");
 			return;
 		}
 		this.#task = undefined;
 		this.#body = undefined;
 		this.#decoder = undefined;
-		this.engine.count(Main.client_req_400);
 		this.closeAfter("RX_BODY");
-		task.refuse(reason);
+		if (task !== undefined) {
+			this.engine.count(Main.client_req_400);
+			task.refuse(reason);
+		}
 		this.#finishIfIdle();
 	}
 
@@ -701,9 +726,36 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 		if (this.#ended) return true;
 		if (this.#closeReason === undefined || this.#task !== undefined) return false;
 		if (this.#backlog.length > 0 || this.#corked > 0) return true;
-		this.#end();
-		this.socket.end();
+		this.#hangUp();
 		return true;
+	}
+
+	/**
+	 * Ends, and closes in stages if the client may still be sending (RFC 9112 §9.6): a reset for what nobody reads would
+	 * overtake the last answer.
+	 */
+	#hangUp(): void {
+		const lingers = !this.#saidAll && this.#maySend;
+		this.#end();
+		if (!lingers) {
+			this.socket.end();
+			return;
+		}
+		this.#lingersUntilMs = Date.now() + LINGER_MS;
+		this.socket.shutdown();
+		// Whoever had it paused is gone.
+		this.socket.resume();
+	}
+	/** Unix milliseconds; 0 when it does not linger. */
+	#lingersUntilMs = 0;
+	#lingeringBytes = 0;
+
+	get #maySend(): boolean {
+		return (
+			unannounced.has(this.#closeReason!) ||
+			this.#http2 !== undefined ||
+			(this.#body !== undefined && !this.#body.ended)
+		);
 	}
 
 	// ── sending ─────────────────────────────────────────────────────────────────────────────
@@ -857,13 +909,17 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 	finish(reason: CloseReason): void {
 		if (this.#ended) return;
 		this.#closeReason = reason;
-		this.#end();
-		this.socket.end();
+		this.#task = undefined;
+		this.#raw = undefined;
+		this.#rawDrain = undefined;
+		this.#rawEnd = undefined;
+		this.#finishIfIdle();
 	}
 
 	/** The client will send no more, but still listens (RFC 9112 §9.6). */
 	onEnd(): void {
 		this.#saidAll = true;
+		if (this.#ended) this.socket.end();
 		this.#proceed();
 	}
 
@@ -903,6 +959,10 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 
 	/** Time outs; called now and then. `nowMs` is Unix time. */
 	checkTime(nowMs: number): void {
+		if (this.#ended) {
+			if (this.#lingersUntilMs > 0 && nowMs > this.#lingersUntilMs) this.socket.terminate();
+			return;
+		}
 		const quietSeconds = (nowMs - this.lastActiveMs) / 1000;
 		if (this.#task === undefined && this.#backlog.length === 0) this.#sendingSinceMs = 0;
 		this.#http2?.onTime(nowMs);
