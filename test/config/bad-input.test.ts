@@ -873,6 +873,60 @@ const sections: Readonly<Record<string, readonly Case[]>> = {
 			exitStatus: 5,
 		},
 	],
+	"byte order marks": [
+		{
+			title:
+				"in front of a block: keepalived would lose it, and takes its lines for ones of the outermost level",
+			text: `\ufeffglobal_defs {\n\trouter_id A\n}\n${instance()}`,
+			messages: [
+				`keepalived.conf:1:1: warning: the file begins with a byte order mark, which keepalived takes for a part of the first word; it would lose this line, and what it opens
+    \ufeffglobal_defs {
+    ^
+    save the file as UTF-8 without a byte order mark (BOM)`,
+			],
+			acceptable: true,
+			exitStatus: 5,
+		},
+		{
+			title: "in a file that is Latin-1 further down",
+			text: Buffer.concat([
+				Buffer.from("\ufeffglobal_defs {\n\trouter_id A # "),
+				Buffer.from([0xfc]),
+				Buffer.from(`\n}\n${instance()}`),
+			]),
+			messages: [
+				`keepalived.conf:1:1: warning: the file begins with a byte order mark, which keepalived takes for a part of the first word; it would lose this line, and what it opens
+    \u00ef\u00bb\u00bfglobal_defs {
+    ^^^
+    save the file as UTF-8 without a byte order mark (BOM)`,
+			],
+			acceptable: true,
+			exitStatus: 5,
+		},
+		{
+			title: "further down, where two files were put together",
+			text: `global_defs {\n\trouter_id A\n}\n\ufeff${instance()}`,
+			messages: [
+				`keepalived.conf:4:1: error: the line begins with a byte order mark (U+FEFF), which nobody sees, and which belongs to no word
+    \ufeffvrrp_instance VI_1 {
+    ^^^^^^^^^^^^^^
+    lost: this line
+    delete the line's beginning, and write it again`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+		{
+			title: "UTF-16",
+			text: Buffer.from(`\ufeff${instance()}`, "utf16le"),
+			messages: [
+				`keepalived.conf: error: the configuration is in UTF-16: save it as UTF-8
+    lost: everything`,
+			],
+			acceptable: false,
+			exitStatus: 5,
+		},
+	],
 	"what was meant": [
 		{
 			title: "the beginning of a word",

@@ -177,6 +177,12 @@ describe("edits", () => {
 		);
 	});
 
+	test("a byte order mark stays, and hides no block", () => {
+		const marked = "\ufeffglobal_defs {\n\trouter_id A\n}\n";
+		const document = setSetting(parseDocument(marked), ["global_defs"], "router_id", ["B"]);
+		expect(print(document)).toBe(marked.replace("A", "B"));
+	});
+
 	test("line ends stay as they are", () => {
 		const windows = text.replaceAll("\n", "\r\n");
 		const after = print(setSetting(parseDocument(windows), ["vrrp_instance VI_1"], "nopreempt", []));

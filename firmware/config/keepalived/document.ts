@@ -11,6 +11,7 @@
  */
 import { Lexer } from "./lexer.ts";
 import { limits } from "./limits.ts";
+import { byteOrderMarkLength } from "./source.ts";
 
 /** A line or part of a line with words, a comment, or nothing: kept as written. */
 export interface TextNode {
@@ -71,6 +72,7 @@ class DocumentReader {
 	constructor(text: string) {
 		this.#text = text;
 		this.#lexer.reset(text);
+		this.#lexer.seek(byteOrderMarkLength(text), 1, 0);
 	}
 
 	read(): Document {

@@ -122,6 +122,10 @@ function interfacesHere(): ReadonlySet<string> {
 	);
 }
 
+/** By its byte order mark. */
+const isUtf16 = (bytes: Buffer): boolean =>
+	(bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
+
 export const diskFiles: Files = {
 	read(path): FileRead {
 		try {
@@ -130,7 +134,7 @@ export const diskFiles: Files = {
 			if (!status.isFile()) return { kind: "special" };
 			if (status.size > limits.fileSizeBytes) return { kind: "too-big", sizeBytes: status.size };
 			const bytes = readFileSync(path);
-			if (bytes.includes(0)) return { kind: "binary" };
+			if (bytes.includes(0)) return { kind: "binary", utf16: isUtf16(bytes) };
 			// Old files are often Latin-1; every byte survives either way.
 			const executable = (status.mode & 0o111) !== 0;
 			if (isAscii(bytes)) return { kind: "text", text: bytes, executable };

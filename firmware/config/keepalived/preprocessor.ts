@@ -11,7 +11,7 @@ import { Lexer } from "./lexer.ts";
 import { limits } from "./limits.ts";
 import type { RandomNumbers } from "./random.ts";
 import { expandSequence, isSequence } from "./sequences.ts";
-import { type Place, Source, type Text } from "./source.ts";
+import { byteOrderMarkLength, type Place, Source, type Text } from "./source.ts";
 import type { AlikeBlocks } from "./statement.ts";
 
 export type FileRead =
@@ -19,7 +19,8 @@ export type FileRead =
 	| { readonly kind: "missing" }
 	| { readonly kind: "directory" }
 	| { readonly kind: "special" }
-	| { readonly kind: "binary" }
+	/** NUL bytes: no text, or one in UTF-16. */
+	| { readonly kind: "binary"; readonly utf16: boolean }
 	| { readonly kind: "unreadable"; readonly reason: string }
 	| { readonly kind: "too-big"; readonly sizeBytes: number };
 
@@ -181,7 +182,7 @@ export class LineReader {
 			missing: "does not exist",
 			directory: "is a directory",
 			special: "is not a regular file",
-			binary: "is not text: it holds NUL bytes",
+			binary: read.kind === "binary" ? notText(read) : "",
 			unreadable: `cannot be read: ${read.kind === "unreadable" ? read.reason : ""}`,
 			"too-big": `has ${read.kind === "too-big" ? read.sizeBytes : 0} bytes; the limit is ${limits.fileSizeBytes}`,
 		}[read.kind];
@@ -782,7 +783,7 @@ export class LineReader {
 					fault("read", "include-special", `"${path}" is not a regular file`);
 					break;
 				case "binary":
-					this.#refuse(place, `"${path}" is not text: it holds NUL bytes`);
+					this.#refuse(place, `"${path}" ${notText(read)}`);
 					break;
 				case "unreadable":
 					fault("read", "include-unreadable", `"${path}" cannot be read: ${read.reason}`);
@@ -832,6 +833,7 @@ export class LineReader {
 		this.sources.push(new Source(name, text));
 		const lexer = new Lexer();
 		lexer.reset(text);
+		this.#skipByteOrderMark(lexer, text, file);
 		const frame: Frame = {
 			exact: typeof text !== "string",
 			file,
@@ -849,6 +851,24 @@ export class LineReader {
 		this.#frames.push(frame);
 	}
 
+	/** It belongs to no word, and whoever saved the file saw nothing of it: the first line is read as he sees it. */
+	#skipByteOrderMark(lexer: Lexer, text: Text, file: number): void {
+		const length = byteOrderMarkLength(text);
+		if (length === 0) return;
+		lexer.seek(length, 1, 0);
+		this.#findings.report(
+			{ file, line: 1, column: 1, length },
+			{
+				severity: "warning",
+				code: "byte-order-mark",
+				message:
+					"the file begins with a byte order mark, which keepalived takes for a part of the first word; it would lose this line, and what it opens",
+				suggestion: "save the file as UTF-8 without a byte order mark (BOM)",
+				exitStatus: 5,
+			},
+		);
+	}
+
 	#stop(message: string): void {
 		this.#stopped = true;
 		this.#findings.report(
@@ -857,6 +877,9 @@ export class LineReader {
 		);
 	}
 }
+
+const notText = ({ utf16 }: { readonly utf16: boolean }): string =>
+	utf16 ? "is in UTF-16: save it as UTF-8" : "is not text: it holds NUL bytes";
 
 /** `text` with the variables of the sequences around it replaced. */
 function bindScope(text: string, scope: Scope): string {

@@ -3,6 +3,15 @@
 /** A text, or the bytes of one that is ASCII throughout: of those a string is only made where somebody needs it. */
 export type Text = string | Buffer;
 
+/** U+FEFF as it comes out of UTF-8, and out of a file that is no UTF-8 further down. */
+const BYTE_ORDER_MARKS = ["\ufeff", "\u00ef\u00bb\u00bf"];
+
+/** Characters of the byte order mark that `text` begins with; 0 when there is none. */
+export function byteOrderMarkLength(text: Text): number {
+	if (typeof text !== "string") return 0;
+	return BYTE_ORDER_MARKS.find((mark) => text.startsWith(mark))?.length ?? 0;
+}
+
 /** A place as the hot path keeps it; columns count from 1. */
 export interface Place {
 	readonly file: number;

@@ -447,12 +447,17 @@ export class StatementReader {
 	/** Files that went through a word processor or a web page begin their lines with blanks that are none. */
 	#oddBlank(name: string, place: Place): void {
 		const code = name.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
+		const isMark = name.startsWith("\ufeff");
 		this.#findings.report(place, {
 			severity: "error",
 			code: "odd-blank",
-			message: `the line begins with the character U+${code}, which looks like a blank and is none`,
+			message: isMark
+				? "the line begins with a byte order mark (U+FEFF), which nobody sees, and which belongs to no word"
+				: `the line begins with the character U+${code}, which looks like a blank and is none`,
 			lost: "this line",
-			suggestion: "replace it by ordinary spaces, in the whole file",
+			suggestion: isMark
+				? "delete the line's beginning, and write it again"
+				: "replace it by ordinary spaces, in the whole file",
 		});
 		if (this.#reader.current.opens) this.#skipBlock();
 	}
