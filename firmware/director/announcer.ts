@@ -9,8 +9,6 @@ import type { Log } from "../status/log.ts";
 import { announce, type CheckNotice, checkMail } from "./announce.ts";
 import type { Notice } from "./pool.ts";
 
-/** keepalived never kills a notify script; one that hangs for this long is not coming back. */
-const SCRIPT_LIMIT_MS = 10 * 60_000;
 /** How long a stop waits for scripts that it has started. */
 const STOP_WAIT_MS = 1_000;
 
@@ -50,7 +48,8 @@ export class Announcer {
 			if (announcement.mail !== null) this.#mailer.send(announcement.mail);
 			if (announcement.script === null) continue;
 			const { script } = announcement;
-			const run = this.#scripts.run(script, { timeoutMs: SCRIPT_LIMIT_MS }).then((outcome) => {
+			// keepalived never ends a notify script.
+			const run = this.#scripts.run(script, { timeoutMs: Number.POSITIVE_INFINITY }).then((outcome) => {
 				this.#pending.delete(run);
 				if (outcome.kind === "exit" && outcome.status === 0) return;
 				this.#log.warn({ outcome, at: script.location }, `notify script ${script.command[0]} failed`);

@@ -9,13 +9,11 @@ import type {
 } from "../config/model.ts";
 import { FifoWriter } from "../notify/fifo.ts";
 import { Mailer } from "../notify/mail.ts";
-import { ScriptRunner } from "../notify/script-runner.ts";
+import { LONG_RUNNING_LIMIT, ScriptRunner } from "../notify/script-runner.ts";
 import type { LogLine } from "./address-keeper.ts";
 
 export type NotifyState = "MASTER" | "BACKUP" | "FAULT" | "STOP" | "DELETED" | "INIT";
 
-/** A notify script that runs this long is stuck. */
-const SCRIPT_LIMIT_MS = 300_000;
 const SCRIPTS_AT_ONCE = 64;
 /** keepalived waits this long for notify_stop. */
 export const STOP_SCRIPT_LIMIT_MS = 1_000;
@@ -109,13 +107,14 @@ export class Notifier {
 
 	#run(script: Script | null, append: readonly string[]): void {
 		if (script === null) return;
-		const run = this.#runner.run(script, { append, timeoutMs: SCRIPT_LIMIT_MS }).then((outcome) => {
+		// As long as it likes, as with keepalived: a script may well be what keeps a service running.
+		const run = this.#runner.run(script, { append, timeoutMs: Number.POSITIVE_INFINITY }).then((outcome) => {
 			if (outcome.kind === "not-started")
 				this.#log("error", `notify script ${script.command[0]}: ${outcome.detail}`);
 			else if (outcome.kind === "timeout")
 				this.#log(
 					"warn",
-					`notify script ${script.command[0]} ran for ${SCRIPT_LIMIT_MS / 1000} s and was ended`,
+					`notify script ${script.command[0]} was ended: it had run longest of more than ${LONG_RUNNING_LIMIT} that did not end`,
 				);
 		});
 		this.#pending.add(run);

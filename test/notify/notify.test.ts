@@ -129,6 +129,35 @@ describe("scripts", () => {
 		expect(performance.now() - started).toBeLessThan(15_000);
 	});
 
+	test("who runs for long leaves its place, and is ended only when too many do: the one that has run longest", async () => {
+		const places = new ScriptRunner({ limit: 1, placeMs: 100, longRunningLimit: 2 });
+		const ended: number[] = [];
+		const endless = [0, 1, 2].map((number) =>
+			places.run(shell("sleep 60"), { timeoutMs: Number.POSITIVE_INFINITY }).then((outcome) => {
+				ended.push(number);
+				return outcome;
+			}),
+		);
+		// Behind all of them, in the one place.
+		expect(await places.run(shell("exit 3"), { timeoutMs: 5_000 })).toEqual({ kind: "exit", status: 3 });
+		expect(await endless[0]!).toEqual({ kind: "timeout" });
+		await Bun.sleep(300);
+		expect(ended).toEqual([0]);
+		expect(places.running).toHaveLength(2);
+		places.killAll();
+		await Promise.all(endless);
+	});
+
+	test("one that nobody wants any more is ended, and does not begin", async () => {
+		const given = new AbortController();
+		const run = runner.run(shell("sleep 60"), { timeoutMs: 60_000, signal: given.signal });
+		await until(() => runner.running.length === 1, "it runs");
+		given.abort();
+		expect(await run).toEqual({ kind: "timeout" });
+		const late = runner.run(shell("sleep 60"), { timeoutMs: 60_000, signal: given.signal });
+		expect(await late).toEqual({ kind: "timeout" });
+	});
+
 	test("no more run at once than the bound, and all run", async () => {
 		const file = join(folder, "count");
 		writeFileSync(file, "");
