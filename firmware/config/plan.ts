@@ -11,6 +11,7 @@ import type {
 	VirtualServerConfig,
 	VrrpInstanceConfig,
 } from "./model.ts";
+import { isRecord, same } from "./same.ts";
 
 export type ChangeKind = "add" | "remove" | "change";
 
@@ -115,21 +116,6 @@ function fieldChanges(
 		else changes.push({ field: prefix + label(key), before: show(key, a), after: show(key, b) });
 	}
 	return changes;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-	return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Whether two values mean the same; where they were written does not matter. */
-export function same(a: unknown, b: unknown): boolean {
-	if (a === b) return true;
-	if (Array.isArray(a) && Array.isArray(b))
-		return a.length === b.length && a.every((value, index) => same(value, b[index]));
-	if (!isRecord(a) || !isRecord(b)) return false;
-	for (const key in a) if (key !== "location" && !same(a[key], b[key])) return false;
-	for (const key in b) if (key !== "location" && !(key in a) && b[key] !== undefined) return false;
-	return true;
 }
 
 function show(key: string, value: unknown): string {

@@ -4,6 +4,7 @@
  */
 import { setPriority } from "node:os";
 import type { DroverConfig } from "../config/model.ts";
+import { syncGroupOf } from "../config/tracked.ts";
 import { SCHED_FIFO, SCHED_OTHER } from "../kernel/constants.ts";
 import { native } from "../kernel/native.ts";
 import { RecentProcesses, watchProcesses } from "../kernel/process-events.ts";
@@ -252,7 +253,9 @@ export class VrrpService {
 			);
 			this.#apply(result);
 			this.#removeStale();
-			this.#feedTracked(this.#trackers.configure(this.#config, true));
+			const { scripts } = this.#engine.readings;
+			const known = Object.entries(scripts).flatMap(([name, { up }]) => (up === null ? [] : [name]));
+			this.#feedTracked(this.#trackers.configure(this.#config, true, new Set(known)));
 		}
 		this.#applyFilter();
 		this.#rareSources.configure(this.#config);
@@ -348,6 +351,11 @@ export class VrrpService {
 	/** Every counter begins at zero again. */
 	clearCounters(): void {
 		this.#feed({ kind: "clear-counters" });
+	}
+
+	/** Names of tracked scripts that run at this moment. */
+	get runningScripts(): ReadonlySet<string> {
+		return this.#trackers.runningScripts;
 	}
 
 	get engine(): Engine {
@@ -740,7 +748,7 @@ export class VrrpService {
 	#prepareTakeover(key: string, port: Port): void {
 		const router = routerOf(this.#engine, key);
 		if (router === null) return;
-		const inGroup = this.#config.syncGroups.some(({ members }) => members.includes(router.config.name));
+		const inGroup = syncGroupOf(this.#config.syncGroups, router.config.name) !== null;
 		const alone = !inGroup && !this.#engine.held;
 		this.#takeovers.prepare(key, port, router, alone);
 	}

@@ -8,6 +8,7 @@ import type {
 	TrackProcessConfig,
 	TrackScriptConfig,
 } from "../config/model.ts";
+import { same } from "../config/same.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
 import type { LogLine } from "./address-keeper.ts";
 import type { Tracked } from "./readings.ts";
@@ -26,29 +27,47 @@ const FILE_PERIOD_MS = 1_000;
 const FILE_LIMIT_BYTES = 128;
 const SCRIPTS_AT_ONCE = 64;
 
+/** A tracked script that is run again and again. */
+interface RepeatedScript {
+	readonly config: TrackScriptConfig;
+	readonly timer: ReturnType<typeof setInterval>;
+	/** Gives it up: nobody wants to know its result any more. */
+	readonly given: AbortController;
+	readonly isRunning: () => boolean;
+}
+
 export class Trackers {
 	readonly #handlers: TrackerHandlers;
 	readonly #log: LogLine;
 	readonly #runner = new ScriptRunner({ limit: SCRIPTS_AT_ONCE });
+	readonly #scripts = new Map<string, RepeatedScript>();
 	readonly #timers = new Set<ReturnType<typeof setInterval>>();
 	readonly #watchers: FSWatcher[] = [];
 	readonly #values = new Map<string, number>();
-	/** A new configuration: results of what was started before do not count. */
-	#generation = 0;
 
 	constructor(handlers: TrackerHandlers, log: LogLine) {
 		this.#handlers = handlers;
 		this.#log = log;
 	}
 
+	/** Names of the scripts that run at this moment. */
+	get runningScripts(): ReadonlySet<string> {
+		return new Set([...this.#scripts].filter(([, { isRunning }]) => isRunning()).map(([name]) => name));
+	}
+
 	/**
-	 * Starts over with this configuration; `reload` leaves the files' contents alone. Returns what holds already; the
-	 * handlers are told what changes from now on, and the scripts' results.
+	 * Goes over to this configuration; `reload` leaves the files' contents alone. A script that stays as it was goes on
+	 * in its own rhythm: a second one beside one that runs may well fail for that reason alone, as behind flock(1). For the
+	 * same reason scripts in `known`, whose result is that of another process, wait for their next turn. Returns what holds already; the handlers are told what changes from now on, and the scripts' results.
 	 */
-	configure(config: DroverConfig, reload: boolean): Tracked {
+	configure(config: DroverConfig, reload: boolean, known: ReadonlySet<string> = new Set()): Tracked {
 		this.#clear();
-		const generation = ++this.#generation;
-		for (const script of config.trackScripts) this.#startScript(script, generation);
+		const wanted = new Map(config.trackScripts.map((script) => [script.name, script]));
+		for (const [name, repeated] of this.#scripts)
+			if (!same(repeated.config, wanted.get(name))) this.#giveUp(name, repeated);
+		for (const script of config.trackScripts)
+			if (!this.#scripts.has(script.name))
+				this.#scripts.set(script.name, this.#repeat(script, known.has(script.name)));
 		for (const file of config.trackFiles) this.#startFile(file, reload);
 		const { trackProcesses } = config;
 		if (trackProcesses.length > 0) {
@@ -64,7 +83,7 @@ export class Trackers {
 	}
 
 	close(): void {
-		this.#generation++;
+		for (const [name, repeated] of this.#scripts) this.#giveUp(name, repeated);
 		this.#clear();
 		this.#runner.killAll();
 	}
@@ -76,7 +95,14 @@ export class Trackers {
 		this.#values.clear();
 	}
 
-	#startScript(config: TrackScriptConfig, generation: number): void {
+	#giveUp(name: string, { timer, given }: RepeatedScript): void {
+		clearInterval(timer);
+		given.abort();
+		this.#scripts.delete(name);
+	}
+
+	#repeat(config: TrackScriptConfig, known: boolean): RepeatedScript {
+		const given = new AbortController();
 		let running = false;
 		/** Why it could not be started, which is told once. */
 		let trouble: string | null = null;
@@ -86,9 +112,12 @@ export class Trackers {
 				return;
 			}
 			running = true;
-			const outcome = await this.#runner.run(config.script, { timeoutMs: config.timeoutMs });
+			const outcome = await this.#runner.run(config.script, {
+				timeoutMs: config.timeoutMs,
+				signal: given.signal,
+			});
 			running = false;
-			if (generation !== this.#generation) return;
+			if (given.signal.aborted) return;
 			const before = trouble;
 			trouble = outcome.kind === "not-started" ? outcome.detail : null;
 			if (trouble !== null && trouble !== before)
@@ -97,8 +126,9 @@ export class Trackers {
 			const success = outcome.kind === "exit" && outcome.status === 0;
 			this.#handlers.onScript(config.name, trouble === null ? success : null);
 		};
-		void run();
-		this.#timers.add(setInterval(() => void run(), config.intervalMs));
+		if (!known) void run();
+		const timer = setInterval(() => void run(), config.intervalMs);
+		return { config, timer, given, isRunning: () => running };
 	}
 
 	#startFile(config: TrackFileConfig, reload: boolean): void {

@@ -8,7 +8,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseDocument, print } from "../../firmware/config/keepalived/document.ts";
 import { type LoadedConfig, loadConfig } from "../../firmware/config/keepalived/load.ts";
-import { same } from "../../firmware/config/plan.ts";
+import { same } from "../../firmware/config/same.ts";
 
 const corpus = join(import.meta.dir, "../../../shared/corpus/keepalived");
 const names = readdirSync(corpus)

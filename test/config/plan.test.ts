@@ -4,7 +4,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DroverConfig } from "../../firmware/config/model.ts";
-import { formatChange, planChanges, same } from "../../firmware/config/plan.ts";
+import { formatChange, planChanges } from "../../firmware/config/plan.ts";
+import { same } from "../../firmware/config/same.ts";
 import { showConfig } from "../../firmware/config/show.ts";
 import { instance, loadText, server } from "./load-text.ts";
 
