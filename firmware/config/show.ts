@@ -3,9 +3,11 @@ import type {
 	AddressConfig,
 	CheckConfig,
 	DroverConfig,
+	SyncGroupConfig,
 	VirtualServerConfig,
 	VrrpInstanceConfig,
 } from "./model.ts";
+import { syncGroupOf, TRACKED_LISTS, trackedBy } from "./tracked.ts";
 
 /** Text of several lines, without a line end. */
 export function showConfig(config: DroverConfig): string {
@@ -16,14 +18,15 @@ export function showConfig(config: DroverConfig): string {
 		);
 	for (const address of config.staticAddresses)
 		lines.push(`static ${address.address}/${address.prefixLength} on ${address.interface}`);
-	for (const instance of config.vrrpInstances) lines.push("", ...showInstance(instance));
+	for (const instance of config.vrrpInstances)
+		lines.push("", ...showInstance(instance, syncGroupOf(config.syncGroups, instance.name)));
 	for (const group of config.syncGroups)
 		lines.push("", `sync group ${group.name}: ${group.members.join(", ")}`);
 	for (const server of config.virtualServers) lines.push("", ...showServer(server));
 	return lines.join("\n");
 }
 
-function showInstance(instance: VrrpInstanceConfig): string[] {
+function showInstance(instance: VrrpInstanceConfig, group: SyncGroupConfig | null): string[] {
 	const interval = instance.advertIntervalMicros / 1_000_000;
 	const lines = [
 		`${instance.name}: VRRPv${instance.version} ${instance.virtualRouterId} on ${instance.interface ?? "no interface"}, priority ${instance.priority}, state ${instance.initialState}, advert every ${interval} s${instance.preempt ? "" : ", nopreempt"}`,
@@ -34,14 +37,7 @@ function showInstance(instance: VrrpInstanceConfig): string[] {
 		`${one.address}/${one.prefixLength}${one.interface === null ? "" : ` on ${one.interface}`}`;
 	for (const one of instance.virtualAddresses) lines.push(`  address ${address(one)}`);
 	for (const one of instance.excludedAddresses) lines.push(`  address ${address(one)} (not advertised)`);
-	const tracked = [
-		...instance.trackInterfaces,
-		...instance.trackScripts,
-		...instance.trackFiles,
-		...instance.trackProcesses,
-		...instance.trackBfd,
-	];
-	for (const one of tracked)
+	for (const one of TRACKED_LISTS.flatMap((list) => trackedBy(instance, group, list)))
 		lines.push(
 			`  tracks ${one.name}${one.weight === 0 ? "" : ` weight ${one.weight}`}${one.reverse ? " reverse" : ""}`,
 		);

@@ -1,5 +1,6 @@
 /** What the readings mean for one router: its priority, its source address, and why it may not take part. Pure. */
-import type { DroverConfig, SyncGroupConfig, TrackReference, VrrpInstanceConfig } from "../config/model.ts";
+import type { DroverConfig, SyncGroupConfig, VrrpInstanceConfig } from "../config/model.ts";
+import { trackedBy } from "../config/tracked.ts";
 import { named } from "../named.ts";
 import { parseIpv6 } from "../wire/ip.ts";
 import { instanceKey } from "./instance-key.ts";
@@ -40,33 +41,30 @@ export function conditionsOf(
 		if (isUp(name) !== true && !faults.some(({ key }) => key === `interface ${name}`))
 			fault(`interface ${name}`, linkDetail(name, readings));
 	// What it cannot do without has no weight, as with keepalived.
-	for (const { name, weight, reverse } of trackedByBoth(
-		instance.trackInterfaces,
-		group?.trackInterfaces ?? [],
-	))
+	for (const { name, weight, reverse } of trackedBy(instance, group, "trackInterfaces"))
 		if (name !== instance.interface && !needed.has(name))
 			take(
 				`track ${name}`,
 				`interface ${name} is ${reverse ? "up" : "down"}`,
 				effectOf(isUp(name) ?? false, weight, reverse),
 			);
-	for (const { name, weight, reverse } of trackedByBoth(instance.trackScripts, group?.trackScripts ?? []))
+	for (const { name, weight, reverse } of trackedBy(instance, group, "trackScripts"))
 		take(
 			`script ${name}`,
 			`script ${name} has failed`,
 			effectOf(named(readings.scripts, name)?.up ?? null, weight, reverse),
 		);
-	for (const { name, weight, reverse } of trackedByBoth(instance.trackProcesses, group?.trackProcesses ?? []))
+	for (const { name, weight, reverse } of trackedBy(instance, group, "trackProcesses"))
 		take(
 			`process ${name}`,
 			`process ${name} has no quorum`,
 			effectOf(named(readings.processes, name)?.enough.value ?? null, weight, reverse),
 		);
-	for (const { name, weight, reverse } of trackedByBoth(instance.trackFiles, group?.trackFiles ?? [])) {
+	for (const { name, weight, reverse } of trackedBy(instance, group, "trackFiles")) {
 		const value = named(readings.files, name) ?? 0;
 		take(`file ${name}`, `file ${name} is ${value}`, fileEffect(value, weight, reverse));
 	}
-	for (const { name, weight, reverse } of trackedByBoth(instance.trackBfd, group?.trackBfd ?? []))
+	for (const { name, weight, reverse } of trackedBy(instance, group, "trackBfd"))
 		take(
 			`bfd ${name}`,
 			`BFD session ${name} is down`,
@@ -124,14 +122,6 @@ function sourceAddressOf(
 	const fixed = own.filter((address) => !movable.has(address));
 	if (instance.family === "inet") return fixed[0] ?? null;
 	return fixed.find((address) => isLinkLocal(address)) ?? null;
-}
-
-/** What an instance and its sync group track. What both of them track, the instance tracks without a weight: that counts. */
-export function trackedByBoth(
-	own: readonly TrackReference[],
-	shared: readonly TrackReference[],
-): readonly TrackReference[] {
-	return [...own, ...shared.filter(({ name }) => !own.some((one) => one.name === name))];
 }
 
 /** `track_group`: what belongs to the box, and keeps the group's instances out while its interface is down. */

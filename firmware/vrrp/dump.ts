@@ -1,12 +1,13 @@
 /** The texts that SIGUSR1 and SIGUSR2 write, laid out as keepalived 2.2.7 lays them out: exporters parse them. Pure. */
 import type {
 	DroverConfig,
+	TrackFileConfig,
 	TrackProcessConfig,
-	TrackReference,
+	TrackScriptConfig,
 	VrrpInstanceConfig,
 } from "../config/model.ts";
+import { syncGroupOf, TRACKED_LISTS, type TrackedList, trackedBy } from "../config/tracked.ts";
 import { named } from "../named.ts";
-import { trackedByBoth } from "./conditions.ts";
 import type { Engine } from "./engine.ts";
 import { masterDownInterval, type Router } from "./router.ts";
 
@@ -40,24 +41,41 @@ export function statsText(engine: Engine): string {
 		.join("");
 }
 
-/** keepalived.data, the parts about VRRP. `wallMs` turns the engine's microseconds into Unix milliseconds. */
-export function dataText(engine: Engine, wallMs: (atMicros: number) => number): string {
+/**
+ * keepalived.data, the parts about VRRP. `wallMs` turns the engine's microseconds into Unix milliseconds;
+ * `runningScripts`: names of tracked scripts that run at this moment.
+ */
+export function dataText(
+	engine: Engine,
+	wallMs: (atMicros: number) => number,
+	runningScripts: ReadonlySet<string> = new Set(),
+): string {
+	const { config } = engine;
 	return [
 		"------< Global definitions >------",
-		...globalLines(engine.config),
+		...globalLines(config),
 		"------< VRRP Topology >------",
-		...engine.routers.flatMap((router) => instanceLines(router, engine.config, wallMs)),
-		...(engine.config.syncGroups.length === 0 ? [] : ["------< VRRP Sync groups >------"]),
-		...engine.config.syncGroups.flatMap((group) => [
+		...engine.routers.flatMap((router) => instanceLines(router, config, wallMs)),
+		...(config.syncGroups.length === 0 ? [] : ["------< VRRP Sync groups >------"]),
+		...config.syncGroups.flatMap((group) => [
 			` VRRP Sync Group = ${group.name}, ${named(engine.groupStates, group.name) ?? "INIT"}`,
 			"   VRRP member instances :",
 			...group.members.map((name) => `     ${name}`),
-			...listed("   Tracked process :", group.trackProcesses.map(trackedText)),
+			...(group.trackingWeight ? ["   sync group tracking weight set"] : []),
 			`   Using smtp notification = ${group.smtpAlert ? "yes" : "no"}`,
+			...trackedLines(group, "   Tracked process :"),
 		]),
 		...listed(
+			"------< VRRP Scripts >------",
+			config.trackScripts.flatMap((script) => scriptLines(script, engine, runningScripts)),
+		),
+		...listed(
+			"------< VRRP Track files >------",
+			config.trackFiles.flatMap((file) => fileLines(file, engine)),
+		),
+		...listed(
 			"------< VRRP Track processes >------",
-			engine.config.trackProcesses.flatMap((process) => processLines(process, engine)),
+			config.trackProcesses.flatMap((process) => processLines(process, engine)),
 		),
 		"------< Interfaces >------",
 		...Object.values(engine.readings.interfaces).flatMap(({ name, index, up, addresses }) => [
@@ -84,13 +102,13 @@ function globalLines({ global }: DroverConfig): string[] {
 
 function instanceLines(router: Router, config: DroverConfig, wallMs: (atMicros: number) => number): string[] {
 	const instance = router.config;
-	const group = config.syncGroups.find(({ members }) => members.includes(instance.name));
+	const group = syncGroupOf(config.syncGroups, instance.name);
 	const yes = (value: boolean) => (value ? "enabled" : "disabled");
 	const transition = wallMs(router.sinceMicros);
 	return [
 		` VRRP Instance = ${instance.name}`,
 		`   VRRP Version = ${instance.version}`,
-		...(group === undefined ? [] : [`   Sync group = ${group.name}`]),
+		...(group === null ? [] : [`   Sync group = ${group.name}`]),
 		`   State = ${router.state}`,
 		`   Wantstate = ${router.wantsMaster ? "MASTER" : router.state}`,
 		`   Number of config faults = 0`,
@@ -134,7 +152,7 @@ function instanceLines(router: Router, config: DroverConfig, wallMs: (atMicros: 
 			({ address, prefixLength, interface: device, label }) =>
 				`     ${address}/${prefixLength} dev ${device ?? instance.interface} scope global${label === null ? "" : ` label ${label}`}${router.state === "MASTER" ? " set" : ""}`,
 		),
-		...listed("   Tracked processes :", instance.trackProcesses.map(trackedText)),
+		...trackedLines(instance, "   Tracked processes :"),
 		`   Using smtp notification = ${instance.smtpAlert ? "yes" : "no"}`,
 	];
 }
@@ -146,19 +164,80 @@ function listed(heading: string, lines: readonly string[]): readonly string[] {
 
 const weightText = ({ weight, reverse }: { readonly weight: number; readonly reverse: boolean }) =>
 	`${weight}${reverse ? " reverse" : ""}`;
-const trackedText = (reference: TrackReference) => `     ${reference.name}, weight ${weightText(reference)}`;
+
+/** What an instance or a group itself tracks, with its own weights; processes have a heading for each of the two. */
+function trackedLines(
+	owner: Pick<VrrpInstanceConfig, TrackedList>,
+	processesHeading: string,
+): readonly string[] {
+	const headings: Readonly<Record<TrackedList, readonly [heading: string, behindName: string]>> = {
+		trackInterfaces: ["   Tracked interfaces :", ""],
+		trackScripts: ["   Tracked scripts :", ""],
+		trackFiles: ["   Tracked files :", ","],
+		trackProcesses: [processesHeading, ","],
+		trackBfd: ["   Tracked BFDs :", ":"],
+	};
+	return TRACKED_LISTS.flatMap((list) => {
+		const [heading, behindName] = headings[list];
+		return listed(
+			heading,
+			owner[list].map((reference) => `     ${reference.name}${behindName} weight ${weightText(reference)}`),
+		);
+	});
+}
+
+/** The instances that an object bears on, each with the weight that counts for it. */
+function trackingLines(list: TrackedList, name: string, config: DroverConfig): readonly string[] {
+	const lines = config.vrrpInstances.flatMap((instance) =>
+		trackedBy(instance, syncGroupOf(config.syncGroups, instance.name), list)
+			.filter((reference) => reference.name === name)
+			.map((reference) => `     ${instance.name}, weight ${weightText(reference)}`),
+	);
+	return listed("   Tracking instances :", lines);
+}
+
+const wholeSeconds = (ms: number) => Math.floor(ms / 1000);
+
+function scriptLines(
+	script: TrackScriptConfig,
+	{ config, readings }: Engine,
+	running: ReadonlySet<string>,
+): string[] {
+	const { name, rise } = script;
+	const { counter = 0, up = null } = named(readings.scripts, name) ?? {};
+	return [
+		` VRRP Script = ${name}`,
+		`   Command = ${script.script.command.map((word) => `'${word}'`).join(" ")}`,
+		`   Interval = ${wholeSeconds(script.intervalMs)} sec`,
+		`   Timeout = ${wholeSeconds(script.timeoutMs)} sec`,
+		`   Weight = ${weightText(script)}`,
+		`   Rise = ${rise}`,
+		`   Fall = ${script.fall}`,
+		`   Result = ${counter}`,
+		"   Insecure = no",
+		`   Init state = ${up === null ? "INIT" : "unknown"}`,
+		`   Status = ${up === true ? "GOOD" : "BAD"}`,
+		"   VRRP instances :",
+		...trackingLines("trackScripts", name, config),
+		`   State = ${running.has(name) ? "running" : "idle"}`,
+	];
+}
+
+function fileLines(file: TrackFileConfig, { config, readings }: Engine): string[] {
+	return [
+		` Track file = ${file.name}`,
+		`   File = ${file.path}`,
+		`   Status = ${named(readings.files, file.name) ?? 0}`,
+		`   Weight = ${weightText(file)}`,
+		...trackingLines("trackFiles", file.name, config),
+	];
+}
 
 function processLines(config: TrackProcessConfig, { config: all, readings }: Engine): string[] {
 	const { name, process, match, quorum, quorumMax } = config;
 	const [path = "", ...parameters] = process;
 	const reading = named(readings.processes, name);
 	const runs = (delayed: boolean) => (reading?.enough.candidate === delayed ? "running" : "not running");
-	const trackedBy = all.vrrpInstances.flatMap((instance) => {
-		const group = all.syncGroups.find(({ members }) => members.includes(instance.name));
-		return trackedByBoth(instance.trackProcesses, group?.trackProcesses ?? [])
-			.filter((reference) => reference.name === name)
-			.map((reference) => `     ${instance.name}, weight ${weightText(reference)}`);
-	});
 	return [
 		` VRRP Track process = ${name}`,
 		`   Process = ${path}`,
@@ -174,7 +253,7 @@ function processLines(config: TrackProcessConfig, { config: all, readings }: Eng
 		`   Fork delay timer ${runs(true)}`,
 		`   Terminate delay timer ${runs(false)}`,
 		`   Full command = ${config.fullCommand || parameters.length > 0}`,
-		...listed("   Tracking instances :", trackedBy),
+		...trackingLines("trackProcesses", name, all),
 	];
 }
 

@@ -8,6 +8,7 @@ import type {
 	TrackProcessConfig,
 	VrrpInstanceConfig,
 } from "../config/model.ts";
+import { syncGroupOf } from "../config/tracked.ts";
 import { named } from "../named.ts";
 import type { VrrpStateName } from "../status/vrrp.ts";
 import { formatAddress } from "../wire/ip.ts";
@@ -360,7 +361,7 @@ class Run {
 	}
 
 	#groupOf(config: VrrpInstanceConfig): SyncGroupConfig | null {
-		return this.#config.syncGroups.find(({ members }) => members.includes(config.name)) ?? null;
+		return syncGroupOf(this.#config.syncGroups, config.name);
 	}
 
 	timer(key: string, advertSent: boolean): void {

@@ -444,7 +444,7 @@ class Process {
 			case "SIGUSR1":
 				void this.#dump(
 					dumpFile("keepalived", this.#service.config.global, dumpDirectory()),
-					dataText(this.#service.engine, (at) => this.#service.wallMs(at)),
+					dataText(this.#service.engine, (at) => this.#service.wallMs(at), this.#service.runningScripts),
 				);
 				break;
 			case "SIGUSR2":

@@ -1,5 +1,6 @@
 /** What is told of an instance to whoever asks. Pure. */
 import type { SyncGroupConfig } from "../config/model.ts";
+import { syncGroupOf } from "../config/tracked.ts";
 import type { TrackedStatus, VrrpInstanceStatus } from "../status/vrrp.ts";
 import type { Readings } from "./readings.ts";
 import type { Router } from "./router.ts";
@@ -32,7 +33,7 @@ export function instanceStatus(
 		unicastPeers: config.unicastPeers.map(({ address }) => address),
 		preempt: config.preempt,
 		resigned: router.resigned,
-		syncGroup: syncGroups.find(({ members }) => members.includes(config.name))?.name ?? null,
+		syncGroup: syncGroupOf(syncGroups, config.name)?.name ?? null,
 		counters: { ...router.counters },
 	};
 }

@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CheckConfig, VirtualServerConfig, VrrpInstanceConfig } from "../../firmware/config/model.ts";
+import { syncGroupOf, trackedBy } from "../../firmware/config/tracked.ts";
 import { brief, instance, loadText, server } from "./load-text.ts";
 
 const vrrp = (lines: string, before = ""): VrrpInstanceConfig =>
@@ -266,7 +267,10 @@ track_file {\ndefault\nnone\n}\ntrack_process {\nprocess\n}`;
 				`${secure}${trackers}${before}${instance(`${lines}\n${own}`)}${instance("", "VI_2", 52, "10.0.0.2")}`,
 			);
 			const one = config.vrrpInstances[0]!;
-			const lists = [one.trackInterfaces, one.trackScripts, one.trackFiles, one.trackProcesses];
+			const group = syncGroupOf(config.syncGroups, one.name);
+			const lists = (["trackInterfaces", "trackScripts", "trackFiles", "trackProcesses"] as const).map(
+				(list) => trackedBy(one, group, list),
+			);
 			return [...lists.flat().map(({ name, weight }) => `${name} ${weight}`), String(exitStatus)];
 		};
 		const group = (line: string) => `vrrp_sync_group G {\ngroup {\nVI_1\nVI_2\n}\n${line}\n}\n`;
@@ -285,7 +289,7 @@ track_file {\ndefault\nnone\n}\ntrack_process {\nprocess\n}`;
 				group(`sync_group_tracking_weight\ntrack_script {\nweighted weight 9\n}
 track_interface {\neth1\n}\ntrack_process {\nprocess weight 2\n}`),
 				"",
-				["plain 0", "default 1", "none 0", "0"],
+				["eth1 0", "plain 0", "weighted 9", "default 1", "none 0", "process 2", "0"],
 			],
 			[
 				"but without one when the instance says so",

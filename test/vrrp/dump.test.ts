@@ -1,4 +1,4 @@
-/** keepalived.data, as keepalived 2.2.7 writes it upon SIGUSR1 (observed): the parts about tracked processes. */
+/** keepalived.data, as keepalived 2.2.7 writes it upon SIGUSR1 (observed): the parts about what is tracked. */
 import { expect, test } from "bun:test";
 import type { DroverConfig } from "../../firmware/config/model.ts";
 import { dataText } from "../../firmware/vrrp/dump.ts";
@@ -96,4 +96,76 @@ test("without any there is no such part", () => {
 		},
 	);
 	expect(dumped(config).filter((line) => /track.*process/i.test(line))).toEqual([]);
+});
+
+test("of what both an instance and its group track each line has the weight that stands there, and one counts", () => {
+	const both = text
+		.replace(
+			"track_process { plain weight 3 }",
+			"track_process { plain weight 3 }\n\tsync_group_tracking_weight",
+		)
+		.replace("track_process { web }", "track_process { plain weight -7 }");
+	const lines = dumped(loadText(both, { interfaces: new Set(["eth0"]) }).config, ["web", 0], ["plain", 1]);
+	expect(lines.slice(lines.indexOf("   Tracked processes :")).slice(1, 2)).toEqual([
+		"     plain, weight -7 reverse",
+	]);
+	expect(lines.slice(lines.indexOf("   Tracked process :")).slice(1, 2)).toEqual([
+		"     plain, weight 3 reverse",
+	]);
+	expect(lines.slice(lines.indexOf("   Tracking instances :")).slice(1, 2)).toEqual([
+		"     VI_1, weight 3 reverse",
+	]);
+});
+
+test("tracked scripts and files: exporters read the status and the state of scripts", () => {
+	const { config } = loadText(
+		`global_defs {\n\tenable_script_security\n\tscript_user root\n}
+vrrp_script chk {\n\tscript "/bin/true a"\n\tinterval 2\n\ttimeout 3\n\tweight -20\n\trise 2\n\tfall 3\n}
+track_file f {\n\tfile /tmp/none\n\tweight 2\n}
+vrrp_instance VI_1 {\n\tinterface eth0\n\tvirtual_router_id 5
+	track_interface { eth1 weight 10 }\n\ttrack_script { chk }\n\ttrack_file { f weight 3 reverse }
+	virtual_ipaddress { 192.0.2.77/24 }\n}\n`,
+		{ interfaces: new Set(["eth0", "eth1"]) },
+	);
+	let { engine } = step(newEngine(config, 0), { kind: "file", name: "f", value: 4 }, 1_000_000);
+	const part = (running: readonly string[] = []) =>
+		behind(
+			dataText(engine, () => 0, new Set(running)).split("\n"),
+			"------< VRRP Scripts >------",
+			"------< Interfaces >------",
+		);
+	expect(part()).toContain("   Status = BAD");
+	({ engine } = step(engine, { kind: "script", name: "chk", success: true }, 2_000_000));
+	expect(part(["chk"])).toEqual([
+		" VRRP Script = chk",
+		"   Command = '/bin/true' 'a'",
+		"   Interval = 2 sec",
+		"   Timeout = 3 sec",
+		"   Weight = -20",
+		"   Rise = 2",
+		"   Fall = 3",
+		"   Result = 4",
+		"   Insecure = no",
+		"   Init state = unknown",
+		"   Status = GOOD",
+		"   VRRP instances :",
+		"   Tracking instances :",
+		"     VI_1, weight -20",
+		"   State = running",
+		"------< VRRP Track files >------",
+		" Track file = f",
+		"   File = /tmp/none",
+		"   Status = 4",
+		"   Weight = 2",
+		"   Tracking instances :",
+		"     VI_1, weight 3 reverse",
+	]);
+	const instance = dataText(engine, () => 0).split("\n");
+	expect(behind(instance, "   Tracked interfaces :", "   Using smtp notification = no")).toEqual([
+		"     eth1 weight 10",
+		"   Tracked scripts :",
+		"     chk weight -20",
+		"   Tracked files :",
+		"     f, weight 3 reverse",
+	]);
 });

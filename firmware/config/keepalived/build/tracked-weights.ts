@@ -1,12 +1,11 @@
 /** Which weights of trackers count, where an address owner or a sync group has a say. As keepalived 2.2.7 (observed). */
 import type { SyncGroupConfig, TrackReference, VrrpInstanceConfig } from "../../model.ts";
+import { TRACKED_LISTS } from "../../tracked.ts";
 import type { BuildContext } from "./context.ts";
 import { placeOf } from "./vrrp-instance.ts";
 
 const OWNER_PRIORITY = 255;
 const FILE_WEIGHT_DEFAULT = 1;
-
-const LISTS = ["trackInterfaces", "trackScripts", "trackFiles", "trackProcesses", "trackBfd"] as const;
 
 type Kept = "with its weight" | "without its weight" | "not at all";
 
@@ -31,28 +30,26 @@ export function settleGroupWeights(
 			);
 			return { ...reference, weight: 0 };
 		});
-	return { ...group, ...Object.fromEntries(LISTS.map((list) => [list, unweighted(group[list])])) };
+	return { ...group, ...Object.fromEntries(TRACKED_LISTS.map((list) => [list, unweighted(group[list])])) };
 }
 
-/** What its sync group tracks as well counts with the group's weight, unless the instance itself gives it none. */
-function withoutShared(
+/** Says of what its sync group tracks, too, which of the two weights counts (`trackedBy`). */
+function tellOfShared(
 	context: BuildContext,
 	instance: VrrpInstanceConfig,
 	group: SyncGroupConfig | null,
 ): VrrpInstanceConfig {
 	if (group === null) return instance;
-	const own = (list: (typeof LISTS)[number]) =>
-		instance[list].filter(({ name, weight, location }) => {
-			if (!group[list].some((shared) => shared.name === name)) return true;
-			context.warn(
-				placeOf(context, location, name.length),
-				"tracked-weight",
-				`${instance.name}: ${name} is tracked by sync group ${group.name}, too: ${weight === 0 ? "for this instance without a weight" : "its weight there counts"}`,
-				{ exitStatus: 0 },
-			);
-			return weight === 0;
-		});
-	return { ...instance, ...Object.fromEntries(LISTS.map((list) => [list, own(list)])) };
+	for (const list of TRACKED_LISTS)
+		for (const { name, weight, location } of instance[list])
+			if (group[list].some((shared) => shared.name === name))
+				context.warn(
+					placeOf(context, location, name.length),
+					"tracked-weight",
+					`${instance.name}: ${name} is tracked by sync group ${group.name}, too: ${weight === 0 ? "for this instance without a weight" : "its weight there counts"}`,
+					{ exitStatus: 0 },
+				);
+	return instance;
 }
 
 /**
@@ -67,7 +64,7 @@ export function settleTrackedWeights(
 	group: SyncGroupConfig | null,
 ): VrrpInstanceConfig {
 	const inGroup = group !== null && !group.trackingWeight;
-	if (!inGroup && instance.priority !== OWNER_PRIORITY) return withoutShared(context, instance, group);
+	if (!inGroup && instance.priority !== OWNER_PRIORITY) return tellOfShared(context, instance, group);
 	const why = inGroup ? `in sync group ${group.name}` : "as an address owner";
 	const settle = (references: readonly TrackReference[], keep: (weight: number) => Kept) =>
 		references.flatMap((reference): TrackReference[] => {
@@ -95,5 +92,5 @@ export function settleTrackedWeights(
 		),
 		trackBfd: settle(instance.trackBfd, unweighted),
 	};
-	return withoutShared(context, settled, group);
+	return tellOfShared(context, settled, group);
 }

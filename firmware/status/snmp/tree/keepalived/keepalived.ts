@@ -3,6 +3,7 @@
  * poll, from the configuration's model and the services' status.
  */
 import type { AddressConfig, DroverConfig, VrrpInstanceConfig } from "../../../../config/model.ts";
+import { syncGroupOf } from "../../../../config/tracked.ts";
 import { RT_SCOPE_UNIVERSE } from "../../../../kernel/route-address.ts";
 import type { Facts } from "../../../box/facts.ts";
 import { stateNumbers, type VrrpInstanceStatus } from "../../../vrrp.ts";
@@ -114,7 +115,7 @@ function vrrpTree(config: DroverConfig, facts: Facts): Part[] {
 	const rows: InstanceRow[] = config.vrrpInstances.map((instance) => ({
 		config: instance,
 		status: statusOf.get(instance.name) ?? null,
-		syncGroup: config.syncGroups.find(({ members }) => members.includes(instance.name))?.name ?? null,
+		syncGroup: syncGroupOf(config.syncGroups, instance.name)?.name ?? null,
 		syncDaemonInterface:
 			config.global.lvsSyncDaemon?.instance === instance.name ? config.global.lvsSyncDaemon.interface : null,
 	}));
