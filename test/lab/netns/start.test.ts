@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { bundleFirmware } from "../../../image/firmware-bundle.ts";
@@ -25,6 +25,9 @@ beforeAll(async () => {
 	rootTree({ kernel: findKernel(), bunPath, firmware, version: "0.0.0", scratchDirectory }).write(root);
 	// Modules and settings of the kernel are this machine's; terminals there are none.
 	rmSync(join(root, "usr/lib/modules"), { recursive: true });
+	mkdirSync(join(root, "usr/lib/modules", release()), { recursive: true });
+	for (const name of ["modules.dep", "modules.alias", "modules.symbols", "modules.builtin"])
+		writeFileSync(join(root, "usr/lib/modules", release(), name), "");
 	writeFileSync(join(root, "etc/sysctl.d/drover.conf"), "");
 	const inittab = readFileSync(join(root, "etc/inittab"), "utf8");
 	writeFileSync(join(root, "etc/inittab"), inittab.replace(/^tty.*\n/gm, ""));
@@ -49,8 +52,8 @@ cd "$1" && exec chroot . /sbin/init
 class Box {
 	readonly #process: Subprocess;
 
-	/** Switches on a box whose data partition holds this configuration; null is an empty one. */
-	constructor(configuration: Readonly<Record<string, string>> | null) {
+	/** Switches on a box whose data partition holds this configuration (null is an empty one), with a console or without. */
+	constructor(configuration: Readonly<Record<string, string>> | null, console?: Bun.Terminal) {
 		rmSync(join(root, "data"), { recursive: true, force: true });
 		mkdirSync(join(root, "data"));
 		if (configuration !== null) {
@@ -61,7 +64,7 @@ class Box {
 		}
 		const apart = ["--mount", "--pid", "--uts", "--net", "--ipc", "--fork", "--kill-child"];
 		this.#process = Bun.spawn(["unshare", ...apart, "sh", "-ec", ground, "sh", root], {
-			stdio: ["ignore", "ignore", "ignore"],
+			...(console === undefined ? { stdio: ["ignore", "ignore", "ignore"] } : { terminal: console }),
 			env: { PATH: process.env["PATH"] },
 		});
 	}
@@ -133,6 +136,29 @@ test("a box without a configuration has all its services too; the first two lie 
 		START_LIMIT_MS,
 	);
 	expect(box.run("cat /run/drover/crashes/* /run/drover/alarms/*")).toBe("");
+}, 60_000);
+
+test("the first words are on the console whole, whatever ends while the line is held up", async () => {
+	let shown = "";
+	await using console = new Bun.Terminal({
+		cols: 80,
+		rows: 24,
+		data: (_terminal: unknown, bytes: Uint8Array) => {
+			shown += Buffer.from(bytes).toString("latin1");
+		},
+	});
+	// ^S: whoever writes waits.
+	console.write("\x13");
+	await using box = new Box(null, console);
+	const waiting = () => box.run("cat /proc/$(pidof set-up)/wchan") === "wait_woken";
+	await eventually("the words wait for the line", waiting, START_LIMIT_MS);
+	// As the kernel does when a search for drivers ends.
+	box.run("kill -CHLD $(pidof set-up)");
+	await Bun.sleep(200);
+	expect(shown).not.toContain("Drover");
+	console.write("\x11");
+	await eventually("the words are there", () => shown.includes("/data is "), START_LIMIT_MS);
+	expect(shown).toMatch(/^Drover 0\.0\.0, slot none\r?\n\/ is .* on .*, \/data is .*\r?\n/m);
 }, 60_000);
 
 test("a commit that nobody confirms is taken back, and the log says so", async () => {
