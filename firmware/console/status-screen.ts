@@ -10,7 +10,7 @@ import type { VrrpInstanceStatus } from "../status/vrrp.ts";
 import { alarms } from "./alarms.ts";
 import type { ConsoleFacts } from "./facts.ts";
 import { amount, byteRate, clock, duration, rate } from "./quantity.ts";
-import { realServerState, troubleLines } from "./servers/screen.ts";
+import { realServerState, troubleLines, weightText } from "./servers/screen.ts";
 import { cut, printable, WIDTH_COLUMNS, wrap } from "./wrap.ts";
 
 /** More of them are counted, not listed: `status all` lists them. */
@@ -172,7 +172,8 @@ function realServerLines(real: RealServerStatus): string[] {
 		: `${real.address}:${real.port}`;
 	const state = realServerState(real);
 	const connections = `${real.activeConnections} active, ${real.inactiveConnections} closing`;
-	const head = `    ${cut(place, 27).padEnd(27)} ${state.padEnd(5)} weight ${String(real.weight).padEnd(4)}`;
-	const line = `${head} ${connections.padEnd(22)} ${rate(real.connectionsPerSecond)}`;
+	const head = `    ${cut(place, 27).padEnd(27)} ${state.padEnd(5)} `;
+	const weighted = `weight ${weightText(real).padEnd(3)}  ${connections}`;
+	const line = `${head}${weighted.padEnd(34)} ${rate(real.connectionsPerSecond)}`;
 	return [line.slice(0, WIDTH_COLUMNS), ...troubleLines(real)];
 }

@@ -212,9 +212,15 @@ test("lists fit the line, whatever the names and numbers", () => {
 		inBytesPerSecond: 9.9e11,
 		outBytesPerSecond: 9.9e11,
 		realServers: [
-			realServerStatus({ address: "fd00:1111:2222:3333:4444:5555:6666:7777", activeConnections: 1e7 }),
+			realServerStatus({
+				address: "fd00:1111:2222:3333:4444:5555:6666:7777",
+				activeConnections: 1e7,
+				weight: 0,
+				effectiveWeight: 65_535,
+			}),
 		],
 	});
 	for (const line of [...virtualServerList([wide]), ...realServerList(wide)])
 		expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
+	expect(realServerList(wide)[1]).toContain("0 of 65535");
 });

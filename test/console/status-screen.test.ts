@@ -121,7 +121,11 @@ describe("what the screen says", () => {
 					],
 				},
 			},
-			["192.168.80.102:80           DOWN", "        TCP_CHECK: connection refused", "1 of 2"],
+			[
+				"192.168.80.102:80           DOWN  weight 0 of 3  2 active, 40 closing 9.5/s",
+				"        TCP_CHECK: connection refused",
+				"1 of 2",
+			],
 		],
 		[
 			"a black hole that every ordinary check calls healthy",
@@ -145,7 +149,12 @@ describe("what the screen says", () => {
 		[
 			"a drained real server",
 			{ virtualServer: { realServers: [{ ...real, weight: 0 }] } },
-			["drain weight 0"],
+			["drain weight 0 of 3"],
+		],
+		[
+			"a real server whose weight is configured as 0",
+			{ virtualServer: { realServers: [{ ...real, weight: 0, effectiveWeight: 0 }] } },
+			["drain weight 0    2 active"],
 		],
 		[
 			"a real server in maintenance, by the operator's word",

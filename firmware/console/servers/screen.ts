@@ -18,6 +18,11 @@ export function realServerState(real: RealServerStatus): string {
 	}
 }
 
+/** "3", or "0 of 3": what the kernel's table has of what is configured. */
+export function weightText({ weight, effectiveWeight = weight }: RealServerStatus): string {
+	return weight === effectiveWeight ? String(weight) : `${weight} of ${effectiveWeight}`;
+}
+
 export function virtualServerList(servers: readonly VirtualServerStatus[]): string[] {
 	if (servers.length === 0) return ["No virtual server is configured."];
 	return [
@@ -43,13 +48,13 @@ export function virtualServerList(servers: readonly VirtualServerStatus[]): stri
 export function realServerList(server: VirtualServerStatus): string[] {
 	if (server.realServers.length === 0) return [`${shortName(server.name)} has no real server.`];
 	return [
-		`    ${"Real server".padEnd(33)} state weight active closing    new`,
+		`    ${"Real server".padEnd(33)} state     weight active closing    new`,
 		...server.realServers.flatMap((real, index) => {
 			const head = [
 				`${String(index + 1).padStart(3)} `,
 				cut(endpointText(real), 33).padEnd(33),
 				` ${realServerState(real).padEnd(5)} `,
-				String(real.weight).padStart(6),
+				weightText(real).padStart(10),
 				String(real.activeConnections).padStart(7),
 				String(real.inactiveConnections).padStart(8),
 				rate(real.connectionsPerSecond).padStart(7),
