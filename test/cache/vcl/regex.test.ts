@@ -11,6 +11,9 @@ import { compileProgram } from "../../../firmware/cache/vcl/regex/program.ts";
 import { compileRegex, type Regex } from "../../../firmware/cache/vcl/regex/regex.ts";
 import { translate } from "../../../firmware/cache/vcl/regex/translate.ts";
 import { VclFailure } from "../../../firmware/cache/vcl/runtime.ts";
+import { randomFrom } from "../../sim/random.ts";
+import { patternFrom, trialsFrom } from "./pattern-writer.ts";
+import { judge } from "./pcre2-judge.ts";
 import { StockCompiler } from "./stock.ts";
 
 // Other work on the machine must not decide.
@@ -69,7 +72,6 @@ const sections: Readonly<Record<string, readonly (readonly [string, ...string[]]
 		["[^]a]+", "a]b"],
 		["[a\\]b]+", "a]b"],
 		["[\\w.-]+", "a.b-c d"],
-		["[\\d-z]+", "5-z"],
 		["[[:alpha:][:digit:]]+", "--ab12--"],
 		["[[:^space:]]+", " ab "],
 		["[\\x41-\\x43]+", "ABCD"],
@@ -169,6 +171,82 @@ describe("the same match as Perl", () => {
 			const results = cases.map(([pattern, subject]) => [pattern, subject, ours(pattern, subject)]);
 			expect(results).toEqual(cases.map(([pattern, subject], index) => [pattern, subject, expected[index]!]));
 		});
+});
+
+/** Where a reading of one's own goes wrong: pattern, subjects. */
+const corners: readonly (readonly [string, ...string[]])[] = [
+	["[\\Qa\\E-c]", "b", "-"],
+	["[a\\E-c]", "b", "-"],
+	["[a\\Q-\\Ec]+", "b", "-c"],
+	["[\\8\\9\\g]+", "89g"],
+	["[\\d-z]", "5"],
+	["[[:alpha:]-z]", "5"],
+	["[\\w-]", "-"],
+	["[\\400]", "a"],
+	["[\\N]", "a"],
+	["[[:cn=rl:]]", "c"],
+	["[:alpha:]", "a"],
+	["[[.a|.]]", "a"],
+	["[[:<:]]\\w+[[:>:]]", " ab "],
+	["a[[:>:]]*b", "ab"],
+	["a{2}(?#x)?b", "aab"],
+	["a*\\E+a", "aa"],
+	["(?x)a* +a", "aa"],
+	["(?x)a\x85b", "ab"],
+	["a\\Q\\E+", "aa"],
+	["\\w\\Kx|", "b"],
+	["(?=a\\K)", "a"],
+	["(a|\\g{-1}b)*c", "aabc", "ab"],
+	["(?:(a)|b\\1)+", "abab"],
+	["(a\\{0|\\g-1)*", "aa"],
+	["\\10()()()()()()()()()()", "\b"],
+	["()()()()()()()()()(a)\\10", "aa"],
+	["\\81", "81"],
+	["\\X\\C", "\r\na", "a\n"],
+	["\\x{zz}", "z"],
+	["\\x{}", "z"],
+	["\\x{100", "z"],
+	["\\N{U+41}", "A"],
+	["\\N{2}", "ab"],
+	["\\c\xdf", "z"],
+	["(?--i)a", "a"],
+	["(?^-i)a", "a"],
+	["(?<=(?:a|bc))d", "ad"],
+	["(?<=(?=a)?b)c", "bc"],
+	["(?<1a>b)", "b"],
+	["(?<n)a", "b"],
+	["(?-1)", "b"],
+	["(?Px)", "b"],
+	["(*foo)", "b"],
+	["(*F0O)", "b"],
+	["(?J)(?:(?<n>a)|(?<n>b))\\k<n>", "bb"],
+	["(?|(?<n>a)|(?<m>b))", "b"],
+	["(?<=\\k<n>)a", "b"],
+];
+const RANDOM_PATTERNS = 8000;
+
+describe("the same as PCRE2: what compiles, what is said of it, what it finds", () => {
+	test("corners", () => {
+		for (const [pattern, ...subjects] of corners)
+			expect(
+				judge(
+					pattern,
+					subjects.map((subject) => ({ subject, from: 0, notEmpty: false })),
+				).differences,
+			).toEqual([]);
+	});
+
+	test(`${RANDOM_PATTERNS} patterns from a grammar`, () => {
+		const outcomes = { refused: 0, compared: 0, "not translated": 0 };
+		for (let number = 0; number < RANDOM_PATTERNS; number++) {
+			const random = randomFrom(number);
+			const { outcome, differences } = judge(patternFrom(random), trialsFrom(random));
+			outcomes[outcome]++;
+			expect(differences).toEqual([]);
+		}
+		expect(outcomes.compared).toBeGreaterThan(RANDOM_PATTERNS / 3);
+		expect(outcomes["not translated"]).toBeLessThan(RANDOM_PATTERNS / 50);
+	});
 });
 
 describe("accepted and refused like the stock compiler", () => {

@@ -43,7 +43,6 @@ class Run {
 	private readonly slots: Int32Array;
 	private readonly stack: number[] = [];
 	private left: number;
-	private begin = 0;
 
 	constructor(
 		program: Program,
@@ -68,10 +67,9 @@ class Run {
 		for (let start = this.from; start <= subject.length; start++) {
 			if (firstBytes !== null && !(start < subject.length && hasByte(firstBytes, subject.charCodeAt(start))))
 				continue;
-			this.begin = start;
+			this.slots[0] = start;
 			const end = this.attempt(0, start, true);
 			if (end >= 0) {
-				this.slots[0] = this.begin;
 				this.slots[1] = end;
 				return this.slots;
 			}
@@ -120,6 +118,14 @@ class Run {
 						slots[instruction.slot] = at;
 						pc++;
 						break;
+					case "close": {
+						const slot = 2 * instruction.group;
+						stack.push(-1 - slot, slots[slot]!, -2 - slot, slots[slot + 1]!);
+						slots[slot] = slots[instruction.begin]!;
+						slots[slot + 1] = at;
+						pc++;
+						break;
+					}
 					case "empty":
 						pc = slots[instruction.slot] === at ? instruction.to : pc + 1;
 						break;
@@ -161,12 +167,8 @@ class Run {
 						pc++;
 						break;
 					}
-					case "keep":
-						this.begin = at;
-						pc++;
-						break;
 					case "done":
-						if (outermost && this.notEmpty && at === this.begin) {
+						if (outermost && this.notEmpty && at === slots[0]) {
 							ok = false;
 							break;
 						}

@@ -1,31 +1,14 @@
 /**
- * PCRE2 syntax (10.40, bytes, no UTF, newline LF) to a tree. What this program cannot run exactly is an error that
+ * PCRE2 syntax (10.42, bytes, no UTF, newline LF) to a tree, with its errors in its order: first those of the text,
+ * then those of lookbehinds, then those of what is referred to. What this program cannot run exactly is an error that
  * says so: recursion, conditionals, callouts, verbs, Unicode properties.
  */
-import {
-	addAll,
-	addByte,
-	addRange,
-	type ByteSet,
-	bytesOf,
-	complement,
-	emptySet,
-	foldCase,
-} from "./byte-set.ts";
-import { fixedLength, type Pattern, type PatternNode } from "./pattern.ts";
-
-export class PatternError extends Error {
-	/** Byte offset in the pattern. */
-	readonly offset: number;
-	/** True: PCRE accepts it, this program does not. */
-	readonly unsupported: boolean;
-
-	constructor(message: string, offset: number, unsupported = false) {
-		super(message);
-		this.offset = offset;
-		this.unsupported = unsupported;
-	}
-}
+import { type ByteSet, bytesOf, complement, foldCase, hasByte } from "./byte-set.ts";
+import { characterClass, refusePosixOutside } from "./character-class.ts";
+import { escapedByte, refuseCharacterName } from "./escaped-byte.ts";
+import { everything, notNewline, shorthand, vertical } from "./named-sets.ts";
+import { children, fixedLength, optionsOf, type Pattern, type PatternNode } from "./pattern.ts";
+import { endsWithBackslash, noSuchGroup, PatternText } from "./pattern-text.ts";
 
 /** Bounds: deeper or longer patterns are refused. */
 const maxDepth = 250;
@@ -33,46 +16,11 @@ const maxPatternBytes = 65_536;
 const maxGroups = 1000;
 const maxRepeat = 65_535;
 
-const digits = bytesOf([48, 57]);
-const word = bytesOf([48, 57], [65, 90], [97, 122], 95);
-const space = bytesOf([9, 13], 32);
-const horizontal = bytesOf(9, 32, 0xa0);
-const vertical = bytesOf([10, 13], 0x85);
-const notNewline = complement(bytesOf(10));
-const everything = complement(emptySet());
+const notRepeatable = "quantifier does not follow a repeatable item";
+const notClosed = "missing closing parenthesis";
 
-const posixClasses: Readonly<Record<string, ByteSet>> = {
-	alnum: bytesOf([48, 57], [65, 90], [97, 122]),
-	alpha: bytesOf([65, 90], [97, 122]),
-	ascii: bytesOf([0, 127]),
-	blank: bytesOf(9, 32),
-	cntrl: bytesOf([0, 31], 127),
-	digit: digits,
-	graph: bytesOf([33, 126]),
-	lower: bytesOf([97, 122]),
-	print: bytesOf([32, 126]),
-	punct: bytesOf([33, 47], [58, 64], [91, 96], [123, 126]),
-	space,
-	upper: bytesOf([65, 90]),
-	word,
-	xdigit: bytesOf([48, 57], [65, 70], [97, 102]),
-};
-
-const shorthand: Readonly<Record<string, ByteSet>> = {
-	d: digits,
-	D: complement(digits),
-	w: word,
-	W: complement(word),
-	s: space,
-	S: complement(space),
-	h: horizontal,
-	H: complement(horizontal),
-	v: vertical,
-	V: complement(vertical),
-	N: notNewline,
-};
-
-const controlEscapes: Readonly<Record<string, number>> = { a: 7, e: 27, f: 12, n: 10, r: 13, t: 9 };
+const verb = /^\*(?:(?:ACCEPT|COMMIT|F|FAIL|MARK|PRUNE|SKIP|THEN)?(?::[^)]*)?\)|[a-z_]+:)/;
+const startVerb = /^\(\*[A-Z_]+(?:=\d+)?\)/;
 
 interface Flags {
 	caseless: boolean;
@@ -86,21 +34,28 @@ interface Flags {
 	duplicateNames: boolean;
 }
 
+interface Quantifier {
+	readonly min: number;
+	readonly max: number;
+}
+
 export function parsePattern(text: string): Pattern {
 	return new Parser(text).parse();
 }
 
 class Parser {
-	private readonly text: string;
-	private at = 0;
+	private readonly source: PatternText;
 	private depth = 0;
 	private groups = 0;
 	private quoting = false;
 	private sawCaseful = false;
 	private branchReset = false;
-	private readonly names = new Map<string, number>();
-	private readonly references: { group: number | string; offset: number }[] = [];
-	private readonly pending: { node: { group: number }; name: string }[] = [];
+	private lookDepth = 0;
+	private readonly names = new Map<string, number[]>();
+	/** What can be judged only when all is read, in the order of the text. */
+	private readonly lookbehindChecks: (() => void)[] = [];
+	private readonly useChecks: (() => void)[] = [];
+	private readonly resolutions = new Map<PatternNode, () => void>();
 	private flags: Flags = {
 		caseless: false,
 		multiline: false,
@@ -113,22 +68,16 @@ class Parser {
 	};
 
 	constructor(text: string) {
-		this.text = text;
+		this.source = new PatternText(text);
 	}
 
 	parse(): Pattern {
-		if (this.text.length > maxPatternBytes) this.fail("regular expression is too large");
-		if (this.text.startsWith("(*")) this.unsupported("verbs such as (*UTF) or (*SKIP)");
+		const { source } = this;
+		if (source.text.length > maxPatternBytes) source.fail("regular expression is too large");
+		if (startVerb.test(source.text)) source.unsupported("verbs such as (*UTF) or (*SKIP)");
 		const root = this.alternation();
-		if (this.at < this.text.length) this.fail("unmatched closing parenthesis");
-		for (const { group, offset } of this.references) {
-			const number = typeof group === "number" ? group : this.names.get(group);
-			if (number === undefined || number > this.groups) {
-				this.at = offset;
-				this.fail("reference to non-existent subpattern");
-			}
-		}
-		for (const { node, name } of this.pending) node.group = this.names.get(name)!;
+		if (!source.ended) source.fail("unmatched closing parenthesis");
+		for (const check of [...this.lookbehindChecks, ...this.useChecks]) check();
 		return {
 			root,
 			groups: this.groups,
@@ -137,85 +86,82 @@ class Parser {
 		};
 	}
 
-	private fail(message: string): never {
-		throw new PatternError(message, this.at);
-	}
-
-	private unsupported(what: string): never {
-		throw new PatternError(`${what} cannot be translated exactly`, this.at, true);
-	}
-
-	private peek(ahead = 0): string {
-		return this.text[this.at + ahead] ?? "";
-	}
-
-	private eat(text: string): boolean {
-		if (!this.text.startsWith(text, this.at)) return false;
-		this.at += text.length;
-		return true;
-	}
-
 	private alternation(): PatternNode {
-		if (++this.depth > maxDepth) this.fail("parentheses are too deeply nested");
 		const options = [this.sequence()];
-		while (this.eat("|")) options.push(this.sequence());
-		this.depth--;
+		while (this.source.eat("|")) options.push(this.sequence());
 		return options.length === 1 ? options[0]! : { kind: "alternation", options };
 	}
 
 	private sequence(): PatternNode {
+		const { source } = this;
 		const items: PatternNode[] = [];
-		while (this.at < this.text.length) {
-			if (this.quoting) {
-				if (this.eat("\\E")) {
-					this.quoting = false;
-					continue;
-				}
-			} else {
-				if (this.eat("\\Q")) {
-					this.quoting = true;
-					continue;
-				}
-				if (this.eat("\\E")) continue;
-				if (this.flags.extended && this.skipExtended()) continue;
-				if (this.eat("(?#")) {
-					const end = this.text.indexOf(")", this.at);
-					if (end < 0) this.fail("missing ) after (?# comment");
-					this.at = end + 1;
-					continue;
-				}
-				const character = this.peek();
-				if (character === "|" || character === ")") break;
+		// Comments, blanks and the ends of quotes leave what a quantifier, or the rest of one, applies to.
+		let repeatable = false;
+		let quantifier: Quantifier | null = null;
+		const repeat = (possessive: boolean, swapsGreed: boolean) => {
+			if (quantifier === null) return;
+			const lazy = !possessive && swapsGreed !== this.flags.ungreedy;
+			const node: PatternNode = { kind: "repeat", body: items.pop()!, ...quantifier, lazy };
+			items.push(possessive ? { kind: "atomic", body: node } : node);
+			quantifier = null;
+		};
+		while (!source.ended) {
+			if (source.eat("\\E")) {
+				this.quoting = false;
+				continue;
 			}
-			const grouped = !this.quoting && this.peek() === "(";
+			if (this.quoting) {
+				repeat(false, false);
+				items.push(this.literal(source.text.charCodeAt(source.at++)));
+				repeatable = true;
+				continue;
+			}
+			if (source.eat("\\Q")) {
+				this.quoting = true;
+				continue;
+			}
+			if (this.flags.extended && this.skipExtended()) continue;
+			if (source.eat("(?#")) {
+				if (source.take(/[^)]*\)/y) === null) source.fail("missing ) after (?# comment");
+				continue;
+			}
+			const character = source.peek();
+			if (character === "|" || character === ")") break;
+			if (quantifier !== null) {
+				const possessive = source.eat("+");
+				const swapsGreed = !possessive && source.eat("?");
+				repeat(possessive, swapsGreed);
+				if (possessive || swapsGreed) continue;
+			}
+			quantifier = this.quantifier();
+			if (quantifier !== null) {
+				if (!repeatable) source.fail(notRepeatable);
+				repeatable = false;
+				continue;
+			}
+			const wordEdge = source.take(/\[\[:[<>]:\]\]/y);
+			if (wordEdge !== null) {
+				items.push({ kind: "assertion", what: "word-boundary" });
+				items.push({
+					kind: "look",
+					ahead: wordEdge[3] === "<",
+					negated: false,
+					body: { kind: "set", set: shorthand("w")! },
+				});
+				repeatable = true;
+				continue;
+			}
 			const node = this.atom();
-			if (node === null) continue;
-			const repeatable = grouped || (node.kind !== "assertion" && node.kind !== "keep");
-			items.push(
-				this.quoting && !this.startsQuantifierAfterQuote() ? node : this.quantified(node, repeatable),
-			);
+			repeatable =
+				node !== null && (character === "(" || (node.kind !== "assertion" && node.kind !== "keep"));
+			if (node !== null) items.push(node);
 		}
+		repeat(false, false);
 		return items.length === 1 ? items[0]! : { kind: "sequence", items };
 	}
 
-	/** In \Q…\E a quantifier is text; right after \E it applies to the last character. */
-	private startsQuantifierAfterQuote(): boolean {
-		if (!this.text.startsWith("\\E", this.at)) return false;
-		this.at += 2;
-		this.quoting = false;
-		return true;
-	}
-
 	private skipExtended(): boolean {
-		const character = this.peek();
-		if (/[ \t\n\v\f\r]/.test(character)) {
-			this.at++;
-			return true;
-		}
-		if (character !== "#") return false;
-		const end = this.text.indexOf("\n", this.at);
-		this.at = end < 0 ? this.text.length : end + 1;
-		return true;
+		return this.source.take(/[ \t\n\v\f\r\x85]|#[^\n]*\n?/y) !== null;
 	}
 
 	private literal(code: number): PatternNode {
@@ -229,8 +175,8 @@ class Parser {
 
 	/** One item, or null for something that only changes the state, like (?i). */
 	private atom(): PatternNode | null {
-		const character = this.text[this.at++]!;
-		if (this.quoting) return this.literal(character.charCodeAt(0));
+		const { source } = this;
+		const character = source.text[source.at++]!;
 		switch (character) {
 			case ".":
 				return { kind: "set", set: this.flags.dotAll ? everything : notNewline };
@@ -242,195 +188,211 @@ class Parser {
 					what: this.flags.multiline ? "line-end" : "subject-end-or-last-newline",
 				};
 			case "[":
-				return this.characterClass();
+				return this.class();
 			case "(":
 				return this.group();
 			case "\\":
 				return this.escape();
-			case "*":
-			case "+":
-			case "?":
-				this.at--;
-				return this.fail("quantifier does not follow a repeatable item");
-			case "{":
-				this.at--;
-				if (this.braces() !== null) this.fail("quantifier does not follow a repeatable item");
-				this.at++;
-				return this.literal(123);
 			default:
 				return this.literal(character.charCodeAt(0));
 		}
 	}
 
-	/** `{n}`, `{n,}` or `{n,m}` at the cursor, which does not move; null when it is plain text. */
-	private braces(): { min: number; max: number; length: number } | null {
-		const match = /^\{(\d+)(,(\d*))?\}/.exec(this.text.slice(this.at, this.at + 32));
-		if (match === null) return null;
-		const min = Number(match[1]);
-		const max = match[2] === undefined ? min : match[3] === "" ? Number.POSITIVE_INFINITY : Number(match[3]);
-		if (min > maxRepeat || (max !== Number.POSITIVE_INFINITY && max > maxRepeat))
-			this.fail("number too big in {} quantifier");
-		if (max < min) this.fail("numbers out of order in {} quantifier");
-		return { min, max, length: match[0].length };
-	}
-
-	private quantified(node: PatternNode, repeatable: boolean): PatternNode {
-		let result = node;
-		while (true) {
-			while (this.flags.extended && !this.quoting && this.skipExtended());
-			let min: number;
-			let max: number;
-			const character = this.peek();
-			if (character === "*") [min, max] = [0, Number.POSITIVE_INFINITY];
-			else if (character === "+") [min, max] = [1, Number.POSITIVE_INFINITY];
-			else if (character === "?") [min, max] = [0, 1];
-			else if (character === "{") {
-				const braces = this.braces();
-				if (braces === null) return result;
-				({ min, max } = braces);
-				this.at += braces.length - 1;
-			} else return result;
-			if (!repeatable) this.fail("quantifier does not follow a repeatable item");
-			this.at++;
-			const possessive = this.eat("+");
-			const lazy = !possessive && this.eat("?") !== this.flags.ungreedy;
-			result = { kind: "repeat", body: result, min, max, lazy };
-			if (possessive) result = { kind: "atomic", body: result };
-			// What follows would quantify a quantifier.
-			if (/[*+?]/.test(this.peek())) this.fail("quantifier does not follow a repeatable item");
-			return result;
+	/** The quantifier at the cursor, which moves behind it; null: there is none. */
+	private quantifier(): Quantifier | null {
+		const { source } = this;
+		const written = source.take(/[*+?]|\{\d+(?:,\d*)?\}/y);
+		if (written === null) return null;
+		let min = written === "+" ? 1 : 0;
+		let max = written === "?" ? 1 : Number.POSITIVE_INFINITY;
+		if (written.startsWith("{")) {
+			const [low, high] = written.slice(1, -1).split(",");
+			min = Number(low);
+			if (high !== "") max = Number(high ?? low);
+			if (min > maxRepeat || (max !== Number.POSITIVE_INFINITY && max > maxRepeat))
+				source.fail("number too big in {} quantifier");
+			if (max < min) source.fail("numbers out of order in {} quantifier");
 		}
+		return { min, max };
 	}
 
 	private group(): PatternNode | null {
+		const { source } = this;
 		const saved = { ...this.flags };
-		if (this.peek() === "*") this.unsupported("verbs such as (*SKIP)");
-		if (!this.eat("?")) {
-			if (this.flags.noAutoCapture) return this.close(this.alternation(), saved);
+		if (source.ended) source.fail(notClosed);
+		if (source.peek() === "*") this.refuseVerb();
+		if (!source.eat("?")) {
+			if (this.flags.noAutoCapture) return grouped(this.inside(saved));
 			return this.capture(saved);
 		}
-		const character = this.peek();
+		if (source.ended) source.fail(notClosed);
+		const character = source.peek();
 		switch (character) {
 			case ":":
-				this.at++;
-				return this.close(this.alternation(), saved);
+				source.at++;
+				return grouped(this.inside(saved));
 			case ">":
-				this.at++;
-				return { kind: "atomic", body: this.close(this.alternation(), saved) };
+				source.at++;
+				return { kind: "atomic", body: this.inside(saved) };
 			case "|":
-				this.at++;
+				source.at++;
 				return this.resetBranches(saved);
 			case "=":
 			case "!":
-				this.at++;
-				return {
-					kind: "look",
-					ahead: true,
-					negated: character === "!",
-					body: this.close(this.alternation(), saved),
-				};
+				source.at++;
+				return this.look(true, character === "!", saved);
+			case "*":
+				return source.unsupported("lookarounds that are entered again (?*…)");
 			case "<": {
-				const next = this.peek(1);
-				if (next !== "=" && next !== "!") return this.namedCapture(1, ">", saved);
-				this.at += 2;
-				const body = this.close(this.alternation(), saved);
-				this.checkLookbehind(body);
-				return { kind: "look", ahead: false, negated: next === "!", body };
+				const next = source.peek(1);
+				if (next === "*") source.unsupported("lookarounds that are entered again (?<*…)");
+				source.at++;
+				if (next !== "=" && next !== "!") return this.namedCapture(">", saved);
+				source.at++;
+				return this.look(false, next === "!", saved);
 			}
 			case "'":
-				return this.namedCapture(1, "'", saved);
+				source.at++;
+				return this.namedCapture("'", saved);
 			case "P":
-				if (this.peek(1) === "<") return this.namedCapture(2, ">", saved);
-				if (this.peek(1) === "=") {
-					this.at += 2;
-					const end = this.text.indexOf(")", this.at);
-					if (end < 0) this.fail("missing closing parenthesis");
-					const name = this.text.slice(this.at, end);
-					this.at = end + 1;
-					return this.reference(name);
-				}
-				return this.unsupported("subroutine calls such as (?P>name)");
+				source.at++;
+				if (source.ended) source.fail(notClosed);
+				if (source.eat("<")) return this.namedCapture(">", saved);
+				if (source.eat("=")) return this.namedReference(source.name(")"));
+				if (source.peek() !== ">") source.fail("unrecognized character after (?P");
+				return source.unsupported("subroutine calls such as (?P>name)");
 			case "(":
-				return this.unsupported("conditional groups (?(…)…)");
-			case "R":
-			case "&":
-			case "+":
-			case "0":
-			case "1":
-			case "2":
-			case "3":
-			case "4":
-			case "5":
-			case "6":
-			case "7":
-			case "8":
-			case "9":
-				return this.unsupported("recursion and subroutine calls");
+				return source.unsupported("conditional groups (?(…)…)");
 			case "C":
-				return this.unsupported("callouts (?C)");
+				return source.unsupported("callouts (?C)");
+			case "+":
+				if (!/\d/.test(source.peek(1))) source.fail("digit expected after (?+ or (?-");
+				return source.unsupported("recursion and subroutine calls");
 			default:
+				if (/^(?:[R&\d]|-\d)/.test(source.peek() + source.peek(1)))
+					source.unsupported("recursion and subroutine calls");
 				return this.inlineFlags(saved);
 		}
 	}
 
-	private checkLookbehind(body: PatternNode): void {
-		const options = body.kind === "alternation" ? body.options : [body];
-		for (const option of options)
-			if (fixedLength(option) === null) this.fail("lookbehind assertion is not fixed length");
+	/** Behind `(` there is a `*`. */
+	private refuseVerb(): never {
+		const { source } = this;
+		const next = source.peek(1);
+		if (next === "" || next === ")") source.fail(notRepeatable);
+		if (verb.test(source.text.slice(source.at))) source.unsupported("verbs such as (*SKIP)");
+		return source.fail(
+			/[a-z]/.test(next) ? "(*alpha_assertion) not recognized" : "(*VERB) not recognized or malformed",
+		);
+	}
+
+	/** What a group holds, up to its closing parenthesis. */
+	private inside(saved: Flags): PatternNode {
+		return this.nested(saved, () => this.alternation());
+	}
+
+	private nested(saved: Flags, read: () => PatternNode): PatternNode {
+		if (++this.depth > maxDepth) this.source.fail("parentheses are too deeply nested");
+		const body = read();
+		this.depth--;
+		if (!this.source.eat(")")) this.source.fail(notClosed);
+		this.flags = saved;
+		return body;
+	}
+
+	private look(ahead: boolean, negated: boolean, saved: Flags): PatternNode {
+		this.lookDepth++;
+		const check = this.lookbehindChecks.length;
+		const body = this.inside(saved);
+		this.lookDepth--;
+		const offset = this.source.at;
+		if (!ahead)
+			// Outer ones are judged before those inside.
+			this.lookbehindChecks.splice(check, 0, () => {
+				for (const option of optionsOf(body)) this.checkLength(option, offset);
+			});
+		return { kind: "look", ahead, negated, body };
+	}
+
+	/** Fails unless all that the node matches has one length. Looks inside have none of their own. */
+	private checkLength(node: PatternNode, offset: number): void {
+		const fail = () => this.source.fail("lookbehind assertion is not fixed length", offset);
+		if (node.kind === "look") {
+			if (!node.ahead) for (const option of optionsOf(node.body)) this.checkLength(option, offset);
+			return;
+		}
+		if (node.kind === "backreference") {
+			// Several groups may have the number; a name is looked for first.
+			if (this.branchReset && node.group !== 0) fail();
+			this.resolutions.get(node)!();
+			if (this.branchReset) fail();
+			this.source.unsupported("a back reference in a lookbehind");
+		}
+		for (const child of children(node)) this.checkLength(child, offset);
+		if (fixedLength(node) === null) fail();
+	}
+
+	private newGroup(): number {
+		if (++this.groups > maxGroups) this.source.fail(`too many capturing groups (maximum ${maxGroups})`);
+		return this.groups;
 	}
 
 	private capture(saved: Flags): PatternNode {
-		const group = ++this.groups;
-		if (group > maxGroups) this.fail("too many capturing groups (maximum 1000)");
-		return { kind: "capture", group, body: this.close(this.alternation(), saved) };
+		const group = this.newGroup();
+		return { kind: "capture", group, body: this.inside(saved) };
 	}
 
-	private namedCapture(skip: number, end: string, saved: Flags): PatternNode {
-		this.at += skip;
-		const close = this.text.indexOf(end, this.at);
-		const name = close < 0 ? "" : this.text.slice(this.at, close);
-		if (!/^[A-Za-z_]\w{0,31}$/.test(name)) this.fail("subpattern name expected");
-		this.at = close + 1;
-		if (this.names.has(name) && !this.flags.duplicateNames)
-			this.fail("two named subpatterns have the same name (PCRE2_DUPNAMES not set)");
-		if (!this.names.has(name)) this.names.set(name, this.groups + 1);
+	private namedCapture(terminator: string, saved: Flags): PatternNode {
+		const name = this.source.name(terminator);
+		const group = this.groups + 1;
+		const numbers = this.names.get(name) ?? [];
+		for (const [other, taken] of this.names) {
+			if (other === name) {
+				if (!taken.includes(group) && !this.flags.duplicateNames)
+					this.source.fail("two named subpatterns have the same name (PCRE2_DUPNAMES not set)");
+				break;
+			}
+			if (taken.includes(group))
+				this.source.fail("different names for subpatterns of the same number are not allowed");
+		}
+		if (!numbers.includes(group)) numbers.push(group);
+		this.names.set(name, numbers);
 		return this.capture(saved);
 	}
 
 	/** (?| … ): every alternative numbers its groups from the same start. */
 	private resetBranches(saved: Flags): PatternNode {
 		this.branchReset = true;
-		if (++this.depth > maxDepth) this.fail("parentheses are too deeply nested");
-		const start = this.groups;
-		let most = start;
-		const options: PatternNode[] = [];
-		do {
-			this.groups = start;
-			options.push(this.sequence());
-			most = Math.max(most, this.groups);
-		} while (this.eat("|"));
-		this.groups = most;
-		this.depth--;
-		return this.close({ kind: "alternation", options }, saved);
-	}
-
-	private close(body: PatternNode, saved: Flags): PatternNode {
-		if (!this.eat(")")) this.fail("missing closing parenthesis");
-		this.flags = saved;
-		return body;
+		return this.nested(saved, () => {
+			const start = this.groups;
+			let most = start;
+			const options: PatternNode[] = [];
+			do {
+				this.groups = start;
+				options.push(this.sequence());
+				most = Math.max(most, this.groups);
+			} while (this.source.eat("|"));
+			this.groups = most;
+			return grouped({ kind: "alternation", options });
+		});
 	}
 
 	private inlineFlags(saved: Flags): PatternNode | null {
+		const { source } = this;
 		let on = true;
+		let mayHyphen = true;
 		const flags = { ...this.flags };
-		if (this.eat("^")) {
+		if (source.eat("^")) {
 			flags.caseless = flags.multiline = flags.dotAll = flags.extended = flags.extendedMore = false;
 			flags.noAutoCapture = false;
+			mayHyphen = false;
 		}
-		while (true) {
-			const character = this.text[this.at++];
-			switch (character) {
+		while (source.peek() !== ")" && source.peek() !== ":") {
+			if (source.ended) source.fail(notClosed);
+			switch (source.text[source.at++]) {
 				case "-":
+					if (!mayHyphen) source.fail("invalid hyphen in option setting", source.at - 1);
+					mayHyphen = false;
 					on = false;
 					break;
 				case "i":
@@ -444,7 +406,7 @@ class Parser {
 					break;
 				case "x":
 					flags.extended = on;
-					flags.extendedMore = on && this.eat("x");
+					flags.extendedMore = source.eat("x") && on;
 					break;
 				case "n":
 					flags.noAutoCapture = on;
@@ -455,39 +417,66 @@ class Parser {
 				case "J":
 					flags.duplicateNames = on;
 					break;
-				case ")":
-					// For the rest of the enclosing group.
-					this.flags = flags;
-					return null;
-				case ":": {
-					this.flags = flags;
-					return this.close(this.alternation(), saved);
-				}
-				case undefined:
-					return this.fail("missing closing parenthesis");
 				default:
-					this.at--;
-					return this.fail("unrecognized character after (? or (?-");
+					source.fail("unrecognized character after (? or (?-", source.at - 1);
 			}
 		}
+		this.flags = flags;
+		// For the rest of the enclosing group.
+		if (source.text[source.at++] === ")") return null;
+		return grouped(this.inside(saved));
 	}
 
-	private reference(group: number | string): PatternNode {
-		this.references.push({ group, offset: this.at });
-		const node = {
-			kind: "backreference" as const,
-			group: typeof group === "number" ? group : 0,
-			caseless: this.flags.caseless,
+	private reference(group: number): PatternNode {
+		const { at } = this.source;
+		return this.resolvedLater(group, () => {
+			if (group > this.groups) this.source.fail(noSuchGroup, at);
+			return group;
+		});
+	}
+
+	private namedReference(name: string): PatternNode {
+		const { at } = this.source;
+		return this.resolvedLater(0, () => {
+			const [group, ...others] = this.names.get(name) ?? [];
+			if (group === undefined) return this.source.fail(noSuchGroup, at);
+			if (others.length > 0) this.source.unsupported("a reference to several groups of one name");
+			return group;
+		});
+	}
+
+	/** `written`: its number, 0 for a name. */
+	private resolvedLater(written: number, find: () => number): PatternNode {
+		const node = { kind: "backreference" as const, group: written, caseless: this.flags.caseless };
+		const resolve = () => {
+			node.group = find();
 		};
-		if (typeof group === "string") this.pending.push({ node, name: group });
+		this.resolutions.set(node, resolve);
+		this.useChecks.push(resolve);
 		return node;
 	}
 
-	private escape(): PatternNode | null {
-		if (this.at >= this.text.length) this.fail("\\ at end of pattern");
-		const character = this.text[this.at++]!;
-		const set = Object.hasOwn(shorthand, character) ? shorthand[character] : undefined;
-		if (set !== undefined) return { kind: "set", set };
+	private escape(): PatternNode {
+		const { source } = this;
+		if (source.ended) source.fail(endsWithBackslash);
+		const character = source.peek();
+		const set = shorthand(character);
+		if (set !== undefined) {
+			source.at++;
+			return { kind: "set", set };
+		}
+		if (/[1-9]/.test(character)) {
+			// Up to \9, as many groups as have begun, or nothing that is octal: a reference.
+			const digits = /^\d+/.exec(source.text.slice(source.at))![0];
+			const number = Number(digits);
+			if (number < 10 || character >= "8" || number <= this.groups) {
+				source.groupNumber(0);
+				return this.reference(number);
+			}
+			return this.literal(escapedByte(source));
+		}
+		if (!/[ABCGKNPRXZbgkpz]/.test(character)) return this.literal(escapedByte(source));
+		source.at++;
 		switch (character) {
 			case "A":
 				return { kind: "assertion", what: "subject-start" };
@@ -501,215 +490,95 @@ class Parser {
 				return { kind: "assertion", what: "no-word-boundary" };
 			case "G":
 				return { kind: "assertion", what: "search-start" };
-			case "K":
-				return { kind: "keep" };
-			case "R":
-				return {
-					kind: "atomic",
-					body: {
-						kind: "alternation",
-						options: [
-							{
-								kind: "sequence",
-								items: [
-									{ kind: "set", set: bytesOf(13) },
-									{ kind: "set", set: bytesOf(10) },
-								],
-							},
-							{ kind: "set", set: vertical },
-						],
-					},
-				};
-			case "p":
-			case "P":
-			case "X":
-				return this.unsupported("Unicode properties (\\p, \\P, \\X)");
 			case "C":
-				return this.unsupported("\\C");
+				return { kind: "set", set: everything };
+			case "N":
+				refuseCharacterName(source);
+				return { kind: "set", set: notNewline };
+			case "K":
+				return this.keep();
+			case "R":
+				return atomicLineEnd(vertical);
+			case "X":
+				// Without UTF no byte but LF joins the one before it.
+				return atomicLineEnd(everything);
 			case "g":
 				return this.groupReference();
 			case "k": {
-				const match = /^(?:<(\w+)>|'(\w+)'|\{(\w+)\})/.exec(this.text.slice(this.at, this.at + 40));
-				if (match === null) this.fail("\\k is not followed by a braced, angle-bracketed, or quoted name");
-				this.at += match![0].length;
-				return this.reference(match![1] ?? match![2] ?? match![3]!);
+				const terminator = terminators[source.peek()];
+				if (terminator === undefined)
+					source.fail("\\k is not followed by a braced, angle-bracketed, or quoted name");
+				source.at++;
+				return this.namedReference(source.name(terminator!));
 			}
 			default:
+				return source.unsupported("Unicode properties (\\p, \\P)");
 		}
-		if (character >= "1" && character <= "9") {
-			const number = /^\d+/.exec(this.text.slice(this.at - 1, this.at + 8))![0];
-			const value = Number(number);
-			// Up to \9, or as many groups as there are: a reference; else octal.
-			if (value < 10 || value <= this.groupsInAll()) {
-				this.at += number.length - 1;
-				return this.reference(value);
-			}
-			if (character >= "8") return this.literal(character.charCodeAt(0));
-		}
-		this.at--;
-		return this.literal(this.escapedByte());
 	}
 
-	private countedGroups: number | null = null;
-
-	/** Groups of the whole pattern, for \10 and up: counted roughly, as opening parentheses that capture. */
-	private groupsInAll(): number {
-		this.countedGroups ??= [
-			...this.text.replace(/\\./gs, "").matchAll(/\((?!\?(?!<[A-Za-z_]|P<|'))/g),
-		].length;
-		return this.countedGroups;
+	private keep(): PatternNode {
+		const { at } = this.source;
+		if (this.lookDepth > 0)
+			this.useChecks.push(() =>
+				this.source.fail("\\K is not allowed in lookarounds (but see PCRE2_EXTRA_ALLOW_LOOKAROUND_BSK)", at),
+			);
+		return { kind: "keep" };
 	}
 
 	private groupReference(): PatternNode {
-		const match = /^(?:\{([+-]?\d+|\w+)\}|([+-]?\d+))/.exec(this.text.slice(this.at, this.at + 40));
-		if (match === null) {
-			if (this.peek() === "<" || this.peek() === "'") this.unsupported("subroutine calls \\g<…>");
-			this.fail("a numbered reference must not be zero");
-		}
-		this.at += match![0].length;
-		const text = match![1] ?? match![2]!;
-		if (/^[A-Za-z_]/.test(text)) return this.reference(text);
-		let number = Number(text);
-		if (text.startsWith("-")) number = this.groups + 1 + number;
-		else if (text.startsWith("+")) number = this.groups + number;
-		if (number <= 0) this.fail("a numbered reference must not be zero");
+		const { source } = this;
+		if (/[<']/.test(source.peek())) source.unsupported("subroutine calls \\g<…>");
+		const braced = source.eat("{");
+		const number = source.groupNumber(this.groups);
+		if (number === null && braced) return this.namedReference(source.name("}"));
+		if (number === null || (braced && !source.eat("}")))
+			return source.fail(
+				"\\g is not followed by a braced, angle-bracketed, or quoted name/number or by a plain number",
+			);
+		if (number === 0) source.fail(noSuchGroup);
 		return this.reference(number);
 	}
 
-	/** The byte of \n, \x41, \o{101}, \101, \cA or an escaped sign. */
-	private escapedByte(): number {
-		const character = this.text[this.at++]!;
-		const control = Object.hasOwn(controlEscapes, character) ? controlEscapes[character] : undefined;
-		if (control !== undefined) return control;
-		if (character === "x") {
-			const braced = /^\{([0-9A-Fa-f]+)\}/.exec(this.text.slice(this.at, this.at + 16));
-			const plain = /^[0-9A-Fa-f]{0,2}/.exec(this.text.slice(this.at, this.at + 2))!;
-			this.at += braced !== null ? braced[0].length : plain[0].length;
-			return this.byte(Number.parseInt(braced?.[1] ?? `0${plain[0]}`, 16));
-		}
-		if (character === "o") {
-			const braced = /^\{([0-7]+)\}/.exec(this.text.slice(this.at, this.at + 16));
-			if (braced === null) this.fail("missing opening brace after \\o");
-			this.at += braced![0].length;
-			return this.byte(Number.parseInt(braced![1]!, 8));
-		}
-		if (character >= "0" && character <= "7") {
-			const octal = /^[0-7]{1,3}/.exec(this.text.slice(this.at - 1, this.at + 2))![0];
-			this.at += octal.length - 1;
-			return this.byte(Number.parseInt(octal, 8) & 0xff);
-		}
-		if (character === "c") {
-			const code = this.peek().toUpperCase().charCodeAt(0);
-			if (!(code >= 32 && code <= 126)) this.fail("\\c must be followed by a printable ASCII character");
-			this.at++;
-			return code ^ 64;
-		}
-		if (/[A-Za-z0-9]/.test(character)) {
-			this.at--;
-			return this.fail("unrecognized character follows \\");
-		}
-		return character.charCodeAt(0);
-	}
-
-	private byte(code: number): number {
-		if (code > 255) this.fail("character code point value in \\x{} or \\o{} is too large");
-		return code;
-	}
-
-	private characterClass(): PatternNode {
-		const begin = this.at - 1;
-		const negated = this.eat("^");
-		const set = emptySet();
-		let first = true;
-		let quoting = false;
-		while (true) {
-			if (this.at >= this.text.length) {
-				this.at = begin;
-				this.fail("missing terminating ] for character class");
-			}
-			if (quoting) {
-				if (this.eat("\\E")) {
-					quoting = false;
-					continue;
-				}
-			} else {
-				if (this.eat("\\Q")) {
-					quoting = true;
-					continue;
-				}
-				if (this.eat("\\E")) continue;
-				if (this.peek() === "]" && !first) {
-					this.at++;
-					break;
-				}
-				if (this.flags.extendedMore && /[ \t]/.test(this.peek())) {
-					this.at++;
-					continue;
-				}
-			}
-			first = false;
-			const low = this.classItem(set, quoting);
-			if (low === null) continue;
-			if (!quoting && this.peek() === "-" && this.peek(1) !== "]" && this.peek(1) !== "") {
-				const mark = this.at;
-				this.at++;
-				const high = this.classItem(set, false);
-				if (high === null) {
-					this.at = mark;
-					this.fail("invalid range in character class");
-				}
-				if (high < low) {
-					this.at = mark;
-					this.fail("range out of order in character class");
-				}
-				addRange(set, low, high);
-			} else addByte(set, low);
-		}
-		const hasLetters = letters(set);
-		let result = set;
-		if (this.flags.caseless) result = foldCase(set);
-		else if (hasLetters) this.sawCaseful = true;
-		return { kind: "set", set: negated ? complement(result) : result };
-	}
-
-	/** One member of a class: its byte, or null after a whole set was added. */
-	private classItem(set: ByteSet, quoting: boolean): number | null {
-		const posix = quoting
-			? null
-			: /^\[([:.=])(\^?)([a-z<>]*)\1\]/.exec(this.text.slice(this.at, this.at + 20));
-		if (posix !== null) {
-			if (posix[1] !== ":") this.fail("POSIX collating elements are not supported");
-			const members = Object.hasOwn(posixClasses, posix[3]!) ? posixClasses[posix[3]!] : undefined;
-			if (members === undefined) this.fail("unknown POSIX class name");
-			this.at += posix[0].length;
-			addAll(set, posix[2] === "^" ? complement(members!) : members!);
-			return null;
-		}
-		const character = this.text[this.at++]!;
-		if (quoting || character !== "\\") return character.charCodeAt(0);
-		const next = this.peek();
-		if (next === "") this.fail("\\ at end of pattern");
-		if (next === "b") {
-			this.at++;
-			return 8;
-		}
-		const members = next !== "N" && Object.hasOwn(shorthand, next) ? shorthand[next] : undefined;
-		if (members !== undefined) {
-			this.at++;
-			addAll(set, members);
-			return null;
-		}
-		if (next === "p" || next === "P") this.unsupported("Unicode properties (\\p, \\P)");
-		if (/[BRXNGKAzZ]/.test(next)) this.fail("escape sequence is invalid in character class");
-		return this.escapedByte();
+	private class(): PatternNode {
+		const { source } = this;
+		source.at--;
+		refusePosixOutside(source);
+		source.at++;
+		const { members, negated } = characterClass(source, this.flags.extendedMore);
+		let set = members;
+		if (this.flags.caseless) set = foldCase(members);
+		else if (holdsOneCase(members)) this.sawCaseful = true;
+		return { kind: "set", set: negated ? complement(set) : set };
 	}
 }
 
-function letters(set: ByteSet): boolean {
-	for (let upper = 65; upper <= 90; upper++) {
-		const one = ((set[upper >>> 5]! >>> (upper & 31)) & 1) === 1;
-		const other = ((set[(upper + 32) >>> 5]! >>> ((upper + 32) & 31)) & 1) === 1;
-		if (one !== other) return true;
-	}
+const terminators: Readonly<Record<string, string | undefined>> = { "{": "}", "<": ">", "'": "'" };
+
+/** CRLF, or one byte of the set. */
+const atomicLineEnd = (set: ByteSet): PatternNode => ({
+	kind: "atomic",
+	body: {
+		kind: "alternation",
+		options: [
+			{
+				kind: "sequence",
+				items: [
+					{ kind: "set", set: bytesOf(13) },
+					{ kind: "set", set: bytesOf(10) },
+				],
+			},
+			{ kind: "set", set },
+		],
+	},
+});
+
+/** One item, whatever it holds: only the alternatives of a lookbehind itself may differ in length. */
+const grouped = (node: PatternNode): PatternNode =>
+	node.kind === "alternation" ? { kind: "sequence", items: [node] } : node;
+
+/** Some letter is in it, and its other case is not. */
+function holdsOneCase(set: ByteSet): boolean {
+	for (let upper = 65; upper <= 90; upper++)
+		if (hasByte(set, upper) !== hasByte(set, upper + 32)) return true;
 	return false;
 }

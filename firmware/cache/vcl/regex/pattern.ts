@@ -129,6 +129,10 @@ export function some(node: PatternNode, test: (node: PatternNode) => boolean): b
 	return test(node) || children(node).some((child) => some(child, test));
 }
 
+/** The alternatives of what a group holds. */
+export const optionsOf = (body: PatternNode): readonly PatternNode[] =>
+	body.kind === "alternation" ? body.options : [body];
+
 /** Length in bytes when every match has the same one; else null. */
 export function fixedLength(node: PatternNode): number | null {
 	switch (node.kind) {
@@ -151,6 +155,8 @@ export function fixedLength(node: PatternNode): number | null {
 		case "atomic":
 			return fixedLength(node.body);
 		case "repeat": {
+			// PCRE2 overlooks how often it looks ahead.
+			if (node.body.kind === "look" && node.body.ahead) return 0;
 			const length = node.min === node.max ? fixedLength(node.body) : null;
 			return length === null ? null : length * node.min;
 		}

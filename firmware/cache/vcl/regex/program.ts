@@ -4,6 +4,7 @@ import {
 	type AssertionKind,
 	fixedLength,
 	isNullable,
+	optionsOf,
 	type Pattern,
 	type PatternNode,
 	some,
@@ -25,17 +26,18 @@ export type Instruction =
 	/** Steps back in the subject (look-behind). */
 	| { readonly op: "back"; readonly bytes: number }
 	| { readonly op: "backreference"; readonly group: number; readonly caseless: boolean }
-	/** Remembers where a turn of a loop began. */
+	/** Ends a group that refers to itself: until now it had what an earlier turn set. */
+	| { readonly op: "close"; readonly group: number; readonly begin: number }
+	/** Remembers where a turn of a loop, or such a group, began. */
 	| { readonly op: "mark"; readonly slot: number }
 	/** Leaves the loop when the turn was empty. */
 	| { readonly op: "empty"; readonly slot: number; to: number }
-	| { readonly op: "keep" }
 	| { readonly op: "done" };
 
 export interface Program {
 	readonly code: readonly Instruction[];
 	readonly groups: number;
-	/** Two per group (0 is the whole match), then loop marks. */
+	/** Two per group (0 is the whole match), then marks. */
 	readonly slots: number;
 	/** What a place leads to depends on the place alone. */
 	readonly memorable: boolean;
@@ -53,7 +55,7 @@ export function compileProgram(pattern: Pattern): Program {
 		code: assembler.code,
 		groups: pattern.groups,
 		slots: assembler.slots,
-		memorable: !some(pattern.root, ({ kind }) => kind === "backreference"),
+		memorable: !some(pattern.root, ({ kind }) => kind === "backreference" || kind === "keep"),
 		firstBytes: isNullable(pattern.root) ? null : firstBytes(pattern.root),
 	};
 }
@@ -136,11 +138,20 @@ class Assembler {
 			case "alternation":
 				this.choose(node.options.map((option) => () => this.compile(option)));
 				return;
-			case "capture":
-				this.emit({ op: "save", slot: 2 * node.group });
+			case "capture": {
+				const { group } = node;
+				if (some(node.body, (inner) => inner.kind === "backreference" && inner.group === group)) {
+					const begin = this.slots++;
+					this.emit({ op: "mark", slot: begin });
+					this.compile(node.body);
+					this.emit({ op: "close", group, begin });
+					return;
+				}
+				this.emit({ op: "save", slot: 2 * group });
 				this.compile(node.body);
-				this.emit({ op: "save", slot: 2 * node.group + 1 });
+				this.emit({ op: "save", slot: 2 * group + 1 });
 				return;
+			}
 			case "repeat":
 				for (let turn = 0; turn < node.min; turn++) this.compile(node.body);
 				if (node.max === Number.POSITIVE_INFINITY) this.loop(node.body, node.lazy);
@@ -165,9 +176,8 @@ class Assembler {
 				});
 				if (node.ahead) this.compile(node.body);
 				else {
-					const options = node.body.kind === "alternation" ? node.body.options : [node.body];
 					this.choose(
-						options.map((option) => () => {
+						optionsOf(node.body).map((option) => () => {
 							this.emit({ op: "back", bytes: fixedLength(option) ?? 0 });
 							this.compile(option);
 						}),
@@ -181,7 +191,7 @@ class Assembler {
 				this.emit({ op: "backreference", group: node.group, caseless: node.caseless });
 				return;
 			case "keep":
-				this.emit({ op: "keep" });
+				this.emit({ op: "save", slot: 0 });
 				return;
 			default:
 				node satisfies never;

@@ -6,8 +6,9 @@ import { VclFailure } from "../runtime.ts";
 import { type Degree, finiteChoicesLog2, worstDegree } from "./ambiguity.ts";
 import { MatchLimit, run } from "./backtrack.ts";
 import { members } from "./byte-set.ts";
-import { PatternError, parsePattern } from "./parse.ts";
+import { parsePattern } from "./parse.ts";
 import type { Pattern } from "./pattern.ts";
+import { PatternError } from "./pattern-text.ts";
 import { compileProgram, type Program, ProgramTooLarge } from "./program.ts";
 import { type Translation, translate } from "./translate.ts";
 
