@@ -33,6 +33,26 @@ const known: readonly Known[] = [
 	},
 	{ command: /^param\.show/, what: /^line [2-9]/, why: "descriptions are in words of our own" },
 	{ command: /^vcl\.show/, what: /<builtin>|^line \d\d/, why: "so is the built-in program" },
+	{
+		command: /^"$/,
+		what: /^line 0/,
+		why: "what is wrong with the words is said alone, not behind another reason",
+	},
+	{
+		command: /^param\.set \S+ "?-\d/,
+		what: /Must be at least/,
+		why: "a number below 0 is refused as that, and is no large one",
+	},
+	{
+		command: /^param\.set \S+ "?1e3/,
+		what: /Invalid number/,
+		why: "1e3 is 1 there, of which the rest is passed over",
+	},
+	{
+		command: /^param\.show changed/,
+		what: /Drover "feature none"/,
+		why: "none turns off what is on of itself; there only where something else was set before",
+	},
 	{ command: /^banner/, what: /revision/, why: "the revision is drover" },
 	{ command: / -j/, what: /^line 0: varnishd "\[/, why: "the same JSON with other blanks" },
 	{

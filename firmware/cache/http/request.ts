@@ -151,7 +151,8 @@ export function checkFraming(method: string, proto: string, fields: RequestField
 			return bad(`HTTP/1.0 ${method} without Content-Length`);
 		return undefined;
 	}
-	if (method === "HEAD" || method === "TRACE") return bad(`${method} with a body`);
+	const isEmpty = framing.kind === "length" && framing.bytes === 0;
+	if ((method === "HEAD" || method === "TRACE") && !isEmpty) return bad(`${method} with a body`);
 	if (framing.kind === "chunked" && proto === "HTTP/1.0") return bad("HTTP/1.0 with Transfer-Encoding");
 	return undefined;
 }

@@ -67,6 +67,8 @@ export class Manager {
 	readonly vcls = new Map<string, ShelvedVcl>();
 	/** Labels and the VCL that each points to. */
 	readonly labels = new Map<string, string>();
+	/** Names of programs and labels, in the order in which they came. */
+	readonly vclNames = new Set<string>();
 	/** Administrative health by "vcl.backend". */
 	readonly admin = new Map<string, AdminHealth>();
 	readonly probes = new Map<string, Probe>();
@@ -202,6 +204,7 @@ export class Manager {
 			throw new InitialisationError(`VCL "${source.name}" Failed initialization\nMessage:\n\t${message}\n`);
 		}
 		this.vcls.set(source.name, vcl);
+		this.vclNames.add(source.name);
 		if (state !== "cold") this.#warm(vcl);
 		for (const { name } of vcl.compiled.backends) {
 			const key = `${vcl.name}.${name}`;
@@ -221,12 +224,14 @@ export class Manager {
 	async labelVcl(label: string, name: string): Promise<void> {
 		await this.#everywhere({ kind: "label", label, name });
 		this.labels.set(label, name);
+		this.vclNames.add(label);
 		const vcl = this.vcls.get(name);
 		if (vcl !== undefined && vcl.state !== "cold") this.#warm(vcl);
 		if (this.active === label) await this.#everywhere({ kind: "use", name });
 	}
 
 	async discardVcl(name: string): Promise<void> {
+		this.vclNames.delete(name);
 		if (this.labels.delete(name)) {
 			await this.#everywhere({ kind: "discard", name });
 			return;

@@ -65,6 +65,8 @@ async function load(
 	}
 }
 
+const isColdText = (name: string) => `VCL '${name}' is cold - set to auto or warm first`;
+
 /** The programs that say return (vcl(label)). */
 const usersOf = (manager: Manager, label: string) =>
 	[...manager.vcls.values()]
@@ -92,10 +94,10 @@ export const vclCommands: Commands = {
 		json: true,
 		run(context) {
 			const { manager } = context;
-			const entries = [
-				...[...manager.vcls.values()].map((vcl) => ({ name: vcl.name, deps: [...vcl.compiled.labels] })),
-				...[...manager.labels].map(([label, name]) => ({ name: label, deps: [name] })),
-			];
+			const entries = [...manager.vclNames].map((name) => {
+				const target = manager.labels.get(name);
+				return { name, deps: target === undefined ? [...manager.vcls.get(name)!.compiled.labels] : [target] };
+			});
 			if (context.json) return json(context, 1, ...entries);
 			return ok(
 				table(
@@ -157,19 +159,21 @@ export const vclCommands: Commands = {
 		maximum: 2,
 		async run({ manager, words }) {
 			const [label, name] = words as [string, string];
-			const wrong = checkName(label) ?? checkName(name);
-			if (wrong !== undefined) return wrong;
+			const wrongLabel = checkName(label);
+			if (wrongLabel !== undefined) return wrongLabel;
 			if (manager.vcls.has(label)) return refuse(Status.parameter, `${label} is not a label\n`);
+			const wrong = checkName(name);
+			if (wrong !== undefined) return wrong;
 			if (manager.labels.has(name)) return refuse(Status.cannot, "VCL labels cannot point to labels\n");
 			const vcl = manager.vcls.get(name);
 			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
-			if (vcl.state === "cold") return refuse(Status.cannot, "Cannot label a cold VCL\n");
 			const loop = loopThrough(manager, label, name);
 			if (loop !== undefined)
 				return refuse(
 					Status.parameter,
 					`${loop.join("\n")}\nPointing label ${label} at ${name} would create a loop`,
 				);
+			if (vcl.state === "cold") return refuse(Status.cannot, isColdText(name));
 			await manager.labelVcl(label, name);
 			return ok();
 		},
@@ -183,49 +187,29 @@ export const vclCommands: Commands = {
 		run(context) {
 			const { manager } = context;
 			const running = manager.state === "running";
-			const temperature = (cold: boolean) => (cold ? "cold" : running ? "warm" : "init");
 			const rows: string[][] = [];
 			const payload: unknown[] = [];
-			for (const vcl of manager.vcls.values()) {
-				const labels = [...manager.labels.values()].filter((target) => target === vcl.name).length;
-				const status = manager.active === vcl.name ? "active" : "available";
-				const row = [
-					status,
-					vcl.state,
-					temperature(manager.isCold(vcl)),
-					(running ? String(manager.busy(vcl.name)) : "-").padStart(BUSY_WIDTH),
-					vcl.name,
-				];
-				if (labels > 0) row.push("<-", `(${labels} label${labels > 1 ? "s" : ""})`);
-				rows.push(row);
-				payload.push({
-					status,
-					state: vcl.state,
-					temperature: temperature(manager.isCold(vcl)),
-					busy: manager.busy(vcl.name),
-					name: vcl.name,
-					...(labels > 0 ? { labels } : {}),
-				});
-			}
-			for (const [label, target] of manager.labels) {
-				const status = manager.active === label ? "active" : "available";
-				rows.push([
-					status,
-					"label",
-					temperature(false),
-					(running ? "0" : "-").padStart(BUSY_WIDTH),
-					label,
-					"->",
-					target,
-				]);
-				payload.push({
-					status,
-					state: "label",
-					temperature: temperature(false),
-					busy: 0,
-					name: label,
-					label: { name: target },
-				});
+			for (const name of manager.vclNames) {
+				const vcl = manager.vcls.get(name);
+				const target = manager.labels.get(name);
+				const isCold = vcl !== undefined && manager.isCold(vcl);
+				const status = manager.active === name ? "active" : "available";
+				const state = vcl === undefined ? "label" : vcl.state;
+				const temperature = isCold ? "cold" : running ? "warm" : "init";
+				const busy = vcl === undefined ? 0 : manager.busy(name);
+				const shownBusy = (running ? String(busy) : "-").padStart(BUSY_WIDTH);
+				const fields = { status, state, temperature, busy, name };
+				const row = [status, state, temperature, shownBusy, name];
+				if (target !== undefined) {
+					const refs = usersOf(manager, name).length;
+					const used = refs === 0 ? "" : ` (${refs} return(vcl)${refs > 1 ? "'s" : ""})`;
+					rows.push([...row, "->", `${target}${used}`]);
+					payload.push({ ...fields, label: { name: target, ...(refs > 0 ? { refs } : {}) } });
+					continue;
+				}
+				const labels = [...manager.labels.values()].filter((each) => each === name).length;
+				rows.push(labels === 0 ? row : [...row, "<-", `(${labels} label${labels > 1 ? "s" : ""})`]);
+				payload.push({ ...fields, ...(labels > 0 ? { labels } : {}) });
 			}
 			return context.json ? json(context, 2, ...payload) : ok(table(rows));
 		},
@@ -282,10 +266,10 @@ export const vclCommands: Commands = {
 			const vcl = manager.vcls.get(name);
 			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
 			if (!isState(state)) return refuse(Status.parameter, "State must be one of auto, cold or warm.");
-			if (state === "cold" && manager.active === name)
-				return refuse(Status.cannot, "Cannot set the active VCL cold.\n");
 			if (state === "cold" && [...manager.labels.values()].includes(name))
 				return refuse(Status.cannot, "A labeled VCL cannot be set cold\n");
+			if (state === "cold" && manager.active === name)
+				return refuse(Status.cannot, "Cannot set the active VCL cold.\n");
 			manager.setVclState(vcl, state);
 			return ok();
 		},
@@ -310,7 +294,7 @@ export const vclCommands: Commands = {
 			if (name === manager.active) return ok();
 			const vcl = manager.vcls.get(manager.labels.get(name) ?? name);
 			if (vcl === undefined) return refuse(Status.parameter, `No VCL named ${name} known\n`);
-			if (vcl.state === "cold") return refuse(Status.cannot, "Cannot set the active VCL cold.\n");
+			if (vcl.state === "cold") return refuse(Status.cannot, isColdText(vcl.name));
 			try {
 				await manager.useVcl(name);
 				return ok(`VCL '${name}' now active`);
