@@ -305,14 +305,13 @@ function planTracking(before: DroverConfig, after: DroverConfig): Change[] {
 					effect: null,
 				});
 		}
-	if (!same(before.interfaceDelays, after.interfaceDelays))
-		changes.push({
-			area: "tracking",
-			kind: "change",
-			subject: "interface_up_down_delays",
-			text: "other delays",
-			effect: null,
-		});
+	const lists = [
+		["track_group", before.trackGroups, after.trackGroups, "other groups, or other instances in them"],
+		["linkbeat_interfaces", before.linkbeats, after.linkbeats, "other interfaces, or asked in another way"],
+		["interface_up_down_delays", before.interfaceDelays, after.interfaceDelays, "other delays"],
+	] as const;
+	for (const [subject, old, now, text] of lists)
+		if (!same(old, now)) changes.push({ area: "tracking", kind: "change", subject, text, effect: null });
 	return changes;
 }
 
@@ -391,14 +390,16 @@ function planRoutes(before: DroverConfig, after: DroverConfig): Change[] {
 	const key = (item: ReturnType<typeof all>[number]) =>
 		`${item.what} ${item.owner} ${item.route.family} ${item.route.words.join(" ")} ${item.route.interface ?? ""}`;
 	for (const [old, now] of pair(all(before), all(after), key)) {
-		if (old !== null && now !== null) continue;
+		const fields = old === null || now === null ? [] : fieldChanges(old.route, now.route);
+		if (old !== null && now !== null && fields.length === 0) continue;
 		const item = (old ?? now)!;
 		const dev = item.route.interface === null ? "" : ` dev ${item.route.interface}`;
+		const text = `${item.route.words.join(" ")}${dev} (${item.owner})`;
 		changes.push({
 			area: "route",
-			kind: old === null ? "add" : "remove",
+			kind: old === null ? "add" : now === null ? "remove" : "change",
 			subject: item.what,
-			text: `${item.route.words.join(" ")}${dev} (${item.owner})`,
+			text: fields.length === 0 ? text : `${text}: ${describe(fields)}`,
 			effect: null,
 		});
 	}

@@ -14,6 +14,65 @@ const plan = (before: string, after: string) =>
 
 const base = instance("\tpriority 100") + server("", "\t\tweight 3\n\t\tTCP_CHECK {\n\t\t}");
 
+/** Discriminants: another word there makes another record of it. */
+const kinds = new Set(["kind", "family"]);
+
+/** Something of each part of the model. */
+const rich = `global_defs {
+	notification_email { a@example.com }
+	smtp_server 127.0.0.1 25
+	notify_fifo /tmp/f1
+	enable_script_security
+	script_user root
+	lvs_timeouts tcp 100 tcpfin 10 udp 5
+	lvs_sync_daemon eth0 VI_1
+}
+garp_group { garp_interval 1\n interfaces { eth0 }\n}
+static_ipaddress { 10.1.1.1/24 dev eth1 track_group TG }
+static_routes { 10.2.0.0/16 via 10.1.1.2 dev eth1 track_group TG }
+static_rules { from 10.3.0.0/16 table 5 track_group TG }
+track_group TG { group { VI_1 }\n}
+linkbeat_interfaces { eth0 }
+interface_up_down_delays { eth0 3 4 }
+vrrp_script S { script /bin/true\n interval 2 }
+track_file F { file /tmp/ff\n weight 2 }
+vrrp_track_process P { process sleep 4\n weight 2 }
+bfd_instance B { neighbor_ip 10.0.0.7 }
+vrrp_sync_group G { group { VI_1 }\n track_interface { eth1 weight 5 }\n notify_master /bin/true }
+vrrp_instance VI_1 {
+	interface eth0
+	virtual_router_id 5
+	unicast_src_ip 10.0.0.1
+	unicast_peer { 10.0.0.2 }
+	track_script { S }
+	notify /bin/true
+	virtual_ipaddress { 10.0.0.9/24 dev eth0 label eth0:1 }
+	virtual_ipaddress_excluded { 10.0.0.10/24 }
+	virtual_routes { 10.9.0.0/16 via 10.0.0.4 dev eth0 no_track }
+	virtual_rules { from 10.8.0.0/16 table 5 }
+}
+virtual_server_group VG { 10.0.0.9-11 80\n fwmark 5 }
+virtual_server group VG {
+	lb_algo wrr
+	lb_kind NAT
+	protocol TCP
+	persistence_timeout 50
+	sorry_server 10.0.1.9 80
+	quorum_up /bin/true
+	virtualhost foo
+	real_server 10.0.1.1 80 {
+		weight 2
+		notify_up /bin/true
+		HTTP_GET { url { path /a\n status_code 200 }\n connect_timeout 3 }
+	}
+	real_server 10.0.1.2 80 {
+		inhibit_on_failure
+		uthreshold 100
+		MISC_CHECK { misc_path "/bin/true a"\n misc_timeout 3\n misc_dynamic }
+	}
+}
+`;
+
 describe("changes", () => {
 	test("none, wherever things are written", () => {
 		expect(plan(base, `# a comment\n\n${base}`)).toEqual([]);
@@ -91,6 +150,37 @@ describe("changes", () => {
 		],
 	])("%s", (_title, edit, expected) => {
 		expect(plan(base, edit(base))).toEqual(expected);
+	});
+
+	test("nothing that a file can say changes in silence", () => {
+		const { config } = loadText(rich);
+		const silent = new Set<string>();
+		const tryWith = (path: readonly (string | number)[], value: unknown) => {
+			const changed = structuredClone(config) as unknown as Record<string | number, unknown>;
+			let owner = changed;
+			for (const step of path.slice(0, -1)) owner = owner[step] as typeof owner;
+			owner[path.at(-1)!] = value;
+			const told = planChanges(config, changed as unknown as DroverConfig).map(formatChange);
+			for (const line of told) expect(line).not.toMatch(/undefined|\[object|NaN|: $/);
+			if (told.length === 0)
+				silent.add(path.map((step) => (typeof step === "number" ? "*" : step)).join("."));
+		};
+		const visit = (value: unknown, path: readonly (string | number)[]): void => {
+			if (path.at(-1) === "location" || kinds.has(String(path.at(-1)))) return;
+			if (typeof value === "number") tryWith(path, value + 1);
+			else if (typeof value === "string") tryWith(path, `${value}x`);
+			else if (typeof value === "boolean") tryWith(path, !value);
+			else if (value !== null && typeof value === "object") {
+				for (const [key, each] of Object.entries(value))
+					visit(each, [...path, Array.isArray(value) ? Number(key) : key]);
+				if (Array.isArray(value) && value.length > 0) tryWith(path, value.slice(1));
+			}
+		};
+		visit(config, []);
+		// A group of addresses is told of as its addresses; what else a file names is there to judge the next one by.
+		expect([...silent].filter((path) => !/^(serverGroups|namedInterfaces)/.test(path))).toEqual([
+			"virtualServers.*.name.group",
+		]);
 	});
 
 	test("passwords are never shown", () => {
