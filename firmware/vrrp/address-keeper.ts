@@ -81,8 +81,14 @@ export class AddressKeeper {
 	/** Makes it so; returns those that were not there before. */
 	hold(key: string, wanted: readonly HeldAddress[]): readonly HeldAddress[] {
 		const before = this.held(key);
+		// One that is to have another label, peer or scope is made anew: the kernel would leave it as it is.
+		const otherwise = wanted.flatMap(({ kernel }) => {
+			const held = this.#find(kernel);
+			return held === null || Bun.deepEquals(held.kernel, kernel) ? [] : [held];
+		});
 		this.#held.set(key, wanted);
 		this.retract(before);
+		this.#delete(otherwise);
 		return this.#add(wanted);
 	}
 

@@ -74,11 +74,7 @@ export class RouteKeeper {
 			(event) => this.#onEvent(event),
 			() => this.restoreSoon(),
 		);
-		if (before !== undefined) {
-			const { netlink } = this.#view;
-			this.#report(netlink.deleteRules(kernelOf(withoutThose(before.rules, held.rules))));
-			this.#report(netlink.deleteRoutes(kernelOf(withoutThose(before.routes, held.routes))));
-		}
+		if (before !== undefined) this.#delete(before);
 		this.#report(this.#view.netlink.addRoutes(kernelOf(held.routes), "replace"));
 		this.#report(this.#view.netlink.addRules(kernelOf(held.rules)));
 	}
@@ -87,8 +83,7 @@ export class RouteKeeper {
 		const held = this.#held.get(key);
 		if (held === undefined) return;
 		this.#held.delete(key);
-		this.#report(this.#view.netlink.deleteRules(kernelOf(held.rules)));
-		this.#report(this.#view.netlink.deleteRoutes(kernelOf(held.routes)));
+		this.#delete(held);
 		if (this.#held.size === 0) this.close();
 	}
 
@@ -134,6 +129,16 @@ export class RouteKeeper {
 				for (const title of this.#add(lostRoutes, lostRules))
 					this.#log("warn", `${title} was deleted by ${culprit(portId, this.#processes)}; it is back`);
 		}
+	}
+
+	/** What nobody holds any more: a reload may have given a route to another router, or to the box. */
+	#delete({ routes, rules }: Pick<Held, "routes" | "rules">): void {
+		const { netlink } = this.#view;
+		const held = [...this.#held.values()];
+		const heldRules = held.flatMap((one) => one.rules);
+		const heldRoutes = held.flatMap((one) => one.routes);
+		this.#report(netlink.deleteRules(kernelOf(withoutThose(rules, heldRules))));
+		this.#report(netlink.deleteRoutes(kernelOf(withoutThose(routes, heldRoutes))));
 	}
 
 	/** Returns what was not there, in words. */
