@@ -91,7 +91,13 @@ class SnmpService {
 	readonly #notifier: Notifier;
 	#cached: { readonly look: Promise<Look>; readonly at: number } | null = null;
 	readonly #told = readTold();
-	#gathered: BoxEvent[] = [];
+	#toldUntilMs: number;
+	/** With sysUpTime when each happened, milliseconds. */
+	#gathered: { readonly event: BoxEvent; readonly upMs: number }[] = [];
+	/** Events that wait for a look at the box. */
+	#untold = 0;
+	/** One look after the other, so that what happened first is told first. */
+	#telling: Promise<void> = Promise.resolve();
 	#authenticationToldAt = Number.NEGATIVE_INFINITY;
 	#stop: () => void = () => {};
 
@@ -101,6 +107,7 @@ class SnmpService {
 		this.#stateDirectory = stateDirectory;
 		this.#state = loadState(stateDirectory);
 		this.#engineId = Buffer.from(this.#state.engineId, "hex");
+		this.#toldUntilMs = this.#state.toldUntilMs;
 		this.#memory = newMemory(this.#state.interfaceIndices);
 		this.#notifier = new Notifier({
 			receivers: snmp.receivers,
@@ -110,6 +117,9 @@ class SnmpService {
 			engineSeconds: () => Math.floor(this.#upMs() / 1000),
 			sourceFor: (receiver) => snmp.source ?? ownAddress(receiver, port),
 			onTrouble: (receiver, words) => this.#log.warn({ receiver }, `a notification: ${words}`),
+			onReachedAgain: (receiver, lost) =>
+				this.#log.info({ receiver, lost }, "notifications arrive again; lost is how many never will"),
+			onIdle: () => this.#keepTold(),
 		});
 	}
 
@@ -136,8 +146,7 @@ class SnmpService {
 						told: this.#told,
 						toldUntilMs: this.#state.toldUntilMs,
 						onTold: (untilMs) => {
-							this.#state.toldUntilMs = untilMs;
-							saveState(this.#stateDirectory, this.#state);
+							this.#toldUntilMs = untilMs;
 						},
 					});
 		this.#stop = () => {
@@ -206,17 +215,41 @@ class SnmpService {
 
 	#tell(event: BoxEvent): void {
 		if (this.#settings.snmp.receivers.length === 0) return;
-		this.#gathered.push(event);
+		this.#untold++;
+		this.#gathered.push({ event, upMs: this.#upMs() });
 		if (this.#gathered.length > 1) return;
-		setTimeout(async () => {
-			const events = this.#gathered;
-			this.#gathered = [];
-			writeTold(this.#told);
+		setTimeout(() => {
+			this.#telling = this.#telling.then(() => this.#tellGathered());
+		}, GATHER_MS);
+	}
+
+	async #tellGathered(): Promise<void> {
+		const gathered = this.#gathered;
+		this.#gathered = [];
+		try {
 			const { facts, view } = await this.#look(0);
 			forgetGone(this.#told, facts.vrrp, facts.director);
-			for (const each of events)
-				for (const notification of notificationsOf(each, facts, view)) this.#notifier.send(notification);
-		}, GATHER_MS);
+			for (const { event, upMs } of gathered)
+				for (const notification of notificationsOf(event, facts, view))
+					this.#notifier.send({ ...notification, upMs });
+		} catch (error) {
+			const words = error instanceof Error ? error.message : error;
+			this.#log.error({ lost: gathered.length }, `events cannot be told of: ${words}`);
+		}
+		this.#untold -= gathered.length;
+		if (this.#notifier.isIdle) this.#keepTold();
+	}
+
+	/**
+	 * Keeps what the receivers know once nothing is on its way to them any more: what the agent had not delivered
+	 * when it ended is told again by the next one.
+	 */
+	#keepTold(): void {
+		if (this.#untold > 0) return;
+		writeTold(this.#told);
+		if (this.#toldUntilMs === this.#state.toldUntilMs) return;
+		this.#state.toldUntilMs = this.#toldUntilMs;
+		saveState(this.#stateDirectory, this.#state);
 	}
 }
 

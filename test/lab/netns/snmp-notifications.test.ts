@@ -375,3 +375,18 @@ test("an inform that nobody acknowledged is repeated until somebody does", async
 	);
 	expect(new Set(again.map(({ kind }) => kind))).toEqual(new Set(["INFORM"]));
 });
+
+test("what nobody had acknowledged when the agent ended is told by the next one", async () => {
+	receiver.kill("SIGKILL");
+	await receiver.exited;
+	const troubles = () => readFileSync(path("log"), "utf8").split("a notification: no answer").length - 1;
+	const before = troubles();
+	servers.get(82)!.kill("SIGKILL");
+	await eventually("an inform without an answer", () => troubles() > before, LIMIT_MS);
+	agent.kill("SIGKILL");
+	await agent.exited;
+	writeFileSync(path("told"), "");
+	receiver = startReceiver();
+	agent = startAgent();
+	await heard("realServerStateChange", (values) => values["realServerStatus.1.2"] === "dead");
+});

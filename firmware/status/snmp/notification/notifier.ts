@@ -1,7 +1,8 @@
 /**
  * Carries notifications to their receivers: traps once, informs until they are acknowledged or given up.
  * Nothing ever waits for it: a queue that is full drops its oldest. One queue for each receiver, so
- * that one that is down costs the others nothing.
+ * that one that is down costs the others nothing. Each has one notification under way at a time: datagrams keep no
+ * order, and "down" behind "up" is a wrong alarm.
  */
 import snmp from "net-snmp";
 import { type AgentUser, libraryUser, varbind } from "../agent.ts";
@@ -10,10 +11,8 @@ import type { Notification } from "./notification.ts";
 
 /** A whole pool of a thousand servers may go down at once. */
 export const QUEUE_LIMIT = 2_048;
-/** Informs under way to one receiver. */
-export const WINDOW = 32;
-/** After so many attempts an inform is given up. */
-export const ATTEMPTS_LIMIT = 6;
+/** What nobody has acknowledged for so long is given up: a receiver's host may be started anew meanwhile. */
+export const LIFETIME_MS = 3_600_000;
 const FIRST_TIMEOUT_MS = 1_000;
 const LONGEST_TIMEOUT_MS = 16_000;
 
@@ -28,6 +27,12 @@ export interface NotifierOptions {
 	/** The box's own address towards this receiver; null leaves it to the kernel. */
 	readonly sourceFor: (receiver: string) => string | null;
 	readonly onTrouble: (receiver: string, words: string) => void;
+	/** After a trouble: something arrived. `lost`: how many never will. */
+	readonly onReachedAgain: (receiver: string, lost: number) => void;
+	/** Nothing is on its way to anybody any more. */
+	readonly onIdle?: () => void;
+	/** `LIFETIME_MS` unless a test is in a hurry. */
+	readonly lifetimeMs?: number;
 }
 
 /** What the library's own types leave out. */
@@ -62,7 +67,10 @@ export class Notifier {
 	readonly #queues: readonly ReceiverQueue[];
 
 	constructor(options: NotifierOptions) {
-		this.#queues = options.receivers.map((receiver) => new ReceiverQueue(receiver, options));
+		const onIdle = () => {
+			if (this.isIdle) options.onIdle?.();
+		};
+		this.#queues = options.receivers.map((receiver) => new ReceiverQueue(receiver, { ...options, onIdle }));
 	}
 
 	send(notification: Notification): void {
@@ -74,10 +82,8 @@ export class Notifier {
 		return this.#queues.reduce((sum, queue) => sum + queue.lost, 0);
 	}
 
-	/** Resolves when nothing is under way any more, or after `limitMs`. */
-	async flush(limitMs: number): Promise<void> {
-		const deadline = performance.now() + limitMs;
-		while (this.#queues.some((queue) => !queue.isIdle) && performance.now() < deadline) await Bun.sleep(20);
+	get isIdle(): boolean {
+		return this.#queues.every((queue) => queue.isIdle);
 	}
 
 	close(): void {
@@ -85,16 +91,23 @@ export class Notifier {
 	}
 }
 
-type Trouble = "not reached" | "full";
+type Trouble = "not reached" | "full" | "given up";
+
+interface Waiting {
+	readonly notification: Notification;
+	/** performance.now() when it was to be sent. */
+	readonly sinceMs: number;
+}
 
 class ReceiverQueue {
 	readonly #receiver: SnmpReceiver;
 	readonly #options: NotifierOptions;
-	readonly #waiting: Notification[] = [];
-	#underWay = 0;
+	readonly #waiting: Waiting[] = [];
+	#isWorking = false;
 	#closed = false;
 	/** Each trouble is told once, until something arrives again. */
 	readonly #told = new Set<Trouble>();
+	#lostInTrouble = 0;
 	lost = 0;
 
 	constructor(receiver: SnmpReceiver, options: NotifierOptions) {
@@ -103,17 +116,16 @@ class ReceiverQueue {
 	}
 
 	get isIdle(): boolean {
-		return this.#underWay === 0 && this.#waiting.length === 0;
+		return !this.#isWorking && this.#waiting.length === 0;
 	}
 
 	add(notification: Notification): void {
-		this.#waiting.push(notification);
+		this.#waiting.push({ notification, sinceMs: performance.now() });
 		if (this.#waiting.length > QUEUE_LIMIT) {
 			this.#waiting.shift();
-			this.lost++;
-			this.#trouble("full", `more than ${QUEUE_LIMIT} notifications wait; the oldest are dropped`);
+			this.#lose("full", `more than ${QUEUE_LIMIT} notifications wait; the oldest are dropped`);
 		}
-		this.#next();
+		if (!this.#isWorking) void this.#work();
 	}
 
 	close(): void {
@@ -121,30 +133,44 @@ class ReceiverQueue {
 		this.#waiting.length = 0;
 	}
 
-	#next(): void {
-		while (!this.#closed && this.#underWay < WINDOW) {
-			const notification = this.#waiting.shift();
-			if (notification === undefined) return;
-			this.#underWay++;
-			void this.#deliver(notification).finally(() => {
-				this.#underWay--;
-				this.#next();
-			});
+	async #work(): Promise<void> {
+		this.#isWorking = true;
+		for (let first = this.#waiting.shift(); first !== undefined; first = this.#waiting.shift())
+			await this.#deliver(first);
+		this.#isWorking = false;
+		if (!this.#closed) this.#options.onIdle?.();
+	}
+
+	async #deliver({ notification, sinceMs }: Waiting): Promise<void> {
+		const lifetimeMs = this.#options.lifetimeMs ?? LIFETIME_MS;
+		let timeoutMs = FIRST_TIMEOUT_MS;
+		while (!this.#closed) {
+			const error = await this.#attempt(notification, timeoutMs);
+			if (error === null) {
+				this.#reached();
+				return;
+			}
+			if (this.#closed) return;
+			this.#trouble("not reached", error);
+			if (performance.now() - sinceMs >= lifetimeMs) {
+				const minutes = Math.round(lifetimeMs / 60_000);
+				this.#lose("given up", `not acknowledged for ${minutes} minutes; what is older is given up`);
+				return;
+			}
+			timeoutMs = Math.min(timeoutMs * 2, LONGEST_TIMEOUT_MS);
 		}
 	}
 
-	async #deliver(notification: Notification): Promise<void> {
-		let timeoutMs = FIRST_TIMEOUT_MS;
-		for (let attempt = 1; attempt <= ATTEMPTS_LIMIT && !this.#closed; attempt++) {
-			const error = await this.#attempt(notification, timeoutMs);
-			if (error === null) {
-				this.#told.clear();
-				return;
-			}
-			this.#trouble("not reached", error);
-			timeoutMs = Math.min(timeoutMs * 2, LONGEST_TIMEOUT_MS);
-		}
+	#reached(): void {
+		if (this.#told.size > 0) this.#options.onReachedAgain(this.#receiver.address, this.#lostInTrouble);
+		this.#told.clear();
+		this.#lostInTrouble = 0;
+	}
+
+	#lose(trouble: Trouble, words: string): void {
 		this.lost++;
+		this.#lostInTrouble++;
+		this.#trouble(trouble, words);
 	}
 
 	/**
