@@ -5,15 +5,19 @@ import type { DirectorStatus } from "../../firmware/status/director.ts";
 import { illnesses } from "../../firmware/status/metrics/health.ts";
 import {
 	type MetricFamily,
+	metricsAnswer,
 	openMetricsText,
 	stateSamples,
 } from "../../firmware/status/metrics/openmetrics.ts";
 import type { VrrpInstanceStatus, VrrpStatus } from "../../firmware/status/vrrp.ts";
 
 /** Samples as the parser sees them: name, labels, value. */
-function parse(text: string): [string, Record<string, string>, number][] {
+function parse(
+	text: string,
+	format: "openmetrics." | "" = "openmetrics.",
+): [string, Record<string, string>, number][] {
 	const program = `import json, sys
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.${format}parser import text_string_to_metric_families
 print(json.dumps([[s.name, s.labels, s.value]
     for family in text_string_to_metric_families(sys.stdin.buffer.read().decode()) for s in family.samples]))`;
 	const { stdout, stderr, exitCode } = Bun.spawnSync(["/usr/bin/python3", "-c", program], {
@@ -62,6 +66,63 @@ describe("OpenMetrics 1.0", () => {
 		expect(parse(openMetricsText([family({ samples })]))).toEqual(
 			samples.map(({ labels, value }) => ["x", labels, value]),
 		);
+	});
+});
+
+describe("what a scraper gets, by its Accept", () => {
+	const families: MetricFamily[] = [
+		{
+			name: "a_bytes",
+			unit: "bytes",
+			kind: "gauge",
+			help: 'back\\slash "q"',
+			samples: [{ labels: {}, value: 1.5 }],
+		},
+		{ name: "b", kind: "counter", help: "b", samples: [{ labels: { c: '"d"\\' }, value: 2 }] },
+		{ name: "e", kind: "info", help: "e", samples: [{ labels: { version: "1" }, value: 1 }] },
+		{ name: "f", kind: "stateset", help: "f", samples: stateSamples("f", {}, ["on", "off"], "off") },
+		{ name: "none", kind: "gauge", help: "none", samples: [] },
+	];
+	const openMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+	const plain = "text/plain; version=0.0.4; charset=utf-8";
+	test.each<[who: string, accept: string | null, type: string]>([
+		["nobody says anything", null, openMetrics],
+		["curl", "*/*", openMetrics],
+		[
+			"Prometheus 2.45",
+			"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+			openMetrics,
+		],
+		[
+			"Prometheus with scrape_protocols: [PrometheusText0.0.4]",
+			"text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+			plain,
+		],
+		[
+			"Prometheus that likes text better",
+			"text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;q=0.4",
+			plain,
+		],
+		[
+			"Telegraf",
+			"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3",
+			plain,
+		],
+		["any text", "Text/*", plain],
+		["OpenMetrics refused", "application/openmetrics-text;q=0, */*", plain],
+		["neither", "application/json", openMetrics],
+		["rubbish", ";q=,,x;q=y", openMetrics],
+	])("%s", (_who, accept, type) => {
+		expect(metricsAnswer(accept, families).headers["content-type"]).toBe(type);
+	});
+	test("both formats have the same samples, by Prometheus's two parsers", () => {
+		const text = metricsAnswer("text/plain", families).body;
+		expect(parse(text, "")).toEqual(parse(metricsAnswer(null, families).body));
+		expect(text).toContain('# HELP a_bytes back\\\\slash "q"\n');
+		expect(text).toContain("# TYPE b_total counter\n");
+	});
+	test("nothing at all is a text, too", () => {
+		expect(parse(openMetricsText([]))).toEqual([]);
 	});
 });
 

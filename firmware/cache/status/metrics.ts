@@ -1,25 +1,32 @@
-/** `/metrics`: the counters in the OpenMetrics text format, under Varnish exporters' usual names. */
+/** `/metrics`: the counters as OpenMetrics families, under Varnish exporters' usual names. */
+import { type MetricFamily, metricsAnswer } from "../../status/metrics/openmetrics.ts";
 import { mainCounters } from "../log/counters.ts";
 import type { Manager } from "../manager/manager.ts";
 
-/** The text of one scrape. */
-export function metricsText(manager: Manager): string {
+/** What one scrape is told. */
+export function cacheMetrics(manager: Manager): MetricFamily[] {
 	const figures = manager.mainFigures();
-	let text = "";
-	for (const counter of mainCounters.counters) {
-		const name = `varnish_main_${counter.name}`;
-		const gauge = counter.kind !== "counter";
-		text += `# HELP ${name} ${counter.about}\n# TYPE ${name} ${gauge ? "gauge" : "counter"}\n`;
-		text += `${name}${gauge ? "" : "_total"} ${figures.get(counter.name) ?? 0}\n`;
-	}
-	text += "# HELP varnish_backend_up backend health\n# TYPE varnish_backend_up gauge\n";
-	for (const vcl of manager.vcls.values())
-		for (const backend of vcl.compiled.backends) {
-			const key = `${vcl.name}.${backend.name}`;
-			const up = manager.isHealthy(key);
-			text += `varnish_backend_up{vcl="${vcl.name}",backend="${backend.name}"} ${up ? 1 : 0}\n`;
-		}
-	return `${text}# EOF\n`;
+	return [
+		...mainCounters.counters.map(
+			({ name, kind, about }): MetricFamily => ({
+				name: `varnish_main_${name}`,
+				kind: kind === "counter" ? "counter" : "gauge",
+				help: about,
+				samples: [{ labels: {}, value: figures.get(name) ?? 0 }],
+			}),
+		),
+		{
+			name: "varnish_backend_up",
+			kind: "gauge",
+			help: "1 while the backend is healthy",
+			samples: [...manager.vcls.values()].flatMap(({ name: vcl, compiled }) =>
+				compiled.backends.map(({ name: backend }) => ({
+					labels: { vcl, backend },
+					value: manager.isHealthy(`${vcl}.${backend}`) ? 1 : 0,
+				})),
+			),
+		},
+	];
 }
 
 export function serveMetrics(manager: Manager, hostname: string, port: number): void {
@@ -29,9 +36,10 @@ export function serveMetrics(manager: Manager, hostname: string, port: number): 
 		fetch(request) {
 			const { pathname } = new URL(request.url);
 			if (pathname !== "/metrics") return new Response("Only /metrics is here.\n", { status: 404 });
-			return new Response(metricsText(manager), {
-				headers: { "content-type": "application/openmetrics-text; version=1.0.0; charset=utf-8" },
-			});
+			if (request.method !== "GET" && request.method !== "HEAD")
+				return new Response("only GET and HEAD\n", { status: 405, headers: { allow: "GET, HEAD" } });
+			const { body, headers } = metricsAnswer(request.headers.get("accept"), cacheMetrics(manager));
+			return new Response(body, { headers });
 		},
 	});
 }

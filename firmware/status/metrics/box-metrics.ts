@@ -240,19 +240,13 @@ function virtualServers(servers: readonly VirtualServerStatus[]): MetricFamily[]
 
 function realServers(servers: readonly VirtualServerStatus[]): MetricFamily[] {
 	const each = (read: (server: RealServerStatus) => number) =>
-		servers.flatMap(({ name, realServers: members }) => {
-			const samples: Sample[] = [];
-			// The same address twice in one virtual server would be the same series twice.
-			const seen = new Set<string>();
-			for (const member of members) {
-				const real = member.address.includes(":")
-					? `[${member.address}]:${member.port}`
-					: `${member.address}:${member.port}`;
-				if (!seen.has(real)) samples.push(...one(read(member), { virtual_server: name, real_server: real }));
-				seen.add(real);
-			}
-			return samples;
-		});
+		servers.flatMap(({ name, realServers: members }) =>
+			members.flatMap((member) => {
+				const { address, port } = member;
+				const real = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+				return one(read(member), { virtual_server: name, real_server: real });
+			}),
+		);
 	return [
 		gauge(
 			"real_server_up",

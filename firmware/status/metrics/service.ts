@@ -10,7 +10,7 @@ import { openLog } from "../log.ts";
 import { runOptionalService, toldToEnd } from "../optional-service.ts";
 import { boxMetrics } from "./box-metrics.ts";
 import { illnesses } from "./health.ts";
-import { CONTENT_TYPE, openMetricsText } from "./openmetrics.ts";
+import { metricsAnswer } from "./openmetrics.ts";
 
 const LOOK_LIFETIME_MS = 1_000;
 const IDLE_SECONDS = 10;
@@ -73,10 +73,10 @@ async function serve({ metrics, port }: ApplianceSettings): Promise<number> {
 async function answer(request: Request, look: () => Promise<BoxFacts>): Promise<Response> {
 	if (request.method !== "GET" && request.method !== "HEAD") return text(405, "only GET and HEAD\n");
 	switch (new URL(request.url).pathname) {
-		case "/metrics":
-			return new Response(openMetricsText(boxMetrics(await look())), {
-				headers: { "content-type": CONTENT_TYPE },
-			});
+		case "/metrics": {
+			const { body, headers } = metricsAnswer(request.headers.get("accept"), boxMetrics(await look()));
+			return new Response(body, { headers });
+		}
 		case "/healthz": {
 			const wrong = illnesses(await look());
 			return wrong.length === 0 ? text(200, "ok\n") : text(503, `${wrong.join("\n")}\n`);

@@ -170,7 +170,10 @@ export function scalar(oid: string, value: Value): Instance {
 /** One column of a conceptual table; null leaves the cell out. */
 export type Column<Row> = readonly [number: number, read: (row: Row) => Value | null];
 
-/** A conceptual table (RFC 2578 §7.1.12): `entry` is the OID of its entry, `index` gives a row's index. */
+/**
+ * A conceptual table (RFC 2578 §7.1.12): `entry` is the OID of its entry, `index` gives a row's index. Of rows with the
+ * same index the first is taken: an operator's file may have a thing twice, and all else has to be answered.
+ */
 export function table<Row>(
 	entry: string,
 	rows: readonly Row[],
@@ -180,8 +183,8 @@ export function table<Row>(
 	const prefix = parseOid(entry);
 	const sorted = rows
 		.map((row, position) => ({ index: index(row, position), row }))
-		.sort((a, b) => compareOids(a.index, b.index));
-	refuseTwice(sorted.map((each) => each.index));
+		.sort((a, b) => compareOids(a.index, b.index))
+		.filter((each, at, all) => at === 0 || compareOids(all[at - 1]!.index, each.index) !== 0);
 	return columns.map(([number, read]) => ({
 		prefix: [...prefix, number],
 		rows: sorted,
