@@ -31,6 +31,12 @@ export interface TrackedStatus {
 	readonly bfd: Readonly<Record<string, boolean>>;
 }
 
+/** vrrpv3StatisticsNewMasterReason (RFC 6527): the master gave it up, had a lower priority, or was silent. */
+export type MasterReason = "not-master" | "priority" | "preempted" | "no-response";
+
+/** vrrpv3StatisticsProtoErrReason (RFC 6527), as far as there is a virtual router that it can be told of. */
+export type ProtocolError = "hop-limit" | "version" | "checksum";
+
 export interface VrrpInstanceStatus {
 	readonly name: string;
 	readonly state: VrrpStateName;
@@ -55,6 +61,12 @@ export interface VrrpInstanceStatus {
 	/** The operator told it to give up: it preempts nobody until it is told to take over, or restarted. */
 	readonly resigned?: boolean;
 	readonly syncGroup?: string | null;
+	/** Unix milliseconds when it last left INIT or FAULT; null while it is in one of them. */
+	readonly takesPartSinceMs?: number | null;
+	/** Why it became master the last time. */
+	readonly masterReason?: MasterReason;
+	/** What the last of its protocol errors was. */
+	readonly lastProtocolError?: ProtocolError | null;
 	/** The counters of keepalived's stats dump. */
 	readonly counters: Readonly<Record<string, number>>;
 }

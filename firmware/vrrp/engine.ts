@@ -432,7 +432,7 @@ class Run {
 			if (JSON.stringify(fault) !== JSON.stringify(member.groupFault))
 				this.apply(key, { kind: "group-fault", fault });
 			if (before.state !== "MASTER" && after.state === "MASTER")
-				this.apply(key, { kind: "group-master", by: after.config.name });
+				this.apply(key, { kind: "group-master", by: after.config.name, masterReason: after.masterReason });
 			if (before.state === "MASTER" && after.state === "BACKUP")
 				this.apply(key, { kind: "group-backup", by: after.config.name });
 		}

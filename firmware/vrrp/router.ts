@@ -7,7 +7,7 @@
  * an action but a function of the Router: see `standing`. Whoever drives a Router keeps to it.
  */
 import type { VrrpInstanceConfig } from "../config/model.ts";
-import type { VrrpStateName } from "../status/vrrp.ts";
+import type { MasterReason, ProtocolError, VrrpStateName } from "../status/vrrp.ts";
 import { compareAddresses, parseAddress } from "../wire/ip.ts";
 import type { Advertisement } from "../wire/vrrp.ts";
 import { emptyMemory, type ReceiveMemory, type RefusalKind, seconds, type Verdict } from "./receive.ts";
@@ -92,6 +92,11 @@ export interface Router {
 	/** Why it is in this state. */
 	readonly reason: string;
 	readonly sinceMicros: number;
+	/** When it last left INIT or FAULT; null while it is in one of them. */
+	readonly takesPartSinceMicros: number | null;
+	/** Why it became master the last time. */
+	readonly masterReason: MasterReason;
+	readonly lastProtocolError: ProtocolError | null;
 	/** What adverts are sent from; null keeps the router in FAULT. */
 	readonly sourceAddress: string | null;
 	/** After tracking: 1–254, or 255 for an owner. */
@@ -160,7 +165,7 @@ export type RouterEvent =
 	| { readonly kind: "sent"; readonly count: number }
 	/** Somebody else's ARP or neighbour advertisement has one of our addresses. */
 	| { readonly kind: "claimed"; readonly address: string; readonly mac: string }
-	| { readonly kind: "group-master"; readonly by: string }
+	| { readonly kind: "group-master"; readonly by: string; readonly masterReason: MasterReason }
 	| { readonly kind: "group-backup"; readonly by: string }
 	| { readonly kind: "resign"; readonly reason: string }
 	| { readonly kind: "take-over"; readonly reason: string }
@@ -231,6 +236,9 @@ export function newRouter(config: VrrpInstanceConfig, atMicros: number): Router 
 		state: "INIT",
 		reason: "starting",
 		sinceMicros: atMicros,
+		takesPartSinceMicros: null,
+		masterReason: "not-master",
+		lastProtocolError: null,
 		sourceAddress: config.sourceAddress,
 		priority: config.priority,
 		faults: [{ key: "start", detail: "starting", pending: true }],
@@ -341,7 +349,7 @@ export function step(router: Router, event: RouterEvent, atMicros: number): Step
 			return onClaimed(router, event.address, event.mac, atMicros);
 		case "group-master":
 			if (router.state !== "BACKUP") return { router, actions: [] };
-			return becomeMaster(router, FOLLOWS_GROUP + event.by, atMicros);
+			return becomeMaster(router, FOLLOWS_GROUP + event.by, event.masterReason, atMicros);
 		case "group-backup":
 			if (router.state !== "MASTER") return { router: { ...router, wantsMaster: false }, actions: [] };
 			return becomeBackup(router, FOLLOWS_GROUP + event.by, atMicros);
@@ -355,7 +363,7 @@ export function step(router: Router, event: RouterEvent, atMicros: number): Step
 		}
 		case "take-over":
 			if (router.state !== "BACKUP") return { router: { ...router, resigned: false }, actions: [] };
-			return becomeMaster({ ...router, resigned: false }, event.reason, atMicros);
+			return becomeMaster({ ...router, resigned: false }, event.reason, "preempted", atMicros);
 		case "stop":
 			return stop(router, atMicros);
 	}
@@ -425,7 +433,8 @@ function begin(router: Router, atMicros: number): Step {
 	const { config } = router;
 	const started: Router = { ...router, started: true };
 	if (config.priority === 255 && router.resigned === false && config.initialState === "MASTER") {
-		if (!router.held && !router.grouped) return becomeMaster(started, "we own the addresses", atMicros);
+		if (!router.held && !router.grouped)
+			return becomeMaster(started, "we own the addresses", "preempted", atMicros);
 		const waiting = becomeBackup(started, "started", atMicros);
 		const masterDownAtMicros = router.held ? waiting.router.masterDownAtMicros : atMicros;
 		return { router: { ...waiting.router, wantsMaster: true, masterDownAtMicros }, actions: waiting.actions };
@@ -438,7 +447,7 @@ function begin(router: Router, atMicros: number): Step {
 	return { router: { ...back.router, masterDownAtMicros: atMicros + waitMicros }, actions: back.actions };
 }
 
-function becomeMaster(router: Router, reason: string, atMicros: number): Step {
+function becomeMaster(router: Router, reason: string, masterReason: MasterReason, atMicros: number): Step {
 	const { garp, advertIntervalMicros } = router.config;
 	const actions: Action[] = [
 		{ kind: "send", priority: router.priority },
@@ -451,6 +460,8 @@ function becomeMaster(router: Router, reason: string, atMicros: number): Step {
 			state: "MASTER",
 			reason,
 			sinceMicros: atMicros,
+			takesPartSinceMicros: router.takesPartSinceMicros ?? atMicros,
+			masterReason,
 			masterDownAtMicros: null,
 			wantsMaster: false,
 			preemptAtMicros: null,
@@ -485,7 +496,13 @@ function withoutMastership(router: Router): Router {
 }
 
 function becomeBackup(router: Router, reason: string, atMicros: number): Step {
-	const next: Router = { ...withoutMastership(router), state: "BACKUP", reason, sinceMicros: atMicros };
+	const next: Router = {
+		...withoutMastership(router),
+		state: "BACKUP",
+		reason,
+		sinceMicros: atMicros,
+		takesPartSinceMicros: router.takesPartSinceMicros ?? atMicros,
+	};
 	return {
 		router: { ...next, masterDownAtMicros: atMicros + masterDownInterval(next) },
 		actions: [{ kind: "transition", from: router.state, to: "BACKUP", reason }],
@@ -506,6 +523,7 @@ function becomeFaulty(router: Router, reason: string, atMicros: number): Step {
 			state: "FAULT",
 			reason,
 			sinceMicros: atMicros,
+			takesPartSinceMicros: null,
 			started: true,
 			master: null,
 			lastAdvertisement: null,
@@ -523,6 +541,7 @@ function stop(router: Router, atMicros: number): Step {
 			state: "INIT",
 			reason: "stopped",
 			sinceMicros: atMicros,
+			takesPartSinceMicros: null,
 			conflict: null,
 			stopped: true,
 		},
@@ -575,19 +594,29 @@ function onTimer(router: Router, mayBecomeMaster: boolean, atMicros: number): St
 			next = { ...next, wantsMaster: true, masterDownAtMicros: atMicros + masterDownInterval(next) };
 			return { router: next, actions };
 		}
-		return prepend(actions, becomeMaster(next, silence(next), atMicros));
+		const { reason, masterReason } = silence(next);
+		return prepend(actions, becomeMaster(next, reason, masterReason, atMicros));
 	}
 	return { router: next, actions };
 }
 
-/** Why the wait for a master is over. */
-function silence(router: Router): string {
+/** Why the wait for a master is over, in words and in RFC 6527's. */
+function silence(router: Router): { readonly reason: string; readonly masterReason: MasterReason } {
 	const { master, lastAdvertisement } = router;
-	if (master === null) return "no master was heard";
-	if (master.priority === 0) return `${master.address} gave it up (priority 0)`;
+	// keepalived: an owner always preempts.
+	const unheard = router.config.priority === 255 ? "preempted" : "no-response";
+	if (master === null) return { reason: "no master was heard", masterReason: unheard };
+	if (master.priority === 0)
+		return { reason: `${master.address} gave it up (priority 0)`, masterReason: "priority" };
 	if (lastAdvertisement === null && master.priority < router.priority)
-		return `${master.address} has only priority ${master.priority}, ours is ${router.priority}`;
-	return `no advert from ${master.address} for ${seconds(masterDownInterval(router))}`;
+		return {
+			reason: `${master.address} has only priority ${master.priority}, ours is ${router.priority}`,
+			masterReason: "preempted",
+		};
+	return {
+		reason: `no advert from ${master.address} for ${seconds(masterDownInterval(router))}`,
+		masterReason: "no-response",
+	};
 }
 
 function onHeardAgain(router: Router, times: number, lastAtMicros: number): Step {
@@ -787,8 +816,11 @@ function compareClaim(router: Router, priority: number, source: string): number 
 function onRefused(router: Router, verdict: Extract<Verdict, { kind: "refused" }>, atMicros: number): Step {
 	const actions: Action[] = [];
 	const { source, detail, advertisement } = verdict;
-	let next = count(router, counterOf[verdict.refusal]);
-	if (verdict.refusal === "owner" || source === router.sourceAddress) return { router: next, actions };
+	const { refusal } = verdict;
+	let next = count(router, counterOf[refusal]);
+	if (refusal === "hop-limit" || refusal === "version" || refusal === "checksum")
+		next = { ...next, lastProtocolError: refusal };
+	if (refusal === "owner" || source === router.sourceAddress) return { router: next, actions };
 	next = logOnce(next, actions, `advert from ${source} refused: ${detail}`);
 	next = withConflict(next, source, `${source} is not obeyed: ${detail}`, atMicros);
 	const wins =

@@ -34,6 +34,9 @@ export function instanceStatus(
 		preempt: config.preempt,
 		resigned: router.resigned,
 		syncGroup: syncGroupOf(syncGroups, config.name)?.name ?? null,
+		takesPartSinceMs: router.takesPartSinceMicros === null ? null : wallMs(router.takesPartSinceMicros),
+		masterReason: router.masterReason,
+		lastProtocolError: router.lastProtocolError,
 		counters: { ...router.counters },
 	};
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { VrrpInstanceConfig } from "../../firmware/config/model.ts";
-import { emptyMemory, type Verdict } from "../../firmware/vrrp/receive.ts";
+import { emptyMemory, type RefusalKind, type Verdict } from "../../firmware/vrrp/receive.ts";
 import {
 	type Action,
 	newRouter,
@@ -290,6 +290,44 @@ describe("RFC 9568 §6.4.3: MASTER", () => {
 		expect([back.router.state, back.waitMicros]).toEqual(["BACKUP", 3_609_375]);
 		const owner = new Subject({ priority: 255, initialState: "MASTER" }).feed(faulty(255)).feed(healthy(255));
 		expect([owner.router.state, owner.waitMicros]).toEqual(["BACKUP", 1_003_906]);
+	});
+});
+
+describe("RFC 6527: what VRRPV3-MIB wants to know", () => {
+	test("why it became master the last time, also when it is none any more", () => {
+		const subject = new Subject({ priority: 100, preempt: true });
+		expect(subject.router.masterReason).toBe("not-master");
+		expect(subject.elected().router.masterReason).toBe("no-response");
+		subject.feed(advert(200));
+		expect([subject.router.state, subject.router.masterReason]).toEqual(["BACKUP", "no-response"]);
+		expect(subject.feed(advert(0), SECOND).elected().router.masterReason).toBe("priority");
+		subject.feed(advert(200)).feed(advert(50), SECOND);
+		expect(subject.elected().router.masterReason).toBe("preempted");
+	});
+	test("the owner of the addresses always preempts; a sync group has one reason for all", () => {
+		const owner = new Subject({ priority: 255, initialState: "MASTER" });
+		expect([owner.router.state, owner.router.masterReason]).toEqual(["MASTER", "preempted"]);
+		const follower = new Subject().feed({ kind: "group-master", by: "VI_1", masterReason: "priority" });
+		expect([follower.router.state, follower.router.masterReason]).toEqual(["MASTER", "priority"]);
+	});
+	test("since when it takes part: over BACKUP and MASTER, anew after a FAULT", () => {
+		expect(newRouter(instanceOf(), 0).takesPartSinceMicros).toBeNull();
+		const subject = new Subject().elected();
+		expect([subject.router.state, subject.router.takesPartSinceMicros]).toEqual(["MASTER", 0]);
+		expect(subject.feed(faulty(100), SECOND).router.takesPartSinceMicros).toBeNull();
+		subject.feed(healthy(100), SECOND);
+		expect(subject.router.takesPartSinceMicros).toBe(subject.nowMicros);
+	});
+	test("the last protocol error; others are none", () => {
+		const subject = new Subject();
+		const after = (refusal: RefusalKind) => {
+			const event = refused(50) as Extract<RouterEvent, { kind: "packet" }>;
+			const verdict = { ...event.verdict, refusal } as Verdict;
+			return subject.feed({ ...event, verdict }).router.lastProtocolError;
+		};
+		expect(subject.router.lastProtocolError).toBeNull();
+		const refusals = ["version", "hop-limit", "interval", "checksum"] as const;
+		expect(refusals.map(after)).toEqual(["version", "hop-limit", "hop-limit", "checksum"]);
 	});
 });
 

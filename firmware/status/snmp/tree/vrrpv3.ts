@@ -4,7 +4,7 @@
  */
 import type { VrrpInstanceConfig } from "../../../config/model.ts";
 import type { Facts } from "../../box/facts.ts";
-import type { VrrpInstanceStatus } from "../../vrrp.ts";
+import type { MasterReason, ProtocolError, VrrpInstanceStatus } from "../../vrrp.ts";
 import { addressIndex, addressOctets } from "../inet-address.ts";
 import {
 	bytes,
@@ -33,6 +33,16 @@ const ACTIVE = 1;
 /** vrrpv3OperationsStatus; FAULT takes no part in the election, as initialize(1). */
 const statusNumbers = { INIT: 1, FAULT: 1, BACKUP: 2, MASTER: 3 };
 
+/** vrrpv3StatisticsNewMasterReason, vrrpv3StatisticsProtoErrReason. */
+const masterReasons: Readonly<Record<MasterReason, number>> = {
+	"not-master": 0,
+	priority: 1,
+	preempted: 2,
+	"no-response": 3,
+};
+const NO_ERROR = 0;
+const protocolErrors: Readonly<Record<ProtocolError, number>> = { "hop-limit": 1, version: 2, checksum: 3 };
+
 interface Row {
 	readonly config: VrrpInstanceConfig;
 	readonly status: VrrpInstanceStatus;
@@ -48,6 +58,11 @@ const rowIndex = ({ config, interfaceIndex }: Row): Oid => [
 	familyNumber(config),
 ];
 
+/** Of the length that the row's InetAddressType demands, also when it is not known (RFC 4001 §3). */
+function addressInFamily({ config }: Row, address: string | null): Value {
+	return addressOctets(address ?? (config.family === "inet" ? "0.0.0.0" : "::"));
+}
+
 /** RFC 9568 §7.3: 00-00-5E-00-01 or -02, then the VRID. */
 const virtualMac = ({ config }: Row): Value =>
 	bytes(Uint8Array.of(0, 0, 0x5e, 0, familyNumber(config), config.virtualRouterId));
@@ -55,27 +70,32 @@ const virtualMac = ({ config }: Row): Value =>
 const count = (row: Row, name: string) => counter64(row.status.counters[name] ?? 0);
 
 const operationsColumns: readonly Column<Row>[] = [
-	[3, (row) => addressOctets(row.status.state === "MASTER" ? row.ownAddress : row.status.masterAddress)],
-	[4, (row) => addressOctets(row.config.sourceAddress ?? row.ownAddress)],
+	[3, (row) => addressInFamily(row, row.status.masterAddress)],
+	[4, (row) => addressInFamily(row, row.ownAddress)],
 	[5, virtualMac],
 	[6, (row) => integer(statusNumbers[row.status.state])],
-	[7, (row) => gauge(row.status.effectivePriority)],
+	// As configured, as keepalived says it: tracking's sum is in KEEPALIVED-MIB.
+	[7, (row) => gauge(row.config.priority)],
 	[8, (row) => integer(row.config.virtualAddresses.length)],
 	// Centiseconds.
 	[9, (row) => integer(Math.round(row.config.advertIntervalMicros / 10_000))],
 	[10, (row) => truth(row.config.preempt)],
 	[11, (row) => truth(row.config.accept)],
-	[12, (row) => ticks(row.status.state === "INIT" ? 0 : Math.max(0, row.nowMs - row.status.sinceMs))],
+	[12, (row) => ticks(Math.max(0, row.nowMs - (row.status.takesPartSinceMs ?? row.nowMs)))],
 	[13, () => integer(ACTIVE)],
 ];
 
 const statisticsColumns: readonly Column<Row>[] = [
 	[1, (row) => counter32(row.status.counters["becameMaster"] ?? 0)],
-	[2, (row) => integer(newMasterReason(row))],
+	[2, ({ status }) => integer(masterReasons[status.masterReason ?? "not-master"])],
 	[3, (row) => count(row, "advertisementsReceived")],
 	[4, (row) => count(row, "advertisementIntervalErrors")],
 	[5, (row) => count(row, "ttlErrors")],
-	[6, (row) => integer(protocolErrorReason(row))],
+	[
+		6,
+		({ status }) =>
+			integer(status.lastProtocolError == null ? NO_ERROR : protocolErrors[status.lastProtocolError]),
+	],
 	[7, (row) => count(row, "priorityZeroReceived")],
 	[8, (row) => count(row, "priorityZeroSent")],
 	[9, (row) => count(row, "invalidTypeReceived")],
@@ -85,38 +105,24 @@ const statisticsColumns: readonly Column<Row>[] = [
 	[13, () => gauge(1000)],
 ];
 
-/** notMaster(0), priority(1): a better one than the last master; masterNoResponse(3): its adverts ceased. */
-function newMasterReason({ status }: Row): number {
-	if (status.state !== "MASTER") return 0;
-	return status.masterPriority !== null &&
-		status.masterPriority > 0 &&
-		status.masterPriority < status.effectivePriority
-		? 1
-		: 3;
-}
-
-/** noError(0), ipTtlError(1), versionError(2), checksumError(3), vrIdError(4): the first that was ever met. */
-function protocolErrorReason({ status: { counters } }: Row): number {
-	const order = ["ttlErrors", "versionErrors", "checksumErrors"];
-	return order.findIndex((name) => (counters[name] ?? 0) > 0) + 1;
-}
-
 export function vrrpv3Tree({ config, vrrp, interfaces, host }: Facts): Part[] {
 	const rows: Row[] = (config?.vrrpInstances ?? []).flatMap((instance) => {
 		const status = vrrp?.instances.find(({ name }) => name === instance.name);
 		const port = interfaces.find(({ name }) => name === instance.interface);
 		if (status === undefined || port === undefined) return [];
-		const inFamily = (address: string) => address.includes(":") === (instance.family === "inet6");
+		// What adverts come from: with IPv6 a link-local address (RFC 9568 §5.1.2.1).
+		const mayBeOwn = (address: string) =>
+			instance.family === "inet" ? !address.includes(":") : address.startsWith("fe80:");
 		const own = port.addresses.find(
 			({ address }) =>
-				inFamily(address) && !instance.virtualAddresses.some((virtual) => virtual.address === address),
+				mayBeOwn(address) && !instance.virtualAddresses.some((virtual) => virtual.address === address),
 		);
 		return [
 			{
 				config: instance,
 				status,
 				interfaceIndex: port.index,
-				ownAddress: own?.address ?? null,
+				ownAddress: instance.sourceAddress ?? own?.address ?? null,
 				nowMs: host.dateMs,
 			},
 		];
