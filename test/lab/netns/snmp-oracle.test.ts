@@ -17,6 +17,7 @@ const mibs = [join(import.meta.dir, "../../../node_modules/net-snmp/lib/mibs"), 
 );
 const LIMIT_MS = 30_000;
 
+/** The tracked process is none of any machine's: in a namespace keepalived sees no process start or end. */
 const configuration = `global_defs {
 	router_id lab-a
 	notification_email {
@@ -61,8 +62,8 @@ track_file wish {
 	file "FOLDER/wish"
 	weight 1
 }
-vrrp_track_process init {
-	process init
+vrrp_track_process nobody {
+	process oracle-nobody
 	quorum 1
 	weight 2
 }
@@ -133,7 +134,7 @@ vrrp_instance VI_3 {
 		wish weight 2
 	}
 	track_process {
-		init
+		nobody
 	}
 	smtp_alert
 }
