@@ -179,6 +179,21 @@ export class Compilation {
 		return token;
 	}
 
+	/**
+	 * `+name` or `-name` before something: whether it is on. The name, which is the next token, has to follow the sign at
+	 * once; `otherwise` is said behind the complaint.
+	 */
+	flag(otherwise: string): boolean {
+		const sign = this.token;
+		if (this.peek().begin !== sign.end) {
+			this.diagnostics.at("Expected a flag at:\n", sign);
+			this.diagnostics.append(otherwise);
+			this.stop();
+		}
+		this.next();
+		return sign.kind === "+";
+	}
+
 	skip(kind: TokenKind): Token {
 		const token = this.expect(kind);
 		this.next();
@@ -311,10 +326,20 @@ export class Compilation {
 		if (symbol === undefined) {
 			if (mode === "create") return undefined;
 			const other = this.find(name, kind, true);
-			let message = `Symbol not found: '${this.tokens
+			const written = this.tokens
 				.slice(first.index, this.token.index)
 				.map(({ text }) => text)
-				.join("")}'`;
+				.join("");
+			if (kind !== null && this.symbols.get(name.toLowerCase())?.[0]?.kind === "none") {
+				this.diagnostics.between(
+					`Symbol '${written}' has wrong type (none), expected ${kind}:\nAt: `,
+					first,
+					this.token,
+				);
+				this.diagnostics.append("Symbol was builtin\n");
+				this.stop();
+			}
+			let message = `Symbol not found: '${written}'`;
 			if (other !== undefined)
 				message += ` (Only available when${other.lowest > 40 ? ` ${(other.lowest / 10).toFixed(1)} <=` : ""} VCL syntax${other.highest < 41 ? ` <= ${(other.highest / 10).toFixed(1)}` : ""})`;
 			this.diagnostics.failBetween(`${message}\nAt: `, first, this.token);
@@ -344,7 +369,7 @@ export class Compilation {
 	/** Declares an acl, backend, probe or object: the name must be free. */
 	declare(kind: "acl" | "backend" | "probe" | "instance", make: (name: string) => VclSymbol): VclSymbol {
 		const { token } = this;
-		const known = this.find(token.text, this.syntax < 41 ? kind : null);
+		const known = this.find(token.text, null);
 		if (known !== undefined && known.defined !== null) {
 			const title = kind.charAt(0).toUpperCase() + kind.slice(1);
 			this.diagnostics.at(

@@ -20,6 +20,8 @@ export type Includer = (request: IncludeRequest) => IncludeAnswer;
 export const maxIncludes = 1000;
 export const maxTokens = 2_000_000;
 
+const noString = "include not followed by string constant.\n";
+
 export interface Gathering {
 	readonly tokens: Token[];
 	readonly sources: SourceFile[];
@@ -48,12 +50,16 @@ export function gather(g: Gathering, source: SourceFile, end: boolean): void {
 		let glob = false;
 		while (next.kind === "+" || next.kind === "-") {
 			const flag = tokens[at + 1]!;
+			if (flag.begin !== next.end) {
+				g.diagnostics.at("Expected a flag at:\n", next);
+				g.diagnostics.fail(noString, next);
+			}
 			if (flag.kind !== "ID" || flag.text !== "glob") g.diagnostics.fail("Unknown include flag:\n", flag);
 			glob = next.kind === "+";
 			at += 2;
 			next = tokens[at]!;
 		}
-		if (next.kind !== "CSTR") g.diagnostics.fail("include not followed by string constant.\n", next);
+		if (next.kind !== "CSTR") g.diagnostics.fail(noString, next);
 		if (tokens[at + 1]?.kind !== ";")
 			g.diagnostics.fail("include <string> not followed by semicolon.\n", next);
 		at++;

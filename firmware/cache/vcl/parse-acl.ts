@@ -32,8 +32,7 @@ export function parseAcl(c: Compilation): void {
 	c.next();
 	const flags: Flags = { pedantic: true, logs: false };
 	while (c.token.kind === "+" || c.token.kind === "-") {
-		const on = c.token.kind === "+";
-		c.next();
+		const on = c.flag("Valid ACL flags are `log` and `table`:\n");
 		const flag = c.expect("ID");
 		if (flag.text === "log") flags.logs = on;
 		else if (flag.text === "pedantic") flags.pedantic = on;

@@ -51,6 +51,8 @@ function bit(c: Compilation, name: Token): boolean {
 function field(c: Compilation, known: ReadonlySet<string>, seen: Map<string, Token>): Token {
 	c.skip(".");
 	const name = c.expect("ID");
+	c.next();
+	c.skip("=");
 	if (!known.has(name.text)) c.diagnostics.fail(`Unknown field: ${tokenName(name)} at\n`, name);
 	const before = seen.get(name.text);
 	if (before !== undefined) {
@@ -59,8 +61,6 @@ function field(c: Compilation, known: ReadonlySet<string>, seen: Map<string, Tok
 		c.diagnostics.fail("First defined at:\n", before);
 	}
 	seen.set(name.text, name);
-	c.next();
-	c.skip("=");
 	return name;
 }
 
@@ -126,8 +126,9 @@ function probeSpecification(c: Compilation, name: string | null): ProbeDefinitio
 				initial = unsigned(c);
 				break;
 			default:
-				expectedStatus = unsigned(c);
-				if (expectedStatus < 100 || expectedStatus > 999)
+				if (value.kind === "CNUM") expectedStatus = unsigned(c);
+				else c.diagnostics.at(`Expected CNUM got ${tokenName(value)}\nat\n`, value);
+				if (value.kind !== "CNUM" || expectedStatus < 100 || expectedStatus > 999)
 					c.diagnostics.fail(
 						"Must specify .expected_response with exactly three digits (100 <= x <= 999)\n",
 						c.token,

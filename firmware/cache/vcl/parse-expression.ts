@@ -29,11 +29,7 @@ import type { VmodFunction } from "./vmods/vmod.ts";
 export function expression(c: Compilation, want: SimpleType): Expression {
 	c.enter();
 	const first = c.token;
-	let result = isStringForm(want)
-		? disjunction(c, "STRINGS")
-		: want === "REGEX"
-			? postfix(c, "REGEX")
-			: disjunction(c, want);
+	let result = disjunction(c, isStringForm(want) ? "STRINGS" : want);
 	c.leave();
 	if (result.type === want) return result;
 	if (want === "BODY" && result.type === "BLOB") return result;
@@ -625,16 +621,20 @@ export function call(c: Compilation, callee: VmodFunction, instance: string | nu
 		if (c.isAt(")")) break;
 		c.skip(",");
 	}
+	let missing = false;
 	const values = callee.arguments.map((argument, index): Expression => {
 		const value = given[index];
 		if (value !== undefined) return value;
 		if (argument.fallback !== undefined) return fallback(argument.type, argument.fallback);
 		if (argument.optional) return { kind: "absent", type: "VOID" };
-		return c.diagnostics.fail(
+		missing = true;
+		c.diagnostics.at(
 			argument.name === null ? `Argument ${index + 1} missing\n` : `Argument '${argument.name}' missing\n`,
 			c.token,
 		);
+		return { kind: "absent", type: "VOID" };
 	});
+	if (missing) c.stop();
 	c.skip(")");
 	c.waits ||= callee.waits;
 	return {

@@ -1,14 +1,15 @@
 /** Statements and subroutine bodies. Reference §2 and §4. */
 import type { Compilation } from "./compilation.ts";
 import { Refused } from "./diagnostic.ts";
-import { actionNames, methodMask } from "./methods.ts";
+import { actionNames, everywhere, methodMask } from "./methods.ts";
 import { call, expression } from "./parse-expression.ts";
 import type { ActionKind } from "./runtime.ts";
 import type { VclSymbol } from "./symbol.ts";
-import type { Expression } from "./syntax/expression.ts";
+import type { Expression, HeaderName } from "./syntax/expression.ts";
 import type { AssignmentOperator, Block, If, Return, Statement } from "./syntax/statement.ts";
 import { tokenName } from "./token.ts";
 import type { SimpleType } from "./types.ts";
+import type { Variable } from "./variables.ts";
 
 const inHash = methodMask("hash");
 const inInit = methodMask("init");
@@ -173,11 +174,30 @@ const wanted: {
 	BODY: { "=": "BODY", "+=": "BODY" },
 };
 
-function variableSymbol(c: Compilation): Extract<VclSymbol, { kind: "var" }> {
+/** What `set` and `unset` name. A storage is one as well, which is only read. */
+function variableSymbol(c: Compilation): { readonly variable: Variable; readonly header: HeaderName | null } {
 	c.expect("ID");
+	const { position } = c;
+	const named = c.lookup(null, "partial-quiet");
+	if (named?.kind === "stevedore" && !c.isAt("."))
+		return { variable: storageVariable(named.name), header: null };
+	c.position = position;
 	const symbol = c.lookup("var", "existing");
 	return symbol.kind === "var" ? symbol : c.stop();
 }
+
+const storageVariable = (name: string): Variable => ({
+	name,
+	type: "STEVEDORE",
+	lowest: 40,
+	highest: 41,
+	read: everywhere,
+	set: 0,
+	unset: 0,
+	member: "",
+	setter: null,
+	clamped: false,
+});
 
 function setStatement(c: Compilation): Statement {
 	const first = c.expect("ID");

@@ -145,19 +145,21 @@ function builtinHelpers(c: Compilation): readonly string[] {
 }
 
 function parseImport(c: Compilation): void {
+	const first = c.token;
 	c.next();
 	const nameToken = c.expectName("VMOD");
 	const vmod = c.settings.vmods.get(nameToken.text);
-	c.next();
 	let called = nameToken;
-	if (c.isWord("as")) {
+	if (c.isWord("as", c.peek())) {
+		c.next();
 		c.next();
 		called = c.expectName("VMOD");
-		const other = c.find(called.text, null);
-		if (other !== undefined && other.kind !== "vmod") c.lookup("vmod", "existing");
-		else c.next();
 	}
-	if (c.isWord("from")) {
+	const other = c.find(called.text, null);
+	if (other !== undefined && other.kind !== "vmod") c.lookup("vmod", "existing");
+	else c.next();
+	if (c.isAt("ID")) {
+		if (!c.isWord("from")) c.diagnostics.fail("Expected 'from path ...'\n", c.token);
 		c.next();
 		c.expect("CSTR");
 		if (!c.settings.unsafePath && c.token.value.includes("/"))
@@ -172,16 +174,14 @@ function parseImport(c: Compilation): void {
 	const taken = c.find(called.text, null);
 	if (taken !== undefined) {
 		if (taken.kind === "vmod" && taken.vmod === vmod) return;
-		c.diagnostics.at(`Module ${called.text} conflicts with other symbol\n`, called);
-		c.stop();
+		c.diagnostics.failBetween(`Another module already imported as ${called.text}.\n`, first, c.token);
 	}
-	const declared = (name: string) => ({ ...c.base(name), defined: nameToken });
-	c.add({ ...declared(called.text), kind: "vmod", vmod });
+	c.add({ ...c.base(called.text), defined: first, kind: "vmod", vmod });
 	if (!c.imported.includes(vmod.name)) c.imported.push(vmod.name);
 	for (const [name, callee] of vmod.functions)
-		c.add({ ...declared(`${called.text}.${name}`), kind: "func", callee });
+		c.add({ ...c.base(`${called.text}.${name}`), kind: "func", callee });
 	for (const [name, object] of vmod.objects)
-		c.add({ ...declared(`${called.text}.${name}`), kind: "object", object });
+		c.add({ ...c.base(`${called.text}.${name}`), kind: "object", object });
 }
 
 /** `there`: the modules that can be imported. */

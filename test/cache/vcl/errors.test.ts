@@ -28,6 +28,26 @@ describe("the same mistakes, the same words", () => {
 		}, 120_000);
 });
 
+describe("VCL 4.0 has one space of names, too", () => {
+	for (const mistake of [
+		"acl a { }",
+		"acl req { }",
+		"acl set { }",
+		"probe vcl_recv { }",
+		"backend true none;",
+		"sub x { } acl x { }",
+		"import std; backend std none;",
+		"sub vcl_recv { if (client.ip ~ b) { } } backend b none; acl b { }",
+		'sub vcl_recv { set req.http = "x"; }',
+	])
+		test(mistake, () => {
+			const source = `vcl 4.0;\nbackend a none;\n${mistake}`;
+			const result = ours(source);
+			if (result.ok) throw new Error("accepted");
+			expect(normalise(formatFailure({ ...result.error, hint: null }))).toBe(stock.compile(source).text);
+		});
+});
+
 describe("no version line", () => {
 	for (const source of ["", "foo", 'backend a { .host = "127.0.0.1"; }', "sub vcl_recv { }"])
 		test(JSON.stringify(source), () => {
