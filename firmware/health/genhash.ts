@@ -156,9 +156,7 @@ function fetchPage(options: Options, environment: ProbeEnvironment): Promise<Pag
 			});
 		};
 		const owner: StreamOwner = {
-			connected() {
-				stream.write(requestBytes(options.target, options, options.protocol));
-			},
+			opening: requestBytes(options.target, options, options.protocol),
 			received(bytes) {
 				if (!reader.headRead || options.verbose) received.push(Buffer.from(bytes));
 				receivedBytes += bytes.length;

@@ -260,9 +260,9 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 							fresh.add(found);
 						}
 						if (old !== undefined && fresh.has(found) && check.kind !== "FILE_CHECK") {
-							const state = stateAfter(old, check);
+							const after = stateAfter(old, check);
 							// One that several servers share must take none of them away.
-							if (state.up || !succeeding.has(found)) found.state = state;
+							if (after.state.up || !succeeding.has(found)) Object.assign(found, after);
 							succeeding.add(found);
 						}
 						found.identity = identity;
@@ -328,11 +328,11 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const server = pools.get(virtualServer)?.servers.get(realServer);
 			if (server === undefined) return { checks: [], path: null };
 			return {
-				checks: server.checks.map(({ config, state }) => ({
+				checks: server.checks.map(({ config, state, answeredAtMs }) => ({
 					kind: config.kind,
 					up: state.up,
 					detail: state.detail,
-					atMs: state.answeredAtMs,
+					atMs: answeredAtMs,
 					failures: state.failures,
 				})),
 				path: server.path === null ? null : { ok: server.path.state.ok, detail: pathDetail(server) },

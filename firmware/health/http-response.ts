@@ -52,11 +52,14 @@ export class HttpResponseReader {
 	#state: State = headState;
 	#unread = "";
 	#line = "";
-	readonly #sink: ResponseSink;
+	readonly #sink: ResponseSink | null;
 	readonly #bodyless: boolean;
 
-	/** `bodyless`: the request was one whose answer has no body (HEAD). */
-	constructor(sink: ResponseSink, bodyless = false) {
+	/**
+	 * `sink` null: nobody wants the body's bytes, which are then counted only. `bodyless`: the request was one whose
+	 * answer has no body (HEAD).
+	 */
+	constructor(sink: ResponseSink | null, bodyless = false) {
 		this.#sink = sink;
 		this.#bodyless = bodyless;
 	}
@@ -78,19 +81,18 @@ export class HttpResponseReader {
 
 	/** Takes the next bytes. Throws a ResponseError when this is no HTTP answer or is over a limit. */
 	push(chunk: Uint8Array): void {
-		let rest = chunk;
+		let at = 0;
 		if (this.#state.kind === "head") {
-			const bodyStart = this.#readHead(rest);
-			if (bodyStart < 0) return;
-			rest = rest.subarray(bodyStart);
+			at = this.#readHead(chunk);
+			if (at < 0) return;
 		}
-		while (rest.length > 0 && this.#state.kind !== "done") rest = rest.subarray(this.#readBody(rest));
+		while (at < chunk.length && this.#state.kind !== "done") at = this.#readBody(chunk, at);
 	}
 
 	/** Returns where the body begins in `chunk`, or -1 when the head goes on. */
 	#readHead(chunk: Uint8Array): number {
 		const before = this.#unread.length;
-		this.#unread += latin1(chunk);
+		this.#unread += latin1(chunk, 0, chunk.length);
 		// The blank line may have begun in an earlier chunk.
 		const end = endOfHead(this.#unread, Math.max(0, before - 3));
 		if (end < 0) {
@@ -125,41 +127,38 @@ export class HttpResponseReader {
 		else this.#state = { kind: "until-close" };
 	}
 
-	/** Consumes at least one byte; returns how many. */
-	#readBody(bytes: Uint8Array): number {
+	/** Consumes at least the byte at `from`; returns where it stopped. */
+	#readBody(bytes: Uint8Array, from: number): number {
 		const state = this.#state;
 		switch (state.kind) {
 			case "length":
 			case "chunk-data": {
-				const part = bytes.length > state.left ? bytes.subarray(0, state.left) : bytes;
-				this.#count(part);
-				this.#sink.body(part);
-				state.left -= part.length;
+				const end = Math.min(bytes.length, from + state.left);
+				this.#take(bytes, from, end, true);
+				state.left -= end - from;
 				if (state.left === 0) this.#state = state.kind === "length" ? doneState : { kind: "chunk-end" };
-				return part.length;
+				return end;
 			}
 			case "until-close":
-				this.#count(bytes);
-				this.#sink.body(bytes);
+				this.#take(bytes, from, bytes.length, true);
 				return bytes.length;
 			case "chunk-size":
 			case "chunk-end":
 			case "trailer":
-				return this.#readLine(bytes, state.kind);
+				return this.#readLine(bytes, from, state.kind);
 			case "head":
 			case "done":
 				return bytes.length;
 		}
 	}
 
-	#readLine(bytes: Uint8Array, kind: "chunk-size" | "chunk-end" | "trailer"): number {
-		const newline = bytes.indexOf(10);
-		const taken = newline < 0 ? bytes.length : newline + 1;
-		const part = bytes.subarray(0, taken);
-		this.#count(part);
-		this.#line += latin1(part);
+	#readLine(bytes: Uint8Array, from: number, kind: "chunk-size" | "chunk-end" | "trailer"): number {
+		const newline = bytes.indexOf(10, from);
+		const end = newline < 0 ? bytes.length : newline + 1;
+		this.#take(bytes, from, end, false);
+		this.#line += latin1(bytes, from, end);
 		if (this.#line.length > CHUNK_LINE_LIMIT_BYTES) throw new ResponseError("a chunk line is too long");
-		if (newline < 0) return taken;
+		if (newline < 0) return end;
 		const line = this.#line.replace(/\r?\n$/, "");
 		this.#line = "";
 		if (kind === "chunk-end") {
@@ -173,19 +172,24 @@ export class HttpResponseReader {
 			const left = Number.parseInt(size[1]!, 16);
 			this.#state = left === 0 ? { kind: "trailer" } : { kind: "chunk-data", left };
 		}
-		return taken;
+		return end;
 	}
 
-	#count(part: Uint8Array): void {
-		this.bodyBytes += part.length;
+	/** `isBody`: these are no chunk framing. */
+	#take(bytes: Uint8Array, from: number, end: number, isBody: boolean): void {
+		this.bodyBytes += end - from;
 		if (this.bodyBytes > BODY_LIMIT_BYTES)
 			throw new ResponseError(`the body is longer than ${BODY_LIMIT_BYTES} bytes`);
+		if (this.#sink === null) return;
+		const part = bytes.subarray(from, end);
 		this.#sink.raw(part);
+		if (isBody) this.#sink.body(part);
 	}
 }
 
-function latin1(bytes: Uint8Array): string {
-	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+/** As a Buffer says it, without making one of `bytes`. */
+function latin1(bytes: Uint8Array, from: number, end: number): string {
+	return Buffer.prototype.toString.call(bytes, "latin1", from, end);
 }
 
 /** Index after the blank line that ends the head, or -1. */

@@ -74,8 +74,8 @@ export function probeHttp(
 }
 
 class HttpProbe implements StreamOwner, ResponseSink {
+	readonly opening: Uint8Array;
 	stream: Stream | null = null;
-	readonly #request: Uint8Array;
 	readonly #check: HttpCheck;
 	readonly #url: UrlCheck;
 	readonly #regex: RegExp | string | null;
@@ -94,18 +94,14 @@ class HttpProbe implements StreamOwner, ResponseSink {
 		regex: RegExp | string | null,
 		done: (outcome: Outcome) => void,
 	) {
-		this.#request = request;
+		this.opening = request;
 		this.#check = check;
 		this.#url = url;
 		this.#regex = regex;
 		this.#done = done;
 		this.#rawDigest = url.digest === null ? null : new CryptoHasher("md5");
 		this.#bodyDigest = url.digest === null ? null : new CryptoHasher("md5");
-		this.#reader = new HttpResponseReader(this);
-	}
-
-	connected(): void {
-		this.stream?.write(this.#request);
+		this.#reader = new HttpResponseReader(url.digest === null && regex === null ? null : this);
 	}
 
 	failed(detail: string): void {

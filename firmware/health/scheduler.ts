@@ -23,6 +23,8 @@ export class RunningCheck extends WheelTimer {
 	readonly config: CheckConfig;
 	readonly #scheduler: Scheduler;
 	state: Check;
+	/** Unix milliseconds of the last answer; 0 before it. */
+	answeredAtMs = 0;
 	/** The owner's: what is the same for checks that ask the same, … */
 	identity = 0;
 	/** … and whom this check serves. */
@@ -118,11 +120,13 @@ export class Scheduler {
 	/** A check that does not run yet; `start` it. What a file says is known from the beginning. */
 	create(config: CheckConfig): RunningCheck {
 		const check = new RunningCheck(config, this);
-		if (config.kind === "FILE_CHECK")
+		if (config.kind === "FILE_CHECK") {
 			check.state = step(
 				check.state,
 				this.#eventOf(check, readFileCheck(config, this.#options.environment.trackFiles)),
 			).check;
+			check.answeredAtMs = this.#options.nowMs();
+		}
 		return check;
 	}
 
@@ -171,7 +175,7 @@ export class Scheduler {
 		this.#rest(check);
 		const atMs = this.#options.environment.nowMs();
 		const { phase } = check;
-		this.#take(check, { kind: "failed", atMs, nowMs: this.#options.nowMs(), detail, phase, decisive: true });
+		this.#take(check, { kind: "failed", atMs, detail, phase, decisive: true });
 	}
 
 	#rest(check: RunningCheck): void {
@@ -262,25 +266,25 @@ export class Scheduler {
 
 	#eventOf(check: RunningCheck, outcome: Outcome): CheckEvent {
 		const atMs = this.#options.environment.nowMs();
-		const nowMs = this.#options.nowMs();
 		const { phase } = check;
 		const { detail } = outcome;
 		// Only MISC_CHECK counts its period from the start of the run.
 		const startedAtMs = check.config.kind === "MISC_CHECK" ? check.startedAtMs : atMs;
 		switch (outcome.kind) {
 			case "passed":
-				return { kind: "passed", atMs, nowMs, detail, effect: outcome.effect, startedAtMs, phase };
+				return { kind: "passed", atMs, detail, effect: outcome.effect, startedAtMs, phase };
 			case "failed":
-				return { kind: "failed", atMs, nowMs, detail, startedAtMs, phase };
+				return { kind: "failed", atMs, detail, startedAtMs, phase };
 			case "postponed":
-				return { kind: "postponed", atMs, nowMs, detail };
+				return { kind: "postponed", atMs, detail };
 		}
 	}
 
 	#take(check: RunningCheck, event: CheckEvent): void {
 		const before = check.state;
 		const result = step(before, event);
-		check.state = result.check;
+		if (result.check !== before) check.state = result.check;
+		if (event.kind !== "start") check.answeredAtMs = this.#options.nowMs();
 		for (const action of result.actions)
 			if (action.kind === "log") this.#options.log(check, action.level, action.text);
 			else if (!check.suspended) this.#options.environment.wheel.set(check, action.atMs);

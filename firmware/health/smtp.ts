@@ -28,7 +28,7 @@ export const checkSmtp: Checker<"SMTP_CHECK"> = (check, _url, environment, done)
 		}
 	};
 	const stream = new TcpStream(check.target, false, environment, {
-		connected() {},
+		opening: null,
 		received(bytes) {
 			try {
 				let answers = 0;

@@ -20,7 +20,10 @@ export const WHOLE_PROBE_TIMEOUTS = 10;
 export const WHOLE_PROBE_LEAST_MS = 60_000;
 
 export interface StreamOwner {
-	connected(): void;
+	/** What a client that speaks first says: sent as soon as the connection stands. Null: it listens. */
+	readonly opening: Uint8Array | null;
+	/** The connection stands, and `opening` is on its way. */
+	connected?(): void;
 	/** Valid until the call returns. */
 	received(bytes: Uint8Array): void;
 	/** The server has closed its side. */
@@ -38,6 +41,13 @@ export interface Stream {
 
 /** All probes read into this, one after the other. */
 const readBuffer = new Uint8Array(64 * 1024);
+/** Its beginning, as long as the last read: servers' answers are mostly as long as the ones before. */
+let lastRead = readBuffer;
+
+function readBytes(length: number): Uint8Array {
+	if (lastRead.length !== length) lastRead = readBuffer.subarray(0, length);
+	return lastRead;
+}
 /** Reads per wake-up: a fast sender must not keep the other probes waiting. */
 const READS_AT_ONCE = 16;
 
@@ -119,12 +129,9 @@ export class TcpStream extends WheelTimer implements Stream {
 
 	override fire(): void {
 		switch (this.#phase) {
-			case "connect-look": {
-				const status = connectProgress(this.#fd, this.#target);
-				if (status === -EALREADY) this.#watchFor("connect");
-				else this.#connectEnded(status);
+			case "connect-look":
+				this.#lookForConnection();
 				return;
-			}
 			case "read-look":
 				if (this.#readable()) this.#watchFor("read");
 				return;
@@ -136,6 +143,22 @@ export class TcpStream extends WheelTimer implements Stream {
 			case "closed":
 				return;
 		}
+	}
+
+	/** Who speaks first asks by speaking: the kernel says with it how the connect has come along. */
+	#lookForConnection(): void {
+		const { opening } = this.#owner;
+		if (opening === null) {
+			const status = connectProgress(this.#fd, this.#target);
+			if (status === -EALREADY) this.#watchFor("connect");
+			else this.#connectEnded(status);
+			return;
+		}
+		const sent = native.sendTo(this.#fd, opening);
+		// Of a connection that stands, an empty buffer takes something.
+		if (sent === -EAGAIN) this.#watchFor("connect");
+		else if (sent < 0) this.#connectEnded(sent);
+		else this.#connected(sent < opening.length ? opening.slice(sent) : null);
 	}
 
 	#watchFor(what: "connect" | "write" | "read"): void {
@@ -169,10 +192,15 @@ export class TcpStream extends WheelTimer implements Stream {
 			this.#fail(-status === ETIMEDOUT ? timeoutReason(this.#target.connectTimeoutMs) : reasonOf(status));
 			return;
 		}
+		this.#connected(this.#owner.opening);
+	}
+
+	#connected(unsent: Uint8Array | null): void {
 		this.#established = true;
 		this.#stepBy = this.#environment.nowMs() + this.#target.connectTimeoutMs;
 		this.#phase = "read-look";
-		this.#owner.connected();
+		if (unsent !== null) this.write(unsent);
+		if (this.#fd >= 0) this.#owner.connected?.();
 		if (this.#phase === "read-look") this.#environment.wheel.set(this, 0);
 	}
 
@@ -194,7 +222,7 @@ export class TcpStream extends WheelTimer implements Stream {
 			}
 			this.#stepBy = this.#environment.nowMs() + this.#target.connectTimeoutMs;
 			if (this.#phase === "watching") this.#environment.wheel.set(this, Math.min(this.#stepBy, this.#endBy));
-			this.#owner.received(readBuffer.subarray(0, length));
+			this.#owner.received(readBytes(length));
 			// A short read has emptied the buffer: the next readiness tells of more, or of the end.
 			if (length < readBuffer.length) break;
 		}

@@ -30,6 +30,7 @@ export class TlsStream implements Stream {
 		this.#owner = owner;
 		this.#options = options;
 		this.#tcp = new TcpStream(target, true, environment, {
+			opening: null,
 			connected: () => this.#handshake(environment.tlsClient),
 			received: (bytes) => {
 				this.#pipe?.push(Buffer.from(bytes));
@@ -82,7 +83,8 @@ export class TlsStream implements Stream {
 		tls.on("secureConnect", () => {
 			if (this.#closed) return;
 			this.#secure = true;
-			this.#owner.connected();
+			if (this.#owner.opening !== null) this.write(this.#owner.opening);
+			this.#owner.connected?.();
 		});
 		tls.on("data", (bytes: Buffer) => {
 			if (!this.#closed) this.#owner.received(bytes);

@@ -16,6 +16,8 @@ import type { CheckConfig, CheckTiming } from "../config/model.ts";
 
 /** First gap for a check that never passed; it doubles up to `delay_loop`. */
 export const FIRST_LOOK_GAP_MS = 1_000;
+/** Whether it is the first or a later one is all that is asked of an answer's number. */
+const ANSWERS_COUNTED = 2;
 /** The first probe comes within this, however long the warm-up: later ones spread over the period. */
 export const FIRST_PROBE_WITHIN_MS = 1_000;
 
@@ -41,7 +43,7 @@ export type WeightEffect =
 export interface Check {
 	readonly rules: CheckRules;
 	readonly up: boolean;
-	/** Answers so far that told something, counted up to 2. */
+	/** Answers so far that told something, counted up to ANSWERS_COUNTED. */
 	readonly answers: number;
 	/** Every URL has passed in turn since the check began. */
 	readonly everPassed: boolean;
@@ -54,8 +56,6 @@ export interface Check {
 	readonly effect: WeightEffect | null;
 	/** The last answer in words. */
 	readonly detail: string;
-	/** Unix milliseconds of the last answer; 0 before it. */
-	readonly answeredAtMs: number;
 }
 
 export type CheckEvent =
@@ -64,7 +64,6 @@ export type CheckEvent =
 	| {
 			readonly kind: "passed";
 			readonly atMs: number;
-			readonly nowMs: number;
 			readonly detail: string;
 			readonly effect: WeightEffect | null;
 			/** When the probe was started: MISC_CHECK's period counts from there. */
@@ -74,7 +73,6 @@ export type CheckEvent =
 	| {
 			readonly kind: "failed";
 			readonly atMs: number;
-			readonly nowMs: number;
 			readonly detail: string;
 			readonly startedAtMs?: number;
 			readonly phase: number;
@@ -82,7 +80,7 @@ export type CheckEvent =
 			readonly decisive?: boolean;
 	  }
 	/** The probe could not be made for a reason of our own (no descriptor, address not ours yet). */
-	| { readonly kind: "postponed"; readonly atMs: number; readonly nowMs: number; readonly detail: string };
+	| { readonly kind: "postponed"; readonly atMs: number; readonly detail: string };
 
 export type CheckAction =
 	/** Probe URL number `url` at `atMs` (monotonic). */
@@ -90,6 +88,7 @@ export type CheckAction =
 	| { readonly kind: "log"; readonly level: "info" | "warn"; readonly text: string };
 
 export interface StepResult {
+	/** The same record where nothing changed: most answers say again what the last one said. */
 	readonly check: Check;
 	readonly actions: readonly CheckAction[];
 	/** Set when the check went up or down. */
@@ -139,7 +138,6 @@ export function newCheck(rules: CheckRules): Check {
 		urlsPassed: 0,
 		effect: null,
 		detail: "not probed yet",
-		answeredAtMs: 0,
 	};
 }
 
@@ -152,8 +150,8 @@ export function newCheck(rules: CheckRules): Check {
 export function succeedingCheck(rules: CheckRules, before: Check | null, serverUp: boolean): Check {
 	const fresh = newCheck(rules);
 	if (before === null) return { ...fresh, up: serverUp };
-	const { up, everPassed, effect, detail, answeredAtMs } = before;
-	return { ...fresh, up, everPassed, effect, detail, answeredAtMs };
+	const { up, everPassed, effect, detail } = before;
+	return { ...fresh, up, everPassed, effect, detail };
 }
 
 /** What one check does with one event. */
@@ -164,7 +162,7 @@ export function step(check: Check, event: CheckEvent): StepResult {
 			return { check, actions: probeIn(check, event.atMs, spreadMs * event.phase) };
 		}
 		case "postponed": {
-			const next: Check = { ...check, detail: event.detail, answeredAtMs: event.nowMs };
+			const next: Check = { ...check, detail: event.detail };
 			const waitMs = Math.min(
 				check.rules.timing.delayLoopMs,
 				check.everPassed ? Number.POSITIVE_INFINITY : FIRST_LOOK_GAP_MS,
@@ -186,25 +184,38 @@ function passed(check: Check, event: Extract<CheckEvent, { kind: "passed" }>): S
 	const urlsPassed = settled ? 0 : check.urlsPassed + 1;
 	const whole = urlsPassed >= rules.urlCount;
 	const comesUp = !check.up && whole;
-	const next: Check = {
-		...check,
-		up: check.up || comesUp,
-		answers: Math.min(2, check.answers + 1),
-		everPassed: check.everPassed || whole,
-		failures: 0,
-		url,
-		urlsPassed: whole ? 0 : urlsPassed,
-		effect: event.effect,
-		detail: event.detail,
-		answeredAtMs: event.nowMs,
-	};
+	const effectChanged = !sameEffect(check.effect, event.effect);
+	const same =
+		settled &&
+		!effectChanged &&
+		check.answers === ANSWERS_COUNTED &&
+		check.failures === 0 &&
+		check.url === url &&
+		check.urlsPassed === 0 &&
+		check.detail === event.detail;
+	// A record for each of thousands of answers a second would outlive the collector's first look, and pile up.
+	const next: Check = same
+		? check
+		: {
+				rules,
+				up: check.up || comesUp,
+				answers: Math.min(ANSWERS_COUNTED, check.answers + 1),
+				everPassed: check.everPassed || whole,
+				failures: 0,
+				url,
+				urlsPassed: whole ? 0 : urlsPassed,
+				effect: event.effect,
+				detail: event.detail,
+			};
 	const waitMs =
 		rules.fastRecovery && !settled && !whole ? 0 : steadyWaitMs(rules, false, first, event.phase);
+	const actions = probeIn(next, event.startedAtMs ?? event.atMs, waitMs, event.atMs);
+	if (!comesUp && !effectChanged) return { check: next, actions };
 	return {
 		check: next,
-		actions: probeIn(next, event.startedAtMs ?? event.atMs, waitMs, event.atMs),
+		actions,
 		...(comesUp ? { transition: { up: true, reason: event.detail } } : {}),
-		...(sameEffect(check.effect, event.effect) ? {} : { effectChanged: true }),
+		...(effectChanged ? { effectChanged } : {}),
 	};
 }
 
@@ -213,9 +224,8 @@ function failed(check: Check, event: Extract<CheckEvent, { kind: "failed" }>): S
 	const { timing } = rules;
 	const first = check.answers === 0;
 	const seen = {
-		answers: Math.min(2, check.answers + 1),
+		answers: Math.min(ANSWERS_COUNTED, check.answers + 1),
 		detail: event.detail,
-		answeredAtMs: event.nowMs,
 	};
 	const base = event.startedAtMs ?? event.atMs;
 	const mayRetry = check.up && check.everPassed && event.decisive !== true && !rules.eventDriven;

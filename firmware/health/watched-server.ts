@@ -68,11 +68,20 @@ export function identityOf(check: CheckConfig, trackFiles: readonly TrackFileCon
 	return Number(Bun.hash(file === undefined ? key : `${key} ${file}`) & 0x1f_ffff_ffff_ffffn);
 }
 
-/** The state in which a check that is new to `server`, as it was before a reload, begins there. */
-export function stateAfter({ checks, checksUp }: WatchedServer, check: CheckConfig): Check {
+/**
+ * The state in which a check that is new to `server`, as it was before a reload, begins there, and when that was heard
+ * (Unix milliseconds, or 0).
+ */
+export function stateAfter(
+	{ checks, checksUp }: WatchedServer,
+	check: CheckConfig,
+): { readonly state: Check; readonly answeredAtMs: number } {
 	const question = questionKey(check);
 	const before = checks.find(({ config }) => config.kind === check.kind && questionKey(config) === question);
-	return succeedingCheck(rulesOf(check), before?.state ?? null, checksUp);
+	return {
+		state: succeedingCheck(rulesOf(check), before?.state ?? null, checksUp),
+		answeredAtMs: before?.answeredAtMs ?? 0,
+	};
 }
 
 /** What clients connect to: no source address for a question to a real server, which holds them as well. */

@@ -231,6 +231,30 @@ describe("reload", () => {
 		expect(web.requests()).toBe(stopped);
 		expect(changes).toEqual([]);
 	});
+	test("when a check was last heard is told, answer by answer, and across a change of its rhythm", async () => {
+		const web = await webServer();
+		const { health } = start();
+		const heardAt = (server: VirtualServerConfig) =>
+			health.statusOf(keyOf(server), serverKey(web.port)).checks[0]!.atMs;
+		const before = Date.now();
+		const server = (change: Partial<CheckTiming>) =>
+			virtualServer("192.0.2.1", 80, [
+				realServer("127.0.0.1", web.port, [http(web.port, {}, { timing: change })]),
+			]);
+		const first = server({ delayLoopMs: 50 });
+		health.apply(configuration([first]));
+		expect(heardAt(first)).toBe(0);
+		await until("three answers", () => web.requests() >= 3);
+		await Bun.sleep(20);
+		const third = heardAt(first);
+		expect(third).toBeGreaterThanOrEqual(before + 50);
+		await until("it is told of a later one", () => heardAt(first) > third);
+		const late = server({ delayLoopMs: 60_000, warmupMs: 1_000 });
+		const last = heardAt(first);
+		health.apply(configuration([late]));
+		expect(heardAt(late)).toBeGreaterThanOrEqual(last);
+		expect(heardAt(late)).toBeLessThanOrEqual(Date.now());
+	});
 	const rare = { delayLoopMs: 60_000 };
 	test.each([
 		["another rhythm", (port: number) => [tcp(port, { alpha: true, delayLoopMs: 50 })]],

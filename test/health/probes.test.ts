@@ -3,11 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import type { Outcome } from "../../firmware/health/checker.ts";
+import { requestBytes } from "../../firmware/health/http.ts";
 import { startProbe } from "../../firmware/health/kinds.ts";
 import { systemEnvironment } from "../../firmware/health/system-environment.ts";
 import { decodeDnsHeader } from "../../firmware/wire/dns.ts";
@@ -177,6 +178,37 @@ describe("HTTP_GET", () => {
 			"passed: HTTP 200",
 		);
 		expect(seen).toBe("GET /health HTTP/1.0\r\nUser-Agent: KeepAliveClient\r\nHost: www.example.org\r\n\r\n");
+	});
+	test.each([
+		["takes a request in bites", 0],
+		// Its accept queue is full: SYNs are dropped, and come again after a second.
+		["accepts late", 1_000],
+	])("a stopped server that goes on gets the whole request: it %s", async (_, waiting) => {
+		const script = `const { createServer } = require("net");
+			createServer((socket) => {
+				let [seen, tail] = [0, ""];
+				socket.on("error", () => {}).on("data", (bytes) => {
+					seen += bytes.length;
+					tail = (tail + bytes.subarray(-4).toString()).slice(-4);
+					if (tail === "\\r\\n\\r\\n") socket.end("HTTP/1.0 200 OK\\r\\nX: " + seen + "\\r\\n\\r\\n");
+				});
+			}).listen({ port: 0, host: "127.0.0.1" }, function () { console.log(this.address().port); });`;
+		const server = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
+		closers.push(() => server.kill("SIGKILL"));
+		const { value } = await server.stdout.getReader().read();
+		const port = Number(new TextDecoder().decode(value));
+		server.kill("SIGSTOP");
+		const filling = Array.from({ length: waiting }, () => connect(port, "127.0.0.1").on("error", () => {}));
+		await Bun.sleep(200);
+		const path = `/${"x".repeat(16_000_000)}`;
+		const patient = { targetChange: { connectTimeoutMs: 5_000 } };
+		const { length } = requestBytes(target(port), url({ path }), "1.0");
+		const regex = { pattern: `X: ${length}\r`, options: [], noMatch: false, minOffset: 0, maxOffset: null };
+		const outcome = verdict(http(port, { path, regex }, patient));
+		await Bun.sleep(300);
+		server.kill("SIGCONT");
+		expect(await outcome).toBe("passed: HTTP 200");
+		for (const socket of filling) socket.destroy();
 	});
 	test("a whole 1.1 answer passes although the connection stays open", async () => {
 		const port = await tcpServer((socket) =>

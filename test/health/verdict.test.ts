@@ -35,8 +35,8 @@ function play(check: Check, script: string): string[] {
 	for (const answer of script) {
 		const event: CheckEvent =
 			answer === "+"
-				? { kind: "passed", atMs: at, nowMs: at, detail: "good", effect: null, phase: 1 }
-				: { kind: "failed", atMs: at, nowMs: at, detail: "bad", phase: 1 };
+				? { kind: "passed", atMs: at, detail: "good", effect: null, phase: 1 }
+				: { kind: "failed", atMs: at, detail: "bad", phase: 1 };
 		const result = step(check, event);
 		const probe = result.actions.find((action) => action.kind === "probe");
 		if (probe?.kind !== "probe") throw new Error("no next probe");
@@ -172,7 +172,6 @@ describe("warm-up and rhythm", () => {
 		const { actions } = step(newCheck(rules()), {
 			kind: "passed",
 			atMs: 0,
-			nowMs: 0,
 			detail: "",
 			effect: null,
 			phase: 0.5,
@@ -183,12 +182,11 @@ describe("warm-up and rhythm", () => {
 		const up = step(newCheck(rules()), {
 			kind: "passed",
 			atMs: 0,
-			nowMs: 0,
 			detail: "",
 			effect: null,
 			phase: 1,
 		}).check;
-		const event = { kind: "passed", nowMs: 0, detail: "", effect: null, phase: 1 } as const;
+		const event = { kind: "passed", detail: "", effect: null, phase: 1 } as const;
 		expect(step(up, { ...event, startedAtMs: 1_000, atMs: 3_000 }).actions).toEqual([
 			{ kind: "probe", atMs: 7_000, url: 0 },
 		]);
@@ -196,8 +194,21 @@ describe("warm-up and rhythm", () => {
 			{ kind: "probe", atMs: 30_000, url: 0 },
 		]);
 	});
+	test("an answer that says what the last one said makes no new record", () => {
+		const event = { atMs: 0, phase: 1, effect: null, kind: "passed", detail: "connected" } as const;
+		const again = (check: Check) => step(check, event).check;
+		const settled = again(again(newCheck(rules({}, { retry: 3 }))));
+		expect(again(settled)).toBe(settled);
+		expect(step(settled, { ...event, detail: "HTTP 204" }).check).toEqual({ ...settled, detail: "HTTP 204" });
+		const effect = { kind: "replace", weight: 3 } as const;
+		expect(step(settled, { ...event, effect })).toMatchObject({ check: { effect }, effectChanged: true });
+		const failing = step(settled, { ...event, kind: "failed", detail: "timeout" }).check;
+		expect(again(failing)).toEqual(settled);
+		const several = newCheck(rules({ urlCount: 2 }));
+		expect(again(again(again(several))).url).toBe(1);
+	});
 	test("a lost link is decisive: no retries", () => {
-		const event = { atMs: 0, nowMs: 0, phase: 1 } as const;
+		const event = { atMs: 0, phase: 1 } as const;
 		const up = step(newCheck(rules()), { ...event, kind: "passed", detail: "", effect: null }).check;
 		const lost = { ...event, kind: "failed", detail: "eth1 has no link" } as const;
 		expect(step(up, lost).transition).toBeUndefined();
@@ -210,7 +221,6 @@ describe("warm-up and rhythm", () => {
 		const { check, transition, actions } = step(newCheck(rules()), {
 			kind: "postponed",
 			atMs: 0,
-			nowMs: 0,
 			detail: "bindto 10.9.9.9: address not available",
 		});
 		expect(check.up).toBe(true);
@@ -222,12 +232,11 @@ describe("warm-up and rhythm", () => {
 			const up = step(newCheck(rules({}, { logAllFailures })), {
 				kind: "passed",
 				atMs: 0,
-				nowMs: 0,
 				detail: "",
 				effect: null,
 				phase: 1,
 			}).check;
-			return step(up, { kind: "failed", atMs: 0, nowMs: 0, detail: "bad", phase: 1 }).actions.filter(
+			return step(up, { kind: "failed", atMs: 0, detail: "bad", phase: 1 }).actions.filter(
 				({ kind }) => kind === "log",
 			).length;
 		};
@@ -261,8 +270,8 @@ describe("properties", () => {
 					successes = good ? successes + 1 : 0;
 					const before = check.up;
 					const result = good
-						? step(check, { kind: "passed", atMs: at, nowMs: at, detail: "", effect: null, phase: 0 })
-						: step(check, { kind: "failed", atMs: at, nowMs: at, detail: "", phase: 0 });
+						? step(check, { kind: "passed", atMs: at, detail: "", effect: null, phase: 0 })
+						: step(check, { kind: "failed", atMs: at, detail: "", phase: 0 });
 					const probes = result.actions.filter(({ kind }) => kind === "probe");
 					expect(probes.length).toBe(1);
 					const [probe] = probes;
