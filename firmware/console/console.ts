@@ -140,7 +140,7 @@ class Console {
 			case "settings":
 				return { kind: "settings", settings: readBoxSettings() };
 			case "lend":
-				return { kind: "status", status: this.#lend(step.program) };
+				return { kind: "status", status: await this.#lend(step.program) };
 			case "pause":
 				await this.#terminal.pause(this.#door.shutForMs());
 				return { kind: "done" };
@@ -196,7 +196,10 @@ class Console {
 			const seen = await this.#terminal.pageStream(lines(child.stdout, forPrograms(words)));
 			if (seen !== "all") end("SIGTERM");
 			const status = await child.exited;
-			return interrupted ? "interrupt" : { kind: "status", status };
+			if (!interrupted) return { kind: "status", status };
+			// Whoever comes by and ends what somebody else left running is not let in by that.
+			if (this.#terminal.cameBackLate) throw new SessionEnd("idle");
+			return "interrupt";
 		} finally {
 			stop();
 			// Nobody is there any more to see what it says.
@@ -204,29 +207,31 @@ class Console {
 		}
 	}
 
-	#lend(program: Lent): number {
+	async #lend(program: Lent): Promise<number> {
 		if (program === "shell") {
 			logShell("opened");
 			this.#terminal.write(`${shellGreeting()}\n`);
-			const status = this.#terminal.lend(shellCommand, shellEnvironment(this.#terminal.idleLimitMs));
-			logShell("closed");
-			// Nobody was there in the shell: nobody is here.
-			if (this.#terminal.isIdle()) throw new SessionEnd("idle");
-			return status;
+			// What runs in it may run for long: it ends at its own prompt.
+			const environment = shellEnvironment(this.#terminal.idleLimitMs);
+			try {
+				return await this.#terminal.lend(shellCommand, { environment, endsIdle: false });
+			} finally {
+				logShell("closed");
+			}
 		}
 		if ("command" in program) {
 			this.#note(`ran: ${toldCommand(program.command)}`);
-			return this.#terminal.lend([...self(), ...program.command]);
+			return this.#terminal.lend([...self(), ...program.command], { endsIdle: true });
 		}
 		const path = join(new Workspace().openCandidate(), program.editFile);
 		this.#note(`edited ${path}`);
-		return this.#terminal.lend(["vi", path]);
+		return this.#terminal.lend(["vi", path], { endsIdle: true });
 	}
 
 	async #act(act: Exclude<Act, { kind: "log-out" }>): Promise<string | null> {
 		switch (act.kind) {
 			case "check-password":
-				return this.#door.check(act.password, this.#log);
+				return this.#terminal.unseen(this.#door.check(act.password, this.#log));
 			case "set-password":
 				return this.#door.setPassword(act.password, this.#log);
 			case "end-machine": {

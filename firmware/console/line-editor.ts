@@ -35,6 +35,11 @@ export class LineEditor {
 		return this.hidden ? "" : this.#text;
 	}
 
+	/** Forgets what has been typed so far. */
+	giveUp(): void {
+		this.#text = "";
+	}
+
 	push(bytes: Uint8Array): Edit {
 		const { echo, events } = this.#push(bytes);
 		// The ends of lines are shown all the same.

@@ -2,7 +2,7 @@
  * The terminal below the console: bytes in as editor events, lines out. Signals from the keyboard
  * arrive as bytes, so ^C never ends the console. Works on a pipe too, for scripts.
  */
-import { fstatSync } from "node:fs";
+import { fstatSync, readdirSync, readFileSync } from "node:fs";
 import type { Dialogue, Reply, Step } from "./dialogue.ts";
 import { type EditorEvent, LineEditor } from "./line-editor.ts";
 
@@ -10,6 +10,12 @@ import { type EditorEvent, LineEditor } from "./line-editor.ts";
 export const PAGE_LINES = 22;
 /** Events that may wait while a command runs; what is typed on top is lost. */
 const WAITING_EVENTS_LIMIT = 64;
+/** How often a lent terminal is looked at. */
+const LOOK_MS = 1_000;
+/** The kernel keeps a terminal's times in steps of 8 s (tty_update_time in drivers/tty/tty_io.c). */
+const TERMINAL_TIME_STEP_MS = 8_000;
+/** A program that does not end when it is told to, is ended after this. */
+const END_LIMIT_MS = 3_000;
 
 const COOKED = ["sane"];
 // Output processing stays on: a line feed becomes CR LF in the driver.
@@ -29,8 +35,14 @@ export type TerminalEvent = EditorEvent | { readonly kind: "tick" };
 export interface NextOptions {
 	/** What is typed is not shown. */
 	readonly secret?: boolean;
-	/** A tick comes when nothing was typed for so long. */
+	/** A tick comes when nothing was typed for so long. It is no sign of anybody: the idle limit goes on. */
 	readonly tickMs?: number | null;
+}
+
+export interface LendOptions {
+	readonly environment?: Readonly<Record<string, string>>;
+	/** With nothing typed for the idle limit the program is ended; false: it has a limit of its own. */
+	readonly endsIdle: boolean;
 }
 
 /** How far an operator looked: to the end, until he had enough (q), or until he gave up what he was at (^C). */
@@ -53,6 +65,9 @@ export class Terminal {
 	#onInterrupt: (() => void) | null = null;
 	/** Lines since the operator last answered: a page is what he has not seen yet. */
 	#linesShown = 0;
+	#typedAtMs = performance.now();
+	/** Since the last question something was typed when the idle limit had passed. */
+	#cameBackLate = false;
 
 	constructor() {
 		this.#stty(BYTEWISE);
@@ -75,20 +90,22 @@ export class Terminal {
 		this.#asking = true;
 		this.write(prompt + this.#editor.text);
 		this.#linesShown = 0;
+		this.#cameBackLate = false;
 		const startedAt = performance.now();
 		try {
 			for (;;) {
 				const event = this.#waiting.shift();
 				if (event?.kind === "gone") throw new SessionEnd("gone");
 				if (event !== undefined) return event;
-				const left = (limitMs: number | null) =>
-					limitMs === null ? Number.POSITIVE_INFINITY : startedAt + limitMs - performance.now();
-				const [tickLeft, idleLeft] = [left(tickMs), left(this.idleLimitMs)];
+				const left = (limitMs: number | null, sinceMs: number) =>
+					limitMs === null ? Number.POSITIVE_INFINITY : sinceMs + limitMs - performance.now();
+				const tickLeft = left(tickMs, startedAt);
+				const idleLeft = left(this.idleLimitMs, tickMs === null ? startedAt : this.#typedAtMs);
+				if (idleLeft <= 0) throw new SessionEnd("idle");
 				if (tickLeft <= 0) {
 					this.write("\n");
 					return { kind: "tick" };
 				}
-				if (idleLeft <= 0) throw new SessionEnd("idle");
 				await this.#somethingOr(Math.min(tickLeft, idleLeft));
 			}
 		} finally {
@@ -165,36 +182,66 @@ export class Terminal {
 		this.#waiting = this.#waiting.filter(({ kind }) => kind === "gone");
 	}
 
-	/** Waits; what is typed meanwhile is forgotten. */
+	/** Waits for `work`, behind a question that was answered unseen: whoever types on meanwhile is not to read that on the screen. */
+	async unseen<Result>(work: Promise<Result>): Promise<Result> {
+		this.#editor.hidden = true;
+		try {
+			return await work;
+		} finally {
+			this.#editor.hidden = false;
+		}
+	}
+
+	/** Waits, unseen; what is typed meanwhile is forgotten, half a line too. */
 	async pause(ms: number): Promise<void> {
-		await Bun.sleep(ms);
+		await this.unseen(Bun.sleep(ms));
+		this.#editor.giveUp();
 		this.forget();
 	}
 
-	/** Gives the terminal to a program until it ends; returns its exit status. */
-	lend(command: readonly string[], environment: Readonly<Record<string, string>> = {}): number {
+	/** Gives the terminal to a program until it ends; its exit status. Throws a SessionEnd when it was left alone. */
+	async lend(command: readonly string[], { environment = {}, endsIdle }: LendOptions): Promise<number> {
 		this.#stty(COOKED);
 		process.stdin.pause();
 		// ^C is for the program: it must not end the console that waits for it.
 		const stay = () => {};
 		process.on("SIGINT", stay);
-		// Synchronous on purpose: nothing here may read the terminal while the program does.
-		const result = Bun.spawnSync([...command], {
+		const child = Bun.spawn([...command], {
 			stdin: "inherit",
 			stdout: "inherit",
 			stderr: "inherit",
 			env: { ...process.env, ...environment },
 		});
+		// The kernel says when something was read from the terminal, whoever read it. How long ago that is, no clock that is set may say.
+		let readTimeMs = fstatSync(0).atimeMs;
+		let readSeenAtMs = performance.now();
+		const aloneMs = () => {
+			const { atimeMs } = fstatSync(0);
+			if (atimeMs !== readTimeMs) readSeenAtMs = performance.now();
+			readTimeMs = atimeMs;
+			return this.#isTerminal ? performance.now() - readSeenAtMs : 0;
+		};
+		const limitMs = this.idleLimitMs ?? Number.POSITIVE_INFINITY;
+		const look = setInterval(() => {
+			if (aloneMs() < limitMs + TERMINAL_TIME_STEP_MS || !endsIdle) return;
+			clearInterval(look);
+			// With all that it started: who asks for a password is a program of a program.
+			endAll(child.pid, "SIGTERM");
+			setTimeout(() => endAll(child.pid, "SIGKILL"), END_LIMIT_MS).unref();
+		}, LOOK_MS);
+		const status = await child.exited;
+		clearInterval(look);
 		process.off("SIGINT", stay);
 		process.stdin.resume();
 		this.#stty(BYTEWISE);
-		return result.exitCode;
+		// Nobody was there: nobody is here.
+		if (aloneMs() >= limitMs) throw new SessionEnd("idle");
+		return status;
 	}
 
-	/** Whether nothing was typed for the idle limit, whoever would have read it: the kernel keeps that in a terminal's time. */
-	isIdle(): boolean {
-		if (this.idleLimitMs === null || !this.#isTerminal) return false;
-		return Date.now() - fstatSync(0).atimeMs >= this.idleLimitMs;
+	/** Whether what is typed now comes from somebody who was away for the idle limit, while something ran that asked nothing. */
+	get cameBackLate(): boolean {
+		return this.#cameBackLate;
 	}
 
 	close(): void {
@@ -208,6 +255,9 @@ export class Terminal {
 	}
 
 	#push(chunk: Uint8Array): void {
+		const now = performance.now();
+		if (this.idleLimitMs !== null && now - this.#typedAtMs >= this.idleLimitMs) this.#cameBackLate = true;
+		this.#typedAtMs = now;
 		const { echo, events } = this.#editor.push(chunk);
 		// What is hidden shows nothing, not even its length; that it was given up shows.
 		const given = this.#editor.hidden && events.some(({ kind }) => kind === "interrupt") ? "^C" : "";
@@ -241,6 +291,19 @@ export class Terminal {
 				resolve();
 			};
 		});
+	}
+}
+
+/** Sends a signal to a process and to all that it started, and they. */
+function endAll(pid: number, signal: NodeJS.Signals): void {
+	try {
+		const started = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+			readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
+		);
+		process.kill(pid, signal);
+		for (const each of started) endAll(Number(each), signal);
+	} catch {
+		// It has ended meanwhile.
 	}
 }
 

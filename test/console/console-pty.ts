@@ -12,6 +12,8 @@ export interface ConsoleOptions {
 	readonly charactersPerSecond?: number;
 	readonly environment?: Readonly<Record<string, string>>;
 	readonly command?: readonly string[];
+	/** The terminal is its session's, as after a log-in: programs can ask on /dev/tty. */
+	readonly ownsTerminal?: boolean;
 }
 
 export class ConsolePty {
@@ -34,7 +36,8 @@ export class ConsolePty {
 			rows: 24,
 			data: (_terminal: unknown, bytes: Uint8Array) => this.#come(Buffer.from(bytes).toString("latin1")),
 		});
-		this.#process = Bun.spawn([...program, ...(options.command ?? ["console"])], {
+		const session = options.ownsTerminal ? ["setsid", "--ctty"] : [];
+		this.#process = Bun.spawn([...session, ...program, ...(options.command ?? ["console"])], {
 			terminal: this.#terminal,
 			env: { ...process.env, ...consoleEnvironment(directory), ...options.environment },
 		});
