@@ -6,7 +6,7 @@ import type { TimelineEntry } from "../status/timeline.ts";
 import type { CommandHelp } from "./command-help.ts";
 import { print, runCommand } from "./command-line.ts";
 import { timelineLines } from "./explain-screen.ts";
-import { formatLogLine, type LogLine, mergeLogs, parseLogLine } from "./log-text.ts";
+import { formatLogLine, inOrder, type LogLine, mergeLogs, parseLogLine } from "./log-text.ts";
 import { UsageError } from "./usage-error.ts";
 
 const LOG_DIRECTORY = "/run/log";
@@ -88,7 +88,7 @@ export function readLog(
 	const wanted = services.filter((name) => service === null || name === service);
 	const keep = (line: LogLine) => !warningsOnly || ["warn", "error", "fatal"].includes(line.level);
 	const logs = wanted.map((name) => readService(join(directory, name), name, count, keep));
-	return mergeLogs(logs, count);
+	return mergeLogs(logs, count, Date.now());
 }
 
 /** svlogd's files: `current` is written, `@TIME.s` and `@TIME.u` are older. */
@@ -129,10 +129,8 @@ async function events(words: readonly string[], json: boolean): Promise<number> 
 	const answers = await Promise.allSettled(["vrrp", "director"].map(of));
 	const silent = answers.filter((answer) => answer.status === "rejected");
 	if (silent.length === answers.length) throw silent[0]!.reason;
-	const all = answers
-		.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []))
-		.sort((a, b) => a.atMs - b.atMs)
-		.slice(-limit);
+	const stories = answers.map((answer) => (answer.status === "fulfilled" ? answer.value : []));
+	const all = inOrder(stories, ({ atMs }) => atMs, Date.now()).slice(-limit);
 	print(json, all, () =>
 		timelineLines(
 			all.map((entry) =>

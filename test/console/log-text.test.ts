@@ -26,6 +26,7 @@ describe("one line", () => {
 	test("what is not JSON is text", () => {
 		expect(parseLogLine("{broken", "vrrp").text).toBe("{broken");
 		expect(parseLogLine("panic: no such file", "vrrp").text).toBe("panic: no such file");
+		expect(parseLogLine("Accepted password for root\r", "sshd").text).toBe("Accepted password for root");
 	});
 	test("whatever a service writes, the terminal stays whole", () => {
 		fc.assert(
@@ -47,6 +48,12 @@ describe("all services together", () => {
 	test("in order of time, the newest kept", () => {
 		const merged = mergeLogs([lines("a", 1, 5, 9), lines("b", 2, 6)], 4);
 		expect(merged.map((line) => line.text)).toEqual(["b0", "a1", "b1", "a2"]);
+	});
+	test("what was said before the clock was set back comes first, also of a service that is silent since", () => {
+		const [early, late] = [Date.UTC(2001), Date.UTC(2026)];
+		const logs = [lines("a", late, late + 2, early, early + 2), lines("b", late + 1), lines("c", early + 1)];
+		const merged = mergeLogs(logs, 10, early + 3);
+		expect(merged.map((line) => line.text)).toEqual(["a0", "b0", "a1", "a2", "c0", "a3"]);
 	});
 	test("a line without a time stays by its neighbour", () => {
 		const merged = mergeLogs([lines("a", 5, null, 9), lines("b", 6)], 10);
