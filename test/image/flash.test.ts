@@ -69,12 +69,13 @@ test.each<[string, string, readonly string[]]>([
 	["swap", "mkswap", []],
 	["empty", "true", []],
 ])("what is on a disk is said: %s", (name, program, words) => {
-	const path = join(mkdtempSync(join(tmpdir(), "drover-content-")), "disk");
+	const directory = mkdtempSync(join(tmpdir(), "drover-content-"));
+	const path = join(directory, "disk");
 	writeFileSync(path, "");
 	truncateSync(path, 4_000_000);
 	runTool(program, [...words, path]);
 	expect(contentOf(readFileSync(path).subarray(0, 70_000))).toBe(name);
-	rmSync(path);
+	rmSync(directory, { recursive: true });
 });
 
 test("what cannot be read is not called empty", () => {
