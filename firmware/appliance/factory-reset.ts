@@ -7,6 +7,7 @@ import { runCommand } from "../console/command-line.ts";
 import { nameTyped } from "../console/typed-name.ts";
 import { UsageError } from "../console/usage-error.ts";
 import { openLog } from "../status/log.ts";
+import { dataIsInMemory, renewData } from "./data-file-system.ts";
 
 /** While it exists the boot script erases everything else on /data, and then it. */
 export const RESET_FILE = "/data/factory-reset";
@@ -28,8 +29,14 @@ export async function main(words: readonly string[]): Promise<number> {
 		if (positionals.length > 0) throw new UsageError(`what is "${positionals[0]}"?`);
 		const consequence = "Configuration, passwords, keys and history are erased; the firmware is kept.";
 		if (!(await nameTyped(values.name, consequence, "erased"))) return 1;
-		orderFactoryReset();
-		console.log("All data goes at the next start.");
+		if (dataIsInMemory()) {
+			// No order would outlive this start.
+			renewData();
+			console.log("The data partition, which did not mount, is empty: it is used from the next start on.");
+		} else {
+			orderFactoryReset();
+			console.log("All data goes at the next start.");
+		}
 		if (values.reboot) Bun.spawnSync(["reboot"]);
 		return 0;
 	});

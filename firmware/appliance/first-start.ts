@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { fileDisk } from "../config/revisions/disk.ts";
 import { Revisions } from "../config/revisions/revisions.ts";
 import { configDirectory } from "../config/revisions/workspace.ts";
+import { dataIsInMemory } from "./data-file-system.ts";
 import { growData } from "./data-partition.ts";
 import { writePasswordHash } from "./password-file.ts";
 import { belongsToPreset, PRESET_NAME, parsePreset } from "./preset.ts";
@@ -52,6 +53,7 @@ export async function main(words: readonly string[]): Promise<number> {
 		const disk = readFileSync("/run/drover/disk", "utf8").trim();
 		step("a preset", () => takePreset(disk));
 		step("growing the data partition", () => {
+			if (dataIsInMemory()) return;
 			growData(disk);
 			// Without it the next start does all of this again: a preset that was wrong may have been put right by then.
 			if (status === 0)

@@ -1,7 +1,10 @@
 /** What needs a person's attention, most urgent first. Pure. */
 import type { ConsoleFacts } from "./facts.ts";
-import { duration } from "./quantity.ts";
+import { amount, duration } from "./quantity.ts";
 import { endpointText } from "./servers/name.ts";
+
+/** With less than this a commit, a log or a backup may not fit. */
+const LEAST_DATA_BYTES = 4_000_000;
 
 /** What somebody took out by hand stays out: it is not to be forgotten. */
 function overrides({ director }: ConsoleFacts): string[] {
@@ -21,6 +24,14 @@ export function alarms(facts: ConsoleFacts): string[] {
 	if (facts.slotState === "trial")
 		found.push("The firmware is on trial: it goes back by itself unless it does what the old one did");
 	if (facts.reverted !== null) found.push(facts.reverted);
+	if (facts.data?.kind === "memory")
+		found.push(
+			"The data partition does not mount: what is set here is gone at the next restart; a factory reset makes an empty one (9 Firmware)",
+		);
+	else if (facts.data !== null && facts.data.freeBytes < LEAST_DATA_BYTES)
+		found.push(
+			`The data partition is full (${amount(facts.data.freeBytes)} left): delete what lies below /data (11 Shell)`,
+		);
 	const { pending } = facts.revision;
 	if (pending !== null) {
 		const left = duration(Math.max(0, pending.deadlineMs - facts.nowMs) / 1000);

@@ -1,7 +1,8 @@
 /** Asks the kernel, the disk and the services for what the screens show. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statfsSync } from "node:fs";
 import { hostname, uptime } from "node:os";
 import { readClock } from "../appliance/clock.ts";
+import { dataIsInMemory } from "../appliance/data-file-system.ts";
 import { readPasswordHash } from "../appliance/password-file.ts";
 import { readPorts } from "../appliance/ports.ts";
 import { call } from "../bus/client.ts";
@@ -41,6 +42,7 @@ export async function collectFacts(): Promise<ConsoleFacts> {
 		reverted: firstLine("/run/drover/reverted"),
 		password: readPasswordHash() === null ? "none" : "set",
 		clock: clock(),
+		data: slot === "none" ? null : data(),
 		crashing: crashing(),
 	};
 }
@@ -59,6 +61,12 @@ function clock(): ConsoleFacts["clock"] {
 	return status === null
 		? { kind: "silent", reason: "the NTP client does not answer" }
 		: { kind: "running", status };
+}
+
+function data(): ConsoleFacts["data"] {
+	if (dataIsInMemory()) return { kind: "memory" };
+	const { bavail, bsize } = statfsSync("/data");
+	return { kind: "disk", freeBytes: bavail * bsize };
 }
 
 /** runit's finish scripts leave an alarm here for a service that ends again and again. */

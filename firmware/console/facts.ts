@@ -46,8 +46,10 @@ export interface ConsoleFacts {
 	/** Why the box went back to its old firmware; null when it did not. */
 	readonly reverted: string | null;
 	readonly password: "set" | "none";
-	/** Services that keep ending, each with what is known of it. */
 	/** Null when no time server is set. */
 	readonly clock: ServiceFacts<ClockStatus> | null;
+	/** What is set here is kept on the data partition, or, where that does not mount, in memory. Null but on a box. */
+	readonly data: { readonly kind: "disk"; readonly freeBytes: number } | { readonly kind: "memory" } | null;
+	/** Services that keep ending, each with what is known of it. */
 	readonly crashing: readonly { readonly service: string; readonly text: string }[];
 }

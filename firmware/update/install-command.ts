@@ -5,6 +5,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:f
 import { basename } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
+import { makeDataFileSystem } from "../appliance/data-file-system.ts";
 import type { CommandHelp } from "../console/command-help.ts";
 import { runCommand } from "../console/command-line.ts";
 import { UsageError } from "../console/usage-error.ts";
@@ -92,7 +93,7 @@ async function install(place: string, typedName: string | null): Promise<number>
 		`${disk}${/\d$/.test(disk) ? "p" : ""}${plan.gpt.partitions.find((each) => each.name === name)!.number}`;
 	await appears(partition("data"));
 	new EnvironmentBlock(partition("env")).write(writeSlots(factorySlots(running.version)));
-	run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "drover-data", "-m", "1", partition("data")]);
+	makeDataFileSystem(partition("data"));
 	run(["sync"]);
 	console.log(
 		`${disk} holds Drover ${running.version}, read back and right. Switch off, pull the stick out, switch on.`,

@@ -114,6 +114,7 @@ export function consoleFacts(change: Partial<ConsoleFacts> = {}): ConsoleFacts {
 		reverted: null,
 		password: "set",
 		clock: null,
+		data: { kind: "disk", freeBytes: 1_000_000_000 },
 		crashing: [],
 		...change,
 	};

@@ -26,6 +26,7 @@ function facts(change: { instance?: object; virtualServer?: object; top?: object
 		reverted: null,
 		password: "set",
 		clock: null,
+		data: { kind: "disk", freeBytes: 1_000_000_000 },
 		crashing: [],
 		uptimeSeconds: 3723,
 		ports: [
@@ -174,6 +175,16 @@ describe("what the screen says", () => {
 			"an instance that was told to give up",
 			{ instance: { state: "BACKUP", resigned: true } },
 			["! VI_1 was told to give up (4 High availability)"],
+		],
+		[
+			"a data partition that does not mount",
+			{ top: { data: { kind: "memory" } } },
+			["! The data partition does not mount: what is set here is gone at the next"],
+		],
+		[
+			"a data partition that is full",
+			{ top: { data: { kind: "disk", freeBytes: 12_288 } } },
+			["! The data partition is full (12 kB left): delete what lies below /data"],
 		],
 		[
 			"a pulled cable",

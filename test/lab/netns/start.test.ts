@@ -3,10 +3,19 @@
  * machine: what waits for what, without a kernel of its own.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+	truncateSync,
+	writeFileSync,
+} from "node:fs";
 import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { runTool } from "../../../image/disk/tool.ts";
 import { bundleFirmware } from "../../../image/firmware-bundle.ts";
 import { findKernel } from "../../../image/kernel.ts";
 import { rootTree } from "../../../image/root-tree.ts";
@@ -35,7 +44,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-const ground = `
+const firm = `
 mount --make-rprivate /
 mount --bind "$1" "$1"
 mount --bind "$1/data" "$1/data"
@@ -46,14 +55,20 @@ mknod "$1/dev/null" c 1 3 && mknod "$1/dev/zero" c 1 5 && mknod "$1/dev/random" 
 : >"$1/dev/kmsg"
 : >"$1/dev/console"
 ip link add eth0 type veth peer name cable && ip link set cable up
-cd "$1" && exec chroot . /sbin/init
 `;
+const start = `cd "$1" && exec chroot . /sbin/init\n`;
 
 class Box {
 	readonly #process: Subprocess;
 
-	/** Switches on a box whose data partition holds this configuration (null is an empty one), with a console or without. */
-	constructor(configuration: Readonly<Record<string, string>> | null, console?: Bun.Terminal) {
+	/**
+	 * Switches on a box whose data partition holds this configuration (null is an empty one), with a console or without;
+	 * `ground` are lines more for the ground that it stands on, below "$1".
+	 */
+	constructor(
+		configuration: Readonly<Record<string, string>> | null,
+		{ console, ground = "" }: { readonly console?: Bun.Terminal; readonly ground?: string } = {},
+	) {
 		rmSync(join(root, "data"), { recursive: true, force: true });
 		mkdirSync(join(root, "data"));
 		if (configuration !== null) {
@@ -63,7 +78,7 @@ class Box {
 			symlinkSync("revisions/1", join(root, "data/config/current"));
 		}
 		const apart = ["--mount", "--pid", "--uts", "--net", "--ipc", "--fork", "--kill-child"];
-		this.#process = Bun.spawn(["unshare", ...apart, "sh", "-ec", ground, "sh", root], {
+		this.#process = Bun.spawn(["unshare", ...apart, "sh", "-ec", `${firm}${ground}${start}`, "sh", root], {
 			...(console === undefined ? { stdio: ["ignore", "ignore", "ignore"] } : { terminal: console }),
 			env: { PATH: process.env["PATH"] },
 		});
@@ -149,7 +164,7 @@ test("the first words are on the console whole, whatever ends while the line is 
 	});
 	// ^S: whoever writes waits.
 	console.write("\x13");
-	await using box = new Box(null, console);
+	await using box = new Box(null, { console });
 	const waiting = () => box.run("cat /proc/$(pidof set-up)/wchan") === "wait_woken";
 	await eventually("the words wait for the line", waiting, START_LIMIT_MS);
 	// As the kernel does when a search for drivers ends.
@@ -159,6 +174,27 @@ test("the first words are on the console whole, whatever ends while the line is 
 	console.write("\x11");
 	await eventually("the words are there", () => shown.includes("/data is "), START_LIMIT_MS);
 	expect(shown).toMatch(/^Drover 0\.0\.0, slot none\r?\n\/ is .* on .*, \/data is .*\r?\n/m);
+}, 60_000);
+
+test("a data partition that does not mount is made anew by the loader's factory reset", async () => {
+	const backing = join(directory, "broken");
+	writeFileSync(backing, "");
+	truncateSync(backing, 64 * 1024 * 1024);
+	const device = runTool("losetup", ["--find", "--show", backing]).trim();
+	try {
+		const [major, minor] = runTool("stat", ["-c", "%Hr %Lr", device]).split(" ");
+		const ground = `
+mknod "$1/dev/broken" b ${major} ${minor}
+echo "drover.data=/dev/broken drover.reset" >"$1/dev/cmdline"
+mount --bind "$1/dev/cmdline" "$1/proc/cmdline"
+`;
+		await using box = new Box(null, { ground });
+		await eventually("it is set up", () => box.run("ls /run/drover/set-up") !== "", START_LIMIT_MS);
+		expect(box.run("cat /proc/mounts")).toMatch(/^\/dev\/broken \/data ext4 rw,nosuid,nodev/m);
+		expect(box.run("ls /data/factory-reset")).toBe("");
+	} finally {
+		runTool("losetup", ["--detach", device]);
+	}
 }, 60_000);
 
 test("a commit that nobody confirms is taken back, and the log says so", async () => {
