@@ -165,7 +165,7 @@ function director(event: DirectorEvent, { config }: Facts, found: Found, make: M
 	const server = config!.virtualServers[row - 1]!;
 	const virtual = (column: number) => found(`${CHECK}.3.1.${column}`, row);
 	// The MIB: group name, firewall mark, or address, as the type says.
-	const which = [3, 4, 5, 6, 7].map(virtual);
+	const which = { group: [3], fwmark: [4], address: [5, 6, 7] }[server.name.kind].map(virtual);
 	const state = integer(event.up ? 1 : 2);
 	if (event.kind === "quorum")
 		return [
