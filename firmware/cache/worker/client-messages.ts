@@ -175,6 +175,10 @@ export class ClientResponseFields extends ResponseFields implements ClientRespon
 		this.#mustBeOpen();
 		this.#doEsi = wanted;
 	}
+	/** What req.esi says, whatever filters are named. */
+	followEsi(wanted: boolean): void {
+		this.#doEsi = wanted;
+	}
 	/** Fails the VCL that has named the filters, and asks for one in another way. */
 	#mustBeOpen(): void {
 		if (this.#filters !== undefined)

@@ -179,7 +179,8 @@ export abstract class Delivery extends Task implements BodyReader {
 			vslLog.add(Tag.RespHeader, "Accept-Ranges: bytes");
 		}
 		resp.canEsi = answer.esi !== undefined;
-		if (!this.req.esi) resp.doEsi = false;
+		this.#esiBefore = this.req.esi;
+		resp.followEsi(this.#esiBefore);
 		this.#unpacks = this.#mustUnpack(answer);
 		if (this.#unpacks) weaken(resp.fields);
 		// Each with a blank before it, as varnishd lists them.
@@ -279,10 +280,15 @@ export abstract class Delivery extends Task implements BodyReader {
 		this.#send({ kind: "bytes", bytes, length: bytes.length });
 	}
 
+	/** req.esi when vcl_deliver began. */
+	#esiBefore = true;
+
 	#transmit(answer: Answer): void {
 		const { resp, req, engine } = this;
 		const { included } = this.client;
 		const top = included === undefined && (req.method === "GET" || req.method === "HEAD");
+		// VCL 4.0 says it of the request, in vcl_deliver, too.
+		if (req.esi !== this.#esiBefore) resp.followEsi(req.esi);
 		const isPage = resp.processesEsi;
 		const unpacks = resp.wantsFilter("gunzip");
 		if (unpacks !== undefined) {

@@ -317,7 +317,7 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 
 	// ── the end ─────────────────────────────────────────────────────────────────────────────
 
-	/** The answer is complete: the connection goes back for reuse, if it can be. */
+	/** The answer is complete: the connection goes back for reuse, if it can be; tellLetGo() says so. */
 	protected letGo(): void {
 		const connection = this.#connection;
 		if (connection === undefined) return;
@@ -330,10 +330,14 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 		const recycled = kept && connection.backend.recycle(connection, this.engine.now());
 		if (!kept) connection.backend.discard(connection);
 		if (recycled) this.engine.count(Main.backend_recycle);
-		this.vslLog.add(
-			Tag.BackendClose,
-			recycled ? `${connection.fd} ${connection.backend.name} recycle` : closed,
-		);
+		this.#letGoText = recycled ? `${connection.fd} ${connection.backend.name} recycle` : closed;
+	}
+	#letGoText: string | undefined;
+
+	/** BackendClose, behind what there is to say of the body. */
+	protected tellLetGo(): void {
+		if (this.#letGoText !== undefined) this.vslLog.add(Tag.BackendClose, this.#letGoText);
+		this.#letGoText = undefined;
 	}
 
 	#dropConnection(reason: BackendCloseReason): void {
@@ -346,6 +350,7 @@ export abstract class Exchange extends Task implements BackendUser, RequestBodyT
 
 	protected closeConnection(reason: BackendCloseReason = this.phase === "body" ? "RX_BODY" : "RX_BAD"): void {
 		if (this.phase === "connecting") this.#cancel();
+		this.tellLetGo();
 		this.#dropConnection(reason);
 		if (this.phase !== "done") this.phase = "idle";
 	}

@@ -290,6 +290,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 					break;
 				case "gone":
 					this.letGo();
+					this.tellLetGo();
 					this.bereq.unsetHeader("if-none-match");
 					this.bereq.unsetHeader("if-modified-since");
 					this.connect(false);
@@ -485,14 +486,16 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		const head = this.bereq.method === "HEAD";
 		const empty = framing.kind === "none" && !head && !beresp.was304;
 		if (empty) fields.unset("content-encoding");
-		const gzipped = fields.get("content-encoding")?.toLowerCase() === "gzip";
+		// A part of something packed is nothing that can be unpacked, nor is a part to be packed by itself.
+		const isPart = beresp.status === 206;
+		const gzipped = !isPart && fields.get("content-encoding")?.toLowerCase() === "gzip";
 		const named = beresp.namedFilters;
 		const esi =
 			(named === undefined ? beresp.doEsi : named.some((name) => name.startsWith("esi"))) &&
 			!head &&
 			!empty &&
 			!beresp.was304;
-		if (esi && beresp.status === 206) {
+		if (esi && isPart) {
 			this.vslLog.add(Tag.VCL_Error, "Attempted ESI on partial (206) response");
 			this.vslLog.add(Tag.FetchError, "Fetch filter esi failed to open");
 			this.#unusable("do_esi needs the whole page, and the backend said 206", undefined);
@@ -505,6 +508,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				: named.includes("gunzip") && !named.includes("esi_gzip"));
 		const gzip =
 			!gzipped &&
+			!isPart &&
 			!head &&
 			!empty &&
 			(named === undefined
@@ -979,14 +983,16 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				else if (!recoded.ok) this.broken(recoded.reason);
 				else {
 					this.engine.count(Main.n_gunzip);
-					this.vslLog.add(Tag.Gzip, recoded.record);
-					this.#readPage(recoded.bytes!, whole);
+					this.#readPage(recoded.bytes!, { bytes: whole, record: recoded.record });
 				}
 			});
 	}
 
-	/** `packed`: what it was when it came. */
-	#readPage(plain: Uint8Array, packed: Uint8Array | undefined): void {
+	/** `packed`: what it was when it came, and what is to be said of its unpacking. */
+	#readPage(
+		plain: Uint8Array,
+		packed: { readonly bytes: Uint8Array; readonly record: string } | undefined,
+	): void {
 		const { engine, vslLog } = this;
 		const { parameters } = engine;
 		const packs = this.#esi?.packs === true;
@@ -995,7 +1001,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			url: this.bereq.url,
 			rules: parameters.esi,
 			packLevel: packs ? parameters.gzipLevel : undefined,
-			packed,
+			packed: packed?.bytes,
 			tell: ({ kind, text }: EsiRemark) => {
 				if (kind !== "note") engine.count(kind === "error" ? Main.esi_errors : Main.esi_warnings);
 				vslLog.add(Tag.ESI_xmlerror, text);
@@ -1003,10 +1009,11 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		};
 		const isWanted = () => this.phase !== "done";
 		makePage(source, isWanted, ({ bytes, program }) => {
-			if (packs && bytes !== packed) {
+			if (packs && bytes !== packed?.bytes) {
 				engine.count(Main.n_gzip);
 				vslLog.add(Tag.Gzip, packedRecord("E", plain.length, bytes.length));
 			}
+			if (packed !== undefined) vslLog.add(Tag.Gzip, packed.record);
 			const programBytes = program === undefined ? 0 : encodeProgram(program).length;
 			if (programBytes > PROGRAM_BYTES) {
 				this.fetchError(
@@ -1023,6 +1030,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#bodyIsHere(): void {
 		const stream = this.#stream!;
 		if (this.#last !== undefined) stream.push(this.#last);
+		this.tellLetGo();
 		this.vslLog.timestamp("BerespBody", this.engine.now());
 		this.vslLog.add(Tag.Length, String(stream.bytes));
 		if (this.#cacheable || this.#remembered) this.#store(stream.pieces);
@@ -1153,6 +1161,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.phase = "done";
 		this.#unregister();
 		this.requestBody?.leave(this);
+		this.tellLetGo();
 		this.account();
 		this.vcl.busy--;
 		this.vslLog.end();
