@@ -50,6 +50,8 @@ interface Played {
 
 interface World {
 	readonly facts?: ConsoleFacts;
+	/** What the facts are once a command that commits was run. */
+	readonly committed?: ConsoleFacts;
 	readonly settings?: ApplianceSettings | null;
 	/** Exit status of a command. */
 	readonly status?: (command: string) => number;
@@ -64,6 +66,7 @@ function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): 
 	const steps: Step[] = [];
 	const left = [...typed];
 	let reply: Reply = { kind: "done" };
+	let found = world.facts ?? consoleFacts();
 	for (let count = 0; count < 10_000; count++) {
 		const step = dialogue.next(reply);
 		if (step.done) return { shown, commands, steps };
@@ -83,7 +86,7 @@ function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): 
 				break;
 			}
 			case "facts":
-				reply = { kind: "facts", facts: world.facts ?? consoleFacts() };
+				reply = { kind: "facts", facts: found };
 				break;
 			case "settings":
 				reply = { kind: "settings", settings: world.settings === undefined ? boxSettings : world.settings };
@@ -92,6 +95,7 @@ function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): 
 				const { words, input } = step.value;
 				const command = [...words, ...(input.length === 0 ? [] : [`< ${input.join("|")}`])].join(" ");
 				commands.push(command);
+				if (/ --yes\b|^config commit/.test(command)) found = world.committed ?? found;
 				reply = { kind: "status", status: world.status?.(command) ?? 0 };
 				break;
 			}
@@ -361,22 +365,36 @@ describe("changes go through the plan and a commit that waits", () => {
 	const change = "rs change 192.168.80.102:80 192.168.80.200:80 --weight 5";
 
 	test("seen, put into force, kept", () => {
-		expect(menuIn({ facts: waiting }, ...asked, "y", "y").commands).toEqual([
+		expect(menuIn({ committed: waiting }, ...asked, "y", "y").commands).toEqual([
 			`${change} --plan`,
 			`${change} --yes`,
 			"config confirm",
 		]);
 	});
 	test("taken back at once, or left to the clock", () => {
-		expect(menuIn({ facts: waiting }, ...asked, "y", "n").commands.at(-1)).toBe("config rollback 7");
-		expect(menuIn({ facts: waiting }, ...asked, "y", "").commands.at(-1)).toBe(`${change} --yes`);
+		expect(menuIn({ committed: waiting }, ...asked, "y", "n").commands.at(-1)).toBe("config rollback 7");
+		expect(menuIn({ committed: waiting }, ...asked, "y", "").commands.at(-1)).toBe(`${change} --yes`);
 	});
 	test("in force with trouble somewhere: it is asked all the same whether it stays", () => {
 		const trouble = (command: string) => (command.endsWith("--yes") ? 1 : 0);
-		expect(menuIn({ facts: waiting, status: trouble }, ...asked, "y", "n").commands.at(-1)).toBe(
+		expect(menuIn({ committed: waiting, status: trouble }, ...asked, "y", "n").commands.at(-1)).toBe(
 			"config rollback 7",
 		);
 		expect(menuIn({ status: trouble }, ...asked, "y").shown.at(-1)).toBe("real servers> ");
+	});
+	test("refused, since somebody else's commit waits: that one is not asked about", () => {
+		const refused = (command: string) => (command.endsWith("--yes") ? 1 : 0);
+		expect(menuIn({ facts: waiting, status: refused }, ...asked, "y").shown.at(-1)).toBe("real servers> ");
+		expect(
+			menuIn(
+				{ facts: waiting, status: (command) => (command === "config compare" ? 1 : 0) },
+				"6",
+				"4",
+				"5",
+				"",
+				"y",
+			).shown.at(-1),
+		).toBe("config> ");
 	});
 	test("a plan that is refused or says nothing ends it", () => {
 		for (const status of [1, 5])
@@ -388,7 +406,7 @@ describe("changes go through the plan and a commit that waits", () => {
 		expect(shown).toContain("Nothing was changed.");
 	});
 	test("a change that is typed as a command goes the same way", () => {
-		expect(menuIn({ facts: waiting }, "vs remove 192.168.80.200:80", "y", "y").commands).toEqual([
+		expect(menuIn({ committed: waiting }, "vs remove 192.168.80.200:80", "y", "y").commands).toEqual([
 			"vs remove 192.168.80.200:80 --plan",
 			"vs remove 192.168.80.200:80 --yes",
 			"config confirm",
@@ -396,7 +414,7 @@ describe("changes go through the plan and a commit that waits", () => {
 	});
 
 	test("a setting that is typed as a command, too; its quotation marks hold it together", () => {
-		expect(menuIn({ facts: waiting }, 'config set "snmp.location=rack 3"', "y", "y").commands).toEqual([
+		expect(menuIn({ committed: waiting }, 'config set "snmp.location=rack 3"', "y", "y").commands).toEqual([
 			"config set snmp.location=rack 3 --plan",
 			"config set snmp.location=rack 3 --yes",
 			"config confirm",
@@ -405,7 +423,7 @@ describe("changes go through the plan and a commit that waits", () => {
 
 	test("a virtual server, question by question, with wrong answers in between", () => {
 		const { commands, shown } = menuIn(
-			{ facts: waiting },
+			{ committed: waiting },
 			...["3", "3"],
 			...["192.168.80.300:80", "192.168.80.201:443"],
 			...["http", "tcp"],
@@ -595,7 +613,7 @@ describe("settings: questions with what is set now, then the plan", () => {
 		const waiting = consoleFacts({
 			revision: { current: 8, pending: { revision: 8, previous: 7, deadlineMs: 361_000 } },
 		});
-		expect(menuIn({ facts: waiting }, "10", "6", "192.0.2.1", "y", "y").commands).toEqual([
+		expect(menuIn({ committed: waiting }, "10", "6", "192.0.2.1", "y", "y").commands).toEqual([
 			"config set ntp.servers=192.0.2.1 --plan",
 			"config set ntp.servers=192.0.2.1 --yes",
 			"config confirm",

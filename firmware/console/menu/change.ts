@@ -6,13 +6,22 @@ export function* changeByCommand(words: readonly string[], input: readonly strin
 	if ((yield* run([...words, "--plan"], input)) !== 0) return;
 	if (!(yield* agree("Put this into force, to be taken back in 5 minutes unless confirmed?")))
 		return yield* say(["Nothing was changed."]);
+	yield* runCommit([...words, "--yes"], input);
+}
+
+/**
+ * Runs a command that commits, and asks about its commit. One that was refused leaves none: what waits then is somebody
+ * else's, of whom this operator knows nothing.
+ */
+export function* runCommit(words: readonly string[], input: readonly string[] = []): Dialogue {
+	const before = (yield* facts()).revision.current;
+	yield* run(words, input);
 	// In force, but with trouble somewhere: then all the more somebody has to say whether it stays.
-	yield* run([...words, "--yes"], input);
-	yield* confirmWaiting();
+	if ((yield* facts()).revision.current !== before) yield* confirmWaiting();
 }
 
 /** Asks whether the commit that waits shall stay. */
-export function* confirmWaiting(): Dialogue {
+function* confirmWaiting(): Dialogue {
 	const { revision } = yield* facts();
 	if (revision.pending === null) return;
 	const { previous } = revision.pending;

@@ -1,6 +1,6 @@
 /** Item 6: revisions of the configuration. Pure. */
 import { UsageError } from "../usage-error.ts";
-import { confirmWaiting } from "./change.ts";
+import { runCommit } from "./change.ts";
 import { agree, ask, askFor, type Dialogue, facts, hostNameTyped, run, say } from "./dialogue.ts";
 import { runCommand, submenu } from "./submenu.ts";
 
@@ -52,8 +52,7 @@ export function* commit(): Dialogue {
 	const why = yield* ask("Why, for the history (Enter for nothing): ");
 	if (!(yield* agree("Put this into force?")))
 		return yield* say(["Nothing was changed; the working copy stays."]);
-	yield* run(["config", "commit", "confirm", minutes, ...(why === "" ? [] : [why])]);
-	yield* confirmWaiting();
+	yield* runCommit(["config", "commit", "confirm", minutes, ...(why === "" ? [] : [why])]);
 }
 
 function minutesText(text: string): string {
