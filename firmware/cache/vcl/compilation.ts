@@ -112,7 +112,7 @@ export class Compilation {
 		];
 		for (const action of actions) this.add({ ...this.base(action), kind: "action", action });
 		for (const word of ["acl", "sub", "backend", "probe", "import", "vcl"])
-			this.add({ ...this.base(word), kind: "reserved" });
+			this.add({ ...this.base(word), lowest: 41, kind: "reserved" });
 		for (const { name } of methods) this.add({ ...this.base(name), kind: "sub", sub: this.sub(name) });
 		for (const name of settings.stevedores) this.add({ ...this.base(`storage.${name}`), kind: "stevedore" });
 		for (const name of settings.labels) this.add({ ...this.base(name), kind: "vcl" });
@@ -341,7 +341,7 @@ export class Compilation {
 			}
 			let message = `Symbol not found: '${written}'`;
 			if (other !== undefined)
-				message += ` (Only available when${other.lowest > 40 ? ` ${(other.lowest / 10).toFixed(1)} <=` : ""} VCL syntax${other.highest < 41 ? ` <= ${(other.highest / 10).toFixed(1)}` : ""})`;
+				message += ` (Only available when${other.lowest > 40 ? ` ${(other.lowest / 10).toFixed(1)} <=` : ""} VCL syntax${other.highest < 41 || other.kind === "reserved" ? ` <= ${(other.highest / 10).toFixed(1)}` : ""})`;
 			this.diagnostics.failBetween(`${message}\nAt: `, first, this.token);
 		}
 		if (kind !== null && symbol.kind !== kind) {

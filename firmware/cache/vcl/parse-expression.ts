@@ -538,7 +538,8 @@ function forward(
 	return c.add({ ...base, kind });
 }
 
-function whileCalling<T>(c: Compilation, first: Token, work: () => T): T {
+/** What fails in a call is told of with the call. */
+export function whileCalling<T>(c: Compilation, first: Token, work: () => T): T {
 	try {
 		return work();
 	} catch (error) {

@@ -2,7 +2,7 @@
 import type { Compilation } from "./compilation.ts";
 import { Refused } from "./diagnostic.ts";
 import { actionNames, everywhere, methodMask } from "./methods.ts";
-import { call, expression } from "./parse-expression.ts";
+import { call, expression, whileCalling } from "./parse-expression.ts";
 import type { ActionKind } from "./runtime.ts";
 import type { VclSymbol } from "./symbol.ts";
 import type { Expression, HeaderName } from "./syntax/expression.ts";
@@ -57,15 +57,9 @@ function statement(c: Compilation): Statement {
 		case "func":
 			if ("callee" in symbol) {
 				const { callee } = symbol;
-				try {
-					const value = call(c, callee, null);
-					c.skip(";");
-					return { kind: "evaluate", expression: value };
-				} catch (error) {
-					if (error instanceof Refused && c.token !== first)
-						c.diagnostics.between("While compiling function call:\n\n", first, c.token);
-					throw error;
-				}
+				const value = whileCalling(c, first, () => call(c, callee, null));
+				c.skip(";");
+				return { kind: "evaluate", expression: value };
 			}
 			return c.diagnostics.fail("Symbol cannot be used here.\n", c.token);
 		case "instance": {

@@ -39,6 +39,8 @@ describe("VCL 4.0 has one space of names, too", () => {
 		"import std; backend std none;",
 		"sub vcl_recv { if (client.ip ~ b) { } } backend b none; acl b { }",
 		'sub vcl_recv { set req.http = "x"; }',
+		"sub vcl_recv { std.log(1) sub vcl_miss { }",
+		"sub vcl_recv { sub vcl_miss { }",
 	])
 		test(mistake, () => {
 			const source = `vcl 4.0;\nbackend a none;\n${mistake}`;

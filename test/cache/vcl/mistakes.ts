@@ -231,6 +231,8 @@ export const mistakes: Readonly<Record<string, readonly string[]>> = {
 		"import std; sub vcl_recv { std.foo(); }",
 		"import std; sub vcl_recv { std.log(); }",
 		'import std; sub vcl_recv { std.log("x", "y"); }',
+		'import std; sub vcl_recv { std.log("x") }',
+		'import std; sub vcl_recv {\n\tstd.log("x")\n}',
 		'import std; sub vcl_recv { set req.http.x = std.log("x"); }',
 		"import std; sub vcl_recv { std.random(a); }",
 		'import std; sub vcl_recv { std.collect("x"); }',
