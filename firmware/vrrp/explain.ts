@@ -47,9 +47,12 @@ export function explain(
 				});
 				break;
 		}
-	// A reading and what it does to the router may have the same words.
+	// A reading and what it does to a router may have the same words; two routers have a story each.
 	return sightings.filter(
-		({ text }, index) => index === 0 || sightings.findIndex((other) => other.text === text) === index,
+		({ subject, text }, index) =>
+			sightings.findIndex(
+				(other) => other.text === text && [WHOLE_SERVICE, subject].includes(other.subject),
+			) === index,
 	);
 }
 

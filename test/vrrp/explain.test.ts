@@ -175,6 +175,19 @@ test("the operator's word, and a sync group that follows", () => {
 	]);
 });
 
+test("what befalls several instances at once is in the story of each", () => {
+	const config = configOf([instanceOf(), instanceOf({ name: "VI_2", virtualRouterId: 52 })]);
+	const story = new Story(config);
+	const before = story.engine;
+	const event: EngineEvent = { kind: "interface", reading: reading(false) };
+	const told = explain(before, event, step(before, event, SECOND));
+	for (const name of ["VI_1", "VI_2"])
+		expect(told.filter(({ subject }) => subject === name).map(({ text }) => text)).toEqual([
+			"BACKUP -> FAULT: interface eth0 is down",
+		]);
+	expect(told.filter(({ text }) => text === "interface eth0 is down")).toHaveLength(1);
+});
+
 test("the ring is bounded, and what repeats takes one place", () => {
 	const timeline = new Timeline(100);
 	const sighting = (text: string) => ({ subject: "VI_1", text, from: null, rule: null });
