@@ -44,5 +44,5 @@ export function applyProcessSettings(
 		attempt(`${service}_cpu_affinity`, () => native.setProcessors(processors));
 	if (realTimeLimitMicros !== null && realTimeLimitMicros !== before?.realTimeLimitMicros)
 		attempt(`${service}_rlimit_rttime`, () => native.setRealTimeLimit(realTimeLimitMicros));
-	if (noSwap && before?.noSwap !== true) attempt(`${service}_no_swap`, () => native.lockMemory());
+	if (noSwap && before?.noSwap !== true) attempt(`${service}_no_swap`, () => native.lockMemory(true));
 }

@@ -77,8 +77,8 @@ export interface Native {
 	setProcessors(processors: readonly number[]): number;
 	/** setrlimit(2) RLIMIT_RTTIME: a real-time thread that computes longer without waiting is ended with SIGXCPU. */
 	setRealTimeLimit(micros: number): number;
-	/** mlockall(2) with MCL_ONFAULT. */
-	lockMemory(): number;
+	/** mlockall(2) with MCL_ONFAULT, or munlockall(2). */
+	lockMemory(locked: boolean): number;
 	/** madvise(2) MADV_DONTNEED of the program's code: what only starting needed is given back. Before `lockMemory`. */
 	releaseCode(): number;
 	/** sigaction(2): the signal counts in a non-blocking eventfd(2) and ends nothing. Its descriptor, or -errno. */

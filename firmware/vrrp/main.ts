@@ -156,6 +156,7 @@ class Process {
 	#guard: Guard | null = null;
 	#lastReadings: unknown = null;
 	#ending = false;
+	readonly #tidying: ReturnType<typeof setTimeout>[] = [];
 	/** When SIGHUP came to a process that had nothing to reload, or was not the one to do it. */
 	#reloadAskedMicros: number | null = null;
 	#hangTimer: ReturnType<typeof setInterval> | null = null;
@@ -196,14 +197,20 @@ class Process {
 
 	/** Reading a configuration leaves much behind. The real-time thread does not wait for the collection. */
 	#tidySoon(): void {
+		for (const timer of this.#tidying.splice(0)) clearTimeout(timer);
+		const later = (delayMs: number, work: () => void) => {
+			const timer = setTimeout(work, delayMs);
+			timer.unref();
+			this.#tidying.push(timer);
+		};
 		for (const delayMs of TIDY_DELAYS_MS)
-			setTimeout(() => {
+			later(delayMs, () => {
 				Bun.gc(true);
 				// Compiled code, too: what is needed again is compiled again.
 				Bun.shrink();
-			}, delayMs).unref();
+			});
 		// Locked pages cannot be given back, so this comes last.
-		setTimeout(() => this.#service.settleMemory(), LOCK_DELAY_MS).unref();
+		later(LOCK_DELAY_MS, () => this.#service.settleMemory());
 	}
 
 	async run(): Promise<number> {
@@ -272,6 +279,8 @@ class Process {
 				break;
 			case "reloaded":
 				this.#reloadAskedMicros = null;
+				this.#service.unsettleMemory();
+				this.#tidySoon();
 				this.#service.reload(message.config);
 				break;
 			case "leave":
@@ -406,6 +415,8 @@ class Process {
 	}
 
 	#reloadNow(judged: boolean): { readonly accepted: boolean } {
+		this.#service.unsettleMemory();
+		this.#tidySoon();
 		const { loaded, keep } = this.#load(loadKeeping, judged ? ANY_MAY_MISS : namedIn(this.#service.config));
 		const config = ofVrrp(loaded);
 		if (!loaded.acceptable) {
@@ -420,7 +431,6 @@ class Process {
 		}
 		this.#service.reload(config);
 		keep();
-		this.#tidySoon();
 		this.#active?.send({ kind: "reloaded", config });
 		this.#log.info(`${this.#options.file} reloaded`);
 		return { accepted: true };

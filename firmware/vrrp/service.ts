@@ -326,7 +326,13 @@ export class VrrpService {
 	/** Gives back what only starting needed; no page of the rest is ever waited for on a disk. */
 	settleMemory(): void {
 		if (!this.#locked) native.releaseCode();
-		if (this.#options.realTime) this.#locked = native.lockMemory() === 0;
+		if (this.#options.realTime) this.#locked = native.lockMemory(true) === 0;
+	}
+
+	/** What is touched from now on can be given back, until the memory settles again. */
+	unsettleMemory(): void {
+		if (this.#locked) native.lockMemory(false);
+		this.#locked = false;
 	}
 
 	/** Takes every virtual address off and does nothing more: somebody else shall have them. */

@@ -366,11 +366,17 @@ pub fn set_real_time_limit(micros: f64) -> i32 {
     result(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &limit) })
 }
 
-/// mlockall(2) with MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT: pages stay once touched.
+/// mlockall(2) with MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT: pages stay once touched; or munlockall(2).
 /// Without MCL_ONFAULT the kernel would populate the engine's reserved heap of several gigabytes.
 #[napi]
-pub fn lock_memory() -> i32 {
-    result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) })
+pub fn lock_memory(locked: bool) -> i32 {
+    result(unsafe {
+        if locked {
+            libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT)
+        } else {
+            libc::munlockall()
+        }
+    })
 }
 
 /// madvise(2) MADV_DONTNEED of this program's own code and constants: what only starting needed is given back, the rest

@@ -85,17 +85,24 @@ export async function bench(part = "all"): Promise<readonly BenchResult[]> {
 		...timed("1,000 services × 20 servers from nothing, to keepalived", "program", "keepalived", 0.4),
 		...timed("the same, to ipvsadm --restore", "program", "ipvsadm", 0.4),
 		...timed("reload that changes 1 % of them", "reload", "keepalived", RELOAD_BAR),
-		...(samples["drover memory"] === undefined
-			? []
-			: [
-					{
-						name: "memory with 20,000 checked real servers, to 120 MB",
-						ours: `${(memory("drover memory") / 1e6).toFixed(0)} MB`,
-						peer: `${(memory("keepalived memory") / 1e6).toFixed(0)} MB`,
-						ratio: memory("drover memory") / MEMORY_BAR_BYTES,
-						bar: 1,
-					},
-				]),
+		...(
+			[
+				["memory of election and director, 20,000 checked real servers, to 120 MB", "memory"],
+				["the same after a reload", "memory, reloaded"],
+			] as const
+		).flatMap(([name, what]) =>
+			samples[`drover ${what}`] === undefined
+				? []
+				: [
+						{
+							name,
+							ours: `${(memory(`drover ${what}`) / 1e6).toFixed(0)} MB`,
+							peer: `${(memory(`keepalived ${what}`) / 1e6).toFixed(0)} MB`,
+							ratio: memory(`drover ${what}`) / MEMORY_BAR_BYTES,
+							bar: 1,
+						},
+					],
+		),
 	];
 }
 

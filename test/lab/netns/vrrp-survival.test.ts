@@ -700,3 +700,36 @@ test("a reload that takes seconds is no hang: the same process goes on, and stay
 	expect(drover.log()).not.toContain("hangs");
 	expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER"]);
 }, 90_000);
+
+describe("a file with 20,000 real servers, of which this service needs none", () => {
+	/** Until garbage is collected, and what is left is locked into memory. */
+	const SETTLED_AFTER_MS = 12_000;
+
+	test("a reload leaves no more memory behind than a start", async () => {
+		using lab = new Lab("memory");
+		const box = lab.box("ours", 1);
+		const servers = Array.from({ length: 20_000 }, (_, at) => at);
+		const text = [
+			instanceText({ name: "VI_1", virtualRouterId: 51, priority: 100, version: 2, interval: 1 }),
+			...servers.map((at) =>
+				[
+					at % 20 === 0 ? `virtual_server 10.${at >> 12}.${(at >> 4) & 255}.1 80 {\n\tprotocol TCP` : "",
+					`\treal_server 192.168.${at >> 8}.${at & 255} 80 {\n\t\tTCP_CHECK {\n\t\t}\n\t}`,
+					at % 20 === 19 ? "}\n" : "",
+				].join("\n"),
+			),
+		].join("");
+		const drover = box.drover(text, "--no-standby");
+		const residentBytes = () => {
+			const status = readFileSync(`/proc/${drover.process.pid}/status`, "latin1");
+			return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) * 1024;
+		};
+		await box.becomes("MASTER", 20_000, "VI_1");
+		await Bun.sleep(SETTLED_AFTER_MS);
+		const before = residentBytes();
+		drover.process.kill("SIGHUP");
+		await eventually("the reload is done", () => drover.log().includes("reloaded"));
+		await Bun.sleep(SETTLED_AFTER_MS);
+		expect(residentBytes() - before).toBeLessThan(10e6);
+	}, 60_000);
+});

@@ -1,6 +1,6 @@
 /**
  * Inside the guest: programs 1,000 services with 20 real servers each, reloads with 1 % changed, and takes the
- * memory, for the director and for its peers in turn. Prints one JSON line.
+ * memory, with the election beside it, for the director and for its peers in turn. Prints one JSON line.
  *   director-bench.ts ROUNDS [speed | ipvsadm | memory]
  * The director is started as the image does it, by /usr/bin/drover. Without a last word: all of it.
  */
@@ -88,10 +88,11 @@ writeFileSync(files.base, configText(false, ""));
 writeFileSync(files.changed, configText(true, ""));
 writeFileSync(
 	files.checks,
-	configText(
-		false,
-		"TCP_CHECK {\n\t\t\tconnect_timeout 3\n\t\t\tconnect_ip 127.0.0.1\n\t\t\tconnect_port 9\n\t\t}",
-	),
+	`vrrp_instance VI_1 {\n\tinterface eth0\n\tvirtual_router_id 51\n\tvirtual_ipaddress {\n\t\t192.0.2.200/24\n\t}\n}
+${configText(
+	false,
+	"TCP_CHECK {\n\t\t\tconnect_timeout 3\n\t\t\tconnect_ip 127.0.0.1\n\t\t\tconnect_port 9\n\t\t}",
+)}`,
 );
 
 async function until(what: string, condition: () => boolean): Promise<void> {
@@ -111,21 +112,27 @@ const isProgrammed = (weight: number) => () => {
 interface Peer {
 	readonly name: string;
 	readonly command: (file: string) => string[];
+	/** The same with the election. */
+	readonly whole: (file: string) => string[][];
 }
 const peers: readonly Peer[] = [
 	{
 		name: "drover",
 		command: (file) => ["/usr/bin/drover", "director", "-f", file],
+		whole: (file) => ["vrrp", "director"].map((service) => ["/usr/bin/drover", service, "-f", file]),
 	},
-	{ name: "keepalived", command: (file) => ["keepalived", "-C", "-n", "-f", file] },
+	{
+		name: "keepalived",
+		command: (file) => ["keepalived", "-C", "-n", "-f", file],
+		whole: (file) => [["keepalived", "-n", "-f", file]],
+	},
 ];
 
 const quiet = { stdin: "ignore", stdout: "ignore", stderr: "ignore" } as const;
 
-function start({ command }: Peer, file: string): Bun.Subprocess {
-	rmSync(`${directory}/run`, { recursive: true, force: true });
+function start(command: string[]): Bun.Subprocess {
 	const env = { ...process.env, DROVER_RUN_DIR: `${directory}/run`, DROVER_LOG: `${directory}/log` };
-	return inside(() => Bun.spawn(command(file), { ...quiet, env }));
+	return inside(() => Bun.spawn(command, { ...quiet, env }));
 }
 
 async function stop(child: Bun.Subprocess): Promise<void> {
@@ -133,20 +140,24 @@ async function stop(child: Bun.Subprocess): Promise<void> {
 	await child.exited;
 }
 
-/** Resident memory in bytes of a process and its children, each page counted for all that share it. */
-function memoryOf(pid: number): number {
-	const status = (of: number | string) => readFileSync(`/proc/${of}/status`, "latin1");
+/** Resident memory in bytes of processes and their children; what several of them share counts once (proc(5), Pss). */
+function memoryOf(pids: readonly number[]): number {
+	const read = (path: string) => readFileSync(`/proc/${path}`, "latin1");
+	const field = (text: string, word: string) =>
+		Number(new RegExp(`^${word}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
 	let kilobytes = 0;
 	for (const name of [...new Bun.Glob("[0-9]*").scanSync({ cwd: "/proc", onlyFiles: false })])
 		try {
-			const text = status(name);
-			const field = (word: string) => Number(new RegExp(`^${word}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
-			if (Number(name) === pid || field("PPid") === pid) kilobytes += field("VmRSS");
+			if (pids.includes(Number(name)) || pids.includes(field(read(`${name}/status`), "PPid")))
+				kilobytes += field(read(`${name}/smaps_rollup`), "Pss");
 		} catch {
 			// It has ended meanwhile.
 		}
 	return kilobytes * 1024;
 }
+
+/** Until a start or a reload is over in every respect: checks have run, garbage is given back. */
+const SETTLED_AFTER_MS = 20_000;
 
 /** Page faults so far of a process, its children, and those that it has waited for (proc(5), minflt and cminflt). */
 function pageFaultsOf(pid: number): number {
@@ -179,7 +190,8 @@ for (let round = 0; round < (wants("speed") || wants("ipvsadm") ? rounds : 0); r
 		const file = `${directory}/current.conf`;
 		writeFileSync(file, readFileSync(files.base));
 		let startedMs = Date.now();
-		const child = start(peer, file);
+		rmSync(`${directory}/run`, { recursive: true, force: true });
+		const child = start(peer.command(file));
 		await until(`${peer.name} programs`, isProgrammed(3));
 		noteSpan(`${peer.name} program`, startedMs);
 		note(`${peer.name} program faults`, pageFaultsOf(child.pid));
@@ -209,10 +221,16 @@ for (let round = 0; round < (wants("speed") || wants("ipvsadm") ? rounds : 0); r
 }
 for (const peer of wants("memory") ? peers : []) {
 	await freshTable();
-	const child = start(peer, files.checks);
+	for (const words of ["link add eth0 type dummy", "address add 192.0.2.1/24 dev eth0", "link set eth0 up"])
+		Bun.spawnSync(["ip", "-n", namespace, ...words.split(" ")]);
+	rmSync(`${directory}/run`, { recursive: true, force: true });
+	const children = peer.whole(files.checks).map(start);
 	await until(`${peer.name} programs`, () => client.services({ stats: false }).length === SERVICES);
-	await Bun.sleep(20_000);
-	note(`${peer.name} memory`, memoryOf(child.pid));
-	await stop(child);
+	await Bun.sleep(SETTLED_AFTER_MS);
+	note(`${peer.name} memory`, memoryOf(children.map(({ pid }) => pid)));
+	for (const child of children) child.kill("SIGHUP");
+	await Bun.sleep(SETTLED_AFTER_MS);
+	note(`${peer.name} memory, reloaded`, memoryOf(children.map(({ pid }) => pid)));
+	for (const child of children) await stop(child);
 }
 console.log(`samples ${JSON.stringify({ samples, spans })}`);
