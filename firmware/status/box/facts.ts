@@ -13,6 +13,7 @@ export interface InterfaceFacts {
 	readonly mtu: number;
 	/** 0 when the driver does not say. */
 	readonly speedMbits: number;
+	/** Empty when it has none. */
 	readonly macAddress: Uint8Array;
 	readonly adminUp: boolean;
 	readonly operUp: boolean;
@@ -20,8 +21,12 @@ export interface InterfaceFacts {
 	readonly lastChangeMs: number;
 	/** /sys/class/net/NAME/statistics, by file name. */
 	readonly statistics: Readonly<Record<string, bigint>>;
-	/** Canonical addresses with prefix lengths. */
-	readonly addresses: readonly { readonly address: string; readonly prefixLength: number }[];
+	/** Canonical addresses with prefix lengths, and the kernel's IFA_F_*. */
+	readonly addresses: readonly {
+		readonly address: string;
+		readonly prefixLength: number;
+		readonly flags: number;
+	}[];
 }
 
 export interface HostFacts {

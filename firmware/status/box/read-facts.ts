@@ -153,8 +153,8 @@ function readInterfaces(memory: Memory, nowMs: number): readonly InterfaceFacts[
 			type: { 1: 6, 772: 24 }[Number(read(`${base}/type`))] ?? 1,
 			mtu: Number(read(`${base}/mtu`) ?? 0),
 			speedMbits: Math.max(0, Number(read(`${base}/speed`) ?? 0)),
-			macAddress: Uint8Array.from(
-				(read(`${base}/address`) ?? "").split(":").map((octet) => Number.parseInt(octet, 16)),
+			macAddress: Uint8Array.from((read(`${base}/address`) ?? "").matchAll(/[0-9a-f]{2}/g), ([octet]) =>
+				Number.parseInt(octet, 16),
 			),
 			adminUp,
 			operUp,
@@ -162,9 +162,10 @@ function readInterfaces(memory: Memory, nowMs: number): readonly InterfaceFacts[
 			statistics: Object.fromEntries(
 				list(`${base}/statistics`).map((file) => [file, BigInt(read(`${base}/statistics/${file}`) ?? 0)]),
 			),
-			addresses: (addresses.get(Number(kernelIndex)) ?? []).map(({ address, prefixLength }) => ({
+			addresses: (addresses.get(Number(kernelIndex)) ?? []).map(({ address, prefixLength, flags: bits }) => ({
 				address,
 				prefixLength,
+				flags: bits,
 			})),
 		};
 	});

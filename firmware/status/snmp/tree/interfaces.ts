@@ -1,5 +1,6 @@
 /** IF-MIB ifTable and ifXTable (RFC 2863), and IP-MIB ipAddressTable (RFC 4293). */
 
+import { IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE } from "../../../kernel/route-address.ts";
 import type { Facts, InterfaceFacts } from "../../box/facts.ts";
 import { addressIndex } from "../inet-address.ts";
 import {
@@ -24,10 +25,19 @@ const IF_ENTRY = "1.3.6.1.2.1.2.2.1";
 const IF_X_ENTRY = "1.3.6.1.2.1.31.1.1.1";
 const IP_ADDRESS_ENTRY = "1.3.6.1.2.1.4.34.1";
 const IF_INDEX = parseOid("1.3.6.1.2.1.2.2.1.1");
-/** IP-MIB: origin manual(2), status preferred(1), storage volatile(2). */
+/** IP-MIB: origin manual(2), storage volatile(2). */
 const MANUAL = 2;
-const PREFERRED = 1;
 const VOLATILE = 2;
+/** IANAifType. */
+const LOOPBACK = 24;
+const NO_ADDRESS = new Uint8Array(0);
+
+/** IpAddressStatusTC: preferred(1), deprecated(2), tentative(6), duplicate(7). */
+function addressStatus({ flags }: AddressRow): number {
+	if ((flags & IFA_F_DADFAILED) !== 0) return 7;
+	if ((flags & IFA_F_TENTATIVE) !== 0) return 6;
+	return (flags & IFA_F_DEPRECATED) === 0 ? 1 : 2;
+}
 
 const statistic = (name: string) => (row: InterfaceFacts) => row.statistics[name] ?? 0n;
 /** The kernel's rx_packets counts multicast too; SNMP wants unicast apart. */
@@ -43,7 +53,8 @@ const ifColumns: readonly Column<InterfaceFacts>[] = [
 	[3, (row) => integer(row.type)],
 	[4, (row) => integer(row.mtu)],
 	[5, (row) => gauge(Math.min(row.speedMbits * 1e6, 0xffffffff))],
-	[6, (row) => bytes(row.macAddress)],
+	// RFC 2863: of no octets where there is no such address; the kernel has six zeros for lo.
+	[6, (row) => bytes(row.type === LOOPBACK ? NO_ADDRESS : row.macAddress)],
 	[7, (row) => truth(row.adminUp)],
 	[8, (row) => truth(row.operUp)],
 	[9, (row) => ticks(row.lastChangeMs)],
@@ -76,6 +87,8 @@ const ifXColumns: readonly Column<InterfaceFacts>[] = [
 interface AddressRow {
 	readonly address: string;
 	readonly interfaceIndex: number;
+	/** IFA_F_*. */
+	readonly flags: number;
 }
 
 const addressColumns: readonly Column<AddressRow>[] = [
@@ -83,7 +96,7 @@ const addressColumns: readonly Column<AddressRow>[] = [
 	[4, () => integer(1)],
 	[5, () => objectId([0, 0])],
 	[6, () => integer(MANUAL)],
-	[7, () => integer(PREFERRED)],
+	[7, (row) => integer(addressStatus(row))],
 	[8, () => ticks(0)],
 	[9, () => ticks(0)],
 	[10, () => integer(1)],
@@ -93,8 +106,8 @@ const addressColumns: readonly Column<AddressRow>[] = [
 export function interfacesTree({ interfaces }: Facts): Part[] {
 	const addresses = new Map<string, AddressRow>();
 	for (const { index, addresses: own } of interfaces)
-		for (const { address } of own)
-			if (!address.startsWith("fe80:")) addresses.set(address, { address, interfaceIndex: index });
+		for (const { address, flags } of own)
+			if (!address.startsWith("fe80:")) addresses.set(address, { address, interfaceIndex: index, flags });
 	return [
 		scalar(IF_NUMBER, integer(interfaces.length)),
 		...table(IF_ENTRY, interfaces, (row) => [row.index], ifColumns),
