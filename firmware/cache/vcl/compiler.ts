@@ -690,12 +690,15 @@ class Generator {
 			case "HEADER":
 				return inner;
 			case "INT":
-				return `String(${inner})`;
+				// What is written, and variables, are within the limits of the type.
+				return value.kind === "number" || value.kind === "variable"
+					? `String(${inner})`
+					: `S.formatInteger(${inner})`;
 			case "REAL":
 			case "DURATION":
 				return `S.formatReal(${inner})`;
 			case "BYTES":
-				return `S.formatBytes(${inner})`;
+				return `S.formatInteger(${inner})`;
 			case "TIME":
 				return `S.formatTime(${inner})`;
 			case "BOOL":

@@ -8,8 +8,11 @@ export const REAL_LIMIT = 999_999_999_999.999;
 /** `%.3f`: three decimals; exact ties go to the even digit, as C's printf does and toFixed does not. */
 export function formatReal(value: number): string {
 	if (Object.is(value, -0)) return "-0.000";
-	if (Math.abs(value) > REAL_LIMIT)
-		throw new VclFailure(`REAL overflow converting to string (${value.toExponential(6)})`);
+	// Not a number is beyond it, too.
+	if (!(Math.abs(value) <= REAL_LIMIT)) {
+		const shown = Number.isNaN(value) ? "-nan" : value.toExponential(6);
+		throw new VclFailure(`REAL overflow converting to string (${shown})`);
+	}
 	const text = value.toFixed(3);
 	// Halfway between two thousandths, exactly: only odd sixteenths are both that and a binary number.
 	if (Math.abs(value * 16) % 2 !== 1) return text;
@@ -18,9 +21,17 @@ export function formatReal(value: number): string {
 	return (value < 0 ? -even : even).toFixed(3);
 }
 
-/** Whole bytes: what is left over is dropped. */
-export function formatBytes(value: number): string {
-	return Math.trunc(value).toFixed(0);
+/** Fifteen digits (RFC 8941). */
+export const INTEGER_LIMIT = 999_999_999_999_999;
+
+/** INT and BYTES: what is not whole is dropped. */
+export function formatInteger(value: number): string {
+	const whole = Math.trunc(value);
+	if (!(Math.abs(whole) <= INTEGER_LIMIT)) {
+		const shown = Number.isFinite(whole) ? BigInt.asUintN(64, BigInt(whole)).toString(16).toUpperCase() : "?";
+		throw new VclFailure(`INT overflow converting to string (${shown})`);
+	}
+	return whole.toFixed(0);
 }
 
 /** The calendar comes again after 400 years, days of the week and all. */

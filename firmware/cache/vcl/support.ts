@@ -1,6 +1,6 @@
 /** What the generated code calls besides the runtime's records: comparisons with null, checks, text forms. */
 import type { CompiledAcl } from "./acl.ts";
-import { formatBytes, formatReal, formatTime, storageName } from "./format.ts";
+import { formatInteger, formatReal, formatTime, storageName } from "./format.ts";
 import type { Matcher } from "./regex/regex.ts";
 import { parseTemplate, regsub, regsuball } from "./regsub.ts";
 import { type Director, type IpAddress, type VclContext, VclFailure } from "./runtime.ts";
@@ -138,7 +138,7 @@ export const support = {
 	chosen,
 	formatReal,
 	storageName,
-	formatBytes,
+	formatInteger,
 	formatTime,
 	VclFailure,
 } as const;

@@ -36,7 +36,7 @@ function parseNumber(text: string | null): number | null {
 	// The fourth decimal and what follows is read, and forgotten.
 	const fraction = (match[3] ?? "").slice(0, 3);
 	if (match[2]!.length > 15) return null;
-	return Number(`${match[1]}0${match[2]}.${fraction}0`) + 0;
+	return Number(`${match[1]}0${match[2]}.${fraction}0`);
 }
 
 function truncated(value: number): number | null {
@@ -196,8 +196,9 @@ export const std = vmod("std", [
 			if (bytes !== undefined) return Math.trunc(bytes);
 			let value: number | null;
 			if (text !== undefined) {
-				value = parseNumber(text);
-				if (value !== null && !Number.isInteger(value)) value = null;
+				const number = parseNumber(text);
+				// Without the sign of a zero.
+				value = number !== null && Number.isInteger(number) ? number + 0 : null;
 			} else value = truncated(duration ?? real ?? time);
 			return orFallback("integer", value, fallback, noNumber(text));
 		},
@@ -207,7 +208,7 @@ export const std = vmod("std", [
 		"STRING s, [IP fallback], BOOL resolve = 1, [STRING p]",
 		"IP",
 		(_context, host, text: string | null, fallback, resolve: boolean, port?: string | null) => {
-			const service = port ?? "80";
+			const service = port === undefined ? "80" : (port ?? "");
 			let address = text === null ? null : parseIp(text, service);
 			if (address === null && resolve && text !== null && text !== "")
 				address = host.resolveName(text, service);
@@ -348,7 +349,7 @@ export const syntaxKey: object = {};
 function parseIp(text: string, service: string) {
 	const split = splitHostAndPort(text);
 	if ("error" in split) return null;
-	const port = portNumber(split.port === null || split.port === "" ? service : split.port);
+	const port = portNumber(split.port ?? service);
 	return port === null ? null : ipLiteral(dottedQuad(split.host) ?? split.host, port);
 }
 
@@ -359,8 +360,9 @@ const services: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** Past 16 bits it goes around, as it does there. */
+/** 0 when nothing is said. */
 const portNumber = (text: string) =>
-	/^\d{1,9}$/.test(text) ? Number(text) & 0xffff : (services.get(text) ?? null);
+	/^\d{0,9}$/.test(text) ? Number(text) & 0xffff : (services.get(text) ?? null);
 
 /** inet_aton(3): one to four numbers, each decimal, octal or hexadecimal; the last one fills what is left. */
 function dottedQuad(text: string): string | null {
