@@ -129,6 +129,12 @@ const HITS_LIMIT = 0x7fffff00;
 const WALK_SLOTS = 1 << 17;
 /** A longer chain than this is no case for a glance. */
 const GLANCE_STEPS = 64;
+/** Keys that are looked up together, at most. */
+const FORESEEN_LIMIT = 64;
+/** So much of a record is read ahead: what follows comes by itself, since it is read in its order. */
+const AHEAD_WORDS = 2048 >> 2;
+/** Words in a line of the processor's cache. */
+const LINE_WORDS = 64 >> 2;
 const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (sum >>> 15);
 /** Variants of one key that are all read when it is looked up. */
 const MANY_VARIANTS = 64;
@@ -158,6 +164,18 @@ export class Arena {
 	#low = 0;
 	#high = 0;
 	readonly #glance: { -readonly [Name in keyof Glance]: Glance[Name] };
+	/** Of the foreseen keys, by number. */
+	readonly #foreseen = {
+		count: 0,
+		low: new Int32Array(FORESEEN_LIMIT),
+		high: new Int32Array(FORESEEN_LIMIT),
+		slots: new Int32Array(FORESEEN_LIMIT),
+		maps: new Int32Array(FORESEEN_LIMIT),
+		words: new Int32Array(FORESEEN_LIMIT),
+		lengths: new Int32Array(FORESEEN_LIMIT),
+		/** Of all that was read ahead: a read that nobody uses would be left out. */
+		sum: 0,
+	};
 
 	private constructor(path: string, layout: Layout, worker: number) {
 		this.layout = layout;
@@ -373,16 +391,77 @@ export class Arena {
 		);
 	}
 
+	/** Announces a glance at `key`; returns its number until forgetForeseen(), negative: there are too many. */
+	foresee(key: string): number {
+		const foreseen = this.#foreseen;
+		const { count } = foreseen;
+		if (count === FORESEEN_LIMIT) return -1;
+		this.#hash(key);
+		foreseen.low[count] = this.#low;
+		foreseen.high[count] = this.#high;
+		foreseen.count = count + 1;
+		return count;
+	}
+
+	forgetForeseen(): void {
+		this.#foreseen.count = 0;
+	}
+
+	/**
+	 * Reads what the glances at the foreseen keys will need, a step for all of them at a time: memory that is far away
+	 * is waited for together, where one glance after the other would wait for each step of each.
+	 */
+	readAhead(): void {
+		const foreseen = this.#foreseen;
+		const { count, low, high, slots: found, maps: at, words: starts, lengths } = foreseen;
+		const { buckets, slots, maps } = this.#book;
+		const { bucketCount, slotCount, segmentCount, segmentsPerMap, segmentBytes } = this.layout;
+		let sum = 0;
+		for (let index = 0; index < count; index++) found[index] = buckets[low[index]! & (bucketCount - 1)]! - 1;
+		for (let index = 0; index < count; index++) {
+			const word = Math.max(0, found[index]!) * SLOT_WORDS;
+			sum ^= slots[word + Slot.next]! ^ slots[word + Slot.ban]!;
+		}
+		for (let index = 0; index < count; index++) {
+			let slot = found[index]!;
+			for (let steps = 0; slot >= 0 && slot < slotCount && steps < GLANCE_STEPS; steps++) {
+				const word = slot * SLOT_WORDS;
+				if (slots[word + Slot.hashLow] === low[index] && slots[word + Slot.hashHigh] === high[index]) break;
+				slot = slots[word + Slot.next]! - 1;
+			}
+			at[index] = -1;
+			if (slot < 0 || slot >= slotCount) continue;
+			const segment = slots[slot * SLOT_WORDS + Slot.segment]!;
+			if (segment < 0 || segment >= segmentCount) continue;
+			const map = Math.floor(segment / segmentsPerMap);
+			at[index] = map;
+			starts[index] =
+				((segment - map * segmentsPerMap) * segmentBytes + slots[slot * SLOT_WORDS + Slot.offset]!) >> 2;
+		}
+		for (let index = 0; index < count; index++)
+			lengths[index] =
+				at[index]! < 0 ? 0 : maps[at[index]!]!.words[starts[index]! + (Record.totalBytes >> 2)]! >> 2;
+		for (let index = 0; index < count; index++) {
+			if (at[index]! < 0) continue;
+			const { words } = maps[at[index]!]!;
+			const start = starts[index]!;
+			const end = start + Math.min(lengths[index]!, AHEAD_WORDS);
+			for (let word = start + LINE_WORDS; word < end; word += LINE_WORDS) sum ^= words[word]!;
+		}
+		foreseen.sum = sum;
+	}
+
 	/**
 	 * The one object stored under `key`, for who needs a few numbers and bytes of it and no more: good until the next
 	 * glance, and true only if holds() says so after they have been read. Undefined when there is none, or more than one,
-	 * or its bytes have not been checked yet: lookup() is for those.
+	 * or its bytes have not been checked yet: lookup() is for those. `foreseen`: the key's number, if it has one.
 	 */
-	glance(key: string): Glance | undefined {
+	glance(key: string, foreseen = -1): Glance | undefined {
 		const glance = this.#glance;
-		const shard = this.shardOf(key);
-		const low = this.#low;
-		const high = this.#high;
+		if (foreseen < 0) this.#hash(key);
+		const low = foreseen < 0 ? this.#low : this.#foreseen.low[foreseen]!;
+		const high = foreseen < 0 ? this.#high : this.#foreseen.high[foreseen]!;
+		const shard = low & (SHARD_COUNT - 1);
 		const { buckets, slots, maps } = this.#book;
 		const { slotCount, segmentCount, segmentsPerMap, segmentBytes, bucketCount } = this.layout;
 		glance.shard = shard;

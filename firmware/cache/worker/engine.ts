@@ -54,8 +54,14 @@ export class Engine {
 	readonly objects: Objects;
 	readonly replays: Replays;
 	readonly patterns: Patterns;
-	/** Requests of one batch begin when the one before has been answered. */
-	readonly lane = new HitLane(() => this.now());
+	readonly lane = new HitLane({
+		begin: () => {
+			// Requests of one batch begin when the one before has been answered.
+			this.now();
+			this.patterns.begin();
+		},
+		foreseen: () => this.patterns.readAhead(),
+	});
 	readonly bans: BanList;
 	readonly log: LogSink;
 	readonly counters: Float64Array;

@@ -20,10 +20,20 @@ export interface LaneSession {
 	readonly descriptor: number;
 	/** The runtime's socket stops to read, and reads again. */
 	readonly socket: { pause(): unknown; resume(): unknown; terminate(): void };
+	/** What it will ask for in this batch. */
+	foresee(bytes: Buffer): void;
 	/** What it asks for; the bytes hold until this returns. */
 	onBatched(bytes: Buffer): void;
 	/** Sends by its own means. */
 	sendRest(rest: Uint8Array): void;
+}
+
+/** What is told of a batch beside its requests. */
+export interface BatchWatch {
+	/** Requests have come: they are foreseen next. */
+	begin(): void;
+	/** All are foreseen: they are handed out next. */
+	foreseen(): void;
 }
 
 /** A connection that asks now and then for something else would come and go. */
@@ -50,11 +60,10 @@ export class HitLane {
 	#untilLook = LOOK_EVERY;
 	#meanBatch = 0;
 	#running = false;
-	readonly #onBatch: () => void;
+	readonly #watch: BatchWatch;
 
-	/** `onBatch`: requests have come, and are handed out next. */
-	constructor(onBatch: () => void) {
-		this.#onBatch = onBatch;
+	constructor(watch: BatchWatch) {
+		this.#watch = watch;
 	}
 
 	/** A request of `session` was answered as an earlier one. */
@@ -147,7 +156,12 @@ export class HitLane {
 	readonly #turn = (): void => {
 		const set = this.#set!;
 		const count = set.receive(WAIT_MS);
-		this.#onBatch();
+		this.#watch.begin();
+		for (let index = 0; index < count; index++) {
+			const bytes = set.bytes(index);
+			if (bytes !== undefined) this.#sessions[set.token(index)]?.foresee(bytes);
+		}
+		this.#watch.foreseen();
 		for (let index = 0; index < count; index++) {
 			const session = this.#sessions[set.token(index)];
 			if (session === undefined) continue;

@@ -40,6 +40,8 @@ const PATTERNS_PER_SET = 4;
 const SEEN_SLOTS = 4096;
 const REQUEST_BYTES = 8192;
 const URL_BYTES = 2048;
+/** Requests of one batch that are foreseen. */
+const BATCH_LIMIT = 64;
 const BODY_BYTES = 64 * 1024;
 /** Room for the head in front of the body: what one was made of may have been shorter. */
 const BODY_AT = SENT_HEAD_BYTES + 2 * HEAD_BYTES;
@@ -57,6 +59,18 @@ const PROTOCOL_BYTES = 9;
 const CR = 0x0d;
 /** Answers to these depend on the object's validators and its length. */
 const conditional = /\r\n(?:if-|range:)/i;
+
+/** What answer() works out of a request first. */
+interface Foreseen {
+	bytes: ByteBuffer;
+	urlEnd: number;
+	set: PatternSet;
+	url: string;
+	shape: number;
+	key: string;
+	/** The arena's number for the key. */
+	place: number;
+}
 
 interface PatternsEngine {
 	readonly arena: Arena;
@@ -118,6 +132,10 @@ export class Patterns {
 	#urlEnd = 0;
 	/** answer() had no pattern for the request: its outcome is worth learning. */
 	wanted = false;
+	/** Requests of a batch whose keys have been worked out, in their order; who answers is at #next. */
+	readonly #foreseen: Foreseen[] = [];
+	#foreseenCount = 0;
+	#next = 0;
 
 	constructor(engine: PatternsEngine) {
 		this.#engine = engine;
@@ -129,26 +147,69 @@ export class Patterns {
 		this.#sets.fill(undefined);
 	}
 
+	/** A batch of requests begins. */
+	begin(): void {
+		this.#foreseenCount = 0;
+		this.#next = 0;
+		this.#engine.arena.forgetForeseen();
+	}
+
+	/**
+	 * The request that `bytes` are will be asked for in this batch. Those that are foreseen are answered in the same
+	 * order, from the same buffers.
+	 */
+	foresee(session: PatternSession, bytes: ByteBuffer): void {
+		const set = session.lastPatterns;
+		if (set === undefined || this.#foreseenCount === BATCH_LIMIT) return;
+		const urlEnd = urlEndOf(bytes);
+		const { active, arena } = this.#engine;
+		if (urlEnd < 0 || active === undefined || !this.#holds(set, session, bytes, urlEnd)) return;
+		const url = latin1(bytes, URL_AT, urlEnd);
+		const shape = active.loaded.urlShape(url);
+		const pattern = set.patterns.find((each) => each.shape === shape);
+		if (pattern === undefined) return;
+		const key = keyOf(pattern, url);
+		const place = arena.foresee(key);
+		if (place < 0) return;
+		const count = this.#foreseenCount++;
+		const known = this.#foreseen[count];
+		if (known === undefined) {
+			this.#foreseen.push({ bytes, urlEnd, set, url, shape, key, place });
+			return;
+		}
+		known.bytes = bytes;
+		known.urlEnd = urlEnd;
+		known.set = set;
+		known.url = url;
+		known.shape = shape;
+		known.key = key;
+		known.place = place;
+	}
+
+	/** All of the batch are foreseen. */
+	readAhead(): void {
+		if (this.#foreseenCount > 1) this.#engine.arena.readAhead();
+	}
+
 	/**
 	 * Answers the request that `bytes` are, if it is one request for a fresh object and there is a pattern for it.
 	 * `receivedAt` is engine.now().
 	 */
 	answer(session: PatternSession, bytes: ByteBuffer, receivedAt: number): boolean {
 		this.wanted = false;
-		const urlEnd = urlEndOf(bytes);
+		const foreseen = this.#takeForeseen(bytes);
+		const urlEnd = foreseen === undefined ? urlEndOf(bytes) : foreseen.urlEnd;
 		if (urlEnd < 0) return false;
 		const engine = this.#engine;
 		const { active } = engine;
 		const { length } = bytes;
 		if (active === undefined || length > engine.parameters.request.headBytes) return false;
 		this.#urlEnd = urlEnd;
-		const set = this.#setOf(session, bytes, urlEnd);
+		const set = foreseen === undefined ? this.#setOf(session, bytes, urlEnd) : foreseen.set;
 		if (set === undefined) return false;
-		const url = (bytes as unknown as { latin1Slice(start: number, end: number): string }).latin1Slice(
-			URL_AT,
-			urlEnd,
-		);
-		const shape = active.loaded.urlShape(url);
+		this.#checksum = set.checksum;
+		const url = foreseen === undefined ? latin1(bytes, URL_AT, urlEnd) : foreseen.url;
+		const shape = foreseen === undefined ? active.loaded.urlShape(url) : foreseen.shape;
 		this.#shape = shape;
 		const { patterns } = set;
 		// As the log has it.
@@ -160,8 +221,8 @@ export class Patterns {
 			if (pattern.shape !== shape) continue;
 			// Patterns of one shape have the same key.
 			if (key === "") {
-				key = pattern.keyParts.join(url);
-				found = engine.arena.glance(key);
+				key = foreseen === undefined ? keyOf(pattern, url) : foreseen.key;
+				found = engine.arena.glance(key, foreseen === undefined ? -1 : foreseen.place);
 				if (found === undefined) return false;
 			}
 			if (this.#repeat(session, set, pattern, found!, bytes, urlEnd, now)) return true;
@@ -170,13 +231,22 @@ export class Patterns {
 		return false;
 	}
 
+	/** What was worked out of this request, if nothing has changed since. */
+	#takeForeseen(bytes: ByteBuffer): Foreseen | undefined {
+		for (let index = this.#next; index < this.#foreseenCount; index++) {
+			const foreseen = this.#foreseen[index]!;
+			if (foreseen.bytes !== bytes) continue;
+			this.#next = index + 1;
+			const { set } = foreseen;
+			return set.generation === this.#generation && set.vcl === this.#engine.active ? foreseen : undefined;
+		}
+		return undefined;
+	}
+
 	/** The set for what follows the URL; notes the checksum when there is none. */
 	#setOf(session: PatternSession, bytes: ByteBuffer, urlEnd: number): PatternSet | undefined {
 		const last = session.lastPatterns;
-		if (last !== undefined && this.#holds(last, session, bytes, urlEnd)) {
-			this.#checksum = last.checksum;
-			return last;
-		}
+		if (last !== undefined && this.#holds(last, session, bytes, urlEnd)) return last;
 		const checksum = (Bun.hash.crc32(bytes.subarray(urlEnd)) ^ session.addressSum) | 0;
 		this.#checksum = checksum;
 		const set = this.#sets[checksum & (SETS - 1)];
@@ -370,6 +440,12 @@ export class Patterns {
 			};
 	}
 }
+
+const latin1 = (bytes: ByteBuffer, start: number, end: number): string =>
+	(bytes as unknown as { latin1Slice(start: number, end: number): string }).latin1Slice(start, end);
+
+const keyOf = ({ keyParts }: HitPattern, url: string): string =>
+	keyParts.length === 2 ? keyParts[0]! + url + keyParts[1]! : keyParts.join(url);
 
 /** Where the URL of a GET ends whose target begins with a slash and holds nothing unusual; negative otherwise. */
 function urlEndOf(bytes: ByteBuffer): number {

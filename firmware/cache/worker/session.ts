@@ -318,6 +318,12 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 
 	// ── receiving ───────────────────────────────────────────────────────────────────────────
 
+	/** Whose last request was answered by a pattern will have the next one answered by one. */
+	foresee(bytes: Buffer): void {
+		if (this.#replayPause > 0 && this.#resting)
+			this.engine.patterns.foresee(this, bytes as unknown as ByteBuffer);
+	}
+
 	onBatched(bytes: Buffer): void {
 		this.onData(bytes, this.engine.latest);
 	}

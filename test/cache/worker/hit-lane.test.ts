@@ -338,13 +338,14 @@ test("when requests come one by one, the runtime's own sockets serve them", asyn
 test("where batches cannot be had it is told once, and the connection goes on as it is", async () => {
 	const told = spyOn(console, "error").mockImplementation(() => {});
 	try {
-		const lane = new HitLane(() => {});
+		const lane = new HitLane({ begin() {}, foreseen() {} });
 		const never = () => {
 			throw new Error("it is not to be touched");
 		};
 		// No poller waits for it.
 		const session = {
-			...{ laneToken: 0, laneStreak: 0, descriptor: 1_000_000, onBatched: never, sendRest: never },
+			...{ laneToken: 0, laneStreak: 0, descriptor: 1_000_000 },
+			...{ foresee: never, onBatched: never, sendRest: never },
 			socket: { pause: never, resume: never, terminate: never },
 		};
 		for (let round = 0; round < 5; round++) {

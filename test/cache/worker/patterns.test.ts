@@ -263,25 +263,40 @@ async function compare(policy: string, seed: number): Promise<number> {
 		usual.connect(address),
 		quick.connect(address),
 	]);
-	for (let round = 0; round < 200; round++) {
-		// Some are asked for far more often than others.
-		const url = urls[Math.floor(urls.length * random.next() ** 2)]!;
-		const request = Buffer.from(`GET ${url} HTTP/1.1\r\n${random.pick(blocks)}`, "latin1");
-		const at = random.chance(0.8) ? 0 : 1;
-		for (const session of clients[at]!) session.onData(Buffer.from(request));
-		// A refreshing fetch begins when the request has been answered.
-		await Promise.resolve();
-		const passed = random.chance(0.1) ? random.integer(1, 5) + 0.25 : 0;
-		for (const { clock } of [usual, quick]) clock.now += passed;
-		const [theirs, ours] = [usual, quick].map(({ sent, logged }) => ({
-			sent: sent.splice(0),
-			logged: logged.splice(0),
-		}));
-		const asked = request.toString("latin1");
-		if (JSON.stringify(ours) !== JSON.stringify(theirs))
-			expect({ asked, ...ours }).toEqual({ asked, ...theirs! });
-		if (clients[at]!.some((session) => session.willClose))
-			clients[at] = [usual.connect("192.0.2.1"), quick.connect("192.0.2.1")];
+	for (let round = 0; round < 120; round++) {
+		// What comes together, each with a buffer of its own, is foreseen together.
+		const batch = Array.from({ length: random.pick([1, 1, 2, 5]) }, () => {
+			// Some are asked for far more often than others.
+			const url = urls[Math.floor(urls.length * random.next() ** 2)]!;
+			const request = Buffer.from(`GET ${url} HTTP/1.1\r\n${random.pick(blocks)}`, "latin1");
+			return { request, at: random.chance(0.8) ? 0 : 1, goes: random.chance(0.05) };
+		});
+		const { patterns } = quick.engine;
+		patterns.begin();
+		for (const { request, at } of batch) clients[at]![1]!.foresee(request);
+		patterns.readAhead();
+		for (const { request, at, goes } of batch) {
+			const [theirSession, ourSession] = clients[at]!;
+			theirSession!.onData(Buffer.from(request), usual.clock.now);
+			ourSession!.onData(request, quick.clock.now);
+			// A refreshing fetch begins when the request has been answered.
+			await Promise.resolve();
+			const passed = random.chance(0.1) ? random.integer(1, 5) + 0.25 : 0;
+			for (const { clock } of [usual, quick]) clock.now += passed;
+			if (goes) {
+				const [meta, body] = makeObject(random, keysOf(urls[0]!)[0]!, index++, usual.clock.now);
+				for (const { arena } of [usual, quick]) arena.replace(meta, [body]);
+			}
+			const [theirs, ours] = [usual, quick].map(({ sent, logged }) => ({
+				sent: sent.splice(0),
+				logged: logged.splice(0),
+			}));
+			const asked = request.toString("latin1");
+			if (JSON.stringify(ours) !== JSON.stringify(theirs))
+				expect({ asked, ...ours }).toEqual({ asked, ...theirs! });
+			if (clients[at]!.some((session) => session.willClose))
+				clients[at] = [usual.connect("192.0.2.1"), quick.connect("192.0.2.1")];
+		}
 	}
 	expect([...quick.engine.counters]).toEqual([...usual.engine.counters]);
 	for (const url of urls)
