@@ -3,20 +3,13 @@
  * do to the adverts of the box that is walked. The bars are absolute; the run without walks is the peer.
  * The services run as the image has them, by its own script.
  */
-import {
-	copyFileSync,
-	mkdirSync,
-	mkdtempSync,
-	readFileSync,
-	rmSync,
-	symlinkSync,
-	writeFileSync,
-} from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
+import { compileServices } from "../../image/services-executable.ts";
 import { compileStarter } from "../../image/starter/starter.ts";
-import { bunPath, eventually, type Namespace, Network } from "../lab/netns/network.ts";
+import { eventually, type Namespace, Network } from "../lab/netns/network.ts";
 import type { BenchResult } from "./result.ts";
 
 const KEEPALIVED_MIB = "1.3.6.1.4.1.9586.100.5";
@@ -61,7 +54,7 @@ async function imageIn(directory: string): Promise<readonly string[]> {
 		writeFileSync(join(home, path), content);
 	}
 	copyFileSync(shimPath, join(home, "drover.node"));
-	symlinkSync(bunPath, join(home, "bun"));
+	copyFileSync(await compileServices(directory), join(home, "bun"));
 	mkdirSync(join(usr, "bin"));
 	compileStarter(join(usr, "bin"));
 	return [
