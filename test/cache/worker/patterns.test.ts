@@ -113,6 +113,7 @@ function makeWorker(policy: string) {
 				return length;
 			},
 			end() {},
+			shutdown() {},
 			pause() {},
 			resume() {},
 		} as unknown as ClientSocket;
