@@ -52,6 +52,8 @@ interface World {
 	readonly facts?: ConsoleFacts;
 	/** What the facts are once a command that commits was run. */
 	readonly committed?: ConsoleFacts;
+	/** What they are once it was asked whether a commit stays. */
+	readonly decided?: ConsoleFacts;
 	readonly settings?: ApplianceSettings | null;
 	/** Exit status of a command. */
 	readonly status?: (command: string) => number;
@@ -80,6 +82,7 @@ function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): 
 			case "ask": {
 				const line = left.shift();
 				shown.push(step.value.prompt);
+				if (step.value.prompt.startsWith("Does everything work?")) found = world.decided ?? found;
 				expect(step.value.prompt.trim().length).toBeLessThan(WIDTH_COLUMNS);
 				if (line === undefined) return { shown, commands, steps };
 				reply = line === "(tick)" ? { kind: "tick" } : { kind: "line", text: line };
@@ -381,6 +384,18 @@ describe("changes go through the plan and a commit that waits", () => {
 			"config rollback 7",
 		);
 		expect(menuIn({ status: trouble }, ...asked, "y").shown.at(-1)).toBe("real servers> ");
+	});
+	test.each([
+		["its time has run out", 7],
+		["somebody else has confirmed it", 8],
+		["somebody has gone on from there", 9],
+	])("over the question %s: the answer does nothing", (_title, current) => {
+		const decided = consoleFacts({ revision: { current, pending: null } });
+		for (const answer of ["y", "n"]) {
+			const { commands, shown } = menuIn({ committed: waiting, decided }, ...asked, "y", answer);
+			expect(commands.at(-1)).toBe(`${change} --yes`);
+			expect(shown).toContain(`Revision 8 waits no more, and ${current} is in force: nothing was done.`);
+		}
 	});
 	test("refused, since somebody else's commit waits: that one is not asked about", () => {
 		const refused = (command: string) => (command.endsWith("--yes") ? 1 : 0);

@@ -24,15 +24,16 @@ export function* runCommit(words: readonly string[], input: readonly string[] = 
 function* confirmWaiting(): Dialogue {
 	const { revision } = yield* facts();
 	if (revision.pending === null) return;
-	const { previous } = revision.pending;
+	const { revision: asked, previous } = revision.pending;
 	for (;;) {
 		const answer = yield* ask("Does everything work? y keeps it, n takes it back now, Enter: later ");
-		if (/^y(es)?$/i.test(answer)) {
-			yield* run(["config", "confirm"]);
-			return;
-		}
-		if (/^no?$/i.test(answer)) {
-			yield* run(["config", "rollback", String(previous)]);
+		const keeps = /^y(es)?$/i.test(answer);
+		if (keeps || /^no?$/i.test(answer)) {
+			// Its time may have run out over the question, or somebody else have decided, and gone on from there.
+			const now = (yield* facts()).revision;
+			if (now.pending?.revision === asked)
+				yield* run(keeps ? ["config", "confirm"] : ["config", "rollback", String(previous)]);
+			else yield* say([`Revision ${asked} waits no more, and ${now.current} is in force: nothing was done.`]);
 			return;
 		}
 		if (answer === "" || answer === "0")
