@@ -573,6 +573,16 @@ class Run {
 			if (JSON.stringify(fault) !== JSON.stringify(router.groupFault))
 				this.apply(instanceKey(router.config), { kind: "group-fault", fault });
 		}
+		// A group made of masters and backups: all are backups. Who comes with this reload does not count, and follows.
+		for (const group of config.syncGroups) {
+			const waiting = this.#members(group).find(
+				(member) => member.state === "BACKUP" && kept.get(instanceKey(member.config))?.state === "BACKUP",
+			);
+			if (waiting === undefined) continue;
+			for (const member of this.#members(group))
+				if (member.state === "MASTER")
+					this.apply(instanceKey(member.config), { kind: "group-backup", by: waiting.config.name });
+		}
 	}
 
 	stop(): void {

@@ -414,6 +414,29 @@ describe("SIGHUP", () => {
 		expect(subject.states).toEqual(["BACKUP"]);
 	});
 
+	test("a group that is made of a master and a backup is one of backups, as with keepalived; who comes with it follows", () => {
+		const members = ["A", "B", "C"].map((name, at) => instanceOf({ name, virtualRouterId: at + 1 }));
+		const grouped = (count: number) =>
+			configOf(members.slice(0, count), {
+				syncGroups: [
+					groupOf(
+						"G",
+						members.slice(0, count).map(({ name }) => name),
+					),
+				],
+			});
+		const subject = new Subject(configOf(members.slice(0, 2)));
+		subject.feed({ kind: "expired", key: instanceKey(members[0]!), advertSent: false }, 100 * SECOND);
+		expect(subject.states).toEqual(["MASTER", "BACKUP"]);
+		subject.feed({ kind: "reload", config: grouped(2), tracked });
+		expect(subject.states).toEqual(["BACKUP", "BACKUP"]);
+		subject.expire();
+		expect(subject.states).toEqual(["MASTER", "MASTER"]);
+		subject.feed({ kind: "reload", config: grouped(3), tracked });
+		expect(subject.states).toEqual(["MASTER", "MASTER", "BACKUP"]);
+		expect(subject.expire().states).toEqual(["MASTER", "MASTER", "MASTER"]);
+	});
+
 	test("a changed script blocks nothing until it ran; an unchanged one keeps its result", () => {
 		const tracking = instanceOf({ trackScripts: [reference("s")] });
 		const first = configOf([tracking], { trackScripts: [trackScriptOf("s")] });
