@@ -19,6 +19,7 @@ import { dumpFile } from "../process-files.ts";
 import { applyProcessSettings } from "../process-settings.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { Director } from "./director.ts";
+import { leaveMemory, tidyMemory } from "./tidy-memory.ts";
 import type { VrrpLink } from "./vrrp-link.ts";
 
 /** Exit statuses of keepalived (lib/scheduler.h). */
@@ -145,8 +146,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 			log.warn(text),
 		);
 	const reloadOnce = (judged: boolean): Promise<string> => {
-		// Not in its midst.
-		clearTimeout(tidying);
+		leaveMemory();
 		return takeOver(judged).finally(() => tidyMemory(memory));
 	};
 	const takeOver = async (judged: boolean): Promise<string> => {
@@ -244,19 +244,6 @@ function firstConfig(file: string, { loaded, refused }: KeptLoad, log: Log): Dro
 		logDiagnostics(log, loaded);
 	}
 	return loaded.config;
-}
-
-/** Reading a large file leaves much behind that nobody needs again; it is given back once things are quiet. */
-const TIDY_AFTER_MS = 3_000;
-let tidying: ReturnType<typeof setTimeout> | undefined;
-
-function tidyMemory(memory: ServerMemory): void {
-	clearTimeout(tidying);
-	tidying = setTimeout(() => {
-		memory.digest();
-		Bun.gc(true);
-	}, TIDY_AFTER_MS);
-	tidying.unref();
 }
 
 /** Why a configuration cannot replace the running one; null when it can. */

@@ -1,5 +1,6 @@
 /** Drover's checks as one process, for the benchmark: `bun health-load.ts FILE`; prints a JSON line when all have answered. */
 import { loadConfig } from "../../firmware/config/keepalived/load.ts";
+import { tidyMemory } from "../../firmware/director/tidy-memory.ts";
 import { createHealth, realServerKey, virtualServerKey } from "../../firmware/health/health.ts";
 import { openLog } from "../../firmware/status/log.ts";
 
@@ -26,4 +27,6 @@ if (import.meta.main) {
 		}
 	});
 	health.apply(config);
+	// As in the service, too.
+	tidyMemory(null);
 }

@@ -15,6 +15,8 @@ const wants = (name: string) => part === name || part === "all";
 const SERVICES = 1_000;
 const SERVERS = 20;
 const LIMIT_MS = 60_000;
+/** Where all real servers listen for their checks, each at an address of its own. */
+const CHECKED_PORT = 9;
 const directory = "/tmp/director-bench";
 mkdirSync(directory, { recursive: true });
 
@@ -57,7 +59,8 @@ const key = (service: number): IpvsServiceKey => ({
 /** Every hundredth service has its real servers' weights changed. */
 const weightOf = (service: number, changed: boolean) => (changed && service % 100 === 99 ? 7 : 3);
 
-function configText(changed: boolean, check: string): string {
+/** `checkOf`: what a real server is checked with; null: not at all. */
+function configText(changed: boolean, checkOf: ((service: number, server: number) => string) | null): string {
 	const lines: string[] = [];
 	for (let service = 0; service < SERVICES; service++) {
 		lines.push(
@@ -71,7 +74,7 @@ function configText(changed: boolean, check: string): string {
 			lines.push(
 				`\treal_server 192.168.${service & 255}.${server + 1} ${8000 + (service >> 8)} {`,
 				`\t\tweight ${weightOf(service, changed)}`,
-				...(check === "" ? [] : [`\t\t${check}`]),
+				...(checkOf === null ? [] : [`\t\t${checkOf(service, server)}`]),
 				"\t}",
 			);
 		lines.push("}");
@@ -84,15 +87,15 @@ const files = {
 	changed: `${directory}/changed.conf`,
 	checks: `${directory}/checks.conf`,
 };
-writeFileSync(files.base, configText(false, ""));
-writeFileSync(files.changed, configText(true, ""));
+/** An address for each: what asks the same of the same server is asked once for all. */
+const checkedThere = (service: number, server: number) =>
+	`TCP_CHECK {\n\t\t\tconnect_timeout 3\n\t\t\tconnect_ip 127.${server + 1}.${service >> 8}.${service & 255}\n\t\t\tconnect_port ${CHECKED_PORT}\n\t\t}`;
+writeFileSync(files.base, configText(false, null));
+writeFileSync(files.changed, configText(true, null));
 writeFileSync(
 	files.checks,
 	`vrrp_instance VI_1 {\n\tinterface eth0\n\tvirtual_router_id 51\n\tvirtual_ipaddress {\n\t\t192.0.2.200/24\n\t}\n}
-${configText(
-	false,
-	"TCP_CHECK {\n\t\t\tconnect_timeout 3\n\t\t\tconnect_ip 127.0.0.1\n\t\t\tconnect_port 9\n\t\t}",
-)}`,
+${configText(false, checkedThere)}`,
 );
 
 async function until(what: string, condition: () => boolean): Promise<void> {
@@ -224,6 +227,9 @@ for (const peer of wants("memory") ? peers : []) {
 	for (const words of ["link add eth0 type dummy", "address add 192.0.2.1/24 dev eth0", "link set eth0 up"])
 		Bun.spawnSync(["ip", "-n", namespace, ...words.split(" ")]);
 	rmSync(`${directory}/run`, { recursive: true, force: true });
+	const server = inside(() =>
+		Bun.listen({ hostname: "0.0.0.0", port: CHECKED_PORT, socket: { data() {}, error() {} } }),
+	);
 	const children = peer.whole(files.checks).map(start);
 	await until(`${peer.name} programs`, () => client.services({ stats: false }).length === SERVICES);
 	await Bun.sleep(SETTLED_AFTER_MS);
@@ -231,6 +237,8 @@ for (const peer of wants("memory") ? peers : []) {
 	for (const child of children) child.kill("SIGHUP");
 	await Bun.sleep(SETTLED_AFTER_MS);
 	note(`${peer.name} memory, reloaded`, memoryOf(children.map(({ pid }) => pid)));
+	if (!isProgrammed(3)()) throw new Error(`${peer.name}: real servers are out`);
 	for (const child of children) await stop(child);
+	server.stop(true);
 }
 console.log(`samples ${JSON.stringify({ samples, spans })}`);
