@@ -6,7 +6,7 @@
  *   health.apply(config);
  *   health.verdictOf(virtualServerKey(vs), realServerKey(rs)).alive
  */
-import type { DroverConfig, VirtualServerConfig } from "../config/model.ts";
+import type { CheckConfig, DroverConfig, VirtualServerConfig } from "../config/model.ts";
 import type { RealServerStatus } from "../status/director.ts";
 import type { Log } from "../status/log.ts";
 import { checkName } from "./checker.ts";
@@ -217,7 +217,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const before = new Map(
 				running.map((check) => [sameFiles ? check.identity : identityOf(check.config, trackFiles), check]),
 			);
-			for (const check of running) check.serves = [];
+			for (const check of running) check.serveNobody();
 			const wanted = new Map<number, RunningCheck>();
 			const fresh = new Set<RunningCheck>();
 			/** Of those: which took a state over. */
@@ -225,6 +225,23 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const silent: Server[] = [];
 			const freshPaths: WatchedPath[] = [];
 			const keptPaths = new Set<WatchedPath>();
+			const runningCheck = (check: CheckConfig, old: Server | undefined): RunningCheck => {
+				const identity = identityOf(check, trackFiles);
+				let found = wanted.get(identity) ?? before.get(identity);
+				if (found === undefined) {
+					found = scheduler.create(check);
+					fresh.add(found);
+				}
+				if (old !== undefined && fresh.has(found) && check.kind !== "FILE_CHECK") {
+					const after = stateAfter(old, check);
+					// One that several servers share must take none of them away.
+					if (after.state.up || !succeeding.has(found)) Object.assign(found, after);
+					succeeding.add(found);
+				}
+				found.identity = identity;
+				wanted.set(identity, found);
+				return found;
+			};
 			virtualAddresses = virtualAddressesOf(config.virtualServers);
 			const nextPools = new Map<string, Pool>();
 			for (const virtualServer of config.virtualServers) {
@@ -234,7 +251,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					nextPools.set(key, kept);
 					for (const server of kept.servers.values()) {
 						for (const check of server.checks) {
-							check.serves.push(server);
+							check.serve(server);
 							wanted.set(check.identity, check);
 						}
 						if (server.path !== null) keptPaths.add(server.path);
@@ -251,36 +268,20 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				for (const realServer of virtualServer.realServers) {
 					const serverKey = realServerKey(realServer);
 					const old = kept?.servers.get(serverKey);
-					const checks = new Set<RunningCheck>();
-					for (const check of realServer.checks) {
-						const identity = identityOf(check, trackFiles);
-						let found = wanted.get(identity) ?? before.get(identity);
-						if (found === undefined) {
-							found = scheduler.create(check);
-							fresh.add(found);
-						}
-						if (old !== undefined && fresh.has(found) && check.kind !== "FILE_CHECK") {
-							const after = stateAfter(old, check);
-							// One that several servers share must take none of them away.
-							if (after.state.up || !succeeding.has(found)) Object.assign(found, after);
-							succeeding.add(found);
-						}
-						found.identity = identity;
-						wanted.set(identity, found);
-						checks.add(found);
-					}
+					const each = realServer.checks.map((check) => runningCheck(check, old));
+					const checks = each.length > 1 ? [...new Set(each)] : each;
 					const server: Server = {
 						virtualServer: key,
 						key: serverKey,
 						config: realServer,
-						checks: [...checks],
+						checks,
 						path: null,
 						verdict: unknownServer,
 						checksUp: false,
 						wasDown: false,
 						isSilent: false,
 					};
-					for (const check of checks) check.serves.push(server);
+					for (const check of checks) check.serve(server);
 					server.checksUp = server.checks.every(({ state }) => state.up);
 					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
 					server.path = pathOf(server, virtualServer, old?.path ?? null, freshPaths);

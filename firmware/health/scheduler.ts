@@ -25,10 +25,9 @@ export class RunningCheck extends WheelTimer {
 	state: Check;
 	/** Unix milliseconds of the last answer; 0 before it. */
 	answeredAtMs = 0;
-	/** The owner's: what is the same for checks that ask the same, … */
+	/** The owner's: what is the same for checks that ask the same. */
 	identity = 0;
-	/** … and whom this check serves. */
-	serves: unknown[] = [];
+	#serves: unknown[] | null = null;
 	/** Ends the probe in flight, or the watching. */
 	cancel: (() => void) | null = null;
 	startedAtMs = 0;
@@ -53,7 +52,24 @@ export class RunningCheck extends WheelTimer {
 	override fire(): void {
 		this.#scheduler.launch(this);
 	}
+
+	/** The owner's: whom this check serves. */
+	get serves(): readonly unknown[] {
+		return this.#serves ?? nobody;
+	}
+
+	serve(server: unknown): void {
+		// Mostly it stays the only one: a list that is made with it has no room to spare.
+		if (this.#serves === null) this.#serves = [server];
+		else this.#serves.push(server);
+	}
+
+	serveNobody(): void {
+		this.#serves = null;
+	}
 }
+
+const nobody: readonly unknown[] = [];
 
 /** BFD sessions, as far as a checker is concerned; the BFD service implements it. */
 export interface BfdSessions {
@@ -227,7 +243,11 @@ export class Scheduler {
 			if (outcome.connection !== undefined)
 				if (alarmed || check.closed || check.suspended)
 					releaseStream(outcome.connection, check.config.target, true);
-				else
+				else if (before !== null) {
+					before.replace(outcome.connection);
+					check.sentinel = before;
+					return;
+				} else
 					check.sentinel = Sentinel.hold(outcome.connection, check.config.target, () => {
 						this.#letGo(check);
 						// A probe that is under way will tell by itself, and hold the next one.

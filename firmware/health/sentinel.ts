@@ -24,7 +24,7 @@ const one = Uint8Array.of(1, 0, 0, 0);
 
 /** A connection that is held; its end is told once. */
 export class Sentinel {
-	readonly #fd: number;
+	#fd: number;
 	readonly #target: CheckTarget;
 	readonly #watch: Watch;
 
@@ -40,12 +40,19 @@ export class Sentinel {
 			releaseStream(fd, target, true);
 			return null;
 		}
-		// ICMP errors end it too, rather than being kept for a write that never comes (ip(7), tcp(7)).
-		if (target.family === "inet") native.setSocketOption(fd, IPPROTO_IP, IP_RECVERR, one);
-		else native.setSocketOption(fd, IPPROTO_IPV6, IPV6_RECVERR, one);
+		hearErrors(fd, target);
 		const sentinel = new Sentinel(fd, target, ended);
 		held++;
 		return sentinel;
+	}
+
+	/** Lets the next check's connection take its place: a thousand a second would leave as many records behind. */
+	replace(fd: number): void {
+		hearErrors(fd, this.#target);
+		const before = this.#fd;
+		this.#fd = fd;
+		this.#watch.move(fd);
+		releaseStream(before, this.#target, true);
 	}
 
 	/** Ends it, with RST. */
@@ -57,6 +64,12 @@ export class Sentinel {
 }
 
 let held = 0;
+
+/** ICMP errors end it too, rather than being kept for a write that never comes (ip(7), tcp(7)). */
+function hearErrors(fd: number, { family }: CheckTarget): void {
+	if (family === "inet") native.setSocketOption(fd, IPPROTO_IP, IP_RECVERR, one);
+	else native.setSocketOption(fd, IPPROTO_IPV6, IPV6_RECVERR, one);
+}
 
 /** Whether a check of this kind and period holds a connection at all. */
 export function mayHold(config: CheckConfig): boolean {

@@ -18,6 +18,7 @@ import {
 import { EADDRNOTAVAIL, EAGAIN, EINPROGRESS, ENOBUFS } from "../kernel/errno.ts";
 import { native } from "../kernel/native.ts";
 import { internetAddress } from "../kernel/sockaddr.ts";
+import { ipv4Number } from "../wire/ip.ts";
 import { reasonOf } from "./reason.ts";
 
 /** A socket that is connected or connecting, or why there is none. */
@@ -35,10 +36,24 @@ const lingerZero = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 /** <linux/tcp.h> */
 const TCP_QUICKACK = 12;
 
-/** A target's sockaddr bytes: it asks for the same ones for ever. */
+/** IPv6 targets' sockaddr bytes: each asks for the same ones for ever. */
 const targetAddresses = new WeakMap<CheckTarget, Uint8Array>();
+/** `struct sockaddr_in` of whom is asked for; a few bytes kept for each of tens of thousands would be megabytes. */
+const inetAddress = internetAddress("0.0.0.0", 0);
 
+/** Valid until the next target is asked for. */
 function addressOf(target: CheckTarget): Uint8Array {
+	if (target.family === "inet") {
+		const number = ipv4Number(target.address);
+		if (number < 0) throw new RangeError(`no IP address: "${target.address}"`);
+		inetAddress[2] = target.port >>> 8;
+		inetAddress[3] = target.port;
+		inetAddress[4] = number >>> 24;
+		inetAddress[5] = number >>> 16;
+		inetAddress[6] = number >>> 8;
+		inetAddress[7] = number;
+		return inetAddress;
+	}
 	let bytes = targetAddresses.get(target);
 	if (bytes === undefined) {
 		const scopeId = scopeOf(target, target.address);

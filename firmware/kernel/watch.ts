@@ -17,22 +17,39 @@ export type OnReady = (events: number) => void;
 
 export interface Watch {
 	close(): void;
+	/** Closes it, and watches `fd` for the same: no record more for who does that all the time. Throws a SystemCallError. */
+	move(fd: number): void;
 }
 
 class DescriptorWatch implements Watch {
-	readonly fd: number;
+	fd = -1;
+	/** Another one for each descriptor: news of an earlier one finds nobody. */
+	token = 0;
 	readonly interest: number;
-	readonly token: number;
 	readonly once: boolean;
 	readonly onReady: OnReady;
-	open = true;
+	open = false;
 
-	constructor(fd: number, interest: number, token: number, once: boolean, onReady: OnReady) {
-		this.fd = fd;
+	constructor(interest: number, once: boolean, onReady: OnReady) {
 		this.interest = interest;
-		this.token = token;
 		this.once = once;
 		this.onReady = onReady;
+	}
+
+	move(fd: number): void {
+		this.close();
+		do nextToken = (nextToken + 1) >>> 0;
+		while (nextToken === 0 || watches.has(nextToken));
+		this.fd = fd;
+		this.token = nextToken;
+		let status = thePoller().add(fd, this.interest, this.token);
+		if (status === -EEXIST && !watchedDescriptors.has(fd))
+			status = thePoller().modify(fd, this.interest, this.token);
+		if (status < 0) throw new SystemCallError(`epoll_ctl of descriptor ${fd}`, status);
+		this.open = true;
+		watches.set(this.token, this);
+		watchedDescriptors.add(fd);
+		holdLoop();
 	}
 
 	close(): void {
@@ -117,19 +134,8 @@ export function reportError(error: unknown): void {
 }
 
 function watchDescriptor(fd: number, interest: number, once: boolean, onReady: OnReady): Watch {
-	do nextToken = (nextToken + 1) >>> 0;
-	while (nextToken === 0 || watches.has(nextToken));
-	const watch = new DescriptorWatch(fd, interest, nextToken, once, onReady);
-	let status = thePoller().add(fd, interest, watch.token);
-	if (status === -EEXIST && !watchedDescriptors.has(fd))
-		status = thePoller().modify(fd, interest, watch.token);
-	if (status < 0) {
-		watch.open = false;
-		throw new SystemCallError(`epoll_ctl of descriptor ${fd}`, status);
-	}
-	watches.set(watch.token, watch);
-	watchedDescriptors.add(fd);
-	holdLoop();
+	const watch = new DescriptorWatch(interest, once, onReady);
+	watch.move(fd);
 	return watch;
 }
 

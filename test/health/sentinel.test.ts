@@ -77,6 +77,23 @@ describe("a server that ends between two checks", () => {
 		await until("out", () => !verdict().alive, LONG_MS / 3);
 		expect(verdict().reason).toBe(`TCP_CHECK [127.0.0.1]:${victim.port}: connection refused`);
 	});
+	test("killed after many turns: the connection of the last one is heard, and those before it are not", async () => {
+		const victim = await process9();
+		const { health, verdict, key } = watch(victim.port, { delayLoopMs: 400 });
+		await until("first answer", () => verdict().known);
+		const heardAt = () =>
+			health.statusOf(key, realServerKey({ address: "127.0.0.1", port: victim.port })).checks[0]!.atMs;
+		for (let turn = 0; turn < 4; turn++) {
+			const before = heardAt();
+			await until("another turn", () => heardAt() > before);
+		}
+		// None of the connections that were replaced leads to a question out of turn.
+		const last = heardAt();
+		await Bun.sleep(200);
+		expect(heardAt()).toBe(last);
+		await victim.kill();
+		await until("out", () => !verdict().alive, 100);
+	});
 	test("the retries are the check's own", async () => {
 		const victim = await process9();
 		const { verdict } = watch(victim.port, { delayLoopMs: LONG_MS, retry: 1, delayBeforeRetryMs: 400 });

@@ -646,6 +646,28 @@ describe("readiness", () => {
 		native.close(again);
 	});
 
+	test("a watch that moves to another descriptor hears that one alone, not even what was on its way", async () => {
+		const [first, second] = [native.socket(2, 2, 0), native.socket(2, 2, 0)];
+		for (const fd of [first, second]) native.bind(fd, internetAddress("127.0.0.1", 0));
+		const heard: string[] = [];
+		const watch = watchReadableOnce(first, () => heard.push("it"));
+		native.sendTo(first, Uint8Array.of(1), native.getSocketName(first));
+		Bun.sleepSync(20);
+		watch.move(second);
+		await Bun.sleep(50);
+		expect(heard).toEqual([]);
+		native.sendTo(second, Uint8Array.of(1), native.getSocketName(second));
+		await eventually("the second one", () => heard.length === 1);
+		// Spent, it can be moved all the same; closed, it is silent.
+		watch.move(first);
+		await eventually("the first one again", () => heard.length === 2);
+		watch.move(second);
+		watch.close();
+		await Bun.sleep(50);
+		expect(heard).toEqual(["it", "it"]);
+		for (const fd of [first, second]) native.close(fd);
+	});
+
 	test("1,000 descriptors, each told once per datagram", async () => {
 		const counts = new Map<number, number>();
 		const buffer = new Uint8Array(16);
