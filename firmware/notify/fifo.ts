@@ -2,14 +2,23 @@
  * Notification FIFOs: one line per event, written without waiting. A line is lost when nobody reads or
  * the pipe is full, as keepalived loses it. The FIFO is made if need be, and removed again at the end.
  */
-import { chownSync, closeSync, constants, lstatSync, openSync, unlinkSync, writeSync } from "node:fs";
+import {
+	chownSync,
+	closeSync,
+	constants,
+	fstatSync,
+	lstatSync,
+	openSync,
+	unlinkSync,
+	writeSync,
+} from "node:fs";
 import type { NotifyFifo } from "../config/model.ts";
 import { identityOf } from "./identity.ts";
 import { startScript } from "./start-script.ts";
 
 export class FifoWriter {
 	readonly config: NotifyFifo;
-	readonly #created: boolean;
+	#created: boolean;
 	readonly #onError: (text: string) => void;
 	#fd: number | null = null;
 	#reader: Bun.Subprocess | null = null;
@@ -27,6 +36,13 @@ export class FifoWriter {
 	}
 
 	write(line: string): void {
+		if (this.#fd !== null && this.#isReplaced(this.#fd)) {
+			closeSync(this.#fd);
+			this.#fd = null;
+			this.#created = false;
+			// It reads the old one, and is started again.
+			this.#reader?.kill("SIGTERM");
+		}
 		if (this.#fd === null) this.#open();
 		if (this.#fd === null) {
 			this.lost++;
@@ -41,6 +57,7 @@ export class FifoWriter {
 
 	close(): void {
 		this.#closed = true;
+		if (this.#fd !== null && this.#isReplaced(this.#fd)) this.#created = false;
 		if (this.#fd !== null) closeSync(this.#fd);
 		this.#fd = null;
 		this.#reader?.kill("SIGTERM");
@@ -60,6 +77,8 @@ export class FifoWriter {
 		} catch {
 			const made = Bun.spawnSync(["mkfifo", "-m", "0644", path]);
 			if (made.exitCode !== 0) {
+				// Another service was sooner.
+				if (lstatSync(path, { throwIfNoEntry: false })?.isFIFO()) return false;
 				this.#onError(`cannot make the FIFO ${path}: ${made.stderr.toString().trim()}`);
 				return false;
 			}
@@ -71,6 +90,12 @@ export class FifoWriter {
 			this.#onError(`${path}: ${error instanceof Error ? error.message : error}`);
 		}
 		return true;
+	}
+
+	/** Another FIFO has the name: its reader made it anew, or another service that tells there, too, was restarted. */
+	#isReplaced(fd: number): boolean {
+		const there = lstatSync(this.config.path, { throwIfNoEntry: false });
+		return there?.isFIFO() === true && there.ino !== fstatSync(fd).ino;
 	}
 
 	/** Read and write: opening succeeds without a reader, and a reader that leaves raises no SIGPIPE. */

@@ -197,6 +197,28 @@ describe("FIFOs", () => {
 		expect(errors).toEqual([]);
 	});
 
+	test("one that two services tell is made anew by the one that is restarted: the other one's lines come, too", async () => {
+		const path = join(folder, "shared");
+		const errors: string[] = [];
+		const open = () =>
+			new FifoWriter({ path, user: null, group: null, script: null }, (text) => errors.push(text));
+		const first = open();
+		const second = open();
+		first.close();
+		expect(existsSync(path)).toBe(false);
+		const restarted = open();
+		second.write("RS down\n");
+		restarted.write("INSTANCE up\n");
+		const output = join(folder, "shared-out");
+		const reader = Bun.spawn(["sh", "-c", `head -n 2 "${path}" > "${output}"`]);
+		await reader.exited;
+		expect(readFileSync(output, "utf8")).toBe("RS down\nINSTANCE up\n");
+		second.close();
+		expect(existsSync(path)).toBe(true);
+		restarted.close();
+		expect([existsSync(path), ...errors]).toEqual([false]);
+	}, 10_000);
+
 	test("a full pipe loses lines and never waits", () => {
 		const writer = new FifoWriter(
 			{ path: join(folder, "full"), user: null, group: null, script: null },
