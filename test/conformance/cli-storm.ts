@@ -50,8 +50,8 @@ const known: readonly Known[] = [
 	},
 	{
 		command: /^param\.show changed/,
-		what: /Drover "feature none"/,
-		why: "none turns off what is on of itself; there only where something else was set before",
+		what: /Drover "feature none"|"max_restarts unlimited/,
+		why: "none turns off what is on of itself, there only where something else was set before; -1 is unlimited there",
 	},
 	{ command: /^banner/, what: /revision/, why: "the revision is drover" },
 	{ command: / -j/, what: /^line 0: varnishd "\[/, why: "the same JSON with other blanks" },

@@ -46,7 +46,11 @@ const reasons: readonly (readonly [reason: string, names: string])[] = [
 	["numbers of transactions are given in another order", "r01762"],
 	["a backend needs a host", "r01775"],
 	["a pipe has a connection of its own", "r01806"],
-	["a CLI record of each command is not in the log", "r01924"],
+	[
+		"a worker is given its programs by no commands that its log could have before that of its start",
+		"r01924",
+	],
+	["the client's pseudo-headers are behind others (RFC 9113 §8.3)", "t02012"],
 	["a background fetch has the request's body where std.cache_req_body kept it", "r01927"],
 	["X-Varnish is no field of a request that could choose a variant", "r02372"],
 	["VCL_trace is not logged", "r02413"],

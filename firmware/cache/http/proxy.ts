@@ -89,15 +89,16 @@ function addressOf(text: string, length: number): string | undefined {
 }
 
 function parseVersion2(bytes: Uint8Array): ProxyResult {
+	// What is no header has no length that could be waited for.
+	const version = bytes[12]! >> 4;
+	const command = bytes[12]! & 15;
+	if (version !== 2) return bad(`PROXY2: bad version (${version})`);
+	if (command > 1) return bad(`PROXY2: bad command (${command})`);
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 	const length = view.getUint16(14);
 	if (length > V2_BYTES) return bad("PROXY2: Over 4096 bytes");
 	const end = 16 + length;
 	if (bytes.length < end) return { kind: "more" };
-	const version = bytes[12]! >> 4;
-	const command = bytes[12]! & 15;
-	if (version !== 2) return bad(`PROXY2: bad version (${version})`);
-	if (command > 1) return bad(`PROXY2: bad command (${command})`);
 	const local = (ignored: string | null): ProxyResult => ({ kind: "local", version: 2, end, ignored });
 	if (command === 0) return local(null);
 	const family = bytes[13]!;

@@ -288,6 +288,11 @@ describe("PROXY protocol", () => {
 		);
 		expect(parseProxyHeader(short).kind).toBe("bad");
 	});
+	test("version 2: another version or command is refused before what it says follows has come", () => {
+		for (const which of ["31", "11", "22", "2f"])
+			expect(parseProxyHeader(Buffer.from(`0d0a0d0a000d0a515549540a${which}110fff`, "hex")).kind).toBe("bad");
+		expect(parseProxyHeader(Buffer.from("0d0a0d0a000d0a515549540a21110fff", "hex")).kind).toBe("more");
+	});
 	test("version 2 with an authority", () => {
 		const tlv = Buffer.concat([Buffer.from([2, 0, 3]), Buffer.from("a.b")]);
 		const header = Buffer.concat([
