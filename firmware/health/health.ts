@@ -268,8 +268,12 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				for (const realServer of virtualServer.realServers) {
 					const serverKey = realServerKey(realServer);
 					const old = kept?.servers.get(serverKey);
-					const each = realServer.checks.map((check) => runningCheck(check, old));
-					const checks = each.length > 1 ? [...new Set(each)] : each;
+					const [only, ...more] = realServer.checks;
+					// A list of one that is written as such has no room to spare; there are tens of thousands.
+					const checks =
+						only !== undefined && more.length === 0
+							? [runningCheck(only, old)]
+							: [...new Set(realServer.checks.map((check) => runningCheck(check, old)))];
 					const server: Server = {
 						virtualServer: key,
 						key: serverKey,

@@ -35,10 +35,8 @@ export class RunningCheck extends WheelTimer {
 	suspended = false;
 	waiting = false;
 	closed = false;
-	/** The connection of the last probe that passed. */
-	sentinel: Sentinel | null = null;
-	/** It ended before its time, and the probe that asks why has not been answered. */
-	alarmed = false;
+	/** The connection of the last probe that passed; "ended": before its time, and the probe that asks why has not been answered. */
+	sentinel: Sentinel | "ended" | null = null;
 	/** No connection is held before this (monotonic). */
 	restsUntilMs = 0;
 
@@ -236,8 +234,7 @@ export class Scheduler {
 	#holdOn(check: RunningCheck, outcome: Outcome): void {
 		const before = check.sentinel;
 		check.sentinel = null;
-		const { alarmed } = check;
-		check.alarmed = false;
+		const alarmed = before === "ended";
 		if (outcome.kind === "passed" && "target" in check.config) {
 			if (alarmed) check.restsUntilMs = this.#options.environment.nowMs() + HABIT_REST_MS;
 			if (outcome.connection !== undefined)
@@ -252,17 +249,16 @@ export class Scheduler {
 						this.#letGo(check);
 						// A probe that is under way will tell by itself, and hold the next one.
 						if (check.cancel !== null || check.waiting) return;
-						check.alarmed = true;
+						check.sentinel = "ended";
 						this.soon(check);
 					});
 		}
-		before?.release();
+		if (!alarmed) before?.release();
 	}
 
 	#letGo(check: RunningCheck): void {
-		check.sentinel?.release();
+		if (check.sentinel !== "ended") check.sentinel?.release();
 		check.sentinel = null;
-		check.alarmed = false;
 	}
 
 	/** The probe in flight is over. */
