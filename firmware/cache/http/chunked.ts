@@ -4,6 +4,8 @@
  * disagree here disagree about where the next message starts.
  */
 
+import { isTokenByte } from "./syntax.ts";
+
 /** Longest size line with its extension; a longer one is refused. */
 const SIZE_LINE_BYTES = 256;
 /** Longest trailer section; it is read and dropped. */
@@ -31,6 +33,7 @@ export class ChunkedDecoder {
 	#trailerLineBytes = 0;
 	#trailerBytes = 0;
 	#sawCr = false;
+	#inTrailerValue = false;
 
 	get done(): boolean {
 		return this.#state === State.done;
@@ -110,11 +113,21 @@ export class ChunkedDecoder {
 			this.#sawCr = false;
 			if (this.#trailerLineBytes === 0) this.#state = State.done;
 			this.#trailerLineBytes = 0;
+			this.#inTrailerValue = false;
 			return undefined;
 		}
-		if (byte === 0x0d) this.#sawCr = true;
-		else if (byte === 0x0a) return "bare LF in the trailer";
-		else this.#trailerLineBytes++;
+		if (byte === 0x0a) return "bare LF in the trailer";
+		if (byte === 0x0d) {
+			// To a reader without trailers that would be the next request.
+			if (this.#trailerLineBytes > 0 && !this.#inTrailerValue) return "line without a colon in the trailer";
+			this.#sawCr = true;
+			return undefined;
+		}
+		if (this.#inTrailerValue) {
+			if ((byte < 0x20 && byte !== 0x09) || byte === 0x7f) return "control character in the trailer";
+		} else if (byte === 0x3a && this.#trailerLineBytes > 0) this.#inTrailerValue = true;
+		else if (!isTokenByte(byte)) return "name of a trailer field is not a token";
+		this.#trailerLineBytes++;
 		return undefined;
 	}
 }

@@ -19,6 +19,8 @@ const tokenTable = new Uint8Array(256);
 for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	tokenTable[char.charCodeAt(0)] = 1;
 
+export const isTokenByte = (byte: number) => tokenTable[byte] === 1;
+
 /** RFC 9110 §5.6.2 token. */
 export function isToken(text: string): boolean {
 	if (text.length === 0) return false;

@@ -97,6 +97,11 @@ const bodies: readonly (readonly [title: string, wire: string])[] = [
 	["chunk data that ends with two other bytes", chunk("1\r\nxXX0\r\n\r\n", hidden)],
 	["trailer with a bare LF", chunk("0\r\nX: y\n\r\n", hidden)],
 	["trailer with a bare CR", chunk("0\r\nX: y\rZ\r\n\r\n", hidden)],
+	["trailer that is the next request", chunk("0\r\n", hidden)],
+	["trailer folded", chunk("0\r\nX: y\r\n z\r\n\r\n", hidden)],
+	["trailer without a name", chunk("0\r\n: y\r\n\r\n", hidden)],
+	["trailer with a blank before the colon", chunk("0\r\nX : y\r\n\r\n", hidden)],
+	["trailer with a NUL", chunk("0\r\nX: y\0\r\n\r\n", hidden)],
 ];
 
 export const desyncVectors: readonly DesyncVector[] = [

@@ -415,6 +415,22 @@ describe("a hostile subject does not stop a worker", () => {
 			expect(MatchLimit.name).toBe("MatchLimit");
 		});
 
+	test("a pattern whose parts can all follow each other is judged in bounded time", () => {
+		for (const pattern of ["(?>(?>(b{0,50}|\\d)?){1,3}){0,50}", "(?>([ab]{0,50}|\\R){1,}){0,50}"]) {
+			const before = process.cpuUsage();
+			expect(worstDegree(parsePattern(pattern))).toBe(Number.POSITIVE_INFINITY);
+			const { user, system } = process.cpuUsage(before);
+			// Half a second here; without the bound 4 and 26.
+			expect((user + system) / 1e6).toBeLessThan(2.5);
+		}
+	});
+
+	test("looks and atomic groups, which copy the groups, count for more steps", () => {
+		const program = compileProgram(parsePattern("^(?>(a)|b)*c\\1"));
+		const subject = "ab".repeat(Math.ceil(lastSteps / 28));
+		expect(() => run(program, subject, 0, false)).toThrow(MatchLimit);
+	});
+
 	test("harmless patterns keep the native engine", () => {
 		for (const pattern of [
 			"(?i)mobile|android",

@@ -12,6 +12,8 @@ export type Degree = number;
 
 /** Bounds of the analysis. */
 const maxPositions = 6000;
+/** Where many positions can each follow many: half a second of a processor, and minutes beyond it. */
+const maxLinks = 1_000_000;
 const maxProductSteps = 400_000;
 
 export function worstDegree(pattern: Pattern): Degree {
@@ -79,6 +81,7 @@ class Automaton {
 	readonly follow: Map<number, number>[] = [];
 	/** Degrees of looks inside, which run on their own. */
 	extra = 0;
+	private links = 0;
 
 	position(set: ByteSet): number {
 		if (this.sets.length >= maxPositions) throw new TooLarge(Number.POSITIVE_INFINITY);
@@ -87,6 +90,8 @@ class Automaton {
 	}
 
 	link(from: readonly number[], to: Fragment["first"]): void {
+		this.links += from.length * to.length;
+		if (this.links > maxLinks) throw new TooLarge(Number.POSITIVE_INFINITY);
 		for (const source of from)
 			for (const { position, anchored } of to)
 				if (!anchored) {

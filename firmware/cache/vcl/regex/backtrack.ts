@@ -16,6 +16,8 @@ export class MatchLimit extends Error {
 /** Steps of the plain run, and of the last one: some 50 ns each, so 30 ms at the very worst. */
 export const plainSteps = 20_000;
 export const lastSteps = 600_000;
+/** What entering a look or an atomic group costs, in steps: the groups are copied. */
+const enterSteps = 8;
 const maxRememberedBits = 1 << 27;
 const maxStackEntries = 1 << 21;
 
@@ -134,6 +136,7 @@ class Run {
 						pc++;
 						break;
 					case "look": {
+						this.left -= enterSteps;
 						const before = slots.slice();
 						const depth = stack.length;
 						const end = this.attempt(instruction.body, at, false);
@@ -144,6 +147,7 @@ class Run {
 						break;
 					}
 					case "atomic": {
+						this.left -= enterSteps;
 						const before = slots.slice();
 						const depth = stack.length;
 						const end = this.attempt(instruction.body, at, false);
