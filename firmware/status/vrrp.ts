@@ -77,5 +77,7 @@ export type VrrpEvent = {
 	readonly instance: string;
 	readonly from: VrrpStateName;
 	readonly to: VrrpStateName;
+	/** The service ends: `to` is INIT. */
+	readonly stopped?: boolean;
 	readonly reason: string;
 };

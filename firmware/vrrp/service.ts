@@ -548,6 +548,7 @@ export class VrrpService {
 			instance: config.name,
 			from,
 			to: state,
+			...(to === "STOP" ? { stopped: true } : {}),
 			reason,
 		});
 	}

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import type { DirectorEvent, DirectorStatus } from "../../firmware/status/director.ts";
 import type { BoxEvent } from "../../firmware/status/snmp/notification/notification.ts";
 import {
+	endedGroups,
 	forgetGone,
 	missedByDirector,
 	missedByVrrp,
@@ -142,4 +143,19 @@ test("repairs of the kernel's table have no state: each is told", () => {
 	} as const;
 	expect(subjectOf(drift)).toBeNull();
 	expect([noteEvent(told, drift), noteEvent(told, drift)]).toEqual([true, true]);
+});
+
+test("when VRRP ends, each group ends of which a state was told, and is told of again when it is back", () => {
+	const told = nothingTold();
+	noteEvent(told, { kind: "sync-group", name: "G", state: "MASTER" });
+	noteEvent(told, { kind: "sync-group", name: "H", state: "INIT" });
+	const ended = endedGroups(told);
+	expect(ended).toEqual([{ kind: "sync-group", name: "G", state: "INIT", stopped: true }]);
+	expect(look(told, ended)).toHaveLength(1);
+	expect(endedGroups(told)).toEqual([]);
+	expect(missedByVrrp(told, vrrp("MASTER"), nobody)).toContainEqual({
+		kind: "sync-group",
+		name: "G",
+		state: "MASTER",
+	});
 });

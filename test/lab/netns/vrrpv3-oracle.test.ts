@@ -153,6 +153,8 @@ interface Peer {
 	readonly box: Namespace;
 	readonly rivals: Namespace;
 	readonly folder: string;
+	/** What runs VRRP. */
+	vrrp: Subprocess | null;
 	rival: Subprocess | null;
 }
 
@@ -182,10 +184,11 @@ function peer(name: Peer["name"]): Peer {
 		],
 		{ env: { ...process.env, SNMP_PERSISTENT_DIR: join(folder, "persistent") }, stderr: "ignore" },
 	);
-	return { name, box, rivals, folder, rival: null };
+	return { name, box, rivals, folder, vrrp: null, rival: null };
 }
 
-function startTheirs({ box, folder }: Peer): void {
+function startTheirs(one: Peer): void {
+	const { box, folder } = one;
 	const socket = join(folder, "agentx");
 	writeFileSync(
 		join(folder, "snmpd.conf"),
@@ -196,7 +199,7 @@ function startTheirs({ box, folder }: Peer): void {
 		stdout: "ignore",
 		stderr: "ignore",
 	});
-	startKeepalived(box, folder, join(folder, "keepalived.conf"), ["-x", "-A", `unix:${socket}`]);
+	one.vrrp = startKeepalived(box, folder, join(folder, "keepalived.conf"), ["-x", "-A", `unix:${socket}`]);
 }
 
 /** The agent first: what comes in the moments before it listens is told as the state that came of it. */
@@ -227,8 +230,10 @@ community = "told"
 		{ env },
 	);
 	await eventually("the agent answers", () => walk(one).size > 0, LIMIT_MS);
-	for (const service of ["vrrp", "director"])
+	const start = (service: string) =>
 		box.spawn([...drover, service, "-f", join(folder, "keepalived.conf")], { env });
+	one.vrrp = start("vrrp");
+	start("director");
 }
 
 function startKeepalived(
@@ -426,6 +431,21 @@ test(
 				one.box.spawn(["socat", `TCP-LISTEN:${port},fork,reuseaddr`, "/dev/null"]);
 		}
 		await both(0);
+	},
+	3 * LIMIT_MS,
+);
+
+test(
+	"VRRP ends",
+	async () => {
+		for (const one of peers) {
+			seen.set(one, told(one).length);
+			one.vrrp?.kill("SIGTERM");
+			await one.vrrp?.exited;
+		}
+		const [theirs, ours] = await Promise.all(peers.map((one) => next(one, "vrrp", 4)));
+		expect(ours!).toEqual(theirs!);
+		expect(ours!.join("\n")).toContain("vrrpInstanceState = shutdown");
 	},
 	3 * LIMIT_MS,
 );

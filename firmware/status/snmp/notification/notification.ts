@@ -15,7 +15,13 @@ export type BoxEvent =
 	| { readonly kind: "link"; readonly name: string; readonly up: boolean }
 	| { readonly kind: "authentication-failure" }
 	| { readonly kind: "vrrp"; readonly event: VrrpEvent }
-	| { readonly kind: "sync-group"; readonly name: string; readonly state: VrrpStateName }
+	/** Stopped: the service ends, the state is INIT. */
+	| {
+			readonly kind: "sync-group";
+			readonly name: string;
+			readonly state: VrrpStateName;
+			readonly stopped?: boolean;
+	  }
 	| { readonly kind: "director"; readonly event: DirectorEvent }
 	| { readonly kind: "update"; readonly what: UpdateStep; readonly detail: string }
 	| { readonly kind: "commit"; readonly what: CommitStep; readonly revision: number }
@@ -55,6 +61,8 @@ const commitTraps: Readonly<Record<CommitStep, number>> = {
 	"taken-back": 6,
 	changed: 7,
 };
+/** VrrpState of KEEPALIVED-MIB, in notifications alone. */
+const SHUTDOWN = 5;
 const CRASH_LOOP_TRAP = 8;
 const DRIFT_TRAP = 9;
 
@@ -82,7 +90,7 @@ export function notificationsOf(event: BoxEvent, facts: Facts, view: View): Noti
 		case "sync-group": {
 			const row = rowOf(facts.config?.syncGroups, ({ name }) => name === event.name);
 			if (row === null) return [];
-			const state = cell(`${VRRP}.1.1`, 3, [row], integer(stateNumbers[event.state]));
+			const state = cell(`${VRRP}.1.1`, 3, [row], stateValue(event.state, event.stopped));
 			return [make(`${VRRP_TRAPS}.1`, [found(`${VRRP}.1.1.2`, row), state, found(ROUTER_ID, 0)])];
 		}
 		case "director":
@@ -105,6 +113,9 @@ export function notificationsOf(event: BoxEvent, facts: Facts, view: View): Noti
 			return [make(`${DROVER_TRAPS}.${CRASH_LOOP_TRAP}`, [reason(event.service)])];
 	}
 }
+
+const stateValue = (state: VrrpStateName, stopped = false) =>
+	integer(stopped ? SHUTDOWN : stateNumbers[state]);
 
 type Found = (oid: string, ...index: number[]) => Instance | null;
 type Make = (oid: string, varbinds: readonly (Instance | null)[]) => Notification;
@@ -133,7 +144,7 @@ function link({ index }: InterfaceFacts, up: boolean, found: Found): (Instance |
 }
 
 function vrrp(
-	{ instance, to }: VrrpEvent,
+	{ instance, to, stopped }: VrrpEvent,
 	{ config, interfaces }: Facts,
 	found: Found,
 	make: Make,
@@ -143,7 +154,7 @@ function vrrp(
 	const entry = `${VRRP}.3.1`;
 	const changed = make(`${VRRP_TRAPS}.2`, [
 		found(`${entry}.2`, row),
-		cell(entry, 4, [row], integer(stateNumbers[to])),
+		cell(entry, 4, [row], stateValue(to, stopped)),
 		found(`${entry}.5`, row),
 		found(ROUTER_ID, 0),
 	]);

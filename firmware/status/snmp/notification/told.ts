@@ -81,6 +81,13 @@ export function forgetGone(told: Told, vrrp: VrrpStatus | null, director: Direct
 	keep(told.servers, servers);
 }
 
+/** VRRP ends: so does each group of which the receivers know a state. */
+export function endedGroups(told: Told): BoxEvent[] {
+	return Object.entries(told.groups)
+		.filter(([, state]) => state !== "INIT")
+		.map(([name]): BoxEvent => ({ kind: "sync-group", name, state: "INIT", stopped: true }));
+}
+
 /** What a look at VRRP shows that nobody was told of. `heardOf`: subjects of events that came after the look began. */
 export function missedByVrrp(told: Told, status: VrrpStatus, heardOf: ReadonlySet<string>): BoxEvent[] {
 	const instances = status.instances.map(

@@ -10,7 +10,7 @@ import type { VrrpEvent, VrrpStatus } from "../../vrrp.ts";
 import { type BoxRecords, boxChanges } from "./box-changes.ts";
 import { type CrashHistory, crashLoops } from "./crash-loop.ts";
 import type { BoxEvent } from "./notification.ts";
-import { missedByDirector, missedByVrrp, noteEvent, subjectOf, type Told } from "./told.ts";
+import { endedGroups, missedByDirector, missedByVrrp, noteEvent, subjectOf, type Told } from "./told.ts";
 
 const LOOK_INTERVAL_MS = 1_000;
 const RECONNECT_MS = 500;
@@ -42,7 +42,10 @@ export function watchBox({ onEvent, toldUntilMs, onTold, told }: WatcherOptions)
 			(status, heardOf) => missedByVrrp(told, status, heardOf),
 			// The groups' states are in the status alone.
 			"after each event",
-			tellNews,
+			(event) => {
+				tellNews(event);
+				if (isEnd(event)) for (const group of endedGroups(told)) tellNews(group);
+			},
 		),
 		watchService<DirectorStatus>(
 			"director",
@@ -77,6 +80,9 @@ export function watchBox({ onEvent, toldUntilMs, onTold, told }: WatcherOptions)
 	};
 }
 
+/** The service ends: what its status says from here on is of no use. */
+const isEnd = (event: BoxEvent) => event.kind === "vrrp" && event.event.stopped === true;
+
 /**
  * A service's events, over its restarts, and what was missed before the first of them. The look comes after the
  * subscription, so nothing falls between the two.
@@ -90,6 +96,7 @@ function watchService<Status>(
 ): () => void {
 	let ended = false;
 	let isConnected = false;
+	let isEnding = false;
 	let unsubscribe = () => {};
 	/** Of events that came while a look was under way: they are newer than it. */
 	let heardOf = new Set<string>();
@@ -104,7 +111,7 @@ function watchService<Status>(
 			lookWaits = false;
 			heardOf = new Set();
 			const status = await call<Status>(name, "status", {}, SERVICE_TIMEOUT_MS).catch(() => null);
-			if (ended) return;
+			if (ended || isEnding) return;
 			if (status !== null) for (const event of missed(status, heardOf)) tell(event);
 			// While a box starts, a service may have no time to answer: what it has to say is not lost.
 			else if (isConnected) setTimeout(look, RECONNECT_MS);
@@ -120,11 +127,13 @@ function watchService<Status>(
 			const happened = eventOf(event);
 			const subject = subjectOf(happened);
 			if (subject !== null) heardOf.add(subject);
+			isEnding ||= isEnd(happened);
 			tell(happened);
 			if (looks === "after each event") look();
 		};
 		const begin = () => {
 			isConnected = true;
+			isEnding = false;
 			look();
 		};
 		unsubscribe = subscribe(name, onEvent, close, begin);
