@@ -39,6 +39,7 @@ const reasons: readonly (readonly [reason: string, names: string])[] = [
 	["a Range that is no byte range is ignored (RFC 9110 §14.2)", "r01660"],
 	["an object is asked about only when all of it is stored", "r01648 r03089"],
 	["places in a packed page are those of the unpacked one, and not of what is packed anew", "e00022"],
+	["a page with tags may be a quarter of its storage", "r01941"],
 	["a packed page without tags is kept as it came, there it is packed again", "e00028"],
 	["the reason is in a FetchError record", "r01691"],
 	["what one hash_data() feeds is one Hash record", "r01693"],

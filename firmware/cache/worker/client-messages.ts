@@ -89,7 +89,7 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 	readonly received: RequestHeaderFields;
 	backendHint: Director | null | undefined = undefined;
 	canGzip: boolean;
-	esi = true;
+	#esi = true;
 	readonly esiLevel: number;
 	grace = -1;
 	ttl = -1;
@@ -108,6 +108,13 @@ export class ClientRequestFields extends RequestFields implements ClientRequest 
 		this.received = head.fields;
 		this.esiLevel = task.esiLevel;
 		this.canGzip = head.fields.canGzip;
+	}
+	get esi(): boolean {
+		return this.#esi;
+	}
+	/** It is said of what the client asked for: a part's program has no say in it, as with varnishd. */
+	set esi(wanted: boolean) {
+		if (this.esiLevel === 0) this.#esi = wanted;
 	}
 	get hash(): string {
 		return hashOf(this.#task.key);
