@@ -74,6 +74,8 @@ function lexOrNull(text: string, name: string): Token[] | null {
 /** Where a body runs decides what its words mean. */
 type Place = "client" | "fetch" | "synth" | "backend-error";
 
+const isBackendSide = (place: Place) => place === "fetch" || place === "backend-error";
+
 interface Edit {
 	readonly begin: number;
 	readonly end: number;
@@ -611,7 +613,7 @@ class Upgrader {
 			case "req.backend":
 			case "bereq.backend": {
 				const chosen = this.at(after + 1).text;
-				const target = place === "fetch" ? "bereq.backend" : "req.backend_hint";
+				const target = isBackendSide(place) ? "bereq.backend" : "req.backend_hint";
 				const backend = this.directors.has(chosen) ? this.directorCall(chosen, place) : chosen;
 				return replace(`set ${target} = ${backend};`, `set ${path} -> set ${target}`);
 			}
@@ -698,7 +700,7 @@ class Upgrader {
 	}
 
 	private mapped(path: string, place: Place, index: number, after: number): string | null {
-		const backendSide = place === "fetch" || place === "backend-error";
+		const backendSide = isBackendSide(place);
 		// The field of a backend or probe, not a variable.
 		if (this.at(index - 1).kind === ".") return null;
 		switch (path) {

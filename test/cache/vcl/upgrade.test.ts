@@ -218,6 +218,15 @@ sub vcl_recv { set req.backend = pool; }`;
 		expect(chosen(0.1)).toBeUndefined();
 	});
 
+	test("another backend after an error, on either side", () => {
+		const upgraded = upgradeVcl(
+			`${backend}sub vcl_error { if (req.restarts < 3) { set req.backend = default; restart; } }`,
+		);
+		expect(upgraded!.text).toContain("{ set req.backend_hint = default; return (restart); }");
+		expect(upgraded!.text).toContain("{ set bereq.backend = default; return (retry); }");
+		expect(compileVcl(upgraded!.text).ok).toBe(true);
+	});
+
 	test("an error page in vcl_error, for both sides", () => {
 		const world = load(
 			`${backend}sub vcl_error { set obj.http.Content-Type = "text/html"; synthetic {"<h1>"} obj.status " " obj.response {"</h1>"}; return (deliver); }`,
