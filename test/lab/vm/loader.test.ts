@@ -267,3 +267,30 @@ test.each([
 	},
 	3 * START_LIMIT_MS,
 );
+
+test.each(["BIOS", "UEFI"] as const)(
+	"%s: the menu starts what it offers, and takes no words of one's own for the kernel",
+	async (firmware) => {
+		store(allGood);
+		const machine = new DiskMachine({ directory, disk, firmware });
+		await machine.powerOn();
+		try {
+			expect(await openLoaderMenu(machine, START_LIMIT_MS)).toBe(true);
+			// The loader's command line, and an entry's text.
+			for (const key of ["c", "e"]) {
+				machine.type(key);
+				await machine.shows(/Enter username:/, START_LIMIT_MS);
+				machine.type("nobody\r");
+				await machine.shows(/Enter password:/, START_LIMIT_MS);
+				machine.type("\r");
+				await machine.shows(/Start slot B/, START_LIMIT_MS);
+			}
+			expect(machine.screen).not.toMatch(/grub>|setparams/);
+			await startEntry(machine, "Start slot B");
+			await machine.shows(/Slot B: menu/, START_LIMIT_MS);
+		} finally {
+			await machine.powerOff();
+		}
+	},
+	3 * START_LIMIT_MS,
+);
