@@ -110,6 +110,13 @@ export class DiskMachine {
 		qmp.close();
 	}
 
+	/** What a serial line that is unplugged does, and a terminal server's key: a BREAK. */
+	async sendBreak(): Promise<void> {
+		const qmp = await Qmp.open(join(this.#options.directory, "qmp.sock"));
+		await qmp.execute("chardev-send-break", { id: "serial" });
+		qmp.close();
+	}
+
 	/** Puts a USB stick in: a raw image. The machine needs a USB port: `diskBus: "usb"`, or a stick at power-on. */
 	async plugStick(image: string, { readOnly = false } = {}): Promise<void> {
 		const qmp = await Qmp.open(join(this.#options.directory, "qmp.sock"));

@@ -139,6 +139,16 @@ describe("installed from a stick", () => {
 		expect(status).toContain("slot B: 0.1.0, good");
 	}, 60_000);
 
+	test("a BREAK on the line makes no order to the kernel of what is typed behind it", async () => {
+		const bootId = await run("cat /proc/sys/kernel/random/boot_id");
+		await machine.sendBreak();
+		// Restarts at once.
+		machine.type("b");
+		await Bun.sleep(1_000);
+		machine.type("\x03");
+		expect(await run("cat /proc/sys/kernel/random/boot_id")).toBe(bootId);
+	}, 60_000);
+
 	describe("sticks that are put in and pulled out", () => {
 		/** USB disks but for the one that the box runs from. */
 		const sticks = "ls /sys/block | grep ^sd | grep -v $(cat /run/drover/disk)";
