@@ -26,6 +26,9 @@ const MENU_SECONDS = 1;
 /** Said when that time begins. */
 export const MENU_HINT = "Press Escape for the loader's menu.";
 
+/** What is typed at the loader to erase all data. */
+export const RESET_WORD = "erase";
+
 const variables = [
 	"preferred",
 	...(["A", "B"] as const).flatMap((slot) => [`${slot}_state`, `${slot}_left`, `${slot}_version`]),
@@ -189,13 +192,13 @@ function with_word {
 menuentry "Recover: set a new password at this console" --unrestricted --id recover {
 	with_word drover.recover
 }
-submenu "Factory reset: erase all data" --unrestricted --id reset {
-	menuentry "No, go back" --unrestricted {
-		configfile ($disk,gpt${partitionNumber("esp")})/grub/grub.cfg
-	}
-	menuentry "Erase configuration, passwords and history" --unrestricted --id erase {
-		with_word drover.reset
-	}
+# No menu of its own: GRUB would start what is loaded before it showed that, and know nothing of this one's words in it.
+menuentry "Factory reset: erase all data" --unrestricted --id reset {
+	echo "Configuration, passwords and history are erased; the firmware is kept."
+	echo -n "Type ${RESET_WORD} to go on: "
+	read answer
+	if [ "$answer" = ${RESET_WORD} ]; then with_word drover.reset; fi
+	echo "Nothing is erased."
 }
 `;
 }

@@ -15,6 +15,7 @@ const modules = [
 	"fat",
 	"squash4",
 	"normal",
+	"read",
 	"configfile",
 	"linux",
 	"loadenv",

@@ -31,6 +31,7 @@ import {
 } from "../../../firmware/update/slots.ts";
 import { build } from "../../../image/build.ts";
 import { buildDisk } from "../../../image/disk/disk.ts";
+import { RESET_WORD } from "../../../image/disk/grub-config.ts";
 import { layout, partitionStart } from "../../../image/disk/layout.ts";
 import { DiskMachine } from "../../../image/lab/disk-machine.ts";
 import { PROCESSOR_MODEL } from "../../../image/lab/processor-model.ts";
@@ -288,6 +289,29 @@ test.each(["BIOS", "UEFI"] as const)(
 			expect(machine.screen).not.toMatch(/grub>|setparams/);
 			await startEntry(machine, "Start slot B");
 			await machine.shows(/Slot B: menu/, START_LIMIT_MS);
+		} finally {
+			await machine.powerOff();
+		}
+	},
+	3 * START_LIMIT_MS,
+);
+
+test.each([
+	["BIOS", "no", /Nothing is erased\./],
+	["BIOS", RESET_WORD, /Slot A: menu[\s\S]*all data is erased: this box is as it left the factory/],
+	["UEFI", RESET_WORD, /Slot A: menu[\s\S]*all data is erased: this box is as it left the factory/],
+] satisfies readonly [string, string, RegExp][])(
+	"%s: the factory reset of the menu, with %p typed",
+	async (firmware, typed, said) => {
+		store(allGood);
+		const machine = new DiskMachine({ directory, disk, firmware: firmware as "BIOS" | "UEFI" });
+		await machine.powerOn();
+		try {
+			expect(await openLoaderMenu(machine, START_LIMIT_MS)).toBe(true);
+			await startEntry(machine, "Factory reset");
+			await machine.shows(/Type erase to go on: /, START_LIMIT_MS);
+			machine.type(`${typed}\r`);
+			await machine.shows(said, START_LIMIT_MS);
 		} finally {
 			await machine.powerOff();
 		}
