@@ -81,6 +81,14 @@ const small = new Slabs(4096, 1024);
 /** A payload has at most 16 KB (vsl_reclen). */
 const large = new Slabs(32 * 1024, 64);
 
+/** Records that are bytes already, their ids in place. */
+export interface RecordForm {
+	readonly bytes: Buffer;
+	readonly recordCount: number;
+	/** Copies `bytes` to `into` at `at`, a multiple of four; `words` are the same bytes. */
+	copyTo(into: Buffer, words: Int32Array, at: number): void;
+}
+
 /** What a transaction that has ended is told. */
 const grave = new Slab(large.size);
 
@@ -222,12 +230,13 @@ export class TransactionLog {
 		this.#seal(slab, tag, at - from);
 	}
 
-	/** Adds records that are bytes already, their ids in place: at most half of what a large slab holds. */
-	addForm(form: Buffer, records: number): void {
-		const { length } = form;
-		form.copy(this.#room(length).bytes, this.#at, 0, length);
+	/** Adds a form: at most half of what a large slab holds. */
+	addForm(form: RecordForm): void {
+		const { length } = form.bytes;
+		const { bytes, words } = this.#room(length);
+		form.copyTo(bytes, words, this.#at);
 		this.#at += length;
-		this.#records += records;
+		this.#records += form.recordCount;
 		if (this.#sink.immediate) this.flush();
 	}
 

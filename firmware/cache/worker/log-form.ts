@@ -178,6 +178,9 @@ interface Whole {
 /** Records that can be a part of a form by themselves need none of it. */
 const PART: Whole = { objectTransaction: 0, headBytes: 0, bodyBytes: 0 };
 
+/** So few words are sooner copied one by one than handed to the library. */
+const SHORT_WORDS = 64;
+
 export class LogForm {
 	readonly bytes: Buffer;
 	readonly recordCount: number;
@@ -314,15 +317,17 @@ export class LogForm {
 			putDigits(bytes, places.session[index]!, run.session, digits.session);
 		for (let index = 0; index < places.port.length; index++)
 			putDigits(bytes, places.port[index]!, run.port, digits.port);
-		const second = Math.floor(beganMicros / MICROS);
-		const part = beganMicros - second * MICROS;
-		if (second !== this.#second) {
-			this.#second = second;
-			for (const at of places.begins) putSeconds(bytes, at, second);
-			for (const at of places.ends) putSeconds(bytes, at, second);
+		if (places.begins.length + places.ends.length > 0) {
+			const second = Math.floor(beganMicros / MICROS);
+			const part = beganMicros - second * MICROS;
+			if (second !== this.#second) {
+				this.#second = second;
+				for (const at of places.begins) putSeconds(bytes, at, second);
+				for (const at of places.ends) putSeconds(bytes, at, second);
+			}
+			for (let index = 0; index < places.begins.length; index++)
+				putSixDigits(bytes, places.begins[index]! + TIME_DIGITS + 1, part);
 		}
-		for (let index = 0; index < places.begins.length; index++)
-			putSixDigits(bytes, places.begins[index]! + TIME_DIGITS + 1, part);
 		for (let index = 0; index < places.remaining.length; index++) {
 			const whole = Math.floor(run.remainingMicros / MICROS);
 			const at = places.remaining[index]!;
@@ -331,10 +336,19 @@ export class LogForm {
 		}
 	}
 
+	/** Copies its bytes to `bytes` at `at`, a multiple of four; `words` are the same bytes. */
+	copyTo(bytes: Buffer, words: Int32Array, at: number): void {
+		const own = this.#words;
+		const { length } = own;
+		if (length > SHORT_WORDS) this.bytes.copy(bytes, at, 0, length << 2);
+		else for (let index = 0, word = at >> 2; index < length; index++) words[word + index] = own[index]!;
+	}
+
 	/** Puts the end in. */
 	finish(endedMicros: number, beganMicros: number): void {
 		const { bytes } = this;
 		const places = this.#places;
+		if (places.ends.length === 0) return;
 		const second = Math.floor(endedMicros / MICROS);
 		if (second !== this.#second) {
 			// The next fill() must write the seconds of its beginning again.

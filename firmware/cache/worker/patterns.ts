@@ -372,7 +372,7 @@ export class Patterns {
 					const form = step.forms.of(run, formShape);
 					form.fill(run, beganMicros);
 					form.finish(endedMicros, beganMicros);
-					log.addForm(form.bytes, form.recordCount);
+					log.addForm(form);
 					break;
 				}
 				case "url":
