@@ -20,7 +20,7 @@ const RECORD_EXTRA_BYTES = RECORD_HEAD_BYTES + 4;
 /** "1700000000.000000" and the like, three times, with what is between them. */
 const TIMES_BYTES = 3 * 24;
 /** putDigits() takes numbers up to here. */
-const DIGITS_LIMIT = 2 ** 31 - 1;
+export const DIGITS_LIMIT = 2 ** 31 - 1;
 /** Six of them, with blanks. */
 const ACCOUNT_BYTES = 6 * 11;
 /** A transaction and three durations. */
@@ -29,13 +29,53 @@ const COLON = 0x3a;
 const BLANK = 0x20;
 
 /** A duration that putMicros() can write: most are, but a policy may say "10000y". */
-const isPlain = (seconds: number) => seconds >= 0 && seconds < 1e9;
+export const isPlain = (seconds: number) => seconds >= 0 && seconds < 1e9;
 
 /** Writes a whole number below 2^31; returns where it ends. */
-function putNumber(bytes: ByteBuffer, at: number, value: number): number {
+export function putNumber(bytes: Uint8Array, at: number, value: number): number {
 	const digits = digitsOf(value);
 	putDigits(bytes, at, value, digits);
 	return at + digits;
+}
+
+/** Writes a Hit's payload (TransactionLog.hit) of plain durations in microseconds; returns where it ends. */
+export function putHit(
+	bytes: Uint8Array,
+	at: number,
+	vxid: number,
+	remainingMicros: number,
+	graceMicros: number,
+	keepMicros: number,
+): number {
+	let to = putNumber(bytes, at, vxid);
+	bytes[to++] = BLANK;
+	to = putMicros(bytes, to, remainingMicros);
+	bytes[to++] = BLANK;
+	to = putMicros(bytes, to, graceMicros);
+	bytes[to++] = BLANK;
+	return putMicros(bytes, to, keepMicros);
+}
+
+/** Writes an account's payload (TransactionLog.account); returns where it ends. */
+export function putAccount(
+	bytes: Uint8Array,
+	at: number,
+	headA: number,
+	bodyA: number,
+	headB: number,
+	bodyB: number,
+): number {
+	let to = putNumber(bytes, at, headA);
+	bytes[to++] = BLANK;
+	to = putNumber(bytes, to, bodyA);
+	bytes[to++] = BLANK;
+	to = putNumber(bytes, to, headA + bodyA);
+	bytes[to++] = BLANK;
+	to = putNumber(bytes, to, headB);
+	bytes[to++] = BLANK;
+	to = putNumber(bytes, to, bodyB);
+	bytes[to++] = BLANK;
+	return putNumber(bytes, to, headB + bodyB);
 }
 
 /** So few are sooner put one by one than handed to the library. */
@@ -196,13 +236,14 @@ export class TransactionLog {
 		const slab = this.#room(HIT_BYTES);
 		const { bytes } = slab;
 		const from = this.#at + RECORD_HEAD_BYTES;
-		let at = putNumber(bytes, from, vxid);
-		bytes[at++] = BLANK;
-		at = putMicros(bytes, at, Math.round(remaining * 1e6));
-		bytes[at++] = BLANK;
-		at = putMicros(bytes, at, Math.round(grace * 1e6));
-		bytes[at++] = BLANK;
-		at = putMicros(bytes, at, Math.round(keep * 1e6));
+		const at = putHit(
+			bytes,
+			from,
+			vxid,
+			Math.round(remaining * 1e6),
+			Math.round(grace * 1e6),
+			Math.round(keep * 1e6),
+		);
 		this.#seal(slab, Tag.Hit, at - from);
 	}
 
@@ -216,17 +257,7 @@ export class TransactionLog {
 		const slab = this.#room(ACCOUNT_BYTES);
 		const { bytes } = slab;
 		const from = this.#at + RECORD_HEAD_BYTES;
-		let at = putNumber(bytes, from, headA);
-		bytes[at++] = BLANK;
-		at = putNumber(bytes, at, bodyA);
-		bytes[at++] = BLANK;
-		at = putNumber(bytes, at, headA + bodyA);
-		bytes[at++] = BLANK;
-		at = putNumber(bytes, at, headB);
-		bytes[at++] = BLANK;
-		at = putNumber(bytes, at, bodyB);
-		bytes[at++] = BLANK;
-		at = putNumber(bytes, at, headB + bodyB);
+		const at = putAccount(bytes, from, headA, bodyA, headB, bodyB);
 		this.#seal(slab, tag, at - from);
 	}
 

@@ -19,7 +19,7 @@ type Formed = Extract<LoggedRecord, { readonly kind: "constant" | "begin" | "tim
 export type LogStep =
 	| Exclude<LoggedRecord, { readonly kind: Formed["kind"] }>
 	/** Records of one length each, whatever the URL and the object are. */
-	| { readonly kind: "form"; readonly forms: Forms<LogForm> }
+	| { readonly kind: "form"; readonly records: readonly LoggedRecord[]; readonly forms: Forms<LogForm> }
 	| { readonly kind: "url" }
 	/** The fields of the stored head. */
 	| { readonly kind: "fields" }
@@ -40,6 +40,8 @@ export interface HitNumbers {
 }
 
 export interface HitPattern {
+	/** Tells patterns apart, mostly. */
+	readonly serial: number;
 	readonly shape: number;
 	/** The key around the URL, which is between each two of these. */
 	readonly keyParts: readonly string[];
@@ -85,7 +87,7 @@ export function fieldMarks(answerFields: ReadonlySet<string>): FieldMarks | unde
 /** Longest stored head that is looked at here, and the longest that is made of one. */
 export const HEAD_BYTES = 4096;
 export const SENT_HEAD_BYTES = 8192;
-const LINE_LIMIT = 64;
+export const LINE_LIMIT = 64;
 /** Longest constant records of one transaction. */
 const FORMED_BYTES = 16384;
 const CR = 0x0d;
@@ -173,6 +175,8 @@ function saysLength(head: Uint8Array, start: number, end: number, bytes: number)
 const latin1 = (text: string): Uint8Array => Buffer.from(text, "latin1");
 const CRLF = "\r\n";
 
+let serials = 0;
+
 /** The pattern of a hit that was answered the usual way; undefined when the next one may be otherwise. */
 export function patternOf(
 	outcome: Outcome,
@@ -218,6 +222,7 @@ export function patternOf(
 	const steps = stepsOf(records, stored, url, hasLength ? undefined : body.length);
 	if (tail === undefined || steps === undefined) return undefined;
 	const pattern: HitPattern = {
+		serial: ++serials,
 		shape,
 		keyParts,
 		vary: object.vary,
@@ -292,7 +297,11 @@ function stepsOf(
 	const flush = () => {
 		const together = formed;
 		if (together.length > 0)
-			steps.push({ kind: "form", forms: new Forms((run) => new LogForm(together, run)) });
+			steps.push({
+				kind: "form",
+				records: together,
+				forms: new Forms((run) => new LogForm(together, run)),
+			});
 		formed = [];
 	};
 	const step = (each: LogStep) => {

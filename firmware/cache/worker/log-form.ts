@@ -19,6 +19,13 @@ export type LoggedRecord =
 	| { readonly kind: "age"; readonly tag: number }
 	| { readonly kind: "account"; readonly requestBytes: number };
 
+/** A record of a tag that is shown, whose payload, of one length, is put in by whoever has the form. */
+export interface Gap {
+	readonly kind: "gap";
+	readonly tag: number;
+	readonly length: number;
+}
+
 /** The facts of the run that was written down. */
 export interface Facts {
 	readonly transaction: number;
@@ -152,6 +159,7 @@ export class Forms<Kind> {
 }
 
 const ZERO = 0x30;
+const RECORD_HEAD_BYTES = 8;
 export const zeros = (count: number) => "0".repeat(count);
 
 /** Places in a form's bytes. */
@@ -175,6 +183,8 @@ interface Whole {
 	readonly headBytes: number;
 	readonly bodyBytes: number;
 }
+/** With gaps in place of the records that need it. */
+export const GAPPED: Whole = { objectTransaction: 0, headBytes: 0, bodyBytes: 0 };
 /** Records that can be a part of a form by themselves need none of it. */
 const PART: Whole = { objectTransaction: 0, headBytes: 0, bodyBytes: 0 };
 
@@ -184,6 +194,8 @@ const SHORT_WORDS = 64;
 export class LogForm {
 	readonly bytes: Buffer;
 	readonly recordCount: number;
+	/** Where the payloads of the gaps go, in their order. */
+	readonly gapsAt: readonly number[];
 	readonly #words: Int32Array;
 	/** Words that hold the transaction's id. */
 	readonly #idWords: Int32Array;
@@ -193,7 +205,7 @@ export class LogForm {
 	#second = -1;
 	#age = -1;
 
-	constructor(records: readonly LoggedRecord[], run: Run, around = PART) {
+	constructor(records: readonly (LoggedRecord | Gap)[], run: Run, around = PART) {
 		const digits = {
 			transaction: digitsOf(run.transaction),
 			session: digitsOf(run.session),
@@ -220,12 +232,13 @@ export class LogForm {
 		const add = (tag: number, payload: string, marks: readonly (readonly [keyof Places, number])[]) => {
 			const bytes = record(tag, payload);
 			if (bytes === "") return;
-			for (const [name, offset] of marks) places[name].push(text.length + 8 + offset);
+			for (const [name, offset] of marks) places[name].push(text.length + RECORD_HEAD_BYTES + offset);
 			idWords.push((text.length >> 2) + 1);
 			text += bytes;
 		};
 		if (isWhole) add(Tag.Link, `req ${zeros(digits.transaction)} rxreq`, [["transaction", 4]]);
 		this.#linkIdWord = idWords.length > 0 ? idWords.pop()! : -1;
+		const gapsAt: number[] = [];
 		let recordCount = this.#linkIdWord < 0 ? 0 : 1;
 		const batchAt = text.length;
 		if (isWhole) text += "\0".repeat(8);
@@ -236,6 +249,10 @@ export class LogForm {
 				case "constant":
 					idWords.push((text.length >> 2) + 1);
 					text += part.text;
+					break;
+				case "gap":
+					gapsAt.push(text.length + RECORD_HEAD_BYTES);
+					add(part.tag, zeros(part.length), []);
 					break;
 				case "begin":
 					add(Tag.Begin, `req ${zeros(digits.session)} rxreq`, [["session", 4]]);
@@ -286,6 +303,7 @@ export class LogForm {
 			}
 		recordCount += idWords.length;
 		this.recordCount = recordCount;
+		this.gapsAt = gapsAt;
 		this.#words = new Int32Array(text.length >> 2);
 		this.bytes = Buffer.from(this.#words.buffer);
 		this.bytes.write(text, "latin1");

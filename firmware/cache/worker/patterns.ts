@@ -15,6 +15,7 @@ import { TransactionLog } from "../log/transaction-log.ts";
 import type { Arena, Glance } from "../store/arena.ts";
 import { Flag } from "../store/layout.ts";
 import type { LoadedVcl } from "../vcl/runtime.ts";
+import { HitForms } from "./hit-form.ts";
 import {
 	type FieldMarks,
 	fieldMarks,
@@ -117,12 +118,26 @@ const tail: { of: HitPattern | undefined; widths: number; bytes: number } = {
 	bytes: 0,
 };
 const run = { transaction: 0, session: 0, port: 0, age: 0, remainingMicros: 0 };
+const hit = {
+	request: scratch as Uint8Array,
+	urlAt: URL_AT,
+	urlEnd: 0,
+	storedHead: scratch,
+	sentHead: answer,
+	sentHeadBytes: 0,
+	bodyBytes: 0,
+	objectTransaction: 0,
+	remainingMicros: 0,
+	graceMicros: 0,
+	keepMicros: 0,
+};
 const numbers = { transaction: 0, objectTransaction: 0, age: 0, bodyBytes: 0 };
 
 export class Patterns {
 	readonly #engine: PatternsEngine;
 	readonly #sets: (PatternSet | undefined)[] = new Array(SETS).fill(undefined);
 	readonly #seen = new Int32Array(SEEN_SLOTS);
+	readonly #forms = new HitForms();
 	#generation = 1;
 	#credit = CREDIT_LIMIT;
 	#strangers = 0;
@@ -145,6 +160,7 @@ export class Patterns {
 	forget(): void {
 		this.#generation++;
 		this.#sets.fill(undefined);
+		this.#forms.forget();
 	}
 
 	/** A batch of requests begins. */
@@ -362,6 +378,21 @@ export class Patterns {
 		const formShape = shapeOf(run);
 		const beganMicros = Math.round(now * 1e6);
 		const endedMicros = Math.round(engine.now() * 1e6);
+		hit.request = bytes;
+		hit.urlEnd = urlEnd;
+		hit.sentHeadBytes = sentHead;
+		hit.bodyBytes = bodyBytes;
+		hit.objectTransaction = object.vxid;
+		hit.remainingMicros = Math.round((object.tOrigin + object.ttl - now) * 1e6);
+		hit.graceMicros = Math.round(object.grace * 1e6);
+		hit.keepMicros = Math.round(object.keep * 1e6);
+		const whole = engine.log.immediate ? undefined : this.#forms.of(pattern, hit, run, formShape);
+		if (whole !== undefined) {
+			whole.fill(run, beganMicros);
+			whole.finish(endedMicros, beganMicros);
+			engine.log.append(whole.bytes, whole.bytes.length, whole.recordCount);
+			return;
+		}
 		const log = new TransactionLog(engine.log, transaction | Side.client, now);
 		log.linkRequest(session.xid | Side.client, transaction);
 		const { steps } = pattern;

@@ -321,6 +321,40 @@ describe("a hit by a pattern is a hit like any other", () => {
 		else expect(byPattern).toBeGreaterThan(20);
 	});
 
+	test("its log is its own, however many hits are of how many lengths", () => {
+		const usual = makeWorker(policies[1]!);
+		const quick = makeWorker(policies[1]!);
+		usual.takesTheLongWay();
+		quick.repeatsNothing();
+		const asked: string[] = [];
+		for (let length = 1; length <= 250; length++)
+			for (const bodyBytes of [0, 12, 345, 1024]) {
+				const url = `/${String(bodyBytes).padStart(length, "u")}`;
+				const [meta] = makeObject(randomFrom(1), `${url}\0a\0`, asked.length, usual.clock.now);
+				const more = "X-More: m\r\n".repeat(length % 3);
+				const head = `HTTP/1.1 200 OK\r\nX-Long: ${"l".repeat(length % 7)}\r\n${more}`;
+				const plain = { ...meta, head, vary: "", ttl: 10 + 5 * length, tOrigin: usual.clock.now, flags: 0 };
+				for (const { arena } of [usual, quick]) arena.insert(plain, [Buffer.alloc(bodyBytes, "b")]);
+				asked.push(url);
+			}
+		const clients = ["192.0.2.1", "192.0.2.200"].map((address) =>
+			[usual, quick].map((worker) => worker.connect(address)),
+		);
+		for (let round = 0; round < 2; round++)
+			for (const url of asked)
+				for (const client of clients.flatMap((each) => [each, each, each])) {
+					const request = Buffer.from(`GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`);
+					for (const session of client) session.onData(Buffer.from(request));
+					const [theirs, ours] = [usual, quick].map(({ sent, logged }) => ({
+						sent: sent.splice(0),
+						logged: logged.splice(0),
+					}));
+					if (JSON.stringify(ours) !== JSON.stringify(theirs))
+						expect({ url, ...ours }).toEqual({ url, ...theirs! });
+				}
+		expect(quick.byPattern).toBeGreaterThan(5000);
+	});
+
 	test("obj.hits decides by the object at hand", () => {
 		const { arena, clock, connect, sent, repeatsNothing } = makeWorker(
 			'sub vcl_deliver { if (obj.hits > 6) { set resp.http.X-Often = "yes"; } }',
