@@ -47,6 +47,13 @@ export const portAnswers = (place: number | string) =>
 		socket.on("error", () => resolve(false));
 	});
 
+/** The same twice: whoever looks for a free port listens on it for a moment (freePorts, in another process). */
+const portStays = async (place: number | string) => {
+	if (!(await portAnswers(place))) return false;
+	await Bun.sleep(50);
+	return portAnswers(place);
+};
+
 const START_LIMIT_MS = 30_000;
 
 /**
@@ -78,7 +85,7 @@ export async function startCache(
 	const until = Date.now() + START_LIMIT_MS;
 	// The first that is listened on may be there long before the last.
 	for (const place of [port, ...others])
-		while (!(await portAnswers(place))) {
+		while (!(await portStays(place))) {
 			if (child.exitCode !== null || Date.now() > until) {
 				child.kill();
 				throw new Error(`${command.join(" ")} did not start: ${await errors}`);
