@@ -270,7 +270,9 @@ async function stopRival(one: Peer): Promise<void> {
 /** Without a word of farewell. */
 async function killRival(one: Peer): Promise<void> {
 	const pids = Bun.spawnSync(["ip", "netns", "pids", one.rivals.name]).stdout.toString();
-	for (const pid of pids.split(/\s+/).filter(Boolean)) process.kill(Number(pid), "SIGKILL");
+	// keepalived's children say farewell when they see its end: all are held before the first is killed.
+	for (const signal of ["SIGSTOP", "SIGKILL"] as const)
+		for (const pid of pids.split(/\s+/).filter(Boolean)) process.kill(Number(pid), signal);
 	await one.rival?.exited;
 	one.rival = null;
 	// A dead child that nobody has waited for yet counts as one that runs.
