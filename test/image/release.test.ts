@@ -4,7 +4,7 @@
  */
 import { afterAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cpio } from "../../image/cpio.ts";
@@ -13,6 +13,7 @@ import { bundleFirmware } from "../../image/firmware-bundle.ts";
 import { initramfsTree } from "../../image/initramfs-tree.ts";
 import { findKernel, kernelBanner, readKernel } from "../../image/kernel.ts";
 import { kernelToRun, packedKernel } from "../../image/packed-kernel.ts";
+import { release, SLOT_BUDGET_BYTES } from "../../image/release.ts";
 import { repackKernel } from "../../image/repack-kernel.ts";
 import { rootTree } from "../../image/root-tree.ts";
 import { compileServices } from "../../image/services-executable.ts";
@@ -69,4 +70,10 @@ test("the kernel packed in two places is the same file", async () => {
 	expect(Buffer.compare(first, elsewhere)).toBe(0);
 	// It says of itself what Debian's says.
 	expect(kernelBanner(elsewhere)).toBe(kernelBanner(vmlinuz));
+}, 300_000);
+
+test("what is released fits: a slot into its budget, or there is no image, and the image into its own", async () => {
+	const { image } = await release({ small: true, onProgress: () => {} });
+	expect(statSync(image).size).toBeLessThanOrEqual(80_000_000);
+	expect(SLOT_BUDGET_BYTES).toBe(75_000_000);
 }, 300_000);
