@@ -24,6 +24,7 @@ import { type Memory, newMemory, readBox } from "../box/read-facts.ts";
 import { openLog } from "../log.ts";
 import { runOptionalService, toldToEnd } from "../optional-service.ts";
 import { type AgentUser, startAgent } from "./agent.ts";
+import { Gathering } from "./notification/gathering.ts";
 import { type BoxEvent, notificationsOf } from "./notification/notification.ts";
 import { Notifier } from "./notification/notifier.ts";
 import { ownAddress } from "./notification/own-address.ts";
@@ -92,10 +93,10 @@ class SnmpService {
 	#cached: { readonly look: Promise<Look>; readonly at: number } | null = null;
 	readonly #told = readTold();
 	#toldUntilMs: number;
-	/** With sysUpTime when each happened, milliseconds. */
-	#gathered: { readonly event: BoxEvent; readonly upMs: number }[] = [];
-	/** Events that wait for a look at the box. */
-	#untold = 0;
+	/** Events that wait for a look at the box, and whether one of those that were taken out does. */
+	readonly #gathering = new Gathering();
+	#isTelling = false;
+	#lost = 0;
 	/** One look after the other, so that what happened first is told first. */
 	#telling: Promise<void> = Promise.resolve();
 	#authenticationToldAt = Number.NEGATIVE_INFINITY;
@@ -166,7 +167,7 @@ class SnmpService {
 		try {
 			return (await this.#look(VIEW_LIFETIME_MS)).view;
 		} catch (error) {
-			this.#log.error(`the box could not be looked at: ${error instanceof Error ? error.message : error}`);
+			this.#log.error(`the box could not be looked at: ${inWords(error)}`);
 			throw error;
 		}
 	}
@@ -191,7 +192,7 @@ class SnmpService {
 				upMs,
 				contact,
 				location,
-				notificationsLost: this.#notifier.lost,
+				notificationsLost: this.#notifier.lost + this.#lost,
 			},
 		};
 		if (JSON.stringify(this.#memory.indices) !== JSON.stringify(this.#state.interfaceIndices)) {
@@ -215,29 +216,34 @@ class SnmpService {
 
 	#tell(event: BoxEvent): void {
 		if (this.#settings.snmp.receivers.length === 0) return;
-		this.#untold++;
-		this.#gathered.push({ event, upMs: this.#upMs() });
-		if (this.#gathered.length > 1) return;
+		this.#gathering.add({ event, upMs: this.#upMs() });
+		if (this.#gathering.count > 1) return;
 		setTimeout(() => {
 			this.#telling = this.#telling.then(() => this.#tellGathered());
 		}, GATHER_MS);
 	}
 
 	async #tellGathered(): Promise<void> {
-		const gathered = this.#gathered;
-		this.#gathered = [];
+		const { events, dropped } = this.#gathering.take();
+		this.#isTelling = true;
+		if (dropped > 0)
+			this.#lose(dropped, `more than ${events.length} events came at once; the oldest are dropped`);
 		try {
 			const { facts, view } = await this.#look(0);
 			forgetGone(this.#told, facts.vrrp, facts.director);
-			for (const { event, upMs } of gathered)
+			for (const { event, upMs } of events)
 				for (const notification of notificationsOf(event, facts, view))
 					this.#notifier.send({ ...notification, upMs });
 		} catch (error) {
-			const words = error instanceof Error ? error.message : error;
-			this.#log.error({ lost: gathered.length }, `events cannot be told of: ${words}`);
+			this.#lose(events.length, `events cannot be told of: ${inWords(error)}`);
 		}
-		this.#untold -= gathered.length;
+		this.#isTelling = false;
 		if (this.#notifier.isIdle) this.#keepTold();
+	}
+
+	#lose(lost: number, words: string): void {
+		this.#lost += lost;
+		this.#log.error({ lost }, words);
 	}
 
 	/**
@@ -245,13 +251,20 @@ class SnmpService {
 	 * when it ended is told again by the next one.
 	 */
 	#keepTold(): void {
-		if (this.#untold > 0) return;
-		writeTold(this.#told);
-		if (this.#toldUntilMs === this.#state.toldUntilMs) return;
-		this.#state.toldUntilMs = this.#toldUntilMs;
-		saveState(this.#stateDirectory, this.#state);
+		if (this.#isTelling || this.#gathering.count > 0) return;
+		try {
+			writeTold(this.#told);
+			if (this.#toldUntilMs === this.#state.toldUntilMs) return;
+			saveState(this.#stateDirectory, { ...this.#state, toldUntilMs: this.#toldUntilMs });
+			this.#state.toldUntilMs = this.#toldUntilMs;
+		} catch (error) {
+			// A full disk, say. The next event tries again.
+			this.#log.error(`what the receivers know cannot be kept: ${inWords(error)}`);
+		}
 	}
 }
+
+const inWords = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 /** The first start of the agent since the box started; a mark in /run says so to the next one. */
 function isFirstStart(): boolean {

@@ -3,7 +3,15 @@
  * asked, from which address, and that it is told again until it is acknowledged.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	appendFileSync,
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
@@ -289,6 +297,9 @@ test("KEEPALIVED-MIB realServerStateChange, virtualServerQuorumStateChange", asy
 });
 
 test("what happened while the agent was away is told when it is back, and nothing twice", async () => {
+	const changed = (name: string) => statSync(path(name)).mtimeMs;
+	// What it has not heard of as acknowledged is told again.
+	await eventually("all is acknowledged", () => changed("snmp-told.json") >= changed("told"), LIMIT_MS);
 	agent.kill("SIGKILL");
 	await agent.exited;
 	const before = told().length;
@@ -323,6 +334,29 @@ test("IF-MIB linkDown and linkUp", async () => {
 	expect(await heard("linkDown")).toEqual(link("down"));
 	spare.plugIn();
 	expect(await heard("linkUp", (values) => values[`ifDescr.${index}`] === "eth1")).toEqual(link("up"));
+});
+
+test("where it cannot be kept what the receivers know, they are told all the same", async () => {
+	mkdirSync(path("snmp-told.json.new"));
+	try {
+		for (const [name, change] of [
+			["linkDown", () => spare.unplug()],
+			["linkUp", () => spare.plugIn()],
+		] as const) {
+			const before = told().length;
+			change();
+			const isTold = () =>
+				told()
+					.slice(before)
+					.filter((each) => each.name === name && Object.values(each.values).includes("eth1")).length >= 3;
+			await eventually(`${name} by all three`, isTold, LIMIT_MS);
+		}
+		expect(agent.exitCode).toBeNull();
+		const said = "what the receivers know cannot be kept";
+		await eventually("the log says so", () => readFileSync(path("log"), "utf8").includes(said), LIMIT_MS);
+	} finally {
+		rmSync(path("snmp-told.json.new"), { recursive: true });
+	}
 });
 
 test("SNMPv2-MIB authenticationFailure: a wrong community, a wrong source; at most one a second", async () => {
