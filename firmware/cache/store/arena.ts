@@ -6,7 +6,7 @@
  * one lock, a word in the file that names its holder, so that the manager can free it when a holder dies.
  *
  * Beside this: book.ts (the mapped arrays), segments.ts (room, eviction), wheel.ts (expiry), departures.ts (what became
- * of those that are gone), recovery.ts (restarts).
+ * of those that are gone), read-ahead.ts (look-ups of many keys), recovery.ts (restarts).
  */
 import { Book, createStore, type DataMap, type Placed, storeFits } from "./book.ts";
 import { type Cause, type Departure, Departures } from "./departures.ts";
@@ -36,6 +36,7 @@ import {
 	WORKER_LIMIT,
 } from "./layout.ts";
 import { lockWord, lockWordOrInherit, tryLockWord, unlockWord } from "./lock.ts";
+import { GLANCE_STEPS, ReadAhead } from "./read-ahead.ts";
 import { layDown, rebuild, type Store, takeUp } from "./recovery.ts";
 import { Reservation } from "./reservation.ts";
 import { DEAD, RECLAIM_LIMIT, Segments } from "./segments.ts";
@@ -127,14 +128,6 @@ const MANAGER = WORKER_LIMIT + 1;
 const HITS_LIMIT = 0x7fffff00;
 /** Slots that are looked into at one go, most of them empty: less than a millisecond. */
 const WALK_SLOTS = 1 << 17;
-/** A longer chain than this is no case for a glance. */
-const GLANCE_STEPS = 64;
-/** Keys that are looked up together, at most. */
-const FORESEEN_LIMIT = 64;
-/** So much of a record is read ahead: what follows comes by itself, since it is read in its order. */
-const AHEAD_WORDS = 2048 >> 2;
-/** Words in a line of the processor's cache. */
-const LINE_WORDS = 64 >> 2;
 const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (sum >>> 15);
 /** Variants of one key that are all read when it is looked up. */
 const MANY_VARIANTS = 64;
@@ -164,18 +157,7 @@ export class Arena {
 	#low = 0;
 	#high = 0;
 	readonly #glance: { -readonly [Name in keyof Glance]: Glance[Name] };
-	/** Of the foreseen keys, by number. */
-	readonly #foreseen = {
-		count: 0,
-		low: new Int32Array(FORESEEN_LIMIT),
-		high: new Int32Array(FORESEEN_LIMIT),
-		slots: new Int32Array(FORESEEN_LIMIT),
-		maps: new Int32Array(FORESEEN_LIMIT),
-		words: new Int32Array(FORESEEN_LIMIT),
-		lengths: new Int32Array(FORESEEN_LIMIT),
-		/** Of all that was read ahead: a read that nobody uses would be left out. */
-		sum: 0,
-	};
+	readonly #ahead: ReadAhead;
 
 	private constructor(path: string, layout: Layout, worker: number) {
 		this.layout = layout;
@@ -188,6 +170,7 @@ export class Arena {
 			...{ tOrigin: 0, ttl: 0, grace: 0, keep: 0, flags: 0, vxid: 0, ban: 0, hits: 0 },
 			map: this.#book.maps[0]!,
 		};
+		this.#ahead = new ReadAhead(this.#book);
 		this.#wheel = new Wheel(this.#book);
 		this.#segments = new Segments(this.#book, worker, (slot) => this.#unlink(slot, "evicted"));
 		this.#departures = new Departures(this.#book.departures);
@@ -393,62 +376,17 @@ export class Arena {
 
 	/** Announces a glance at `key`; returns its number until forgetForeseen(), negative: there are too many. */
 	foresee(key: string): number {
-		const foreseen = this.#foreseen;
-		const { count } = foreseen;
-		if (count === FORESEEN_LIMIT) return -1;
 		this.#hash(key);
-		foreseen.low[count] = this.#low;
-		foreseen.high[count] = this.#high;
-		foreseen.count = count + 1;
-		return count;
+		return this.#ahead.foresee(this.#low, this.#high);
 	}
 
 	forgetForeseen(): void {
-		this.#foreseen.count = 0;
+		this.#ahead.forget();
 	}
 
-	/**
-	 * Reads what the glances at the foreseen keys will need, a step for all of them at a time: memory that is far away
-	 * is waited for together, where one glance after the other would wait for each step of each.
-	 */
+	/** Reads what the glances at the foreseen keys will need. */
 	readAhead(): void {
-		const foreseen = this.#foreseen;
-		const { count, low, high, slots: found, maps: at, words: starts, lengths } = foreseen;
-		const { buckets, slots, maps } = this.#book;
-		const { bucketCount, slotCount, segmentCount, segmentsPerMap, segmentBytes } = this.layout;
-		let sum = 0;
-		for (let index = 0; index < count; index++) found[index] = buckets[low[index]! & (bucketCount - 1)]! - 1;
-		for (let index = 0; index < count; index++) {
-			const word = Math.max(0, found[index]!) * SLOT_WORDS;
-			sum ^= slots[word + Slot.next]! ^ slots[word + Slot.ban]!;
-		}
-		for (let index = 0; index < count; index++) {
-			let slot = found[index]!;
-			for (let steps = 0; slot >= 0 && slot < slotCount && steps < GLANCE_STEPS; steps++) {
-				const word = slot * SLOT_WORDS;
-				if (slots[word + Slot.hashLow] === low[index] && slots[word + Slot.hashHigh] === high[index]) break;
-				slot = slots[word + Slot.next]! - 1;
-			}
-			at[index] = -1;
-			if (slot < 0 || slot >= slotCount) continue;
-			const segment = slots[slot * SLOT_WORDS + Slot.segment]!;
-			if (segment < 0 || segment >= segmentCount) continue;
-			const map = Math.floor(segment / segmentsPerMap);
-			at[index] = map;
-			starts[index] =
-				((segment - map * segmentsPerMap) * segmentBytes + slots[slot * SLOT_WORDS + Slot.offset]!) >> 2;
-		}
-		for (let index = 0; index < count; index++)
-			lengths[index] =
-				at[index]! < 0 ? 0 : maps[at[index]!]!.words[starts[index]! + (Record.totalBytes >> 2)]! >> 2;
-		for (let index = 0; index < count; index++) {
-			if (at[index]! < 0) continue;
-			const { words } = maps[at[index]!]!;
-			const start = starts[index]!;
-			const end = start + Math.min(lengths[index]!, AHEAD_WORDS);
-			for (let word = start + LINE_WORDS; word < end; word += LINE_WORDS) sum ^= words[word]!;
-		}
-		foreseen.sum = sum;
+		this.#ahead.read();
 	}
 
 	/**
@@ -459,8 +397,8 @@ export class Arena {
 	glance(key: string, foreseen = -1): Glance | undefined {
 		const glance = this.#glance;
 		if (foreseen < 0) this.#hash(key);
-		const low = foreseen < 0 ? this.#low : this.#foreseen.low[foreseen]!;
-		const high = foreseen < 0 ? this.#high : this.#foreseen.high[foreseen]!;
+		const low = foreseen < 0 ? this.#low : this.#ahead.low[foreseen]!;
+		const high = foreseen < 0 ? this.#high : this.#ahead.high[foreseen]!;
 		const shard = low & (SHARD_COUNT - 1);
 		const { buckets, slots, maps } = this.#book;
 		const { slotCount, segmentCount, segmentsPerMap, segmentBytes, bucketCount } = this.layout;

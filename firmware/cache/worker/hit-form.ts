@@ -28,7 +28,7 @@ export interface HitRecord {
 	readonly keepMicros: number;
 }
 
-/** A power of two. Each has some 2 KB. */
+/** A power of two. Each has some 2 KB, and 23 at most. */
 const FORMS = 1024;
 /** A gap for each line of the stored head, and some more. */
 const GAP_LIMIT = LINE_LIMIT + 32;
@@ -45,12 +45,14 @@ interface HitForm {
 	readonly log: LogForm;
 }
 
-/** Of the hit at hand: the lengths of its gaps. */
-const gaps = { count: 0, lengths: new Int32Array(GAP_LIMIT) };
+/** Of the hit at hand: its gaps' tags and lengths. */
+const gaps = { count: 0, tags: new Int32Array(GAP_LIMIT), lengths: new Int32Array(GAP_LIMIT) };
 
-function gap(length: number): void {
-	if (gaps.count < GAP_LIMIT) gaps.lengths[gaps.count] = length;
-	gaps.count++;
+function gap(tag: number, length: number): void {
+	const at = gaps.count++;
+	if (at >= GAP_LIMIT) return;
+	gaps.tags[at] = tag;
+	gaps.lengths[at] = length;
 }
 
 const microsLength = (micros: number) => digitsOf(Math.floor(micros / MICROS)) + 7;
@@ -70,10 +72,11 @@ function measure(pattern: HitPattern, hit: HitRecord): boolean {
 			case "form":
 				break;
 			case "url":
-				gap(Math.min(most, hit.urlEnd - hit.urlAt));
+				gap(Tag.ReqURL, Math.min(most, hit.urlEnd - hit.urlAt));
 				break;
 			case "hit":
 				gap(
+					Tag.Hit,
 					digitsOf(hit.objectTransaction) +
 						microsLength(hit.remainingMicros) +
 						microsLength(hit.graceMicros) +
@@ -83,21 +86,21 @@ function measure(pattern: HitPattern, hit: HitRecord): boolean {
 				break;
 			case "fields":
 				for (let line = 0; line < lines.count; line++)
-					gap(Math.min(most, lines.ends[line]! - lines.starts[line]!));
+					gap(Tag.RespHeader, Math.min(most, lines.ends[line]! - lines.starts[line]!));
 				break;
 			case "x-varnish":
 				if (placed.varnishEnd === 0) return false;
-				gap(placed.varnishEnd - placed.varnishAt);
+				gap(step.tag, placed.varnishEnd - placed.varnishAt);
 				break;
 			case "age":
 				if (placed.ageEnd === 0) return false;
-				gap(placed.ageEnd - placed.ageAt);
+				gap(step.tag, placed.ageEnd - placed.ageAt);
 				break;
 			case "length":
-				gap(CONTENT_LENGTH.length + digitsOf(hit.bodyBytes));
+				gap(Tag.RespHeader, CONTENT_LENGTH.length + digitsOf(hit.bodyBytes));
 				break;
 			case "account":
-				gap(accountLength(hit.request.length, hit.sentHeadBytes, hit.bodyBytes));
+				gap(Tag.ReqAcct, accountLength(hit.request.length, hit.sentHeadBytes, hit.bodyBytes));
 				break;
 			default:
 				step satisfies never;
@@ -106,41 +109,17 @@ function measure(pattern: HitPattern, hit: HitRecord): boolean {
 	return gaps.count <= GAP_LIMIT;
 }
 
-/** The same steps with gaps of the lengths that were measured. */
+/** The same steps with the gaps that were measured. */
 function gapped(pattern: HitPattern): readonly (LoggedRecord | Gap)[] {
-	const records: (LoggedRecord | Gap)[] = [];
 	let next = 0;
-	const add = (tag: number) => void records.push({ kind: "gap", tag, length: gaps.lengths[next++]! });
-	for (const step of pattern.steps)
-		switch (step.kind) {
-			case "form":
-				records.push(...step.records);
-				break;
-			case "url":
-				add(Tag.ReqURL);
-				break;
-			case "hit":
-				add(Tag.Hit);
-				break;
-			case "fields":
-				for (let line = 0; line < lines.count; line++) add(Tag.RespHeader);
-				break;
-			case "x-varnish":
-			case "age":
-				add(step.tag);
-				break;
-			case "length":
-				add(Tag.RespHeader);
-				break;
-			case "account":
-				add(Tag.ReqAcct);
-				break;
-			default:
-				step satisfies never;
-		}
+	const nextGap = (): Gap => ({ kind: "gap", tag: gaps.tags[next]!, length: gaps.lengths[next++]! });
+	const records = pattern.steps.flatMap((step): readonly (LoggedRecord | Gap)[] =>
+		step.kind === "form"
+			? step.records
+			: Array.from({ length: step.kind === "fields" ? lines.count : 1 }, nextGap),
+	);
 	const end = record(Tag.End, "");
-	if (end !== "") records.push({ kind: "constant", text: end });
-	return records;
+	return end === "" ? records : [...records, { kind: "constant", text: end }];
 }
 
 function copyInto(bytes: Uint8Array, at: number, source: Uint8Array, start: number, length: number): void {

@@ -158,8 +158,14 @@ export class HitLane {
 		const count = set.receive(WAIT_MS);
 		this.#watch.begin();
 		for (let index = 0; index < count; index++) {
+			const session = this.#sessions[set.token(index)];
 			const bytes = set.bytes(index);
-			if (bytes !== undefined) this.#sessions[set.token(index)]?.foresee(bytes);
+			try {
+				if (bytes !== undefined) session?.foresee(bytes);
+			} catch (error) {
+				// Nothing that one connection asks for may end the turn of all.
+				onHandlerFault(session!.socket, error);
+			}
 		}
 		this.#watch.foreseen();
 		for (let index = 0; index < count; index++) {

@@ -362,3 +362,58 @@ test("where batches cannot be had it is told once, and the connection goes on as
 		told.mockRestore();
 	}
 });
+
+test("a fault over one request of a batch ends its connection alone, and batches go on", async () => {
+	const told = spyOn(console, "error").mockImplementation(() => {});
+	const accepted: (Bun.Socket & { readonly fd: number })[] = [];
+	const listener = Bun.listen({
+		hostname: "127.0.0.1",
+		port: 0,
+		socket: { open: (socket) => void accepted.push(socket as never), data() {} },
+	});
+	const peers = [await connectTo(listener.port), await connectTo(listener.port)];
+	try {
+		while (accepted.length < 2) await Bun.sleep(1);
+		const lane = new HitLane({ begin() {}, foreseen() {} });
+		const got: string[] = [];
+		const terminated: string[] = [];
+		const done = Promise.withResolvers<void>();
+		const session = (name: string, index: number) => ({
+			...{ laneToken: 0, laneStreak: 0, descriptor: accepted[index]!.fd, sendRest() {} },
+			socket: {
+				pause: () => accepted[index]!.pause(),
+				resume: () => accepted[index]!.resume(),
+				terminate: () => terminated.push(name),
+			},
+			foresee() {
+				if (name === "bad") throw new Error("a fault");
+			},
+			onBatched(bytes: Buffer) {
+				if (name === "bad") return;
+				got.push(bytes.toString());
+				if (got.length === 2) done.resolve();
+				else peers[index]!.write("again");
+			},
+		});
+		const sessions = [session("bad", 0), session("good", 1)];
+		for (let answer = 0; answer < 200; answer++) lane.answered(sessions[0]!);
+		await new Promise(setImmediate);
+		for (let answer = 0; answer < 8; answer++) for (const each of sessions) lane.answered(each);
+		expect(sessions.map(({ laneToken }) => laneToken)).toEqual([1, 2]);
+		for (const peer of peers) peer.write("first");
+		await done.promise;
+		expect(got).toEqual(["first", "again"]);
+		expect(terminated).toEqual(["bad"]);
+		expect(String(told.mock.calls[0])).toContain(
+			"a fault in this program ended one connection: Error: a fault",
+		);
+		for (const each of sessions) lane.leave(each);
+	} finally {
+		told.mockRestore();
+		for (const peer of peers) peer.terminate();
+		listener.stop(true);
+	}
+});
+
+const connectTo = (port: number) =>
+	Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } }) as Promise<Bun.Socket>;
