@@ -37,6 +37,33 @@ describe("RFC 2578 §7.1.12", () => {
 	});
 });
 
+describe("RFC 3416 §4.2.1 GET", () => {
+	test.each([
+		["1.1", true, "a scalar's name"],
+		["1.1.0", true, "its instance"],
+		["1.1.0.1", true, "and what lies behind that"],
+		["1.1.7", true, "another instance of it"],
+		["1.2", false, "nothing"],
+		["1", false, "what both lie below"],
+		["1.3.1", false, "the entry of a table"],
+		["1.3.1.2", true, "a column"],
+		["1.3.1.2.9", true, "a row that it lacks"],
+		["1.3.1.3", false, "a column that the table lacks"],
+		["1.4.1.1", true, "a column without rows"],
+		["1.4.1.1.5", true, "a row of it"],
+		["1.5", false, "behind all"],
+		["0", false, "before all"],
+	] as const)("%s is of an object: %p, %s", (oid, expected) => {
+		const column: [number, () => ReturnType<typeof integer>][] = [[2, () => integer(1)]];
+		const view = new View([
+			scalar("1.1", integer(1)),
+			...table("1.3.1", [1, 2], (row) => [row], column),
+			...table("1.4.1", [], () => [], [[1, () => integer(1)]]),
+		]);
+		expect(view.hasObject(oid.split(".").map(Number))).toBe(expected);
+	});
+});
+
 describe("RFC 3416 §4.2.2 GETNEXT", () => {
 	test("a walk meets every instance once, in lexicographic order, and ends", () => {
 		fc.assert(

@@ -287,9 +287,8 @@ function get(steps: readonly Step[], limitBytes: number): unknown[] | null {
 
 function instance(view: View, oid: Oid): Step {
 	const found = view.get(oid);
-	return found === null
-		? nothing(oid, snmp.ObjectType.NoSuchInstance)
-		: { oid, varbind: varbind(found), bytes: encodedBytes(found), end: false };
+	if (found !== null) return { oid, varbind: varbind(found), bytes: encodedBytes(found), end: false };
+	return nothing(oid, view.hasObject(oid) ? snmp.ObjectType.NoSuchInstance : snmp.ObjectType.NoSuchObject);
 }
 
 const nothing = (oid: Oid, type: number): Step => ({

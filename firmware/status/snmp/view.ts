@@ -74,10 +74,7 @@ export class View {
 	/** Sorts what the trees gave; an OID that two trees give is a mistake and throws. */
 	constructor(parts: readonly Part[]) {
 		this.#instances = parts.filter((part) => "oid" in part).sort((a, b) => compareOids(a.oid, b.oid));
-		this.#columns = parts
-			.filter((part) => "prefix" in part)
-			.filter(({ rows }) => rows.length > 0)
-			.sort((a, b) => compareOids(a.prefix, b.prefix));
+		this.#columns = parts.filter((part) => "prefix" in part).sort((a, b) => compareOids(a.prefix, b.prefix));
 		refuseTwice(this.#instances.map(({ oid }) => oid));
 		refuseTwice(this.#columns.map(({ prefix }) => prefix));
 	}
@@ -100,6 +97,21 @@ export class View {
 		if (row === undefined || compareOids(row.index, index) !== 0) return null;
 		const value = column.read(row.row);
 		return value === null ? null : { oid, value };
+	}
+
+	/**
+	 * Whether `oid` begins with the name of a scalar or of a column, be there rows or not: what is asked for is then
+	 * noSuchInstance, else noSuchObject (RFC 3416 §4.2.1).
+	 */
+	hasObject(oid: Oid): boolean {
+		const column = this.#columns[this.#columnAround(oid)];
+		if (column !== undefined && startsWith(oid, column.prefix)) return true;
+		// A scalar's one instance is the first behind its name; whatever else begins with that comes behind the instance.
+		const at = firstNotBefore(this.#instances, oid, ({ oid: key }) => key);
+		return [at - 1, at].some((near) => {
+			const scalar = this.#instances[near];
+			return scalar !== undefined && startsWith(oid, scalar.oid.slice(0, -1));
+		});
 	}
 
 	/** The first instance behind `oid`; null is the end of the view. */

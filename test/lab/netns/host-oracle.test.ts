@@ -163,3 +163,26 @@ test("what both have is the same", async () => {
 		[],
 	);
 }, 60_000);
+
+/** Neither is there: what is asked for, or the object that it would be an instance of. */
+const absent = [
+	"1.3.6.1.2.1.1.1",
+	"1.3.6.1.2.1.1.1.1",
+	"1.3.6.1.2.1.99.0",
+	"1.3.6.1.2.1.2.2.1.2.9999",
+	"1.3.6.1.2.1.2.2.1.99.1",
+	"1.3.6.1.2.1.25.2.3.1.3.9999",
+	"1.3.6.1.4.1.2021.10.1.3.9",
+	"1.3.6.1.4.1.99999.1.0",
+	"1.3.6.1.7.7",
+];
+
+test("what is not there is missing in the same way", () => {
+	const [theirs, ours] = Object.values(PORTS).map(
+		(port) =>
+			box.try("snmpget", "-v2c", "-c", "watch", "-On", "-t", "5", `127.0.0.1:${port}`, ...absent).stdout,
+	);
+	expect(theirs).toContain("No Such Object");
+	expect(theirs).toContain("No Such Instance");
+	expect(ours!.split("\n")).toEqual(theirs!.split("\n"));
+});

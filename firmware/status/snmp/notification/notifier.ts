@@ -152,13 +152,21 @@ class ReceiverQueue {
 			}
 			if (this.#closed) return;
 			this.#trouble("not reached", error);
-			if (performance.now() - sinceMs >= lifetimeMs) {
-				const minutes = Math.round(lifetimeMs / 60_000);
-				this.#lose("given up", `not acknowledged for ${minutes} minutes; what is older is given up`);
+			const tooOldMs = performance.now() - lifetimeMs;
+			if (sinceMs <= tooOldMs) {
+				this.#giveUp(tooOldMs);
 				return;
 			}
 			timeoutMs = Math.min(timeoutMs * 2, LONGEST_TIMEOUT_MS);
 		}
+	}
+
+	/** The one under way, and with it all that have waited too long: none gets a vain attempt of its own. */
+	#giveUp(tooOldMs: number): void {
+		const young = this.#waiting.findIndex(({ sinceMs }) => sinceMs > tooOldMs);
+		const old = this.#waiting.splice(0, young < 0 ? this.#waiting.length : young).length;
+		const minutes = Math.round((this.#options.lifetimeMs ?? LIFETIME_MS) / 60_000);
+		this.#lose("given up", `not acknowledged for ${minutes} minutes; what is older is given up`, 1 + old);
 	}
 
 	#reached(): void {
@@ -167,9 +175,9 @@ class ReceiverQueue {
 		this.#lostInTrouble = 0;
 	}
 
-	#lose(trouble: Trouble, words: string): void {
-		this.lost++;
-		this.#lostInTrouble++;
+	#lose(trouble: Trouble, words: string, count = 1): void {
+		this.lost += count;
+		this.#lostInTrouble += count;
 		this.#trouble(trouble, words);
 	}
 
