@@ -26,7 +26,7 @@ export interface ScreenOptions {
 export function statusScreen(facts: ConsoleFacts, options: ScreenOptions): string[] {
 	const raised = alarms(facts);
 	return [
-		...heading(facts),
+		heading(facts),
 		...(raised.length > 0 ? ["", ...alarmLines(raised, options)] : []),
 		"",
 		"Ports",
@@ -59,13 +59,13 @@ function clockLines({ clock: time }: ConsoleFacts): string[] {
 	return ["", "Clock", ...wrap(time.kind === "silent" ? time.reason : clockText(time.status), "  ")];
 }
 
-function heading(facts: ConsoleFacts): string[] {
+function heading(facts: ConsoleFacts): string {
 	const right = `up ${duration(facts.uptimeSeconds)}  ${clock(facts.nowMs)} UTC`;
 	const left = cut(
 		`${facts.hostname}  Drover ${facts.version}  slot ${facts.slot}`,
 		WIDTH_COLUMNS - right.length - 2,
 	);
-	return [left.padEnd(WIDTH_COLUMNS - right.length) + right, "=".repeat(WIDTH_COLUMNS)];
+	return left.padEnd(WIDTH_COLUMNS - right.length) + right;
 }
 
 function alarmLines(raised: readonly string[], options: ScreenOptions): string[] {

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { compareOids, parseOid } from "../../../firmware/status/snmp/view.ts";
 import { type Namespace, Network } from "./network.ts";
 
 const drover = [process.execPath, join(import.meta.dir, "../../../firmware/drover.ts")];
@@ -18,10 +19,13 @@ let network: Network;
 let box: Namespace;
 let directory: string;
 let agent: Subprocess;
+let services: Subprocess[];
 
 const realServer = (index: number) => `10.9.${1 + (index >> 8)}.${index & 255}`;
-const configuration = () => `
+/** `first`: where the real servers begin; `more`: what else there is. */
+const configuration = (first = 0, more = "") => `
 global_defs { router_id lab-a }
+${more}
 vrrp_instance VI_1 {
     interface eth0
     virtual_router_id 51
@@ -33,7 +37,7 @@ virtual_server 10.9.0.100 80 {
     lb_algo wrr
     lb_kind NAT
     protocol TCP
-${Array.from({ length: REAL_SERVERS }, (_, index) => `    real_server ${realServer(index)} 80 { weight ${1 + (index % 7)} }`).join("\n")}
+${Array.from({ length: REAL_SERVERS }, (_, index) => `    real_server ${realServer(first + index)} 80 { weight ${1 + (index % 7)} }`).join("\n")}
 }`;
 
 const settings = `
@@ -67,8 +71,9 @@ beforeAll(async () => {
 	writeFileSync(join(directory, "keepalived.conf"), configuration());
 	writeFileSync(join(directory, "appliance.toml"), settings);
 	const env = { ...process.env, DROVER_RUN_DIR: directory, DROVER_LOG: join(directory, "log") };
-	for (const service of ["vrrp", "director"])
-		box.spawn([...drover, service, "-f", join(directory, "keepalived.conf")], { env });
+	services = ["vrrp", "director"].map((service) =>
+		box.spawn([...drover, service, "-f", join(directory, "keepalived.conf")], { env }),
+	);
 	agent = startAgent();
 	box.spawn([...drover, "metrics", "--config", join(directory, "appliance.toml")], { env });
 	await until("VI_1 is master", () => column(`${KEEPALIVED}.2.3.1.4`)[0] === "2");
@@ -272,6 +277,90 @@ describe("KEEPALIVED-MIB", () => {
 		expect(new Set(oids).size).toBe(oids.length);
 		expect(oids.length).toBeGreaterThan(REAL_SERVERS * 15);
 	});
+});
+
+describe("while all that can be asked for comes and goes", () => {
+	/** In front of what stays and behind it, so that rows move. */
+	const passing = (round: number) => {
+		const instance = (id: number) => `vrrp_instance V${id} {
+    interface eth0
+    virtual_router_id ${id}
+    advert_int 1
+    virtual_ipaddress { 10.9.0.${id}/24 }
+}
+vrrp_sync_group G${id} { group { V${id} } }
+`;
+		const server = `virtual_server 10.9.0.100 ${8000 + round} {
+    protocol TCP
+    real_server 10.9.0.2 80 { weight 1 }
+}
+`;
+		return `${instance(101 + (round % 5))}${round % 2 === 0 ? instance(120) : server}`;
+	};
+	const walks = [
+		["snmpwalk", []],
+		["snmpbulkwalk", ["-Cr10"]],
+		["snmpbulkwalk", ["-Cr100"]],
+	] as const;
+
+	test(
+		"a walk ends, in order, with all that stays",
+		async () => {
+			let isOver = false;
+			let rounds = 0;
+			const change = async () => {
+				for (; !isOver; rounds++) {
+					writeFileSync(join(directory, "keepalived.conf"), configuration(rounds % 7, passing(rounds)));
+					for (const service of services) service.kill("SIGHUP");
+					box.ip("link", "add", `go${rounds % 3}`, "type", "veth", "peer", "name", `gp${rounds % 3}`);
+					box.ip("addr", "add", `10.7.0.${1 + (rounds % 200)}/24`, "dev", "eth0");
+					await Bun.sleep(150);
+					box.ip("addr", "del", `10.7.0.${1 + (rounds % 200)}/24`, "dev", "eth0");
+					box.ip("link", "del", `go${rounds % 3}`);
+					await Bun.sleep(50);
+				}
+			};
+			const changing = change();
+			for (const [tool, words] of [...walks, ...walks]) {
+				const before = rounds;
+				const walk = box.spawn([tool, ...v2c, "-r1", "-t5", "-On", ...words, "127.0.0.1", "1.3.6.1"], {
+					stdout: "pipe",
+					stderr: "pipe",
+				});
+				const [text, trouble] = await Promise.all([
+					new Response(walk.stdout as ReadableStream).text(),
+					new Response(walk.stderr as ReadableStream).text(),
+				]);
+				expect([tool, await walk.exited, trouble]).toEqual([tool, 0, ""]);
+				const rows = text
+					.split("\n")
+					.filter((line) => /^\.[\d.]+ = /.test(line) && !line.includes("No more variables"));
+				const oids = rows.map((line) => parseOid(line.slice(1).split(" ")[0]!));
+				for (let at = 1; at < oids.length; at++)
+					if (compareOids(oids[at - 1]!, oids[at]!) >= 0)
+						throw new Error(`${rows[at - 1]} before ${rows[at]}`);
+				expect(text).toContain('"VI_1"');
+				expect(text).toContain('"eth0"');
+				expect(text).toContain(".1.4.10.9.0.1 = ");
+				// The servers' addresses, the first seven of which come and go.
+				expect(rows.filter((line) => line.includes(`.${KEEPALIVED}.3.4.1.4.`)).length).toBeGreaterThanOrEqual(
+					REAL_SERVERS,
+				);
+				expect(rounds).toBeGreaterThan(before);
+			}
+			isOver = true;
+			await changing;
+			writeFileSync(join(directory, "keepalived.conf"), configuration());
+			for (const service of services) service.kill("SIGHUP");
+			await until(
+				"all is as before",
+				() =>
+					column(`${KEEPALIVED}.3.3.1.20`).join() === String(REAL_SERVERS) &&
+					column(`${KEEPALIVED}.2.3.1.2`).join() === "VI_1",
+			);
+		},
+		4 * LIMIT_MS,
+	);
 });
 
 describe("VRRPV3-MIB", () => {
