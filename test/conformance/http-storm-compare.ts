@@ -8,6 +8,8 @@ export interface Side {
 	readonly name: string;
 	readonly origin: StormOrigin;
 	readonly cache: RunningCache;
+	/** How its clients speak, if not HTTP/1. */
+	readonly play?: typeof play;
 }
 
 export interface Played {
@@ -39,7 +41,10 @@ function joined(fields: readonly string[]): string[] {
 	const via = fields.filter((field) => /^via:/i.test(field));
 	if (via.length < 2) return [...fields];
 	const values = via.map((field) => field.slice("via:".length).trim());
-	return [...fields.filter((field) => !via.includes(field)), `Via: ${values.join(", ")}`];
+	return [
+		...fields.filter((field) => !via.includes(field)),
+		`${via[0]!.slice(0, "via".length)}: ${values.join(", ")}`,
+	];
 }
 
 function compareFields(
@@ -129,9 +134,9 @@ export function playBoth(
 	scenario: Scenario,
 	nowSeconds: number,
 ): Promise<[Played, Played]> {
-	const one = async ({ origin, cache }: Side): Promise<Played> => {
+	const one = async ({ origin, cache, play: speak = play }: Side): Promise<Played> => {
 		origin.begin(id, scenario);
-		const exchanges = await play(cache.port, id, scenario, nowSeconds);
+		const exchanges = await speak(cache.port, id, scenario, nowSeconds);
 		return { exchanges, asked: origin.end(id) };
 	};
 	return Promise.all([one(sides[0]), one(sides[1])]);

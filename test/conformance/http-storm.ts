@@ -3,17 +3,18 @@
  * caches, varnishd and Drover, that should do the same. Prints where they differ: what the client got, what became of
  * its connection, and what the origin was asked.
  *
- *   bun test/conformance/http-storm.ts [SEED] [--seconds N] [--all] [--only SCENARIO]
+ *   bun test/conformance/http-storm.ts [SEED] [--seconds N] [--all] [--only SCENARIO] [--http2 [--own]]
  *
- * --all: also what is otherwise on purpose (http-storm-known.ts). --only: one scenario of the seed, in full.
+ * --http2: its clients speak HTTP/2. --own: Drover over HTTP/1 is in varnishd's place. --all: also what is otherwise on purpose (http-storm-known.ts). --only: one scenario of the seed, in full.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { drover, startCache, stock } from "./caches.ts";
-import { compare, playBoth, type Side } from "./http-storm-compare.ts";
+import { compare, type Played, playBoth, type Side } from "./http-storm-compare.ts";
 import { whyOtherwise } from "./http-storm-known.ts";
 import { StormOrigin } from "./http-storm-origin.ts";
 import { makeScenario, type Scenario, smaller } from "./http-storm-plan.ts";
+import { inHttp2Terms, oneByOne, playHttp2 } from "./http2-storm-client.ts";
 import { blow, type Storm, scenarioOf, stormDirectory, stormOptions } from "./storm.ts";
 
 /** A scenario in few words: what is as usual is left out. */
@@ -47,7 +48,7 @@ function shown({ resources, requests }: Scenario): string {
 	].join("\n");
 }
 
-const { seed, seconds, all, only } = stormOptions(20);
+const { seed, seconds, all, only, http2, own } = stormOptions(20);
 const nowSeconds = Math.floor(Date.now() / 1000);
 const directory = stormDirectory("http-storm");
 const policy = readFileSync(join(import.meta.dir, "http-storm.vcl"), "utf8");
@@ -55,14 +56,22 @@ const start = async (name: string, command: readonly string[], ...more: string[]
 	const origin = await StormOrigin.start(nowSeconds);
 	const file = join(directory, `${name}.vcl`);
 	writeFileSync(file, policy.replace("@PORT@", String(origin.port)));
-	return { name, origin, cache: await startCache(command, origin.port, ["-f", file, ...more]) };
+	const options = ["-f", file, ...(http2 ? ["-p", "feature=+http2"] : []), ...more];
+	const play = http2 && name !== "drover-http1" ? { play: playHttp2 } : {};
+	return { name, origin, ...play, cache: await startCache(command, origin.port, options) };
 };
 const sides: Side[] = [];
 let differences = 0;
 try {
-	sides.push(await start("varnishd", stock), await start("drover", drover, "-p", "rfc9111=off"));
+	const startOurs = (name: string) => start(name, drover, "-p", "rfc9111=off");
+	sides.push(await (own ? startOurs("drover-http1") : start("varnishd", stock)), await startOurs("drover"));
 	let next = 0;
-	const play = (scenario: Scenario) => playBoth([sides[0]!, sides[1]!], `s${next++}`, scenario, nowSeconds);
+	const play = async (scenario: Scenario) => {
+		const id = `s${next++}`;
+		const both: [Side, Side] = [sides[0]!, sides[1]!];
+		if (!http2) return playBoth(both, id, scenario, nowSeconds);
+		return (await playBoth(both, id, oneByOne(scenario), nowSeconds)).map(inHttp2Terms) as [Played, Played];
+	};
 	const storm: Storm<Scenario> = {
 		together: 12,
 		shrinkLimit: 120,

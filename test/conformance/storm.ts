@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { type Random, randomFrom } from "../sim/random.ts";
 import { type Difference, kindOf } from "./http-storm-compare.ts";
 
-/** [SEED] [--seconds N] [--all] [--only SCENARIO] */
+/** [SEED] [--seconds N] [--all] [--only SCENARIO], and of a storm of HTTP [--http2 [--own]] */
 export function stormOptions(usualSeconds: number) {
 	const { values, positionals } = parseArgs({
 		allowPositionals: true,
@@ -14,10 +14,13 @@ export function stormOptions(usualSeconds: number) {
 			seconds: { type: "string", default: String(usualSeconds) },
 			all: { type: "boolean", default: false },
 			only: { type: "string" },
+			http2: { type: "boolean", default: false },
+			own: { type: "boolean", default: false },
 		},
 	});
 	const only = values.only === undefined ? undefined : Number(values.only);
-	return { seed: Number(positionals[0] ?? 1), seconds: Number(values.seconds), all: values.all, only };
+	const { all, http2, own } = values;
+	return { seed: Number(positionals[0] ?? 1), seconds: Number(values.seconds), all, only, http2, own };
 }
 
 /** For the files of both daemons. */

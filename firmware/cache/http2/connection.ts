@@ -100,6 +100,7 @@ interface Block {
 	readonly endStream: boolean;
 	readonly parts: Uint8Array[];
 	bytes: number;
+	readonly sinceMs: number;
 }
 
 export class Http2Connection<Owner> {
@@ -112,6 +113,8 @@ export class Http2Connection<Owner> {
 	/** Streams that are over: whether the client had said all. Oldest first. */
 	readonly #closed = new Map<number, "ended" | "reset">();
 	#rest: Uint8Array | undefined;
+	/** When the frame of which `#rest` is the beginning began to come. */
+	#restSinceMs = 0;
 	#block: Block | undefined;
 	#settled = false;
 	/** The table size of the client's decoder is to be acknowledged in the next block (RFC 7541 §4.2). */
@@ -144,6 +147,10 @@ export class Http2Connection<Owner> {
 	/** A header block has begun and not ended. */
 	get withinBlock(): boolean {
 		return this.#block !== undefined;
+	}
+	/** Since when the header block, or else the frame, that is not whole has been coming (ms); undefined when none is. */
+	get incompleteSinceMs(): number | undefined {
+		return this.#block?.sinceMs ?? (this.#rest === undefined ? undefined : this.#restSinceMs);
 	}
 	get broken(): boolean {
 		return this.#broken;
@@ -188,7 +195,10 @@ export class Http2Connection<Owner> {
 			at = end;
 			this.#frame(head, payload);
 		}
-		if (at < all.length && !this.#broken) this.#rest = at === 0 ? all : all.subarray(at);
+		if (at === all.length || this.#broken) return;
+		// What was there before and is not whole began then.
+		if (at > 0 || all === bytes) this.#restSinceMs = nowMs;
+		this.#rest = at === 0 ? all : all.subarray(at);
 	}
 
 	#frame(head: FrameHead, payload: Uint8Array): void {
@@ -378,7 +388,7 @@ export class Http2Connection<Owner> {
 		const use = this.#useOfBlock(head);
 		if (use === undefined) return;
 		const endStream = (head.flags & Flag.endStream) !== 0;
-		this.#block = { stream: head.stream, use, endStream, parts: [], bytes: 0 };
+		this.#block = { stream: head.stream, use, endStream, parts: [], bytes: 0, sinceMs: this.#nowMs };
 		this.#fragment(head, fragment);
 	}
 

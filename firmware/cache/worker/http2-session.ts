@@ -43,7 +43,10 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 	#saidAll = false;
 	/** Why it ends when its streams have ended. */
 	#leaves: CloseReason = "REM_CLOSE";
+	/** Unix milliseconds of the last that came, */
 	#lastMs: number;
+	/** and of the last stream that was over. */
+	#answeredMs = 0;
 	readonly #nocheck: boolean;
 	/** After an upgrade the client begins with its preface; what waits for it. */
 	#afterPreface: { bytes: Buffer; readonly begin: () => void } | undefined;
@@ -74,7 +77,8 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 
 	receive(received: Uint8Array): void {
 		if (this.#ended) return;
-		this.#lastMs = Date.now();
+		// Nor does a preface that trickles in count.
+		if (this.#afterPreface === undefined) this.#lastMs = Date.now();
 		this.client.cork(() => {
 			const bytes = this.#behindPreface(received);
 			if (bytes.length > 0) this.connection.receive(bytes, this.#lastMs);
@@ -140,7 +144,7 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 
 	over(port: StreamPort): void {
 		if (!this.#ports.delete(port)) return;
-		this.#lastMs = Date.now();
+		this.#answeredMs = Date.now();
 		if (this.connection.left) this.#endIfIdle();
 	}
 
@@ -203,9 +207,12 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 				this.connection.reset(stream, ErrorCode.cancel);
 				port.abandon();
 			}
-			const waits = this.#ports.size === 0 || this.connection.withinBlock;
-			if (!waits || nowMs - this.#lastMs <= timeoutIdle * 1000) return;
-			this.#leaves = this.connection.withinBlock ? "RX_TIMEOUT" : "RX_CLOSE_IDLE";
+			const { withinBlock, incompleteSinceMs } = this.connection;
+			const waits = this.#ports.size === 0 || withinBlock;
+			// A frame or a header block that trickles in is no more alive than a silent client.
+			const sinceMs = Math.max(incompleteSinceMs ?? this.#lastMs, this.#answeredMs);
+			if (!waits || nowMs - sinceMs <= timeoutIdle * 1000) return;
+			this.#leaves = incompleteSinceMs === undefined ? "RX_CLOSE_IDLE" : "RX_TIMEOUT";
 			this.connection.leave(true);
 			this.#end(this.#leaves);
 		});

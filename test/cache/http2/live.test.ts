@@ -5,19 +5,12 @@ import { createServer, connect as dial, type Server, type Socket } from "node:ne
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as dialTls } from "node:tls";
-import {
-	Flag,
-	FRAME_HEAD_BYTES,
-	Frame,
-	frame,
-	PREFACE,
-	readFrameHead,
-} from "../../../firmware/cache/http2/frame.ts";
-import { HpackDecoder } from "../../../firmware/cache/http2/hpack.ts";
+import { Frame, frame, PREFACE } from "../../../firmware/cache/http2/frame.ts";
 import { drover, freePort, portAnswers, type RunningCache, startCache } from "../../conformance/caches.ts";
 import { mutate, Random } from "../../fuzz/mutate.ts";
 import { makeCertificate } from "../http/certificate.ts";
-import { block, data, headers, inWords, ping, rst, settings, windowUpdate } from "./client.ts";
+import { block, data, headers, ping, rst, settings, windowUpdate } from "./client.ts";
+import { ask, Client } from "./live-client.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "drover-http2-"));
 const LARGE_BYTES = 4 * 1024 * 1024;
@@ -25,6 +18,9 @@ const LARGE_BYTES = 4 * 1024 * 1024;
 const seen: string[] = [];
 let backend: Server;
 let cache: RunningCache;
+/** One that waits for its clients for a second. */
+let slow: RunningCache;
+const SLOW_IDLE_SECONDS = 1;
 let tlsPort = 0;
 
 /** Answers requests of whole heads; of a body only when it is whole. */
@@ -73,111 +69,29 @@ beforeAll(async () => {
 		"-a",
 		`tls=127.0.0.1:${tlsPort},tls=${bothPath}`,
 	]);
+	slow = await startCache(drover, port, ["-p", "feature=+http2", "-p", `timeout_idle=${SLOW_IDLE_SECONDS}`]);
 	while (!(await portAnswers(tlsPort))) await Bun.sleep(20);
 }, 60_000);
 afterAll(async () => {
 	await cache?.stop();
+	await slow?.stop();
 	backend?.close();
 	rmSync(directory, { recursive: true, force: true });
 });
 
-interface Heard {
-	readonly words: string;
-	readonly stream: number;
-	readonly type: number;
-	readonly flags: number;
-	readonly payload: Buffer;
-}
-
-class Client {
-	readonly socket: Socket;
-	readonly heard: Heard[] = [];
-	closed = false;
-	#rest = Buffer.alloc(0);
-	readonly #decoder = new HpackDecoder(4096);
-	readonly #fields = new Map<number, Map<string, string>>();
-
-	constructor(socket: Socket, begin = PREFACE + settings()) {
-		this.socket = socket;
-		socket.on("error", () => {});
-		socket.on("close", () => {
-			this.closed = true;
-		});
-		socket.on("data", (bytes: Buffer) => {
-			this.#rest = Buffer.concat([this.#rest, bytes]);
-			while (this.#rest.length >= FRAME_HEAD_BYTES) {
-				const { length, stream, type, flags } = readFrameHead(this.#rest, 0);
-				const end = FRAME_HEAD_BYTES + length;
-				if (this.#rest.length < end) return;
-				const payload = Buffer.from(this.#rest.subarray(FRAME_HEAD_BYTES, end));
-				const words = inWords(this.#rest.toString("latin1", 0, FRAME_HEAD_BYTES), payload);
-				this.#rest = this.#rest.subarray(end);
-				if (type === Frame.headers) {
-					const list = this.#decoder.decode(payload, { listBytes: 65_536, fields: 100 });
-					if (list.kind === "bad") throw new Error(list.reason);
-					this.#fields.set(stream, new Map(list.fields));
-				}
-				this.heard.push({ words, stream, type, flags, payload });
-			}
-		});
-		socket.write(begin, "latin1");
-	}
-	static plain(): Client {
-		return new Client(dial(cache.port, "127.0.0.1"));
-	}
-	send(...frames: readonly string[]): this {
-		this.socket.write(frames.join(""), "latin1");
-		return this;
-	}
-	field(stream: number, name: string): string | undefined {
-		return this.#fields.get(stream)?.get(name);
-	}
-	body(stream: number): Buffer {
-		return Buffer.concat(
-			this.heard
-				.filter((each) => each.stream === stream && each.type === Frame.data)
-				.map(({ payload }) => payload),
-		);
-	}
-	ended(stream: number): boolean {
-		return this.heard.some(
-			(each) =>
-				each.stream === stream &&
-				(each.type === Frame.rstStream ||
-					((each.type === Frame.data || each.type === Frame.headers) && (each.flags & Flag.endStream) !== 0)),
-		);
-	}
-	has(words: string): boolean {
-		return this.heard.some((each) => each.words === words);
-	}
-	async until(what: () => boolean): Promise<void> {
-		const limit = performance.now() + 15_000;
-		while (!what()) {
-			if (performance.now() > limit)
-				throw new Error(`heard only ${this.heard.map(({ words }) => words).join(", ")}`);
-			await Bun.sleep(5);
-		}
-	}
-	async answer(stream: number): Promise<string> {
-		await this.until(() => this.ended(stream));
-		return `${this.field(stream, ":status")} ${this.body(stream).toString("latin1")}`;
-	}
-}
-
-const ask = (path: string, method = "GET", ...more: readonly (readonly [string, string])[]) =>
-	block([":method", method], [":scheme", "http"], [":path", path], [":authority", "a"], ...more);
+const plain = () => new Client(dial(cache.port, "127.0.0.1"));
 const at = (path: string) => seen.filter((text) => text.includes(` ${path} `));
 
 describe("requests", () => {
 	test("many at once are answered each by its own", async () => {
-		const client = Client.plain();
+		const client = plain();
 		const streams = Array.from({ length: 100 }, (_, index) => 2 * index + 1);
 		client.send(...streams.map((stream) => headers(stream, true, ask(`/many/${stream}`))));
 		for (const stream of streams) expect(await client.answer(stream)).toBe(`200 answer to /many/${stream}`);
 		client.socket.destroy();
 	});
 	test("an answer takes all windows that there are, and the next stream does not wait for it", async () => {
-		const client = Client.plain();
+		const client = plain();
 		client.send(headers(1, true, ask("/large")));
 		await client.until(() => client.body(1).length === 65_535);
 		client.send(windowUpdate(0, 2 ** 30), headers(3, true, ask("/small")));
@@ -189,7 +103,7 @@ describe("requests", () => {
 		client.socket.destroy();
 	});
 	test("a client that reads slowly gets everything, in order", async () => {
-		const client = Client.plain();
+		const client = plain();
 		client.send(settings([4, 2 ** 31 - 1]), windowUpdate(0, 2 ** 30));
 		client.send(...[1, 3, 5, 7, 9, 11].map((stream) => headers(stream, true, ask(`/large/${stream}`))));
 		for (let count = 0; count < 20; count++) {
@@ -205,7 +119,7 @@ describe("requests", () => {
 		client.socket.destroy();
 	}, 30_000);
 	test("§8.3.1 a body goes to the backend as it came", async () => {
-		const client = Client.plain();
+		const client = plain();
 		client.send(
 			headers(1, false, ask("/post", "POST", ["content-length", "10"])),
 			data(1, "01234"),
@@ -231,7 +145,7 @@ describe("what was not said whole is not passed on as whole", () => {
 		["less than Content-Length", "/cut-3", data(1, "half", true)],
 		["the end of the connection", "/cut-4", data(1, "half")],
 	])("%s", async (title, path, wire) => {
-		const client = Client.plain();
+		const client = plain();
 		const length = path === "/cut-1" ? [] : [["content-length", "10"] as const];
 		client.send(headers(1, false, ask(path, "POST", ...length)), wire);
 		if (title.startsWith("the end")) {
@@ -255,7 +169,7 @@ describe("what was not said whole is not passed on as whole", () => {
 		["two lengths", ask("/in", "POST", ["content-length", "0"], ["content-length", "5"])],
 		["another host", ask("/in", "GET", ["host", "b"])],
 	])("§10.3 nothing reaches the backend: %s", async (_title, fields) => {
-		const client = Client.plain();
+		const client = plain();
 		client.send(headers(1, true, fields));
 		await client.until(() => client.has("RST_STREAM 1 PROTOCOL_ERROR"));
 		client.send(headers(3, true, ask("/after")));
@@ -274,19 +188,19 @@ describe("§10.5 clients that mean harm", () => {
 			(count: number) => headers(2 * count + 1, true, ask("/never")) + rst(2 * count + 1),
 		],
 	])("%s", async (_title, wire) => {
-		const client = Client.plain();
+		const client = plain();
 		for (let count = 0; count < 3000 && !client.closed; count++) client.send(wire(count));
 		await client.until(
 			() => client.heard.some(({ words }) => words.endsWith("ENHANCE_YOUR_CALM")) || client.closed,
 		);
 		await client.until(() => client.closed);
-		const other = Client.plain();
+		const other = plain();
 		other.send(headers(1, true, ask("/calm")));
 		expect(await other.answer(1)).toBe("200 answer to /calm");
 		other.socket.destroy();
 	});
 	test("a CONTINUATION without end", async () => {
-		const client = Client.plain();
+		const client = plain();
 		client.send(frame(Frame.headers, 0, 1, ask("/")));
 		for (let count = 0; count < 1000; count++) client.send(frame(Frame.continuation, 0, 1, "\x82"));
 		await client.until(() => client.closed);
@@ -409,22 +323,58 @@ describe("how a connection becomes one of HTTP/2", () => {
 		socket.destroy();
 	});
 	test("a client that says no more, and has left no room for its answer, is not waited for", async () => {
-		const client = Client.plain();
+		const client = plain();
 		client.send(headers(1, true, ask("/large/stalled")));
 		await client.until(() => client.body(1).length === 65_535);
 		client.socket.end();
 		await client.until(() => client.closed);
-		const later = Client.plain();
+		const later = plain();
 		later.send(headers(1, true, ask("/large/stalled/2")));
 		later.socket.end();
 		await later.until(() => later.closed);
 	});
 	test("a client that says no more is answered in full", async () => {
-		const client = Client.plain();
+		const client = plain();
 		client.send(windowUpdate(0, 2 ** 30), settings([4, 2 ** 30]), headers(1, true, ask("/large/end")));
 		client.socket.end();
 		await client.answer(1);
 		expect(client.body(1).length).toBe(LARGE_BYTES);
 		await client.until(() => client.closed);
+	});
+});
+
+describe("§10.5 what trickles in is no more alive than silence: timeout_idle is for the whole of it", () => {
+	const head = headers(1, true, ask("/trickle"));
+	const body = headers(1, false, ask("/never-trickle", "POST"));
+	test.each<readonly [string, string, string]>([
+		["a frame", PREFACE + settings(), head],
+		[
+			"a header block",
+			PREFACE + settings() + frame(Frame.headers, 0, 1, ""),
+			frame(Frame.continuation, 0, 1, "").repeat(9),
+		],
+		["a frame of a stream that is over", PREFACE + settings() + body + rst(1), data(1, "x".repeat(100))],
+		[
+			"the preface behind an upgrade",
+			"GET /upgraded HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+			PREFACE,
+		],
+	])("%s", async (_title, before, slowly) => {
+		const began = performance.now();
+		const socket = dial(slow.port, "127.0.0.1");
+		let isOver = false;
+		socket.on("error", () => {});
+		socket.on("end", () => {
+			isOver = true;
+		});
+		socket.resume();
+		socket.write(before, "latin1");
+		for (let sent = 0; !isOver && sent < slowly.length; sent++) {
+			await Bun.sleep(300);
+			socket.write(slowly[sent]!, "latin1");
+		}
+		expect(isOver).toBe(true);
+		expect(performance.now() - began).toBeLessThan(SLOW_IDLE_SECONDS * 1000 + 2000);
+		socket.destroy();
 	});
 });
