@@ -15,7 +15,7 @@ import { formatNotes, hasVersion, upgradeVcl } from "./vcl/upgrade.ts";
 
 const usage = `usage: drover vcl check FILE     compile it, and say what is wrong
        drover vcl show FILE      print the JavaScript that it becomes
-       drover vcl upgrade FILE   print it as VCL 4.1 (comments and layout stay)
+       drover vcl upgrade FILE   print it as VCL 4 (comments and layout stay)
 
   -I, --include-path PATH  where relative includes are looked for (/etc/varnish:/usr/share/varnish/vcl)
   -n, --no-lookup          do not look up host names

@@ -1,7 +1,6 @@
 /** VCL text to a program that runs: `compileVcl` is the front door of this folder. */
 
-import { parseAddress } from "../../wire/ip.ts";
-import { splitHostAndPort } from "./address.ts";
+import { literalBytes, splitHostAndPort } from "./address.ts";
 import { builtinName, builtinVcl } from "./builtin.ts";
 import { toByteString } from "./byte-string.ts";
 import { check } from "./checker.ts";
@@ -11,10 +10,11 @@ import { Diagnostics, Refused, type VclError } from "./diagnostic.ts";
 import { hintFor } from "./hint.ts";
 import { type Gathering, gather, type Includer } from "./include.ts";
 import { linkProgram } from "./link.ts";
+import { inlineCProblem } from "./parse-statement.ts";
 import { parse } from "./parser.ts";
 import type { CompiledVcl } from "./runtime.ts";
 import type { SourceFile, Token } from "./token.ts";
-import { formatNotes, hasVersion, type UpgradeNote, upgradeVcl } from "./upgrade.ts";
+import { formatNotes, hasVersion, type UpgradeNote, type UpgradeSyntax, upgradeVcl } from "./upgrade.ts";
 import { vmods } from "./vmods/index.ts";
 
 export interface CompileOptions {
@@ -56,9 +56,19 @@ export type CompileResult =
 export function compileVcl(source: string | Uint8Array, options: CompileOptions = {}): CompileResult {
 	const text = toByteString(source);
 	if (options.upgrade === false || hasVersion(text)) return compileVersioned(text, options);
+	return compileUpgraded(text, options) ?? compileUpgraded(text, options, "4.0")!;
+}
+
+/** `syntax`: what the program's parts need. Null: they need 4.0, and it was not said. */
+function compileUpgraded(
+	text: string,
+	options: CompileOptions,
+	syntax?: UpgradeSyntax,
+): CompileResult | null {
 	const name = options.name ?? "<vcl.inline>";
-	const upgraded = upgradeVcl(text, { name });
+	const upgraded = upgradeVcl(text, { name, syntax });
 	if (upgraded === null) return compileVersioned(text, options);
+	let partNeeds40 = false;
 	const notes: UpgradeNote[] = [];
 	let warnings = formatNotes(name, upgraded.notes);
 	notes.push(...upgraded.notes);
@@ -80,6 +90,7 @@ export function compileVcl(source: string | Uint8Array, options: CompileOptions 
 									directors: upgraded.directors,
 								});
 						if (part === null) return file;
+						partNeeds40 ||= part.syntax === "4.0";
 						notes.push(...part.notes);
 						warnings += formatNotes(file.name, part.notes);
 						return { name: file.name, text: part.text };
@@ -88,18 +99,19 @@ export function compileVcl(source: string | Uint8Array, options: CompileOptions 
 			},
 		}),
 	});
+	if (partNeeds40 && upgraded.syntax !== "4.0") return null;
 	if (result.ok) return { ok: true, vcl: { ...result.vcl, warnings: warnings + result.vcl.warnings } };
 	// Nothing in it speaks of an older language: a fragment, or the version line was forgotten.
 	if (notes.length === 0) {
 		const original = compileVersioned(text, options);
-		if (original.ok || !result.error.text.startsWith("No backends")) return original;
-		return {
-			ok: false,
-			error: {
-				...original.error,
-				hint: "Without a backend this is a part of a program: include it from one that begins with `vcl 4.1;`.",
-			},
-		};
+		if (original.ok) return original;
+		const { text: problem, hint } = result.error;
+		const better = problem.startsWith("No backends")
+			? "Without a backend this is a part of a program: include it from one that begins with `vcl 4.1;`."
+			: problem.startsWith(inlineCProblem)
+				? `${hint} Then put \`vcl 4.1;\` on the first line.`
+				: original.error.hint;
+		return { ok: false, error: { ...original.error, hint: better } };
 	}
 	return {
 		ok: false,
@@ -209,7 +221,7 @@ export function hostNames(source: string | Uint8Array, options: CompileOptions =
 		const split = splitHostAndPort(token.value);
 		if ("error" in split) continue;
 		const host = inAcl ? token.value.split("/")[0]! : split.host;
-		if (host !== "" && parseAddress(host) === null && !/^[\d.]+$/.test(host)) names.add(host);
+		if (host !== "" && literalBytes(host) === null && !/^[\d.]+$/.test(host)) names.add(host);
 	}
 	return [...names];
 }

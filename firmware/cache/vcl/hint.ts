@@ -67,6 +67,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
 	[/^Expected ID got ';'/, "A duration needs its unit, as in 5s."],
 	[/^Expected one of[\s\S]*Found: ';'/, "There is no semicolon after the closing brace of a declaration."],
 	[
+		/^Expected one of[\s\S]*Found: 'director'[\s\S]*director\s+\S+\s+dns\b/,
+		'A dns director looked the request\'s Host up for every request; here names are looked up when the VCL is loaded. Write a backend for each address of .list, put them into `new d = directors.round_robin();` (vcl_init), or set req.backend_hint by req.http.host; a host of its own for each name is `backend b { .host = "name.suffix"; }`.',
+	],
+	[
 		/^Expected one of[\s\S]*Found: 'director'/,
 		"Directors are objects now: import directors, and in vcl_init `new d = directors.round_robin(); d.add_backend(b);`.",
 	],

@@ -36,10 +36,12 @@ export function block(c: Compilation): Block {
 	}
 }
 
+export const inlineCProblem = "Inline-C not allowed\n";
+
 export function inlineC(c: Compilation): never {
 	c.diagnostics.hint =
 		"Inline C cannot run here: say it in VCL or with a vmod function (std, cookie, header ...).";
-	return c.diagnostics.fail("Inline-C not allowed\n", c.token);
+	return c.diagnostics.fail(inlineCProblem, c.token);
 }
 
 function statement(c: Compilation): Statement {

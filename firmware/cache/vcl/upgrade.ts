@@ -1,5 +1,5 @@
 /**
- * VCL 3 (and 2), as the old tutorials have it, to VCL 4.1. Works on tokens and leaves comments and layout alone; every
+ * VCL 3 (and 2), as the old tutorials have it, to VCL 4.1, or 4.0 where it needs that. Works on tokens and leaves comments and layout alone; every
  * idiom it changes is noted. What has no counterpart stays as it is, and the compiler then says what is wrong.
  * Reference §9.
  */
@@ -10,6 +10,15 @@ import { Diagnostics, lineAndPosition, Refused } from "./diagnostic.ts";
 import { lex } from "./lexer.ts";
 import type { SourceFile, Token } from "./token.ts";
 import { byteUnits, durationUnits } from "./types.ts";
+import {
+	closingIndex,
+	goesOnToFetch,
+	isAction,
+	leftOut,
+	plainActions,
+	type TokenRange,
+	writesBereq,
+} from "./upgrade-fetch-part.ts";
 
 export interface UpgradeNote {
 	readonly line: number;
@@ -18,10 +27,14 @@ export interface UpgradeNote {
 	readonly text: string;
 }
 
+export type UpgradeSyntax = "4.0" | "4.1";
+
 export interface Upgrade {
 	/** Byte string. */
 	readonly text: string;
 	readonly notes: readonly UpgradeNote[];
+	/** The version that it needs: req.esi is there in 4.0 only. */
+	readonly syntax: UpgradeSyntax;
 	/** Directors that it declares, for the files that it includes. */
 	readonly directors: ReadonlyMap<string, string>;
 }
@@ -30,6 +43,8 @@ export interface UpgradeOptions {
 	readonly name?: string;
 	/** An included file: no version line of its own. */
 	readonly fragment?: boolean;
+	/** Of its version line, where a part that it includes needs another than the program itself; default: its own need. */
+	readonly syntax?: UpgradeSyntax;
 	/** Directors that other files declare. */
 	readonly directors?: ReadonlyMap<string, string>;
 }
@@ -71,10 +86,13 @@ function lexOrNull(text: string, name: string): Token[] | null {
 	}
 }
 
-/** Where a body runs decides what its words mean. */
-type Place = "client" | "fetch" | "synth" | "backend-error";
+/**
+ * Where a body runs decides what its words mean. "miss": where VCL 3 had a request to the backend on the client's side;
+ * "bereq": what of it goes into vcl_backend_fetch; "fetch": vcl_fetch.
+ */
+type Place = "client" | "miss" | "bereq" | "fetch" | "synth" | "backend-error";
 
-const isBackendSide = (place: Place) => place === "fetch" || place === "backend-error";
+const isBackendSide = (place: Place) => place === "bereq" || place === "fetch" || place === "backend-error";
 
 interface Edit {
 	readonly begin: number;
@@ -89,15 +107,10 @@ interface SubSource {
 	readonly close: number;
 }
 
-const plainActions: ReadonlySet<string> = new Set([
-	"deliver",
-	"fetch",
-	"hash",
-	"hit_for_pass",
-	"lookup",
-	"pass",
-	"pipe",
-	"restart",
+/** There VCL 3 let the request to the backend be changed; on the client's side VCL 4 has none yet. */
+const beforeFetch: ReadonlyMap<string, string> = new Map([
+	["vcl_miss", "!bereq.uncacheable"],
+	["vcl_pass", "bereq.uncacheable"],
 ]);
 
 const gone: ReadonlySet<string> = new Set(["vcl_timeout", "vcl_prefetch", "vcl_discard"]);
@@ -106,6 +119,7 @@ class Upgrader {
 	private readonly text: string;
 	private readonly tokens: readonly Token[];
 	private readonly fragment: boolean;
+	private syntax: UpgradeSyntax;
 	private readonly notes: UpgradeNote[] = [];
 	private readonly noted = new Set<string>();
 	private readonly imports = new Set<string>();
@@ -114,23 +128,28 @@ class Upgrader {
 	private readonly directors: Map<string, string>;
 	private readonly renamed = new Map<string, string>();
 	private readonly subs: SubSource[] = [];
+	/** Subroutines of the user's that vcl_miss and vcl_pass call to change the request to the backend. */
+	private readonly bereqWriters = new Set<string>();
 
 	constructor(text: string, tokens: readonly Token[], options: UpgradeOptions) {
 		this.text = text;
 		this.tokens = tokens;
 		this.fragment = options.fragment ?? false;
+		this.syntax = options.syntax ?? "4.1";
 		this.directors = new Map(options.directors ?? []);
 	}
 
 	run(): Upgrade {
 		this.survey();
+		this.findBereqWriters();
 		const edits = this.topLevel();
 		const body = this.apply(0, this.text.length, edits);
-		const head: string[] = this.fragment ? [] : ["vcl 4.1;"];
+		const head: string[] = this.fragment ? [] : [`vcl ${this.syntax};`];
 		for (const name of [...this.imports].sort()) if (!this.imported.has(name)) head.push(`import ${name};`);
 		return {
 			text: head.length === 0 ? body : `${head.join("\n")}\n${body}`,
 			notes: this.notes,
+			syntax: this.syntax,
 			directors: this.directors,
 		};
 	}
@@ -158,17 +177,8 @@ class Upgrader {
 		return this.tokens[Math.min(Math.max(index, 0), this.tokens.length - 1)]!;
 	}
 
-	/** Index of the brace or parenthesis that closes the one at `open`; the end of input when none does. */
 	private closing(open: number): number {
-		const opener = this.at(open).kind;
-		const closer = opener === "{" ? "}" : ")";
-		let depth = 0;
-		for (let index = open; index < this.tokens.length; index++) {
-			const { kind } = this.at(index);
-			if (kind === opener) depth++;
-			else if (kind === closer && --depth === 0) return index;
-		}
-		return this.tokens.length - 1;
+		return closingIndex(this.tokens, open);
 	}
 
 	// ── first pass: what is declared ──
@@ -194,12 +204,28 @@ class Upgrader {
 		}
 	}
 
+	/** Only those that decide nothing else: their call moves to the backend's side. */
+	private findBereqWriters(): void {
+		for (let before = -1; before !== this.bereqWriters.size; ) {
+			before = this.bereqWriters.size;
+			for (const { name, open, close } of this.subs) {
+				if (name.text.startsWith("vcl_") || this.placeOf(name.text) !== "miss") continue;
+				const indexes = Array.from({ length: close - open }, (_, offset) => open + offset);
+				if (indexes.some((index) => isAction(this.tokens, index))) continue;
+				if (indexes.some((index) => writesBereq(this.tokens, index, this.bereqWriters)))
+					this.bereqWriters.add(name.text);
+			}
+		}
+	}
+
 	/** A sub of the user's runs where its callers run. */
 	private placeOf(name: string, seen: ReadonlySet<string> = new Set()): Place {
 		if (name === "vcl_fetch" || name.startsWith("vcl_backend_response") || name === "vcl_backend_fetch")
 			return "fetch";
 		if (name === "vcl_error" || name === "vcl_synth") return "synth";
 		if (name === "vcl_backend_error") return "backend-error";
+		if (this.bereqWriters.has(name)) return "bereq";
+		if (beforeFetch.has(name)) return "miss";
 		if (name.startsWith("vcl_") || seen.has(name)) return "client";
 		for (const sub of this.subs)
 			for (let index = sub.open; index < sub.close; index++)
@@ -262,7 +288,7 @@ class Upgrader {
 
 	/** How a director is asked: its object's method, with a key where it needs one. */
 	private directorCall(name: string, place: Place): string {
-		const request = place === "fetch" || place === "backend-error" ? "bereq" : "req";
+		const request = isBackendSide(place) ? "bereq" : "req";
 		const called = this.directorName(name);
 		switch (this.directors.get(name)) {
 			case "client":
@@ -414,12 +440,52 @@ class Upgrader {
 				text: `\nsub vcl_backend_error ${this.apply(this.at(sub.open).begin, end, copy)}`,
 			});
 		}
-		this.body(sub, this.placeOf(name), edits);
+		const condition = beforeFetch.get(name);
+		const isWriter = (index: number) => writesBereq(this.tokens, index, this.bereqWriters);
+		const moved = condition === undefined ? [] : this.plainStatements(sub).filter(isWriter);
+		if (moved.length === 0) {
+			this.body(sub, this.placeOf(name), edits);
+			return;
+		}
+		const last = moved.at(-1)!;
+		for (const index of moved)
+			this.note(
+				this.at(index),
+				`${this.text.slice(this.at(index).begin, this.at(this.path(index + 1).after - 1).end)} in ${name} -> vcl_backend_fetch`,
+			);
+		// Who goes on to the fetch before all is said says no more on the backend's side either.
+		const keeps = (index: number, depth: number) =>
+			isWriter(index) || (depth > 0 && index < last && goesOnToFetch(this.tokens, index));
+		const copy: Edit[] = [];
+		this.body(sub, "bereq", copy, leftOut(this.tokens, sub.open, sub.close, keeps));
+		edits.push({
+			begin: end,
+			end,
+			text: `\nsub vcl_backend_fetch { if (${condition}) ${this.apply(this.at(sub.open).begin, end, copy)} }`,
+		});
+		const others = leftOut(this.tokens, sub.open, sub.close, (index) => !isWriter(index));
+		this.body(sub, "miss", edits, others);
 	}
 
-	private body(sub: SubSource, place: Place, edits: Edit[]): void {
+	/** Indexes of the first tokens of its statements that are no blocks. */
+	private plainStatements(sub: SubSource): readonly number[] {
+		const found: number[] = [];
+		leftOut(this.tokens, sub.open, sub.close, (index) => found.push(index) > 0);
+		return found;
+	}
+
+	/** `omitted`: whole statements that this copy of it goes without. */
+	private body(sub: SubSource, place: Place, edits: Edit[], omitted: readonly TokenRange[] = []): void {
+		const omittedAt = new Map(omitted.map((range) => [range.begin, range.end]));
 		let statement = true;
 		for (let index = sub.open + 1; index < sub.close; ) {
+			const omittedEnd = omittedAt.get(index);
+			if (omittedEnd !== undefined) {
+				edits.push({ begin: this.lineBegin(index), end: this.at(omittedEnd - 1).end, text: "" });
+				statement = true;
+				index = omittedEnd;
+				continue;
+			}
 			const token = this.at(index);
 			if (statement && token.kind === "ID") {
 				const next = this.statement(index, sub, place, edits);
@@ -432,6 +498,13 @@ class Upgrader {
 			statement = token.kind === "{" || token.kind === "}" || token.kind === ";";
 			index = this.expression(index, sub.close, place, edits);
 		}
+	}
+
+	/** Where the token begins, or its line where nothing stands before it. */
+	private lineBegin(index: number): number {
+		const { begin } = this.at(index);
+		const blank = /(?:^|\n)[ \t]*$/.exec(this.text.slice(this.at(index - 1).end, begin));
+		return blank === null ? begin : begin - blank[0].length;
 	}
 
 	private endOfStatement(index: number, limit: number): number {
@@ -472,7 +545,7 @@ class Upgrader {
 				const reason = this.rendered(split, end - inside, place)
 					.replace(/^,\s*/, "")
 					.trim();
-				const made = place === "fetch" || place === "backend-error" ? "error" : "synth";
+				const made = isBackendSide(place) ? "error" : "synth";
 				const words = reason === "" ? status : `${status}, ${reason}`;
 				return replace(
 					`return (${made}(${words === "" ? "503" : words}));`,
@@ -546,12 +619,14 @@ class Upgrader {
 	private returned(action: string, sub: string, place: Place): string | null {
 		switch (action) {
 			case "lookup":
-				return sub === "vcl_hash" ? null : place === "client" ? "hash" : null;
+				return sub !== "vcl_hash" && (place === "client" || place === "miss") ? "hash" : null;
 			case "hash":
 				return sub === "vcl_hash" ? "lookup" : null;
 			case "hit_for_pass":
 				return "pass(beresp.ttl)";
 			case "pass":
+				// As vcl_miss says it on the client's side, its part in vcl_backend_fetch goes on.
+				if (place === "bereq") return "fetch";
 				if (place === "fetch") return "pass(beresp.ttl)";
 				return sub === "vcl_pass" ? "fetch" : null;
 			case "restart":
@@ -602,6 +677,7 @@ class Upgrader {
 				);
 			}
 			case "req.esi":
+				if (!isBackendSide(place)) return index;
 				return replace("", "set req.esi -> removed: ESI is chosen by beresp.do_esi");
 			case "beresp.storage":
 				if (this.at(after + 1).kind === "CSTR")
@@ -699,6 +775,11 @@ class Upgrader {
 		return true;
 	}
 
+	private needsEsiOfTheRequest(token: Token): void {
+		this.syntax = "4.0";
+		this.note(token, "req.esi -> vcl 4.0, which has it");
+	}
+
 	private mapped(path: string, place: Place, index: number, after: number): string | null {
 		const backendSide = isBackendSide(place);
 		// The field of a backend or probe, not a variable.
@@ -712,8 +793,13 @@ class Upgrader {
 			case "req.request":
 				return backendSide ? "bereq.method" : "req.method";
 			case "bereq.request":
-				return "bereq.method";
+				return place === "miss" ? "req.method" : "bereq.method";
+			case "req.esi":
+				if (!backendSide) this.needsEsiOfTheRequest(this.at(index));
+				return null;
 			case "req.restarts":
+				// A request to the backend that is made after a restart is a first one.
+				if (place === "bereq") return null;
 				return backendSide ? "bereq.retries" : null;
 			case "server.port":
 				this.imports.add("std");
@@ -737,7 +823,9 @@ class Upgrader {
 			if (head === "obj" && place === "fetch") return `beresp.${tail}`;
 			if (head === "obj" && place === "backend-error") return `beresp.${tail}`;
 			if (head === "obj" && place === "synth") return `resp.${tail}`;
-			if (head === "req" && backendSide && rest[0] !== "esi_level") return `bereq.${tail}`;
+			if (head === "req" && backendSide && !rest[0]?.startsWith("esi") && rest[0] !== "restarts")
+				return `bereq.${tail}`;
+			if (head === "bereq" && place === "miss") return `req.${tail}`;
 			if (rest[0] === "response") return `${head}.${tail}`;
 			return null;
 		}

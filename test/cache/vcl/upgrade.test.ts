@@ -68,6 +68,24 @@ describe("one idiom, one translation (reference 9)", () => {
 			"set req.backend_hint = default_director.backend();",
 		],
 		['acl a { "10.0.0.1"/8; }', 'acl a -pedantic { "10.0.0.1"/8; }'],
+		[
+			"sub vcl_recv { if (req.esi) { set req.esi = false; } }",
+			"vcl 4.0;\nsub vcl_recv { if (req.esi) { set req.esi",
+		],
+		["sub vcl_fetch { set req.esi = false; }", "vcl 4.1;\nsub vcl_backend_response {  }"],
+		[
+			"sub vcl_miss { set bereq.connect_timeout = 1s; }",
+			"sub vcl_miss { }\nsub vcl_backend_fetch { if (!bereq.uncacheable) { set bereq.connect_timeout = 1s; } }",
+		],
+		[
+			"sub vcl_pass { unset bereq.http.Cookie; return (pass); }",
+			"sub vcl_pass { return (fetch); }\nsub vcl_backend_fetch { if (bereq.uncacheable) { unset bereq.http.Cookie; } }",
+		],
+		["sub vcl_miss { if (bereq.request != req.request) { error 400; } }", "if (req.method != req.method)"],
+		[
+			'sub vcl_pipe { set bereq.http.connection = "close"; }\nsub vcl_timeout { }',
+			'sub vcl_pipe { set bereq.http.connection = "close"; }',
+		],
 	];
 	for (const [source, expected] of cases)
 		test(source, () => {
@@ -75,6 +93,63 @@ describe("one idiom, one translation (reference 9)", () => {
 			expect(text).toContain(expected);
 			expect(notes.length).toBeGreaterThan(0);
 		});
+
+	test("what changes the request to the backend goes with its conditions, and nothing else does", () => {
+		const source = `sub strip { remove bereq.http.Cookie; }
+sub vcl_miss {
+	set bereq.url = regsub(bereq.url, "^/old", "/new");
+	if (req.request == "PURGE") {
+		error 404 "Not in cache";
+	} elsif (req.http.slow) {
+		set bereq.first_byte_timeout = 30s;
+		set req.http.from = bereq.url;
+	}
+	call strip;
+	if (req.http.plain) { fetch; }
+	std.collect(bereq.http.x);
+	return (fetch);
+}
+`;
+		const { text } = upgradeVcl(source)!;
+		expect(text).toBe(`vcl 4.1;
+import std;
+sub strip { unset bereq.http.Cookie; }
+sub vcl_miss {
+	if (req.method == "PURGE") {
+		return (synth(404, "Not in cache"));
+	} elsif (req.http.slow) {
+		set req.http.from = req.url;
+	}
+	if (req.http.plain) { return (fetch); }
+	return (fetch);
+}
+sub vcl_backend_fetch { if (!bereq.uncacheable) {
+	set bereq.url = regsub(bereq.url, "^/old", "/new");
+	if (bereq.method == "PURGE") {
+	} elsif (bereq.http.slow) {
+		set bereq.first_byte_timeout = 30s;
+	}
+	call strip;
+	if (bereq.http.plain) { return (fetch); }
+	std.collect(bereq.http.x);
+} }
+`);
+		expect(compileVcl(backend + source).ok).toBe(true);
+	});
+
+	test("a subroutine that also decides stays where it is called", () => {
+		const { text } = upgradeVcl("sub one { set bereq.http.x = 1; error 404; } sub vcl_miss { call one; }")!;
+		expect(text).not.toContain("vcl_backend_fetch");
+	});
+
+	test("a part with req.esi makes the whole program one of 4.0", () => {
+		const source = `${backend}sub vcl_recv { remove req.http.x; }\ninclude "part.vcl";\n`;
+		const text = "sub vcl_recv { if (req.esi) { set req.http.esi = 1; } }";
+		const result = compileVcl(source, { include: () => ({ ok: true, files: [{ name: "part.vcl", text }] }) });
+		if (!result.ok) throw new Error(result.error.text);
+		expect(result.vcl.syntax).toBe(40);
+		expect(result.vcl.warnings.match(/req\.esi -> vcl 4\.0/g)).toHaveLength(1);
+	});
 
 	test("comments and layout stay", () => {
 		const source = "# one\nsub vcl_recv {\n\t// two\n\tremove   req.http.Cookie; /* three */\n}\n";
@@ -216,6 +291,26 @@ sub vcl_recv { set req.backend = pool; }`;
 		expect(chosen(0.1)).toBe("web2");
 		world.backends.get("web2")!.up = false;
 		expect(chosen(0.1)).toBeUndefined();
+	});
+
+	test("another URL and other timeouts for a miss, a field for a pass", () => {
+		const world = load(
+			`${backend}sub vcl_miss { set bereq.url = "/x" bereq.url; set bereq.first_byte_timeout = 7s; }
+sub vcl_pass { set bereq.http.X-Pass = "yes"; }`,
+		);
+		const asked = (uncacheable: boolean) => {
+			const task = context({ url: "/a" }, []);
+			(task.bereq as unknown as Message).uncacheable = uncacheable;
+			expect(world.run(uncacheable ? "vcl_pass" : "vcl_miss", task).action).toEqual({ kind: "fetch" });
+			expect(world.run("vcl_backend_fetch", task).action).toEqual({ kind: "fetch" });
+			return [
+				task.bereq.url,
+				(task.bereq as unknown as Message).firstByteTimeout,
+				task.bereq.header("x-pass"),
+			];
+		};
+		expect(asked(false)).toEqual(["/x/a", 7, null]);
+		expect(asked(true)).toEqual(["/a", undefined, "yes"]);
 	});
 
 	test("another backend after an error, on either side", () => {
