@@ -33,18 +33,36 @@ export function isPort(text: string): boolean {
 	return /^\d{1,9}$/.test(text) || /^[a-z][a-z0-9+.-]*$/i.test(text);
 }
 
+/** The bytes of an address literal, or null. The link that an IPv6 address may name ("fe80::1%eth0") is none of them. */
+export function literalBytes(text: string): Uint8Array | null {
+	const { address, zone } = splitZone(text);
+	const bytes = parseAddress(address);
+	if (bytes === null || zone === "") return bytes;
+	if (bytes.length === 4) return null;
+	// RFC 4007 §11: of a link's own addresses it is a name or a number, of others a number only.
+	const isLinkLocal =
+		(bytes[0] === 0xfe && bytes[1]! >> 6 === 2) || (bytes[0] === 0xff && bytes[1]! % 16 === 2);
+	return (isLinkLocal ? /^%[\w.-]+$/ : /^%\d+$/).test(zone) ? bytes : null;
+}
+
+function splitZone(text: string): { readonly address: string; readonly zone: string } {
+	const at = text.indexOf("%");
+	return at < 0 ? { address: text, zone: "" } : { address: text.slice(0, at), zone: text.slice(at) };
+}
+
 /** An address literal as VCL's IP, or null. */
 export function ipLiteral(text: string, port: number): IpAddress | null {
-	const bytes = parseAddress(text);
+	const bytes = literalBytes(text);
 	if (bytes === null) return null;
 	// An IPv4 address in an IPv6 socket is shown as what it is, though it matches as IPv6.
-	return { text: formatAddress(bytes).replace(/^::ffff:(?=\d+\.)/, ""), port, bytes };
+	const address = formatAddress(bytes).replace(/^::ffff:(?=\d+\.)/, "");
+	return { text: address + splitZone(text).zone, port, bytes };
 }
 
 /** Addresses of a host: itself when it is a literal; "localhost" without asking anyone. */
 export function resolveHost(c: Compilation, host: string): Resolution {
-	const literal = parseAddress(host);
-	if (literal !== null) return { ok: true, addresses: [formatAddress(literal)] };
+	const literal = literalBytes(host);
+	if (literal !== null) return { ok: true, addresses: [formatAddress(literal) + splitZone(host).zone] };
 	if (c.settings.resolve !== null) return c.settings.resolve(host);
 	if (/^localhost$/i.test(host)) return { ok: true, addresses: ["127.0.0.1"] };
 	return { ok: true, addresses: [] };

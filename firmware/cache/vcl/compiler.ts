@@ -722,9 +722,10 @@ class Generator {
 		switch (value.type) {
 			case "STRINGS": {
 				const parts = partsOf(value);
-				if (parts.some((part) => !mayBeNull(part))) return "true";
-				const first = `${this.nullable(parts[0]!)} !== null`;
-				const rest = this.aside(() => parts.slice(1).map((part) => `${this.nullable(part)} !== null`));
+				if (parts.some((part) => !mayBeNull(part) && !isCased(part))) return "true";
+				const exists = (part: Expression) => `${this.nullable(part)} !== ${isCased(part) ? '""' : "null"}`;
+				const first = exists(parts[0]!);
+				const rest = this.aside(() => parts.slice(1).map(exists));
 				return `(${[first, ...rest].join(" || ")})`;
 			}
 			case "DURATION":
@@ -825,6 +826,9 @@ function hitsAgainst({ left, right, operator }: Extract<Expression, { kind: "com
 function isPlainRead(value: Expression): boolean {
 	return value.kind === "variable" || (value.kind === "text-of" && value.from === "HEADER");
 }
+
+/** upper() and lower(): what has no letters at all is no text to a condition, as what is unset. */
+const isCased = (value: Expression) => value.kind === "type-method" && value.type === "STRINGS";
 
 /** One element of a text that is null when something is not set. */
 function mayBeNull(value: Expression): boolean {

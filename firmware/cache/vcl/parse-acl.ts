@@ -1,7 +1,7 @@
 /** `acl NAME { … }`. Reference §7.3. */
-import { formatAddress, parseIpv4, parseIpv6 } from "../../wire/ip.ts";
+import { formatAddress } from "../../wire/ip.ts";
 import { type AclRule, keyOf, maskBytes } from "./acl.ts";
-import { resolveHost } from "./address.ts";
+import { literalBytes, resolveHost } from "./address.ts";
 import type { Compilation } from "./compilation.ts";
 import type { Token } from "./token.ts";
 
@@ -120,7 +120,7 @@ function addEntry(c: Compilation, entry: Entry, flags: Flags, rules: Map<string,
 		c.diagnostics.append(`Warning: ${entry.host} ignored\n  -- ${reason}\n`);
 		return;
 	}
-	const addresses = resolution.addresses.map((text) => parseIpv4(text) ?? parseIpv6(text)!);
+	const addresses = resolution.addresses.map((text) => literalBytes(text)!);
 	const families = new Set(addresses.map(({ length }) => length));
 	if (entry.mask !== null && families.size > 1)
 		c.diagnostics.fail(
@@ -146,7 +146,7 @@ function addRule(
 		);
 	const masked = maskBytes(bytes, length);
 	const fixed = masked.some((byte, index) => byte !== bytes[index])
-		? `${formatAddress(masked)}/${length}`
+		? `${formatAddress(masked).replace(/^::ffff:(?=\d+\.)/, "")}/${length}`
 		: null;
 	if (fixed !== null) {
 		if (flags.pedantic) {

@@ -5,7 +5,7 @@ import { parseAcl } from "./parse-acl.ts";
 import { parseBackend, parseProbe } from "./parse-backend.ts";
 import { block, inlineC } from "./parse-statement.ts";
 import type { Program } from "./syntax/program.ts";
-import { tokenName } from "./token.ts";
+import { type Token, tokenName } from "./token.ts";
 
 const topLevel = ["acl", "sub", "backend", "probe", "import", "vcl"] as const;
 
@@ -164,6 +164,7 @@ function parseImport(c: Compilation): void {
 		c.expect("CSTR");
 		if (!c.settings.unsafePath && c.token.value.includes("/"))
 			c.diagnostics.fail("'import ... from path ...' is unsafe.\nAt:", c.token);
+		refuseOtherFile(c, nameToken, c.token.value);
 		c.next();
 	}
 	c.skip(";");
@@ -182,6 +183,19 @@ function parseImport(c: Compilation): void {
 		c.add({ ...c.base(`${called.text}.${name}`), kind: "func", callee });
 	for (const [name, object] of vmod.objects)
 		c.add({ ...c.base(`${called.text}.${name}`), kind: "object", object });
+}
+
+/** Modules are built in. The file of one goes by any path, since it is not needed; another name is a mistake. */
+function refuseOtherFile(c: Compilation, name: Token, path: string): void {
+	const file = path.slice(path.lastIndexOf("/") + 1);
+	if (file === `libvmod_${name.text}.so` || (file === "" && path !== "")) return;
+	c.diagnostics.hint = `Modules are part of this program: write \`import ${name.text};\`, without a file.`;
+	c.diagnostics.fail(
+		path.includes("/")
+			? `Could not open VMOD ${name.text}\n\tFile name: ${path}\n`
+			: `Could not find VMOD ${name.text}\n`,
+		name,
+	);
 }
 
 /** `there`: the modules that can be imported. */

@@ -91,6 +91,35 @@ describe("what is not available is said", () => {
 			expect(result.error.hint).not.toBeNull();
 		});
 
+	test("the file of another module, and that of none", () => {
+		const path = "/usr/lib/x86_64-linux-gnu/varnish/vmods";
+		const accepted = (source: string) => ours(`${head}${source}`).ok;
+		expect(accepted(`import std from "${path}/libvmod_std.so";`)).toBe(true);
+		expect(accepted('import std from "libvmod_std.so";')).toBe(true);
+		expect(accepted(`import std from "${path}/";`)).toBe(true);
+		const result = ours(`${head}import std from "${path}/libvmod_blob.so";`);
+		if (result.ok) throw new Error("accepted");
+		expect(result.error.text).toStartWith(
+			`Could not open VMOD std\n\tFile name: ${path}/libvmod_blob.so\n('F' Line 3 Pos 8)\n`,
+		);
+		expect(result.error.hint).toContain("`import std;`");
+	});
+
+	test("C in a program without a version line", () => {
+		const result = ours(`${head.replace(/^vcl.*\n/, "")}C{ int x; }C\nsub vcl_recv { C{ x++; }C }`);
+		if (result.ok) throw new Error("accepted");
+		expect(result.error.text).toStartWith("VCL version declaration missing\n");
+		expect(result.error.hint).toContain("Inline C cannot run here");
+	});
+
+	test("a director that asks DNS", () => {
+		const result = ours(
+			'backend b { .host = "192.0.2.1"; }\ndirector d dns { .list = { .port = "80"; "192.0.2.0"/24; } .ttl = 5m; }\nsub vcl_recv { set req.backend = d; }',
+		);
+		if (result.ok) throw new Error("accepted");
+		expect(result.error.hint).toContain("A dns director looked the request's Host up");
+	});
+
 	test("a module that is not there: those that are", () => {
 		const result = ours(`${head}import nothing;`);
 		if (result.ok) throw new Error("accepted");

@@ -350,7 +350,10 @@ function parseIp(text: string, service: string) {
 	const split = splitHostAndPort(text);
 	if ("error" in split) return null;
 	const port = portNumber(split.port ?? service);
-	return port === null ? null : ipLiteral(dottedQuad(split.host) ?? split.host, port);
+	if (port === null) return null;
+	// A port alone is one of this machine's.
+	if (split.host === "" && text !== "") return ipLiteral("::1", port);
+	return ipLiteral(dottedQuad(split.host) ?? split.host, port);
 }
 
 /** Names that a port goes by in VCL; others are looked up by whoever resolves names. */
