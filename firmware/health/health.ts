@@ -92,6 +92,17 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 	let trackFiles: DroverConfig["trackFiles"] = [];
 	let changes: HealthChange[] = [];
 
+	/** Of one pool at a time, since they are asked for one after the other: an index for each would be megabytes. */
+	let index: { readonly pool: Pool; readonly servers: ReadonlyMap<string, Server> } | null = null;
+	const serverIn = (pool: Pool | undefined, realServer: string): Server | undefined => {
+		if (pool === undefined) return undefined;
+		if (index?.pool !== pool) {
+			const servers = new Map(pool.servers.map((server) => [realServerKey(server.config), server]));
+			index = { pool, servers };
+		}
+		return index.servers.get(realServer);
+	};
+
 	const flush = () => {
 		const batch = changes;
 		changes = [];
@@ -136,14 +147,11 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 	const judge = (server: Server, up: boolean, reason: string) => {
 		followChecks(server);
 		const before = server.verdict;
-		let after = verdictFrom(server, reason);
-		// What decided is what changed it last, not the last that was heard.
-		if (before.alive === after.alive && before.weight === after.weight)
-			after = { ...after, reason: before.reason };
+		const after = verdictFrom(server, reason, before);
 		server.verdict = after;
 		const change = {
 			virtualServer: server.virtualServer,
-			realServer: server.key,
+			realServer: realServerKey(server.config),
 			verdict: after,
 			up,
 			decisive: before.alive !== after.alive,
@@ -249,7 +257,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				const kept = pools.get(key);
 				if (kept?.config === virtualServer && sameFiles) {
 					nextPools.set(key, kept);
-					for (const server of kept.servers.values()) {
+					for (const server of kept.servers) {
 						for (const check of server.checks) {
 							check.serve(server);
 							wanted.set(check.identity, check);
@@ -258,16 +266,11 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					}
 					continue;
 				}
-				const pool: Pool = {
-					key,
-					config: virtualServer,
-					servers: new Map(),
-					suspended: kept?.suspended ?? false,
-				};
-				nextPools.set(key, pool);
+				const servers: Server[] = [];
+				const suspended = kept?.suspended ?? false;
+				nextPools.set(key, { key, config: virtualServer, servers, suspended });
 				for (const realServer of virtualServer.realServers) {
-					const serverKey = realServerKey(realServer);
-					const old = kept?.servers.get(serverKey);
+					const old = kept === undefined ? undefined : serverIn(kept, realServerKey(realServer));
 					const [only, ...more] = realServer.checks;
 					// A list of one that is written as such has no room to spare; there are tens of thousands.
 					const checks =
@@ -276,7 +279,6 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 							: [...new Set(realServer.checks.map((check) => runningCheck(check, old)))];
 					const server: Server = {
 						virtualServer: key,
-						key: serverKey,
 						config: realServer,
 						checks,
 						path: null,
@@ -298,13 +300,13 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 						server.verdict = { ...server.verdict, reason: notPassedYet };
 						silent.push(server);
 					}
-					pool.servers.set(serverKey, server);
+					servers.push(server);
 				}
 			}
 			for (const pool of pools.values())
-				for (const { path } of pool.servers.values())
-					if (path !== null && !keptPaths.has(path)) paths.stop(path);
+				for (const { path } of pool.servers) if (path !== null && !keptPaths.has(path)) paths.stop(path);
 			pools = nextPools;
+			index = null;
 			for (const check of running) if (check.serves.length === 0) scheduler.stop(check);
 			running = [...wanted.values()];
 			for (const check of running)
@@ -328,9 +330,9 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			);
 		},
 		verdictOf: (virtualServer, realServer) =>
-			pools.get(virtualServer)?.servers.get(realServer)?.verdict ?? unknownServer,
+			serverIn(pools.get(virtualServer), realServer)?.verdict ?? unknownServer,
 		statusOf(virtualServer, realServer) {
-			const server = pools.get(virtualServer)?.servers.get(realServer);
+			const server = serverIn(pools.get(virtualServer), realServer);
 			if (server === undefined) return { checks: [], path: null };
 			return {
 				checks: server.checks.map(({ config, state, answeredAtMs }) => ({
@@ -352,7 +354,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			const pool = pools.get(virtualServer);
 			if (pool === undefined || pool.suspended === suspended) return;
 			pool.suspended = suspended;
-			for (const server of pool.servers.values()) {
+			for (const server of pool.servers) {
 				for (const check of server.checks) scheduler.suspend(check, allSuspended(check));
 				if (server.path !== null) paths.suspend(server.path, suspended);
 			}
@@ -361,12 +363,13 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			for (const check of running) scheduler.stop(check);
 			running = [];
 			for (const pool of pools.values())
-				for (const { path } of pool.servers.values()) if (path !== null) paths.stop(path);
+				for (const { path } of pool.servers) if (path !== null) paths.stop(path);
 			paths.close();
 			claims.close();
 			links?.close();
 			links = null;
 			pools = new Map();
+			index = null;
 			listeners.clear();
 			environment.wheel.close();
 			restorePingSockets();
@@ -404,7 +407,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			if (transition !== null)
 				log[transition.ok ? "info" : "warn"](
 					{ up: transition.ok, virtualServer: server.virtualServer },
-					`${server.key} ${reason}`,
+					`${realServerKey(server.config)} ${reason}`,
 				);
 			const change = judge(server, watched.state.ok, reason);
 			if (transition !== null) tell({ kind: "path", ...change });

@@ -27,7 +27,8 @@ export class RunningCheck extends WheelTimer {
 	answeredAtMs = 0;
 	/** The owner's: what is the same for checks that ask the same. */
 	identity = 0;
-	#serves: unknown[] | null = null;
+	/** Mostly it stays one server, and a list of one would take more room than what is in it. */
+	#serves: object | object[] | null = null;
 	/** Ends the probe in flight, or the watching. */
 	cancel: (() => void) | null = null;
 	startedAtMs = 0;
@@ -52,14 +53,15 @@ export class RunningCheck extends WheelTimer {
 	}
 
 	/** The owner's: whom this check serves. */
-	get serves(): readonly unknown[] {
-		return this.#serves ?? nobody;
+	get serves(): readonly object[] {
+		if (this.#serves === null) return nobody;
+		return Array.isArray(this.#serves) ? this.#serves : [this.#serves];
 	}
 
-	serve(server: unknown): void {
-		// Mostly it stays the only one: a list that is made with it has no room to spare.
-		if (this.#serves === null) this.#serves = [server];
-		else this.#serves.push(server);
+	serve(server: object): void {
+		if (this.#serves === null) this.#serves = server;
+		else if (Array.isArray(this.#serves)) this.#serves.push(server);
+		else this.#serves = [this.#serves, server];
 	}
 
 	serveNobody(): void {
@@ -67,7 +69,7 @@ export class RunningCheck extends WheelTimer {
 	}
 }
 
-const nobody: readonly unknown[] = [];
+const nobody: readonly object[] = [];
 
 /** BFD sessions, as far as a checker is concerned; the BFD service implements it. */
 export interface BfdSessions {

@@ -97,37 +97,44 @@ export interface StepResult {
 	readonly effectChanged?: boolean;
 }
 
-/** Rules of checks that are asked one question over and over: one record for each timing. */
-const plainRules = new WeakMap<CheckTiming, CheckRules>();
+/** Rules, and states, are values: tens of thousands of checks have few of them between them. Those of each timing. */
+const commonRules = new WeakMap<CheckTiming, readonly CheckRules[]>();
 
 export function rulesOf(check: CheckConfig): CheckRules {
+	const { timing } = check;
 	const http = check.kind === "HTTP_GET" || check.kind === "SSL_GET";
+	const urlCount = http ? Math.max(1, check.urls.length) : 1;
+	const fastRecovery = http && check.fastRecovery;
 	const eventDriven = check.kind === "FILE_CHECK" || check.kind === "BFD_CHECK";
-	if (!http && !eventDriven) {
-		let rules = plainRules.get(check.timing);
-		if (rules === undefined) {
-			rules = {
-				timing: check.timing,
-				urlCount: 1,
-				fastRecovery: false,
-				slowWhileDown: false,
-				eventDriven: false,
-			};
-			plainRules.set(check.timing, rules);
-		}
-		return rules;
-	}
-	return {
-		timing: check.timing,
-		urlCount: http ? Math.max(1, check.urls.length) : 1,
-		fastRecovery: http && check.fastRecovery,
-		slowWhileDown: http,
-		eventDriven,
-	};
+	const common = commonRules.get(timing) ?? [];
+	for (const rules of common)
+		if (
+			rules.urlCount === urlCount &&
+			rules.fastRecovery === fastRecovery &&
+			rules.slowWhileDown === http &&
+			rules.eventDriven === eventDriven
+		)
+			return rules;
+	const rules: CheckRules = { timing, urlCount, fastRecovery, slowWhileDown: http, eventDriven };
+	commonRules.set(timing, [...common, rules]);
+	return rules;
 }
+
+/** The states that most checks are in: nothing heard yet, or nothing but good. */
+const newChecks = new WeakMap<CheckRules, Check>();
+const settledChecks = new WeakMap<CheckRules, Check>();
 
 /** A check before its first probe: down with `alpha`, else up. */
 export function newCheck(rules: CheckRules): Check {
+	let check = newChecks.get(rules);
+	if (check === undefined) {
+		check = unprobed(rules);
+		newChecks.set(rules, check);
+	}
+	return check;
+}
+
+function unprobed(rules: CheckRules): Check {
 	return {
 		rules,
 		up: !rules.timing.alpha,
@@ -196,7 +203,7 @@ function passed(check: Check, event: Extract<CheckEvent, { kind: "passed" }>): S
 	// A record for each of thousands of answers a second would outlive the collector's first look, and pile up.
 	const next: Check = same
 		? check
-		: {
+		: shared({
 				rules,
 				up: check.up || comesUp,
 				answers: Math.min(ANSWERS_COUNTED, check.answers + 1),
@@ -206,7 +213,7 @@ function passed(check: Check, event: Extract<CheckEvent, { kind: "passed" }>): S
 				urlsPassed: whole ? 0 : urlsPassed,
 				effect: event.effect,
 				detail: event.detail,
-			};
+			});
 	const waitMs =
 		rules.fastRecovery && !settled && !whole ? 0 : steadyWaitMs(rules, false, first, event.phase);
 	const actions = probeIn(next, event.startedAtMs ?? event.atMs, waitMs, event.atMs);
@@ -217,6 +224,21 @@ function passed(check: Check, event: Extract<CheckEvent, { kind: "passed" }>): S
 		...(comesUp ? { transition: { up: true, reason: event.detail } } : {}),
 		...(effectChanged ? { effectChanged } : {}),
 	};
+}
+
+/** The record that another check of these rules is in already, where both are settled and say the same. */
+function shared(check: Check): Check {
+	if (!check.up || !check.everPassed || check.answers < ANSWERS_COUNTED) return check;
+	const other = settledChecks.get(check.rules);
+	if (
+		other !== undefined &&
+		other.url === check.url &&
+		other.detail === check.detail &&
+		sameEffect(other.effect, check.effect)
+	)
+		return other;
+	settledChecks.set(check.rules, check);
+	return check;
 }
 
 function failed(check: Check, event: Extract<CheckEvent, { kind: "failed" }>): StepResult {

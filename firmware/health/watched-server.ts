@@ -18,7 +18,6 @@ export interface Verdict {
 
 export interface WatchedServer {
 	readonly virtualServer: string;
-	readonly key: string;
 	readonly config: RealServerConfig;
 	readonly checks: readonly RunningCheck[];
 	/** DR and TUN. */
@@ -35,14 +34,22 @@ export interface WatchedServer {
 export interface WatchedPool {
 	readonly key: string;
 	readonly config: VirtualServerConfig;
-	readonly servers: Map<string, WatchedServer>;
+	/** In the configuration's order. */
+	readonly servers: readonly WatchedServer[];
 	suspended: boolean;
 }
 
 export const notPassedYet = "alpha: not all its checks have passed yet";
 export const unknownServer: Verdict = { alive: false, weight: 0, reason: "not configured", known: false };
 
-export function verdictFrom(server: WatchedServer, reason = "no check has failed"): Verdict {
+const nothingFailed = "no check has failed";
+
+/** `before`: what was said so far; its reason holds as long as it says the same. */
+export function verdictFrom(
+	server: WatchedServer,
+	reason = nothingFailed,
+	before: Verdict | null = null,
+): Verdict {
 	let alive = true;
 	let known = true;
 	for (const { state } of server.checks) {
@@ -54,7 +61,20 @@ export function verdictFrom(server: WatchedServer, reason = "no check has failed
 		server.config.weight,
 		server.checks.map(({ state }) => state.effect),
 	);
-	return { alive, weight, reason, known };
+	const decided = before === null || before.alive !== alive || before.weight !== weight;
+	return verdictOf(alive, weight, decided ? reason : before.reason, known);
+}
+
+/** Weights up to this are nearly all there are. */
+const COMMON_WEIGHTS = 256;
+/** Verdicts are values: tens of thousands of servers of which nothing bad was heard share one. By weight, and by `known`. */
+const goodVerdicts: { readonly [heard in "known" | "unknown"]: Verdict[] } = { known: [], unknown: [] };
+
+function verdictOf(alive: boolean, weight: number, reason: string, known: boolean): Verdict {
+	if (!alive || reason !== nothingFailed || weight >= COMMON_WEIGHTS) return { alive, weight, reason, known };
+	const common = goodVerdicts[known ? "known" : "unknown"];
+	common[weight] ??= { alive, weight, reason, known };
+	return common[weight];
 }
 
 /**

@@ -134,6 +134,20 @@ test("real servers that differ in their address alone are one statement, which k
 	]);
 });
 
+test("real servers whose bodies differ share what these say of them", () => {
+	withFile((load) => {
+		const body = (port: number, more = "") =>
+			`{\n\t\tTCP_CHECK {\n\t\t\tconnect_port ${port}\n\t\t}\n${more}\t}`;
+		const servers = [body(1), body(2), body(3, "\t\tinhibit_on_failure\n")];
+		const text = servers.map((each, index) => `\treal_server 10.0.1.${index} 80 ${each}\n`).join("");
+		const { config } = load(`virtual_server 10.0.0.1 80 {\n\tprotocol TCP\n${text}}\n`);
+		const [first, second, third] = config.virtualServers[0]!.realServers;
+		expect(second!.rules).toBe(first!.rules);
+		expect(second!.checks[0]!.timing).toBe(first!.checks[0]!.timing);
+		expect(third!.rules).toEqual({ ...first!.rules, inhibitOnFailure: true });
+	});
+});
+
 test("settings before the first real server that say the same are one list of statements, which knows where it stands", () => {
 	const server = (address: string, last = "") =>
 		`virtual_server ${address} 80 { # of the shop\n\tdelay_loop 6\n\tprotocol TCP\n\treal_server ${address} 80 {\n\t}\n${last}}\n`;

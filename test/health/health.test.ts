@@ -1,4 +1,5 @@
 /** Verdicts on real servers: what the director sees of checks that come, go, are shared, suspended and reloaded. */
+import { fullGC, heapStats } from "bun:jsc";
 import { afterEach, describe, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
@@ -65,6 +66,36 @@ const tcp = (port: number, change: Partial<CheckTiming> = {}) =>
 	check("TCP_CHECK", { target: target(port), timing: { ...timing, ...change } });
 const keyOf = (server: VirtualServerConfig) => virtualServerKey(server);
 const serverKey = (port: number) => realServerKey({ address: "127.0.0.1", port });
+
+/** Beside the check's configuration: its record, the server's, and where they stand. */
+const BYTES_PER_SERVER_LIMIT = 400;
+
+test("20,000 real servers of which nothing bad was heard take little memory", () => {
+	const servers = Array.from({ length: 20_000 }, (_, index) => {
+		const address = `127.1.${index >> 8}.${index & 255}`;
+		const check = { kind: "TCP_CHECK", target: target(9, { address }), timing } as const;
+		return realServer(address, 80, [check]);
+	});
+	const virtualServers = Array.from({ length: 1_000 }, (_, index) =>
+		virtualServer(`10.0.${index >> 8}.${index & 255}`, 80, servers.slice(index * 20, index * 20 + 20)),
+	);
+	const { health } = start();
+	const heapBytes = () => {
+		fullGC();
+		return heapStats().heapSize;
+	};
+	const before = heapBytes();
+	// No probe is made before this function returns.
+	health.apply(configuration(virtualServers));
+	const bytesPerServer = (heapBytes() - before) / servers.length;
+	expect(health.verdictOf(virtualServerKey(virtualServers[999]!), realServerKey(servers.at(-1)!))).toEqual({
+		alive: true,
+		weight: 1,
+		reason: "no check has failed",
+		known: false,
+	});
+	expect(bytesPerServer).toBeLessThan(BYTES_PER_SERVER_LIMIT);
+});
 
 describe("a real server's life", () => {
 	test("up from the start, down when it refuses, up when it answers again", async () => {

@@ -1,13 +1,14 @@
 /** keepalived's checker engine (check_api.c, check_tcp.c, check_http.c), as tables of events and what follows. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { CheckTiming } from "../../firmware/config/model.ts";
+import type { CheckConfig, CheckTarget, CheckTiming } from "../../firmware/config/model.ts";
 import {
 	type Check,
 	type CheckEvent,
 	type CheckRules,
 	effectiveWeight,
 	newCheck,
+	rulesOf,
 	step,
 } from "../../firmware/health/verdict.ts";
 
@@ -206,6 +207,42 @@ describe("warm-up and rhythm", () => {
 		expect(again(failing)).toEqual(settled);
 		const several = newCheck(rules({ urlCount: 2 }));
 		expect(again(again(again(several))).url).toBe(1);
+	});
+	test("checks of which nothing bad was heard share their record, those of one timing their rules", () => {
+		const event = { atMs: 0, phase: 1, effect: null, kind: "passed", detail: "connected" } as const;
+		const same = rules();
+		const fresh = newCheck(same);
+		expect(newCheck(same)).toBe(fresh);
+		const again = (check: Check, change: object = {}) => step(check, { ...event, ...change }).check;
+		const settled = again(again(fresh));
+		expect(again(again(fresh))).toBe(settled);
+		const effect = { kind: "replace", weight: 3 } as const;
+		for (const change of [{ detail: "HTTP 204" }, { effect }])
+			expect(again(settled, change)).toEqual({ ...settled, ...change });
+		// Down, and up again: as if nothing had been.
+		const down = play(fresh, "++---");
+		expect(down.at(-1)).toEndWith("goes down");
+		const other = newCheck(rules({}, { retry: 5 }));
+		expect(again(again(other))).toEqual({ ...settled, rules: other.rules });
+
+		const target = { address: "127.0.0.1" } as CheckTarget;
+		const tcp = { kind: "TCP_CHECK", target, timing } as CheckConfig;
+		const http = (urls: number, fastRecovery: boolean) =>
+			({
+				kind: "HTTP_GET",
+				target,
+				timing,
+				urls: new Array(urls).fill({}),
+				fastRecovery,
+			}) as unknown as CheckConfig;
+		const all = [tcp, http(1, false), http(2, false), http(1, true)];
+		expect(all.map((check) => rulesOf({ ...check }))).toEqual([
+			rules(),
+			rules({ slowWhileDown: true }),
+			rules({ slowWhileDown: true, urlCount: 2 }),
+			rules({ slowWhileDown: true, fastRecovery: true }),
+		]);
+		for (const check of all) expect(rulesOf({ ...check })).toBe(rulesOf(check));
 	});
 	test("a lost link is decisive: no retries", () => {
 		const event = { atMs: 0, phase: 1 } as const;

@@ -1,5 +1,5 @@
 /** What every builder needs: findings, the machine's names, and the global settings. */
-import type { AddressFamily, CheckTiming, Location, Script } from "../../model.ts";
+import type { AddressFamily, CheckTiming, Location, RealServerRules, Script } from "../../model.ts";
 import { type Finding, type Findings, MISSING_INTERFACE } from "../diagnostics.ts";
 import { commandWords } from "../lexer.ts";
 import { type Place, type Placed, placeOfRecord, type Source } from "../source.ts";
@@ -82,6 +82,7 @@ export class BuildContext {
 	linesDown = 0;
 
 	#lastTiming: CheckTiming | null = null;
+	#lastRules: RealServerRules | null = null;
 
 	constructor(findings: Findings, machine: Machine, sources: readonly Source[], globals: GlobalNotes) {
 		this.findings = findings;
@@ -105,6 +106,21 @@ export class BuildContext {
 			return last;
 		this.#lastTiming = timing;
 		return timing;
+	}
+
+	/** The same for real servers' rules, those without scripts. */
+	sharedRules(rules: RealServerRules): RealServerRules {
+		const last = this.#lastRules;
+		if (
+			last !== null &&
+			last.inhibitOnFailure === rules.inhibitOnFailure &&
+			last.alpha === rules.alpha &&
+			last.smtpAlert === rules.smtpAlert &&
+			last.snmpName === rules.snmpName
+		)
+			return last;
+		this.#lastRules = rules;
+		return rules;
 	}
 
 	locate(spot: Place | Placed): Location {

@@ -578,7 +578,14 @@ function readRealServer(
 		weight,
 		forwarding,
 		limits: upperThreshold === 0 && lowerThreshold === 0 ? NO_LIMITS : { upperThreshold, lowerThreshold },
-		rules: { inhibitOnFailure, alpha, smtpAlert, snmpName, notifyUp: null, notifyDown: null },
+		rules: context.sharedRules({
+			inhibitOnFailure,
+			alpha,
+			smtpAlert,
+			snmpName,
+			notifyUp: null,
+			notifyDown: null,
+		}),
 		notifyUp,
 		notifyDown,
 		defaults: {
@@ -681,7 +688,8 @@ function buildRealServer(
 		owner.words = words;
 		const built: CheckConfig[] = [];
 		for (const check of settings.checks) buildChecks(context, check, owner, settings.defaults, built);
-		checks = built;
+		// A list that is written as such has no room to spare; there are tens of thousands of one.
+		checks = built.length === 1 ? [built[0]!] : built;
 	}
 	const notifyUp = settings.notifyUp === null ? null : context.notifyScript(settings.notifyUp);
 	const notifyDown = settings.notifyDown === null ? null : context.notifyScript(settings.notifyDown);
