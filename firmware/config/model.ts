@@ -323,6 +323,8 @@ export interface NotifyScripts {
 	readonly fault: Script | null;
 	readonly stop: Script | null;
 	readonly deleted: Script | null;
+	/** `notify_deleted`, with a script or without: an instance that a reload takes away is told of as DELETED, not FAULT. */
+	readonly saysDeleted: boolean;
 	/** `notify`: type, name, state and priority are appended. */
 	readonly generic: Script | null;
 	readonly masterRxLowerPriority: Script | null;

@@ -9,7 +9,7 @@ import type { Log } from "../status/log.ts";
 import { announce, type CheckNotice, checkMail } from "./announce.ts";
 import type { Notice } from "./pool.ts";
 
-/** How long a stop waits for scripts that it has started. */
+/** How long a stop waits for scripts that it has started, and for mails on their way. */
 const STOP_WAIT_MS = 1_000;
 
 export class Announcer {
@@ -65,9 +65,12 @@ export class Announcer {
 		}
 	}
 
-	/** Waits a moment for scripts to end, then lets go of everything. Scripts that still run go on. */
+	/** Waits a moment for scripts to end and for mails to go, then lets go of everything. Scripts that still run go on. */
 	async close(): Promise<void> {
-		await Promise.race([Promise.allSettled(this.#pending), Bun.sleep(STOP_WAIT_MS)]);
+		await Promise.race([
+			Promise.allSettled([...this.#pending, this.#mailer.settle()]),
+			Bun.sleep(STOP_WAIT_MS),
+		]);
 		for (const fifo of this.#fifos) fifo.close();
 		this.#fifos = [];
 	}

@@ -508,7 +508,7 @@ class Run {
 		for (const router of before) {
 			const key = instanceKey(router.config);
 			if (wanted.has(key)) continue;
-			const deleted = router.config.notify.deleted !== null;
+			const deleted = router.config.notify.saysDeleted;
 			this.apply(key, { kind: "stop" });
 			const last = this.actions.findLastIndex((action) => action.kind === "transition" && action.key === key);
 			const said = this.actions[last];

@@ -74,7 +74,7 @@ function dataOf(router: Router, wallMs: (atMicros: number) => number) {
 		wantstate: stateNumbers[router.wantsMaster ? "MASTER" : state],
 		version: config.version,
 		smtp_alert: config.smtpAlert,
-		notify_deleted: notify.deleted !== null,
+		notify_deleted: notify.saysDeleted,
 		...script("script_backup", notify.backup),
 		...script("script_master", notify.master),
 		...script("script_fault", notify.fault),

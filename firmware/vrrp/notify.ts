@@ -25,6 +25,8 @@ export class Notifier {
 	#config: DroverConfig;
 	#fifos: FifoWriter[] = [];
 	readonly #pending = new Set<Promise<unknown>>();
+	/** By what the subject calls it, since the last reload. */
+	readonly #lastMailed = new Map<string, NotifyState>();
 
 	constructor(config: DroverConfig, log: LogLine) {
 		this.#config = config;
@@ -37,6 +39,7 @@ export class Notifier {
 		const before = this.#config;
 		this.#config = config;
 		this.#mailer.configure(config.global.mail);
+		this.#lastMailed.clear();
 		const fifosOf = ({ global }: DroverConfig) => JSON.stringify([global.notifyFifo, global.vrrpNotifyFifo]);
 		if (fifosOf(before) === fifosOf(config)) return;
 		for (const fifo of this.#fifos) fifo.close();
@@ -46,15 +49,13 @@ export class Notifier {
 	instance(config: VrrpInstanceConfig, state: NotifyState, priority: number): void {
 		if (state === "INIT") return;
 		this.#tell(config.notify, "INSTANCE", config.name, state, priority);
-		if (config.smtpAlert && !(state === "FAULT" && this.#config.global.mail.suppressFault))
-			this.#mail(`VRRP Instance ${config.name}`, "instance", state);
+		if (config.smtpAlert) this.#mail("Instance", config.name, state);
 	}
 
 	group(config: SyncGroupConfig, state: NotifyState): void {
 		if (state === "INIT") return;
 		this.#tell(config.notify, "GROUP", config.name, state, 0);
-		if (config.smtpAlert && !(state === "FAULT" && this.#config.global.mail.suppressFault))
-			this.#mail(`VRRP Group ${config.name}`, "group", state);
+		if (config.smtpAlert) this.#mail("Group", config.name, state);
 	}
 
 	/** A master heard a lower priority. */
@@ -72,9 +73,9 @@ export class Notifier {
 		this.#line(`INSTANCE "${config.name}" ${state} ${priority}\n`);
 	}
 
-	/** Waits for scripts that still run, at most so long. */
+	/** Waits for scripts that still run and for mails on their way, at most so long. */
 	async settle(limitMs: number): Promise<void> {
-		await Promise.race([Promise.allSettled([...this.#pending]), Bun.sleep(limitMs)]);
+		await Promise.race([Promise.allSettled([...this.#pending, this.#mailer.settle()]), Bun.sleep(limitMs)]);
 	}
 
 	close(): void {
@@ -121,14 +122,35 @@ export class Notifier {
 		run.finally(() => this.#pending.delete(run));
 	}
 
-	/** In keepalived's words. */
-	#mail(title: string, what: "instance" | "group", state: NotifyState): void {
-		const body =
-			what === "group"
-				? `=> All VRRP group instances are now in ${state} state <=`
-				: `=> VRRP Instance is ${state === "MASTER" ? "now" : "no longer"} owning VRRP VIPs <=`;
-		this.#mailer.send({ subject: `${title} - Entering ${state} state`, body });
+	/** A state that the last mail told is not told again: with no_email_faults there may be a silent one between. */
+	#mail(kind: "Instance" | "Group", name: string, state: Exclude<NotifyState, "INIT">): void {
+		if (state === "FAULT" && this.#config.global.mail.suppressFault) return;
+		const title = `VRRP ${kind} ${name}`;
+		if (this.#lastMailed.get(title) === state) return;
+		this.#lastMailed.set(title, state);
+		const { event, body } = kind === "Group" ? groupMail(state) : instanceMail(state);
+		this.#mailer.send({ subject: `${title} - ${event}`, body: `=> ${body} <=` });
 	}
+}
+
+/** In keepalived's words, as is what follows. */
+function instanceMail(state: NotifyState): { readonly event: string; readonly body: string } {
+	switch (state) {
+		case "STOP":
+			return { event: "Stopping", body: "VRRP Instance stopping" };
+		case "DELETED":
+			return { event: "Deleted", body: "VRRP Deleted at reload" };
+		default:
+			return {
+				event: `Entering ${state} state`,
+				body: `VRRP Instance is ${state === "MASTER" ? "now" : "no longer"} owning VRRP VIPs`,
+			};
+	}
+}
+
+function groupMail(state: NotifyState): { readonly event: string; readonly body: string } {
+	if (state === "STOP") return { event: "Stopping", body: "All VRRP group instances are now stopping" };
+	return { event: `Entering ${state} state`, body: `All VRRP group instances are now in ${state} state` };
 }
 
 function specific(scripts: NotifyScripts, state: NotifyState): Script | null {

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Script } from "../../firmware/config/model.ts";
+import type { MailSettings, Script } from "../../firmware/config/model.ts";
 import { FifoWriter } from "../../firmware/notify/fifo.ts";
 import { deliver, envelopeAddress, Mailer, messageText } from "../../firmware/notify/mail.ts";
 import { ScriptRunner } from "../../firmware/notify/script-runner.ts";
@@ -282,6 +282,109 @@ describe("mail, RFC 5321", () => {
 		expect(heard).toContain("X-Mailer: Keepalived\r\n");
 		expect(heard).toContain("\r\n..hidden\r\n");
 		expect(heard).toEndWith("QUIT\r\n");
+	});
+
+	/** A server that answers each line as `reply` says; empty is silence. */
+	function office(reply: (line: string) => string) {
+		const letters: string[] = [];
+		const server = Bun.listen<{ body: string | null }>({
+			hostname: "127.0.0.1",
+			port: 0,
+			allowHalfOpen: true,
+			socket: {
+				open(socket) {
+					socket.data = { body: null };
+					socket.write(reply(""));
+				},
+				data(socket, chunk) {
+					const text = chunk.toString();
+					if (socket.data.body !== null) {
+						socket.data.body += text;
+						if (!socket.data.body.endsWith("\r\n.\r\n")) return;
+						letters.push(socket.data.body);
+						socket.data.body = null;
+						socket.write(reply("."));
+						return;
+					}
+					const answer = reply(text.trimEnd());
+					if (answer.startsWith("354")) socket.data.body = "";
+					if (answer !== "") socket.write(answer);
+				},
+			},
+		});
+		return {
+			letters,
+			to: { ...settings, connectTimeoutMs: 300, server: { host: "127.0.0.1", port: server.port } },
+			[Symbol.dispose]: () => server.stop(true),
+		};
+	}
+	const obliging = (line: string) =>
+		line === "" ? "220 x\r\n" : line === "DATA" ? "354 x\r\n" : "250 x\r\n";
+	const said = async (to: MailSettings, count = 1) => {
+		const errors: string[] = [];
+		const mailer = new Mailer(to, (text) => errors.push(text));
+		for (let number = 0; number < count; number++) mailer.send({ subject: `s${number}`, body: "" });
+		await mailer.settle();
+		return errors;
+	};
+
+	test("one recipient whom the server does not take costs the others nothing, and is named", async () => {
+		using post = office((line) => (line.includes("<admin@") ? "550 5.1.1 no such user\r\n" : obliging(line)));
+		const errors = await said(post.to);
+		expect(post.letters).toHaveLength(1);
+		expect(errors).toEqual([
+			`mail "s0": 127.0.0.1 port ${post.to.server.port} refuses Admin <admin@example.org>: 550 5.1.1 no such user`,
+		]);
+	});
+
+	test("who takes none of them, wants them later, or ends the session, is not given the letter", async () => {
+		for (const [reply, words] of [
+			[
+				(line: string) => (line.startsWith("RCPT") ? "451 4.7.1 greylisted\r\n" : obliging(line)),
+				"451 4.7.1 greylisted",
+			],
+			[(line: string) => (line.startsWith("RCPT") ? "421 too many\r\n" : obliging(line)), "421 too many"],
+			[(line: string) => (line === "." ? "554 looks like spam\r\n" : obliging(line)), "554 looks like spam"],
+		] as const) {
+			using post = office(reply);
+			expect(await said(post.to)).toEqual([
+				`mail "s0" was not sent by 127.0.0.1 port ${post.to.server.port}: ${words}`,
+			]);
+		}
+	});
+
+	test("251, user not local, will forward, is as good as 250 (RFC 5321 §3.4)", async () => {
+		using post = office((line) => (line.startsWith("RCPT") ? "251 will forward\r\n" : obliging(line)));
+		expect(await said(post.to)).toEqual([]);
+		expect(post.letters).toHaveLength(1);
+	});
+
+	test("a server that hangs, in whatever step, leaves no connection behind", async () => {
+		const descriptors = () => readdirSync("/proc/self/fd").length;
+		for (const silentAt of ["", "."]) {
+			using post = office((line) =>
+				silentAt === line || (silentAt !== "" && line.startsWith(silentAt)) ? "" : obliging(line),
+			);
+			const before = descriptors();
+			const errors = await said(post.to, 20);
+			expect(errors).toHaveLength(20);
+			expect(errors[0]).toEndWith(": no answer within 300 ms");
+			// The server's ends stay with it; ours go.
+			await until(
+				() => descriptors() <= before + 20,
+				`silent at "${silentAt}": ${descriptors() - before} more`,
+			);
+		}
+	});
+
+	test("of more letters than may wait the oldest are dropped, and it is said how many", async () => {
+		using post = office(obliging);
+		const errors = await said(post.to, 1_116);
+		expect(errors).toEqual([
+			"more than 1000 mails wait: the oldest are dropped",
+			"100 mails were dropped, since more than 1000 waited",
+		]);
+		expect(post.letters).toHaveLength(1_016);
 	});
 
 	test("a refusal is an error with the server's words", async () => {

@@ -18,6 +18,7 @@ export const noScripts: NotifyScripts = {
 	fault: null,
 	stop: null,
 	deleted: null,
+	saysDeleted: false,
 	generic: null,
 	masterRxLowerPriority: null,
 };

@@ -628,6 +628,7 @@ export function readNotify(context: BuildContext, settings: Settings): NotifyScr
 		fault: script("notify_fault"),
 		stop: script("notify_stop"),
 		deleted: script("notify_deleted"),
+		saysDeleted: settings.last("notify_deleted") !== null,
 		generic: script("notify"),
 		masterRxLowerPriority: script("notify_master_rx_lower_pri"),
 	};

@@ -75,7 +75,7 @@ const instanceColumns: readonly Column<InstanceRow>[] = [
 	[30, (row) => integer(row.config.version)],
 	[31, (row) => scriptText(row.config.notify.masterRxLowerPriority)],
 	[32, (row) => scriptText(row.config.notify.deleted)],
-	[33, (row) => truth(row.config.notify.deleted !== null)],
+	[33, (row) => truth(row.config.notify.saysDeleted)],
 	[34, (row) => addressType(row.config.multicastDestination)],
 	[35, (row) => addressOctets(row.config.multicastDestination)],
 ];
