@@ -7,7 +7,8 @@ import { FifoWriter } from "../../firmware/notify/fifo.ts";
 import { deliver, envelopeAddress, Mailer, messageText } from "../../firmware/notify/mail.ts";
 import { ScriptRunner } from "../../firmware/notify/script-runner.ts";
 import { setScriptUmask } from "../../firmware/notify/start-script.ts";
-import { globalDefaults, nowhere } from "../vrrp/config.ts";
+import { Notifier } from "../../firmware/vrrp/notify.ts";
+import { configOf, globalDefaults, instanceOf, nowhere } from "../vrrp/config.ts";
 
 const folder = mkdtempSync(join(tmpdir(), `drover-notify-${process.pid}-`));
 beforeAll(() =>
@@ -385,6 +386,23 @@ describe("mail, RFC 5321", () => {
 			"100 mails were dropped, since more than 1000 waited",
 		]);
 		expect(post.letters).toHaveLength(1_016);
+	});
+
+	test("no_email_faults: a state is not told twice when the fault between was silent, as with keepalived", async () => {
+		using post = office(obliging);
+		const instance = instanceOf({ smtpAlert: true });
+		const config = configOf([instance]);
+		const notifier = new Notifier(
+			{ ...config, global: { ...config.global, mail: { ...post.to, suppressFault: true } } },
+			() => {},
+		);
+		for (const state of ["BACKUP", "FAULT", "BACKUP", "MASTER", "FAULT", "MASTER"] as const)
+			notifier.instance(instance, state, 100);
+		await notifier.settle(5_000);
+		expect(post.letters.map((letter) => /Entering (\w+)/.exec(letter)?.[1]).sort()).toEqual([
+			"BACKUP",
+			"MASTER",
+		]);
 	});
 
 	test("a refusal is an error with the server's words", async () => {
