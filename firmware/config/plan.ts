@@ -436,8 +436,14 @@ const kernelFields = [
 	"persistenceGranularity",
 ];
 
+/** What a virtual server is matched by, as far as its addresses do not say it. */
+function nameText({ name }: VirtualServerConfig): string {
+	return name.kind === "group" ? `in group ${name.group}` : "in no group";
+}
+
 function planServices(before: DroverConfig, after: DroverConfig): Change[] {
 	const changes: Change[] = [];
+	const renamed = new Set<string>();
 	for (const [old, now] of pair(services(before), services(after), (service) => service.text)) {
 		const subject = (now ?? old)!.text;
 		if (old === null)
@@ -457,6 +463,17 @@ function planServices(before: DroverConfig, after: DroverConfig): Change[] {
 				effect: "its connections are cut",
 			});
 		else {
+			const names = `${nameText(old.server)} → ${nameText(now.server)}`;
+			if (nameText(old.server) !== nameText(now.server) && !renamed.has(names)) {
+				renamed.add(names);
+				changes.push({
+					area: "service",
+					kind: "change",
+					subject,
+					text: names,
+					effect: "its checks begin anew, and scripts and FIFOs hear that the old one went",
+				});
+			}
 			const fields = fieldChanges(old.server, now.server, ["realServers", "services", "name"]);
 			if (fields.length > 0) {
 				const inKernel = kernelFields.some(

@@ -16,8 +16,9 @@ export const syncGroupOf = (groups: readonly SyncGroupConfig[], name: string): S
 	groups.find(({ members }) => members.includes(name)) ?? null;
 
 /**
- * One of the lists, each object once: what both track counts with the group's weight, unless the instance gives it none
- * (keepalived, add_vrrp_to_track_script).
+ * One of the lists, each object once: what both track counts with the group's weight and direction, unless the instance
+ * gives it none (keepalived, add_vrrp_to_track_script). Of a process the direction stays the instance's
+ * (add_vrrp_to_track_process).
  */
 export function trackedBy(
 	instance: VrrpInstanceConfig,
@@ -28,7 +29,11 @@ export function trackedBy(
 	const shared = group?.[list] ?? [];
 	if (shared.length === 0) return own;
 	const inGroup = new Map(shared.map((reference) => [reference.name, reference]));
-	const merged = own.map((one) => (one.weight === 0 ? one : (inGroup.get(one.name) ?? one)));
+	const merged = own.map((one) => {
+		const theirs = inGroup.get(one.name);
+		if (one.weight === 0 || theirs === undefined) return one;
+		return list === "trackProcesses" ? { ...theirs, reverse: one.reverse } : theirs;
+	});
 	const known = new Set(own.map(({ name }) => name));
 	return [...merged, ...shared.filter(({ name }) => !known.has(name))];
 }

@@ -300,6 +300,21 @@ track_interface {\neth1\n}\ntrack_process {\nprocess weight 2\n}`),
 		])("%s", (_title, before, own, expected) => {
 			expect(tracked(before, own)).toEqual(expected);
 		});
+		test("the direction of what both track is the group's, but of a process the instance's, as keepalived has it", () => {
+			const both = (words: string) =>
+				`track_script {\nweighted weight 9${words}\n}\ntrack_process {\nprocess weight 2${words}\n}`;
+			const of = (inGroup: string, own: string) => {
+				const { config } = loadText(
+					`${secure}${trackers}${group(`sync_group_tracking_weight\n${both(inGroup)}`)}${instance(both(own))}${instance("", "VI_2", 52, "10.0.0.2")}`,
+				);
+				const one = config.vrrpInstances[0]!;
+				return (["trackScripts", "trackProcesses"] as const).flatMap((list) =>
+					trackedBy(one, syncGroupOf(config.syncGroups, one.name), list).map(({ reverse }) => reverse),
+				);
+			};
+			expect(of(" reverse", "")).toEqual([true, false]);
+			expect(of("", " reverse")).toEqual([false, true]);
+		});
 		test("a group with an owner tracks without weights", () => {
 			const lists = "track_script {\nplain weight 9\n}\ntrack_file {\ndefault weight 3\n}";
 			const weights = (priority: number) => {
