@@ -95,6 +95,16 @@ if [ "\${1:-}" = remove ]; then
 	exit 0
 fi
 
+# What an earlier run has put here and is wanted no more.
+if [ -e "$HELPER" ]; then
+	for address in $(sed -n 's/^ip address replace \\([^ ]*\\) dev lo.*/\\1/p' "$HELPER"); do
+		case " $ADDRESSES " in
+		*" $address "*) ;;
+		*) ip address del "$address" dev lo 2>/dev/null || true ;;
+		esac
+	done
+fi
+
 # 1. What is set at every boot, and now. Silence first, the address after it.
 mkdir -p "$(dirname "$SYSCTL")" "$(dirname "$HELPER")"
 cat >"$SYSCTL" <<'END'
@@ -117,9 +127,8 @@ ${[
 		const [key, value] = setting.split(" = ");
 		return `echo ${value} >/proc/sys/${key!.replaceAll(".", "/")}`;
 	}),
-	...addresses.map(
-		(address) => `ip address replace ${address} dev lo${address.includes(":") ? " nodad" : ""}`,
-	),
+	// No word but these: busybox's ip knows few, and the kernel tries no address of lo for duplicates.
+	...addresses.map((address) => `ip address replace ${address} dev lo`),
 ].join("\n")}
 END
 chmod 755 "$HELPER"

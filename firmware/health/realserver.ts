@@ -129,7 +129,10 @@ function scriptFor(mode: "DR" | "TUN", values: Values, file: string): { readonly
 					for (const service of virtualServer.services)
 						if (service.kind === "address") vips.add(service.address);
 				}
-		if (vips.size === 0) return `no virtual server in ${file} forwards by ${mode}`;
+		if (vips.size === 0)
+			return found === null
+				? `no virtual server in ${file} forwards by ${mode}`
+				: `what ${file} forwards by ${mode} has firewall marks and no addresses: name these with --vip`;
 	}
 	const forwarding = mode === "DR" ? ({ kind: "DR" } as const) : tunnelOf(values, found);
 	if (typeof forwarding === "string") return forwarding;

@@ -3,7 +3,15 @@
  * over a switch (DR) and through tunnels (TUN), IPv4 and IPv6; the director holds the VIP itself.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Forwarding } from "../../../firmware/config/model.ts";
@@ -342,6 +350,50 @@ describe("drover realserver", () => {
 		expect(server.addresses("lo")).not.toContain(`${VIP}/32`);
 		expect(existsSync(`${root}/usr/local/sbin/drover-realserver`)).toBe(false);
 	}, 60_000);
+
+	test("a run with other addresses takes back those of the run before, with busybox's programs alone as well", () => {
+		const server = servers[1]!;
+		const programs = `${dirname(file)}/busybox`;
+		mkdirSync(programs);
+		const busybox = Bun.which("busybox")!;
+		for (const name of "ip id cat mkdir dirname chmod rm sed grep printf modprobe sh".split(" "))
+			symlinkSync(busybox, join(programs, name));
+		for (const path of [programs, process.env["PATH"]!]) {
+			const root = mkdtempSync(join(dirname(file), "root-"));
+			mkdirSync(`${root}/etc/network`, { recursive: true });
+			const holds = (vips: readonly string[], ...words: string[]) => {
+				const script = director.run(...drover("realserver", "DR", ...vips.map((vip) => `--vip=${vip}`)));
+				writeFileSync(`${dirname(file)}/script.sh`, script);
+				server.run(
+					"env",
+					`ROOT=${root}`,
+					`PATH=${path}`,
+					`${programs}/sh`,
+					`${dirname(file)}/script.sh`,
+					...words,
+				);
+				return server.addresses("lo").filter((address) => /^(10\.7\.9|fd07:9)/.test(address));
+			};
+			expect(holds(["10.7.9.1", "10.7.9.2", "fd07:9::1"])).toEqual([
+				"10.7.9.1/32",
+				"10.7.9.2/32",
+				"fd07:9::1/128",
+			]);
+			expect(server.ip("-6", "address", "show", "dev", "lo", "tentative")).toBe("");
+			expect(holds(["10.7.9.2", "fd07:9::2"])).toEqual(["10.7.9.2/32", "fd07:9::2/128"]);
+			expect(holds(["10.7.9.2", "fd07:9::2"], "remove")).toEqual([]);
+		}
+	}, 30_000);
+
+	test("marks alone: the addresses are asked for", () => {
+		writeFileSync(
+			file,
+			"virtual_server fwmark 7 {\ndelay_loop 6\nlb_kind DR\nreal_server 10.7.0.11 80 {\nweight 1\n}\n}\n",
+		);
+		const { status, stderr } = director.try(...drover("realserver", "DR", "--file", file));
+		expect(stderr).toContain("has firewall marks and no addresses: name these with --vip");
+		expect(status).toBe(2);
+	});
 
 	test("without systemd: ifupdown calls it; the shell finds no fault in any script", () => {
 		const root = `${dirname(file)}/ifupdown`;
