@@ -623,7 +623,7 @@ export class Arena {
 		high: number,
 		replaces: boolean,
 	): void {
-		const { slots, tags, segments } = this.#book;
+		const { slots, tags } = this.#book;
 		this.#write(placed, slot, total, meta, marks, bodyBytes, bodySum, low, high);
 		const at = slot * SLOT_WORDS;
 		slots[at + Slot.hashLow] = low;
@@ -637,7 +637,7 @@ export class Arena {
 		tags[slot * TAG_WORDS + 1] = marks.high;
 		slots[at + Slot.flags] = meta.flags | Flag.live | Flag.verified | (meta.esi === undefined ? 0 : Flag.esi);
 		this.#book.account(meta.storage, total, 1);
-		segments[segment * SEGMENT_WORDS + Segment.liveCount]!++;
+		this.#book.occupy(segment, total, 1);
 		this.#wheel.add(slot, Math.ceil(meta.tOrigin + meta.ttl + meta.grace + meta.keep));
 		this.#book.link(slot, low);
 		this.#book.touch(low & (SHARD_COUNT - 1));
@@ -899,12 +899,10 @@ export class Arena {
 		this.#wheel.remove(slot);
 		const record = this.#book.recordOf(slot);
 		const segment = this.#book.slots[at + Slot.segment]!;
+		let bytes = 0;
 		if (record !== undefined) {
-			this.#book.account(
-				record.words[(record.base + Record.storage) >> 2]!,
-				record.words[(record.base + Record.totalBytes) >> 2]!,
-				-1,
-			);
+			bytes = record.words[(record.base + Record.totalBytes) >> 2]!;
+			this.#book.account(record.words[(record.base + Record.storage) >> 2]!, bytes, -1);
 			record.words[(record.base + Record.slot) >> 2] = -1;
 			// The checksum goes too: a dead object must not come back when the file is read again.
 			record.words[(record.base + Record.headChecksum) >> 2]! ^= DEAD;
@@ -912,7 +910,7 @@ export class Arena {
 		this.#book.slots[at + Slot.flags] = 0;
 		this.#book.touch(low & (SHARD_COUNT - 1));
 		this.#giveSlot(slot);
-		const live = --this.#book.segments[segment * SEGMENT_WORDS + Segment.liveCount]!;
+		const live = this.#book.occupy(segment, bytes, -1);
 		if (live <= 0 && this.#book.segments[segment * SEGMENT_WORDS + Segment.state] === SegmentState.sealed)
 			if (!this.#book.pinned(segment)) this.#segments.release(segment);
 	}

@@ -14,6 +14,7 @@ import {
 	RECORD_MAGIC,
 	Record,
 	SEGMENT_WORDS,
+	Segment,
 	SHARD_COUNT,
 	SLOT_WORDS,
 	Slot,
@@ -21,6 +22,7 @@ import {
 	STORAGE_WORDS,
 	STORE_MAGIC,
 	STORE_VERSION,
+	STORE_VERSION_BEFORE,
 	Storage,
 	StorageFloat,
 	type StoreSizes,
@@ -120,6 +122,14 @@ export class Book {
 		this.storageFloats[at + (sign > 0 ? StorageFloat.bytesTaken : StorageFloat.bytesFreed)]! += bytes;
 	}
 
+	/** An object comes into a segment, or leaves it. Returns how many live ones are in it then. */
+	occupy(segment: number, bytes: number, sign: 1 | -1): number {
+		const at = segment * SEGMENT_WORDS;
+		this.segments[at + Segment.liveBytes]! += sign * bytes;
+		this.segments[at + Segment.liveCount]! += sign;
+		return this.segments[at + Segment.liveCount]!;
+	}
+
 	recordOf(slot: number): (DataMap & { base: number }) | undefined {
 		const at = slot * SLOT_WORDS;
 		const segment = this.slots[at + Slot.segment]!;
@@ -188,7 +198,7 @@ export function createStore(path: string, sizes: StoreSizes, nowSeconds: number)
 	return layout;
 }
 
-/** True when the file is a store of these sizes and this version, so that `recover` can read it. */
+/** True when the file is a store of these sizes and of a version that takeUp() reads. */
 export function storeFits(path: string, sizes: StoreSizes): boolean {
 	if (!existsSync(path)) return false;
 	const layout = planLayout(sizes);
@@ -196,7 +206,7 @@ export function storeFits(path: string, sizes: StoreSizes): boolean {
 	const control = new Int32Array(Bun.mmap(path, { shared: true, size: 4096 }).buffer, 0, 64);
 	return (
 		control[Control.magic] === STORE_MAGIC &&
-		control[Control.version] === STORE_VERSION &&
+		[STORE_VERSION, STORE_VERSION_BEFORE].includes(control[Control.version]!) &&
 		control[Control.segmentCount] === layout.segmentCount &&
 		control[Control.segmentBytes] === layout.segmentBytes &&
 		control[Control.slotCount] === layout.slotCount &&

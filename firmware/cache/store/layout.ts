@@ -10,7 +10,9 @@
  */
 
 export const STORE_MAGIC = 0x44525653;
-export const STORE_VERSION = 6;
+export const STORE_VERSION = 7;
+/** Differs in the bookkeeping alone: its index is built anew. */
+export const STORE_VERSION_BEFORE = 6;
 
 /** Most processes that may map one store. */
 export const WORKER_LIMIT = 32;
@@ -177,6 +179,8 @@ export const Segment = {
 	owner: 5,
 	/** Segments in the run that a large object takes; 1 otherwise. */
 	run: 6,
+	/** Of the objects in it that are live. */
+	liveBytes: 7,
 } as const;
 /** `filling`: the first of a run that its owner writes into, without the lock (reservation.ts). */
 export const SegmentState = { free: 0, open: 1, sealed: 2, tail: 3, filling: 4 } as const;

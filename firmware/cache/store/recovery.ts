@@ -25,6 +25,7 @@ import {
 	SLOT_WORDS,
 	Slot,
 	STORAGE_WORDS,
+	STORE_VERSION,
 	Storage,
 	TAG_WORDS,
 	WORKER_LIMIT,
@@ -65,11 +66,17 @@ export function layDown(path: string, { book }: Store): void {
  */
 export function takeUp(path: string, store: Store, nowSeconds: number): number {
 	const { control } = store.book;
-	const clean = control[Control.clean] === 1 && control[Control.bookSum] === store.book.sum();
+	const clean =
+		control[Control.version] === STORE_VERSION &&
+		control[Control.clean] === 1 &&
+		control[Control.bookSum] === store.book.sum();
 	control[Control.clean] = 0;
 	store.segments.releaseRuns();
 	toDisk(path);
-	return clean ? resume(store) : rebuild(store, nowSeconds);
+	if (clean) return resume(store);
+	const found = rebuild(store, nowSeconds);
+	control[Control.version] = STORE_VERSION;
+	return found;
 }
 
 /** The index is as it was left; only what belonged to processes that are no more is let go. */
@@ -107,8 +114,9 @@ export function rebuild(store: Store, nowSeconds: number): number {
 			segment += Math.max(1, book.segments[at + Segment.run]!) * area.step;
 			continue;
 		}
+		book.segments[at + Segment.liveCount] = 0;
+		book.segments[at + Segment.liveBytes] = 0;
 		const found = rebuildSegment(store, segment, area, nowSeconds, nextSlot);
-		book.segments[at + Segment.liveCount] = found.nextSlot - nextSlot;
 		if (found.nextSlot === nextSlot) {
 			book.segments[at + Segment.run] = 1;
 			book.segments[at + Segment.queue] = -1;
@@ -187,6 +195,7 @@ function rebuildSegment(
 				book.tags[slot * TAG_WORDS + 1] = words[word + (Record.tagsHigh >> 2)]!;
 				slots[at + Slot.flags] = flags | Flag.live;
 				book.account(words[word + (Record.storage >> 2)]!, total, 1);
+				book.occupy(segment, total, 1);
 				wheel.add(slot, Math.ceil(deadline));
 				book.link(slot, low);
 			}

@@ -8,6 +8,8 @@
  * dropped, with a fingerprint left in the ghost table; a key found there goes to the main queue at once.
  * A due segment of the main queue keeps what was used, once per use. A segment that a worker is sending from
  * is pinned and passed over.
+ *
+ * None is due while there are sparse ones: what lives in those is moved together first.
  */
 import type { Book, Placed } from "./book.ts";
 import {
@@ -31,6 +33,13 @@ import {
 
 /** Segments that may be looked at to make room for one object (Varnish's nuke_limit is of the same kind). */
 export const RECLAIM_LIMIT = 64;
+/**
+ * A segment of which so much is dead (replaced, expired, purged) is emptied by moving what is live, before anything that
+ * is live is dropped: for each byte that is won, three are copied at most.
+ */
+const SPARSE = 1 / 4;
+/** Segments that are emptied so for one object: what they win may be room that it does not fit into. */
+const COMPACTION_LIMIT = 8;
 /** What taking an open segment costs: more than any that is sealed. */
 const OPEN_COST = 2;
 /** Turned into the checksum of a record that is no more, so that nobody takes it for a live one. */
@@ -52,6 +61,7 @@ export class Segments {
 		const segmentBytes = this.#segmentBytes(area);
 		if (total > segmentBytes / 2) return this.#allocateRun(Math.ceil(total / segmentBytes), total, area);
 		const openAt = this.#openAt(area, queue);
+		let compactions = 0;
 		for (let attempt = 0; attempt < RECLAIM_LIMIT; attempt++) {
 			const open = this.book.storages[openAt]! - 1;
 			if (open >= 0) {
@@ -65,8 +75,13 @@ export class Segments {
 				this.book.storages[openAt] = 0;
 			}
 			const fresh = this.free(area);
-			if (fresh >= 0) this.open(fresh, queue, area);
-			else if (!this.reclaim(area)) return undefined;
+			if (fresh < 0) {
+				if (!this.reclaim(area)) return undefined;
+				continue;
+			}
+			const isLast = this.free(area, fresh + area.step) < 0;
+			if (isLast && compactions++ < COMPACTION_LIMIT && this.#compact(area)) continue;
+			this.open(fresh, queue, area);
 		}
 		return undefined;
 	}
@@ -114,13 +129,15 @@ export class Segments {
 		this.book.segments[each + Segment.state] = SegmentState.free;
 		this.book.segments[each + Segment.usedBytes] = 0;
 		this.book.segments[each + Segment.liveCount] = 0;
+		this.book.segments[each + Segment.liveBytes] = 0;
 		this.book.segments[each + Segment.run] = 0;
 		this.book.segments[each + Segment.queue] = -1;
 		const map = this.book.maps[Math.floor(unit / segmentsPerMap)]!;
 		map.words[((unit % segmentsPerMap) * segmentBytes) >> 2] = 0;
 	}
 
-	free({ first, end, step }: Area): number {
+	/** The first free one, from `first` on; negative when there is none. */
+	free({ first: start, end, step }: Area, first = start): number {
 		for (let segment = first; segment < end; segment += step)
 			if (
 				this.book.segments[segment * SEGMENT_WORDS + Segment.state] === SegmentState.free &&
@@ -319,6 +336,44 @@ export class Segments {
 		return slots;
 	}
 
+	/**
+	 * Moves what is live in the sparsest segment to where its like is written, and frees it, unless somebody has begun to
+	 * send from it: there is a free one for what does not fit there. False when none is sparse: nothing has changed then.
+	 */
+	#compact(area: Area): boolean {
+		const victim = this.#sparsest(area);
+		if (victim < 0) return false;
+		const queue = this.book.segments[victim * SEGMENT_WORDS + Segment.queue]!;
+		for (const slot of this.#slotsIn(victim)) {
+			const record = this.book.recordOf(slot);
+			const total = record?.words[(record.base + Record.totalBytes) >> 2] ?? 0;
+			if (record !== undefined && !this.#move(slot, record, total, area, queue)) return true;
+		}
+		this.#releaseUnpinned(victim);
+		return true;
+	}
+
+	/** The segment of small objects of which the most is dead, if it is sparse; negative otherwise. */
+	#sparsest(area: Area): number {
+		const { segments } = this.book;
+		let best = -1;
+		let most = this.#segmentBytes(area) * SPARSE;
+		for (let segment = area.first; segment < area.end; segment += area.step) {
+			const at = segment * SEGMENT_WORDS;
+			if (
+				segments[at + Segment.state] !== SegmentState.sealed ||
+				segments[at + Segment.queue] === Queue.large
+			)
+				continue;
+			const dead = segments[at + Segment.usedBytes]! - segments[at + Segment.liveBytes]!;
+			// Looking for pins costs most.
+			if (dead < most || this.book.pinned(segment)) continue;
+			best = segment;
+			most = dead + 1;
+		}
+		return best;
+	}
+
 	/** Frees at least part of one segment of the area; false when every one is open or pinned. */
 	reclaim(area: Area): boolean {
 		const { storage, first, end, step } = area;
@@ -334,7 +389,7 @@ export class Segments {
 			const record = this.book.recordOf(slot);
 			const total = record?.words[(record.base + Record.totalBytes) >> 2] ?? 0;
 			const keep = frequency > 0 && queue !== Queue.large && record !== undefined && total <= survivorsLeft;
-			if (keep && this.#move(slot, record, total, area)) {
+			if (keep && this.#move(slot, record, total, area, Queue.main)) {
 				survivorsLeft -= total;
 				this.book.slots[at + Slot.frequency] = queue === Queue.small ? 0 : frequency - 1;
 				continue;
@@ -374,9 +429,9 @@ export class Segments {
 		return best >= 0 ? best : any;
 	}
 
-	/** Copies a survivor into this worker's open main segment; false when it has no room. */
-	#move(slot: number, record: Placed, total: number, area: Area): boolean {
-		const openAt = this.#openAt(area, Queue.main);
+	/** Copies a survivor into this worker's open segment of a queue; false when it has no room. */
+	#move(slot: number, record: Placed, total: number, area: Area, queue: number): boolean {
+		const openAt = this.#openAt(area, queue);
 		let open = this.book.storages[openAt]! - 1;
 		if (
 			open >= 0 &&
@@ -389,7 +444,7 @@ export class Segments {
 		if (open < 0) {
 			open = this.free(area);
 			if (open < 0) return false;
-			this.open(open, Queue.main, area);
+			this.open(open, queue, area);
 		}
 		const to = open * SEGMENT_WORDS;
 		const offset = this.book.segments[to + Segment.usedBytes]!;
@@ -400,8 +455,8 @@ export class Segments {
 		map.bytes.set(record.bytes.subarray(record.base, record.base + total), base);
 		record.words[(record.base + Record.slot) >> 2] = -1;
 		record.words[(record.base + Record.headChecksum) >> 2]! ^= DEAD;
-		this.book.segments[this.book.slots[at + Slot.segment]! * SEGMENT_WORDS + Segment.liveCount]!--;
-		this.book.segments[to + Segment.liveCount]!++;
+		this.book.occupy(this.book.slots[at + Slot.segment]!, total, -1);
+		this.book.occupy(open, total, 1);
 		this.book.slots[at + Slot.segment] = open;
 		this.book.slots[at + Slot.offset] = offset;
 		this.book.touch(this.book.slots[at + Slot.hashLow]! & (SHARD_COUNT - 1));

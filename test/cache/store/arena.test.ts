@@ -19,7 +19,19 @@ import {
 	VARIANT_LIMIT,
 } from "../../../firmware/cache/store/arena.ts";
 import { Book } from "../../../firmware/cache/store/book.ts";
-import { Control, Flag, planLayout, type StoreSizes } from "../../../firmware/cache/store/layout.ts";
+import {
+	Control,
+	Flag,
+	planLayout,
+	Record,
+	SEGMENT_WORDS,
+	Segment,
+	SLOT_WORDS,
+	Slot,
+	STORE_VERSION,
+	STORE_VERSION_BEFORE,
+	type StoreSizes,
+} from "../../../firmware/cache/store/layout.ts";
 import { Segments } from "../../../firmware/cache/store/segments.ts";
 import { Wheel } from "../../../firmware/cache/store/wheel.ts";
 
@@ -399,6 +411,109 @@ describe("eviction", () => {
 	});
 });
 
+describe("what has been replaced, has expired or was taken out makes room before what is live", () => {
+	/** Bytes and objects that are live, by segment: as they are counted, and as they are. */
+	function occupation(path: string, sizes: StoreSizes): [counted: number[][], found: number[][]] {
+		const layout = planLayout(sizes);
+		const book = new Book(path, layout);
+		const empty = () => Array.from({ length: layout.segmentCount }, () => [0, 0]);
+		const [counted, found] = [empty(), empty()];
+		for (let segment = 0; segment < layout.segmentCount; segment++) {
+			const at = segment * SEGMENT_WORDS;
+			counted[segment] = [book.segments[at + Segment.liveCount]!, book.segments[at + Segment.liveBytes]!];
+		}
+		for (let slot = 0; slot < layout.slotCount; slot++) {
+			if ((book.slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
+			const { words, base } = book.recordOf(slot)!;
+			const each = found[book.slots[slot * SLOT_WORDS + Slot.segment]!]!;
+			each[0]!++;
+			each[1]! += words[(base + Record.totalBytes) >> 2]!;
+		}
+		return [counted, found];
+	}
+	const capacityOf = (sizes: number) => {
+		const { segmentBytes, segmentCount } = planLayout(sizes);
+		return segmentBytes * segmentCount;
+	};
+	const BODY = 1000;
+	const RECORD = 1152;
+
+	test.each([
+		["a small store", 512 << 10, 0.6],
+		["a larger one", 8 << 20, 0.8],
+	])("%s: replaced for ever, at random, not one is lost", (_, sizes, share) => {
+		const { arena, path } = fresh(sizes);
+		const count = Math.floor((capacityOf(sizes) * share) / RECORD);
+		const latest: number[] = [];
+		for (let index = 0; index < count; index++) {
+			arena.insert(meta(`/${index}`, { vxid: 1 }), [Buffer.alloc(BODY, index)]);
+			latest.push(1);
+		}
+		for (let round = 0; round < 12 * count; round++) {
+			const index = Math.floor(Math.random() * count);
+			latest[index]!++;
+			const renewed = meta(`/${index}`, { vxid: latest[index]! });
+			expect(arena.replace(renewed, [Buffer.alloc(BODY, index + latest[index]!)])).toBe(true);
+		}
+		expect(arena.figures()).toMatchObject({ objects: count, nuked: 0 });
+		for (let index = 0; index < count; index++) {
+			const [object, ...others] = arena.lookup(`/${index}`);
+			expect([object?.vxid, others.length]).toEqual([latest[index], 0]);
+			expect(
+				Buffer.alloc(BODY, index + (latest[index] === 1 ? 0 : latest[index]!)).equals(object!.body),
+			).toBe(true);
+		}
+		const [counted, found] = occupation(path, sizes);
+		expect(counted).toEqual(found);
+	});
+
+	test("a store that is full of what is live goes on: the least used go", () => {
+		const sizes = 2 << 20;
+		const { arena, path } = fresh(sizes);
+		const count = Math.floor((capacityOf(sizes) * 1.2) / RECORD);
+		for (let round = 0; round < 15 * count; round++) {
+			const index = Math.floor(Math.random() * count);
+			expect(arena.replace(meta(`/${index}`), [Buffer.alloc(BODY, index)])).toBe(true);
+		}
+		const { objects, nuked } = arena.figures();
+		expect(nuked).toBeGreaterThan(count);
+		expect(objects * RECORD).toBeGreaterThan(0.8 * capacityOf(sizes));
+		const [counted, found] = occupation(path, sizes);
+		expect(counted).toEqual(found);
+	});
+
+	test("room that those have who expire among others that stay is used again", () => {
+		const sizes = 2 << 20;
+		const { arena } = fresh(sizes);
+		const count = Math.floor((capacityOf(sizes) * 0.9) / RECORD);
+		for (let index = 0; index < count; index++)
+			arena.insert(meta(`/${index}`, { ttl: index % 2 === 0 ? 1 : 600, grace: 0 }), [Buffer.alloc(BODY)]);
+		arena.expire(NOW + 5, count);
+		const later = { tOrigin: NOW + 5, insertedAt: NOW + 5, ttl: 600 };
+		for (let index = 0; index < count * 0.4; index++)
+			arena.insert(meta(`/new/${index}`, later), [Buffer.alloc(BODY)]);
+		expect(arena.figures().nuked).toBe(0);
+		for (let index = 1; index < count; index += 2) expect(arena.lookup(`/${index}`)).toHaveLength(1);
+		for (let index = 0; index < count * 0.4; index++) expect(arena.lookup(`/new/${index}`)).toHaveLength(1);
+	});
+
+	test("what is being sent stays where it is meanwhile", () => {
+		const sizes = 1 << 20;
+		const { arena } = fresh(sizes);
+		const count = Math.floor((capacityOf(sizes) * 0.5) / RECORD);
+		for (let index = 0; index < count; index++) arena.insert(meta(`/${index}`), [Buffer.alloc(BODY, index)]);
+		const [sent] = arena.lookup("/7");
+		expect(arena.pin(sent!)).toBe(true);
+		for (let round = 0; round < 20 * count; round++) {
+			const index = Math.floor(Math.random() * count);
+			if (index !== 7) arena.replace(meta(`/${index}`), [Buffer.alloc(BODY, "other")]);
+		}
+		expect(Buffer.alloc(BODY, 7).equals(sent!.body)).toBe(true);
+		arena.unpin(sent!);
+		expect(arena.figures().nuked).toBe(0);
+	});
+});
+
 describe("a reader in the middle of a change", () => {
 	/** Calls `act` once, inside the `at`-th step of a change that anybody makes; how many steps there were. */
 	function interrupting(at: number, act: () => void, work: () => void): number {
@@ -431,48 +546,56 @@ describe("a reader in the middle of a change", () => {
 	}
 
 	// Larger than half a segment: a place of its own; smaller: a place among others, and moved when it is used.
-	test.each<[title: string, bytes: number, uses: number]>([
-		["a large object", 20_000, 0],
-		["a small one", 3_000, 0],
-		["a small one that is used", 3_000, 3],
-	])("%s is what was stored as long as it is pinned, or held", (_title, bytes, uses) => {
-		const wanted = Buffer.alloc(bytes, "wanted ");
-		let seen = 0;
-		for (let at = 0, steps = 1; at < steps; at++) {
-			const { arena, path } = fresh(1 << 20);
-			const reader = Arena.open(path, 1 << 20, 1);
-			arena.insert(meta("/x", { vxid: 7 }), [wanted]);
-			const [stored] = arena.lookup("/x");
-			for (let use = 0; use < uses; use++) arena.use(stored!);
-			let pinned: StoredObject | undefined;
-			let held: StoredObject | undefined;
-			steps = interrupting(
-				at,
-				() => {
-					held = reader.lookup("/x")[0];
-					if (held !== undefined && reader.pin(held)) pinned = held;
-					const glance = reader.glance("/x");
-					if (glance === undefined) return;
-					const { map, bodyAt, bodyBytes } = glance;
-					const copy = map.buffer.subarray(bodyAt, bodyAt + bodyBytes);
-					expect({ at, same: !reader.holds(glance) || wanted.equals(copy) }).toEqual({ at, same: true });
-				},
-				() => {
-					for (let each = 0; each < 150; each++)
-						arena.insert(meta(`/other/${each}`, { vxid: 100 + each }), [Buffer.alloc(bytes, each)]);
-				},
-			);
-			if (pinned !== undefined) {
-				seen++;
-				expect({ at, same: wanted.equals(pinned.body) }).toEqual({ at, same: true });
-				reader.unpin(pinned);
+	test.each<
+		[title: string, bytes: number, uses: number, storeBytes: number, changes: number, others: number]
+	>([
+		["a large object", 20_000, 0, 1 << 20, 150, 150],
+		["a small one", 3_000, 0, 1 << 20, 150, 150],
+		["a small one that is used", 3_000, 3, 1 << 20, 150, 150],
+		["a small one among those that are replaced", 1_000, 0, 256 << 10, 350, 80],
+	])(
+		"%s is what was stored as long as it is pinned, or held",
+		(_title, bytes, uses, storeBytes, changes, others) => {
+			const wanted = Buffer.alloc(bytes, "wanted ");
+			let seen = 0;
+			for (let at = 0, steps = 1; at < steps; at++) {
+				const { arena, path } = fresh(storeBytes);
+				const reader = Arena.open(path, storeBytes, 1);
+				arena.insert(meta("/x", { vxid: 7 }), [wanted]);
+				const [stored] = arena.lookup("/x");
+				for (let use = 0; use < uses; use++) arena.use(stored!);
+				let pinned: StoredObject | undefined;
+				let held: StoredObject | undefined;
+				steps = interrupting(
+					at,
+					() => {
+						held = reader.lookup("/x")[0];
+						if (held !== undefined && reader.pin(held)) pinned = held;
+						const glance = reader.glance("/x");
+						if (glance === undefined) return;
+						const { map, bodyAt, bodyBytes } = glance;
+						const copy = map.buffer.subarray(bodyAt, bodyAt + bodyBytes);
+						expect({ at, same: !reader.holds(glance) || wanted.equals(copy) }).toEqual({ at, same: true });
+					},
+					() => {
+						for (let each = 0; each < changes; each++)
+							arena.replace(meta(`/other/${(each * 7) % others}`, { vxid: 100 + each }), [
+								Buffer.alloc(bytes, each),
+							]);
+					},
+				);
+				if (pinned !== undefined) {
+					seen++;
+					expect({ at, same: wanted.equals(pinned.body) }).toEqual({ at, same: true });
+					reader.unpin(pinned);
+				}
+				if (held !== undefined && reader.holds(held))
+					expect({ at, same: wanted.equals(held.body) }).toEqual({ at, same: true });
+				rmSync(path);
 			}
-			if (held !== undefined && reader.holds(held))
-				expect({ at, same: wanted.equals(held.body) }).toEqual({ at, same: true });
-			rmSync(path);
-		}
-		expect(seen).toBeGreaterThan(10);
-	});
+			expect(seen).toBeGreaterThan(10);
+		},
+	);
 });
 
 describe("restart", () => {
@@ -564,6 +687,24 @@ describe("restart", () => {
 			expect(found).toBeGreaterThan(60 * keys.length * 0.9);
 		},
 	);
+
+	test("a store of the version before keeps its contents, and is of this version then", () => {
+		const { arena, path } = fresh(1 << 20);
+		for (let index = 0; index < 300; index++) arena.insert(meta(`/${index}`), body(`body ${index}`));
+		const book = new Book(path, planLayout(1 << 20));
+		book.control[Control.version] = STORE_VERSION_BEFORE;
+		for (let at = 0; at < book.segments.length; at += SEGMENT_WORDS)
+			book.segments[at + Segment.liveBytes] = 0;
+		arena.layDown();
+		expect(Arena.fits(path, 1 << 20)).toBe(true);
+		expect(Arena.open(path, 1 << 20, 0).reopen(NOW + 1)).toBe(300);
+		expect(book.control[Control.version]).toBe(STORE_VERSION);
+		const counted = Array.from(
+			{ length: planLayout(1 << 20).segmentCount },
+			(_, segment) => book.segments[segment * SEGMENT_WORDS + Segment.liveBytes]!,
+		);
+		expect(counted.reduce((sum, bytes) => sum + bytes, 0)).toBe(arena.figures().bytes);
+	});
 
 	test("a page's ESI program stays with it: looked up, laid down, after a crash", () => {
 		const program = Buffer.from("what a page is made of");
