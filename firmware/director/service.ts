@@ -19,7 +19,7 @@ import { dumpFile } from "../process-files.ts";
 import { applyProcessSettings } from "../process-settings.ts";
 import { type Log, openLog } from "../status/log.ts";
 import { Director } from "./director.ts";
-import { leaveMemory, tidyMemory } from "./tidy-memory.ts";
+import { leaveMemory, makeRoom, tidyMemory } from "./tidy-memory.ts";
 import type { VrrpLink } from "./vrrp-link.ts";
 
 /** Exit statuses of keepalived (lib/scheduler.h). */
@@ -214,10 +214,11 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	};
 
 	followConfig(director.config);
-	await director.startChecks();
 	first.keep();
 	if (first.refused !== null) director.noteReload(false, problemOf(first.refused.diagnostics));
 	first = null;
+	makeRoom(memory, director.config);
+	await director.startChecks();
 	// After the heavy work of starting, which must not hold up others.
 	runAs(director.config, null);
 	tidyMemory(memory);

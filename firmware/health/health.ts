@@ -227,7 +227,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			);
 			for (const check of running) check.serveNobody();
 			const wanted = new Map<number, RunningCheck>();
-			const fresh = new Set<RunningCheck>();
+			const fresh: RunningCheck[] = [];
 			/** Of those: which took a state over. */
 			const succeeding = new Set<RunningCheck>();
 			const silent: Server[] = [];
@@ -238,9 +238,9 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				let found = wanted.get(identity) ?? before.get(identity);
 				if (found === undefined) {
 					found = scheduler.create(check);
-					fresh.add(found);
+					fresh.push(found);
 				}
-				if (old !== undefined && fresh.has(found) && check.kind !== "FILE_CHECK") {
+				if (old !== undefined && found.isNew && check.kind !== "FILE_CHECK") {
 					const after = stateAfter(old, check);
 					// One that several servers share must take none of them away.
 					if (after.state.up || !succeeding.has(found)) Object.assign(found, after);
@@ -271,11 +271,10 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				nextPools.set(key, { key, config: virtualServer, servers, suspended });
 				for (const realServer of virtualServer.realServers) {
 					const old = kept === undefined ? undefined : serverIn(kept, realServerKey(realServer));
-					const [only, ...more] = realServer.checks;
 					// A list of one that is written as such has no room to spare; there are tens of thousands.
 					const checks =
-						only !== undefined && more.length === 0
-							? [runningCheck(only, old)]
+						realServer.checks.length === 1
+							? [runningCheck(realServer.checks[0]!, old)]
 							: [...new Set(realServer.checks.map((check) => runningCheck(check, old)))];
 					const server: Server = {
 						virtualServer: key,
@@ -292,7 +291,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					server.wasDown = (old?.wasDown ?? false) && !server.checksUp;
 					server.path = pathOf(server, virtualServer, old?.path ?? null, freshPaths);
 					if (server.path !== null) keptPaths.add(server.path);
-					const marked = server.checks.find((check) => fresh.has(check) && hasFailed(check));
+					const marked = server.checks.find((check) => check.isNew && hasFailed(check));
 					server.verdict = verdictFrom(server, marked === undefined ? old?.verdict.reason : reasonOf(marked));
 					// As the director opens it: what shared checks say comes on top of that.
 					server.isSilent = !server.verdict.alive && (old?.isSilent ?? server.checks.some(opensDown));
@@ -310,10 +309,10 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 			for (const check of running) if (check.serves.length === 0) scheduler.stop(check);
 			running = [...wanted.values()];
 			for (const check of running)
-				if (fresh.has(check)) check.suspended = allSuspended(check);
+				if (check.isNew) check.suspended = allSuspended(check);
 				else scheduler.suspend(check, allSuspended(check));
 			if (running.length > 0) watchLinks();
-			scheduler.start([...fresh]);
+			scheduler.start(fresh);
 			paths.start(freshPaths);
 			// A check that others share already may have said why.
 			for (const server of silent) {

@@ -32,7 +32,8 @@ export class RunningCheck extends WheelTimer {
 	/** Ends the probe in flight, or the watching. */
 	cancel: (() => void) | null = null;
 	startedAtMs = 0;
-	phase = 0;
+	/** Its place among those that began with it, in [0, 1); below 0 before that. */
+	phase = -1;
 	suspended = false;
 	waiting = false;
 	closed = false;
@@ -50,6 +51,11 @@ export class RunningCheck extends WheelTimer {
 
 	override fire(): void {
 		this.#scheduler.launch(this);
+	}
+
+	/** Not started yet. */
+	get isNew(): boolean {
+		return this.phase < 0;
 	}
 
 	/** The owner's: whom this check serves. */

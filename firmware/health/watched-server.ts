@@ -1,6 +1,6 @@
 /** One real server of one virtual server as its checks and its path see it, and the verdict that follows. */
 import type { CheckConfig, RealServerConfig, TrackFileConfig, VirtualServerConfig } from "../config/model.ts";
-import { checkKey, questionKey } from "./keys.ts";
+import { checkIdentity, questionKey } from "./keys.ts";
 import type { WatchedPath } from "./path-watch.ts";
 import type { RunningCheck } from "./scheduler.ts";
 import { type Check, effectiveWeight, rulesOf, succeedingCheck } from "./verdict.ts";
@@ -77,15 +77,11 @@ function verdictOf(alive: boolean, weight: number, reason: string, known: boolea
 	return common[weight];
 }
 
-/**
- * `checkKey`, with what it refers to by name, as a number of 53 bits: a text for each of tens of thousands of checks
- * would cost more memory than the checks. (Two of 100,000 meet by chance once in a million configurations.)
- */
+/** `checkIdentity`, with the file that a FILE_CHECK names. */
 export function identityOf(check: CheckConfig, trackFiles: readonly TrackFileConfig[]): number {
-	const key = checkKey(check);
 	const file =
 		check.kind === "FILE_CHECK" ? trackFiles.find(({ name }) => name === check.trackFile)?.path : undefined;
-	return Number(Bun.hash(file === undefined ? key : `${key} ${file}`) & 0x1f_ffff_ffff_ffffn);
+	return checkIdentity(check, file);
 }
 
 /**
