@@ -23,7 +23,7 @@ export const help: CommandHelp = {
 		"tools ping HOST [--count N]",
 		"tools traceroute HOST",
 		"tools conflicts [--json]",
-		"tools verify",
+		"tools verify [--json]",
 		"tools capture PORT [--filter EXPRESSION] [--count N] [--seconds N] [--usb]",
 	],
 	about: "Looks at the network from this box.",
@@ -34,7 +34,7 @@ export const help: CommandHelp = {
 		["--filter EXPRESSION", "host A, port N, tcp, udp, icmp, arp, vrrp ..., joined by and, with not"],
 		["--count N", "ping: 5; capture: 50 packets on the screen, 100000 to USB"],
 		["--seconds N", "capture: ends after so long (60)"],
-		["--json", "for programs"],
+		["--json", "conflicts, verify: for programs"],
 	],
 	examples: [
 		["tools ping 10.0.0.4", "five times, a line each"],
@@ -79,7 +79,7 @@ export async function main(words: readonly string[]): Promise<number> {
 			case "conflicts":
 				return conflicts(values.json ?? false);
 			case "verify":
-				return verify();
+				return verify(values.json ?? false);
 			case "capture":
 				return capture(subject, values);
 			default:
@@ -129,11 +129,11 @@ async function conflicts(json: boolean): Promise<number> {
 	return found.length === 0 ? 0 : 1;
 }
 
-async function verify(): Promise<number> {
+async function verify(json: boolean): Promise<number> {
 	const file = join(configDirectory(), "current/keepalived.conf");
 	if (!existsSync(file)) throw new NameError("there is no configuration yet, so there are no real servers");
 	const { main: realserver } = await import("../health/realserver.ts");
-	return realserver(["verify", file]);
+	return realserver(["verify", file, ...(json ? ["--json"] : [])]);
 }
 
 async function capture(port: string | undefined, values: Values): Promise<number> {

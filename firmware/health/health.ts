@@ -341,7 +341,14 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 					atMs: answeredAtMs,
 					failures: state.failures,
 				})),
-				path: server.path === null ? null : { ok: server.path.state.ok, detail: pathDetail(server) },
+				path:
+					server.path === null
+						? null
+						: {
+								ok: server.path.state.ok,
+								known: server.path.state.known,
+								detail: pathDetail(server),
+							},
 			};
 		},
 		conflicts: () => claims.conflicts(),

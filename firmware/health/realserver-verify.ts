@@ -1,5 +1,6 @@
 /** Asks every real server once, as the director would, and reports in the operator's words. */
-import type { CheckConfig, DroverConfig } from "../config/model.ts";
+import type { CheckConfig, DroverConfig, Forwarding } from "../config/model.ts";
+import type { RealServerStatus } from "../status/director.ts";
 import { createHealth, realServerKey, virtualServerKey } from "./health.ts";
 
 /** Checks that ask the network; programs and files are not this command's business. */
@@ -18,20 +19,24 @@ const LISTEN_MS = 5_500;
 const LIMIT_MS = 15_000;
 const POLL_MS = 100;
 
-interface Line {
+export interface VerifiedServer {
 	readonly virtualServer: string;
 	readonly realServer: string;
-	readonly mode: string;
-	/** Null: nothing wrong was found. */
-	readonly wrong: string | null;
+	readonly mode: Forwarding["kind"];
+	/** "unknown": nothing of it could be asked, or no answer decides; that it is right would be a guess. */
+	readonly verdict: "right" | "wrong" | "unknown";
+	/** What was found, in the operator's words. */
 	readonly detail: string;
 }
 
-/** Prints a line per real server. Resolves with 0 when all are right, else 1. */
-export async function verifyRealServers(
-	config: DroverConfig,
-	print: (line: string) => void,
-): Promise<number> {
+export interface Verification {
+	readonly realServers: readonly VerifiedServer[];
+	/** Who else has a virtual address, where it is none of the real servers. */
+	readonly conflicts: readonly string[];
+}
+
+/** Asks each real server of `config` in its checks' way and on its path, for up to 15 s. */
+export async function verifyRealServers(config: DroverConfig): Promise<Verification> {
 	const log = { info() {}, warn() {}, error() {} } as unknown as Parameters<typeof createHealth>[0]["log"];
 	const health = createHealth({ log });
 	const shortened = shorten(config);
@@ -39,7 +44,6 @@ export async function verifyRealServers(
 	const started = performance.now();
 	const keys = shortened.virtualServers.flatMap((virtualServer) =>
 		virtualServer.realServers.map((realServer) => ({
-			virtualServer,
 			realServer,
 			ids: [virtualServerKey(virtualServer), realServerKey(realServer)] as const,
 		})),
@@ -53,40 +57,76 @@ export async function verifyRealServers(
 		});
 	const elapsed = () => performance.now() - started;
 	while (elapsed() < LISTEN_MS || (!settled() && elapsed() < LIMIT_MS)) await Bun.sleep(POLL_MS);
-	const lines = keys.map(({ realServer, ids }): Line => {
-		const { checks, path } = health.statusOf(...ids);
-		const failed = checks.filter(({ up }) => !up).map(({ kind, detail }) => `${kind}: ${detail}`);
-		if (path !== null && !path.ok && failed.length === 0) failed.push(path.detail);
-		const conflict = health.conflicts().find((each) => each.realServer === realServer.address);
-		if (conflict !== undefined) failed.push(conflict.detail);
+	const claims = health.conflicts();
+	const realServers = keys.map(({ realServer, ids }): VerifiedServer => {
+		const claim = claims.find((each) => each.realServer === realServer.address)?.detail ?? null;
 		return {
 			virtualServer: ids[0],
 			realServer: ids[1],
 			mode: realServer.forwarding.kind,
-			wrong: failed.length > 0 ? failed.join("; ") : null,
-			detail: path?.detail ?? checks.map(({ kind, detail }) => `${kind}: ${detail}`).join("; "),
+			...judge(health.statusOf(...ids), claim),
 		};
 	});
-	for (const conflict of health.conflicts())
-		if (conflict.realServer === null) print(`WRONG  ${conflict.detail}`);
 	health.close();
-	const wrong = lines.filter((line) => line.wrong !== null);
-	for (const line of lines) {
-		print(
-			`${line.wrong === null ? "ok   " : "WRONG"}  ${line.virtualServer} → ${line.realServer} (${line.mode})  ${line.wrong ?? line.detail}`,
-		);
-	}
-	print(
-		wrong.length === 0
-			? `${lines.length} real servers, all as they should be`
-			: `${wrong.length} of ${lines.length} real servers ${wrong.length === 1 ? "is" : "are"} wrong`,
-	);
-	// Behind NAT a real server needs nothing of its own.
-	for (const mode of ["DR", "TUN"])
-		if (wrong.some((line) => line.mode === mode))
-			print(`"drover realserver ${mode}" prints what to run on those with ${mode}`);
-	return wrong.length === 0 ? 0 : 1;
+	return {
+		realServers,
+		conflicts: claims.filter((claim) => claim.realServer === null).map(({ detail }) => detail),
+	};
 }
+
+/** `claim`: that the real server answers for a virtual address in public. */
+function judge(
+	{ checks, path }: Pick<RealServerStatus, "checks" | "path">,
+	claim: string | null,
+): Pick<VerifiedServer, "verdict" | "detail"> {
+	const wrong = checks.filter(({ up }) => !up).map(({ kind, detail }) => `${kind}: ${detail}`);
+	if (path !== null && !path.ok && wrong.length === 0) wrong.push(path.detail);
+	// The path's words have it already.
+	if (claim !== null && !wrong.some((words) => words.includes(claim))) wrong.push(claim);
+	if (wrong.length > 0) return { verdict: "wrong", detail: wrong.join("; ") };
+	const open = checks.find(({ atMs }) => atMs === 0);
+	if (open !== undefined)
+		return { verdict: "unknown", detail: `${open.kind}: no answer within ${LIMIT_MS / 1000} s` };
+	if (path?.known === false) return { verdict: "unknown", detail: path.detail };
+	if (path === null && checks.length === 0)
+		return { verdict: "unknown", detail: "it has no check that asks over the network" };
+	return {
+		verdict: "right",
+		detail: path?.detail ?? checks.map(({ kind, detail }) => `${kind}: ${detail}`).join("; "),
+	};
+}
+
+const marks = { right: "ok   ", wrong: "WRONG", unknown: "?    " };
+
+/** A line for each real server, and what is to be done. */
+export function verificationLines({ realServers, conflicts }: Verification): string[] {
+	const count = (verdict: VerifiedServer["verdict"]) =>
+		realServers.filter((server) => server.verdict === verdict).length;
+	const [wrong, unknown, all] = [count("wrong"), count("unknown"), realServers.length];
+	const servers = all === 1 ? "real server" : "real servers";
+	const sum = [
+		...(wrong > 0 ? [`${wrong} of ${all} ${servers} ${wrong === 1 ? "is" : "are"} wrong`] : []),
+		...(unknown > 0 ? [`${unknown} of ${all} ${servers} could not be asked`] : []),
+	];
+	return [
+		...conflicts.map((detail) => `WRONG  ${detail}`),
+		...realServers.map(
+			({ verdict, virtualServer, realServer, mode, detail }) =>
+				`${marks[verdict]}  ${virtualServer} → ${realServer} (${mode})  ${detail}`,
+		),
+		sum.length > 0
+			? sum.join(", ")
+			: `${all} ${servers}, ${all === 1 ? "as it should be" : "all as they should be"}`,
+		// Behind NAT a real server needs nothing of its own.
+		...["DR", "TUN"]
+			.filter((mode) => realServers.some((server) => server.verdict === "wrong" && server.mode === mode))
+			.map((mode) => `"drover realserver ${mode}" prints what to run on those with ${mode}`),
+	];
+}
+
+/** Every real server is right, and nobody else has its virtual addresses. */
+export const isRight = ({ realServers, conflicts }: Verification): boolean =>
+	conflicts.length === 0 && realServers.every(({ verdict }) => verdict === "right");
 
 /** The same servers, asked at once and judged by one answer. */
 function shorten(config: DroverConfig): DroverConfig {

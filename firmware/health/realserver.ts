@@ -7,9 +7,10 @@ import { loadConfig } from "../config/keepalived/load.ts";
 import type { DroverConfig, Forwarding } from "../config/model.ts";
 import { configDirectory } from "../config/revisions/workspace.ts";
 import { type CommandHelp, formatHelp } from "../console/command-help.ts";
+import { print } from "../console/command-line.ts";
 import { canonicalAddress } from "../wire/ip.ts";
 import { realServerScript } from "./realserver-script.ts";
-import { verifyRealServers } from "./realserver-verify.ts";
+import { isRight, verificationLines, verifyRealServers } from "./realserver-verify.ts";
 
 const KEEPALIVED_FILE = "/etc/keepalived/keepalived.conf";
 
@@ -20,7 +21,7 @@ function defaultFile(): string {
 }
 
 export const help: CommandHelp = {
-	usage: ["realserver DR|TUN [--vip ADDRESS]... [--file FILE]", "realserver verify [FILE]"],
+	usage: ["realserver DR|TUN [--vip ADDRESS]... [--file FILE]", "realserver verify [FILE] [--json]"],
 	about: "What a real server needs of its own where the answers do not come back through the director.",
 	words: [
 		[
@@ -29,12 +30,13 @@ export const help: CommandHelp = {
 		],
 		[
 			"verify",
-			"asks every real server in FILE whether it accepts its virtual addresses, and says which do not; exit status 0: all do, 1: some do not",
+			"asks every real server in FILE whether it accepts its virtual addresses, and says which do not; exit status 0: all do, 1: some do not, or could not be asked",
 		],
 		["--vip=ADDRESS", "a virtual address; several times for several"],
 		["--file=FILE", `a keepalived.conf (what is in force, or ${KEEPALIVED_FILE})`],
 		["--tunnel=ipip|gre|gue", "TUN: the kind of tunnel (ipip)"],
 		["--port=PORT", "TUN with gue: the UDP port"],
+		["--json", "verify: for programs"],
 	],
 	examples: [
 		["realserver DR --vip 192.168.80.200", "what to run on a web server behind this address"],
@@ -64,7 +66,7 @@ export async function main(words: readonly string[]): Promise<number> {
 	if (
 		rest.length > 0 ||
 		(mode !== "DR" && mode !== "TUN" && action !== "verify") ||
-		(mode !== "VERIFY" && operand)
+		(mode !== "VERIFY" && (operand !== undefined || values.json))
 	) {
 		console.error(usage);
 		return 2;
@@ -83,7 +85,9 @@ export async function main(words: readonly string[]): Promise<number> {
 		console.error(`drover realserver: ${config}`);
 		return 2;
 	}
-	return verifyRealServers(config, (line) => console.log(line));
+	const verification = await verifyRealServers(config);
+	print(values.json, verification, () => verificationLines(verification));
+	return isRight(verification) ? 0 : 1;
 }
 
 function parse(words: readonly string[]) {
@@ -95,6 +99,7 @@ function parse(words: readonly string[]) {
 			file: { type: "string", short: "f" },
 			tunnel: { type: "string" },
 			port: { type: "string" },
+			json: { type: "boolean", default: false },
 			help: { type: "boolean", short: "h", default: false },
 		},
 	});

@@ -72,7 +72,12 @@ export interface RealServerStatus {
 		readonly failures?: number;
 	}[];
 	/** The path check's own verdict; null when it does not apply. */
-	readonly path: { readonly ok: boolean; readonly detail: string } | null;
+	readonly path: {
+		readonly ok: boolean;
+		/** False while no answer has decided: `ok` is then what is assumed. */
+		readonly known?: boolean;
+		readonly detail: string;
+	} | null;
 }
 
 export type DirectorEvent = {

@@ -25,6 +25,8 @@ export async function scanConflicts(
 	await Bun.sleep(LISTEN_MS);
 	const found = watch.conflicts();
 	watch.close();
+	// Its next look, ten seconds later, would keep this program waiting.
+	environment.wheel.close();
 	if (trouble !== null) throw new Error(`cannot listen: ${trouble}`);
 	return found;
 }
