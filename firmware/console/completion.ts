@@ -57,7 +57,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
 	ports: ["blink", "--json"],
 	poweroff: ["--name"],
 	reboot: ["--name"],
-	realserver: ["DR", "TUN", "verify", "FILE", "--vip", "--file", "--tunnel", "--port"],
+	realserver: ["DR", "TUN", "verify", "FILE", "--vip", "--file", "--tunnel", "--port", "--json"],
 	rs: [
 		..."list why drain maintenance undo add change remove".split(" "),
 		..."--weight --check --count --wait --plan --yes --confirm --final --json".split(" "),
@@ -73,7 +73,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
 		..."status install confirm rollback history usb --allow-downgrade --reboot --json".split(" "),
 		"FILE",
 	],
-	varnishd: ["-f", "FILE"],
+	varnishd: ["-f", "FILE", "--metrics", "--access-log", "--cache-status"],
 	vcl: ["check", "show", "upgrade", "FILE", "--include-path", "--no-lookup", "--unused-warns"],
 	vrrp: "--use-file --config-id --no-standby --no-realtime --after-director FILE".split(" "),
 	vs: [

@@ -69,9 +69,10 @@ COMP_WORDS=(${quoted}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _drover; echo "\
 		const words = verbs.filter((word) => /^([a-z][a-z-]*|DR|TUN)$/.test(word));
 		expect(complete("drover", name, "")).toEqual(expect.arrayContaining(words));
 	});
-	test("every option that a command's help shows is offered", async () => {
+	test("every command has help, and every option that it shows is offered", async () => {
 		for (const name of commandNames) {
-			const { stdout } = Bun.spawnSync([process.execPath, drover, name, "--help"]);
+			const { stdout, exitCode } = Bun.spawnSync([process.execPath, drover, name, "--help"]);
+			expect([name, exitCode, stdout.length > 0]).toEqual([name, 0, true]);
 			const options = stdout.toString().match(/(?<![\w-]|ipvsadm )--[a-z][\w-]*/g) ?? [];
 			expect([name, complete("drover", name, "--")]).toEqual([name, expect.arrayContaining(options)]);
 		}

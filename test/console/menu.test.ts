@@ -98,7 +98,7 @@ function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): 
 				const { words, input } = step.value;
 				const command = [...words, ...(input.length === 0 ? [] : [`< ${input.join("|")}`])].join(" ");
 				commands.push(command);
-				if (/ --yes\b|^config commit/.test(command)) found = world.committed ?? found;
+				if (/ --yes\b|^config (commit|rollback \d+ confirm)/.test(command)) found = world.committed ?? found;
 				reply = { kind: "status", status: world.status?.(command) ?? 0 };
 				break;
 			}
@@ -264,7 +264,7 @@ describe("every item has its command", () => {
 		[["6", "3", ""], "config compare 7"],
 		[["6", "5"], "config confirm"],
 		[["6", "6", "y"], "config discard"],
-		[["6", "7", "3", "y"], "config rollback 3"],
+		[["6", "7", "3", "y"], "config rollback 3 confirm 5"],
 		[["6", "8", "3"], "config rescue 3"],
 		[["6", "9", "/data/backup.tar"], "config backup /data/backup.tar"],
 		[["6", "10", "", "director-b"], "config restore usb"],
@@ -477,7 +477,19 @@ test("before a roll back what runs is compared with what is to run, not the work
 	expect(menu("6", "7", "3", "y").commands).toEqual([
 		"config history",
 		"config compare 7 3",
-		"config rollback 3",
+		"config rollback 3 confirm 5",
+	]);
+});
+
+test("a roll back is a change: it is asked whether it stays, and taken back by itself", () => {
+	const committed = consoleFacts({
+		revision: { current: 8, pending: { revision: 8, previous: 7, deadlineMs: 361_000 } },
+	});
+	const last = (answer: string) => menuIn({ committed }, "6", "7", "3", "y", answer).commands.at(-1);
+	expect(["y", "n", ""].map(last)).toEqual([
+		"config confirm",
+		"config rollback 7",
+		"config rollback 3 confirm 5",
 	]);
 });
 

@@ -175,6 +175,8 @@ export function parseStorage(argument: string, unnamed: number): StorageOption |
 /** Reads the words after the program's name, as getopt(3) would. */
 export function parseOptions(words: readonly string[]): Parsed {
 	if (words.length === 1 && words[0] === "--optstring") return { kind: "print", what: "optstring" };
+	// As every command of the box.
+	if (words.length === 1 && words[0] === "--help") return { kind: "print", what: "usage" };
 	const options: Options = {
 		listeners: [],
 		backend: undefined,

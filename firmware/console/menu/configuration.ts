@@ -16,7 +16,7 @@ export function configurationMenu(): Dialogue {
 		{ label: "Commit the working copy", command: "config commit confirm 5", dialogue: commit },
 		{ label: "Confirm the commit that waits", command: "config confirm", dialogue: () => once("confirm") },
 		{ label: "Forget the working copy", command: "config discard", dialogue: discard },
-		{ label: "Roll back to a revision", command: "config rollback N", dialogue: rollback },
+		{ label: "Roll back to a revision", command: "config rollback N confirm 5", dialogue: rollback },
 		{ label: "Choose the rescue revision", command: "config rescue N", dialogue: rescue },
 		{ label: "Back up", command: "config backup FILE", dialogue: backup },
 		{ label: "Restore", command: "config restore FILE", dialogue: restore },
@@ -73,8 +73,8 @@ function* rollback(): Dialogue {
 	const { revision } = yield* facts();
 	const running = revision.current === null ? [] : [String(revision.current)];
 	if ((yield* run(["config", "compare", ...running, number])) > COMPARED) return;
-	if (yield* agree(`Revision ${number} takes the place of the running one. Do it?`))
-		yield* once("rollback", number);
+	if (yield* agree(`Put revision ${number} into force, for ${CONFIRM_MINUTES} minutes unless confirmed?`))
+		yield* runCommit(["config", "rollback", number, "confirm", CONFIRM_MINUTES]);
 }
 
 function* rescue(): Dialogue {
