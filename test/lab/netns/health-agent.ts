@@ -30,7 +30,7 @@ export type AgentLine =
 					readonly detail: string;
 					readonly atMs: number;
 				}[];
-				readonly path: { readonly ok: boolean; readonly detail: string } | null;
+				readonly path: { readonly ok: boolean; readonly known?: boolean; readonly detail: string } | null;
 			}[];
 	  };
 

@@ -102,12 +102,15 @@ describe("path check", () => {
 		const agent = new Agent(director);
 		agent.apply([pool(VIP, 80, { kind: "DR" }, ["10.7.0.11", "10.7.0.12"])]);
 		const good = await agent.until("10.7.0.11", "alive", ({ alive }) => alive);
-		expect(good.path).toEqual({ ok: true, detail: `${VIP}:80 accepted` });
-		const lost = await agent.until("10.7.0.12", "out", (status) =>
-			status.path!.detail.includes("does not accept"),
+		expect(good.path).toEqual({ ok: true, known: true, detail: `${VIP}:80 accepted` });
+		const lost = await agent.until(
+			"10.7.0.12",
+			"out",
+			({ path }) => path!.detail.includes("does not accept") && path!.known === true,
 		);
 		expect(lost.path).toEqual({
 			ok: false,
+			known: true,
 			detail: `answers on its own address, does not accept the VIP: ${VIP}:80 is silent`,
 		});
 		expect(checksUp(lost)).toBe(true);
@@ -154,7 +157,7 @@ describe("path check", () => {
 		const agent = new Agent(director);
 		agent.apply([pool(VIP6, 80, { kind: "DR" }, ["fd07::13", "fd07::12"])]);
 		const good = await agent.until("fd07::13", "alive", ({ alive }) => alive);
-		expect(good.path).toEqual({ ok: true, detail: `[${VIP6}]:80 accepted` });
+		expect(good.path).toEqual({ ok: true, known: true, detail: `[${VIP6}]:80 accepted` });
 		const lost = await agent.until("fd07::12", "out", ({ path }) => path!.detail.includes("does not accept"));
 		expect(lost.alive).toBe(false);
 	}, 30_000);
@@ -203,7 +206,7 @@ describe("path check", () => {
 		const nat = await agent.until("10.7.0.12", "alive", ({ alive }) => alive);
 		expect(nat.path).toBeNull();
 		const self = await agent.until("fd07::1", "asked", ({ path }) => path?.detail.includes("box") === true);
-		expect(self.path).toEqual({ ok: true, detail: "the real server is this box itself" });
+		expect(self.path).toEqual({ ok: true, known: false, detail: "the real server is this box itself" });
 	}, 20_000);
 
 	test("what was asked leaves nothing half open on the server", async () => {
