@@ -71,7 +71,17 @@ export interface VrrpInstanceStatus {
 	readonly counters: Readonly<Record<string, number>>;
 }
 
-export type VrrpEvent = {
+export type VrrpEvent = VrrpTransition | VrrpProtocolError;
+
+/** A packet for this instance that breaks the protocol; at most one a minute is told of. */
+export interface VrrpProtocolError {
+	readonly kind: "protocol-error";
+	readonly atMs: number;
+	readonly instance: string;
+	readonly error: ProtocolError;
+}
+
+export interface VrrpTransition {
 	readonly kind: "transition";
 	readonly atMs: number;
 	readonly instance: string;
@@ -80,4 +90,4 @@ export type VrrpEvent = {
 	/** The service ends: `to` is INIT. */
 	readonly stopped?: boolean;
 	readonly reason: string;
-};
+}

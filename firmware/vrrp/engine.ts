@@ -10,7 +10,7 @@ import type {
 } from "../config/model.ts";
 import { syncGroupOf } from "../config/tracked.ts";
 import { named } from "../named.ts";
-import type { VrrpStateName } from "../status/vrrp.ts";
+import type { ProtocolError, VrrpStateName } from "../status/vrrp.ts";
 import { formatAddress } from "../wire/ip.ts";
 import type { IpPacket } from "../wire/ip-packet.ts";
 import { type Conditions, conditionsOf } from "./conditions.ts";
@@ -126,6 +126,7 @@ export type EngineAction =
 			readonly notice: "MASTER_RX_LOWER_PRI" | "PRIORITY";
 			readonly priority: number;
 	  }
+	| { readonly kind: "protocol-error"; readonly name: string; readonly error: ProtocolError }
 	| { readonly kind: "log"; readonly name: string; readonly level: LogLevel; readonly text: string }
 	/** This router is new, or its way of sending changed: open what it needs. */
 	| { readonly kind: "open"; readonly key: string }
@@ -402,6 +403,7 @@ class Run {
 					this.actions.push({ ...action, key, priority: after.priority, config: after.config });
 					break;
 				case "log":
+				case "protocol-error":
 					this.actions.push({ ...action, name: after.config.name });
 					break;
 				case "notice":

@@ -130,6 +130,8 @@ export interface Router {
 	readonly elsewhereAtMicros: number | null;
 	/** No burst on account of a refused packet before then. */
 	readonly conflictBurstNotBeforeMicros: number;
+	/** No word of a protocol error before then. */
+	readonly protocolErrorNotBeforeMicros: number;
 	/** No announcement on account of another's claim before then. */
 	readonly claimDefenceNotBeforeMicros: number;
 	readonly conflict: Conflict | null;
@@ -189,6 +191,8 @@ export type Action =
 			readonly reason: string;
 	  }
 	| { readonly kind: "notice"; readonly notice: "MASTER_RX_LOWER_PRI" | "PRIORITY" }
+	/** For who watches the box: RFC 6527's vrrpv3ProtoError. */
+	| { readonly kind: "protocol-error"; readonly error: ProtocolError }
 	| { readonly kind: "log"; readonly level: LogLevel; readonly text: string };
 
 export interface Step {
@@ -220,6 +224,8 @@ export interface Standing {
 const CONFLICT_SHOWN_INTERVALS = 5;
 /** Least time between two announcement bursts that refused packets provoke. */
 const CONFLICT_BURST_GAP_MICROS = 1_000_000;
+/** Least time between two words of protocol errors: who sends one such packet sends one each second, or thousands. */
+const PROTOCOL_ERROR_GAP_MICROS = 60_000_000;
 /** RFC 5227 §1.1: DEFEND_INTERVAL. */
 const CLAIM_DEFENCE_GAP_MICROS = 10_000_000;
 /** The reflexes count in whole nanoseconds: what they call expired may lack a rounding error here. */
@@ -258,6 +264,7 @@ export function newRouter(config: VrrpInstanceConfig, atMicros: number): Router 
 		lowerPriorityBurstAtMicros: null,
 		elsewhereAtMicros: null,
 		conflictBurstNotBeforeMicros: 0,
+		protocolErrorNotBeforeMicros: 0,
 		claimDefenceNotBeforeMicros: 0,
 		conflict: null,
 		logged: [],
@@ -818,8 +825,13 @@ function onRefused(router: Router, verdict: Extract<Verdict, { kind: "refused" }
 	const { source, detail, advertisement } = verdict;
 	const { refusal } = verdict;
 	let next = count(router, counterOf[refusal]);
-	if (refusal === "hop-limit" || refusal === "version" || refusal === "checksum")
+	if (refusal === "hop-limit" || refusal === "version" || refusal === "checksum") {
 		next = { ...next, lastProtocolError: refusal };
+		if (atMicros >= router.protocolErrorNotBeforeMicros) {
+			actions.push({ kind: "protocol-error", error: refusal });
+			next = { ...next, protocolErrorNotBeforeMicros: atMicros + PROTOCOL_ERROR_GAP_MICROS };
+		}
+	}
 	if (refusal === "owner" || source === router.sourceAddress) return { router: next, actions };
 	next = logOnce(next, actions, `advert from ${source} refused: ${detail}`);
 	next = withConflict(next, source, `${source} is not obeyed: ${detail}`, atMicros);

@@ -531,6 +531,11 @@ export class VrrpService {
 					);
 				break;
 			}
+			case "protocol-error": {
+				const { kind, name: instance, error } = action;
+				this.#options.onEvent({ kind, atMs: Date.now(), instance, error });
+				break;
+			}
 			case "log":
 				this.#log[action.level](action.name === "" ? action.text : `(${action.name}) ${action.text}`);
 				break;

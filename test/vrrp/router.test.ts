@@ -329,6 +329,20 @@ describe("RFC 6527: what VRRPV3-MIB wants to know", () => {
 		const refusals = ["version", "hop-limit", "interval", "checksum"] as const;
 		expect(refusals.map(after)).toEqual(["version", "hop-limit", "hop-limit", "checksum"]);
 	});
+	test("who watches is told of a protocol error, however many there are, once a minute", () => {
+		const subject = new Subject();
+		const event = refused(50) as Extract<RouterEvent, { kind: "packet" }>;
+		const told = (refusal: RefusalKind, afterMicros: number) => {
+			const verdict = { ...event.verdict, refusal } as Verdict;
+			subject.feed({ ...event, verdict }, afterMicros);
+			return subject.actions.filter(({ kind }) => kind === "protocol-error");
+		};
+		expect(told("interval", 0)).toEqual([]);
+		expect(told("version", 0)).toEqual([{ kind: "protocol-error", error: "version" }]);
+		for (let second = 0; second < 59; second++) expect(told("checksum", SECOND)).toEqual([]);
+		expect(told("checksum", SECOND)).toEqual([{ kind: "protocol-error", error: "checksum" }]);
+		expect(told("checksum", 0)).toEqual([]);
+	});
 });
 
 describe("keepalived's announcements", () => {

@@ -349,7 +349,7 @@ const seen = new Map<Peer, number>();
 
 /** Traps that have a counterpart, or none that can be the same. */
 const comparable = (trap: string) =>
-	// keepalived has one for each packet, Drover the tree, its log and its screens.
+	// keepalived has one for each packet, Drover at most one a minute.
 	!trap.startsWith("vrrpv3ProtoError") &&
 	// Drover takes a quorum to be met until it is not.
 	!/^virtualServerQuorumStateChange.*virtualServerQuorumStatus = met/.test(trap);
@@ -409,6 +409,11 @@ test(
 					),
 				LIMIT_MS,
 			);
+		const errors = (one: Peer) => told(one).filter((trap) => trap.startsWith("vrrpv3ProtoError"));
+		const [theirs, ours] = peers.map(errors) as [string[], string[]];
+		expect(new Set(ours)).toEqual(new Set(theirs));
+		// Of the two instances that meet it; keepalived has one more with each packet.
+		expect(ours).toHaveLength(2);
 		expect(await alike(0)).toBe("masterNoResponse masterNoResponse");
 	},
 	6 * LIMIT_MS,

@@ -1,11 +1,12 @@
 /** What happened on the box, and the notifications (RFC 3416 §4.2.6) that tell of it. Pure. */
+import type { VrrpInstanceConfig } from "../../../config/model.ts";
 import { protocolName, realServerName, virtualServerName } from "../../../director/names.ts";
 import type { Facts, InterfaceFacts } from "../../box/facts.ts";
 import type { DirectorEvent } from "../../director.ts";
-import { stateNumbers, type VrrpEvent, type VrrpStateName } from "../../vrrp.ts";
+import { type ProtocolError, stateNumbers, type VrrpStateName, type VrrpTransition } from "../../vrrp.ts";
 import { DROVER_OID } from "../tree/drover.ts";
 import { KEEPALIVED_OID } from "../tree/keepalived/words.ts";
-import { VRRPV3_OID } from "../tree/vrrpv3.ts";
+import { protocolErrors, VRRPV3_OID } from "../tree/vrrpv3.ts";
 import { type Instance, integer, type Oid, parseOid, scalar, text, type Value, type View } from "../view.ts";
 
 /** What the agent tells without being asked. */
@@ -14,7 +15,8 @@ export type BoxEvent =
 	| { readonly kind: "start"; readonly warm: boolean }
 	| { readonly kind: "link"; readonly name: string; readonly up: boolean }
 	| { readonly kind: "authentication-failure" }
-	| { readonly kind: "vrrp"; readonly event: VrrpEvent }
+	| { readonly kind: "vrrp"; readonly event: VrrpTransition }
+	| { readonly kind: "protocol-error"; readonly instance: string; readonly error: ProtocolError }
 	/** Stopped: the service ends, the state is INIT. */
 	| {
 			readonly kind: "sync-group";
@@ -52,6 +54,8 @@ const ROUTER_ID = `${KEEPALIVED_OID}.1.2`;
 const VRRP_TRAPS = `${VRRP}.10.0`;
 const CHECK_TRAPS = `${CHECK}.5.0`;
 const VRRPV3_NEW_MASTER = `${VRRPV3_OID}.0.1`;
+const VRRPV3_PROTOCOL_ERROR = `${VRRPV3_OID}.0.2`;
+const VRRPV3_STATISTICS_ENTRY = `${VRRPV3_OID}.1.2.5.1`;
 const DROVER_TRAPS = `${DROVER_OID}.0`;
 
 const updateTraps: Readonly<Record<UpdateStep, number>> = { installed: 1, confirmed: 2, reverted: 3 };
@@ -87,6 +91,14 @@ export function notificationsOf(event: BoxEvent, facts: Facts, view: View): Noti
 		}
 		case "vrrp":
 			return vrrp(event.event, facts, found, make);
+		case "protocol-error": {
+			// RFC 6527 §7: what it was, in the row of who met it.
+			const instance = facts.config?.vrrpInstances.find(({ name }) => name === event.instance);
+			const index = instance === undefined ? null : vrrpv3Index(instance, facts);
+			if (index === null) return [];
+			const what = cell(VRRPV3_STATISTICS_ENTRY, 6, index, integer(protocolErrors[event.error]));
+			return [make(VRRPV3_PROTOCOL_ERROR, [what])];
+		}
 		case "sync-group": {
 			const row = rowOf(facts.config?.syncGroups, ({ name }) => name === event.name);
 			if (row === null) return [];
@@ -143,12 +155,22 @@ function link({ index }: InterfaceFacts, up: boolean, found: Found): (Instance |
 	];
 }
 
+/** Interface, VRID and family (RFC 6527 §7: the index of VRRPV3-MIB's tables); null without that interface. */
+function vrrpv3Index(
+	{ interface: name, virtualRouterId, family }: VrrpInstanceConfig,
+	{ interfaces }: Facts,
+): Oid | null {
+	const port = interfaces.find((each) => each.name === name);
+	return port === undefined ? null : [port.index, virtualRouterId, family === "inet" ? 1 : 2];
+}
+
 function vrrp(
-	{ instance, to, stopped }: VrrpEvent,
-	{ config, interfaces }: Facts,
+	{ instance, to, stopped }: VrrpTransition,
+	facts: Facts,
 	found: Found,
 	make: Make,
 ): Notification[] {
+	const { config } = facts;
 	const row = rowOf(config?.vrrpInstances, ({ name }) => name === instance);
 	if (row === null) return [];
 	const entry = `${VRRP}.3.1`;
@@ -159,12 +181,13 @@ function vrrp(
 		found(ROUTER_ID, 0),
 	]);
 	if (to !== "MASTER") return [changed];
-	const { interface: name, virtualRouterId, family } = config!.vrrpInstances[row - 1]!;
-	const port = interfaces.find((each) => each.name === name);
-	if (port === undefined) return [changed];
+	const index = vrrpv3Index(config!.vrrpInstances[row - 1]!, facts);
+	if (index === null) return [changed];
 	// RFC 6527 §7: the master's address, and why it is the new one.
-	const index = [port.index, virtualRouterId, family === "inet" ? 1 : 2];
-	const newMaster = [found(`${VRRPV3_OID}.1.1.1.1.3`, ...index), found(`${VRRPV3_OID}.1.2.5.1.2`, ...index)];
+	const newMaster = [
+		found(`${VRRPV3_OID}.1.1.1.1.3`, ...index),
+		found(`${VRRPV3_STATISTICS_ENTRY}.2`, ...index),
+	];
 	return [changed, make(VRRPV3_NEW_MASTER, newMaster)];
 }
 

@@ -38,7 +38,7 @@ export function watchBox({ onEvent, toldUntilMs, onTold, told }: WatcherOptions)
 	const ends = [
 		watchService<VrrpStatus>(
 			"vrrp",
-			(event) => ({ kind: "vrrp", event: event as VrrpEvent }),
+			(event) => vrrpEvent(event as VrrpEvent),
 			(status, heardOf) => missedByVrrp(told, status, heardOf),
 			// The groups' states are in the status alone.
 			"after each event",
@@ -78,6 +78,12 @@ export function watchBox({ onEvent, toldUntilMs, onTold, told }: WatcherOptions)
 		clearInterval(timer);
 		for (const end of ends) end();
 	};
+}
+
+function vrrpEvent(event: VrrpEvent): BoxEvent {
+	if (event.kind === "transition") return { kind: "vrrp", event };
+	const { kind, instance, error } = event;
+	return { kind, instance, error };
 }
 
 /** The service ends: what its status says from here on is of no use. */

@@ -41,7 +41,12 @@ const masterReasons: Readonly<Record<MasterReason, number>> = {
 	"no-response": 3,
 };
 const NO_ERROR = 0;
-const protocolErrors: Readonly<Record<ProtocolError, number>> = { "hop-limit": 1, version: 2, checksum: 3 };
+/** By the names of `ProtocolError`. */
+export const protocolErrors: Readonly<Record<ProtocolError, number>> = {
+	"hop-limit": 1,
+	version: 2,
+	checksum: 3,
+};
 
 interface Row {
 	readonly config: VrrpInstanceConfig;
