@@ -171,7 +171,10 @@ export async function play(
 		else groups.push([request]);
 	}
 	let connection: Connection | undefined;
+	const began = performance.now();
 	for (const group of groups) {
+		const waitMs = began + (group[0]!.atMs ?? 0) - performance.now();
+		if (waitMs > 0) await Bun.sleep(waitMs);
 		if (connection === undefined || connection.closed || group[0]!.fresh) {
 			connection?.destroy();
 			connection = new Connection(port);

@@ -124,6 +124,14 @@ export function compare(theirs: Played, ours: Played): Difference[] {
 	return found;
 }
 
+/** Those of the first request that was answered otherwise: what comes behind may follow from it. */
+export function firstOnly(differences: readonly Difference[]): Difference[] {
+	const answered = differences.filter(({ what }) => !what.startsWith("origin"));
+	if (answered.length === 0) return [...differences];
+	const first = Math.min(...answered.map(({ at }) => at));
+	return answered.filter(({ at }) => at === first);
+}
+
 /** What differences of other numbers have in common. */
 export const kindOf = ({ what }: Difference) => what.replace(/\/s\d+/g, "").replace(/\d{2,}/g, "N");
 

@@ -62,7 +62,49 @@ const known: readonly Known[] = [
 	},
 ];
 
+/** The same where lifetimes end (--times). */
+const knownOfTimes: readonly Known[] = [
+	{
+		what: /./,
+		field: /^Cache-Control: .*must-revalidate/,
+		why: "RFC 9111 §5.2.2.2: never served stale, so there is no grace",
+	},
+	{
+		what: /./,
+		field: /^x-recv: always-miss/,
+		why: "what is fetched anew is in place of what was stored, be it a hit-for-miss or older and fresh for longer",
+	},
+	{
+		what: /has "(If-None-Match|If-Modified-Since|x-was-304|ETag|Vary): |^body: /,
+		field: /^(x-req-ttl: |x-recv: soft-2)/,
+		why: "what is too old for one request, or was purged softly to before its beginning, is asked about",
+	},
+	{
+		what: /varnishd alone has "x-is-fresh: yes"/,
+		field: /^x-recv: soft-1/,
+		why: "nothing becomes fresh again by a purge",
+	},
+	{
+		what: /^status: varnishd "HTTP\/1.1 200 OK", Drover "HTTP\/1.1 206 |^connection: varnishd closed/,
+		field: /^Range: /,
+		why: "of a body that is still coming, the moment decides whether its length is known",
+	},
+	{
+		what: /"Content-Range: /,
+		field: /^x-recv: purge/,
+		why: "the page has the transaction's number, and with it a length of its own",
+	},
+	{
+		what: /"ETag: /,
+		field: /^ETag: /,
+		why: "RFC 9110 §8.8.1: what a 304 does not send again keeps its validator",
+	},
+];
+
 export function whyOtherwise({ what }: Difference, scenario: Scenario): string | undefined {
-	const fields = [...scenario.resources.flat(), ...scenario.requests].flatMap((each) => each.fields);
-	return known.find((each) => each.what.test(what) && fields.some((field) => each.field.test(field)))?.why;
+	const { requests, resources } = scenario;
+	const fields = [...resources.flat(), ...requests].flatMap((each) => each.fields);
+	const inTime = requests.some(({ atMs }) => atMs !== undefined);
+	const all = inTime ? [...known, ...knownOfTimes] : known;
+	return all.find((each) => each.what.test(what) && fields.some((field) => each.field.test(field)))?.why;
 }

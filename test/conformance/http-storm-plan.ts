@@ -30,6 +30,8 @@ export interface PlannedRequest {
 	readonly pipelined: boolean;
 	/** On a connection of its own. */
 	readonly fresh: boolean;
+	/** Not before so many milliseconds after the scenario's beginning. */
+	readonly atMs?: number;
 }
 
 export interface Scenario {

@@ -3,19 +3,21 @@
  * caches, varnishd and Drover, that should do the same. Prints where they differ: what the client got, what became of
  * its connection, and what the origin was asked.
  *
- *   bun test/conformance/http-storm.ts [SEED] [--seconds N] [--all] [--only SCENARIO] [--http2 [--own]]
+ *   bun test/conformance/http-storm.ts [SEED] [--seconds N] [--all] [--only SCENARIO] [--http2 [--own]] [--times]
  *
+ * --times: lifetimes that end while objects are asked for, revalidated, purged and banned (time-storm-plan.ts).
  * --http2: its clients speak HTTP/2. --own: Drover over HTTP/1 is in varnishd's place. --all: also what is otherwise on purpose (http-storm-known.ts). --only: one scenario of the seed, in full.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { drover, startCache, stock } from "./caches.ts";
-import { compare, type Played, playBoth, type Side } from "./http-storm-compare.ts";
+import { compare, firstOnly, type Played, playBoth, type Side } from "./http-storm-compare.ts";
 import { whyOtherwise } from "./http-storm-known.ts";
 import { StormOrigin } from "./http-storm-origin.ts";
 import { makeScenario, type Scenario, smaller } from "./http-storm-plan.ts";
 import { inHttp2Terms, oneByOne, playHttp2 } from "./http2-storm-client.ts";
 import { blow, type Storm, scenarioOf, stormDirectory, stormOptions } from "./storm.ts";
+import { makeTimes } from "./time-storm-plan.ts";
 
 /** A scenario in few words: what is as usual is left out. */
 function shown({ resources, requests }: Scenario): string {
@@ -32,14 +34,16 @@ function shown({ resources, requests }: Scenario): string {
 			)
 			.join("\n          then "),
 	);
-	const asked = requests.map(({ method, resource, protocol, fields, body, chunked, pipelined, fresh }) =>
-		[
-			`${method} ${resource} ${protocol}`,
-			...fields.slice(1),
-			...(body === undefined ? [] : [`${body.length} bytes${chunked ? " in chunks" : ""}`]),
-			...(pipelined ? ["pipelined"] : []),
-			...(fresh ? ["fresh"] : []),
-		].join(" | "),
+	const asked = requests.map(
+		({ method, resource, protocol, fields, body, chunked, pipelined, fresh, atMs }) =>
+			[
+				...(atMs === undefined ? [] : [`${atMs} ms`]),
+				`${method} ${resource} ${protocol}`,
+				...fields.slice(1),
+				...(body === undefined ? [] : [`${body.length} bytes${chunked ? " in chunks" : ""}`]),
+				...(pipelined ? ["pipelined"] : []),
+				...(fresh ? ["fresh"] : []),
+			].join(" | "),
 	);
 	const used = answers.map((answer, index) => `        ${index}: ${answer}`);
 	return [
@@ -48,10 +52,10 @@ function shown({ resources, requests }: Scenario): string {
 	].join("\n");
 }
 
-const { seed, seconds, all, only, http2, own } = stormOptions(20);
+const { seed, seconds, all, only, http2, own, times } = stormOptions(20);
 const nowSeconds = Math.floor(Date.now() / 1000);
 const directory = stormDirectory("http-storm");
-const policy = readFileSync(join(import.meta.dir, "http-storm.vcl"), "utf8");
+const policy = readFileSync(join(import.meta.dir, times ? "time-storm.vcl" : "http-storm.vcl"), "utf8");
 const start = async (name: string, command: readonly string[], ...more: string[]): Promise<Side> => {
 	const origin = await StormOrigin.start(nowSeconds);
 	const file = join(directory, `${name}.vcl`);
@@ -73,10 +77,14 @@ try {
 		return (await playBoth(both, id, oneByOne(scenario), nowSeconds)).map(inHttp2Terms) as [Played, Played];
 	};
 	const storm: Storm<Scenario> = {
-		together: 12,
-		shrinkLimit: 120,
-		make: makeScenario,
-		differences: async (scenario) => compare(...(await play(scenario))),
+		together: times ? 150 : 12,
+		// One takes ten seconds.
+		shrinkLimit: times ? 0 : 120,
+		make: times ? makeTimes : makeScenario,
+		differences: async (scenario) => {
+			const found = compare(...(await play(scenario)));
+			return times ? firstOnly(found) : found;
+		},
 		whyOtherwise,
 		smaller,
 		shown,
@@ -86,7 +94,11 @@ try {
 		const scenario = scenarioOf(storm, seed, only);
 		const [theirs, ours] = await play(scenario);
 		console.log(
-			JSON.stringify({ scenario, theirs, ours, differences: compare(theirs, ours) }, undefined, "  "),
+			JSON.stringify(
+				{ scenario, theirs, ours, differences: firstOnly(compare(theirs, ours)) },
+				undefined,
+				"  ",
+			),
 		);
 	}
 } finally {

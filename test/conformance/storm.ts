@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { type Random, randomFrom } from "../sim/random.ts";
 import { type Difference, kindOf } from "./http-storm-compare.ts";
 
-/** [SEED] [--seconds N] [--all] [--only SCENARIO], and of a storm of HTTP [--http2 [--own]] */
+/** [SEED] [--seconds N] [--all] [--only SCENARIO], and of a storm of HTTP [--http2 [--own]] [--times] */
 export function stormOptions(usualSeconds: number) {
 	const { values, positionals } = parseArgs({
 		allowPositionals: true,
@@ -16,11 +16,16 @@ export function stormOptions(usualSeconds: number) {
 			only: { type: "string" },
 			http2: { type: "boolean", default: false },
 			own: { type: "boolean", default: false },
+			times: { type: "boolean", default: false },
 		},
 	});
-	const only = values.only === undefined ? undefined : Number(values.only);
-	const { all, http2, own } = values;
-	return { seed: Number(positionals[0] ?? 1), seconds: Number(values.seconds), all, only, http2, own };
+	const { seconds, only, ...rest } = values;
+	return {
+		...rest,
+		seed: Number(positionals[0] ?? 1),
+		seconds: Number(seconds),
+		only: only === undefined ? undefined : Number(only),
+	};
 }
 
 /** For the files of both daemons. */
@@ -116,6 +121,9 @@ export async function blow<Scenario>(
 		return again ? `${told}\n${storm.shown(await shrink(storm, scenario, kind, all))}` : told;
 	};
 	for (let at = 0; at < Math.min(often.length, SHOWN_LIMIT); at += storm.together)
-		for (const told of await Promise.all(often.slice(at, at + storm.together).map(tell))) console.log(told);
+		for (const told of await Promise.all(
+			often.slice(at, Math.min(at + storm.together, SHOWN_LIMIT)).map(tell),
+		))
+			console.log(told);
 	return found.size;
 }

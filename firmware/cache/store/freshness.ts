@@ -266,6 +266,8 @@ export function ageAt(stored: Stored, now: number, ttlCap = -1, graceCap = -1): 
 	const freshUntil = stored.tOrigin + ttl;
 	// What has no lifetime is not fresh for a request that began before it was made, either.
 	if (freshUntil > now && stored.ttl > 0) return fresh;
+	// What is too old for this request alone is not given to it: grace is for what is past its own lifetime.
+	if (stored.ttl > 0 && stored.tOrigin + stored.ttl > now) return keep;
 	if (stored.strict) return freshUntil + stored.grace + stored.keep > now ? keep : expired;
 	const graceSeconds = graceCap >= 0 && graceCap < stored.grace ? graceCap : stored.grace;
 	if (freshUntil + graceSeconds > now) return grace;

@@ -203,8 +203,11 @@ export class ClientResponseFields extends ResponseFields implements ClientRespon
 	}
 }
 
+type Lifetime = Pick<Answer, "ttl" | "grace" | "keep">;
+
 export class HitObject implements CachedObject {
 	readonly #answer: Answer;
+	#lifetime: Lifetime;
 	readonly #engine: Engine;
 	/** What ttl and age count from: the request's beginning, in vcl_deliver its own. */
 	now: number;
@@ -212,9 +215,14 @@ export class HitObject implements CachedObject {
 
 	constructor(answer: Answer, engine: Engine, now: number, hits: number) {
 		this.#answer = answer;
+		this.#lifetime = answer;
 		this.#engine = engine;
 		this.now = now;
 		this.hits = hits;
+	}
+	/** The object of that transaction has been given another lifetime. */
+	relive(vxid: number, lifetime: Lifetime): void {
+		if (vxid === this.#answer.vxid) this.#lifetime = lifetime;
 	}
 	header(lowerName: string): string | null {
 		return this.#answer.fields.get(lowerName) ?? null;
@@ -226,10 +234,10 @@ export class HitObject implements CachedObject {
 		return this.now - this.#answer.tOrigin;
 	}
 	get grace(): number {
-		return this.#answer.grace;
+		return this.#lifetime.grace;
 	}
 	get keep(): number {
-		return this.#answer.keep;
+		return this.#lifetime.keep;
 	}
 	get proto(): string {
 		return this.#answer.proto;
@@ -247,7 +255,7 @@ export class HitObject implements CachedObject {
 		return this.#answer.tOrigin;
 	}
 	get ttl(): number {
-		return this.#answer.tOrigin + Math.max(0, this.#answer.ttl) - this.now;
+		return this.#answer.tOrigin + Math.max(0, this.#lifetime.ttl) - this.now;
 	}
 	get uncacheable(): boolean {
 		return this.#answer.uncacheable;

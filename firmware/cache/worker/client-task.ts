@@ -11,6 +11,7 @@ import { sameOriginTarget } from "../http/target.ts";
 import { formatSeconds, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import { TransactionLog } from "../log/transaction-log.ts";
+import type { StoredObject } from "../store/arena.ts";
 import type { BanSubject } from "../store/bans.ts";
 import type { Departure } from "../store/departures.ts";
 import { ageAt, isUnsafe } from "../store/freshness.ts";
@@ -506,6 +507,9 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.#busyMark = undefined;
 	}
 
+	/** The hit-for-miss that this request met. */
+	#met: StoredObject | undefined;
+
 	#fresh(answer: Answer): void {
 		if (answer.uncacheable && answer.body.kind === "stored") {
 			const { object } = answer.body;
@@ -520,6 +524,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.engine.count(Main.cache_hitmiss);
 				this.vslLog.add(Tag.HitMiss, `${answer.vxid} ${remaining}`);
 				this.req.isHitmiss = true;
+				this.#met = object;
 				this.missed = "bypass";
 				this.why = "hit-for-miss: an earlier answer was not cacheable";
 				this.#miss((object.flags & Flag.remembered) !== 0 ? answer : undefined);
@@ -635,6 +640,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			reason: "bgfetch",
 			client: this,
 			stale: stale.body.kind === "stored" ? stale : undefined,
+			met: undefined,
 			// What VCL lets a POST look up, it may fetch by POST. The answer does not wait for what is not here.
 			body: this.body?.ended === true ? this.body : undefined,
 			hitForMiss: false,
@@ -694,6 +700,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 			reason,
 			client: this,
 			stale,
+			met: reason === "fetch" ? this.#met : undefined,
 			body: this.body,
 			hitForMiss: this.req.isHitmiss,
 			hitForPass: this.req.isHitpass,
@@ -824,12 +831,15 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		for (const object of arena.lookup(this.key)) {
 			if (ttl === 0 && grace === 0 && keep === 0) arena.remove(object, "purged");
 			else {
-				const age = this.engine.now() - object.tOrigin;
-				arena.relive(object, {
-					...(ttl >= 0 ? { ttl: Math.min(object.ttl, age + ttl) } : {}),
-					...(grace >= 0 ? { grace } : {}),
-					...(keep >= 0 ? { keep } : {}),
-				});
+				// Nothing becomes fresh again by a purge; a grace or keep below zero is left as it is.
+				const age = this.startedAt - object.tOrigin;
+				const lifetime = {
+					ttl: Math.min(object.ttl, age + ttl),
+					grace: grace < 0 ? object.grace : grace,
+					keep: keep < 0 ? object.keep : keep,
+				};
+				arena.relive(object, lifetime);
+				if (this.obj instanceof HitObject) this.obj.relive(object.vxid, lifetime);
 			}
 			count++;
 		}

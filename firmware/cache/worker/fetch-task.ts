@@ -29,7 +29,7 @@ import { PROGRAM_BYTES, TRANSIENT } from "../store/layout.ts";
 import type { Reservation } from "../store/reservation.ts";
 import { varySpecification } from "../store/vary.ts";
 import type { Action, Connection, RequestMessage, Session } from "../vcl/runtime.ts";
-import { type Answer, bannable } from "./answer.ts";
+import { type Answer, bannable, headText } from "./answer.ts";
 import type { BackendCloseReason } from "./backend.ts";
 import { type BackendBlock, backendBlock } from "./backend-block.ts";
 import { BackendRequestFields, BackendResponseFields } from "./backend-messages.ts";
@@ -77,6 +77,8 @@ export interface FetchStart {
 	readonly client: FetchClient;
 	/** Stale object to revalidate. */
 	readonly stale: Answer | undefined;
+	/** The hit-for-miss that the request met. */
+	readonly met: StoredObject | undefined;
 	readonly body: RequestBody | undefined;
 	readonly hitForMiss: boolean;
 	readonly hitForPass: boolean;
@@ -115,6 +117,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	/** What it is made of, if it is a page with ESI tags. */
 	#staleProgram: EsiProgram | undefined;
 	#hitForPassSeconds = -1;
+	/** return (pass(…)) says for how long: that is the lifetime of this answer, too. */
+	#saysHowLong = false;
 	#received: { method: string; url: string; fields: FieldList };
 	/** Of a first try. */
 	#block: BackendBlock | undefined;
@@ -414,6 +418,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 				break;
 			case "pass":
 				this.#hitForPassSeconds = action.durationSeconds ?? this.beresp.wholeTtl;
+				this.#saysHowLong = typeof action.durationSeconds === "number";
 				this.beresp.markUncacheable();
 				break;
 			case "retry":
@@ -534,7 +539,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		// Nothing is fetched where the stored body stays.
 		if (!beresp.was304)
 			this.vslLog.add(Tag.Filters, esi ? beresp.filters : gunzip ? "gunzip" : gzip ? "gzip" : beresp.filters);
-		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker();
+		if (beresp.uncacheable && this.reason !== "pass") this.#insertMarker(fields);
 		const lifetime = beresp.wholeTtl + beresp.grace + beresp.keep;
 		const transient = !this.#cacheable || lifetime < parameters.shortlived;
 		if (beresp.uncacheable) engine.count(Main.beresp_uncacheable);
@@ -556,9 +561,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			delivered: false,
 			vxid: this.xid,
 			tOrigin: beresp.tOrigin,
-			ttl: beresp.wholeTtl,
-			grace: beresp.grace,
-			keep: beresp.keep,
+			ttl: this.#saysHowLong ? this.#hitForPassSeconds : beresp.wholeTtl,
+			grace: this.#saysHowLong ? 0 : beresp.grace,
+			keep: this.#saysHowLong ? 0 : beresp.keep,
 			strict,
 			insertedAt: this.now,
 			uncacheable: beresp.uncacheable,
@@ -643,9 +648,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			this.vslLog.add(Tag.Error, "no room for another one of that size: the stored one lives on");
 			arena.relive(object, this.answer!);
 		}
+		this.#staleLivesOn = true;
 		this.#cacheable = false;
 		this.#remembered = false;
 	}
+	/** There is no room for another one of its size. */
+	#staleLivesOn = false;
 
 	/** Has the body written into the store as it comes, since it is too large to be held; false: there is no room. */
 	#reserve(length: number): boolean {
@@ -712,7 +720,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		source.stopKeeping();
 	}
 
-	#insertMarker(): void {
+	/** `fields`: those of the answer. */
+	#insertMarker(fields: FieldList): void {
 		const { beresp, engine } = this;
 		const passes = this.#hitForPassSeconds >= 0;
 		const lifetime = {
@@ -723,7 +732,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		};
 		if (lifetime.ttl <= 0) return;
 		const kind = passes ? "hitForPass" : "hitForMiss";
-		this.#marker = storeMarker(engine, this, kind, this.#variant() ?? "", lifetime, this.now);
+		const { proto, reason } = beresp;
+		// Bans look at its fields, too.
+		const head = headText({ proto, status: beresp.status % 1000, reason, fields });
+		this.#marker = storeMarker(engine, this, kind, { vary: this.#variant() ?? "", head }, lifetime, this.now);
 	}
 
 	protected override onBodyBytes(bytes: Uint8Array): void {
@@ -1034,6 +1046,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.vslLog.timestamp("BerespBody", this.engine.now());
 		this.vslLog.add(Tag.Length, String(stream.bytes));
 		if (this.#cacheable || this.#remembered) this.#store(stream.pieces);
+		this.#supersede();
 		const announced = this.#announced;
 		this.phase = "done";
 		stream.finish();
@@ -1092,6 +1105,19 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 					);
 		if (!stored) this.vslLog.add(Tag.Error, "Could not get storage");
 		else if (this.#marker !== undefined) engine.arena.remove(this.#marker);
+	}
+
+	/**
+	 * A whole answer is in place of what it was fetched for, whatever variant it is of, or if it is for no hits: a stale
+	 * object, or a hit-for-miss. RFC 9111 §4.3.3: an error of the server's leaves the stale object for those whom it may
+	 * still be given (§4.2.4).
+	 */
+	#supersede(): void {
+		const { stale, met } = this.start;
+		if (met !== undefined) this.engine.arena.remove(met);
+		if (stale?.body.kind !== "stored" || this.#staleLivesOn) return;
+		if (this.engine.parameters.rfc9111 && this.answer!.status >= 500) return;
+		this.engine.arena.remove(stale.body.object);
 	}
 
 	readonly #banAtStart = this.engine.bans.newest;

@@ -72,7 +72,7 @@ export function storeMarker(
 	engine: Engine,
 	{ key, xid }: Pick<Fetched, "key" | "xid">,
 	kind: "hitForMiss" | "hitForPass",
-	vary: string,
+	{ vary, head }: Pick<ObjectMeta, "vary" | "head">,
 	lifetime: Pick<Stored, "tOrigin" | "ttl" | "grace" | "keep">,
 	now: number,
 ): StoredObject | undefined {
@@ -80,7 +80,7 @@ export function storeMarker(
 		{
 			key,
 			vary,
-			head: "HTTP/1.1 200 OK\r\n",
+			head,
 			...lifetime,
 			insertedAt: now,
 			flags: Flag[kind],
