@@ -169,6 +169,8 @@ async function run(argv: readonly string[]): Promise<number> {
 		console.log(usage());
 		return name === undefined ? 2 : 0;
 	}
+	if (name === "completion" && words[0] === "names")
+		return (await import("./console/completion-names.ts")).main(words.slice(1));
 	if (name === "completion") {
 		const { bashCompletion } = await import("./console/completion.ts");
 		console.log(bashCompletion(commandNames));

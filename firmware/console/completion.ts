@@ -96,7 +96,41 @@ const values: Readonly<Record<string, readonly string[]>> = {
 	"--tunnel": ["ipip", "gre", "gue"],
 };
 
-/** A script for bash; `commands` are the names that `drover` knows. */
+/** Of what `drover completion names KIND` prints the names. */
+export const nameKinds = ["instances", "ports", "real-servers", "revisions", "virtual-servers"] as const;
+export type NameKind = (typeof nameKinds)[number];
+
+/** What stands behind a command's verb, place by place; null is free. */
+const named: Readonly<Record<string, readonly (NameKind | null)[]>> = {
+	...each("config", ["compare"], ["revisions", "revisions"]),
+	...each("config", ["rollback", "rescue"], ["revisions"]),
+	...each("director", ["drain", "maintenance", "undo"], ["real-servers", "virtual-servers"]),
+	...each("ha", ["why", "failover", "take-over"], ["instances"]),
+	...each("ports", ["blink"], ["ports"]),
+	...each("rs", ["add"], [null, "virtual-servers"]),
+	...each("rs", ["list"], ["virtual-servers"]),
+	...each(
+		"rs",
+		["why", "drain", "maintenance", "undo", "change", "remove"],
+		["real-servers", "virtual-servers"],
+	),
+	...each("tools", ["capture"], ["ports"]),
+	...each("vs", ["change", "drain", "maintenance", "undo", "remove"], ["virtual-servers"]),
+};
+
+function each(
+	command: string,
+	verbs: readonly string[],
+	places: readonly (NameKind | null)[],
+): Record<string, readonly (NameKind | null)[]> {
+	return Object.fromEntries(verbs.map((verb) => [`${command} ${verb}`, places]));
+}
+
+/**
+ * A script for bash; `commands` are the names that `drover` knows. What is configured is asked for when it is needed,
+ * and is never read as anything but names. bash takes a colon for the end of a word: the words are those of the line,
+ * and what stands before the last colon is not said again.
+ */
 export function bashCompletion(commands: readonly string[]): string {
 	const cases = [...commands].sort().map((name) => {
 		const following = words[name] ?? [];
@@ -105,21 +139,51 @@ export function bashCompletion(commands: readonly string[]): string {
 		return `\t\t${name}) COMPREPLY=($(compgen -W '${list.join(" ")}' -- "$word")${files}) ;;`;
 	});
 	const valueCases = Object.entries(values).map(
-		([option, list]) => `\t${option}) COMPREPLY=($(compgen -W '${list.join(" ")}' -- "$word")); return ;;`,
+		([option, list]) => `\t*" ${option}") values='${list.join(" ")}' ;;`,
 	);
+	const nameCases = nameKinds.map((kind) => {
+		const places = Object.entries(named).flatMap(([verb, kinds]) =>
+			kinds.flatMap((wanted, place) => (wanted === kind ? [`"${verb} ${place}"`] : [])),
+		);
+		return `\t\t${places.join("|")}) names=${kind} ;;`;
+	});
 	return `# Completion of drover for bash.
 _drover() {
-	local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]}
-	case $before in
-${valueCases.join("\n")}
-	esac
-	if [ "$COMP_CWORD" = 1 ]; then
+	local line=\${COMP_LINE:0:COMP_POINT} all word names= values= place=0 name
+	read -ra all <<<"$line"
+	[[ $line != *" " ]] || all+=("")
+	local at=$((\${#all[@]} - 1))
+	word=\${all[at]}
+	COMPREPLY=()
+	if [ "$at" = 1 ]; then
 		COMPREPLY=($(compgen -W '${[...commands].sort().join(" ")} help' -- "$word"))
 		return
 	fi
-	case \${COMP_WORDS[1]} in
-${cases.join("\n")}
+	if [ "$at" -ge 3 ] && [[ $word != -* ]]; then
+		for name in "\${all[@]:3:at-3}"; do [[ $name == -* ]] || place=$((place + 1)); done
+		case "\${all[1]} \${all[2]} $place" in
+${nameCases.join("\n")}
+		esac
+	fi
+	case "\${all[1]} \${all[at - 1]}" in
+	"keepalived --check") ;;
+${valueCases.join("\n")}
 	esac
+	if [ -n "$values" ]; then
+		COMPREPLY=($(compgen -W "$values" -- "$word"))
+	elif [ -n "$names" ]; then
+		while read -r name; do
+			[[ $name != "$word"* ]] || COMPREPLY+=("$name")
+		done < <(drover completion names "$names" 2>/dev/null)
+	else
+		case \${all[1]} in
+${cases.join("\n")}
+		esac
+	fi
+	if [[ $word == *:* && $COMP_WORDBREAKS == *:* ]]; then
+		local head=\${word%"\${word##*:}"}
+		COMPREPLY=("\${COMPREPLY[@]#"$head"}")
+	fi
 }
 complete -F _drover drover
 `;

@@ -43,9 +43,8 @@ describe("--help", () => {
 
 describe("bash", () => {
 	const complete = (...words: readonly string[]) => {
-		const quoted = words.map((word) => `'${word}'`).join(" ");
 		const script = `${bashCompletion(commandNames)}
-COMP_WORDS=(${quoted}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _drover; echo "\${COMPREPLY[@]}"`;
+COMP_LINE='${words.join(" ")}'; COMP_POINT=\${#COMP_LINE}; COMP_WORDBREAKS=; _drover; echo "\${COMPREPLY[@]}"`;
 		const { stdout, stderr } = Bun.spawnSync(["bash", "-c", script]);
 		expect(stderr.toString()).toBe("");
 		return stdout.toString().trim().split(" ");
@@ -61,6 +60,7 @@ COMP_WORDS=(${quoted}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _drover; echo "\
 		[["drover", "rs", "add", "x", "y", "--check", "h"], ["http:/"]],
 		[["drover", "ha", "f"], ["failover"]],
 		[["drover", "console", "--"], ["--help"]],
+		[["drover", "keepalived", "--check", "--config-t"], ["--config-test"]],
 	])("%p", (words, expected) => {
 		expect(complete(...words)).toEqual(expected);
 	});

@@ -110,6 +110,55 @@ function examplesOf(help: string): string[] {
 	return examples;
 }
 
+/** What `bash` makes of what was typed, once a key for completion is pressed behind it. */
+async function completed(typed: string, awaited: string): Promise<string> {
+	let shown = "";
+	const terminal = new Bun.Terminal({
+		cols: 200,
+		rows: 24,
+		data: (_terminal: unknown, bytes: Uint8Array) => {
+			shown += Buffer.from(bytes).toString("latin1");
+		},
+	});
+	const bash = Bun.spawn(box.command(["bash", "--norc", "--noprofile", "-i"]), {
+		terminal,
+		env: { ...environment(), TERM: "dumb", PS1: "ready> ", HISTFILE: "/dev/null" },
+		cwd: join(directory, "home"),
+	});
+	try {
+		terminal.write('eval "$(drover completion)"; echo loaded\r');
+		await eventually("bash has read it", () => shown.endsWith("\nloaded\r\nready> "));
+		shown = "";
+		terminal.write(`${typed}\t`);
+		await eventually(`${awaited} behind ${typed}`, () => shown.includes(awaited)).catch(() => {});
+		return shown.replaceAll("\x07", "");
+	} finally {
+		bash.kill("SIGKILL");
+		terminal.close();
+	}
+}
+
+test.each([
+	["drover ha why V", "drover ha why VI_1 "],
+	["drover tools capture e", "drover tools capture eth0 "],
+	["drover config rollback ", "drover config rollback 1 "],
+	// bash takes a colon for the end of a word.
+	["drover rs why 10.0.0.4:", "drover rs why 10.0.0.4:80 "],
+	["drover rs drain 10.0.0.4:80 192", "drover rs drain 10.0.0.4:80 192.168.80.200:443 "],
+	["drover vs change 10.0.0.1:80 --sched", "drover vs change 10.0.0.1:80 --scheduler "],
+	["drover rs add 10.0.0.5:80 10.", "drover rs add 10.0.0.5:80 10.0.0.1:80 "],
+	[
+		"drover rs add 10.0.0.5:80 10.0.0.1:80 --check http:",
+		"drover rs add 10.0.0.5:80 10.0.0.1:80 --check http:/ ",
+	],
+])(
+	"bash completes %p",
+	async (typed, expected) => {
+		expect(await completed(typed, expected)).toBe(expected);
+	},
+	60_000,
+);
+
 /** What this box cannot do, and what it says then; all else ends well. */
 const refused: Readonly<Record<string, RegExp>> = {
 	"drover director drain 10.80.0.102:80": /^drover director: nothing is drained: .* no IPVS/,
