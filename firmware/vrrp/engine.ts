@@ -558,6 +558,10 @@ class Run {
 			if (old === undefined) continue;
 			if (router.state === "MASTER") {
 				this.actions.push({ kind: "addresses", key, present: true, announceNew: true });
+				if (old.config.vmac?.macAddress !== router.config.vmac?.macAddress) {
+					const { repeat: rounds } = router.config.garp;
+					this.actions.push({ kind: "announce", key, rounds, reason: "another MAC address" });
+				}
 				this.#routers[this.#places[key]!] = {
 					...router,
 					advertAnchorMicros: this.#atMicros + router.config.advertIntervalMicros,

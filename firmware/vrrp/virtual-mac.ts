@@ -3,7 +3,14 @@
  * (RFC 9568 §7.3), with the sysctls that keep ARP on the right one of the two.
  */
 import type { AddressFamily, VmacConfig, VrrpInstanceConfig } from "../config/model.ts";
-import { IFA_F_NODAD, IFF_UP, parseMacAddress, plainAddress } from "../kernel/rtnetlink.ts";
+import {
+	formatMacAddress,
+	IFA_F_NODAD,
+	IFF_UP,
+	type Link,
+	parseMacAddress,
+	plainAddress,
+} from "../kernel/rtnetlink.ts";
 import { interfaceSysctl, SysctlChanges } from "../kernel/sysctl.ts";
 import type { LogLine } from "./address-keeper.ts";
 import type { KernelView } from "./kernel-view.ts";
@@ -11,6 +18,12 @@ import type { KernelView } from "./kernel-view.ts";
 /** 00:00:5e:00:01:VRID for IPv4, 00:00:5e:00:02:VRID for IPv6. */
 export function virtualMacAddress(family: AddressFamily, virtualRouterId: number): Uint8Array {
 	return new Uint8Array([0, 0, 0x5e, 0, family === "inet" ? 1 : 2, virtualRouterId]);
+}
+
+/** What the file says, else the one of the virtual router. */
+function macOf({ vmac, virtualRouterId }: VrrpInstanceConfig, family: AddressFamily): Uint8Array {
+	const configured = vmac === null || vmac.macAddress === null ? null : parseMacAddress(vmac.macAddress);
+	return configured ?? virtualMacAddress(family, virtualRouterId);
 }
 
 /** An interface to make: for a router, or for its addresses on another interface. */
@@ -32,21 +45,17 @@ interface Made {
 
 /** Names that are tried for one interface while they are taken. */
 const NAME_ATTEMPTS = 32;
-const attempts = Array.from({ length: NAME_ATTEMPTS }, (_, index) => index + 1);
+/** IFNAMSIZ without its NUL. */
+const NAME_LENGTH_LIMIT = 15;
+const numbers = Array.from({ length: NAME_ATTEMPTS }, (_, index) => index + 1);
 
-/** keepalived's names of a router's own interface: `vrrp.VRID`, then with a suffix. */
-function routerNames({ vmac, family, virtualRouterId }: VrrpInstanceConfig, prefix: string): string[] {
-	if (vmac !== null && vmac.name !== null) return [vmac.name];
-	const name = `${prefix}.${virtualRouterId}`;
-	const six = family === "inet6" ? [`${name}.6`] : [];
-	return [name, ...six, ...attempts.map((attempt) => `${name}.${attempt}`)];
-}
-
-/** And of those for addresses elsewhere: the number goes before the dot. */
-function addressNames(family: AddressFamily, virtualRouterId: number, prefix: string): string[] {
-	const six = family === "inet6" ? [`${prefix}6.${virtualRouterId}`] : [];
-	const numbered = attempts.map((attempt) => `${prefix}${attempt}.${virtualRouterId}`);
-	return [`${prefix}.${virtualRouterId}`, ...six, ...numbered];
+/** keepalived's (create_vmac_name): `vrrp.VRID`, then with a number before the dot, for IPv6 6 before the others. */
+function namesOf(family: AddressFamily, virtualRouterId: number, prefix: string): string[] {
+	const tried = family === "inet6" ? [6, ...numbers.filter((number) => number !== 6)] : numbers;
+	return ["", ...tried].map((number) => {
+		const rest = `${number}.${virtualRouterId}`;
+		return prefix.slice(0, NAME_LENGTH_LIMIT - rest.length) + rest;
+	});
 }
 
 export class VirtualMacs {
@@ -64,13 +73,12 @@ export class VirtualMacs {
 	ensure(router: string, config: VrrpInstanceConfig, prefix: string): string | null {
 		const { vmac, family, virtualRouterId } = config;
 		if (vmac === null) return null;
-		const configured = vmac.macAddress === null ? null : parseMacAddress(vmac.macAddress);
 		return this.#ensure(router, router, {
 			parent: vmac.parentInterface ?? config.interface ?? "",
 			family,
-			names: routerNames(config, prefix),
+			names: vmac.name === null ? namesOf(family, virtualRouterId, prefix) : [vmac.name],
 			ipvlan: vmac.ipvlan,
-			macAddress: configured ?? virtualMacAddress(family, virtualRouterId),
+			macAddress: macOf(config, family),
 		});
 	}
 
@@ -83,13 +91,12 @@ export class VirtualMacs {
 		prefix: string,
 	): string | null {
 		const { virtualRouterId } = config;
-		const macAddress = virtualMacAddress(family, virtualRouterId);
 		return this.#ensure(router, `${router}@${parent}/${family}`, {
 			parent,
 			family,
-			names: addressNames(family, virtualRouterId, prefix),
+			names: namesOf(family, virtualRouterId, prefix),
 			ipvlan: null,
-			macAddress,
+			macAddress: macOf(config, family),
 		});
 	}
 
@@ -124,14 +131,24 @@ export class VirtualMacs {
 		const parent = this.#view.link(wanted.parent);
 		if (parent === null) return null;
 		const made = this.#made.get(key);
-		if (made !== undefined && this.#view.link(made.name)?.index === made.index) return made.name;
+		const standing = made === undefined ? null : this.#view.linkAt(made.index);
+		if (standing !== null && standing.name === made!.name) {
+			this.#setMac(standing, wanted);
+			return standing.name;
+		}
 		const others = new Set([...this.#made].filter(([other]) => other !== key).map(([, { name }]) => name));
 		let name: string | null = null;
 		for (const candidate of wanted.names) {
 			const known = this.#view.link(candidate);
 			// What an earlier life left behind is as good as new.
-			if (known !== null && known.parentIndex === parent.index && !others.has(candidate)) {
+			if (
+				known !== null &&
+				known.parentIndex === parent.index &&
+				known.kind === (wanted.ipvlan === null ? "macvlan" : "ipvlan") &&
+				!others.has(candidate)
+			) {
 				this.#made.set(key, { router, name: candidate, index: known.index, parentIndex: parent.index });
+				this.#setMac(known, wanted);
 				this.#addOwnAddress(known.index, wanted);
 				return candidate;
 			}
@@ -165,6 +182,25 @@ export class VirtualMacs {
 		} catch (error) {
 			this.#log("error", `cannot make ${name}: ${error instanceof Error ? error.message : error}`);
 			return null;
+		}
+	}
+
+	/** The file may have another one by now. */
+	#setMac({ index, name, macAddress }: Link, wanted: Wanted): void {
+		if (
+			wanted.ipvlan !== null ||
+			macAddress === null ||
+			wanted.macAddress.every((byte, at) => byte === macAddress[at])
+		)
+			return;
+		try {
+			this.#view.netlink.changeLink(index, { macAddress: wanted.macAddress });
+			this.#view.refreshLinks();
+		} catch (error) {
+			this.#log(
+				"error",
+				`cannot give ${name} the address ${formatMacAddress(wanted.macAddress)}: ${error instanceof Error ? error.message : error}`,
+			);
 		}
 	}
 

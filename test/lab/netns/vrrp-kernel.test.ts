@@ -1,7 +1,7 @@
 /** What the kernel holds while we are master, next to what it holds for the real keepalived and the same file. */
 import { describe, expect, test } from "bun:test";
 import { eventually } from "./network.ts";
-import { Lab } from "./vrrp-lab.ts";
+import { type Box, Lab } from "./vrrp-lab.ts";
 import { both, fast, kinds, secondCable } from "./vrrp-tables.ts";
 
 describe.concurrent("the kernel's tables are keepalived's", () => {
@@ -73,6 +73,30 @@ vrrp_instance VI_1 {
 			expect(seen.drover.links).toEqual(seen.keepalived.links);
 			expect(seen.drover.addresses).toEqual(seen.keepalived.addresses);
 			expect(seen.drover.links.length).toBe(4);
+		});
+	}, 60_000);
+
+	test("use_vmac: names where one is taken, IPv4 and IPv6 with one number", async () => {
+		const text = ["192.0.2.200/24", "fe80::200"]
+			.map(
+				(address, index) => `vrrp_instance VI_${index} {
+	interface eth0
+	use_vmac
+	${fast}
+	virtual_router_id 51
+	virtual_ipaddress {
+		${address}
+	}
+}
+`,
+			)
+			.join("");
+		const taken = (box: Box) => {
+			box.namespace.ip("link", "add", "vrrp.51", "type", "veth", "peer", "name", "far");
+		};
+		await both(text, taken, (seen) => {
+			expect(seen.drover.links).toEqual(seen.keepalived.links);
+			expect(seen.drover.links.join()).toMatch(/vrrp1\.51.*vrrp6\.51/);
 		});
 	}, 60_000);
 

@@ -1,5 +1,6 @@
 /** What others do to the kernel's tables while we keep them: the same is there again, or is left alone when the file says so. */
 import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { eventually } from "./network.ts";
 import { type Box, Lab } from "./vrrp-lab.ts";
 import { both, fast, kinds, look, secondCable } from "./vrrp-tables.ts";
@@ -126,6 +127,55 @@ vrrp_instance VI_1 {
 			box.namespace.ip("link", "del", "eth1");
 		}
 		await drover.stop();
+	}, 60_000);
+
+	test("use_vmac: another MAC address by a reload, and one that was left behind by another file", async () => {
+		const text = (mac: string) => `vrrp_instance VI_1 {
+	interface eth0
+	use_vmac vip0 ${mac}
+	version 3
+	advert_int 0.2
+	priority 100
+	virtual_router_id 51
+	virtual_ipaddress {
+		192.0.2.200/24
+	}
+}
+`;
+		using lab = new Lab("kernel-mac");
+		const box = lab.box("box", 1);
+		const client = lab.box("client", 3).namespace;
+		box.namespace.ip(
+			"link",
+			"add",
+			"vip0",
+			"link",
+			"eth0",
+			"address",
+			"02:00:00:00:00:09",
+			"type",
+			"macvlan",
+			"mode",
+			"private",
+		);
+		const drover = box.drover(text(""), "--no-standby");
+		await box.becomes("MASTER");
+		await box.holds("192.0.2.200", 5_000, "vip0");
+		const neighbor = () => {
+			client.try("ping", "-c1", "-W1", "192.0.2.200");
+			return client.ip("neighbor", "show", "192.0.2.200");
+		};
+		expect(neighbor()).toContain("00:00:5e:00:01:33");
+		writeFileSync(box.configFile, text("02:00:00:00:00:07"));
+		drover.process.kill("SIGHUP");
+		// Told by announcements: the entry of before would stand for long.
+		await eventually("the client knows the new one", () =>
+			client.ip("neighbor", "show", "192.0.2.200").includes("02:00:00:00:00:07"),
+		);
+		expect(neighbor()).toContain("02:00:00:00:00:07");
+		expect(client.ip("neighbor", "show", "192.0.2.200")).not.toContain("FAILED");
+		await drover.stop();
+		expect(box.namespace.ip("link")).not.toContain("vip0");
 	}, 60_000);
 
 	test("use_vmac: an interface that somebody deletes or sets down is back with its address, on the backup as well", async () => {
