@@ -215,8 +215,9 @@ export class Director {
 	localAddressesChanged(addresses: ReadonlySet<string>): void {
 		this.#localAddresses = addresses;
 		for (const [key, { config }] of this.#pools) {
-			if (!config.haSuspend || config.name.kind !== "address") continue;
-			this.#health?.suspend(key, !addresses.has(config.name.address));
+			if (config.name.kind !== "address") continue;
+			// Who lost the word by a reload rests no more.
+			this.#health?.suspend(key, config.haSuspend && !addresses.has(config.name.address));
 		}
 	}
 

@@ -95,3 +95,43 @@ ${names
 	await Bun.sleep(50);
 	expect(told).toEqual(["[10.1.0.1]:tcp:80 down", "[10.1.0.3]:tcp:80 down"]);
 });
+
+test("ha_suspend taken out by a reload: what rested is checked again, though its address is elsewhere", async () => {
+	const web = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+	const { port } = web;
+	const text = (suspend: string) => `virtual_server 10.0.0.1 80 {
+	protocol TCP
+	delay_loop 1
+	${suspend}
+	real_server 127.0.0.1 ${port} {
+		TCP_CHECK {
+			connect_timeout 1
+			retry 0
+		}
+	}
+}`;
+	await start(text("ha_suspend"), { openHealth: async () => createHealth({ log: silentLog() }) });
+	director.localAddressesChanged(new Set());
+	await director.startChecks();
+	const alive = async () => (await director.status()).virtualServers[0]!.realServers[0]!.alive;
+	await director.reload(loadText(text("")).config);
+	web.stop(true);
+	const limit = performance.now() + 10_000;
+	while (await alive()) {
+		expect(performance.now()).toBeLessThan(limit);
+		await Bun.sleep(50);
+	}
+	// And back: its last state stands while it rests.
+	await director.reload(loadText(text("ha_suspend")).config);
+	director.localAddressesChanged(new Set());
+	const again = Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } });
+	await Bun.sleep(2_500);
+	expect(await alive()).toBe(false);
+	director.localAddressesChanged(new Set(["10.0.0.1"]));
+	const limitAgain = performance.now() + 10_000;
+	while (!(await alive())) {
+		expect(performance.now()).toBeLessThan(limitAgain);
+		await Bun.sleep(50);
+	}
+	again.stop(true);
+}, 40_000);
