@@ -150,6 +150,7 @@ export class VirtualMacs {
 				this.#made.set(key, { router, name: candidate, index: known.index, parentIndex: parent.index });
 				this.#setMac(known, wanted);
 				this.#configure(candidate, parent.name, wanted.family);
+				if (this.setUp(candidate)) this.#view.refreshLinks();
 				this.#addOwnAddress(known.index, wanted);
 				return candidate;
 			}
