@@ -1,6 +1,7 @@
 /** `drover director`: health checks and the kernel's IPVS table, in the foreground. */
 import { existsSync, renameSync, writeFileSync } from "node:fs";
 import type { BusServer } from "../bus/server.ts";
+import { runDirectory } from "../bus/socket-path.ts";
 import { formatDiagnostic, MISSING_INTERFACE, problemOf } from "../config/keepalived/diagnostics.ts";
 import {
 	forgetKept,
@@ -122,7 +123,12 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 				openHealth: async () => {
 					const { createHealth } = await import("../health/health.ts");
 					const { BfdLink } = await import("../bfd/link.ts");
-					return createHealth({ log, bfd: new BfdLink("checker") });
+					const { ProgramRecord } = await import("../health/program-record.ts");
+					const programs = new ProgramRecord(`${runDirectory()}/director.programs`);
+					const ended = programs.endLeftOvers();
+					if (ended > 0)
+						log.warn(`programs of checks that an earlier director had left running were ended: ${ended}`);
+					return createHealth({ log, bfd: new BfdLink("checker"), programs });
 				},
 				publish: (event) => server?.publish(event),
 				openIpvs: () => openIpvs(ipvsNetworkNamespace, config.global.lvsNetlinkBufferBytes),

@@ -31,6 +31,8 @@ export interface ProbeEnvironment {
 	nowMs(): number;
 	readonly tlsClient: TlsClientConfig | null;
 	readonly trackFiles: readonly TrackFileConfig[];
+	/** Told of each program of a MISC_CHECK that leads a process group; what it returns, that it has ended. */
+	readonly programStarted: (pid: number) => () => void;
 }
 
 /**

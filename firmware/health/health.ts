@@ -14,6 +14,7 @@ import { realServerKey, virtualServerKey } from "./keys.ts";
 import { LinkWatch } from "./link-watch.ts";
 import { PathWatch, pathTargets, type WatchedPath } from "./path-watch.ts";
 import { restorePingSockets } from "./ping.ts";
+import type { ProgramRecord } from "./program-record.ts";
 import { type BfdSessions, type RunningCheck, Scheduler } from "./scheduler.ts";
 import { type Clock, systemClock, systemEnvironment } from "./system-environment.ts";
 import type { VipConflict } from "./vip-claims.ts";
@@ -61,6 +62,8 @@ export interface HealthOptions {
 	readonly clock?: Clock;
 	readonly log: Log;
 	readonly bfd?: BfdSessions;
+	/** What an earlier director has left running is ended by whoever opened it; default: nothing is noted. */
+	readonly programs?: ProgramRecord;
 }
 
 export interface Health {
@@ -83,8 +86,8 @@ export interface Health {
 	close(): void;
 }
 
-export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): Health {
-	const environment = systemEnvironment(clock);
+export function createHealth({ clock = systemClock, log, bfd, programs }: HealthOptions): Health {
+	const environment = systemEnvironment(clock, programs ?? null);
 	const listeners = new Set<(changes: readonly HealthChange[]) => void>();
 	let pools = new Map<string, Pool>();
 	let running: RunningCheck[] = [];
@@ -372,6 +375,7 @@ export function createHealth({ clock = systemClock, log, bfd }: HealthOptions): 
 				for (const { path } of pool.servers) if (path !== null) paths.stop(path);
 			paths.close();
 			claims.close();
+			programs?.close();
 			links?.close();
 			links = null;
 			pools = new Map();

@@ -10,6 +10,7 @@ export const checkMisc: Checker<"MISC_CHECK"> = (check, _url, environment, done)
 	let cancelled = false;
 	let timedOut = false;
 	let child: Bun.Subprocess | null = null;
+	let ended = () => {};
 	const signal = (name: NodeJS.Signals) => {
 		if (child === null || child.exitCode !== null || child.signalCode !== null) return;
 		try {
@@ -35,6 +36,7 @@ export const checkMisc: Checker<"MISC_CHECK"> = (check, _url, environment, done)
 		child = startScript(check.script, {
 			cwd: "/",
 			onExit: (_child, exitCode, signalCode) => {
+				ended();
 				if (timedOut) finish(failed(timeoutReason(check.timeoutMs)));
 				else finish(outcomeOf(exitCode, signalCode, check.dynamicWeight));
 			},
@@ -46,6 +48,7 @@ export const checkMisc: Checker<"MISC_CHECK"> = (check, _url, environment, done)
 			cancelled = true;
 		};
 	}
+	ended = environment.programStarted(child.pid);
 	environment.wheel.set(deadline, environment.nowMs() + check.timeoutMs);
 	return () => {
 		cancelled = true;

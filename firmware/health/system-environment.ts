@@ -1,6 +1,7 @@
 /** What probes need, from this system: real time, real timers. */
 import type { TlsClientConfig, TrackFileConfig } from "../config/model.ts";
 import type { ProbeEnvironment } from "./checker.ts";
+import type { ProgramRecord } from "./program-record.ts";
 import { Wheel } from "./wheel.ts";
 
 /** Milliseconds: `monotonic` for intervals, `now` for time stamps. */
@@ -20,7 +21,10 @@ export interface MutableEnvironment extends ProbeEnvironment {
 	trackFiles: readonly TrackFileConfig[];
 }
 
-export function systemEnvironment(clock: Clock = systemClock): MutableEnvironment {
+export function systemEnvironment(
+	clock: Clock = systemClock,
+	programs: ProgramRecord | null = null,
+): MutableEnvironment {
 	return {
 		wheel: new Wheel({
 			nowMs: () => clock.monotonicMs(),
@@ -32,5 +36,6 @@ export function systemEnvironment(clock: Clock = systemClock): MutableEnvironmen
 		nowMs: () => clock.monotonicMs(),
 		tlsClient: null,
 		trackFiles: [],
+		programStarted: (pid) => programs?.started(pid) ?? (() => {}),
 	};
 }

@@ -1,11 +1,11 @@
 /** The director's start: what it waits for has an end, and after a crash it is that of what ran before. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { call } from "../../../firmware/bus/client.ts";
 import type { DirectorStatus } from "../../../firmware/status/director.ts";
-import { hasIpvs } from "./health-peer.ts";
+import { DroverCheckers, hasIpvs } from "./health-peer.ts";
 import { bunPath, eventually, Network } from "./network.ts";
 
 const DROVER = join(import.meta.dir, "../../../firmware/drover.ts");
@@ -90,3 +90,45 @@ test("after a crash a file that a reload would refuse is not what goes on; after
 	await child.exited;
 	rmSync(folder, { recursive: true, force: true });
 }, 60_000);
+
+test("kill -9 while a check's program runs: it ends, and a second one that its lock keeps out takes no server away", async () => {
+	using network = Network.create("orphan");
+	const box = network.namespace("box");
+	box.ip("link", "set", "lo", "up");
+	const folder = mkdtempSync(join(tmpdir(), "drover-orphan-"));
+	const lock = join(folder, "lock");
+	const director = new DroverCheckers(
+		box,
+		folder,
+		`virtual_server 10.9.0.100 80 {
+	delay_loop 1
+	protocol TCP
+	real_server 10.9.0.1 80 {
+		MISC_CHECK {
+			misc_path "/usr/bin/flock -n ${lock} /bin/sleep 3"
+			misc_timeout 10
+		}
+	}
+}
+`,
+	);
+	const programs = () =>
+		Bun.spawnSync(["pgrep", "-f", `^/usr/bin/flock -n ${lock}`])
+			.stdout.toString()
+			.split("\n")
+			.filter(Boolean);
+	await eventually("the program runs", () => programs().length === 1, 30_000);
+	await Bun.sleep(500);
+	const before = programs();
+	await director.crash();
+	expect(programs()).toEqual(before);
+	await eventually("it is ended", () => !programs().includes(before[0]!), 2_500);
+	await eventually("the next runs", () => programs().length === 1, 30_000);
+	await Bun.sleep(4_000);
+	expect(director.fifo.lines.filter(({ up }) => !up)).toEqual([]);
+	expect(director.log()).toContain("had left running were ended: 1");
+	await director.stop();
+	expect(programs()).toEqual([]);
+	expect(existsSync(join(folder, "director.programs"))).toBe(false);
+	rmSync(folder, { recursive: true, force: true });
+}, 120_000);
