@@ -37,6 +37,7 @@ import {
 } from "./layout.ts";
 import { lockWord, lockWordOrInherit, tryLockWord, unlockWord } from "./lock.ts";
 import { GLANCE_STEPS, ReadAhead } from "./read-ahead.ts";
+import { programBytes, round8, soundBytes } from "./record-length.ts";
 import { layDown, rebuild, type Store, takeUp } from "./recovery.ts";
 import { Reservation } from "./reservation.ts";
 import { DEAD, RECLAIM_LIMIT, Segments } from "./segments.ts";
@@ -134,11 +135,6 @@ const MANY_VARIANTS = 64;
 /** More variants of one key push out those that were stored first: a Vary on what a client makes up would fill the store. */
 export const VARIANT_LIMIT = 1024;
 const MARKS = Flag.hitForMiss | Flag.hitForPass;
-/** Bytes of the ESI program of the record at `base`. */
-const programBytes = (words: Int32Array, base: number) =>
-	(words[(base + Record.flags) >> 2]! & Flag.esi) === 0 ? 0 : words[(base + Record.esiBytes) >> 2]!;
-const ALIGN = 8;
-const round8 = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
 /** From the start of a record to its body. */
 const bodyOffset = ({ key, vary, head }: ObjectMeta) => RECORD_BYTES + key.length + vary.length + head.length;
 const recordBytes = (meta: ObjectMeta, bodyBytes: number) => round8(bodyOffset(meta) + bodyBytes);
@@ -353,24 +349,15 @@ export class Arena {
 
 	/** The record at `base`, whose lengths lie within the map, is what was written. */
 	#isWhole({ words, bytes }: DataMap, base: number): boolean {
+		if (soundBytes(words, base) < 0) return false;
 		const word = base >> 2;
-		let at = base + RECORD_BYTES;
-		for (const part of [Record.keyBytes, Record.varyBytes, Record.headBytes]) {
-			const length = words[word + (part >> 2)]!;
-			if (length < 0) return false;
-			at += length;
-		}
-		const bodyBytes = words[word + (Record.bodyBytes >> 2)]!;
-		const esiBytes = programBytes(words, base);
+		const parts = [Record.keyBytes, Record.varyBytes, Record.headBytes];
+		const at = parts.reduce((sum, part) => sum + words[word + (part >> 2)]!, base + RECORD_BYTES);
+		const end = at + words[word + (Record.bodyBytes >> 2)]! + programBytes(words, base);
 		return (
-			bodyBytes >= 0 &&
-			esiBytes >= 0 &&
-			esiBytes <= PROGRAM_BYTES &&
-			round8(at - base + bodyBytes + esiBytes) === words[word + (Record.totalBytes >> 2)]! &&
 			this.#book.headSum(bytes.subarray(base + Record.tOrigin, at)) ===
 				words[word + (Record.headChecksum >> 2)]! &&
-			Bun.hash.crc32(bytes.subarray(at, at + bodyBytes + esiBytes)) >>> 0 ===
-				words[word + (Record.bodyChecksum >> 2)]! >>> 0
+			Bun.hash.crc32(bytes.subarray(at, end)) >>> 0 === words[word + (Record.bodyChecksum >> 2)]! >>> 0
 		);
 	}
 
@@ -901,7 +888,8 @@ export class Arena {
 		const segment = this.#book.slots[at + Slot.segment]!;
 		let bytes = 0;
 		if (record !== undefined) {
-			bytes = record.words[(record.base + Record.totalBytes) >> 2]!;
+			// What is damaged says anything of itself.
+			bytes = Math.max(0, soundBytes(record.words, record.base));
 			this.#book.account(record.words[(record.base + Record.storage) >> 2]!, bytes, -1);
 			record.words[(record.base + Record.slot) >> 2] = -1;
 			// The checksum goes too: a dead object must not come back when the file is read again.

@@ -30,6 +30,7 @@ import {
 	Storage,
 	WORKER_LIMIT,
 } from "./layout.ts";
+import { soundBytes } from "./record-length.ts";
 
 /** Segments that may be looked at to make room for one object (Varnish's nuke_limit is of the same kind). */
 export const RECLAIM_LIMIT = 64;
@@ -311,7 +312,21 @@ export class Segments {
 			this.release(segment);
 	}
 
+	/** The live ones in a segment (or run). */
 	#slotsIn(segment: number): number[] {
+		const slots = this.#slotsOfRecords(segment);
+		if (slots.length === this.book.segments[segment * SEGMENT_WORDS + Segment.liveCount]) return slots;
+		// A record in there is damaged, and says where the next one is: whoever is missed would be written over.
+		const all: number[] = [];
+		for (let slot = 0; slot < this.book.layout.slotCount; slot++) {
+			const at = slot * SLOT_WORDS;
+			const isLive = (this.book.slots[at + Slot.flags]! & Flag.live) !== 0;
+			if (isLive && this.book.slots[at + Slot.segment] === segment) all.push(slot);
+		}
+		return all;
+	}
+
+	#slotsOfRecords(segment: number): number[] {
 		const map = this.book.maps[Math.floor(segment / this.book.layout.segmentsPerMap)]!;
 		const start = (segment % this.book.layout.segmentsPerMap) * this.book.layout.segmentBytes;
 		const used = this.book.segments[segment * SEGMENT_WORDS + Segment.usedBytes]!;
@@ -346,8 +361,9 @@ export class Segments {
 		const queue = this.book.segments[victim * SEGMENT_WORDS + Segment.queue]!;
 		for (const slot of this.#slotsIn(victim)) {
 			const record = this.book.recordOf(slot);
-			const total = record?.words[(record.base + Record.totalBytes) >> 2] ?? 0;
-			if (record !== undefined && !this.#move(slot, record, total, area, queue)) return true;
+			const total = record === undefined ? -1 : soundBytes(record.words, record.base);
+			if (record === undefined || total < 0) this.#unlink(slot);
+			else if (!this.#move(slot, record, total, area, queue)) return true;
 		}
 		this.#releaseUnpinned(victim);
 		return true;
@@ -387,9 +403,9 @@ export class Segments {
 			const at = slot * SLOT_WORDS;
 			const frequency = this.book.slots[at + Slot.frequency]!;
 			const record = this.book.recordOf(slot);
-			const total = record?.words[(record.base + Record.totalBytes) >> 2] ?? 0;
-			const keep = frequency > 0 && queue !== Queue.large && record !== undefined && total <= survivorsLeft;
-			if (keep && this.#move(slot, record, total, area, Queue.main)) {
+			const total = record === undefined ? -1 : soundBytes(record.words, record.base);
+			const keep = frequency > 0 && queue !== Queue.large && total >= 0 && total <= survivorsLeft;
+			if (keep && record !== undefined && this.#move(slot, record, total, area, Queue.main)) {
 				survivorsLeft -= total;
 				this.book.slots[at + Slot.frequency] = queue === Queue.small ? 0 : frequency - 1;
 				continue;
