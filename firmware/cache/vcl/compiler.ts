@@ -39,7 +39,7 @@ export interface Tables {
 	readonly acls: readonly CompiledAcl[];
 	readonly addresses: readonly IpAddress[];
 	readonly backends: readonly Director[];
-	readonly defaultBackend: Director;
+	readonly defaultBackend: Director | null;
 	readonly probes: readonly unknown[];
 	readonly stevedores: readonly (Stevedore | null)[];
 	readonly functions: readonly (Implementation | MethodImplementation | VmodFunction["make"])[];
@@ -648,7 +648,7 @@ class Generator {
 	private symbol(type: string, name: string): string {
 		switch (type) {
 			case "BACKEND":
-				return `B${this.program.backends.findIndex((each) => sameName(each.name, name))}`;
+				return this.backend(name);
 			case "ACL":
 				return `A${this.acls.findIndex((each) => sameName(each.name, name))}`;
 			case "PROBE":
@@ -658,6 +658,12 @@ class Generator {
 			default:
 				return functionName(name);
 		}
+	}
+
+	/** One that is none is no backend to a program: all of them are the same, and have no name. */
+	private backend(name: string): string {
+		const index = this.program.backends.findIndex((each) => sameName(each.name, name));
+		return this.program.backends[index]?.endpoint.kind === "none" ? "null" : `B${index}`;
 	}
 
 	private function(callee: VmodFunction): string {

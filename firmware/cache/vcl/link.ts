@@ -2,6 +2,7 @@
 import type { Generated, Tables } from "./compiler.ts";
 import {
 	type Action,
+	type BackendDefinition,
 	type Director,
 	type LoadedVcl,
 	type MethodName,
@@ -22,6 +23,7 @@ import { syntaxKey } from "./vmods/std.ts";
 export function linkProgram(program: Program, generated: Generated, host: VclHost): LoadedVcl {
 	const backends = program.backends.map((definition) => host.backend(definition));
 	const byName = new Map(backends.map((backend, index) => [program.backends[index]!.name, backend]));
+	const isDefault = ({ name }: BackendDefinition) => name === program.defaultBackend;
 	const tables: Tables = {
 		actions: generated.actions,
 		regexes: generated.regexes,
@@ -30,7 +32,10 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 		acls: generated.acls,
 		addresses: generated.addresses,
 		backends,
-		defaultBackend: byName.get(program.defaultBackend!)!,
+		defaultBackend:
+			program.backends.find(isDefault)?.endpoint.kind === "none"
+				? null
+				: byName.get(program.defaultBackend!)!,
 		probes: program.probes,
 		stevedores: program.stevedores.map((name) => host.stevedore(name)),
 		functions: generated.functions.map(({ call, method, make }) => call ?? method ?? make),
@@ -68,7 +73,13 @@ export function linkProgram(program: Program, generated: Generated, host: VclHos
 					fini();
 					return { ok: false, message: `Object ${name} not initialized` };
 				}
-				object.loaded?.();
+				try {
+					object.loaded?.();
+				} catch (error) {
+					if (!(error instanceof VclFailure)) throw error;
+					fini();
+					return { ok: false, message: error.message };
+				}
 				if (object.director !== undefined) directors.set(name, object.director);
 			}
 			return { ok: true };

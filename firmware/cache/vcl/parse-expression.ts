@@ -86,7 +86,9 @@ function hasText(value: Expression): boolean {
 /** The value as STRINGS; the caller has checked `hasText`. */
 export function toText(value: Expression): Expression {
 	if (value.type === "STRINGS") return value;
-	if (value.kind === "symbol") return { kind: "string", type: "STRINGS", value: value.name };
+	// A backend that is none has no name.
+	if (value.kind === "symbol" && value.type !== "BACKEND")
+		return { kind: "string", type: "STRINGS", value: value.name };
 	return { kind: "text-of", type: "STRINGS", from: value.type as SimpleType, value };
 }
 

@@ -456,7 +456,8 @@ export interface LoadedVcl {
 	/** Runs vcl_fini. */
 	fini(): void;
 	/** `default`, or the first one declared; null for `backend default none`-only programs resolves to the none backend. */
-	readonly defaultBackend: Director;
+	/** Null: it is none. */
+	readonly defaultBackend: Director | null;
 	readonly backends: ReadonlyMap<string, Director>;
 	/** Objects made by `new` that are directors. Filled by init(). */
 	readonly directors: ReadonlyMap<string, NamedDirector>;

@@ -113,7 +113,7 @@ export function blobText(bytes: string): string {
 }
 
 /** A backend that VCL has chosen, which may be none; the default one until then. */
-export const chosen = (backend: Director | null | undefined, fallback: Director): Director | null =>
+export const chosen = (backend: Director | null | undefined, fallback: Director | null): Director | null =>
 	backend === undefined ? fallback : backend;
 
 export const support = {

@@ -9,7 +9,8 @@ import {
 	type VclHost,
 } from "../runtime.ts";
 import { hashPoint, pickByWeight, pickFirst, pickInTurn, type Weighted } from "./pick.ts";
-import { buildRing, pickShard, type RingPoint } from "./ring.ts";
+import { buildRing, maxPoints, pickShard, type RingPoint } from "./ring.ts";
+import { type ShardChange, type ShardMember, withChanges } from "./shard-members.ts";
 import {
 	checkedSettings,
 	isBackendSide,
@@ -249,20 +250,19 @@ class Hash extends WeightedList {
 	}
 }
 
-interface ShardMember {
-	readonly backend: Director;
-	readonly ident: string;
-	/** Null: the director's own. */
-	readonly rampupSeconds: number | null;
-	readonly weight: number;
-}
+/** Bound of what one task changes of a director. */
+const maxChanges = 10_000;
+
+/** What reconfigure has when nobody calls it. */
+const usualReplicas = 67;
 
 class Shard extends Base {
 	readonly type = "shard";
-	private list: ShardMember[] = [];
+	private list: readonly ShardMember[] = [];
 	private ring: readonly RingPoint[] = [];
-	private changed = false;
-	private replicas = 67;
+	private changes: ShardChange[] = [];
+	/** The state of the task that made them. */
+	private changer: object | null = null;
 	warmup = 0;
 	rampupSeconds = 0;
 	associated: ShardParam | null = null;
@@ -271,41 +271,47 @@ class Shard extends Base {
 		return this.list.map(({ backend }) => backend);
 	}
 
-	add(backend: Director | null, ident: string | null, rampup: number | null, weight: number): boolean {
-		if (backend === null || this.list.length >= maxMembers) return false;
-		const name = ident ?? backend.name;
-		if (this.list.some((each) => each.backend === backend && each.ident === name)) return false;
-		this.list.push({ backend, ident: name, rampupSeconds: rampup, weight: Math.max(1, weight) });
-		this.changed = true;
+	get where(): string {
+		return `vmod_directors: shard ${this.name}:`;
+	}
+
+	change(context: VclContext, change: ShardChange): true {
+		if (this.changer !== context.taskState) this.settle();
+		if (this.changes.length >= maxChanges)
+			throw new VclFailure(`${this.where} more than ${maxChanges} changes in one task`);
+		this.changer = context.taskState;
+		this.changes.push(change);
 		return true;
 	}
 
-	remove(backend: Director | null, ident: string | null): boolean {
-		const before = this.list.length;
-		this.list = this.list.filter(
-			(each) =>
-				!(
-					(backend === null || each.backend === backend) &&
-					(ident === null || each.ident === ident) &&
-					(backend !== null || ident !== null)
-				),
-		);
-		this.changed = true;
-		return this.list.length < before;
+	/** False, and a line in the log: nothing is to choose from any more, or there is no such number. */
+	reconfigure(log: VclContext["log"], replicas: number): boolean {
+		const refuse = (why: string) => {
+			log("Error", `${this.where} .reconfigure() ${why}`);
+			return false;
+		};
+		if (replicas <= 0) return refuse(`invalid replicas argument ${replicas}`);
+		if (this.changes.length === 0) return true;
+		const { changes } = this;
+		this.changes = [];
+		const list = withChanges(this.list, changes, replicas, (text) => log("Notice", `${this.where} ${text}`));
+		if (list.length > maxMembers) throw new VclFailure(`${this.where} more than ${maxMembers} backends`);
+		const ring = buildRing(list);
+		if (ring === null)
+			throw new VclFailure(`${this.where} more than ${maxPoints} points: lower weights or replicas`);
+		this.list = list;
+		this.ring = ring;
+		return list.length > 0 || refuse("no backends");
 	}
 
-	clear(): boolean {
-		this.list = [];
-		this.changed = true;
-		return true;
+	/** The task that changed something is over. */
+	private settle(): void {
+		this.reconfigure(this.host.log.bind(this.host), usualReplicas);
 	}
 
-	reconfigure(replicas: number): boolean {
-		if (replicas <= 0) return false;
-		this.replicas = replicas;
-		this.ring = buildRing(this.list, replicas);
-		this.changed = false;
-		return true;
+	/** vcl_init is over. */
+	loaded(): void {
+		this.settle();
 	}
 
 	choose(context: VclContext | null): Director | null {
@@ -313,8 +319,8 @@ class Shard extends Base {
 	}
 
 	pick(context: VclContext | null, settings: ShardSettings): Director | null {
-		// Changes of one task take effect together; nobody has to call reconfigure for the first ring.
-		if (this.changed) this.reconfigure(this.replicas);
+		if (this.changes.length > 0 && this.changer !== context?.taskState) this.settle();
+		if (this.list.length === 0) context?.log("Error", `${this.where} no backends`);
 		const index = pickShard(
 			this.ring,
 			this.list.length,
@@ -460,7 +466,7 @@ export const directors = vmod(
 					"VOID",
 					(self: Shard, context, probability: number) => {
 						if (probability < 0 || probability >= 1)
-							context.log("VCL_Error", `shard ${self.name}: .set_warmup(${probability}) ignored`);
+							context.log("Notice", `${self.where} .set_warmup(${probability.toFixed(6)}) ignored`);
 						else self.warmup = probability;
 					},
 				],
@@ -484,21 +490,35 @@ export const directors = vmod(
 					"add_backend",
 					"BACKEND backend, [STRING ident], [DURATION rampup], [REAL weight]",
 					"BOOL",
-					(self: Shard, _context, backend, ident, rampup, weight) =>
-						self.add(backend, ident ?? null, rampup ?? null, weight ?? 1),
+					(self: Shard, context, backend, ident, rampup, weight = 1) => {
+						if (isNone(backend)) throw new VclFailure(`${self.where} None backend cannot be added`);
+						if (weight < 1)
+							context.log("Notice", `${self.where} .add_backend(weight=${weight.toFixed(6)}) ignored`);
+						return self.change(context, {
+							kind: "add",
+							backend,
+							ident: ident || null,
+							rampupSeconds: rampup ?? null,
+							weight: Math.max(1, weight),
+						});
+					},
 				],
 				[
 					"remove_backend",
 					"[BACKEND backend=0], [STRING ident=0]",
 					"BOOL",
-					(self: Shard, _context, backend, ident) => self.remove(backend ?? null, ident ?? null),
+					(self: Shard, context, backend = null, ident = null) => {
+						if (isNone(backend) && !ident)
+							throw new VclFailure(`${self.where} .remove_backend(): either backend or ident are required`);
+						return self.change(context, { kind: "remove", backend, ident: ident || null });
+					},
 				],
-				["clear", "", "BOOL", (self: Shard) => self.clear()],
+				["clear", "", "BOOL", (self: Shard, context) => self.change(context, { kind: "clear" })],
 				[
 					"reconfigure",
 					"INT replicas=67",
 					"BOOL",
-					(self: Shard, _context, replicas: number) => self.reconfigure(replicas),
+					(self: Shard, context, replicas: number) => self.reconfigure(context.log.bind(context), replicas),
 				],
 				["key", "STRANDS", "INT", (_self, _context, text: string) => hashPoint(text)],
 				[
@@ -531,7 +551,7 @@ export const directors = vmod(
 							return self;
 						}
 						if (atStart) fail(".backend(resolve=NOW) can not be used in vcl_init{}/vcl_fini{}");
-						return self.pick(context, { ...base?.settings, ...own });
+						return self.pick(context, { ...(base === null ? {} : settingsOf(context, base)), ...own });
 					},
 				],
 				["debug", "INT", "VOID", () => undefined],

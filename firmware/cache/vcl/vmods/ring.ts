@@ -12,24 +12,28 @@ export interface RingPoint {
 
 export interface RingMember {
 	readonly ident: string;
-	readonly weight: number;
+	readonly replicas: number;
 }
 
-/** Weight 10 is the most that counts, as in the stock director. */
-const maxWeight = 10;
+/** Bound of the points of one circle: about a second of a processor. */
+export const maxPoints = 1_000_000;
 
-export function buildRing(members: readonly RingMember[], replicas: number): RingPoint[] {
+/** Null: the members have more than `maxPoints` replicas together. */
+export function buildRing(members: readonly RingMember[]): RingPoint[] | null {
+	if (members.reduce((sum, { replicas }) => sum + replicas, 0) > maxPoints) return null;
 	const points: RingPoint[] = [];
-	for (const [member, { ident, weight }] of members.entries()) {
-		const count = Math.max(1, Math.trunc(replicas * Math.min(weight, maxWeight)));
-		for (let replica = 0; replica < count; replica++)
+	for (const [member, { ident, replicas }] of members.entries())
+		for (let replica = 0; replica < replicas; replica++)
 			points.push({ point: hashPoint(`${ident}${replica}`), member });
-	}
 	return points.sort((a, b) => a.point - b.point || a.member - b.member);
 }
 
-/** Index of the first point at or after the key; behind the last point it is the last one, as varnishd has it (measured). */
+/**
+ * Index of the first point at or after the key; behind the last point it is the last one, and of two points it is always
+ * the last one: where varnishd's search ends.
+ */
 export function ringIndex(ring: readonly RingPoint[], key: number): number {
+	if (ring.length === 2) return 1;
 	let low = 0;
 	let high = ring.length;
 	while (low < high) {
@@ -96,7 +100,7 @@ export function pickShard(
 	};
 	if (alternative > 0 && !next(alternative - 1, choice.healthy === "ALL"))
 		return previous >= 0 ? previous : null;
-	if (!next(0, choice.healthy !== "IGNORE")) return previous >= 0 ? previous : last >= 0 ? last : null;
+	if (!next(0, choice.healthy !== "IGNORE")) return previous >= 0 ? previous : null;
 	const chosen = last;
 	const warmup = choice.warmup === -1 ? world.defaultWarmup : choice.warmup;
 	if (alternative > 0 || choice.healthy === "IGNORE" || (!choice.rampup && warmup === 0)) return chosen;
