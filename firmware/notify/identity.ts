@@ -41,3 +41,19 @@ export function identityOf(user: string | null, group: string | null): Identity 
 	}
 	return uid === own.uid && gid === own.gid ? null : { uid, gid };
 }
+
+/** The numbers that a script runs under; those of this process where a name is unknown, since it does not run at all then. */
+export function numbersOf({
+	user,
+	group,
+}: {
+	readonly user: string | null;
+	readonly group: string | null;
+}): Identity {
+	const own: Identity = { uid: process.getuid!(), gid: process.getgid!() };
+	try {
+		return identityOf(user, group) ?? own;
+	} catch {
+		return own;
+	}
+}

@@ -1,6 +1,7 @@
 /** The texts that SIGUSR1 and SIGUSR2 write, laid out as keepalived 2.2.7 lays them out: exporters parse them. Pure. */
 import type {
 	DroverConfig,
+	Script,
 	TrackFileConfig,
 	TrackProcessConfig,
 	TrackScriptConfig,
@@ -10,6 +11,8 @@ import { syncGroupOf, TRACKED_LISTS, type TrackedList, trackedBy } from "../conf
 import { named } from "../named.ts";
 import type { Engine } from "./engine.ts";
 import { masterDownInterval, type Router } from "./router.ts";
+
+type NumbersOf = (script: Script) => { readonly uid: number; readonly gid: number };
 
 /** keepalived.stats. */
 export function statsText(engine: Engine): string {
@@ -43,12 +46,13 @@ export function statsText(engine: Engine): string {
 
 /**
  * keepalived.data, the parts about VRRP. `wallMs` turns the engine's microseconds into Unix milliseconds;
- * `runningScripts`: names of tracked scripts that run at this moment.
+ * `runningScripts`: names of tracked scripts that run at this moment; `numbersOf`: whom a script runs as.
  */
 export function dataText(
 	engine: Engine,
 	wallMs: (atMicros: number) => number,
 	runningScripts: ReadonlySet<string> = new Set(),
+	numbersOf: NumbersOf = () => ({ uid: 0, gid: 0 }),
 ): string {
 	const { config } = engine;
 	return [
@@ -67,7 +71,7 @@ export function dataText(
 		]),
 		...listed(
 			"------< VRRP Scripts >------",
-			config.trackScripts.flatMap((script) => scriptLines(script, engine, runningScripts)),
+			config.trackScripts.flatMap((script) => scriptLines(script, engine, runningScripts, numbersOf)),
 		),
 		...listed(
 			"------< VRRP Track files >------",
@@ -202,7 +206,9 @@ function scriptLines(
 	script: TrackScriptConfig,
 	{ config, readings }: Engine,
 	running: ReadonlySet<string>,
+	numbersOf: NumbersOf,
 ): string[] {
+	const { uid, gid } = numbersOf(script.script);
 	const { name, rise } = script;
 	const { counter = 0, up = null } = named(readings.scripts, name) ?? {};
 	return [
@@ -217,6 +223,7 @@ function scriptLines(
 		"   Insecure = no",
 		`   Init state = ${up === null ? "INIT" : "unknown"}`,
 		`   Status = ${up === true ? "GOOD" : "BAD"}`,
+		`   Script uid:gid = ${uid}:${gid}`,
 		"   VRRP instances :",
 		...trackingLines("trackScripts", name, config),
 		`   State = ${running.has(name) ? "running" : "idle"}`,

@@ -24,6 +24,7 @@ import { namespacePath } from "../kernel/namespace-path.ts";
 import { enterNetworkNamespace } from "../kernel/network-namespace.ts";
 import { onSignalNumber } from "../kernel/real-time-signal.ts";
 import { monotonicMicros } from "../kernel/realtime.ts";
+import { numbersOf } from "../notify/identity.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
 import { dumpFile, jsonFile, statsFile } from "../process-files.ts";
 import { self } from "../self.ts";
@@ -454,7 +455,12 @@ class Process {
 			case "SIGUSR1":
 				void this.#dump(
 					dumpFile("keepalived", this.#service.config.global, dumpDirectory()),
-					dataText(this.#service.engine, (at) => this.#service.wallMs(at), this.#service.runningScripts),
+					dataText(
+						this.#service.engine,
+						(at) => this.#service.wallMs(at),
+						this.#service.runningScripts,
+						numbersOf,
+					),
 				);
 				break;
 			case "SIGUSR2":

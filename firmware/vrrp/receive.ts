@@ -258,7 +258,7 @@ function addressDifference(claim: Advertisement, config: VrrpInstanceConfig): st
 	const parts: string[] = [];
 	if (missing.length > 0) parts.push(`lacks ${missing.join(", ")}`);
 	if (foreign.length > 0) parts.push(`has ${foreign.join(", ")} that we have not`);
-	return `address list ${parts.join(" and ")}`;
+	return `an address list that ${parts.join(" and ")}`;
 }
 
 /** "1 s", "0.25 s": an interval for messages. */

@@ -1,6 +1,7 @@
 /** keepalived.data, as keepalived 2.2.7 writes it upon SIGUSR1 (observed): the parts about what is tracked. */
 import { expect, test } from "bun:test";
 import type { DroverConfig } from "../../firmware/config/model.ts";
+import { numbersOf } from "../../firmware/notify/identity.ts";
 import { dataText } from "../../firmware/vrrp/dump.ts";
 import { newEngine, step } from "../../firmware/vrrp/engine.ts";
 import { loadText } from "../config/load-text.ts";
@@ -120,17 +121,19 @@ test("of what both an instance and its group track each line has the weight that
 test("tracked scripts and files: exporters read the status and the state of scripts", () => {
 	const { config } = loadText(
 		`global_defs {\n\tenable_script_security\n\tscript_user root\n}
-vrrp_script chk {\n\tscript "/bin/true a"\n\tinterval 2\n\ttimeout 3\n\tweight -20\n\trise 2\n\tfall 3\n}
+vrrp_script chk {\n\tscript "/bin/true a"\n\tinterval 2\n\ttimeout 3\n\tweight -20\n\trise 2\n\tfall 3\n\tuser nobody\n}
 track_file f {\n\tfile /tmp/none\n\tweight 2\n}
 vrrp_instance VI_1 {\n\tinterface eth0\n\tvirtual_router_id 5
 	track_interface { eth1 weight 10 }\n\ttrack_script { chk }\n\ttrack_file { f weight 3 reverse }
 	virtual_ipaddress { 192.0.2.77/24 }\n}\n`,
 		{ interfaces: new Set(["eth0", "eth1"]) },
 	);
+	const numbers = (user: string) =>
+		["-u", "-g"].map((which) => Bun.spawnSync(["id", which, user]).stdout.toString().trim()).join(":");
 	let { engine } = step(newEngine(config, 0), { kind: "file", name: "f", value: 4 }, 1_000_000);
 	const part = (running: readonly string[] = []) =>
 		behind(
-			dataText(engine, () => 0, new Set(running)).split("\n"),
+			dataText(engine, () => 0, new Set(running), numbersOf).split("\n"),
 			"------< VRRP Scripts >------",
 			"------< Interfaces >------",
 		);
@@ -148,6 +151,7 @@ vrrp_instance VI_1 {\n\tinterface eth0\n\tvirtual_router_id 5
 		"   Insecure = no",
 		"   Init state = unknown",
 		"   Status = GOOD",
+		`   Script uid:gid = ${numbers("nobody")}`,
 		"   VRRP instances :",
 		"   Tracking instances :",
 		"     VI_1, weight -20",

@@ -251,7 +251,10 @@ describe("keepalived's checks in their order", () => {
 		expect(verdict).toMatchObject({
 			kind: "accepted",
 			remarks: [
-				{ kind: "addresses", detail: "address list lacks 192.0.2.200 and has 192.0.2.201 that we have not" },
+				{
+					kind: "addresses",
+					detail: "an address list that lacks 192.0.2.200 and has 192.0.2.201 that we have not",
+				},
 			],
 		});
 	});
