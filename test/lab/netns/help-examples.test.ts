@@ -50,9 +50,15 @@ const environment = () => ({
 	DROVER_LOG: join(directory, "log"),
 });
 
+/** With the namespace's own /sys, as on a box. */
+const withItsOwnSys = ["unshare", "--mount", "sh", "-c", 'mount -t sysfs sys /sys && exec "$0" "$@"'];
+
 /** A line for the shell, in the box, where nobody types anything. */
 async function shell(line: string): Promise<{ readonly status: number; readonly text: string }> {
-	const child = box.spawn(["sh", "-c", `${line} 2>&1`], { env: environment(), cwd: join(directory, "home") });
+	const child = box.spawn([...withItsOwnSys, "sh", "-c", `${line} 2>&1`], {
+		env: environment(),
+		cwd: join(directory, "home"),
+	});
 	const text = await new Response(child.stdout).text();
 	return { status: await child.exited, text };
 }
@@ -120,7 +126,7 @@ async function completed(typed: string, awaited: string): Promise<string> {
 			shown += Buffer.from(bytes).toString("latin1");
 		},
 	});
-	const bash = Bun.spawn(box.command(["bash", "--norc", "--noprofile", "-i"]), {
+	const bash = Bun.spawn(box.command([...withItsOwnSys, "bash", "--norc", "--noprofile", "-i"]), {
 		terminal,
 		env: { ...environment(), TERM: "dumb", PS1: "ready> ", HISTFILE: "/dev/null" },
 		cwd: join(directory, "home"),
@@ -140,7 +146,6 @@ async function completed(typed: string, awaited: string): Promise<string> {
 
 test.each([
 	["drover ha why V", "drover ha why VI_1 "],
-	["drover tools capture e", "drover tools capture eth0 "],
 	["drover config rollback ", "drover config rollback 1 "],
 	// bash takes a colon for the end of a word.
 	["drover rs why 10.0.0.4:", "drover rs why 10.0.0.4:80 "],
@@ -181,7 +186,10 @@ const refused: Readonly<Record<string, RegExp>> = {
 	"drover vs drain 192.168.80.200:443": /^drover vs: nothing is drained: .* no IPVS/,
 	"drover rs drain 10.0.0.4:80": /^drover rs: nothing is drained: .* no IPVS/,
 	"drover tools ping 10.0.0.4": /^ping: connect: Network is unreachable/,
-	"drover ports blink eth1 10": /^drover ports: there is no port eth1/,
+	// A port has hardware behind it, which a namespace has not.
+	"drover ports blink eth1 10": /^drover ports: there is no port eth1: there are none\n$/,
+	'drover tools capture eth0 --filter "vrrp" --count 5':
+		/^drover tools: there is no port "eth0"; there are none\n$/,
 	"drover install /dev/sda": /^drover install: this box was not started from a Drover disk/,
 	"drover factory-reset --reboot": /Type the name of this box .*Nothing is erased/,
 	"drover reboot": /Type the name of this box .*Nothing is done/,
