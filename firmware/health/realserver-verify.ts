@@ -1,5 +1,5 @@
 /** Asks every real server once, as the director would, and reports in the operator's words. */
-import type { CheckConfig, DroverConfig, Forwarding } from "../config/model.ts";
+import type { CheckConfig, DroverConfig, Forwarding, VirtualServerConfig } from "../config/model.ts";
 import type { RealServerStatus } from "../status/director.ts";
 import { createHealth, realServerKey, virtualServerKey } from "./health.ts";
 
@@ -18,6 +18,8 @@ const LISTEN_MS = 5_500;
 /** Whatever the timeouts in the file say. */
 const LIMIT_MS = 15_000;
 const POLL_MS = 100;
+/** Of a group's addresses so many are named in a line. */
+const NAMED_LIMIT = 4;
 
 export interface VerifiedServer {
 	readonly virtualServer: string;
@@ -39,32 +41,41 @@ export interface Verification {
 export async function verifyRealServers(config: DroverConfig): Promise<Verification> {
 	const log = { info() {}, warn() {}, error() {} } as unknown as Parameters<typeof createHealth>[0]["log"];
 	const health = createHealth({ log });
-	const shortened = shorten(config);
-	health.apply(shortened);
+	const wholes = config.virtualServers.map((virtualServer) => {
+		const shortened = shorten(virtualServer);
+		return { shortened, parts: perService(shortened) };
+	});
+	health.apply({ ...config, virtualServers: wholes.flatMap(({ parts }) => parts) });
 	const started = performance.now();
-	const keys = shortened.virtualServers.flatMap((virtualServer) =>
-		virtualServer.realServers.map((realServer) => ({
+	const pairs = wholes.flatMap(({ shortened, parts }) =>
+		shortened.realServers.map((realServer) => ({
+			virtualServer: virtualServerKey(shortened),
 			realServer,
-			ids: [virtualServerKey(virtualServer), realServerKey(realServer)] as const,
+			status() {
+				const key = realServerKey(realServer);
+				const each = parts.map((part) => health.statusOf(virtualServerKey(part), key));
+				// The checks ask the server itself: each part has the same.
+				return { checks: each[0]?.checks ?? [], paths: each.flatMap(({ path }) => path ?? []) };
+			},
 		})),
 	);
 	const settled = () =>
-		keys.every(({ ids }) => {
-			const { checks, path } = health.statusOf(...ids);
+		pairs.every(({ status }) => {
+			const { checks, paths } = status();
 			const answered = checks.every(({ atMs }) => atMs > 0);
 			const up = checks.every((check) => check.up);
-			return answered && (path === null || !up || path.detail !== "not asked yet");
+			return answered && (!up || paths.every(({ detail }) => detail !== "not asked yet"));
 		});
 	const elapsed = () => performance.now() - started;
 	while (elapsed() < LISTEN_MS || (!settled() && elapsed() < LIMIT_MS)) await Bun.sleep(POLL_MS);
 	const claims = health.conflicts();
-	const realServers = keys.map(({ realServer, ids }): VerifiedServer => {
+	const realServers = pairs.map(({ virtualServer, realServer, status }): VerifiedServer => {
 		const claim = claims.find((each) => each.realServer === realServer.address)?.detail ?? null;
 		return {
-			virtualServer: ids[0],
-			realServer: ids[1],
+			virtualServer,
+			realServer: realServerKey(realServer),
 			mode: realServer.forwarding.kind,
-			...judge(health.statusOf(...ids), claim),
+			...judge(status(), claim),
 		};
 	});
 	health.close();
@@ -74,26 +85,41 @@ export async function verifyRealServers(config: DroverConfig): Promise<Verificat
 	};
 }
 
+interface Found {
+	readonly checks: RealServerStatus["checks"];
+	/** One for each address of the virtual server. */
+	readonly paths: readonly NonNullable<RealServerStatus["path"]>[];
+}
+
 /** `claim`: that the real server answers for a virtual address in public. */
-function judge(
-	{ checks, path }: Pick<RealServerStatus, "checks" | "path">,
-	claim: string | null,
-): Pick<VerifiedServer, "verdict" | "detail"> {
+function judge({ checks, paths }: Found, claim: string | null): Pick<VerifiedServer, "verdict" | "detail"> {
 	const wrong = checks.filter(({ up }) => !up).map(({ kind, detail }) => `${kind}: ${detail}`);
-	if (path !== null && !path.ok && wrong.length === 0) wrong.push(path.detail);
+	if (wrong.length === 0) wrong.push(...firstOf(paths.filter(({ ok }) => !ok)));
 	// The path's words have it already.
 	if (claim !== null && !wrong.some((words) => words.includes(claim))) wrong.push(claim);
 	if (wrong.length > 0) return { verdict: "wrong", detail: wrong.join("; ") };
 	const open = checks.find(({ atMs }) => atMs === 0);
 	if (open !== undefined)
 		return { verdict: "unknown", detail: `${open.kind}: no answer within ${LIMIT_MS / 1000} s` };
-	if (path?.known === false) return { verdict: "unknown", detail: path.detail };
-	if (path === null && checks.length === 0)
+	const undecided = paths.filter(({ known }) => !known);
+	if (undecided.length > 0) return { verdict: "unknown", detail: firstOf(undecided).join("; ") };
+	if (paths.length === 0 && checks.length === 0)
 		return { verdict: "unknown", detail: "it has no check that asks over the network" };
 	return {
 		verdict: "right",
-		detail: path?.detail ?? checks.map(({ kind, detail }) => `${kind}: ${detail}`).join("; "),
+		detail: (paths.length > 0 ? firstOf(paths) : checks.map(({ kind, detail }) => `${kind}: ${detail}`)).join(
+			"; ",
+		),
 	};
+}
+
+/** The words of the first few, and how many there are more. */
+function firstOf(paths: Found["paths"]): string[] {
+	const more = paths.length - NAMED_LIMIT;
+	return [
+		...paths.slice(0, NAMED_LIMIT).map(({ detail }) => detail),
+		...(more > 0 ? [`and ${more} more`] : []),
+	];
 }
 
 const marks = { right: "ok   ", wrong: "WRONG", unknown: "?    " };
@@ -128,23 +154,26 @@ export function verificationLines({ realServers, conflicts }: Verification): str
 export const isRight = ({ realServers, conflicts }: Verification): boolean =>
 	conflicts.length === 0 && realServers.every(({ verdict }) => verdict === "right");
 
+/** One virtual server for each address and mark of a group: together they would be asked in turn, one in a period. */
+function perService(virtualServer: VirtualServerConfig): VirtualServerConfig[] {
+	if (virtualServer.services.length < 2) return [virtualServer];
+	return virtualServer.services.map((service) => ({ ...virtualServer, name: service, services: [service] }));
+}
+
 /** The same servers, asked at once and judged by one answer. */
-function shorten(config: DroverConfig): DroverConfig {
+function shorten(virtualServer: VirtualServerConfig): VirtualServerConfig {
 	return {
-		...config,
-		virtualServers: config.virtualServers.map((virtualServer) => ({
-			...virtualServer,
-			delayLoopMs: 60_000,
-			pathCheck: true,
-			realServers: virtualServer.realServers.map((realServer) => ({
-				...realServer,
-				checks: realServer.checks
-					.filter(({ kind }) => asked.has(kind))
-					.map((check) => ({
-						...check,
-						timing: { ...check.timing, delayLoopMs: 60_000, retry: 0, warmupMs: 500, alpha: false },
-					})),
-			})),
+		...virtualServer,
+		delayLoopMs: 60_000,
+		pathCheck: true,
+		realServers: virtualServer.realServers.map((realServer) => ({
+			...realServer,
+			checks: realServer.checks
+				.filter(({ kind }) => asked.has(kind))
+				.map((check) => ({
+					...check,
+					timing: { ...check.timing, delayLoopMs: 60_000, retry: 0, warmupMs: 500, alpha: false },
+				})),
 		})),
 	};
 }

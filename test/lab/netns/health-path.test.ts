@@ -388,6 +388,37 @@ describe("drover realserver", () => {
 		}
 	}, 30_000);
 
+	test("verify asks each address of a group: one that is missing on one server is named", () => {
+		for (const server of servers.slice(0, 2)) server.ip("address", "replace", VIP, "dev", "lo");
+		servers[0]!.ip("address", "replace", "10.7.9.7", "dev", "lo");
+		for (const name of ["all", "eth0"]) servers[1]!.sysctl(`net.ipv4.conf.${name}.arp_ignore`, 1);
+		writeFileSync(
+			file,
+			`virtual_server_group G {\n${VIP} 80\n10.7.9.7 80\nfwmark 7\n}
+virtual_server group G {
+	lb_kind DR
+	protocol TCP
+	real_server 10.7.0.11 80 {
+		weight 1
+	}
+	real_server 10.7.0.12 80 {
+		weight 1
+	}
+}
+`,
+		);
+		const { stdout, status } = director.try(...drover("realserver", "verify", file));
+		expect(stdout).toContain(
+			`ok     group G TCP → [10.7.0.11]:80 (DR)  ${VIP}:80 accepted; 10.7.9.7:80 accepted\n`,
+		);
+		expect(stdout).toContain(
+			"WRONG  group G TCP → [10.7.0.12]:80 (DR)  answers on its own address, does not accept the VIP: 10.7.9.7:80 is silent\n",
+		);
+		expect(status).toBe(1);
+		servers[1]!.ip("address", "delete", `${VIP}/32`, "dev", "lo");
+		servers[0]!.ip("address", "delete", "10.7.9.7/32", "dev", "lo");
+	}, 60_000);
+
 	test("marks alone: the addresses are asked for", () => {
 		writeFileSync(
 			file,
