@@ -171,6 +171,10 @@ const endToEnd: ReadonlySet<string> = new Set(
 	).split(" "),
 );
 
+/** Whether what a client expects is met here (RFC 9110 §10.1.1: several fields are one list). */
+export const isMet = (expectation: string) =>
+	/^100-continue(?:[ \t]*,[ \t]*100-continue)*$/i.test(expectation);
+
 /** RFC 9112 §6.3: exactly one way to tell the body's length, or the request is refused. */
 export function readFields(lines: string[], keys: string[]): RequestFields | Malformed {
 	let framing = noBody;

@@ -103,6 +103,8 @@ export function readRequest(
 function readTarget(pseudo: Partial<Record<Pseudo, string>>, host: string | undefined) {
 	const { ":method": method, ":scheme": scheme, ":authority": authority, ":path": url } = pseudo;
 	if (method === undefined || !isToken(method)) return bad(":method is not a token");
+	// RFC 9113 §8.5: it has no :path. With one it would be passed on, and what follows a yes is a tunnel (RFC 9110 §9.3.6).
+	if (method === "CONNECT") return bad("CONNECT, and no tunnels are made here");
 	if (scheme === undefined || !SCHEME.test(scheme)) return bad(":scheme is none");
 	if (url === undefined) return bad("no :path");
 	// RFC 9113 §8.3.1; "*" is for OPTIONS. A blank would end it in the request line of HTTP/1.

@@ -4,7 +4,7 @@
  */
 
 import { FieldList } from "../http/headers.ts";
-import type { RequestHead } from "../http/request.ts";
+import { isMet, type RequestHead } from "../http/request.ts";
 import { reasonPhrase } from "../http/status.ts";
 import { Http2Connection, type Http2Events, type Http2Stream } from "../http2/connection.ts";
 import { ErrorCode, FRAME_HEAD_BYTES, PREFACE } from "../http2/frame.ts";
@@ -28,7 +28,6 @@ const closeReasons: Readonly<Record<number, CloseReason>> = {
 };
 
 const frameTags = [Tag.H2RxHdr, Tag.H2RxBody, Tag.H2TxHdr, Tag.H2TxBody];
-const known100 = /^100-continue$/i;
 const noFields = new FieldList();
 const nothing = new Uint8Array(0);
 
@@ -244,7 +243,7 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 		stream.owner = port;
 		this.#ports.add(port);
 		if (framing.kind === "length") stream.bodyLeft = framing.bytes;
-		if (expect !== undefined && !known100.test(expect)) {
+		if (expect !== undefined && !isMet(expect)) {
 			engine.count(Main.client_req_417);
 			this.#answerBare(port, 417, `Expect: ${expect}`);
 			return;

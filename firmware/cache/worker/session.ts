@@ -11,7 +11,7 @@ import { allocateBytes, type ByteBuffer, copyOf } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
 import { headOverLimit } from "../http/head.ts";
 import { FieldList, flat } from "../http/headers.ts";
-import { parseRequest, type RequestHead } from "../http/request.ts";
+import { isMet, parseRequest, type RequestHead } from "../http/request.ts";
 import { statusText } from "../http/status.ts";
 import { PREFACE } from "../http2/frame.ts";
 import { readUpgradeSettings } from "../http2/settings.ts";
@@ -90,9 +90,6 @@ export interface ClientAddress {
 	readonly text: string;
 	readonly port: number;
 }
-
-/** Nothing else that is expected is met here (RFC 9110 §10.1.1: several fields are one list). */
-const known100 = /^100-continue(?:[ \t]*,[ \t]*100-continue)*$/i;
 
 export interface Endpoint {
 	/** a0, a1 … or the name given. */
@@ -567,7 +564,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 		this.requests++;
 		if (fields.connection.length > 1 && this.#upgradesToHttp2(head)) return;
 		engine.count(Main.client_req);
-		if (fields.expect !== undefined && !known100.test(fields.expect)) {
+		if (fields.expect !== undefined && !isMet(fields.expect)) {
 			engine.count(Main.client_req_417);
 			this.#refuse(417, `Expect: ${fields.expect}`, "RX_JUNK");
 			return;

@@ -138,6 +138,17 @@ describe("requests", () => {
 	});
 });
 
+test("RFC 9110 §10.1.1 what is expected may be said twice, as over HTTP/1", async () => {
+	const client = plain();
+	client.send(
+		headers(1, true, ask("/expected", "GET", ["expect", "100-continue"], ["expect", "100-Continue"])),
+	);
+	expect(await client.answer(1)).toBe("200 answer to /expected");
+	client.send(headers(3, true, ask("/expected", "GET", ["expect", "100-continue, something"])));
+	expect(await client.answer(3)).toBe("417 ");
+	client.socket.destroy();
+});
+
 describe("what was not said whole is not passed on as whole", () => {
 	test.each<readonly [string, string, string]>([
 		["RST_STREAM within a body", "/cut-1", data(1, "half") + rst(1)],
@@ -155,7 +166,8 @@ describe("what was not said whole is not passed on as whole", () => {
 		await Bun.sleep(300);
 		for (const whole of at(path)) {
 			const text = whole.slice(whole.indexOf(` ${path} `));
-			expect(text).not.toContain("0\r\n\r\n");
+			// The last chunk; the head may end with a transaction number that ends so.
+			expect(text).not.toContain("\r\n0\r\n\r\n");
 			expect(text).not.toContain("too much");
 		}
 		client.socket.destroy();

@@ -73,6 +73,7 @@ describe("what is malformed", () => {
 		["§8.3 a pseudo-header twice", [...base, [":path", "/b"]]],
 		["§8.3 an unknown one", [...base, [":status", "200"]]],
 		["§8.3 one behind a field", [["a", "b"], ...base]],
+		["§8.5 CONNECT with a :path, which a backend may take for a tunnel", withValue(":method", "CONNECT")],
 		[
 			"§8.5 CONNECT",
 			[
