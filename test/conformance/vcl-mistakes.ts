@@ -840,11 +840,36 @@ class Writer {
 		}
 	}
 
+	/** Several statements, in blocks within blocks: of two mistakes the first is told of. */
+	nested(depth: number): string {
+		const random = this.#random;
+		const inner = () => (depth > 0 && random.chance(0.5) ? this.nested(depth - 1) : this.statement(1));
+		const asked = () =>
+			random.pick(["true", "req.http.x", "bereq.http.x", "req.url ~ ", "1", "foo", "!", ""]);
+		switch (random.integer(0, 6)) {
+			case 0:
+				return `{ ${inner()} }`;
+			case 1:
+				return `if (true) { ${inner()} } else { ${inner()} }`;
+			case 2:
+				return `if (${asked()}) { ${inner()} } ${random.pick(["elsif", "elif", "elseif", "else if", "else"])} (${asked()}) { ${inner()} } ${inner()}`;
+			case 3:
+				return `return (vcl(${random.pick(["foo", "a", "helper", "vcl_recv", "rr", "1", '"x"', "std", "", "foo, bar"])}))${random.pick([";", ";", ""])} ${inner()}`;
+			case 4: {
+				const times = random.integer(2, 40);
+				return `${"{ if (true) { ".repeat(times)}${inner()}${" } }".repeat(times - random.pick([0, 0, 0, 1]))}`;
+			}
+			default:
+				return `${inner()} ${inner()}`;
+		}
+	}
+
 	program(): string {
 		const random = this.#random;
 		const sub = random.pick(subs);
 		const where = random.integer(0, 2);
-		const text = where === 0 ? this.declaration() : `sub ${sub} { ${this.statement(2)} }`;
+		const text =
+			where === 0 ? this.declaration() : `sub ${sub} { ${where === 1 ? this.nested(2) : this.statement(2)} }`;
 		const use = sub === "helper2" && where !== 0 ? "sub vcl_deliver { call helper2; }\n" : "";
 		return `${random.chance(0.8) ? preamble : preamble.replace("4.1", "4.0")}${used}${use}${text}\n`;
 	}

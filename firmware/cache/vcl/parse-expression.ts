@@ -34,10 +34,11 @@ export function expression(c: Compilation, want: SimpleType): Expression {
 	if (result.type === want) return result;
 	if (want === "BODY" && result.type === "BLOB") return result;
 	if (isStringForm(want) && result.type !== "STRINGS") {
-		if (!hasText(result)) {
+		// A probe's name is a text anywhere but in a body.
+		if (!hasText(result) || (want === "BODY" && result.type === "PROBE")) {
 			reportNoText(c, result, first);
 			c.diagnostics.failBetween(
-				`Expression has type ${typeName(result.type)}, expected ${typeName(want)}\n`,
+				`Expression has type ${typeName(result.type)}, expected ${want === "BODY" ? want : typeName(want)}\n`,
 				first,
 				c.token,
 			);

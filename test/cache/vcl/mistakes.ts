@@ -75,6 +75,7 @@ export const mistakes: Readonly<Record<string, readonly string[]>> = {
 		recv("call vcl_miss;"),
 	],
 	"3 types": [
+		"probe pr { } sub vcl_synth { set resp.body = pr; }",
 		recv("set req.ttl = 10;"),
 		recv("set req.ttl += 1;"),
 		recv("if (req.http.x == 5) {}"),

@@ -23,6 +23,9 @@ function set(jar: Jar, name: string | null, value: string | null): void {
 	jar.set(name, value);
 }
 
+/** What is a blank in ASCII: of the bytes above it none is. */
+const blank = /[ \t\n\r\f\v]/;
+
 function parse(context: VclContext, header: string | null): void {
 	if (header === null || header === "") {
 		context.log("Debug", "cookie: nothing to parse");
@@ -33,7 +36,7 @@ function parse(context: VclContext, header: string | null): void {
 	let at = 0;
 	let count = 0;
 	while (at < header.length) {
-		while (at < header.length && /\s/.test(header[at]!)) at++;
+		while (at < header.length && blank.test(header[at]!)) at++;
 		const equals = header.indexOf("=", at);
 		if (equals < 0) break;
 		const name = header.slice(at, equals);
