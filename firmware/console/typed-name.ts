@@ -8,21 +8,19 @@ export async function nameTyped(
 	consequence: string,
 	done: string,
 ): Promise<boolean> {
-	const typed = given ?? (await ask(consequence));
+	if (given === undefined) console.log(consequence);
+	const typed = given ?? (await typedLine(`Type the name of this box (${hostname()}) to go on: `));
 	if (typed.trim() === hostname()) return true;
 	console.error(`Nothing is ${done}: this box is called ${hostname()}.`);
 	return false;
 }
 
-async function ask(consequence: string): Promise<string> {
-	console.log(consequence);
+/** What is typed behind `question`; where nobody is there to type, as in a script, nothing. */
+export async function typedLine(question: string): Promise<string> {
 	const prompt = createInterface({ input: process.stdin, output: process.stdout });
 	const ended = new Promise<string>((resolve) => prompt.once("close", () => resolve("")));
 	try {
-		return await Promise.race([
-			prompt.question(`Type the name of this box (${hostname()}) to go on: `),
-			ended,
-		]);
+		return await Promise.race([prompt.question(question), ended]);
 	} finally {
 		prompt.close();
 	}

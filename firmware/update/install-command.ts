@@ -3,11 +3,11 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { basename } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
 import { makeDataFileSystem } from "../appliance/data-file-system.ts";
 import type { CommandHelp } from "../console/command-help.ts";
 import { runCommand } from "../console/command-line.ts";
+import { typedLine } from "../console/typed-name.ts";
 import { UsageError } from "../console/usage-error.ts";
 import { readRunning } from "./box.ts";
 import { EnvironmentBlock } from "./disk.ts";
@@ -84,7 +84,7 @@ async function install(place: string, typedName: string | null): Promise<number>
 		root: used("root"),
 	});
 	console.log(`${describeDisk(disk).join("\n")}\nEverything on it will be lost.`);
-	const typed = typedName ?? (await askName(disk));
+	const typed = typedName ?? (await typedLine(`Type the disk's name (${basename(disk)}) to write it: `));
 	if (typed.trim() !== basename(disk)) throw new Error("not written: that was not the disk's name");
 	const copies = plan.copies.map((copy) => ({ ...copy, source: sourceDisk }));
 	writeDiskAndTable(disk, copies, plan, console.log);
@@ -99,15 +99,6 @@ async function install(place: string, typedName: string | null): Promise<number>
 		`${disk} holds Drover ${running.version}, read back and right. Switch off, pull the stick out, switch on.`,
 	);
 	return 0;
-}
-
-async function askName(disk: string): Promise<string> {
-	const prompt = createInterface({ input: process.stdin, output: process.stdout });
-	try {
-		return await prompt.question(`Type the disk's name (${basename(disk)}) to write it: `);
-	} finally {
-		prompt.close();
-	}
 }
 
 /** The kernel makes a partition's device a moment after it has read the table. */
