@@ -13,6 +13,8 @@ export const REFUSALS_UNTIL_OUT = 2;
 export const RETRY_AFTER_MS = 1_000;
 /** After a silence, which has cost its time already. */
 export const RETRY_AFTER_SILENCE_MS = 100;
+/** From one service to the next, until each has answered once. */
+export const NEXT_SERVICE_AFTER_MS = 10;
 
 export type PathAnswer =
 	/** SYN-ACK from the VIP. */
@@ -41,6 +43,8 @@ export interface Path {
 	readonly refusals: number;
 	/** The service asked next. */
 	readonly service: number;
+	/** Services that have not answered since it began, or since the server came back. */
+	readonly unasked: number;
 	readonly detail: string;
 }
 
@@ -69,13 +73,14 @@ export function newPath(rules: PathRules): Path {
 		silences: 0,
 		refusals: 0,
 		service: 0,
+		unasked: rules.services,
 		detail: "not asked yet",
 	};
 }
 
 /**
  * The server's own checks have just found it alive again: it may be another one now.
- * It stays out until the VIP has answered once.
+ * It stays out until each VIP has answered once.
  */
 export function askAgain(path: Path): Path {
 	return {
@@ -84,6 +89,7 @@ export function askAgain(path: Path): Path {
 		known: false,
 		silences: 0,
 		refusals: 0,
+		unasked: path.services,
 		detail: "back again, path not asked yet",
 	};
 }
@@ -124,16 +130,22 @@ export function stepPath(path: Path, answer: PathAnswer, service: string): PathS
 }
 
 function good(path: Path, detail: string): PathStep {
+	const unasked = Math.max(0, path.unasked - 1);
 	const next: Path = {
 		...path,
-		ok: true,
-		known: true,
 		silences: 0,
 		refusals: 0,
 		service: (path.service + 1) % path.services,
+		unasked,
 		detail,
 	};
-	return { path: next, nextInMs: path.periodMs, ...(path.ok ? {} : { transition: { ok: true } }) };
+	// One that is out may lack another of its addresses.
+	if (unasked > 0 && !path.ok) return { path: next, nextInMs: NEXT_SERVICE_AFTER_MS };
+	return {
+		path: { ...next, ok: true, known: true },
+		nextInMs: unasked > 0 ? NEXT_SERVICE_AFTER_MS : path.periodMs,
+		...(path.ok ? {} : { transition: { ok: true } }),
+	};
 }
 
 /** Not decided, and not to be held against the server. */

@@ -143,14 +143,14 @@ export class PathWatch {
 		const prober = this.#theProber();
 		const answered = (answer: Parameters<typeof stepPath>[1]) => {
 			watched.cancel = null;
-			const known = watched.state.known;
+			const { known, unasked } = watched.state;
 			const service = target.vip.includes(":")
 				? `[${target.vip}]:${target.port}`
 				: `${target.vip}:${target.port}`;
 			const result = stepPath(watched.state, answer, service);
 			watched.state = result.path;
 			// The first answers come within a second of each other; the next take their places in the period.
-			const waitMs = known ? result.nextInMs : result.nextInMs * (0.5 + 0.5 * watched.phase);
+			const waitMs = known && unasked === 0 ? result.nextInMs : result.nextInMs * (0.5 + 0.5 * watched.phase);
 			this.#options.wheel.set(watched.timer, this.#options.nowMs() + waitMs);
 			if (result.transition !== undefined) watched.changed?.(result.transition);
 			else if (known !== result.path.known) watched.changed?.(null);

@@ -5,6 +5,7 @@ import type { Forwarding } from "../../firmware/config/model.ts";
 import { encapsulate, readReply, resetPacket, synPacket } from "../../firmware/health/path-packet.ts";
 import {
 	askAgain,
+	NEXT_SERVICE_AFTER_MS,
 	newPath,
 	type Path,
 	type PathAnswer,
@@ -254,4 +255,34 @@ describe("claims of a VIP", () => {
 	] as const)("%s", (_title, seen, conflict) => {
 		expect(twice(seen).confirmed !== null).toBe(conflict);
 	});
+});
+
+test("several services: each is asked before the period counts, and one that is back waits for all of them", () => {
+	const rules = { periodMs: 6_000, anyAnswerWill: false, services: 3 };
+	const accepted = { kind: "accepted" } as const;
+	let path = newPath({ ...rules, startsDown: false });
+	const asked: [service: number, nextInMs: number, ok: boolean][] = [];
+	const answer = (with_: Parameters<typeof stepPath>[1]) => {
+		const { service } = path;
+		const step = stepPath(path, with_, `vip${service}`);
+		path = step.path;
+		asked.push([service, step.nextInMs, path.ok]);
+		return step.transition;
+	};
+	for (let count = 0; count < 4; count++) expect(answer(accepted)).toBeUndefined();
+	expect(asked).toEqual([
+		[0, NEXT_SERVICE_AFTER_MS, true],
+		[1, NEXT_SERVICE_AFTER_MS, true],
+		[2, 6_000, true],
+		[0, 6_000, true],
+	]);
+	// Back with the first of them alone.
+	path = askAgain(path);
+	asked.length = 0;
+	expect(answer(accepted)).toBeUndefined();
+	for (let count = 0; count < 3; count++) answer({ kind: "silent" });
+	expect(asked.every(([, , ok]) => !ok)).toBe(true);
+	expect(path.detail).toContain("vip2 is silent");
+	expect(answer(accepted)).toBeUndefined();
+	expect(answer(accepted)).toEqual({ ok: true });
 });
