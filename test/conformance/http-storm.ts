@@ -78,6 +78,7 @@ try {
 	};
 	const storm: Storm<Scenario> = {
 		together: times ? 150 : 12,
+		apartMs: times ? 60 : 0,
 		// One takes ten seconds.
 		shrinkLimit: times ? 0 : 120,
 		make: times ? makeTimes : makeScenario,

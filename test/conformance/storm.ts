@@ -39,6 +39,8 @@ export function stormDirectory(name: string): string {
 export interface Storm<Scenario> {
 	/** Scenarios that are played at the same time. */
 	readonly together: number;
+	/** Each begins so long after the one before: what begins at once comes late, where times are looked at. */
+	readonly apartMs?: number;
 	/** Smaller scenarios that are tried in place of one. */
 	readonly shrinkLimit: number;
 	make(random: Random): Scenario;
@@ -96,7 +98,8 @@ export async function blow<Scenario>(
 	const found = new Map<string, Found<Scenario>>();
 	const end = performance.now() + seconds * 1000;
 	let next = 0;
-	const loop = async () => {
+	const loop = async (index: number) => {
+		await Bun.sleep(index * (storm.apartMs ?? 0));
 		while (performance.now() < end) {
 			const number = next++;
 			const scenario = scenarioOf(storm, seed, number);
@@ -111,7 +114,7 @@ export async function blow<Scenario>(
 			}
 		}
 	};
-	await Promise.all(Array.from({ length: storm.together }, loop));
+	await Promise.all(Array.from({ length: storm.together }, (_, index) => loop(index)));
 	console.log(`${next} scenarios, ${found.size} kinds of differences`);
 	const often = [...found].sort((a, b) => b[1].count - a[1].count);
 	const tell = async ([kind, { count, first, scenario }]: (typeof often)[number]) => {
