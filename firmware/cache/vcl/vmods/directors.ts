@@ -551,7 +551,9 @@ export const directors = vmod(
 							return self;
 						}
 						if (atStart) fail(".backend(resolve=NOW) can not be used in vcl_init{}/vcl_fini{}");
-						return self.pick(context, { ...(base === null ? {} : settingsOf(context, base)), ...own });
+						// What the task said of parameters counts for those that are associated; with `param` for what comes later.
+						const said = base === null || param !== undefined ? base?.settings : settingsOf(context, base);
+						return self.pick(context, { ...said, ...own });
 					},
 				],
 				["debug", "INT", "VOID", () => undefined],
