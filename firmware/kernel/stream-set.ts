@@ -17,6 +17,7 @@ export const RECEIVE_BYTES = 8192;
 const STRIDE_BYTES = RECEIVE_BYTES + 832;
 /** Answers of one batch that leave together. */
 const SEND_BYTES = 256 * 1024;
+const RECEIVED_WIDTH = 3;
 const PART_WIDTH = 4;
 
 /** What the kernel did not take of what was put for this socket. */
@@ -25,7 +26,7 @@ export type OnShort = (token: number, rest: Uint8Array) => void;
 export class StreamSet {
 	readonly #native: NativeStreamSet = new native.StreamSet();
 	readonly #into = Buffer.allocUnsafeSlow(BATCH * STRIDE_BYTES);
-	readonly #results = new Int32Array(2 * BATCH);
+	readonly #results = new Int32Array(RECEIVED_WIDTH * BATCH);
 	/** Views of the slots: a client's requests are mostly as long as its last. */
 	readonly #views: Buffer[] = [];
 	readonly #out = Buffer.allocUnsafeSlow(SEND_BYTES);
@@ -68,12 +69,12 @@ export class StreamSet {
 	}
 
 	token(index: number): number {
-		return this.#results[2 * index]!;
+		return this.#results[RECEIVED_WIDTH * index]!;
 	}
 
 	/** What came from that socket; undefined: nothing. They hold until the next `receive`. */
 	bytes(index: number): Buffer | undefined {
-		const length = this.#results[2 * index + 1]!;
+		const length = this.#results[RECEIVED_WIDTH * index + 1]!;
 		if (length <= 0) return undefined;
 		const known = this.#views[index]!;
 		if (known.length === length) return known;
@@ -82,9 +83,14 @@ export class StreamSet {
 		return view;
 	}
 
+	/** How many bytes at the end of that socket's are those at the end of the socket's before. */
+	commonEnd(index: number): number {
+		return this.#results[RECEIVED_WIDTH * index + 2]!;
+	}
+
 	/** The stream has ended or failed, or there is more than one slot of it: its owner reads on by its own means. */
 	isOver(index: number): boolean {
-		const length = this.#results[2 * index + 1]!;
+		const length = this.#results[RECEIVED_WIDTH * index + 1]!;
 		return length === RECEIVE_BYTES || (length <= 0 && length !== -EAGAIN);
 	}
 

@@ -8,7 +8,7 @@ use napi_derive::napi;
 /// Most sockets received from in one call.
 const BATCH: usize = 64;
 /// Numbers per socket in the results of `receive`, and per part of `send`.
-const RECEIVED_WIDTH: usize = 2;
+const RECEIVED_WIDTH: usize = 3;
 const PART_WIDTH: usize = 4;
 /// What interrupts a wait; no socket has this token and descriptor.
 const INTERRUPT: u64 = u64::MAX;
@@ -55,8 +55,8 @@ impl StreamSet {
     }
 
     /// recv(2), once, of every socket with news; when there is none, it is waited for up to `wait_ms`. The bytes of the n-th go to `n * stride` in `into`,
-    /// `slot` bytes at most; `[token, length or -errno]` to `results`. A socket that filled its slot may have more,
-    /// and is not news again until more comes. Returns how many sockets, or `-errno`.
+    /// `slot` bytes at most; `[token, length or -errno, bytes at the end that are those of the one before]` to `results`. A socket
+    /// that filled its slot may have more, and is not news again until more comes. Returns how many sockets, or `-errno`.
     #[napi]
     pub fn receive(
         &self,
@@ -81,22 +81,37 @@ impl StreamSet {
             return result(count);
         }
         let mut place = 0;
+        let mut before = 0;
         for event in &events[..count as usize] {
             let mark = event.u64;
             if mark == INTERRUPT {
                 continue;
             }
-            let target = &mut into[place * stride..place * stride + slot];
+            let at = place * stride;
+            let target = &mut into[at..at + slot];
+            let flags = libc::MSG_DONTWAIT;
+            // Not recv(3): where a thread may be cancelled in a call, the C library announces each.
             let got = unsafe {
-                libc::recv(
+                libc::syscall(
+                    libc::SYS_recvfrom,
                     mark as u32 as i32,
-                    target.as_mut_ptr().cast(),
+                    target.as_mut_ptr(),
                     target.len(),
-                    libc::MSG_DONTWAIT,
+                    flags,
+                    std::ptr::null_mut::<libc::sockaddr>(),
+                    std::ptr::null_mut::<libc::socklen_t>(),
                 )
             };
-            results[place * RECEIVED_WIDTH] = (mark >> 32) as i32;
-            results[place * RECEIVED_WIDTH + 1] = if got < 0 { -errno() } else { got as i32 };
+            let length = got.max(0) as usize;
+            let result = &mut results[place * RECEIVED_WIDTH..(place + 1) * RECEIVED_WIDTH];
+            result[0] = (mark >> 32) as i32;
+            result[1] = if got < 0 { -errno() } else { length as i32 };
+            result[2] = if place == 0 {
+                0
+            } else {
+                common_end(&into[at - stride..at - stride + before], &into[at..at + length]) as i32
+            };
+            before = length;
             place += 1;
         }
         place as i32
@@ -114,7 +129,17 @@ impl StreamSet {
                 None => -libc::EINVAL,
                 Some(bytes) => {
                     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-                    let sent = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) };
+                    let sent = unsafe {
+                        libc::syscall(
+                            libc::SYS_sendto,
+                            fd,
+                            bytes.as_ptr(),
+                            bytes.len(),
+                            flags,
+                            std::ptr::null::<libc::sockaddr>(),
+                            0,
+                        )
+                    };
                     if sent < 0 { -errno() } else { sent as i32 }
                 }
             };
@@ -125,6 +150,24 @@ impl StreamSet {
         }
         short
     }
+}
+
+/// Bytes at the end of both that are the same.
+fn common_end(one: &[u8], other: &[u8]) -> usize {
+    const WORD: usize = 16;
+    let most = one.len().min(other.len());
+    let word = |bytes: &[u8], behind: usize| {
+        let end = bytes.len() - behind;
+        u128::from_le_bytes(bytes[end - WORD..end].try_into().unwrap())
+    };
+    let mut same = 0;
+    while same + WORD <= most && word(one, same) == word(other, same) {
+        same += WORD;
+    }
+    while same < most && one[one.len() - 1 - same] == other[other.len() - 1 - same] {
+        same += 1;
+    }
+    same
 }
 
 impl Drop for StreamSet {

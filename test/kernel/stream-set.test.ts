@@ -46,6 +46,44 @@ test("all that have news are received from at once, each by its token; who has n
 	expect(set.receive(0)).toBe(0);
 });
 
+test("of each it is told how much of its end is that of the one before", async () => {
+	const set = makeSet();
+	const pairs = await Promise.all(Array.from({ length: 6 }, pair));
+	for (const [index, { ours }] of pairs.entries()) set.add(ours.fd, index + 1);
+	const ending = (text: string, other: string) => {
+		let same = 0;
+		while (same < Math.min(text.length, other.length) && text.at(-1 - same) === other.at(-1 - same)) same++;
+		return same;
+	};
+	for (let round = 0; round < 300; round++) {
+		const long = "end of it ".repeat(Math.floor(Math.random() * 60));
+		const sent = pairs.filter(() => Math.random() < 0.8);
+		for (const { theirs } of sent) {
+			const cut = Math.random() < 0.3 ? 0 : Math.floor(Math.random() * long.length);
+			const turned = Math.random() < 0.5 ? "" : "X";
+			theirs.write(`${Math.random() < 0.5 ? "a" : "bc"}${long.slice(0, cut)}${turned}${long.slice(cut)}`);
+		}
+		let got = 0;
+		for (let waits = 0; got < sent.length; waits++) {
+			expect(waits).toBeLessThan(1000);
+			const count = set.receive(1);
+			got += count;
+			for (let index = 0; index < count; index++) {
+				const expected = index === 0 ? 0 : ending(text(set, index)!, text(set, index - 1)!);
+				expect(set.commonEnd(index)).toBe(expected);
+			}
+		}
+	}
+	pairs[0]!.theirs.write("the same");
+	pairs[1]!.theirs.end();
+	pairs[2]!.theirs.write("the same");
+	await Bun.sleep(5);
+	const count = set.receive(0);
+	for (let index = 1; index < count; index++)
+		if (set.bytes(index) === undefined || set.bytes(index - 1) === undefined)
+			expect(set.commonEnd(index)).toBe(0);
+});
+
 test("what waited before the socket came into the set is news; twice is refused", async () => {
 	const set = makeSet();
 	const { ours, theirs } = await pair();

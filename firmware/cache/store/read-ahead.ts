@@ -4,7 +4,7 @@
  * each. Nothing of what is read here is believed.
  */
 import type { Book } from "./book.ts";
-import { Record, SLOT_WORDS, Slot } from "./layout.ts";
+import { Record, SHARD_COUNT, SLOT_WORDS, Slot } from "./layout.ts";
 
 /** A longer chain than this is no case for Arena.glance(). */
 export const GLANCE_STEPS = 64;
@@ -52,11 +52,13 @@ export class ReadAhead {
 	}
 
 	#readSlots(): void {
-		const { buckets, slots, layout } = this.#book;
+		const { buckets, shards, slots, layout } = this.#book;
 		const found = this.#slots;
 		const mask = layout.bucketCount - 1;
 		for (let index = 0; index < this.#count; index++) found[index] = buckets[this.low[index]! & mask]! - 1;
 		let sum = 0;
+		// Another process may have changed something in the same line since.
+		for (let index = 0; index < this.#count; index++) sum ^= shards[this.low[index]! & (SHARD_COUNT - 1)]!;
 		for (let index = 0; index < this.#count; index++) {
 			const word = Math.max(0, found[index]!) * SLOT_WORDS;
 			sum ^= slots[word + Slot.next]! ^ slots[word + Slot.ban]!;

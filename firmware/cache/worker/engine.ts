@@ -58,6 +58,7 @@ export class Engine {
 		begin: () => {
 			// Requests of one batch begin when the one before has been answered.
 			this.now();
+			this.replays.begin();
 			this.patterns.begin();
 		},
 		foreseen: () => this.patterns.readAhead(),

@@ -20,10 +20,13 @@ export interface LaneSession {
 	readonly descriptor: number;
 	/** The runtime's socket stops to read, and reads again. */
 	readonly socket: { pause(): unknown; resume(): unknown; terminate(): void };
-	/** What it will ask for in this batch. */
-	foresee(bytes: Buffer): void;
-	/** What it asks for; the bytes hold until this returns. */
-	onBatched(bytes: Buffer): void;
+	/**
+	 * What it will ask for in this batch. `before` came before it in the batch, and of both so many bytes at the end are the
+	 * same: who knows what those are need not look again.
+	 */
+	foresee(bytes: Buffer, before: Buffer | undefined, commonEnd: number): void;
+	/** What it asks for, likewise; the bytes hold until this returns. */
+	onBatched(bytes: Buffer, before: Buffer | undefined, commonEnd: number): void;
 	/** Sends by its own means. */
 	sendRest(rest: Uint8Array): void;
 }
@@ -157,27 +160,30 @@ export class HitLane {
 		const set = this.#set!;
 		const count = set.receive(WAIT_MS);
 		this.#watch.begin();
+		let before: Buffer | undefined;
 		for (let index = 0; index < count; index++) {
 			const session = this.#sessions[set.token(index)];
 			const bytes = set.bytes(index);
 			try {
-				if (bytes !== undefined) session?.foresee(bytes);
+				if (bytes !== undefined) session?.foresee(bytes, before, set.commonEnd(index));
 			} catch (error) {
 				// Nothing that one connection asks for may end the turn of all.
 				onHandlerFault(session!.socket, error);
 			}
+			before = bytes;
 		}
 		this.#watch.foreseen();
+		before = undefined;
 		for (let index = 0; index < count; index++) {
 			const session = this.#sessions[set.token(index)];
-			if (session === undefined) continue;
 			const bytes = set.bytes(index);
 			try {
-				if (bytes !== undefined) session.onBatched(bytes);
+				if (bytes !== undefined) session?.onBatched(bytes, before, set.commonEnd(index));
 			} catch (error) {
-				onHandlerFault(session.socket, error);
+				onHandlerFault(session!.socket, error);
 			}
-			if (set.isOver(index)) this.leave(session);
+			before = bytes;
+			if (session !== undefined && set.isOver(index)) this.leave(session);
 		}
 		set.flush();
 		this.#meanBatch += (count - this.#meanBatch) / MEAN_OVER;

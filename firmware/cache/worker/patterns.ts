@@ -151,6 +151,9 @@ export class Patterns {
 	readonly #foreseen: Foreseen[] = [];
 	#foreseenCount = 0;
 	#next = 0;
+	/** What was foreseen last in this batch, and the set whose block is at its end. */
+	#provenBytes: ByteBuffer | undefined;
+	#proven: PatternSet | undefined;
 
 	constructor(engine: PatternsEngine) {
 		this.#engine = engine;
@@ -167,19 +170,28 @@ export class Patterns {
 	begin(): void {
 		this.#foreseenCount = 0;
 		this.#next = 0;
+		this.#provenBytes = undefined;
 		this.#engine.arena.forgetForeseen();
 	}
 
 	/**
 	 * The request that `bytes` are will be asked for in this batch. Those that are foreseen are answered in the same
-	 * order, from the same buffers.
+	 * order, from the same buffers. `before` came before it in the batch, and of both so many bytes at the end are the same.
 	 */
-	foresee(session: PatternSession, bytes: ByteBuffer): void {
+	foresee(session: PatternSession, bytes: ByteBuffer, before?: ByteBuffer, commonEnd = 0): void {
 		const set = session.lastPatterns;
 		if (set === undefined || this.#foreseenCount === BATCH_LIMIT) return;
 		const urlEnd = urlEndOf(bytes);
 		const { active, arena } = this.#engine;
-		if (urlEnd < 0 || active === undefined || !this.#holds(set, session, bytes, urlEnd)) return;
+		if (urlEnd < 0 || active === undefined) return;
+		const isProven =
+			before !== undefined &&
+			before === this.#provenBytes &&
+			set === this.#proven &&
+			commonEnd >= set.block.length;
+		if (!this.#holds(set, session, bytes, urlEnd, isProven)) return;
+		this.#provenBytes = bytes;
+		this.#proven = set;
 		const url = latin1(bytes, URL_AT, urlEnd);
 		const shape = active.loaded.urlShape(url);
 		const pattern = set.patterns.find((each) => each.shape === shape);
@@ -281,7 +293,14 @@ export class Patterns {
 		return undefined;
 	}
 
-	#holds(set: PatternSet, session: PatternSession, bytes: ByteBuffer, urlEnd: number): boolean {
+	/** `isProven`: so many bytes at the end of `bytes` are the set's block. */
+	#holds(
+		set: PatternSet,
+		session: PatternSession,
+		bytes: ByteBuffer,
+		urlEnd: number,
+		isProven = false,
+	): boolean {
 		const { block } = set;
 		return (
 			set.generation === this.#generation &&
@@ -289,7 +308,7 @@ export class Patterns {
 			block.length === bytes.length - urlEnd &&
 			set.endpoint === session.endpoint &&
 			set.address === session.clientIp.text &&
-			bytes.compare(block, 0, block.length, urlEnd, bytes.length) === 0
+			(isProven || bytes.compare(block, 0, block.length, urlEnd, bytes.length) === 0)
 		);
 	}
 

@@ -155,6 +155,9 @@ export class Replays {
 	wanted = false;
 	#credit = CREDIT_LIMIT;
 	#strangers = 0;
+	/** What answer() was asked last, in this batch, and the replay that has the same request. */
+	#provenBytes: Buffer | undefined;
+	#proven: Replay | undefined;
 
 	constructor(engine: ReplayEngine) {
 		this.#engine = engine;
@@ -167,8 +170,16 @@ export class Replays {
 		this.#bytes = 0;
 	}
 
-	/** Answers the request that `bytes` are, if it is one request and its outcome is known. `receivedAt` is engine.now(). */
-	answer(session: ReplaySession, bytes: Buffer, receivedAt: number): boolean {
+	/** A batch of requests begins, in buffers that another batch had. */
+	begin(): void {
+		this.#provenBytes = undefined;
+	}
+
+	/**
+	 * Answers the request that `bytes` are, if it is one request and its outcome is known. `receivedAt` is engine.now().
+	 * `before` came before it in the same batch, and of both so many bytes at the end are the same.
+	 */
+	answer(session: ReplaySession, bytes: Buffer, receivedAt: number, before?: Buffer, commonEnd = 0): boolean {
 		this.wanted = false;
 		const { length } = bytes;
 		if (length > REQUEST_BYTES) return false;
@@ -177,12 +188,20 @@ export class Replays {
 			replay === undefined ||
 			replay.request.length !== length ||
 			replay.generation !== this.#generation ||
-			!bytes.equals(replay.request)
+			!(
+				(before !== undefined &&
+					before === this.#provenBytes &&
+					replay === this.#proven &&
+					commonEnd === length) ||
+				bytes.equals(replay.request)
+			)
 		) {
 			replay = this.#find(session, bytes);
 			if (replay === undefined) return false;
 			session.lastReplay = replay;
 		}
+		this.#provenBytes = bytes;
+		this.#proven = replay;
 		return this.#repeat(session, replay, receivedAt);
 	}
 

@@ -191,6 +191,8 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 	lastReplay: Replay | undefined;
 	/** Requests that are not looked for among the replays: a pattern answered one that was not there. */
 	#replayPause = 0;
+	/** A pattern answered the last request. */
+	#patterned = false;
 	lastPatterns: PatternSet | undefined;
 	laneToken = 0;
 	laneStreak = 0;
@@ -316,23 +318,29 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 	// ── receiving ───────────────────────────────────────────────────────────────────────────
 
 	/** Whose last request was answered by a pattern will have the next one answered by one. */
-	foresee(bytes: Buffer): void {
-		if (this.#replayPause > 0 && this.#resting)
-			this.engine.patterns.foresee(this, bytes as unknown as ByteBuffer);
+	foresee(bytes: Buffer, before: Buffer | undefined, commonEnd: number): void {
+		if (this.#patterned && this.#resting)
+			this.engine.patterns.foresee(
+				this,
+				bytes as unknown as ByteBuffer,
+				before as unknown as ByteBuffer | undefined,
+				commonEnd,
+			);
 	}
 
-	onBatched(bytes: Buffer): void {
-		this.onData(bytes, this.engine.latest);
+	onBatched(bytes: Buffer, before: Buffer | undefined, commonEnd: number): void {
+		this.onData(bytes, this.engine.latest, before, commonEnd);
 	}
 
-	/** `now` is engine.now(). */
-	onData(received: Buffer, now = this.engine.now()): void {
+	/** `now` is engine.now(); `before`, `commonEnd`: as in onBatched(). */
+	onData(received: Buffer, now = this.engine.now(), before?: Buffer, commonEnd = 0): void {
 		const { replays, patterns, lane } = this.engine;
 		this.lastActiveMs = now * 1000;
 		let bytes = received;
 		if (this.#resting) {
 			const asked = this.#replayPause === 0;
-			if (asked && replays.answer(this, bytes, now)) {
+			if (asked && replays.answer(this, bytes, now, before, commonEnd)) {
+				this.#patterned = false;
 				this.requests++;
 				if (!this.blocked) lane.answered(this);
 				return;
@@ -340,11 +348,13 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 			const again = asked && replays.wanted;
 			if (!again && patterns.answer(this, bytes as unknown as ByteBuffer, now)) {
 				this.#replayPause = asked ? REPLAY_PAUSE : this.#replayPause - 1;
+				this.#patterned = true;
 				this.requests++;
 				if (!this.blocked) lane.answered(this);
 				return;
 			}
 			this.#replayPause = 0;
+			this.#patterned = false;
 			bytes = this.#outOfLane(received);
 			if (again || patterns.wanted) {
 				this.#watch(bytes, again);

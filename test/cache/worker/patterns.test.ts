@@ -240,6 +240,14 @@ const urls = [
 	"http://a/0",
 ];
 
+/** How many bytes at the end of one of the batch are those of the one before. */
+function commonEnd(batch: readonly { readonly request: Buffer }[], place: number): number {
+	const [one, other] = [batch[place - 1]?.request ?? Buffer.alloc(0), batch[place]!.request];
+	let same = 0;
+	while (same < Math.min(one.length, other.length) && one.at(-1 - same) === other.at(-1 - same)) same++;
+	return same;
+}
+
 /** What the same requests come to in both; times in the log have no meaning while the clock stands. */
 async function compare(policy: string, seed: number): Promise<number> {
 	const random = randomFrom(seed);
@@ -274,12 +282,13 @@ async function compare(policy: string, seed: number): Promise<number> {
 		});
 		const { patterns } = quick.engine;
 		patterns.begin();
-		for (const { request, at } of batch) clients[at]![1]!.foresee(request);
+		for (const [place, { request, at }] of batch.entries())
+			clients[at]![1]!.foresee(request, batch[place - 1]?.request, commonEnd(batch, place));
 		patterns.readAhead();
-		for (const { request, at, goes } of batch) {
+		for (const [place, { request, at, goes }] of batch.entries()) {
 			const [theirSession, ourSession] = clients[at]!;
 			theirSession!.onData(Buffer.from(request), usual.clock.now);
-			ourSession!.onData(request, quick.clock.now);
+			ourSession!.onData(request, quick.clock.now, batch[place - 1]?.request, commonEnd(batch, place));
 			// A refreshing fetch begins when the request has been answered.
 			await Promise.resolve();
 			const passed = random.chance(0.1) ? random.integer(1, 5) + 0.25 : 0;
