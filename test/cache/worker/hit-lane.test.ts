@@ -214,6 +214,25 @@ test("requests that wait in numbers are answered in batches, each as ever", asyn
 	expect(cacheHits() - before).toBe(3 * CLIENTS);
 });
 
+test("a request that is like the one before it in the batch is not taken for what came before that one", async () => {
+	await fillLane();
+	for (let round = 0; round < 20; round++) {
+		const field = `X-Round: ${String.fromCharCode(97 + round)}\r\n`;
+		for (let times = 0; times < 4; times++) {
+			whileStopped(() => {
+				for (const client of clients) client.send(asking("/small", field));
+			});
+			for (const client of clients) expect((await client.answer()).body).toBe(bodyOf("/small"));
+		}
+		const paths = clients.map((_, index) => (index % 5 === 0 ? "/small" : "/large"));
+		whileStopped(() => {
+			for (const [index, client] of clients.entries()) client.send(asking(paths[index]!, field));
+		});
+		for (const [index, client] of clients.entries())
+			expect((await client.answer()).body).toBe(bodyOf(paths[index]!));
+	}
+});
+
 test.each<[what: string, say: (client: Client) => void, check: (client: Client) => Promise<void>]>([
 	[
 		"a page that is not in the cache",

@@ -221,6 +221,8 @@ const blocks = [
 	"Host: a\r\n\r\n",
 	"Host: a\r\nAccept-Encoding: gzip, br\r\nUser-Agent: x\r\n\r\n",
 	"Host: a\r\nAccept-Language: de\r\n\r\n",
+	"Host: a\r\nAccept-Language: fr\r\n\r\n",
+	"Host: a\r\nCustom-Language: de\r\n\r\n",
 	'Host: a\r\nIf-None-Match: "7"\r\n\r\n',
 	"Host: a\r\nRange: bytes=1-2\r\n\r\n",
 	"Host: a\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
