@@ -42,9 +42,21 @@ export function fill(arena: Arena, count: number, host: string, bodyBytes: numbe
 			throw new Error(`object ${index} does not fit into the store`);
 }
 
-/** Takes the old object out and puts a new one in, as a fetch does. */
+const renewed = [Buffer.alloc(1024, "y")];
+
+/** Takes an old object out and puts a new one in, as a fetch does. */
+function replaceOne(arena: Arena, objects: number): void {
+	const index = Math.floor(Math.random() * objects);
+	if (!arena.replace(objectMeta(index, "bench", Date.now() / 1000, 1024), renewed))
+		throw new Error(`object ${index} is not replaced: there is no room`);
+}
+
+/** Replaces so many at once. */
+export function renew(arena: Arena, count: number, objects: number): void {
+	for (let done = 0; done < count; done++) replaceOne(arena, objects);
+}
+
 async function replace(arena: Arena, perSecond: number, seconds: number, objects: number): Promise<number> {
-	const body = [Buffer.alloc(1024, "y")];
 	const begin = performance.now();
 	let done = 0;
 	for (;;) {
@@ -52,8 +64,7 @@ async function replace(arena: Arena, perSecond: number, seconds: number, objects
 		if (passed >= seconds * 1000) return done;
 		const due = Math.floor((passed / 1000) * perSecond);
 		while (done < due) {
-			const index = Math.floor(Math.random() * objects);
-			arena.replace(objectMeta(index, "bench", Date.now() / 1000, 1024), body);
+			replaceOne(arena, objects);
 			done++;
 		}
 		await Bun.sleep(1);

@@ -47,7 +47,12 @@ interface Facts {
 }
 
 function dumped(text: string): Map<string, Facts> {
-	const topology = text.slice(text.indexOf("VRRP Topology"), text.indexOf("------< Interfaces"));
+	// Its other processes log in its midst.
+	const topology = text
+		.slice(text.indexOf("VRRP Topology"), text.indexOf("------< Interfaces"))
+		.split("\n")
+		.filter((line) => line.startsWith(" "))
+		.join("\n");
 	const facts = new Map<string, Facts>();
 	for (const part of topology.split(/^ VRRP Instance = /m).slice(1)) {
 		const field = (name: string) => new RegExp(`^ +${name} = (.*)$`, "m").exec(part)?.[1] ?? "";
@@ -146,18 +151,20 @@ async function dumpOf(path: string, names: readonly string[], index: string): Pr
 		stderr: "pipe",
 	});
 	const deadline = setTimeout(() => child.kill("SIGKILL"), 20_000);
-	let text = "";
-	const read = async (stream: ReadableStream<Uint8Array>) => {
+	// Each by itself: what comes of one may end in the midst of a line.
+	const read = async (stream: ReadableStream<Uint8Array>): Promise<string> => {
 		const decoder = new TextDecoder();
+		let text = "";
 		for await (const chunk of stream) {
 			text += decoder.decode(chunk, { stream: true });
 			if (text.includes("------< Interfaces")) child.kill("SIGTERM");
 		}
+		return text;
 	};
-	await Promise.all([read(child.stdout), read(child.stderr)]);
+	const texts = await Promise.all([read(child.stdout), read(child.stderr)]);
 	await child.exited;
 	clearTimeout(deadline);
-	return text.replace(/^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]+ \d{4}: /gm, "");
+	return texts.join("\n").replace(/^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]+ \d{4}: /gm, "");
 }
 
 const names = readdirSync(corpus)

@@ -2,7 +2,12 @@
  * KEEPALIVED-MIB (as shipped with keepalived 2.2.7): the objects that monitoring templates
  * poll, from the configuration's model and the services' status.
  */
-import type { AddressConfig, DroverConfig, VrrpInstanceConfig } from "../../../../config/model.ts";
+import type {
+	AddressConfig,
+	DroverConfig,
+	NotifyScripts,
+	VrrpInstanceConfig,
+} from "../../../../config/model.ts";
 import { syncGroupOf } from "../../../../config/tracked.ts";
 import { RT_SCOPE_UNIVERSE } from "../../../../kernel/route-address.ts";
 import type { Facts } from "../../../box/facts.ts";
@@ -36,6 +41,9 @@ interface InstanceRow {
 	readonly syncDaemonInterface: string | null;
 }
 
+const runsScripts = ({ saysDeleted: _, ...scripts }: NotifyScripts): boolean =>
+	Object.values(scripts).some((script) => script !== null);
+
 const instanceState = (row: InstanceRow): Value => integer(stateNumbers[row.status?.state ?? "INIT"]);
 
 const instanceColumns: readonly Column<InstanceRow>[] = [
@@ -63,7 +71,7 @@ const instanceColumns: readonly Column<InstanceRow>[] = [
 	[18, (row) => whenSet(row.syncGroup, text)],
 	[19, (row) => gauge(row.config.garp.delayMs / 1000)],
 	[20, (row) => truth(row.config.smtpAlert)],
-	[21, (row) => truth(Object.values(row.config.notify).some((script) => script !== null))],
+	[21, (row) => truth(runsScripts(row.config.notify))],
 	[22, (row) => scriptText(row.config.notify.master)],
 	[23, (row) => scriptText(row.config.notify.backup)],
 	[24, (row) => scriptText(row.config.notify.fault)],
@@ -154,7 +162,7 @@ function vrrpTree(config: DroverConfig, facts: Facts): Part[] {
 			[2, (group) => text(group.name)],
 			[3, (group) => integer(stateNumbers[groupState.get(group.name) ?? "INIT"])],
 			[4, (group) => truth(group.smtpAlert)],
-			[5, (group) => truth(Object.values(group.notify).some((script) => script !== null))],
+			[5, (group) => truth(runsScripts(group.notify))],
 			[6, (group) => scriptText(group.notify.master)],
 			[7, (group) => scriptText(group.notify.backup)],
 			[8, (group) => scriptText(group.notify.fault)],
