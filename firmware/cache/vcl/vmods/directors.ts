@@ -304,14 +304,19 @@ class Shard extends Base {
 		return list.length > 0 || refuse("no backends");
 	}
 
-	/** The task that changed something is over. */
+	/** The task that changed something is over. What it asked too much of is void, and costs no other task anything. */
 	private settle(): void {
-		this.reconfigure(this.host.log.bind(this.host), usualReplicas);
+		try {
+			this.loaded();
+		} catch (error) {
+			if (!(error instanceof VclFailure)) throw error;
+			this.host.log("Error", error.message);
+		}
 	}
 
-	/** vcl_init is over. */
+	/** vcl_init is over. Throws a VclFailure when it asked too much. */
 	loaded(): void {
-		this.settle();
+		this.reconfigure(this.host.log.bind(this.host), usualReplicas);
 	}
 
 	choose(context: VclContext | null): Director | null {
