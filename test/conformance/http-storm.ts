@@ -6,7 +6,9 @@
  *   bun test/conformance/http-storm.ts [SEED] [--seconds N] [--all] [--only SCENARIO] [--http2 [--own]] [--times]
  *
  * --times: lifetimes that end while objects are asked for, revalidated, purged and banned (time-storm-plan.ts).
- * --http2: its clients speak HTTP/2. --own: Drover over HTTP/1 is in varnishd's place. --all: also what is otherwise on purpose (http-storm-known.ts). --only: one scenario of the seed, in full.
+ * --http2: its clients speak HTTP/2. --own: Drover over HTTP/1 is in varnishd's place.
+ * --all: also what is otherwise on purpose (http-storm-known.ts).
+ * --only: one scenario of the seed, in full.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

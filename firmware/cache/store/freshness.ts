@@ -208,7 +208,7 @@ function forbidsStale(directives: Directives, rfc9111: boolean): boolean {
 
 /**
  * For how many seconds past its freshness a stored answer may replace an error: stale-if-error (RFC 5861 §4). With
- * \`disconnected\`, when the origin cannot be reached at all, default_grace too (RFC 9111 §4.2.4).
+ * `disconnected`, when the origin cannot be reached at all, default_grace too (RFC 9111 §4.2.4).
  */
 export function staleIfError(
 	headers: FieldList,

@@ -455,8 +455,7 @@ export interface LoadedVcl {
 	init(): { readonly ok: true } | { readonly ok: false; readonly message: string };
 	/** Runs vcl_fini. */
 	fini(): void;
-	/** `default`, or the first one declared; null for `backend default none`-only programs resolves to the none backend. */
-	/** Null: it is none. */
+	/** `default`, or the first one declared; null: that one is `none`. */
 	readonly defaultBackend: Director | null;
 	readonly backends: ReadonlyMap<string, Director>;
 	/** Objects made by `new` that are directors. Filled by init(). */
