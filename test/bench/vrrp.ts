@@ -2,7 +2,7 @@
  * The election beside keepalived, in network namespaces: the same configuration, the same wire, rounds
  * in turn. What counts is read from the wire by kernel time stamps at a third box.
  *
- * DROVER_BENCH_MINUTES sets how long the run under load lasts (default half a minute for each).
+ * DROVER_BENCH_MINUTES sets how long the run under load lasts (default half a minute).
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -385,33 +385,48 @@ interface Loaded {
 	readonly longestGapMs: number;
 }
 
-/** 10 ms adverts beside four busy loops. */
-export async function underLoad(kind: Kind, seconds: number): Promise<Loaded> {
-	using lab = new Lab("bench");
-	const master = lab.box("master", 1);
-	const backup = lab.box("backup", 2);
-	const client = lab.box("client", 3);
+/** 10 ms adverts of each kind, side by side, beside four busy loops that all of them share. */
+async function underLoad(seconds: number): Promise<Readonly<Record<Kind, Loaded>>> {
 	const text = (priority: number) =>
 		`global_defs {\nvrrp_rt_priority 50\n}\n${instanceText({ priority, version: 3, interval: 0.01 })}`;
-	const high = start(master, kind, text(110), "--no-standby");
-	await settle(high, true);
-	const low = start(backup, kind, text(100), "--no-standby");
-	await started(low);
-	await Bun.sleep(2_000);
-	const before = low.log().split("Entering MASTER").length;
-	// In the daemons' own session: elsewhere the scheduler would fence them off.
-	const loops = Array.from({ length: 4 }, () => Bun.spawn(["/bin/sh", "-c", "while :; do :; done"]));
-	const seen = capture(client.namespace, client.folder);
-	await seen.ready;
-	await Bun.sleep(seconds * 1000);
-	for (const loop of loops) loop.kill("SIGKILL");
-	const packets = await seen.stop();
-	const times = packets
-		.filter(({ kind: what, source }) => what === "advert" && source === "192.0.2.1")
-		.map(({ atMicros }) => atMicros);
-	let gap = 0;
-	for (let index = 1; index < times.length; index++) gap = Math.max(gap, times[index]! - times[index - 1]!);
-	return { failovers: low.log().split("Entering MASTER").length - before, longestGapMs: gap / 1e3 };
+	const pair = async (kind: Kind, lab: Lab) => {
+		const [master, backup, client] = [lab.box("master", 1), lab.box("backup", 2), lab.box("client", 3)];
+		const high = start(master, kind, text(110), "--no-standby");
+		await settle(high, true);
+		const low = start(backup, kind, text(100), "--no-standby");
+		await started(low);
+		await Bun.sleep(2_000);
+		const takeovers = () => low.log().split("Entering MASTER").length;
+		const before = takeovers();
+		const seen = capture(client.namespace, client.folder);
+		await seen.ready;
+		let last = Date.now() * 1e3;
+		return async (): Promise<Loaded> => {
+			// Adverts that ended leave a gap, too.
+			const until = Date.now() * 1e3;
+			let gap = 0;
+			for (const { kind: what, source, atMicros } of await seen.stop()) {
+				if (what !== "advert" || source !== "192.0.2.1") continue;
+				gap = Math.max(gap, atMicros - last);
+				last = atMicros;
+			}
+			gap = Math.max(gap, until - last);
+			return { failovers: takeovers() - before, longestGapMs: gap / 1e3 };
+		};
+	};
+	using ourLab = new Lab("bench-drover");
+	using theirLab = new Lab("bench-keepalived");
+	const ours = await pair("drover", ourLab);
+	const theirs = await pair("keepalived", theirLab);
+	const loops: Bun.Subprocess[] = [];
+	try {
+		// In the daemons' own session: elsewhere the scheduler would fence them off.
+		for (let loop = 0; loop < 4; loop++) loops.push(Bun.spawn(["/bin/sh", "-c", "while :; do :; done"]));
+		await Bun.sleep(seconds * 1000);
+	} finally {
+		for (const loop of loops) loop.kill("SIGKILL");
+	}
+	return { drover: await ours(), keepalived: await theirs() };
 }
 
 export const bench = (part?: string): Promise<readonly BenchResult[]> =>
@@ -547,10 +562,7 @@ async function crowdRows(): Promise<readonly BenchResult[]> {
 
 async function loadRows(): Promise<readonly BenchResult[]> {
 	const seconds = Number(process.env["DROVER_BENCH_MINUTES"] ?? 0.5) * 60;
-	const loaded = {
-		drover: await underLoad("drover", seconds),
-		keepalived: await underLoad("keepalived", seconds),
-	};
+	const loaded = await underLoad(seconds);
 	const loadWords = ({ failovers, longestGapMs }: Loaded) =>
 		`${failovers} failovers, gap ≤ ${longestGapMs.toFixed(1)} ms`;
 	return [
