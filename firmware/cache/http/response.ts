@@ -48,6 +48,10 @@ function statusLine(line: string): StatusLine | undefined {
 
 const bad = (reason: string): Malformed => ({ kind: "bad", reason });
 
+/** RFC 9110 §9.3.6: behind such a head come the bytes of a tunnel, and no body. */
+export const opensTunnel = (method: string, status: number): boolean =>
+	method === "CONNECT" && status >= 200 && status < 300;
+
 /** Parses the head of the answer to a `method` request from `text` at `start`. */
 export function parseResponse(
 	text: string,
@@ -84,7 +88,12 @@ export function parseResponse(
 		return bad("204 with a body");
 	let keepAlive = proto === "HTTP/1.1" ? !connection.includes("close") : connection.includes("keep-alive");
 	let framing: ResponseFraming;
-	if (method === "HEAD" || status < 200 || status === 204 || status === 304) framing = { kind: "none" };
+	if (opensTunnel(method, status)) {
+		// RFC 9110 §9.3.6: whatever its fields say, what follows is no answer.
+		framing = { kind: "none" };
+		keepAlive = false;
+	} else if (method === "HEAD" || status < 200 || status === 204 || status === 304)
+		framing = { kind: "none" };
 	else if (codings.length > 0) {
 		if (codings.length > 1 || codings[0] !== "chunked")
 			return bad("Transfer-Encoding is not exactly chunked");

@@ -103,6 +103,33 @@ interface Block {
 	readonly sinceMs: number;
 }
 
+/** The beginning of a frame. Its room doubles: no byte is moved with every piece that comes behind it. */
+class FrameBeginning {
+	/** When its first byte came (Unix milliseconds). */
+	readonly sinceMs: number;
+	#room: Uint8Array;
+	#bytes: number;
+
+	constructor(bytes: Uint8Array, sinceMs: number) {
+		this.sinceMs = sinceMs;
+		this.#room = bytes;
+		this.#bytes = bytes.length;
+	}
+
+	/** All that has come with `more` behind it; stays as it is when more is added. */
+	add(more: Uint8Array): Uint8Array {
+		const length = this.#bytes + more.length;
+		if (length > this.#room.length) {
+			const larger = new Uint8Array(Math.max(length, 2 * this.#room.length));
+			larger.set(this.#room.subarray(0, this.#bytes));
+			this.#room = larger;
+		}
+		this.#room.set(more, this.#bytes);
+		this.#bytes = length;
+		return this.#room.subarray(0, length);
+	}
+}
+
 export class Http2Connection<Owner> {
 	readonly #events: Http2Events<Owner>;
 	readonly #local: LocalSettings;
@@ -112,9 +139,7 @@ export class Http2Connection<Owner> {
 	readonly #streams = new Map<number, Http2Stream<Owner>>();
 	/** Streams that are over: whether the client had said all. Oldest first. */
 	readonly #closed = new Map<number, "ended" | "reset">();
-	#rest: Uint8Array | undefined;
-	/** When the frame of which `#rest` is the beginning began to come. */
-	#restSinceMs = 0;
+	#beginning: FrameBeginning | undefined;
 	#block: Block | undefined;
 	#settled = false;
 	/** The table size of the client's decoder is to be acknowledged in the next block (RFC 7541 §4.2). */
@@ -150,7 +175,7 @@ export class Http2Connection<Owner> {
 	}
 	/** Since when the header block, or else the frame, that is not whole has been coming (ms); undefined when none is. */
 	get incompleteSinceMs(): number | undefined {
-		return this.#block?.sinceMs ?? (this.#rest === undefined ? undefined : this.#restSinceMs);
+		return this.#block?.sinceMs ?? this.#beginning?.sinceMs;
 	}
 	get broken(): boolean {
 		return this.#broken;
@@ -179,8 +204,9 @@ export class Http2Connection<Owner> {
 	/** Bytes behind the preface. */
 	receive(bytes: Uint8Array, nowMs: number): void {
 		this.#nowMs = nowMs;
-		const all = this.#rest === undefined ? bytes : Buffer.concat([this.#rest, bytes]);
-		this.#rest = undefined;
+		const beginning = this.#beginning;
+		this.#beginning = undefined;
+		const all = beginning === undefined ? bytes : beginning.add(bytes);
 		let at = 0;
 		while (all.length - at >= FRAME_HEAD_BYTES && !this.#broken) {
 			const head = readFrameHead(all, at);
@@ -197,8 +223,8 @@ export class Http2Connection<Owner> {
 		}
 		if (at === all.length || this.#broken) return;
 		// What was there before and is not whole began then.
-		if (at > 0 || all === bytes) this.#restSinceMs = nowMs;
-		this.#rest = at === 0 ? all : all.subarray(at);
+		this.#beginning =
+			beginning !== undefined && at === 0 ? beginning : new FrameBeginning(all.subarray(at), nowMs);
 	}
 
 	#frame(head: FrameHead, payload: Uint8Array): void {
@@ -677,7 +703,7 @@ export class Http2Connection<Owner> {
 		this.#control(Frame.goAway, 0, 0, text32(this.#highest) + text32(code));
 		this.#broken = true;
 		this.#block = undefined;
-		this.#rest = undefined;
+		this.#beginning = undefined;
 		this.#events.broken(code);
 	}
 

@@ -9,6 +9,7 @@ import { notModified } from "../http/conditional.ts";
 import { formatHttpDate } from "../http/date.ts";
 import { FieldList } from "../http/headers.ts";
 import type { RequestHead } from "../http/request.ts";
+import { opensTunnel } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
 import { Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
@@ -567,7 +568,10 @@ export abstract class Delivery extends Task implements BodyReader {
 		let ranges = "";
 		/** HTTP/1: how long a body is, and what becomes of the connection, is told in the head. */
 		const byConnection = client.transport === "HTTP/1";
-		const mayHaveBody = status >= 200 && status !== 204 && status !== 304;
+		const tunnels = opensTunnel(head.method, status);
+		const mayHaveBody = status >= 200 && status !== 204 && status !== 304 && !tunnels;
+		// A client that was told yes takes what follows for the tunnel's.
+		if (tunnels) client.closeAfter("RESP_CLOSE");
 		const ranged = this.#answer !== undefined || this.#made;
 		if (status === 200 && ranged && this.handling !== "pass" && body.kind !== "none") {
 			const part = applyRange(this, body, () => this.dropAnswer());

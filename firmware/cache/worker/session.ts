@@ -549,7 +549,8 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 			{
 				...head,
 				proto: "HTTP/2.0",
-				fields: { ...fields, lines: kept.lines, keys: kept.keys, connection: [] },
+				// What else Connection names was for this hop, too: it goes no further (hop-by-hop.ts).
+				fields: { ...fields, lines: kept.lines, keys: kept.keys },
 			},
 			bytes,
 			this.headBytes,

@@ -204,6 +204,8 @@ describe("responses (RFC 9112 §6.3)", () => {
 		test(title, () => expect(parseResponse(text, 0, "GET").kind).toBe("bad"));
 	const framings: readonly (readonly [string, string, string, string])[] = [
 		["HEAD has none", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "none"],
+		["yes to CONNECT has none", "CONNECT", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "none"],
+		["no to CONNECT has one", "CONNECT", "HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\n", "length"],
 		["204 has none", "GET", "HTTP/1.1 204 No Content\r\n\r\n", "none"],
 		["304 has none", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "none"],
 		["without a length it ends with the connection", "GET", "HTTP/1.1 200 OK\r\n\r\n", "eof"],

@@ -48,6 +48,18 @@ describe("§4.1 and §4.2 frames", () => {
 			}),
 		);
 	});
+	test("a long one in short pieces costs no more than its bytes", () => {
+		const frameBytes = 8 << 20;
+		const server = Recorded.settled({ frameBytes, windowBytes: frameBytes, windowLowWaterBytes: frameBytes });
+		server.get(headers(1, false));
+		// The connection's window grows with each frame.
+		for (let sent = 0; sent < 8; sent++) server.get(data(1, "x".repeat(16_384)));
+		const length = frameBytes - (1 << 18);
+		const wire = Buffer.from(data(1, "y".repeat(length)), "latin1");
+		for (let at = 0; at < wire.length; at += 64)
+			server.connection.receive(wire.subarray(at, at + 64), server.now);
+		expect(server.log).toContain(`body 1 [${length}]`);
+	}, 5000);
 	test("of unknown types are ignored", () => {
 		expect(Recorded.settled().get(frame(0x33, 0xff, 8, "what"))).toEqual([]);
 	});
