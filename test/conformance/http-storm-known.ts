@@ -80,6 +80,11 @@ const knownOfTimes: readonly Known[] = [
 		why: "what is too old for one request, or was purged softly to before its beginning, is asked about",
 	},
 	{
+		what: /Drover alone has "(Last-Modified|x-set-\w+): /,
+		field: /^x-recv: soft-2/,
+		why: "the same: what a 304 does not send again stays",
+	},
+	{
 		what: /varnishd alone has "x-is-fresh: yes"/,
 		field: /^x-recv: soft-1/,
 		why: "nothing becomes fresh again by a purge",

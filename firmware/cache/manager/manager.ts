@@ -13,7 +13,7 @@ import { formatRing, Ring } from "../log/ring.ts";
 import { Tag } from "../log/tags.ts";
 import { VsmDirectory } from "../log/vsm.ts";
 import { Arena } from "../store/arena.ts";
-import { type Ban, type BanList, type BansFinished, banWords, parseBan } from "../store/bans.ts";
+import { type BanList, type BansFinished, banWords, parseBan } from "../store/bans.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
 import type { AdminHealth, BackendDefinition, DirectorReport } from "../vcl/runtime.ts";
 import { clearBusyMarks } from "../worker/busy-marks.ts";
@@ -389,27 +389,25 @@ export class Manager {
 
 	// ── bans ────────────────────────────────────────────────────────────────────────────────
 
-	/** Adds a ban everywhere; returns what is wrong with it, if anything. */
+	/**
+	 * Adds a ban, of the command line or of a worker's VCL. When this returns, every worker that serves goes by it, and with
+	 * a persistent store it will last; otherwise what is wrong with it. All numbers are given here, and each worker is told
+	 * in their order: what it has tested against one ban, it has tested against those before.
+	 */
 	async ban(words: readonly string[]): Promise<string | undefined> {
 		const parsed = parseBan(words);
 		if (!parsed.ok) return parsed.message;
 		if (this.#control === undefined) return "Child not running";
-		const number = Atomics.add(this.#control.bans, 0, 1) + 1;
+		const number = ++this.#control.bans[0]!;
 		const addedAt = (performance.timeOrigin + performance.now()) / 1000;
 		const ban = this.#banKeeper.add(number, addedAt, parsed);
-		await this.#everywhere({ kind: "ban", ban: { number, addedAt, words } });
-		this.#banKeeper.save(ban);
-		return undefined;
-	}
-
-	/** What went wrong, if anything. */
-	#saveBan(ban: Ban): string | undefined {
 		try {
+			await this.#whereItServes({ kind: "ban", ban: { number, addedAt, words } });
 			this.#banKeeper.save(ban);
 			return undefined;
 		} catch (error) {
 			const text = error instanceof Error ? error.message : String(error);
-			this.#log(`Error: a ban is not on the disk: ${text}`);
+			this.#log(`Error: a ban does not count everywhere, or is not on the disk: ${text}`);
 			return text;
 		}
 	}
@@ -611,6 +609,7 @@ export class Manager {
 				port: this.addresses[index]?.port ?? listener.port,
 			}),
 		);
+		worker.serves = true;
 		const addresses = (await worker.call({ kind: "listen", listeners })) as ListenAddress[];
 		if (this.addresses.length === 0) this.addresses = addresses;
 		// Not in the way of those that serve already.
@@ -641,17 +640,28 @@ export class Manager {
 		await Promise.all(this.#workers.filter((worker) => !worker.exited).map((worker) => worker.call(message)));
 	}
 
+	/**
+	 * The same, but nobody waits for one that does not serve yet: it will have done this first. One that ends meanwhile
+	 * answers nobody any more, and who takes its place is told everything.
+	 */
+	async #whereItServes(message: CallOf): Promise<void> {
+		const told = async (worker: WorkerProcess) => {
+			try {
+				const done = worker.call(message);
+				if (worker.serves) await done;
+				else done.catch(() => {});
+			} catch (error) {
+				if (!(await worker.ends())) throw error;
+			}
+		};
+		await Promise.all(this.#workers.filter((worker) => !worker.exited).map(told));
+	}
+
 	#onMessage(from: WorkerProcess, message: FromWorker): void {
 		switch (message.kind) {
 			case "ban": {
-				const parsed = parseBan(message.ban.words);
-				if (!parsed.ok) return;
-				const { number, addedAt } = message.ban;
-				const ban = this.#banKeeper.add(number, addedAt, parsed);
-				for (const worker of this.#workers)
-					if (worker !== from && !worker.exited)
-						void worker.call({ kind: "ban", ban: message.ban }).catch(() => {});
-				from.send({ kind: "ban-saved", number, error: this.#saveBan(ban) });
+				const { ticket, words } = message;
+				void this.ban(words).then((error) => from.send({ kind: "ban-known", ticket, error }));
 				return;
 			}
 			case "report":

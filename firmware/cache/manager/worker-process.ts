@@ -6,6 +6,8 @@ import type { FromWorker, Setup, ToWorker } from "../worker/wire.ts";
 
 /** Seconds that a worker may take for a call before it counts as stuck. */
 const CALL_SECONDS = 10;
+/** One that is being killed closes its channel so long before its end is known. */
+const END_LIMIT_MS = 1000;
 const SAID_LIMIT = 4096;
 
 type Call = Extract<ToWorker, { call: number }>;
@@ -36,6 +38,8 @@ export class WorkerProcess {
 	#isReady: () => void = () => {};
 	#isLost: (error: Error) => void = () => {};
 	exited = false;
+	/** It has been given all that it must know, and told to accept. */
+	serves = false;
 	/** What it wrote to its standard error last, at most SAID_LIMIT characters. */
 	said = "";
 
@@ -128,6 +132,14 @@ export class WorkerProcess {
 			this.#waiting.set(call, { resolve, reject, timer });
 			this.send({ ...message, call } as ToWorker);
 		});
+	}
+
+	/** Whether it has ended, or does so within a moment. */
+	async ends(): Promise<boolean> {
+		return (
+			this.exited ||
+			Promise.race([this.#child.exited.then(() => true), Bun.sleep(END_LIMIT_MS).then(() => false)])
+		);
 	}
 
 	/** Ends it: in order first, by force when that takes too long. */

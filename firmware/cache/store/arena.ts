@@ -806,11 +806,7 @@ export class Arena {
 	/** Removes the object if it is still the one in its slot. `ban`: the number of the one that holds for it. */
 	remove(object: StoredObject, cause?: Cause, ban = 0): boolean {
 		return this.#locked(() => {
-			const at = object.slot * SLOT_WORDS;
-			if ((this.#book.slots[at + Slot.flags]! & Flag.live) === 0) return false;
-			const record = this.#book.recordOf(object.slot);
-			if (record === undefined || record.words[(record.base + Record.vxid) >> 2] !== object.vxid)
-				return false;
+			if (!this.#isIn(object)) return false;
 			this.#unlink(object.slot, cause, ban);
 			return true;
 		});
@@ -852,9 +848,18 @@ export class Arena {
 		});
 	}
 
-	/** Notes that the object was tested against bans up to `ban`. */
+	/** Notes that the object was tested against bans up to `ban`, unless its slot has become another's since. */
 	noteBan(object: StoredObject, ban: number): void {
-		this.#book.slots[object.slot * SLOT_WORDS + Slot.ban] = ban;
+		this.#locked(() => {
+			if (this.#isIn(object)) this.#book.slots[object.slot * SLOT_WORDS + Slot.ban] = ban;
+		});
+	}
+
+	/** Whether the object is still the one in its slot. Under the lock. */
+	#isIn({ slot, vxid }: StoredObject): boolean {
+		if ((this.#book.slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) return false;
+		const record = this.#book.recordOf(slot);
+		return record !== undefined && record.words[(record.base + Record.vxid) >> 2] === vxid;
 	}
 
 	/**

@@ -275,6 +275,23 @@ export function ageAt(stored: Stored, now: number, ttlCap = -1, graceCap = -1): 
 	return expired;
 }
 
+/**
+ * Lifetime of a stored answer that is purged softly at the age of `age` seconds, with purge.soft's arguments: a grace or
+ * keep below zero is left as it is. Nothing becomes fresh again by a purge, and nothing is stored for longer: what is
+ * purged again and again would never go.
+ */
+export function purgedSoftly(
+	stored: Pick<Stored, "ttl" | "grace" | "keep">,
+	age: number,
+	asked: Pick<Stored, "ttl" | "grace" | "keep">,
+): Pick<Stored, "ttl" | "grace" | "keep"> {
+	const end = stored.ttl + stored.grace + stored.keep;
+	const ttl = Math.min(stored.ttl, age + asked.ttl);
+	const grace = Math.min(asked.grace < 0 ? stored.grace : asked.grace, end - ttl);
+	const keep = Math.min(asked.keep < 0 ? stored.keep : asked.keep, end - ttl - grace);
+	return { ttl, grace, keep };
+}
+
 /** RFC 9111 §4.4: methods that are not known to be safe invalidate what is stored for the target. */
 export const isUnsafe = (method: string) =>
 	method !== "GET" && method !== "HEAD" && method !== "OPTIONS" && method !== "TRACE";

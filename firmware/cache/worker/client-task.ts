@@ -14,7 +14,7 @@ import { TransactionLog } from "../log/transaction-log.ts";
 import type { StoredObject } from "../store/arena.ts";
 import type { BanSubject } from "../store/bans.ts";
 import type { Departure } from "../store/departures.ts";
-import { ageAt, isUnsafe } from "../store/freshness.ts";
+import { ageAt, isUnsafe, purgedSoftly } from "../store/freshness.ts";
 import { Flag } from "../store/layout.ts";
 import { varyDifference, varyMatches } from "../store/vary.ts";
 import type { Action, RequestMessage } from "../vcl/runtime.ts";
@@ -831,13 +831,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		for (const object of arena.lookup(this.key)) {
 			if (ttl === 0 && grace === 0 && keep === 0) arena.remove(object, "purged");
 			else {
-				// Nothing becomes fresh again by a purge; a grace or keep below zero is left as it is.
 				const age = this.startedAt - object.tOrigin;
-				const lifetime = {
-					ttl: Math.min(object.ttl, age + ttl),
-					grace: grace < 0 ? object.grace : grace,
-					keep: keep < 0 ? object.keep : keep,
-				};
+				const lifetime = purgedSoftly(object, age, { ttl, grace, keep });
 				arena.relive(object, lifetime);
 				if (this.obj instanceof HitObject) this.obj.relive(object.vxid, lifetime);
 			}

@@ -1,7 +1,7 @@
 /** What the sessions and tasks of one worker share. */
 import type { LogSink } from "../log/sink.ts";
 import type { Arena, StoredObject } from "../store/arena.ts";
-import type { BanList, BanTest } from "../store/bans.ts";
+import type { BanList } from "../store/bans.ts";
 import type { Done, Flusher } from "../store/flusher.ts";
 import type { LoadedVcl, Stevedore } from "../vcl/runtime.ts";
 import type { AccessLog } from "./access-log.ts";
@@ -40,8 +40,8 @@ export interface EngineOptions {
 	readonly storages: readonly Stevedore[];
 	/** Of a persistent store. */
 	readonly flusher: Flusher | undefined;
-	/** Makes a ban known to all workers; returns its number. */
-	publishBan(tests: readonly BanTest[], text: string, now: number): number;
+	/** Hands a ban, in the words of its text, to the manager, which makes it known; `ticket` comes back with banKnown(). */
+	publishBan(ticket: number, text: string): void;
 }
 
 /** A body of up to this part of its storage is held in memory until it is whole; a larger one is written into the store as it comes. */
@@ -71,7 +71,7 @@ export class Engine {
 	readonly hostname: string;
 	readonly storages: readonly Stevedore[];
 	readonly flusher: Flusher | undefined;
-	readonly publishBan: EngineOptions["publishBan"];
+	readonly #publishBan: EngineOptions["publishBan"];
 	readonly busy: BusyMarks;
 	/** Fetches under way whose answer others may wait for, by key. */
 	readonly inflight: InflightFetches = new Map();
@@ -95,7 +95,7 @@ export class Engine {
 		this.hostname = options.hostname;
 		this.storages = options.storages;
 		this.flusher = options.flusher;
-		this.publishBan = options.publishBan;
+		this.#publishBan = options.publishBan;
 		this.busy = options.busy;
 		this.#transactions = options.transactions;
 		this.objects = new Objects(
@@ -148,17 +148,24 @@ export class Engine {
 		this.patterns.forget();
 	}
 
-	/** By number: those who wait for a ban to be on the disk. */
-	readonly #unsavedBans = new Map<number, Done>();
+	/** By ticket: those who wait for a ban to count. */
+	readonly #pendingBans = new Map<number, Done>();
+	#banTickets = 0;
 
-	/** Calls `done` when that ban, which has just been published, is on the disk or cannot be brought there. */
-	whenBanSaved(number: number, done: Done): void {
-		this.#unsavedBans.set(number, done);
+	/**
+	 * Calls `done` when the ban of that text is known to every worker and, with a persistent store, on the disk; or when
+	 * it cannot be brought there.
+	 */
+	ban(text: string, done: Done): void {
+		const ticket = ++this.#banTickets;
+		this.#pendingBans.set(ticket, done);
+		this.#publishBan(ticket, text);
 	}
 
-	banSaved(number: number, error: string | undefined): void {
-		const done = this.#unsavedBans.get(number);
-		this.#unsavedBans.delete(number);
+	/** What became of a ban that this worker handed on. */
+	banKnown(ticket: number, error: string | undefined): void {
+		const done = this.#pendingBans.get(ticket);
+		this.#pendingBans.delete(ticket);
 		done?.(error === undefined ? null : new Error(error));
 	}
 

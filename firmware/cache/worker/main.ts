@@ -88,15 +88,7 @@ class Worker {
 			hostname: setup.hostname,
 			storages: setup.storages.map(({ name }, number) => new Storage(name, number, this.#arena)),
 			flusher: setup.isPersistent ? new Flusher(setup.storePath) : undefined,
-			publishBan: (tests, text, now) => {
-				const number = Atomics.add(control.bans, 0, 1) + 1;
-				this.#bans.add(number, now, tests, text, this.#engine.parameters.banDuplicates);
-				send({
-					kind: "ban",
-					ban: { number, addedAt: now, words: banWords(text) },
-				});
-				return number;
-			},
+			publishBan: (ticket, text) => send({ kind: "ban", ticket, words: banWords(text) }),
 		});
 		this.#engine.cacheStatus = setup.cacheStatus;
 		if (setup.accessLog !== undefined) this.#engine.accessLog = new AccessLog(setup.accessLog);
@@ -104,7 +96,6 @@ class Worker {
 		this.#lurker = new BanLurker(this.#engine);
 		setInterval(() => this.#sweep(), SWEEP_MS);
 		setInterval(() => this.#reportIfNews(), REPORT_MS);
-		if (setup.worker === 0) this.#lurker.run();
 	}
 
 	#sweep(): void {
@@ -185,6 +176,8 @@ class Worker {
 				this.#discard(message.name);
 				return undefined;
 			case "listen":
+				// Not before: whoever knows later bans alone would take objects past those that it has not been told of yet.
+				if (this.#setup.worker === 0) this.#lurker.run();
 				return this.#listeners.open(message.listeners);
 			case "renew-certificates":
 				this.#listeners.renewCertificates();
@@ -192,8 +185,8 @@ class Worker {
 			case "ban":
 				this.#addBan(message.ban);
 				return undefined;
-			case "ban-saved":
-				this.#engine.banSaved(message.number, message.error);
+			case "ban-known":
+				this.#engine.banKnown(message.ticket, message.error);
 				return undefined;
 			case "bans-finished":
 				this.#bans.finish(message.finished);

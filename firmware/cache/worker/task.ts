@@ -117,12 +117,12 @@ export abstract class Task implements VclContext {
 		);
 	}
 
-	/** How many purges and bans of this task are not on the disk yet. */
+	/** How many purges of this task are not on the disk yet, and how many bans not there or not with every worker. */
 	#unsettled = 0;
 	#unsettledBecause: Error | null = null;
 	#whenSettled: (() => void) | undefined;
 
-	/** `begin` is given what to call when something of this task is on the disk, or cannot be brought there. */
+	/** `begin` is given what to call when a purge or ban of this task counts, or cannot be made to. */
 	#settle(begin: (done: Done) => void): void {
 		this.#unsettled++;
 		begin((error) => {
@@ -139,7 +139,8 @@ export abstract class Task implements VclContext {
 	}
 
 	/**
-	 * What follows on a purge or a ban is the acknowledgement of it: with a persistent store it comes when it will last.
+	 * What follows on a purge or a ban is the acknowledgement of it: it comes when a ban is known to every worker and, with
+	 * a persistent store, when either will last.
 	 */
 	#lasting(outcome: Action | Paused): Outcome {
 		const isSettled = this.#unsettled === 0 && this.#unsettledBecause === null;
@@ -147,7 +148,7 @@ export abstract class Task implements VclContext {
 		return { kind: "waiting", afterwards: (goOn) => this.whenLasting(() => goOn(outcome), goOn) };
 	}
 
-	/** Goes on when what was purged and banned is on the disk, if it has to be; `fail` gets a failure of the VCL. */
+	/** Goes on when what was purged and banned counts; `fail` gets a failure of the VCL. */
 	protected whenLasting(goOn: () => void, fail: (failure: Action) => void): void {
 		const settled = () => {
 			const error = this.#unsettledBecause;
@@ -156,7 +157,7 @@ export abstract class Task implements VclContext {
 				goOn();
 				return;
 			}
-			const failure = failed(new VclFailure(`a purge or ban is not on the disk: ${error.message}`));
+			const failure = failed(new VclFailure(`a purge or ban does not count yet: ${error.message}`));
 			this.returning(failure);
 			fail(failure);
 		};
@@ -266,8 +267,7 @@ export abstract class Task implements VclContext {
 		const parsed = parseVclBan(expression);
 		if (!parsed.ok) return parsed.message;
 		const { engine } = this;
-		const number = engine.publishBan(parsed.tests, parsed.text, engine.now());
-		if (engine.flusher !== undefined) this.#settle((done) => engine.whenBanSaved(number, done));
+		this.#settle((done) => engine.ban(parsed.text, done));
 		return null;
 	}
 

@@ -55,8 +55,8 @@ export type ToWorker =
 	| { readonly kind: "listen"; readonly call: number; readonly listeners: readonly ListenerOption[] }
 	| { readonly kind: "renew-certificates"; readonly call: number }
 	| { readonly kind: "ban"; readonly call: number; readonly ban: BanMessage }
-	/** A ban of that worker's VCL is on the disk, or cannot be brought there. */
-	| { readonly kind: "ban-saved"; readonly number: number; readonly error: string | undefined }
+	/** A ban that this worker has handed on counts everywhere and will last, or `error` says why not. */
+	| { readonly kind: "ban-known"; readonly ticket: number; readonly error: string | undefined }
 	/** Every object is past the bans up to this one. */
 	| { readonly kind: "bans-finished"; readonly finished: BansFinished }
 	| {
@@ -93,5 +93,6 @@ export type FromWorker =
 			readonly error: string | undefined;
 			readonly value: unknown;
 	  }
-	| { readonly kind: "ban"; readonly ban: BanMessage }
+	/** Its VCL bans something. Numbers are the manager's, so that all workers learn of bans in the same order. */
+	| { readonly kind: "ban"; readonly ticket: number; readonly words: readonly string[] }
 	| { readonly kind: "report"; readonly report: WorkerReport };

@@ -9,6 +9,7 @@ import {
 	initialLifetime,
 	isStrict,
 	keptForRevalidation,
+	purgedSoftly,
 	staleIfError,
 } from "../../../firmware/cache/store/freshness.ts";
 import { variantTest, varyMatches, varySpecification } from "../../../firmware/cache/store/vary.ts";
@@ -266,6 +267,28 @@ describe("what selects the same variant (RFC 9111 §4.1)", () => {
 		expect(varyMatches(specification, fields("X: 1 , 2"))).toBe(true);
 		const quoted = varySpecification("X", fields('X: "1,2"'))!;
 		expect(varyMatches(quoted, fields('X: "1, 2"'))).toBe(false);
+	});
+});
+
+describe("a soft purge", () => {
+	const stored = { ttl: 60, grace: 20, keep: 10 };
+	const asked = { ttl: 0, grace: -1, keep: -1 };
+	test("ends the lifetime, or shortens it; grace and keep begin there", () => {
+		expect(purgedSoftly(stored, 5, asked)).toEqual({ ttl: 5, grace: 20, keep: 10 });
+		expect(purgedSoftly(stored, 5, { ttl: 3, grace: 7, keep: 30 })).toEqual({ ttl: 8, grace: 7, keep: 30 });
+	});
+	test("makes nothing fresh again, and keeps nothing for longer", () => {
+		expect(purgedSoftly(stored, 70, asked)).toEqual(stored);
+		expect(purgedSoftly(stored, 70, { ttl: 100, grace: 25, keep: 100 })).toEqual({
+			ttl: 60,
+			grace: 25,
+			keep: 5,
+		});
+		expect(purgedSoftly(stored, 50, { ttl: 0, grace: 100, keep: 100 })).toEqual({
+			ttl: 50,
+			grace: 40,
+			keep: 0,
+		});
 	});
 });
 
