@@ -81,7 +81,7 @@ const knownOfTimes: readonly Known[] = [
 	},
 	{
 		what: /Drover alone has "(Last-Modified|x-set-\w+): /,
-		field: /^x-recv: soft-2/,
+		field: /^(x-req-ttl: |x-recv: soft-2)/,
 		why: "the same: what a 304 does not send again stays",
 	},
 	{
