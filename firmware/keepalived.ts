@@ -11,7 +11,7 @@ import type { LoadOptions } from "./config/keepalived/load.ts";
 import type { DroverConfig, GlobalConfig } from "./config/model.ts";
 import { catchesSignal } from "./kernel/caught-signals.ts";
 import { onSignalNumber, sendSignalNumber } from "./kernel/real-time-signal.ts";
-import { type PidFileName, pidFile, reloadFile } from "./process-files.ts";
+import { DEFAULT_CHILD_WAIT_MS, type PidFileName, pidFile, reloadFile } from "./process-files.ts";
 import type { ReloadClock } from "./reload-clock.ts";
 import { self } from "./self.ts";
 import { JSON_SIGNAL, type ServiceSignal, STATS_CLEAR_SIGNAL, signalNumbers } from "./signals.ts";
@@ -238,9 +238,14 @@ async function supervise(file: string, values: Values): Promise<number> {
 		stopping = true;
 		if (children.length === 0) finish(0);
 		for (const child of children) child.process.kill("SIGTERM");
-		setTimeout(() => {
-			for (const child of children) child.process.kill("SIGKILL");
-		}, global?.naming.childWaitMs).unref();
+		// shutdown_script runs when VRRP has stopped, in VRRP's own process.
+		const scriptMs = global?.shutdownScript == null ? 0 : global.shutdownScriptTimeoutMs;
+		setTimeout(
+			() => {
+				for (const child of children) child.process.kill("SIGKILL");
+			},
+			(global?.naming.childWaitMs ?? DEFAULT_CHILD_WAIT_MS) + scriptMs,
+		).unref();
 	};
 
 	const tell = (child: Child, signal: ServiceSignal): void => {

@@ -9,6 +9,9 @@ export type PidFileName = "keepalived" | "vrrp" | "checkers" | "bfd";
 
 type Naming = Pick<GlobalConfig, "naming" | "networkNamespace">;
 
+/** What keepalived's parent grants its children at the end without `child_wait_time`. */
+export const DEFAULT_CHILD_WAIT_MS = 5_000;
+
 const RUN_DIRECTORY = "/run";
 
 /** "/run/vrrp.pid", "/run/keepalived/NAMESPACE/vrrp_INSTANCE.pid". */

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { serve } from "../bus/server.ts";
 import { ANY_MAY_MISS, type LoadOptions, loadConfig, namedIn } from "../config/keepalived/load.ts";
+import { endSoon, toldBySignals } from "../ending.ts";
 import { namespacePath } from "../kernel/namespace-path.ts";
 import { enterNetworkNamespace } from "../kernel/network-namespace.ts";
 import { applyProcessSettings } from "../process-settings.ts";
@@ -71,10 +72,8 @@ const parse = (words: readonly string[]) =>
 	});
 
 async function run(file: string, configId: string | undefined, onlyIfNeeded: boolean): Promise<number> {
-	const { promise: stopping, resolve: stop } = Promise.withResolvers<string>();
-	process.on("SIGTERM", () => stop("SIGTERM"));
-	process.on("SIGINT", () => stop("SIGINT"));
 	const log = openLog("bfd");
+	const ending = toldBySignals(log);
 	if (!existsSync(file)) {
 		log.fatal(`cannot read ${file}: there is no such file`);
 		console.error(`drover bfd: cannot read ${file}: there is no such file`);
@@ -101,7 +100,10 @@ async function run(file: string, configId: string | undefined, onlyIfNeeded: boo
 		service.configure(config.bfdInstances);
 		log.info(`${file} taken over`);
 		if (onlyIfNeeded && config.bfdInstances.length === 0)
-			setTimeout(() => config.bfdInstances.length === 0 && stop("no session is left"), ANSWER_FIRST_MS);
+			setTimeout(
+				() => config.bfdInstances.length === 0 && ending.begin("no session is left"),
+				ANSWER_FIRST_MS,
+			);
 		return "taken over";
 	};
 	const status = (): BfdStatus => ({
@@ -120,10 +122,10 @@ async function run(file: string, configId: string | undefined, onlyIfNeeded: boo
 	// keepalived's dumps, which BFD has none of here; without a handler they would end the process.
 	for (const signal of ["SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {});
 	service.configure(config.bfdInstances);
-	log.info(`stopping: ${await stopping}`);
+	log.info(`stopping: ${await ending.asked}`);
 	service.close();
 	server.close();
-	return 0;
+	return endSoon(0);
 }
 
 async function printStatus(json: boolean): Promise<number> {

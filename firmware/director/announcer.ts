@@ -1,5 +1,6 @@
 /** Carries announcements out: scripts, FIFOs, mails, log and subscribers. Nothing ever waits for it. */
 import type { GlobalConfig, NotifyFifo } from "../config/model.ts";
+import { farewell } from "../notify/farewell.ts";
 import { FifoWriter } from "../notify/fifo.ts";
 import { Mailer } from "../notify/mail.ts";
 import { ScriptRunner } from "../notify/script-runner.ts";
@@ -67,10 +68,8 @@ export class Announcer {
 
 	/** Waits a moment for scripts to end and for mails to go, then lets go of everything. Scripts that still run go on. */
 	async close(): Promise<void> {
-		await Promise.race([
-			Promise.allSettled([...this.#pending, this.#mailer.settle()]),
-			Bun.sleep(STOP_WAIT_MS),
-		]);
+		const left = await farewell(this.#pending, this.#mailer, STOP_WAIT_MS);
+		if (left !== null) this.#log.warn(left);
 		for (const fifo of this.#fifos) fifo.close();
 		this.#fifos = [];
 	}

@@ -300,16 +300,18 @@ export class Director {
 		);
 	}
 
-	/** Ends everything. `keepTable` leaves services and daemons in the kernel. */
-	async stop(keepTable: boolean): Promise<void> {
+	/** Ends everything, and says what it waits for meanwhile. `keepTable` leaves services and daemons in the kernel. */
+	async stop(keepTable: boolean, waitsFor: (what: string) => void = () => {}): Promise<void> {
 		this.#stopped = true;
 		for (const timer of [this.#drainTimer, this.#adoptedTimer]) if (timer !== null) clearInterval(timer);
 		this.#health?.close();
+		waitsFor("the kernel's table");
 		await this.#keeper.stop();
 		for (const pool of this.#pools.values())
 			if (pool.config.omega) this.#tell(closePool(pool, "the director stops"));
 		if (!keepTable) await this.#keeper.removeOwn();
 		this.#keeper.close();
+		waitsFor("the last notifications");
 		await this.#announcer.close();
 	}
 

@@ -13,6 +13,7 @@ import {
 import { ANY_MAY_MISS, type LoadedConfig, namedIn } from "../config/keepalived/load.ts";
 import { ServerMemory } from "../config/keepalived/server-memory.ts";
 import type { DroverConfig } from "../config/model.ts";
+import { endSoon, toldBySignals } from "../ending.ts";
 import { IpvsClient } from "../kernel/ipvs-client.ts";
 import { namespacePath } from "../kernel/namespace-path.ts";
 import { enterNetworkNamespace, inNetworkNamespace } from "../kernel/network-namespace.ts";
@@ -90,20 +91,18 @@ async function parse(words: readonly string[]) {
 }
 
 async function run(file: string, configId: string | undefined, keepTable: boolean): Promise<number> {
-	const { promise: stopping, resolve: stop } = Promise.withResolvers<string>();
+	const log = openLog("director");
+	const ending = toldBySignals(log);
 	let reloadAsked = false;
 	let reload: () => void = () => {
 		reloadAsked = true;
 	};
-	process.on("SIGTERM", () => stop("SIGTERM"));
-	process.on("SIGINT", () => stop("SIGINT"));
 	process.on("SIGHUP", () => reload());
 	let dump: () => void = () => {};
 	process.on("SIGUSR1", () => dump());
 	// keepalived's statistics, which only VRRP has; without a handler it would end the process.
 	process.on("SIGUSR2", () => {});
 
-	const log = openLog("director");
 	const memory = new ServerMemory();
 	const options = configId === undefined ? { memory } : { configId, memory };
 	let first: KeptLoad | null = loadAtStart("director", file, options);
@@ -125,7 +124,7 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 					const { BfdLink } = await import("../bfd/link.ts");
 					const { ProgramRecord } = await import("../health/program-record.ts");
 					const programs = new ProgramRecord(`${runDirectory()}/director.programs`);
-					const ended = programs.endLeftOvers();
+					const ended = await programs.endLeftOvers();
 					if (ended > 0)
 						log.warn(`programs of checks that an earlier director had left running were ended: ${ended}`);
 					return createHealth({ log, bfd: new BfdLink("checker"), programs });
@@ -224,21 +223,23 @@ async function run(file: string, configId: string | undefined, keepTable: boolea
 	if (first.refused !== null) director.noteReload(false, problemOf(first.refused.diagnostics));
 	first = null;
 	makeRoom(memory, director.config);
-	await director.startChecks();
+	if (!ending.isAsked) await director.startChecks();
 	// After the heavy work of starting, which must not hold up others.
 	runAs(director.config, null);
 	tidyMemory(memory);
 	dump = () => writeDump(director.dump(), director.config, log);
 	reload = () => void reloadSerially().catch(() => {});
 	if (reloadAsked) reload();
-	const reason = await stopping;
+	const reason = await ending.asked;
 	log.info(`stopping: ${reason}`);
 	(link as { readonly vrrp: VrrpLink } | null)?.vrrp.close();
 	(unwatchAddresses as (() => void) | null)?.();
-	await director.stop(keepTable);
+	await director.stop(keepTable, (what) => {
+		ending.waitsFor = what;
+	});
 	forgetKept("director");
 	server.close();
-	return 0;
+	return endSoon(0);
 }
 
 /** After a crash what ran before goes on; at boot what can be run is run, and what cannot is said. */

@@ -8,6 +8,10 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 /** Who ends sooner is not worth a line. */
 const RECORD_AFTER_MS = 100;
 
+/** A killed process is gone when it had a processor once more; one that the kernel holds is not waited for any longer. */
+const GONE_WITHIN_MS = 1_000;
+const GONE_LOOK_MS = 5;
+
 interface ProcessStatus {
 	readonly parent: number;
 	/** proc(5): clock ticks since boot. With the number it names a process for good. */
@@ -23,6 +27,15 @@ function statusOf(pid: number): ProcessStatus | null {
 		return { parent: Number(fields[1]), startTicks: fields[19] ?? "" };
 	} catch {
 		return null;
+	}
+}
+
+/** Whether anybody is left in the process group that `leader` led. */
+function hasGroup(leader: number): boolean {
+	try {
+		return process.kill(-leader, 0);
+	} catch {
+		return false;
 	}
 }
 
@@ -47,21 +60,26 @@ export class ProgramRecord {
 		};
 	}
 
-	/** Ends, with its group, each program that lost the director which had started it. Returns how many. */
-	endLeftOvers(): number {
-		let ended = 0;
+	/**
+	 * Ends, with its group, each program that lost the director which had started it. Resolves with how many when they are gone:
+	 * what they hold, a lock say, is theirs until then.
+	 */
+	async endLeftOvers(): Promise<number> {
+		const ended: number[] = [];
 		for (const line of this.#read()) {
 			const [pid = 0, parent = 0, startTicks = 0] = line.split(" ").map(Number);
 			const status = pid > 1 ? statusOf(pid) : null;
 			if (status === null || status.startTicks !== String(startTicks) || status.parent === parent) continue;
 			try {
 				process.kill(-pid, "SIGKILL");
-				ended++;
+				ended.push(pid);
 			} catch {
 				// It has just ended by itself.
 			}
 		}
-		return ended;
+		const limitMs = performance.now() + GONE_WITHIN_MS;
+		while (ended.some(hasGroup) && performance.now() < limitMs) await Bun.sleep(GONE_LOOK_MS);
+		return ended.length;
 	}
 
 	/** Nothing is to be found any more: all of them were ended. */

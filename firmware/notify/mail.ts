@@ -68,6 +68,11 @@ export class Mailer {
 		session.finally(() => this.#sessions.delete(session));
 	}
 
+	/** Letters that wait or are on their way. */
+	get unsent(): number {
+		return this.#queue.length + this.#sessions.size;
+	}
+
 	/** Resolves when every letter has gone its way. */
 	async settle(): Promise<void> {
 		while (this.#sessions.size > 0) await Promise.all(this.#sessions);

@@ -7,6 +7,11 @@ import { parseArgs } from "node:util";
 import { SETTINGS_PATH } from "../appliance/network.ts";
 import type { ApplianceSettings } from "../appliance/settings/schema.ts";
 import { parseSettings } from "../appliance/settings.ts";
+import { endSoon, toldBySignals } from "../ending.ts";
+import type { Log } from "./log.ts";
+
+/** What was written last has so long to leave. */
+const LAST_BYTES_MS = 1_000;
 
 export interface OptionalService<Option extends string> {
 	/** As `drover NAME` and its section of appliance.toml are called. */
@@ -67,13 +72,12 @@ export async function runOptionalService<Option extends string>(
 		);
 		return 0;
 	}
-	return run(settings, paths);
+	return endSoon(await run(settings, paths), LAST_BYTES_MS);
 }
 
 /** Resolves when the process is told to end. */
-export function toldToEnd(): Promise<void> {
-	return new Promise((resolve) => {
-		process.on("SIGTERM", resolve);
-		process.on("SIGINT", resolve);
-	});
+export async function toldToEnd(log: Log): Promise<void> {
+	const ending = toldBySignals(log);
+	await ending.asked;
+	ending.waitsFor = "what was being sent";
 }

@@ -18,17 +18,30 @@ export interface Guarded {
 /** Changes within this time are written together. */
 const DELAY_MS = 200;
 
-/** $0: the FIFO; $1: what is guarded, gone when nothing is any more. */
-const SCRIPT = `
+/**
+ * $0: the FIFO; $1: what is guarded, gone when nothing is any more. It ends when all is taken off: who comes back then
+ * starts another one.
+ */
+export const guardScript = `
+# Whether the FIFO is held by nobody for so many seconds. (busybox's timeout knows whole ones alone.)
+nobody_within() {
+	: <"$0" &
+	waits=$!
+	sleep "$1"
+	kill "$waits" 2>/dev/null
+}
 while [ -e "$1" ]; do
-	# Blocks until the FIFO is held by somebody, then until it is held by nobody.
-	while read -r _; do :; done <"$0"
+	# Who has both ends opens it without waiting for anybody. Blocks until the FIFO is held by nobody.
+	exec 3<>"$0" 4<"$0" 3>&-
+	while read -r _ <&4; do :; done
 	[ -e "$1" ] || exit 0
 	while read -r wait address device; do
-		if [ "$wait" != 0 ] && timeout "$wait" sh -c ': <"$0"' "$0"; then break; fi
+		[ "$wait" = 0 ] || nobody_within "$wait" || continue 2
 		ip address del "$address" dev "$device" 2>/dev/null &&
 			echo "no VRRP process is left: $address is taken off $device" >&2
 	done <"$1"
+	# Who came meanwhile has seen this one, and relies on it.
+	nobody_within 0.2 && exit 0
 done`;
 
 const fifoPath = () => `${runDirectory()}/vrrp.held`;
@@ -103,7 +116,7 @@ export class Guard {
 	}
 
 	async #start(): Promise<void> {
-		const child = Bun.spawn(["/bin/sh", "-c", SCRIPT, fifoPath(), listPath()], {
+		const child = Bun.spawn(["/bin/sh", "-c", guardScript, fifoPath(), listPath()], {
 			stdin: "ignore",
 			stdout: "ignore",
 			stderr: "inherit",

@@ -19,6 +19,7 @@ import {
 } from "../config/keepalived/kept.ts";
 import { ANY_MAY_MISS, type LoadedConfig, type LoadOptions, namedIn } from "../config/keepalived/load.ts";
 import type { DroverConfig } from "../config/model.ts";
+import { END_LIMIT_MS, Ending, endSoon } from "../ending.ts";
 import { SystemCallError } from "../kernel/errno.ts";
 import { namespacePath } from "../kernel/namespace-path.ts";
 import { enterNetworkNamespace } from "../kernel/network-namespace.ts";
@@ -504,7 +505,14 @@ class Process {
 		if (this.#ending) return;
 		this.#ending = true;
 		this.#log.info("Stopping");
+		// Before anything that takes its time: whoever stands by must neither call this a hang nor go on in its place.
+		this.#active?.send({ kind: "bye" });
+		const { shutdownScript, shutdownScriptTimeoutMs } = this.#service.config.global;
+		const ending = new Ending(this.#log);
+		ending.begin("SIGTERM", END_LIMIT_MS + (shutdownScript === null ? 0 : shutdownScriptTimeoutMs));
+		ending.waitsFor = "the last notifications";
 		await this.#service.stop();
+		ending.waitsFor = "shutdown_script";
 		await this.#script("shutdown");
 		this.#stateFile?.remove();
 		forgetKept("vrrp");
@@ -513,8 +521,7 @@ class Process {
 		this.#bus?.close();
 		this.#heartbeat.beat(0);
 		this.#ended.resolve(0);
-		// The farewells have been written; nothing else is worth waiting for.
-		setTimeout(() => process.exit(0), 50);
+		endSoon(0);
 	}
 
 	#end(status: number): void {

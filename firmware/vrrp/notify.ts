@@ -7,6 +7,7 @@ import type {
 	SyncGroupConfig,
 	VrrpInstanceConfig,
 } from "../config/model.ts";
+import { farewell } from "../notify/farewell.ts";
 import { FifoWriter } from "../notify/fifo.ts";
 import { Mailer } from "../notify/mail.ts";
 import { LONG_RUNNING_LIMIT, ScriptRunner } from "../notify/script-runner.ts";
@@ -75,7 +76,8 @@ export class Notifier {
 
 	/** Waits for scripts that still run and for mails on their way, at most so long. */
 	async settle(limitMs: number): Promise<void> {
-		await Promise.race([Promise.allSettled([...this.#pending, this.#mailer.settle()]), Bun.sleep(limitMs)]);
+		const left = await farewell(this.#pending, this.#mailer, limitMs);
+		if (left !== null) this.#log("warn", left);
 	}
 
 	close(): void {

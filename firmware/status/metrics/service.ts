@@ -65,7 +65,7 @@ async function serve({ metrics, port }: ApplianceSettings): Promise<number> {
 		}
 	if (servers.length === 0) return 1;
 	log.info({ addresses, port: metrics.port }, "answering");
-	await toldToEnd();
+	await toldToEnd(log);
 	for (const server of servers) void server.stop(true);
 	return 0;
 }

@@ -68,7 +68,7 @@ export async function main(words: readonly string[]): Promise<number> {
 			async run(settings, { state }) {
 				const service = new SnmpService(settings, state);
 				service.start();
-				await toldToEnd();
+				await toldToEnd(service.log);
 				service.stop();
 				return 0;
 			},
@@ -83,7 +83,7 @@ interface Look {
 }
 
 class SnmpService {
-	readonly #log = openLog("snmp");
+	readonly log = openLog("snmp");
 	readonly #settings: ApplianceSettings;
 	readonly #stateDirectory: string;
 	readonly #state: State;
@@ -117,9 +117,9 @@ class SnmpService {
 			engineBoots: this.#state.engineBoots,
 			engineSeconds: () => Math.floor(this.#upMs() / 1000),
 			sourceFor: (receiver) => snmp.source ?? ownAddress(receiver, port),
-			onTrouble: (receiver, words) => this.#log.warn({ receiver }, `a notification: ${words}`),
+			onTrouble: (receiver, words) => this.log.warn({ receiver }, `a notification: ${words}`),
 			onReachedAgain: (receiver, lost) =>
-				this.#log.info({ receiver, lost }, "notifications arrive again; lost is how many never will"),
+				this.log.info({ receiver, lost }, "notifications arrive again; lost is how many never will"),
 			onIdle: () => this.#keepTold(),
 		});
 	}
@@ -156,7 +156,7 @@ class SnmpService {
 			this.#notifier.close();
 		};
 		this.#tell({ kind: "start", warm: !isFirstStart() });
-		this.#log.info({ port: snmp.port, engineBoots: this.#state.engineBoots }, "answering");
+		this.log.info({ port: snmp.port, engineBoots: this.#state.engineBoots }, "answering");
 	}
 
 	stop(): void {
@@ -167,7 +167,7 @@ class SnmpService {
 		try {
 			return (await this.#look(VIEW_LIFETIME_MS)).view;
 		} catch (error) {
-			this.#log.error(`the box could not be looked at: ${inWords(error)}`);
+			this.log.error(`the box could not be looked at: ${inWords(error)}`);
 			throw error;
 		}
 	}
@@ -210,7 +210,7 @@ class SnmpService {
 		const now = performance.now();
 		if (now - this.#authenticationToldAt < AUTHENTICATION_TRAP_INTERVAL_MS) return;
 		this.#authenticationToldAt = now;
-		this.#log.warn({ from }, `a question was refused: ${why}`);
+		this.log.warn({ from }, `a question was refused: ${why}`);
 		if (this.#settings.snmp.authentication_traps) this.#tell({ kind: "authentication-failure" });
 	}
 
@@ -243,7 +243,7 @@ class SnmpService {
 
 	#lose(lost: number, words: string): void {
 		this.#lost += lost;
-		this.#log.error({ lost }, words);
+		this.log.error({ lost }, words);
 	}
 
 	/**
@@ -259,7 +259,7 @@ class SnmpService {
 			this.#state.toldUntilMs = this.#toldUntilMs;
 		} catch (error) {
 			// A full disk, say. The next event tries again.
-			this.#log.error(`what the receivers know cannot be kept: ${inWords(error)}`);
+			this.log.error(`what the receivers know cannot be kept: ${inWords(error)}`);
 		}
 	}
 }

@@ -65,7 +65,7 @@ async function forward(
 	look();
 	const timer = setInterval(look, LOOK_INTERVAL_MS);
 	log.info({ receivers: wanted.map(({ host, transport }) => `${host} ${transport}`) }, "sending");
-	await toldToEnd();
+	await toldToEnd(log);
 	clearInterval(timer);
 	look();
 	for (const receiver of receivers) receiver.close();

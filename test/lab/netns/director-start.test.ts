@@ -1,4 +1,4 @@
-/** The director's start: what it waits for has an end, and after a crash it is that of what ran before. */
+/** The director's start and its end: what it waits for has an end, and after a crash it is that of what ran before. */
 import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -88,6 +88,52 @@ test("after a crash a file that a reload would refuse is not what goes on; after
 	expect(await runs()).toEqual(["10.9.0.5,10.9.0.6", null]);
 	child.kill("SIGTERM");
 	await child.exited;
+	rmSync(folder, { recursive: true, force: true });
+}, 60_000);
+
+test("SIGTERM: neither a notify script that runs on, nor a reader without an ear for it, nor a silent mail server holds up the end", async () => {
+	using network = Network.create("end");
+	const box = network.namespace("box");
+	box.ip("link", "set", "lo", "up");
+	const folder = mkdtempSync(join(tmpdir(), "drover-end-"));
+	const path = (name: string) => join(folder, name);
+	const script = (name: string, text: string) =>
+		writeFileSync(path(name), `#!/bin/sh\necho $$ > ${path(`${name}.pid`)}\n${text}\n`, { mode: 0o755 });
+	script("notify", "exec sleep 600");
+	script("reader", "trap '' TERM\nwhile :; do sleep 1; done");
+	const server = `await Bun.write("${path("listens")}", ""); setInterval(() => {}, 1e6);`;
+	const listen = `Bun.listen({ hostname: "127.0.0.1", port: 2525, socket: { data() {} } }); ${server}`;
+	box.spawn([bunPath, "-e", listen]);
+	await eventually("the mail server listens", () => existsSync(path("listens")));
+	const text = `global_defs {
+	script_user root
+	notification_email {
+		a@example.org
+	}
+	smtp_server 127.0.0.1 2525
+	smtp_connect_timeout 60
+	smtp_alert
+	lvs_notify_fifo ${path("fifo")}
+	lvs_notify_fifo_script ${path("reader")}
+}
+${configuration
+	.replace("/bin/true", "/bin/false")
+	.replace("\talpha\n", "")
+	.replace("MISC_CHECK", `notify_down ${path("notify")}\n\t\tMISC_CHECK`)}`;
+	writeFileSync(path("keepalived.conf"), text);
+	const child = box.spawn([bunPath, DROVER, "director", "-f", path("keepalived.conf")], {
+		env: { ...process.env, DROVER_LOG: path("log"), DROVER_RUN_DIR: folder },
+	});
+	const started = () => ["notify.pid", "reader.pid"].every((name) => existsSync(path(name)));
+	await eventually("both scripts run", started, 30_000);
+	const toldAtMs = performance.now();
+	child.kill("SIGTERM");
+	await child.exited;
+	expect(performance.now() - toldAtMs).toBeLessThan(5_000);
+	expect(child.exitCode).toBe(0);
+	expect(readFileSync(path("log"), "utf8")).toMatch(
+		/not waited for: notify scripts, which run on: 1; mails, which may be lost: [1-9]/,
+	);
 	rmSync(folder, { recursive: true, force: true });
 }, 60_000);
 

@@ -44,14 +44,22 @@ function must(command: readonly string[], stdin?: string): string {
 	return result.stdout;
 }
 
+/** Processes that start others while they are killed are killed so often; one that the kernel holds is left. */
+const KILL_ROUNDS = 20;
+
 /** Ends every process inside and removes the namespace. */
 function removeNamespace(name: string): void {
-	for (const pid of execute(["ip", "netns", "pids", name]).stdout.split(/\s+/).filter(Boolean))
-		try {
-			process.kill(Number(pid), "SIGKILL");
-		} catch {
-			// It ended by itself.
-		}
+	// Again while there are any: what is killed may have started something in that moment.
+	for (let round = 0; round < KILL_ROUNDS; round++) {
+		const pids = execute(["ip", "netns", "pids", name]).stdout.split(/\s+/).filter(Boolean);
+		if (pids.length === 0) break;
+		for (const pid of pids)
+			try {
+				process.kill(Number(pid), "SIGKILL");
+			} catch {
+				// It ended by itself.
+			}
+	}
 	execute(["ip", "netns", "delete", name]);
 }
 

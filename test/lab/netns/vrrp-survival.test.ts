@@ -621,6 +621,23 @@ ${instanceText({ priority: 100, version: 3, interval: 0.2, state: "MASTER" })}`;
 		expect(readFileSync(at("at-stop"), "utf8")).not.toContain("192.0.2.200");
 	}, 60_000);
 
+	test("a stop whose shutdown_script takes longer than a hang may is one: nobody goes on in its place", async () => {
+		using lab = new Lab("farewell");
+		const a = lab.box("a", 1);
+		const script = join(a.folder, "stop.sh");
+		const ran = join(a.folder, "ran");
+		writeFileSync(script, `#!/bin/sh\nsleep 3\necho > ${ran}\n`, { mode: 0o755 });
+		const globals = `global_defs {\n\tscript_user root\n\tshutdown_script ${script}\n}\n`;
+		const drover = a.drover(globals + instanceText({ priority: 100, state: "MASTER" }));
+		await a.becomes("MASTER");
+		await pair(a, drover);
+		await drover.stop();
+		await eventually("nobody is left", () => a.droverPids().length === 0);
+		expect(await Bun.file(ran).exists()).toBe(true);
+		expect(a.has("192.0.2.200")).toBe(false);
+		expect(transitions(drover.log())).toEqual(["BACKUP", "MASTER", "STOP"]);
+	}, 60_000);
+
 	test("the dumps have keepalived's layout; resign and take over by command", async () => {
 		using lab = new Lab("dump");
 		const a = lab.box("a", 1);

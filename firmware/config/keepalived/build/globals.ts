@@ -1,4 +1,6 @@
 /** global_defs: the settings of the whole process, and the defaults of everything below. */
+
+import { DEFAULT_CHILD_WAIT_MS } from "../../../process-files.ts";
 import type {
 	GlobalConfig,
 	LvsSyncDaemon,
@@ -47,8 +49,6 @@ export const defaultNotes = (): GlobalNotes => ({
 	multicast4: "224.0.0.18",
 	multicast6: "ff02::12",
 });
-
-const DEFAULT_CHILD_WAIT_MICROS = 5_000_000;
 
 /** Reads every global_defs block; what builders need goes into `context.globals`. */
 export function buildGlobals(
@@ -233,7 +233,7 @@ export function buildGlobals(
 			pidDirectory: root.some((statement) => statement.keyword.name === "use_pid_dir"),
 			childWaitMs:
 				(root.findLast((statement) => statement.keyword.name === "child_wait_time")?.number ??
-					DEFAULT_CHILD_WAIT_MICROS) / 1000,
+					DEFAULT_CHILD_WAIT_MS * 1000) / 1000,
 			instanceInDumps: on("data_use_instance", false),
 			stateDumpFile: word("state_dump_file"),
 			statsDumpFile: word("stats_dump_file"),
