@@ -44,7 +44,8 @@ export class BodyStream {
 	/** Pieces from number `#firstPiece` on. */
 	readonly #pieces: Uint8Array[] = [];
 	#firstPiece = 0;
-	#readers: { reader: BodyReader; next: number }[] = [];
+	/** `taken`: so many bytes of the piece that is next. */
+	#readers: { reader: BodyReader; next: number; taken: number }[] = [];
 	#keeping: boolean;
 	readonly #budget: BodyBudget | undefined;
 	#waitingBytes = 0;
@@ -67,7 +68,7 @@ export class BodyStream {
 
 	/** From here on its pieces are in the store; those that are there already move. */
 	stayInStore(place: Place): void {
-		if (this.#budget !== undefined) this.#budget.usedBytes -= this.#waitingBytes;
+		this.#budget?.count(-this.#waitingBytes);
 		this.#place = place;
 		for (const [index, piece] of this.#pieces.entries())
 			this.#pieces[index] = place.reservation?.write(piece) ?? piece;
@@ -101,7 +102,7 @@ export class BodyStream {
 
 	#count(bytes: number): void {
 		this.#waitingBytes += bytes;
-		if (this.#budget !== undefined && !this.#settled && !this.inStore) this.#budget.usedBytes += bytes;
+		if (!this.#settled && !this.inStore) this.#budget?.count(bytes);
 	}
 
 	/** The source is done with it: with no reader left, what it holds is on its way out. */
@@ -111,7 +112,7 @@ export class BodyStream {
 		if (this.#place !== undefined) {
 			this.#pieces.length = 0;
 			this.#place.onLeft();
-		} else if (this.#budget !== undefined) this.#budget.usedBytes -= this.#waitingBytes;
+		} else this.#budget?.count(-this.#waitingBytes);
 	}
 
 	get keeping(): boolean {
@@ -179,18 +180,24 @@ export class BodyStream {
 	/** Joins at the beginning; only while every piece is still there. */
 	join(reader: BodyReader): void {
 		if (this.hasLeftStore) this.state = "failed";
-		this.#readers.push({ reader, next: this.#firstPiece });
+		this.#readers.push({ reader, next: this.#firstPiece, taken: 0 });
 	}
 
-	/** The next piece for that reader; undefined when there is none yet. */
-	take(reader: BodyReader): Uint8Array | undefined {
+	/** The next piece for that reader, or `mostBytes` of it; undefined when there is none yet. */
+	take(reader: BodyReader, mostBytes = Number.POSITIVE_INFINITY): Uint8Array | undefined {
 		const mine = this.#readers.find((each) => each.reader === reader);
 		if (mine === undefined) return undefined;
 		const piece = this.#pieces[mine.next - this.#firstPiece];
 		if (piece === undefined) return undefined;
+		const from = mine.taken;
+		if (piece.length - from > mostBytes) {
+			mine.taken += mostBytes;
+			return piece.subarray(from, mine.taken);
+		}
 		mine.next++;
+		mine.taken = 0;
 		if (!this.#keeping) this.#trim();
-		return piece;
+		return from === 0 ? piece : piece.subarray(from);
 	}
 
 	/** True when that reader has had everything that came so far. */

@@ -85,6 +85,8 @@ export interface ClientPort {
 	readonly willClose: boolean;
 	/** Nothing more can be sent just now. */
 	readonly blocked: boolean;
+	/** So many bytes of a body can be sent just now. Asked by who has some: 0 promises a call of onBody(). */
+	readonly room: number;
 	/** Of a pipe, which pauses and resumes it. */
 	readonly socket: Pick<Socket, "pause" | "resume">;
 	/** Set by a pipe: the client has gone. */

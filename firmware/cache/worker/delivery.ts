@@ -347,7 +347,9 @@ export abstract class Delivery extends Task implements BodyReader {
 				}
 				const { whole } = stream;
 				const length = stream.state === "whole" ? stream.bytes : body.length;
-				if (whole !== undefined && !gunzip && !this.headOnly)
+				// What is read from the stream at the client's pace is here once for all its readers.
+				const isShared = this.client.transport === "HTTP/2" && !asksForPart(this);
+				if (whole !== undefined && !gunzip && !this.headOnly && !isShared)
 					this.#send({ kind: "bytes", bytes: whole, length: whole.length });
 				else if (gunzip && this.headOnly && (whole === undefined || whole.length > COPY_BYTES))
 					this.#sendUnknownLength();
@@ -515,7 +517,9 @@ export abstract class Delivery extends Task implements BodyReader {
 			this.#sendUnpacked(packed);
 			return;
 		}
-		if (body.length <= COPY_BYTES) {
+		// Over HTTP/2 a client says how much it takes, and what it leaves stays where it is.
+		const isCopied = this.client.transport === "HTTP/1" || this.client.included !== undefined;
+		if (isCopied && body.length <= COPY_BYTES) {
 			this.#send({ kind: "bytes", bytes: body, length: body.length });
 			engine.arena.unpin(object);
 		} else
@@ -665,8 +669,9 @@ export abstract class Delivery extends Task implements BodyReader {
 		if (stream === undefined || this.done) return;
 		this.client.cork(() => {
 			const partIsSent = () => this.#streamsPart && this.#streamLeft === 0;
-			while (!this.client.blocked && !partIsSent()) {
-				const taken = stream.take(this);
+			while (!stream.drained(this) && !partIsSent()) {
+				const { room } = this.client;
+				const taken = room === 0 ? undefined : stream.take(this, room);
 				if (taken === undefined) break;
 				const piece = this.#streamsPart ? this.#partOf(taken) : taken;
 				this.#bodyBytes += piece.length;

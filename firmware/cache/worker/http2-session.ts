@@ -36,8 +36,11 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 	readonly connection: Http2Connection<StreamPort>;
 	/** Those that send next come first. */
 	readonly #ports = new Set<StreamPort>();
-	/** Windows have opened: who waits for room is asked for more. */
+	/** Windows have opened: who waits for room has its turn. */
 	#writable = false;
+	/** The streams have their turns, and are to have them once more. */
+	#pumping = false;
+	#wanted = false;
 	#ended = false;
 	#saidAll = false;
 	/** Why it ends when its streams have ended. */
@@ -83,7 +86,7 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 			if (bytes.length > 0) this.connection.receive(bytes, this.#lastMs);
 			if (this.#writable) {
 				this.#writable = false;
-				this.onBody();
+				this.pump();
 			}
 		});
 	}
@@ -122,22 +125,24 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 	/** The socket takes bytes again. */
 	onBody(): void {
 		this.pump();
-		for (const port of [...this.#ports]) if (port.wantsMore) port.onRoom();
 	}
 
 	pump(): void {
+		this.#wanted = true;
+		if (this.#pumping) return;
+		this.#pumping = true;
 		const { client } = this;
-		let more = true;
-		while (more && !client.blocked) {
-			more = false;
+		while (this.#wanted && !client.blocked) {
+			this.#wanted = false;
 			for (const port of [...this.#ports]) {
-				if (!port.hasOutput || !port.step()) continue;
-				more = true;
+				if (!port.hasOutput || !port.turn()) continue;
+				this.#wanted = true;
 				// Whoever has sent goes to the end of the row.
 				if (this.#ports.delete(port) && !port.stream.gone) this.#ports.add(port);
 				if (client.blocked) break;
 			}
 		}
+		this.#pumping = false;
 		this.#giveUpStalled();
 	}
 
@@ -197,6 +202,7 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 		this.client.cork(() => {
 			for (const port of [...this.#ports]) {
 				const { stalledSinceMs, sendingSinceMs, stream } = port;
+				if (this.client.blocked) port.countWaiting();
 				const stalled = stalledSinceMs > 0 && nowMs - stalledSinceMs > idleSendTimeout * 1000;
 				if (stalled) this.note(`H2: stream ${stream.id}: Hit idle_send_timeout waiting for WINDOW_UPDATE`);
 				const sends = sendingSinceMs > 0 && nowMs - sendingSinceMs > sendTimeout * 1000;

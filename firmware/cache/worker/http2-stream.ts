@@ -7,6 +7,7 @@ import type { Http2Connection, Http2Stream } from "../http2/connection.ts";
 import { ErrorCode } from "../http2/frame.ts";
 import { encodeField, encodeStatus } from "../http2/hpack.ts";
 import type { Connection, IpAddress } from "../vcl/runtime.ts";
+import type { WaitingClient } from "./body-budget.ts";
 import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
 import type { Engine } from "./engine.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -19,6 +20,8 @@ export interface StreamCarrier {
 	pump(): void;
 	/** The stream is over. */
 	over(port: StreamPort): void;
+	/** For the log. */
+	note(text: string): void;
 }
 
 /** RFC 9113 §8.2.2: of one HTTP/1 connection. */
@@ -32,6 +35,9 @@ const ofConnection: ReadonlySet<string> = new Set([
 
 /** Bytes of a body that are kept until it is known whether they are the last: END_STREAM leaves with them then. */
 const KEPT_BYTES = 16_384;
+
+/** So much of a body has its turn before the other streams have theirs. */
+const TURN_BYTES = 16_384;
 
 /** The same for all streams of a connection, but for what VCL says of the client of one request. */
 class StreamConnection implements Connection {
@@ -78,9 +84,11 @@ interface Piece {
 	readonly release: (() => void) | undefined;
 }
 
+const bytesOf = (pieces: readonly Piece[]) => pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+
 const nothing = new Uint8Array(0);
 
-export class StreamPort implements ClientPort {
+export class StreamPort implements ClientPort, WaitingClient {
 	readonly engine: Engine;
 	readonly xid: number;
 	readonly connection: Connection;
@@ -106,6 +114,14 @@ export class StreamPort implements ClientPort {
 	#finished = false;
 	#whenSent: (() => void) | undefined;
 	#corked = 0;
+	/** The task has more, and is to be asked for it when there is room. */
+	#waitsForRoom = false;
+	/** What is left of its turn; without end when nobody waits for it. */
+	#turnBytes = Number.POSITIVE_INFINITY;
+	/** It is counted among the clients that wait, until it is over. */
+	#isWaiting = false;
+	/** Bytes that have left since it was last said that some have. */
+	#takenBytes = 0;
 	/** Unix milliseconds since when the client's windows keep the answer waiting; 0 when they do not. */
 	stalledSinceMs = 0;
 	/** Unix milliseconds of its head; 0 before it. */
@@ -139,9 +155,44 @@ export class StreamPort implements ClientPort {
 	closeAfter(_reason: CloseReason): void {}
 
 	get blocked(): boolean {
-		if (this.#carrier.client.blocked) return true;
-		if (this.#pieces.length > 0) this.sendAll();
-		return this.#pieces.length > 0;
+		return this.room === 0;
+	}
+
+	/** What the client's windows take, and the turn that this stream has: the rest stays where it is read from. */
+	get room(): number {
+		this.sendAll();
+		const windows = this.#windows;
+		const room = this.#pieces.length > 0 ? 0 : Math.min(windows, this.#turnBytes);
+		if (room > 0) return room;
+		this.#waitsForRoom = true;
+		if (windows === 0) this.#stall();
+		return 0;
+	}
+
+	/** Bytes that the client takes just now; the socket may not. */
+	get #windows(): number {
+		return this.#carrier.connection.room(this.stream);
+	}
+
+	#stall(): void {
+		if (this.stalledSinceMs === 0) this.stalledSinceMs = Date.now();
+		if (!this.#isWaiting) this.countWaiting();
+	}
+
+	/** Its client is among those that wait, with what is here for it alone. */
+	countWaiting(): void {
+		if (this.stream.gone) return;
+		this.#isWaiting = true;
+		const own = this.#pieces.filter(({ release }) => release === undefined);
+		this.engine.bodies.wait(this, bytesOf(own));
+	}
+
+	/** The worker's memory for clients that take nothing is spent, and this one has taken nothing for longest. */
+	giveUp(): void {
+		const { stream } = this;
+		this.#carrier.note(`H2: stream ${stream.id}: given up, too many bytes wait for clients`);
+		this.#carrier.connection.reset(stream, ErrorCode.enhanceYourCalm);
+		this.abandon();
 	}
 
 	/** A field block: `:status`, and the fields without those of an HTTP/1 connection. */
@@ -165,6 +216,7 @@ export class StreamPort implements ClientPort {
 			return;
 		}
 		if (head !== "") this.#head = head;
+		this.#turnBytes -= body?.length ?? 0;
 		if (body !== undefined && body.length > 0) {
 			if (release !== undefined) this.#pieces.push({ bytes: body, release });
 			else {
@@ -187,26 +239,34 @@ export class StreamPort implements ClientPort {
 		});
 	}
 
-	/** There is something that could be sent now, or the end to be said. */
+	/** There is something that could be sent now, or the end to be said, or the task has more. */
 	get hasOutput(): boolean {
-		return this.#corked === 0 && (this.#head !== undefined || this.#pieces.length > 0 || this.#finished);
+		if (this.#corked > 0) return false;
+		return this.#head !== undefined || this.#pieces.length > 0 || this.#finished || this.#waitsForRoom;
 	}
 
 	get unsentBytes(): number {
-		return this.#pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
-	}
-
-	/** It waits for more of its body from the task. */
-	get wantsMore(): boolean {
-		return !this.#finished && this.#pieces.length === 0;
+		return bytesOf(this.#pieces);
 	}
 
 	sendAll(): void {
-		while (this.step());
+		while (this.#step());
+	}
+
+	/** Sends one frame, or has the task give about as much; false when there is none, or no room for it. */
+	turn(): boolean {
+		if (this.#head !== undefined || this.#pieces.length > 0 || this.#finished) return this.#step();
+		if (!this.#waitsForRoom || this.#carrier.client.blocked || this.#windows === 0) return false;
+		this.#waitsForRoom = false;
+		this.#turnBytes = TURN_BYTES;
+		this.#task?.onBody();
+		const isUsed = this.#turnBytes < TURN_BYTES;
+		this.#turnBytes = Number.POSITIVE_INFINITY;
+		return isUsed;
 	}
 
 	/** Sends one frame; false when there is none, or no room for it. */
-	step(): boolean {
+	#step(): boolean {
 		const { stream } = this;
 		const { client, connection } = this.#carrier;
 		if (stream.gone || client.blocked) return false;
@@ -229,10 +289,11 @@ export class StreamPort implements ClientPort {
 		}
 		const sent = connection.sendBody(stream, piece.bytes, isLast);
 		if (sent === 0) {
-			if (this.stalledSinceMs === 0) this.stalledSinceMs = Date.now();
+			this.#stall();
 			return false;
 		}
 		this.stalledSinceMs = 0;
+		this.#renew(sent);
 		piece.bytes = piece.bytes.subarray(sent);
 		if (piece.bytes.length > 0) return true;
 		this.#pieces.shift();
@@ -241,18 +302,24 @@ export class StreamPort implements ClientPort {
 		return true;
 	}
 
+	/** A client that takes a byte now and then has taken nothing. */
+	#renew(sent: number): void {
+		if (!this.#isWaiting) return;
+		this.#takenBytes += sent;
+		if (this.#takenBytes < TURN_BYTES) return;
+		this.#takenBytes = 0;
+		this.engine.bodies.renew(this);
+	}
+
 	#over(): void {
+		if (this.#isWaiting) this.engine.bodies.leave(this);
+		this.#isWaiting = false;
 		const done = this.#whenSent;
 		this.#whenSent = undefined;
 		done?.();
 		for (const { release } of this.#pieces.splice(0)) release?.();
 		this.body?.drop();
 		this.#carrier.over(this);
-	}
-
-	/** The client takes bytes again. */
-	onRoom(): void {
-		this.#task?.onBody();
 	}
 
 	run(task: Answering, go: () => void): void {

@@ -20,6 +20,7 @@ export class IncludePort implements ClientPort {
 	/** What becomes of the connection is the page's to say. */
 	readonly willClose = false;
 	readonly blocked = false;
+	readonly room = Number.POSITIVE_INFINITY;
 	readonly socket: ClientPort["socket"];
 	onPipeEnd: (() => void) | undefined;
 	readonly included: Included;

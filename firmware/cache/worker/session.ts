@@ -19,6 +19,7 @@ import { formatSeconds, record, Side } from "../log/records.ts";
 import { Tag } from "../log/tags.ts";
 import type { Connection, IpAddress, ProxyAttributes, Session } from "../vcl/runtime.ts";
 import type { Address } from "./address.ts";
+import type { WaitingClient } from "./body-budget.ts";
 import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
 import { ClientTask } from "./client-task.ts";
 import { credentialsOf } from "./credentials.ts";
@@ -152,7 +153,7 @@ class ConnectionFacts implements Connection {
 /** What a session keeps in its socket. */
 export type ClientSocket = Socket<ClientSession>;
 
-export class ClientSession implements ClientPort, ReplaySession, PatternSession, LaneSession {
+export class ClientSession implements ClientPort, WaitingClient, ReplaySession, PatternSession, LaneSession {
 	readonly engine: Engine;
 	readonly socket: ClientSocket;
 	readonly xid: number;
@@ -309,6 +310,11 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 	/** Nothing more can be sent just now. */
 	get blocked(): boolean {
 		return this.#backlog.length > 0;
+	}
+
+	/** The kernel takes as much as it likes of a piece; the rest waits here. */
+	get room(): number {
+		return this.blocked ? 0 : Number.POSITIVE_INFINITY;
 	}
 
 	get sending(): boolean {
@@ -877,6 +883,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 	onDrain(): void {
 		this.lastActiveMs = Date.now();
 		if (this.#rawDrain !== undefined) this.#rawDrain();
+		this.engine.bodies.renew(this);
 		while (this.#backlog.length > 0) {
 			const next = this.#backlog[0]!;
 			const written = Math.max(0, this.socket.write(next.bytes));
@@ -887,6 +894,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 			next.release?.();
 			this.#backlog.shift();
 		}
+		this.engine.bodies.leave(this);
 		if (this.#task !== undefined) this.#task.onBody();
 		else this.#proceed();
 	}
@@ -917,6 +925,11 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 		this.#end();
 		this.socket.end();
 		this.socket.terminate();
+	}
+
+	/** The worker's memory for clients that take nothing is spent, and this one has taken nothing for longest. */
+	giveUp(): void {
+		this.abort("OVERLOAD");
 	}
 
 	/** Ends in order, after what has been written (pipe). */
@@ -954,6 +967,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 			gathered = 0;
 		}
 		for (const each of this.#backlog.splice(0)) each.release?.();
+		engine.bodies.leave(this);
 		const task = this.#task;
 		this.#task = undefined;
 		task?.abandon();
@@ -969,6 +983,13 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 			id,
 			record(Tag.SessClose, `${reason} ${(engine.now() - this.openedAt).toFixed(3)}`) + record(Tag.End, ""),
 		);
+	}
+
+	/** Its client is among those that wait, with what it has left here. */
+	#countWaiting(): void {
+		let bytes = 0;
+		for (const each of this.#backlog) if (each.release === undefined) bytes += each.bytes.length;
+		this.engine.bodies.wait(this, bytes);
 	}
 
 	/** Time outs; called now and then. `nowMs` is Unix time. */
@@ -987,6 +1008,7 @@ export class ClientSession implements ClientPort, ReplaySession, PatternSession,
 			const sendingSeconds = (nowMs - this.#sendingSinceMs) / 1000;
 			const { idleSendTimeout, sendTimeout } = this.settings;
 			if (quietSeconds > idleSendTimeout || sendingSeconds > sendTimeout) this.abort("TX_ERROR");
+			else this.#countWaiting();
 		} else if (this.#task === undefined) {
 			// A head that trickles in is no more alive than a silent one.
 			const headSeconds = this.#headSinceMs === 0 ? 0 : (nowMs - this.#headSinceMs) / 1000;

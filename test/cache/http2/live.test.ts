@@ -118,6 +118,26 @@ describe("requests", () => {
 		}
 		client.socket.destroy();
 	}, 30_000);
+	test("what is read from the store and what is still being fetched have their turns alike", async () => {
+		const client = plain();
+		client.send(headers(1, true, ask("/large/turns")), rst(1), settings([4, 2 ** 30]));
+		await Bun.sleep(200);
+		const before = client.body(1).length;
+		const passed = headers(5, true, ask("/large/passed", "GET", ["cookie", "a"]));
+		client.send(headers(3, true, ask("/large/turns")), passed, headers(7, true, ask("/large/turns")));
+		const lengths = () => [3, 5, 7].map((stream) => client.body(stream).length);
+		for (let sent = 65_535 - before; sent < 30 * 65_536; sent += 65_536) {
+			client.send(windowUpdate(0, 65_536));
+			await Bun.sleep(5);
+		}
+		await client.until(() => client.body(3).length > 500_000);
+		await Bun.sleep(100);
+		expect(Math.max(...lengths()) - Math.min(...lengths())).toBeLessThan(200_000);
+		client.send(windowUpdate(0, 2 ** 30));
+		for (const stream of [3, 5, 7]) await client.answer(stream);
+		expect(lengths()).toEqual([LARGE_BYTES, LARGE_BYTES, LARGE_BYTES]);
+		client.socket.destroy();
+	});
 	test("§8.3.1 a body goes to the backend as it came", async () => {
 		const client = plain();
 		client.send(

@@ -1,11 +1,20 @@
 /** Memory for bodies on their way has a bound: what is counted is given back, and too much is passed on unstored. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import fc from "fast-check";
-import { BodyBudget, LEAST_BODY_BUDGET_BYTES } from "../../../firmware/cache/worker/body-budget.ts";
+import { Frame, PREFACE } from "../../../firmware/cache/http2/frame.ts";
+import {
+	BodyBudget,
+	LEAST_BODY_BUDGET_BYTES,
+	SPENT_FACTOR,
+	WAITING_REQUEST_BYTES,
+	type WaitingClient,
+} from "../../../firmware/cache/worker/body-budget.ts";
 import { type BodySource, BodyStream } from "../../../firmware/cache/worker/body-stream.ts";
 import { drover, freePort, type RunningCache, startCache } from "../../conformance/caches.ts";
+import { headers, settings, windowUpdate } from "../http2/client.ts";
+import { ask, Client } from "../http2/live-client.ts";
 
 describe("the count", () => {
 	test("after its end and its last reader a stream holds nothing, whatever happened before (property)", () => {
@@ -52,7 +61,7 @@ describe("the count", () => {
 	});
 	test("a sender of what is not kept is held back sooner when much is on its way", () => {
 		const budget = new BodyBudget(0);
-		budget.usedBytes = LEAST_BODY_BUDGET_BYTES + 1;
+		budget.count(LEAST_BODY_BUDGET_BYTES + 1);
 		let paused = false;
 		const source: BodySource = {
 			pauseBody: () => {
@@ -68,9 +77,46 @@ describe("the count", () => {
 	});
 });
 
+describe("clients that take nothing", () => {
+	const SPENT_BYTES = LEAST_BODY_BUDGET_BYTES * SPENT_FACTOR;
+	const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+	test("those that have taken nothing for longest are given up, and no more of them than must be", async () => {
+		const budget = new BodyBudget(0);
+		const given: string[] = [];
+		const client = (name: string): WaitingClient => ({ giveUp: () => void given.push(name) });
+		const [gone, first, second, third] = ["gone", "first", "second", "third"].map(client) as [
+			WaitingClient,
+			WaitingClient,
+			WaitingClient,
+			WaitingClient,
+		];
+		const share = SPENT_BYTES / 4 - WAITING_REQUEST_BYTES;
+		for (const each of [gone, first, second, third]) budget.wait(each, share);
+		budget.leave(gone);
+		// Said again it counts once.
+		budget.wait(third, share);
+		budget.renew(first);
+		await turn();
+		expect(given).toEqual([]);
+		budget.count(SPENT_BYTES / 4 + 1);
+		expect(given).toEqual([]);
+		await turn();
+		expect(given).toEqual(["second"]);
+		// Who waits does not have what is being fetched passed on unstored.
+		expect(budget.over).toBe(true);
+		budget.count(-SPENT_BYTES / 4 - 1);
+		expect(budget.over).toBe(false);
+		budget.count(SPENT_BYTES * 2);
+		await turn();
+		expect(given).toEqual(["second", "third", "first"]);
+	});
+});
+
 describe("one worker with a small store", () => {
 	const CLIENTS = 12;
 	const BODY_BYTES = 8 * 1024 * 1024;
+	const PASSED_BYTES = 400_000;
 	/** A body that memory has no room for goes on in the store, as long as there is room there. */
 	const STORE_BYTES = 40 * 1024 * 1024;
 	/** Held back until every client has had the rest, so that all bodies are in the cache at once. */
@@ -89,7 +135,11 @@ describe("one worker with a small store", () => {
 		const port = await freePort();
 		backend = createServer((socket: Socket) => {
 			socket.on("error", () => {});
-			socket.once("data", () => {
+			socket.once("data", (head) => {
+				if (head.toString().startsWith("GET /passed")) {
+					socket.end(Buffer.concat([Buffer.from("HTTP/1.1 200 OK\r\n\r\n"), body.subarray(0, PASSED_BYTES)]));
+					return;
+				}
 				socket.write(
 					`HTTP/1.1 200 OK\r\nCache-Control: max-age=100\r\nContent-Length: ${BODY_BYTES}\r\n\r\n`,
 				);
@@ -98,7 +148,8 @@ describe("one worker with a small store", () => {
 			});
 		});
 		await new Promise<void>((resolve) => backend.listen(port, "127.0.0.1", resolve));
-		cache = await startCache(drover, port, ["-p", "thread_pools=1", "-s", `malloc,${STORE_BYTES}b`]);
+		const settings = ["-p", "thread_pools=1", "-p", "feature=+http2"];
+		cache = await startCache(drover, port, [...settings, "-s", `malloc,${STORE_BYTES}b`]);
 	}, 60_000);
 	afterAll(async () => {
 		await cache?.stop();
@@ -128,4 +179,25 @@ describe("one worker with a small store", () => {
 		);
 		expect(unstored).toBeLessThan(CLIENTS);
 	}, 60_000);
+
+	test("streams of HTTP/2 whose windows are shut are taken back when they hold too much, the oldest first", async () => {
+		const STREAMS = 100;
+		const numbers = Array.from({ length: STREAMS }, (_, index) => 2 * index + 1);
+		const clients: Client[] = [];
+		const givenUp = (client: Client | undefined) =>
+			client?.heard.filter(({ words }) => words.endsWith("ENHANCE_YOUR_CALM")).length ?? 0;
+		while (givenUp(clients[0]) === 0) {
+			expect(clients.length).toBeLessThan(20);
+			const client = new Client(dial(cache.port, "127.0.0.1"), PREFACE + settings([4, 0]));
+			clients.push(client);
+			client.send(...numbers.map((each) => headers(each, true, ask("/passed", "GET", ["cookie", "a"]))));
+			await client.until(() => client.heard.filter(({ type }) => type === Frame.headers).length === STREAMS);
+			await Bun.sleep(100);
+		}
+		const last = clients.at(-1)!;
+		expect(givenUp(last)).toBe(0);
+		last.send(settings([4, PASSED_BYTES]), windowUpdate(0, 2 ** 30));
+		await last.until(() => numbers.some((each) => last.body(each).length === PASSED_BYTES));
+		for (const { socket } of clients) socket.destroy();
+	}, 30_000);
 });
