@@ -17,6 +17,30 @@ installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# On a terminal, what apt-get is at and how far, from its machine-readable report: "dlstatus:…" and "pmstatus:what:percent:…".
+show_progress() {
+	while IFS=: read -r kind what percent _; do
+		[ -t 2 ] || continue
+		case $kind in
+		dlstatus) printf '\r\033[Kfetching, %d %%' "${percent%%.*}" ;;
+		pmstatus) printf '\r\033[Kinstalling, %d %%: %s' "${percent%%.*}" "$what" ;;
+		esac >&2
+	done
+	[ ! -t 2 ] || printf '\r\033[K' >&2
+}
+
+# The arguments of apt-get install.
+install_packages() {
+	export DEBIAN_FRONTEND=noninteractive
+	failure=$(mktemp)
+	{ apt-get install -y -q -o APT::Status-Fd=3 "$@" 3>&1 >/dev/null || echo $? >"$failure"; } | show_progress
+	if [ -s "$failure" ]; then
+		rm "$failure"
+		return 1
+	fi
+	rm "$failure"
+}
+
 install_missing() {
 	missing=
 	for package in "$@"; do installed "$package" || missing="$missing $package"; done
@@ -31,7 +55,7 @@ install_missing() {
 	policy=/usr/sbin/policy-rc.d
 	[ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
 	# shellcheck disable=SC2086
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null
+	install_packages --no-install-recommends $missing
 }
 
 cargo_is_new_enough() {
@@ -51,9 +75,8 @@ version() {
 }
 if [ "$(version linux-source-6.1)" != "$(version linux-image-amd64)" ]; then
 	apt-get update -q >/dev/null
-	export DEBIAN_FRONTEND=noninteractive
-	apt-get install -y -q --allow-downgrades "linux-source-6.1=$(version linux-image-amd64)" >/dev/null 2>&1 ||
-		apt-get install -y -q --no-install-recommends linux-image-amd64 linux-source-6.1 >/dev/null
+	install_packages --allow-downgrades "linux-source-6.1=$(version linux-image-amd64)" 2>/dev/null ||
+		install_packages --no-install-recommends linux-image-amd64 linux-source-6.1
 fi
 
 npm_packages() {
