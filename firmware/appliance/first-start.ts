@@ -21,6 +21,7 @@ import { dataIsInMemory } from "./data-file-system.ts";
 import { growData } from "./data-partition.ts";
 import { writePasswordHash } from "./password-file.ts";
 import { belongsToPreset, PRESET_NAME, parsePreset } from "./preset.ts";
+import { forgetRecoveryMark, recoveryIsMarked } from "./recovery.ts";
 import { emptyKeepalivedConf } from "./set-up-dialogue.ts";
 import { loadStickModules, mountStick } from "./usb-stick.ts";
 
@@ -35,8 +36,14 @@ const PRESET_FILE_LIMIT_BYTES = 16 * 1024 * 1024;
 const HOST_KEY_TYPES = ["ed25519", "ecdsa"] as const;
 
 export async function main(words: readonly string[]): Promise<number> {
+	if (words.length === 1 && words[0] === "--erased") {
+		forgetRecoveryMark();
+		return 0;
+	}
 	if (words.length > 0) {
-		console.log("usage: drover first-start\n\nRuns by itself at the first start of a box.");
+		console.log(
+			"usage: drover first-start [--erased]\n\nRuns by itself at the first start of a box; with --erased once its data is erased.",
+		);
 		return words.includes("--help") ? 0 : 2;
 	}
 	let status = 0;
@@ -86,6 +93,10 @@ export function makeIdentity(directory = IDENTITY_DIRECTORY): void {
 function takePreset(disk: string): void {
 	const revisions = new Revisions(fileDisk(configDirectory()));
 	if (revisions.currentNumber() !== null) return;
+	if (recoveryIsMarked()) {
+		console.error(`drover: no ${PRESET_NAME} is taken: this box forbids password recovery`);
+		return;
+	}
 	loadStickModules();
 	const deadlineMs = performance.now() + STICK_WAIT_MS;
 	while (!lookForPreset(revisions, disk) && performance.now() < deadlineMs) Bun.sleepSync(STICK_WAIT_MS / 8);

@@ -7,6 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type NetworkSettings, networkPlan, networkRemovals } from "./network-plan.ts";
 import { physicalPorts } from "./ports.ts";
+import { keepRecoveryMark } from "./recovery.ts";
 import { applyServices } from "./services.ts";
 import { type ApplianceSettings, applianceSchema } from "./settings/schema.ts";
 import { parseSettings } from "./settings.ts";
@@ -36,7 +37,10 @@ export async function main(words: readonly string[]): Promise<number> {
 		return apply(withoutFile());
 	}
 	const status = await apply(settings);
-	if (path === SETTINGS_PATH && text !== null) leaveForNextStart(settings, text);
+	if (path === SETTINGS_PATH && text !== null) {
+		leaveForNextStart(settings, text);
+		keepRecoveryMark();
+	}
 	return status;
 }
 

@@ -102,6 +102,21 @@ function* chooseNetwork(): Dialogue<NetworkChoice | null, SetUpStep> {
 	return dns === null ? null : { hostname, ports, dns };
 }
 
+/** In place of the set-up where the password is lost and recovery is forbidden. Ends when a line was typed. */
+export function* lockedOut(): Dialogue<void> {
+	yield say(
+		"",
+		"Nobody can log in here: the data with this box's password is lost or damaged,",
+		"and the box forbids to set a new one at the machine ([console] password_recovery",
+		"= false). A stick with a drover.toml is not taken either.",
+		"",
+		'What is left is "Factory reset" in the loader\'s menu: switch the box off and on,',
+		"and press Escape again and again from when the loader says so. It erases all data;",
+		"then the box is set up as a new one, and a backup can be restored.",
+	);
+	yield ask("Enter looks again: ");
+}
+
 /** The name of a port, "none", or null when given up. */
 function* choosePort(what: string, taken: readonly string[]): Dialogue<string | null, SetUpStep> {
 	let before: readonly PortSight[] | null = null;

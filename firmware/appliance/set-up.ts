@@ -9,8 +9,8 @@ import { openLog } from "../status/log.ts";
 import { choosePassword } from "./password-dialogue.ts";
 import { readPasswordHash, writePassword } from "./password-file.ts";
 import { readPorts } from "./ports.ts";
-import { emptyKeepalivedConf, type SetUpStep, settingsText, setUp } from "./set-up-dialogue.ts";
-import { parseSettings } from "./settings.ts";
+import { keepRecoveryMark, lockedForGood, recoveryAllowed } from "./recovery.ts";
+import { emptyKeepalivedConf, lockedOut, type SetUpStep, settingsText, setUp } from "./set-up-dialogue.ts";
 
 /** The loader's entry "recover" was chosen, and its password has not been set yet. */
 const RECOVERED_FILE = "/run/drover/recovered";
@@ -23,7 +23,9 @@ export async function setUpFirst(terminal: Terminal): Promise<void> {
 	const words = commandLine();
 	if (!/\bdrover\.slot=[AB]\b/.test(words)) return;
 	if (/\bdrover\.recover\b/.test(words) && !existsSync(RECOVERED_FILE)) await recover(terminal);
-	while (readPasswordHash() === null) await firstStart(terminal);
+	while (readPasswordHash() === null)
+		if (lockedForGood()) await sayLocked(terminal);
+		else await firstStart(terminal);
 }
 
 async function firstStart(terminal: Terminal): Promise<void> {
@@ -36,6 +38,8 @@ async function firstStart(terminal: Terminal): Promise<void> {
 	}
 	if (result === null) return;
 	writePassword(result.password);
+	// A preset may have forbidden recovery before there was a password.
+	keepRecoveryMark();
 	log.warn({ terminal: terminalName() }, "the console's first password was set");
 	if (result.network === null) return;
 	const encoder = new TextEncoder();
@@ -59,6 +63,15 @@ async function firstStart(terminal: Terminal): Promise<void> {
 	});
 	for (const trouble of await applyCurrent(root)) terminal.write(`${trouble}\n`);
 	terminal.write("The box is set up.\n");
+}
+
+/** Until somebody presses Enter. */
+async function sayLocked(terminal: Terminal): Promise<void> {
+	openLog("console").error(
+		{ terminal: terminalName() },
+		"the password is lost and password recovery is forbidden: nobody is let in",
+	);
+	await terminal.converse(lockedOut());
 }
 
 async function atTheBox(step: SetUpStep): Promise<void> {
@@ -97,17 +110,6 @@ async function recover(terminal: Terminal): Promise<void> {
 	writePassword(password);
 	log.error({ terminal: terminalName() }, "a new password was set by recovery");
 	terminal.write("The new password is set.\n");
-}
-
-function recoveryAllowed(): boolean {
-	const path = `${configDirectory()}/current/appliance.toml`;
-	if (!existsSync(path)) return true;
-	try {
-		return parseSettings(readFileSync(path, "utf8")).console.password_recovery;
-	} catch {
-		// A file that cannot be read forbids nothing: the box must not lock its owner out.
-		return true;
-	}
 }
 
 const commandLine = () => readFileSync("/proc/cmdline", "utf8");

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { SETTINGS_PATH } from "../appliance/network.ts";
 import { readPasswordHash } from "../appliance/password-file.ts";
+import { recoveryAllowed } from "../appliance/recovery.ts";
 import { type ApplianceSettings, applianceSchema } from "../appliance/settings/schema.ts";
 import { readSettings } from "../appliance/settings.ts";
 import { accessScreen } from "./access-screen.ts";
@@ -48,7 +49,7 @@ export async function main(words: readonly string[]): Promise<number> {
 			syslog: settings.syslog.receivers.map(({ host, transport }) => `${host} (${transport})`),
 			ntp: settings.ntp.servers,
 			idleMinutes: settings.console.idle_minutes,
-			recovery: settings.console.password_recovery,
+			recovery: recoveryAllowed(),
 		};
 		print(words.includes("--json"), facts, () => accessScreen(facts));
 		return 0;

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { type Door as DoorKind, type Failures, failed, noFailures, shutForMs } from "../appliance/lockout.ts";
 import { verifyPassword } from "../appliance/password.ts";
 import { readPasswordHash, writePassword } from "../appliance/password-file.ts";
+import { keepRecoveryMark } from "../appliance/recovery.ts";
 import { runDirectory } from "../bus/socket-path.ts";
 import type { Log } from "../status/log.ts";
 
@@ -51,6 +52,7 @@ export class Door {
 	setPassword(password: string, log: Log): string | null {
 		try {
 			writePassword(password);
+			keepRecoveryMark();
 		} catch (error) {
 			return `The password could not be kept: ${error instanceof Error ? error.message : error}`;
 		}

@@ -5,7 +5,7 @@ import { call } from "../bus/client.ts";
 import type { DirectorStatus } from "../status/director.ts";
 import type { VrrpStatus } from "../status/vrrp.ts";
 import { CONSOLE_SPEED_VARIABLE, type ConsoleSpeed, readConsoleSpeed } from "./console-speed.ts";
-import { EnvironmentBlock, findPartitions, openPartition } from "./disk.ts";
+import { loaderEnvironment, openPartition, partitionPath } from "./disk.ts";
 import { readTrustedKeys } from "./keys.ts";
 import { markTrial, markUnusable, other, readSlots, type Slot, type Slots, writeSlots } from "./slots.ts";
 import type { Working } from "./trial.ts";
@@ -36,7 +36,7 @@ function runningVersion(): string {
 
 /** The loader's memory of both slots. */
 export class LoaderSlots {
-	readonly #block = new EnvironmentBlock(partitionPath("env"));
+	readonly #block = loaderEnvironment();
 
 	read(): Slots {
 		return readSlots(this.#block.read());
@@ -55,12 +55,6 @@ export class LoaderSlots {
 	setConsoleSpeed(speed: ConsoleSpeed): void {
 		this.#block.write(new Map([...this.#block.read(), [CONSOLE_SPEED_VARIABLE, String(speed)]]));
 	}
-}
-
-function partitionPath(name: string): string {
-	const path = findPartitions().get(name);
-	if (path === undefined) throw new Error(`the disk has no partition "${name}"`);
-	return path;
 }
 
 /** Both partitions of a slot, open for writing, and their sizes. */

@@ -25,9 +25,12 @@ const SCAN_LIMIT_BYTES = 1024 * 1024;
 /** ioctl-free: the kernel drops a block device's clean pages when asked through this tool. */
 const FLUSH_COMMAND = ["blockdev", "--flushbufs"];
 
+/** Whether the running system was started from a Drover disk. */
+export const isDiskKnown = (): boolean => existsSync(DISK_FILE);
+
 /** Paths of the partitions by GPT name, such as "boot-A" → "/dev/sda4". Throws when the disk is not known. */
 export function findPartitions(): ReadonlyMap<string, string> {
-	if (!existsSync(DISK_FILE))
+	if (!isDiskKnown())
 		throw new Error("this box was not started from a Drover disk, so there is no slot to write");
 	const disk = readFileSync(DISK_FILE, "utf8").trim();
 	const found = new Map<string, string>();
@@ -38,6 +41,13 @@ export function findPartitions(): ReadonlyMap<string, string> {
 		if (label !== undefined) found.set(label, `/dev/${name}`);
 	}
 	return found;
+}
+
+/** The path of the partition that is called so. Throws when there is none. */
+export function partitionPath(name: string): string {
+	const path = findPartitions().get(name);
+	if (path === undefined) throw new Error(`the disk has no partition "${name}"`);
+	return path;
 }
 
 /** A partition, or a plain file in its place, as the trust core writes it. */
@@ -119,3 +129,6 @@ export class EnvironmentBlock {
 		}
 	}
 }
+
+/** That of the box's own disk. Throws when the disk has no place for it. */
+export const loaderEnvironment = (): EnvironmentBlock => new EnvironmentBlock(partitionPath("env"));

@@ -18,9 +18,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
 	ENVIRONMENT_BYTES,
+	type Environment,
 	formatEnvironment,
 	parseEnvironment,
 } from "../../../firmware/update/environment.ts";
+import { recoveryIsMarkedForbidden, withRecoveryMark } from "../../../firmware/update/recovery-mark.ts";
 import {
 	chooseSlot,
 	readSlots,
@@ -81,17 +83,21 @@ function withEnvironment<T>(action: (fd: number, offset: number) => T): T {
 	}
 }
 
-const store = (slots: Slots) =>
+const storeEnvironment = (environment: Environment) =>
 	withEnvironment((fd, offset) =>
-		writeSync(fd, formatEnvironment(writeSlots(slots)), 0, ENVIRONMENT_BYTES, offset),
+		writeSync(fd, formatEnvironment(environment), 0, ENVIRONMENT_BYTES, offset),
 	);
 
-const stored = (): Slots =>
+const store = (slots: Slots) => storeEnvironment(writeSlots(slots));
+
+const storedEnvironment = (): Environment =>
 	withEnvironment((fd, offset) => {
 		const block = Buffer.alloc(ENVIRONMENT_BYTES);
 		readSync(fd, block, 0, ENVIRONMENT_BYTES, offset);
-		return readSlots(parseEnvironment(block)!);
+		return parseEnvironment(block)!;
 	});
+
+const stored = (): Slots => readSlots(storedEnvironment());
 
 let starts = 0;
 
@@ -317,4 +323,42 @@ test.each([
 		}
 	},
 	3 * START_LIMIT_MS,
+);
+
+test(
+	"recovery forbidden, and the data lost: nobody sets the box up until it is erased, then whoever comes",
+	async () => {
+		storeEnvironment(withRecoveryMark(writeSlots(allGood), true));
+		const data = layout.find(({ name }) => name === "data")!.sizeBytes;
+		const fd = openSync(disk, "r+");
+		writeSync(fd, Buffer.alloc(data, 0xdb), 0, data, partitionStart("data"));
+		closeSync(fd);
+		const machine = new DiskMachine({ directory, disk, firmware: "BIOS" });
+		await machine.powerOn();
+		try {
+			await machine.shows(/does not mount: nothing is kept/, START_LIMIT_MS);
+			await machine.shows(/no drover\.toml is taken/, START_LIMIT_MS);
+			for (let looks = 1; looks <= 2; looks++) {
+				await machine.shows(/Nobody can log in here[\s\S]*Enter looks again: /, START_LIMIT_MS);
+				machine.type(looks === 1 ? "\x03" : "\r");
+			}
+			await machine.shows(/Enter looks again: /, START_LIMIT_MS);
+			expect(machine.screen).not.toMatch(/New password|not been set up/);
+		} finally {
+			await machine.powerOff();
+		}
+		expect(recoveryIsMarkedForbidden(storedEnvironment())).toBe(true);
+		await machine.powerOn();
+		try {
+			expect(await openLoaderMenu(machine, START_LIMIT_MS)).toBe(true);
+			await startEntry(machine, "Factory reset");
+			await machine.shows(/Type erase to go on: /, START_LIMIT_MS);
+			machine.type(`${RESET_WORD}\r`);
+			await machine.shows(/all data is erased[\s\S]*not been set up yet[\s\S]*New password/, START_LIMIT_MS);
+		} finally {
+			await machine.powerOff();
+		}
+		expect(storedEnvironment()).toEqual(writeSlots(allGood));
+	},
+	4 * START_LIMIT_MS,
 );
