@@ -4,7 +4,7 @@ import type { TimelineEntry } from "../status/timeline.ts";
 import type { VrrpInstanceStatus } from "../status/vrrp.ts";
 import { duration } from "./quantity.ts";
 import { endpointText, shortName } from "./servers/name.ts";
-import { realServerState } from "./servers/screen.ts";
+import { heldBackBy, realServerState } from "./servers/screen.ts";
 import { WIDTH_COLUMNS, wrap } from "./wrap.ts";
 
 const DAY_MS = 86_400_000;
@@ -66,18 +66,28 @@ export function whyInstance(
 
 export interface RealServerStory {
 	readonly virtualServer: string;
+	readonly onSorryServer: boolean;
+	/** Why the kernel balances nothing; null when it does. */
+	readonly ipvsError: string | null;
 	readonly realServer: RealServerStatus;
 	readonly timeline: readonly TimelineEntry[];
 }
 
 export function whyRealServer(
-	{ virtualServer, realServer, timeline }: RealServerStory,
+	{ virtualServer, onSorryServer, ipvsError, realServer, timeline }: RealServerStory,
 	nowMs: number,
 ): string[] {
-	const state = { up: "in", DOWN: "out", drain: "drained", maint: "in maintenance" }[
-		realServerState(realServer)
-	];
-	const reason = realServer.override ? "the operator's word" : (realServer.reason ?? "");
+	const word = realServerState(realServer);
+	const state = {
+		up: "in",
+		DOWN: "out",
+		out: "out, though its checks are well",
+		zero: "in, with weight 0: it gets no new connections",
+		drain: "drained",
+		maint: "in maintenance",
+	}[word];
+	const heldBack = word === "out" ? heldBackBy(realServer, { onSorryServer }, ipvsError) : null;
+	const reason = realServer.override ? "the operator's word" : (heldBack ?? realServer.reason ?? "");
 	return [
 		...wrap(
 			`${endpointText(realServer)} of ${shortName(virtualServer)} is ${state}${reason === "" ? "" : `: ${reason}`}.`,

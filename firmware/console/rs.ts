@@ -137,7 +137,7 @@ async function why(
 	values: { readonly json?: boolean | undefined; readonly count?: string | undefined },
 ): Promise<number> {
 	const count = whole(values.count ?? String(WHY_COUNT), 1, WHY_COUNT_LIMIT, "--count");
-	const { found } = await named(real, virtual);
+	const { found, ipvsError } = await named(real, virtual);
 	const stories = await Promise.all(
 		found.flatMap(({ virtualServer, places }) =>
 			places.map(async (place) => {
@@ -147,7 +147,8 @@ async function why(
 					virtualServer: virtualServer.name,
 					count,
 				});
-				return { virtualServer: virtualServer.name, realServer: server, timeline };
+				const { name, onSorryServer } = virtualServer;
+				return { virtualServer: name, onSorryServer, ipvsError, realServer: server, timeline };
 			}),
 		),
 	);
@@ -158,13 +159,13 @@ async function why(
 async function named(
 	real: string | undefined,
 	virtual: string | undefined,
-): Promise<{ readonly found: readonly FoundRealServer[] }> {
+): Promise<{ readonly found: readonly FoundRealServer[]; readonly ipvsError: string | null }> {
 	if (real === undefined) throw new UsageError("say which real server: drover rs list");
-	const { virtualServers } = await directorStatus();
-	if (virtual === undefined) return { found: findRealServer(virtualServers, real) };
+	const { virtualServers, ipvsError } = await directorStatus();
+	if (virtual === undefined) return { found: findRealServer(virtualServers, real), ipvsError };
 	const of: VirtualServerStatus = findVirtualServer(virtualServers, virtual);
 	try {
-		return { found: findRealServer([of], real) };
+		return { found: findRealServer([of], real), ipvsError };
 	} catch (error) {
 		if (error instanceof NameError) throw new NameError(`${shortName(of.name)}: ${error.message}`);
 		throw error;

@@ -148,13 +148,18 @@ describe("what the screen says", () => {
 		],
 		[
 			"a drained real server",
-			{ virtualServer: { realServers: [{ ...real, weight: 0 }] } },
+			{ virtualServer: { realServers: [{ ...real, override: "draining", weight: 0 }] } },
 			["drain weight 0 of 3"],
+		],
+		[
+			"one that nobody drained, and that the kernel does not have",
+			{ virtualServer: { realServers: [{ ...real, weight: 0, inTable: false }] } },
+			["out   weight 0 of 3"],
 		],
 		[
 			"a real server whose weight is configured as 0",
 			{ virtualServer: { realServers: [{ ...real, weight: 0, effectiveWeight: 0 }] } },
-			["drain weight 0    2 active"],
+			["zero  weight 0    2 active"],
 		],
 		[
 			"a real server in maintenance, by the operator's word",

@@ -4,8 +4,11 @@ import { byteRate, rate } from "../quantity.ts";
 import { cut, WIDTH_COLUMNS, wrap } from "../wrap.ts";
 import { endpointText, shortName } from "./name.ts";
 
-/** Five columns at most. The operator's own word comes before what the checks say. */
-export function realServerState(real: RealServerStatus): string {
+/**
+ * Five columns at most. The operator's own word comes before what the checks say. "zero" and "out" get no new connections
+ * although their checks are well: by a weight of 0, or as the kernel's table has it (`heldBackBy`).
+ */
+export function realServerState(real: RealServerStatus): "maint" | "drain" | "DOWN" | "zero" | "out" | "up" {
 	switch (real.override) {
 		case "maintenance":
 			return "maint";
@@ -14,8 +17,21 @@ export function realServerState(real: RealServerStatus): string {
 			return "drain";
 		case null:
 		case undefined:
-			return !real.alive ? "DOWN" : real.weight === 0 ? "drain" : "up";
+			if (!real.alive) return "DOWN";
+			if (real.weight > 0) return "up";
+			return real.effectiveWeight === 0 ? "zero" : "out";
 	}
+}
+
+/** Why the kernel sends nothing to a real server that is "out". */
+export function heldBackBy(
+	{ inTable = true }: RealServerStatus,
+	{ onSorryServer }: Pick<VirtualServerStatus, "onSorryServer">,
+	ipvsError: string | null,
+): string {
+	if (ipvsError !== null) return ipvsError;
+	if (onSorryServer) return "the sorry server serves while there is no quorum";
+	return inTable ? "its weight in the kernel's table is 0" : "the kernel's table does not have it";
 }
 
 /** "3", or "0 of 3": what the kernel's table has of what is configured. */
