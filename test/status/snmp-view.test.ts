@@ -1,7 +1,7 @@
 /** The view: GET and GETNEXT by RFC 3416 §4.2, numbers by RFC 2578 §7.1, indices by RFC 2863 §3.1.5. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { assignIndices } from "../../firmware/status/box/interface-index.ts";
+import { assignIndices, GONE_PORTS_LIMIT } from "../../firmware/status/box/interface-index.ts";
 import { dateAndTime } from "../../firmware/status/snmp/tree/host.ts";
 import {
 	compareOids,
@@ -148,6 +148,20 @@ describe("RFC 2863 §3.1.5: a port keeps its number", () => {
 	test("a port that comes back gets its number back", () => {
 		const table = assignIndices(assignIndices({}, ["a", "b"]), ["b", "c"]);
 		expect(assignIndices(table, ["a"])["a"]).toBe(1);
+	});
+	test("of ports that come and go for years the last ones are known; those that stay keep their numbers", () => {
+		let table = assignIndices({}, ["eth0", "constructor"]);
+		const count = 2 * GONE_PORTS_LIMIT;
+		for (let port = 0; port < count; port++)
+			table = assignIndices(table, ["eth0", "constructor", `vlan${port}`]);
+		table = assignIndices(table, ["eth0", "constructor"]);
+		expect(Object.keys(table)).toHaveLength(2 + GONE_PORTS_LIMIT);
+		expect([table["eth0"], table["constructor"]]).toEqual([1, 2]);
+		expect(assignIndices(table, [`vlan${count - GONE_PORTS_LIMIT}`])).toMatchObject({
+			[`vlan${count - GONE_PORTS_LIMIT}`]: 3 + count - GONE_PORTS_LIMIT,
+		});
+		// A number is not given to another port while its own may come back.
+		expect(assignIndices(table, ["vlan0"])["vlan0"]).toBe(3 + count);
 	});
 });
 

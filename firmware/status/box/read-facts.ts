@@ -133,6 +133,9 @@ function readFileSystem(path: string): HostFacts["fileSystems"] {
 function readInterfaces(memory: Memory, nowMs: number): readonly InterfaceFacts[] {
 	const names = list("/sys/class/net").filter((name) => name !== "bonding_masters");
 	memory.indices = assignIndices(memory.indices, [...names].sort());
+	// What was there at the first look has been as it is since before; a port that comes later has changed then.
+	const isFirstLook = memory.linkChanges.size === 0;
+	for (const name of memory.linkChanges.keys()) if (!names.includes(name)) memory.linkChanges.delete(name);
 	const addresses = interfaceAddresses();
 	return names.flatMap((name) => {
 		const base = `/sys/class/net/${name}`;
@@ -145,7 +148,7 @@ function readInterfaces(memory: Memory, nowMs: number): readonly InterfaceFacts[
 		const operUp = state === "up" || (state === "unknown" && adminUp);
 		const change = memory.linkChanges.get(name);
 		if (change === undefined || change.operUp !== operUp)
-			memory.linkChanges.set(name, { operUp, atMs: change === undefined ? 0 : nowMs });
+			memory.linkChanges.set(name, { operUp, atMs: isFirstLook ? 0 : nowMs });
 		return {
 			index: memory.indices[name]!,
 			name,

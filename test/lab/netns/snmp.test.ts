@@ -231,6 +231,18 @@ describe("RFC 2863 §3.1.5: ifIndex after a restart", () => {
 			new Set([String(highest + 1), String(highest + 2)]),
 		);
 	});
+
+	test("ifLastChange: zero for a port that was there when the agent began, and when it came for a later one", async () => {
+		const changes = () => {
+			const ticks = column("1.3.6.1.2.1.2.2.1.9");
+			return Object.fromEntries(column("1.3.6.1.2.1.31.1.1.1.1").map((name, at) => [name, ticks[at]!]));
+		};
+		box.ip("link", "add", "late0", "type", "dummy");
+		await until("the agent knows it", () => changes()["late0"] !== undefined);
+		const seen = changes();
+		expect(seen["a0"]).toMatch(/\(0\)|^0/);
+		expect(seen["late0"]).not.toMatch(/\(0\)|^0(:0)*\./);
+	});
 });
 
 describe("IP-MIB", () => {
