@@ -436,6 +436,24 @@ describe("changes go through the plan and a commit that waits", () => {
 		]);
 	});
 
+	test.each([
+		["ipvs --save >table", ">"],
+		["drover log 500 | grep VI_1", "|"],
+		["status 2>&1", "2>"],
+	])("%s is for a shell, and is not run", (line, sign) => {
+		const { commands, shown } = menuIn({}, line);
+		expect(commands).toEqual([]);
+		expect(shown.join("\n")).toContain(`"${sign}" is for a shell`);
+	});
+
+	test.each([
+		["cache ban obj.age > 1d", "cache ban obj.age > 1d"],
+		['tools capture eth0 --filter "len > 100"', "tools capture eth0 --filter len > 100"],
+		["config commit R&D->production", "config commit R&D->production"],
+	])("%s is none of it", (line, command) => {
+		expect(menuIn({}, line).commands).toEqual([command]);
+	});
+
 	test("a virtual server, question by question, with wrong answers in between", () => {
 		const { commands, shown } = menuIn(
 			{ committed: waiting },

@@ -66,6 +66,13 @@ export function* runLine(line: string): Dialogue {
 	if (words[0] === "drover") words.shift();
 	const [name = "", action = ""] = words;
 	if (name === "") return;
+	const sign = shellSign(line);
+	// A ban compares with ">".
+	if (sign !== null && !(name === "cache" && action === "ban"))
+		return yield* say([
+			`"${sign}" is for a shell ("shell" opens one; there the command begins with`,
+			'"drover"). A word that begins with it goes between quotation marks.',
+		]);
 	if (["reboot", "poweroff"].includes(name) && words.length > 1)
 		return yield* say([`"${name}" takes no words: it asks.`]);
 	// These want the terminal themselves.
@@ -87,6 +94,12 @@ export function* runLine(line: string): Dialogue {
 	if (asks && !["--yes", "-y", "--plan", "--help", "-h"].some((option) => words.includes(option)))
 		return yield* changeByCommand(words);
 	yield* runCommand(words);
+}
+
+/** What a shell would read as its own, outside quotation marks: a file to write or read, another program. Null: none. */
+function shellSign(line: string): string | null {
+	const outside = line.replace(/"[^"]*"|'[^']*'/g, "_");
+	return /(?:^|\s)(\d?>{1,2}|[<|])/.exec(outside)?.[1] ?? null;
 }
 
 /** A command's exit status. scp asks for a password, and whether a host is the right one, on the terminal itself. */
