@@ -1,5 +1,8 @@
 /** `drover completion names KIND`: what is configured and can be named, a line each, for bash. */
+import { readFileSync } from "node:fs";
 import { readPorts } from "../appliance/ports.ts";
+import { settingPaths } from "../appliance/settings/setting-paths.ts";
+import { parseToml } from "../appliance/toml.ts";
 import { call } from "../bus/client.ts";
 import { fileDisk } from "../config/revisions/disk.ts";
 import { Revisions } from "../config/revisions/revisions.ts";
@@ -14,7 +17,7 @@ const SERVICE_TIMEOUT_MS = 1_000;
 /** More are not shown by any terminal. */
 const NAMES_LIMIT = 2_000;
 /** A name that a shell would read as something else is typed by hand. */
-const PLAIN = /^[\w.:/[\]@-]+$/;
+const PLAIN = /^[\w.:/[\]@+-]+$/;
 
 /** Prints nothing when nobody answers: there is no place for words. */
 export async function main([kind]: readonly string[]): Promise<number> {
@@ -41,5 +44,17 @@ async function namesOf(kind: NameKind): Promise<readonly string[]> {
 			return readPorts().map(({ name }) => name);
 		case "revisions":
 			return new Revisions(fileDisk(configDirectory())).history().map(({ number }) => String(number));
+		case "settings":
+			return settingPaths(readCurrentSettings());
+	}
+}
+
+/** What the revision in force says; of one that cannot be read, nothing. */
+function readCurrentSettings(): unknown {
+	const path = `${configDirectory()}/current/appliance.toml`;
+	try {
+		return parseToml(readFileSync(path, "utf8")).value;
+	} catch {
+		return {};
 	}
 }

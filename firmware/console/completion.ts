@@ -10,9 +10,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
 			" ",
 		),
 		"FILE",
-		"--json",
-		"--config-id",
-		"--against",
+		..."--json --config-id --against --remove".split(" "),
 	],
 	console: ["speed", "9600", "115200"],
 	director: [
@@ -21,6 +19,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
 		"FILE",
 	],
 	"factory-reset": ["--name", "--reboot"],
+	"first-start": ["--erased"],
 	genhash:
 		"--server --port --url --use-ssl --use-sni --use-virtualhost --protocol --fwmark --timeout --verbose".split(
 			" ",
@@ -97,13 +96,24 @@ const values: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Of what `drover completion names KIND` prints the names. */
-export const nameKinds = ["instances", "ports", "real-servers", "revisions", "virtual-servers"] as const;
+export const nameKinds = [
+	"instances",
+	"ports",
+	"real-servers",
+	"revisions",
+	"settings",
+	"virtual-servers",
+] as const;
 export type NameKind = (typeof nameKinds)[number];
+
+/** So many settings of one line are completed. */
+const SETTINGS_A_LINE = 8;
 
 /** What stands behind a command's verb, place by place; null is free. */
 const named: Readonly<Record<string, readonly (NameKind | null)[]>> = {
 	...each("config", ["compare"], ["revisions", "revisions"]),
 	...each("config", ["rollback", "rescue"], ["revisions"]),
+	...each("config", ["set"], Array(SETTINGS_A_LINE).fill("settings")),
 	...each("director", ["drain", "maintenance", "undo"], ["real-servers", "virtual-servers"]),
 	...each("ha", ["why", "failover", "take-over"], ["instances"]),
 	...each("ports", ["blink"], ["ports"]),
@@ -175,6 +185,11 @@ ${valueCases.join("\n")}
 		while read -r name; do
 			[[ $name != "$word"* ]] || COMPREPLY+=("$name")
 		done < <(drover completion names "$names" 2>/dev/null)
+		# A value is typed right behind a setting's name.
+		if [ "$names" = settings ] && [ "\${all[at - 1]}" != --remove ]; then
+			COMPREPLY=("\${COMPREPLY[@]/%/=}")
+			compopt -o nospace 2>/dev/null
+		fi
 	else
 		case \${all[1]} in
 ${cases.join("\n")}

@@ -1,6 +1,7 @@
 /** appliance.toml changed by words: what else stands in the file stays as it stands. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { settingPaths } from "../../firmware/appliance/settings/setting-paths.ts";
 import { readSettings } from "../../firmware/appliance/settings.ts";
 import { editSettingsText, SettingsWordError } from "../../firmware/appliance/settings-edit.ts";
 import { parseToml } from "../../firmware/appliance/toml.ts";
@@ -39,6 +40,22 @@ community = "told"
 `;
 const set = (...words: readonly string[]) => editSettingsText(file, { set: words, remove: [] });
 const remove = (...words: readonly string[]) => editSettingsText(file, { set: [], remove: words });
+
+test("every path that is offered names a setting, also in the sections that the file has", () => {
+	const paths = settingPaths(parseToml(file).value);
+	expect(paths).toEqual(
+		expect.arrayContaining(["hostname", "port[eth1].mtu", "port[+].name", "snmp.receivers[1].community"]),
+	);
+	for (const path of paths) {
+		let complaint = "";
+		try {
+			set(`${path}=1`);
+		} catch (error) {
+			complaint = (error as Error).message;
+		}
+		expect([path, complaint]).not.toEqual([path, expect.stringMatching(/no setting|is no list|there are/)]);
+	}
+});
 
 describe("a setting", () => {
 	const cases: readonly (readonly [string, string, string, string])[] = [

@@ -147,6 +147,14 @@ async function completed(typed: string, awaited: string): Promise<string> {
 test.each([
 	["drover ha why V", "drover ha why VI_1 "],
 	["drover config rollback ", "drover config rollback 1 "],
+	[
+		"drover config set ssh.enabled=on console.pass",
+		"drover config set ssh.enabled=on console.password_recovery=",
+	],
+	[
+		"drover config set --remove snmp.users[+].privacy_p",
+		"drover config set --remove snmp.users[+].privacy_password ",
+	],
 	// bash takes a colon for the end of a word.
 	["drover rs why 10.0.0.4:", "drover rs why 10.0.0.4:80 "],
 	["drover rs drain 10.0.0.4:80 192", "drover rs drain 10.0.0.4:80 192.168.80.200:443 "],

@@ -237,7 +237,7 @@ describe("RFC 2863 §3.1.5: ifIndex after a restart", () => {
 			const ticks = column("1.3.6.1.2.1.2.2.1.9");
 			return Object.fromEntries(column("1.3.6.1.2.1.31.1.1.1.1").map((name, at) => [name, ticks[at]!]));
 		};
-		box.ip("link", "add", "late0", "type", "dummy");
+		box.ip("link", "add", "late0", "type", "veth", "peer", "name", "late1");
 		await until("the agent knows it", () => changes()["late0"] !== undefined);
 		const seen = changes();
 		expect(seen["a0"]).toMatch(/\(0\)|^0/);
