@@ -354,7 +354,8 @@ test(
 			await startEntry(machine, "Factory reset");
 			await machine.shows(/Type erase to go on: /, START_LIMIT_MS);
 			machine.type(`${RESET_WORD}\r`);
-			await machine.shows(/all data is erased[\s\S]*not been set up yet[\s\S]*New password/, START_LIMIT_MS);
+			await machine.shows(/all data is erased/, START_LIMIT_MS);
+			await machine.shows(/not been set up yet[\s\S]*New password/, START_LIMIT_MS);
 		} finally {
 			await machine.powerOff();
 		}
