@@ -23,7 +23,7 @@ import {
 	type Tracked,
 	withInterface,
 } from "./readings.ts";
-import { receive } from "./receive.ts";
+import { type Refused, receive } from "./receive.ts";
 import {
 	type Fault,
 	type LogLevel,
@@ -69,6 +69,8 @@ export type EngineEvent =
 	  }
 	| { readonly kind: "sent"; readonly key: string; readonly count: number }
 	| { readonly kind: "claimed"; readonly key: string; readonly address: string; readonly mac: string }
+	/** Of `rivalOf`. */
+	| { readonly kind: "rival"; readonly key: string; readonly verdict: Refused }
 	| { readonly kind: "overdue"; readonly key: string; readonly gapMicros: number }
 	/** Some wake-up time has come. */
 	| { readonly kind: "timer" }
@@ -234,6 +236,9 @@ export function step(engine: Engine, event: EngineEvent, atMicros: number): Engi
 			break;
 		case "claimed":
 			run.apply(event.key, { kind: "claimed", address: event.address, mac: event.mac });
+			break;
+		case "rival":
+			run.apply(event.key, { kind: "rival", verdict: event.verdict });
 			break;
 		case "overdue":
 			run.apply(event.key, { kind: "overdue", gapMicros: event.gapMicros });

@@ -181,6 +181,8 @@ function sourceOf(event: EngineEvent): string | null {
 			return formatAddress(event.packet.source);
 		case "claimed":
 			return event.mac;
+		case "rival":
+			return event.verdict.source;
 		case "script":
 			return `script ${event.name}`;
 		default:

@@ -29,6 +29,7 @@ import {
 
 export type RefusalKind =
 	| "protocol"
+	| "virtual-router"
 	| "length"
 	| "hop-limit"
 	| "version"
@@ -67,6 +68,17 @@ export const emptyMemory: ReceiveMemory = {
 /** Senders whose sequence numbers are kept; a new one beyond that forgets them all. */
 const SENDER_LIMIT = 64;
 
+/** An advertisement that must not be obeyed. */
+export interface Refused {
+	readonly kind: "refused";
+	readonly refusal: RefusalKind;
+	/** In the operator's words, without the sender: "interval 2 s, ours is 1 s". */
+	readonly detail: string;
+	readonly source: string;
+	/** What it claims to be, when that could be read. */
+	readonly advertisement: Advertisement | null;
+}
+
 export type Verdict =
 	| {
 			readonly kind: "accepted";
@@ -75,15 +87,7 @@ export type Verdict =
 			readonly remarks: readonly Remark[];
 			readonly memory: ReceiveMemory;
 	  }
-	| {
-			readonly kind: "refused";
-			readonly refusal: RefusalKind;
-			/** In the operator's words, without the sender: "interval 2 s, ours is 1 s". */
-			readonly detail: string;
-			readonly source: string;
-			/** What it claims to be, when that could be read. */
-			readonly advertisement: Advertisement | null;
-	  };
+	| Refused;
 
 /** Judges `packet`, which carries `config`'s VRID and came in on its interface. */
 export function receive(packet: IpPacket, config: VrrpInstanceConfig, memory: ReceiveMemory): Verdict {

@@ -10,7 +10,14 @@ import type { VrrpInstanceConfig } from "../config/model.ts";
 import type { MasterReason, ProtocolError, VrrpStateName } from "../status/vrrp.ts";
 import { compareAddresses, parseAddress } from "../wire/ip.ts";
 import type { Advertisement } from "../wire/vrrp.ts";
-import { emptyMemory, type ReceiveMemory, type RefusalKind, seconds, type Verdict } from "./receive.ts";
+import {
+	emptyMemory,
+	type ReceiveMemory,
+	type RefusalKind,
+	type Refused,
+	seconds,
+	type Verdict,
+} from "./receive.ts";
 import { masterDownIntervalMicros, shortWaitMicros, skewTimeMicros } from "./timers.ts";
 
 /** Something that keeps a router out of the election. */
@@ -72,6 +79,7 @@ export const zeroCounters: Counters = {
 
 const counterOf: Readonly<Record<RefusalKind, keyof Counters>> = {
 	protocol: "otherErrors",
+	"virtual-router": "otherErrors",
 	length: "packetLengthErrors",
 	"hop-limit": "ttlErrors",
 	version: "versionErrors",
@@ -167,6 +175,8 @@ export type RouterEvent =
 	| { readonly kind: "sent"; readonly count: number }
 	/** Somebody else's ARP or neighbour advertisement has one of our addresses. */
 	| { readonly kind: "claimed"; readonly address: string; readonly mac: string }
+	/** He who claimed it sends adverts that are none for this router. */
+	| { readonly kind: "rival"; readonly verdict: Refused }
 	| { readonly kind: "group-master"; readonly by: string; readonly masterReason: MasterReason }
 	| { readonly kind: "group-backup"; readonly by: string }
 	| { readonly kind: "resign"; readonly reason: string }
@@ -354,6 +364,8 @@ export function step(router: Router, event: RouterEvent, atMicros: number): Step
 			return onOverdue(router, event.gapMicros, atMicros);
 		case "claimed":
 			return onClaimed(router, event.address, event.mac, atMicros);
+		case "rival":
+			return onRival(router, event.verdict, atMicros);
 		case "group-master":
 			if (router.state !== "BACKUP") return { router, actions: [] };
 			return becomeMaster(router, FOLLOWS_GROUP + event.by, event.masterReason, atMicros);
@@ -820,10 +832,9 @@ function compareClaim(router: Router, priority: number, source: string): number 
 }
 
 /** A packet for our VRID that must not be obeyed: very likely a second master that we make by refusing it. */
-function onRefused(router: Router, verdict: Extract<Verdict, { kind: "refused" }>, atMicros: number): Step {
+function onRefused(router: Router, verdict: Refused, atMicros: number): Step {
 	const actions: Action[] = [];
-	const { source, detail, advertisement } = verdict;
-	const { refusal } = verdict;
+	const { source, refusal } = verdict;
 	let next = count(router, counterOf[refusal]);
 	if (refusal === "hop-limit" || refusal === "version" || refusal === "checksum") {
 		next = { ...next, lastProtocolError: refusal };
@@ -833,7 +844,14 @@ function onRefused(router: Router, verdict: Extract<Verdict, { kind: "refused" }
 		}
 	}
 	if (refusal === "owner" || source === router.sourceAddress) return { router: next, actions };
-	next = logOnce(next, actions, `advert from ${source} refused: ${detail}`);
+	return prepend(actions, secondMaster(next, verdict, atMicros));
+}
+
+/** Says who is not obeyed and why; the winner of the two announces. */
+function secondMaster(router: Router, verdict: Refused, atMicros: number): Step {
+	const actions: Action[] = [];
+	const { source, detail, advertisement } = verdict;
+	let next = logOnce(router, actions, `advert from ${source} refused: ${detail}`);
 	next = withConflict(next, source, `${source} is not obeyed: ${detail}`, atMicros);
 	const wins =
 		advertisement !== null &&
@@ -860,6 +878,17 @@ function onClaimed(router: Router, address: string, mac: string, atMicros: numbe
 		next = { ...next, claimDefenceNotBeforeMicros: atMicros + CLAIM_DEFENCE_GAP_MICROS };
 	}
 	return { router: next, actions };
+}
+
+/** His adverts say why there are two masters. It stands until he may have claimed again. */
+function onRival(router: Router, verdict: Refused, atMicros: number): Step {
+	if (router.state !== "MASTER" || verdict.source === router.sourceAddress) return { router, actions: [] };
+	const { router: next, actions } = secondMaster(router, verdict, atMicros);
+	const conflict = next.conflict && {
+		...next.conflict,
+		untilMicros: next.conflict.untilMicros + CLAIM_DEFENCE_GAP_MICROS,
+	};
+	return { router: { ...next, conflict }, actions };
 }
 
 function withConflict(router: Router, source: string, detail: string, atMicros: number): Router {

@@ -43,6 +43,8 @@ import { Placement } from "./placement.ts";
 import { becomeProcess } from "./process.ts";
 import { RareSources } from "./rare-sources.ts";
 import type { Tracked } from "./readings.ts";
+import { rivalOf } from "./rival.ts";
+import { RivalWatch } from "./rival-watch.ts";
 import { RouteKeeper } from "./route-keeper.ts";
 import { masterDownInterval, type Router, standing } from "./router.ts";
 import { instanceStatus, trackedStatus } from "./status-report.ts";
@@ -61,6 +63,9 @@ const RETRACT_AGAIN_MS = 100;
 const MEND_INTERFACE_AFTER_MS = 10;
 const CLAIM_WATCH_DELAY_MS = 50;
 const CLAIM_JUDGED_AFTER_MS = 50;
+/** Who has claimed an address is listened to for so long, or for so many of our intervals. */
+const RIVAL_LISTEN_MIN_MS = 5_000;
+const RIVAL_LISTEN_INTERVALS = 3;
 /** setTimeout counts in 32 bits. */
 const TIMER_LIMIT_MS = 2 ** 31 - 1;
 /** Keys of addresses that belong to no router. */
@@ -97,6 +102,7 @@ export class VrrpService {
 	readonly #virtualMacs: VirtualMacs;
 	readonly #trackers: Trackers;
 	readonly #claims: ClaimWatch;
+	readonly #rivals: RivalWatch;
 	readonly #filter: FilterKeeper;
 	readonly #placement: Placement;
 	readonly #rareSources: RareSources;
@@ -187,6 +193,13 @@ export class VrrpService {
 		this.#claims = new ClaimWatch((address, interfaceIndex, mac) =>
 			this.#onClaim(address, interfaceIndex, mac),
 		);
+		this.#rivals = new RivalWatch((packet, interfaceIndex) => {
+			for (const key of this.#heldOn(interfaceIndex)) {
+				const config = routerOf(this.#engine, key)?.config;
+				const verdict = config === undefined ? null : rivalOf(packet, config);
+				if (verdict !== null) this.#feed({ kind: "rival", key, verdict });
+			}
+		});
 		this.#trackers = new Trackers(
 			{
 				onScript: (name, success) => this.#feed({ kind: "script", name, success }),
@@ -305,6 +318,7 @@ export class VrrpService {
 		this.#routes.release(STATIC_KEY);
 		this.#addresses.release(STATIC_KEY);
 		this.#claims.close();
+		this.#rivals.close();
 		this.#filter.clear();
 		this.#rareSources.close();
 		this.#sysctls.restore();
@@ -613,9 +627,27 @@ export class VrrpService {
 			const held = this.#addresses.all.find(
 				({ kernel }) => kernel.address === address && kernel.interfaceIndex === interfaceIndex,
 			);
-			if (held !== undefined && held.key !== STATIC_KEY)
-				this.#feed({ kind: "claimed", key: held.key, address, mac });
+			if (this.#stopped || held === undefined || held.key === STATIC_KEY) return;
+			this.#feed({ kind: "claimed", key: held.key, address, mac });
+			this.#listenForRival(interfaceIndex, held);
 		}, CLAIM_JUDGED_AFTER_MS);
+	}
+
+	/** Whoever he is, he most likely advertises: why the election does not hear him is told by that. */
+	#listenForRival(interfaceIndex: number, { key, kernel: { family } }: HeldAddress): void {
+		const intervalMicros = routerOf(this.#engine, key)?.config.advertIntervalMicros ?? 0;
+		const forMs = Math.max(RIVAL_LISTEN_MIN_MS, (RIVAL_LISTEN_INTERVALS * intervalMicros) / 1000);
+		try {
+			this.#rivals.listen(interfaceIndex, family, forMs);
+		} catch (error) {
+			this.#log.warn(`not listening for a second master: ${error instanceof Error ? error.message : error}`);
+		}
+	}
+
+	/** The routers with addresses there. */
+	#heldOn(interfaceIndex: number): ReadonlySet<string> {
+		const held = this.#addresses.all.filter(({ kernel }) => kernel.interfaceIndex === interfaceIndex);
+		return new Set(held.map(({ key }) => key));
 	}
 
 	#announceHeld(held: readonly HeldAddress[], rounds: number): void {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { VrrpInstanceConfig } from "../../firmware/config/model.ts";
 import { emptyMemory, type RefusalKind, receive } from "../../firmware/vrrp/receive.ts";
+import { rivalOf } from "../../firmware/vrrp/rival.ts";
 import { parseAddress } from "../../firmware/wire/ip.ts";
 import { decodeIpPacket, encodeIpPacket, type IpPacket } from "../../firmware/wire/ip-packet.ts";
 import { encodeAuthenticationHeader, sealPacket } from "../../firmware/wire/ipsec-ah.ts";
@@ -314,5 +315,30 @@ describe("keepalived's checks in their order", () => {
 			),
 			{ numRuns: 3000 },
 		);
+	});
+});
+
+describe("an advert that the election does not get", () => {
+	const detail = (sent: Sent, config: Partial<VrrpInstanceConfig> = {}) =>
+		rivalOf(packetOf(sent), instanceOf(config))?.detail ?? null;
+	const sealed: Sent = { ah: { key: "secret12", sequenceNumber: 1 } };
+	test("AH beside none or PASS, and the other way round", () => {
+		expect(detail(sealed)).toBe("IPsec authentication header, ours has none");
+		expect(detail(sealed, { authentication: pass })).toBe("IPsec authentication header, ours has none");
+		expect(detail({}, { authentication: ah })).toBe("no IPsec authentication header, ours is AH");
+	});
+	test("another virtual router is one only with an address of ours", () => {
+		const other: Sent = { advertisement: { virtualRouterId: 52 } };
+		expect(detail(other)).toBe("virtual router 52, ours is 51");
+		expect(detail({ ...sealed, ...other })).toBe("virtual router 52, ours is 51");
+		expect(detail({ advertisement: { virtualRouterId: 52, addresses: ["192.0.2.77"] } })).toBeNull();
+	});
+	test("the election's own, and what else comes with an authentication header, are not looked at", () => {
+		expect(detail({})).toBeNull();
+		expect(detail({ advertisement: { intervalMicros: 2_000_000 } })).toBeNull();
+		expect(detail(sealed, { authentication: ah })).toBeNull();
+		const tunnel = packetOf(sealed);
+		tunnel.payload[0] = 50;
+		expect(rivalOf(tunnel, instanceOf({}))).toBeNull();
 	});
 });

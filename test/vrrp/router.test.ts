@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { VrrpInstanceConfig } from "../../firmware/config/model.ts";
-import { emptyMemory, type RefusalKind, type Verdict } from "../../firmware/vrrp/receive.ts";
+import { emptyMemory, type RefusalKind, type Refused, type Verdict } from "../../firmware/vrrp/receive.ts";
 import {
 	type Action,
 	newRouter,
@@ -33,25 +33,27 @@ function advert(priority: number, source = "192.0.2.9", intervalMicros = SECOND)
 	return { kind: "packet", verdict };
 }
 
-function refused(priority: number, source = "192.0.2.9"): RouterEvent {
+function refusal(priority: number, source = "192.0.2.9"): Refused {
 	return {
-		kind: "packet",
-		verdict: {
-			kind: "refused",
-			refusal: "interval",
-			detail: "interval 2 s, ours is 1 s",
-			source,
-			advertisement: {
-				version: 2,
-				virtualRouterId: 51,
-				priority,
-				intervalMicros: 2 * SECOND,
-				authenticationType: 0,
-				addresses: [],
-			},
+		kind: "refused",
+		refusal: "interval",
+		detail: "interval 2 s, ours is 1 s",
+		source,
+		advertisement: {
+			version: 2,
+			virtualRouterId: 51,
+			priority,
+			intervalMicros: 2 * SECOND,
+			authenticationType: 0,
+			addresses: [],
 		},
 	};
 }
+
+const refused = (priority: number, source?: string): RouterEvent => ({
+	kind: "packet",
+	verdict: refusal(priority, source),
+});
 
 const healthy = (priority: number): RouterEvent => ({
 	kind: "conditions",
@@ -269,6 +271,17 @@ describe("RFC 9568 §6.4.3: MASTER", () => {
 		expect(subject.feed(claim, SECOND).announced).toBe(0);
 		expect(subject.feed(claim, 9 * SECOND).announced).toBe(1);
 		expect(new Subject().feed(claim).router.conflict).toBeNull();
+	});
+	test("whose adverts say why he claims our address is named with the cause until he may claim again, and counts for nothing", () => {
+		const rival: RouterEvent = { kind: "rival", verdict: refusal(90) };
+		const claim: RouterEvent = { kind: "claimed", address: "192.0.2.200", mac: "02:00:00:00:00:09" };
+		const subject = new Subject().elected().feed(claim).feed(rival);
+		expect(subject.announced).toBe(5);
+		expect(subject.router.counters.advertisementIntervalErrors).toBe(0);
+		const detail = "192.0.2.9 is not obeyed: interval 2 s, ours is 1 s";
+		expect(subject.feed(claim, 10 * SECOND).router.conflict?.detail).toBe(detail);
+		expect(subject.feed(timer, 6 * SECOND).router.conflict).toBeNull();
+		expect(new Subject().feed(rival).router.conflict).toBeNull();
 	});
 	test("a conflict ends when nothing is heard any more", () => {
 		const subject = new Subject().elected().feed(refused(90));

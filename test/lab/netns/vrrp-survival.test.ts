@@ -381,7 +381,13 @@ describe.concurrent("survival", () => {
 });
 
 describe.concurrent("split brain is seen and named", () => {
-	const faults: readonly { readonly title: string; readonly theirs: string; readonly cause: RegExp }[] = [
+	const sealed = "authentication {\nauth_type AH\nauth_pass 2222\n}";
+	const faults: readonly {
+		readonly title: string;
+		readonly ours?: string;
+		readonly theirs: string;
+		readonly cause: RegExp;
+	}[] = [
 		{
 			title: "another interval",
 			theirs: instanceText({ priority: 90, interval: 2 }),
@@ -397,6 +403,22 @@ describe.concurrent("split brain is seen and named", () => {
 			theirs: instanceText({ priority: 90, version: 3 }),
 			cause: /192\.0\.2\.2 is not obeyed: version 3, ours is 2/,
 		},
+		{
+			title: "AH there",
+			theirs: instanceText({ priority: 90, more: sealed }),
+			cause: /192\.0\.2\.2 is not obeyed: IPsec authentication header, ours has none/,
+		},
+		{
+			title: "AH here",
+			ours: sealed,
+			theirs: instanceText({ priority: 90 }),
+			cause: /192\.0\.2\.2 is not obeyed: no IPsec authentication header, ours is AH/,
+		},
+		{
+			title: "another virtual router with the same address",
+			theirs: instanceText({ priority: 90, virtualRouterId: 52 }),
+			cause: /192\.0\.2\.2 is not obeyed: virtual router 52, ours is 51/,
+		},
 	];
 	for (const fault of faults)
 		test(fault.title, async () => {
@@ -404,7 +426,7 @@ describe.concurrent("split brain is seen and named", () => {
 			const ours = lab.box("ours", 1);
 			const theirs = lab.box("theirs", 2);
 			// One burst when it becomes master, and none later by itself.
-			const text = instanceText({ priority: 100, more: "garp_master_delay 0" });
+			const text = instanceText({ priority: 100, more: `garp_master_delay 0\n${fault.ours ?? ""}` });
 			const drover = ours.drover(text, "--no-standby");
 			await ours.becomes("MASTER");
 			await Bun.sleep(300);
