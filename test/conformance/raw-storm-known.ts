@@ -63,7 +63,13 @@ function ofAnswer(text: string): string | undefined {
 /** Lines of client or origin that known differences are about. */
 const lines = [
 	...[/^If-None-Match: \*/im, /^PROXY UNKNOWN/m, /^Range:/im, /^Connection:\s*close/im],
-	...[/^X-Way: cache-body/m, /^(PUT|POST|DELETE|PATCH) /m, /^Content-Encoding: gzip/im, /^Expires: 0/m],
+	...[
+		/^X-Way: cache-body/m,
+		/^CONNECT /m,
+		/^(PUT|POST|DELETE|PATCH) /m,
+		/^Content-Encoding: gzip/im,
+		/^Expires: 0/m,
+	],
 	...[/^Content-Range:/im, /^Content-Length:\s*0\d/im, /^Transfer-Encoding:\s*(?:,|chunked,|$)/im],
 	/^Connection: Content-Encoding/im,
 	...[/^Expect:[^\n]*\n(?:[^\n]+\n)*?Expect:/im, /^fffffffff/m],
@@ -216,6 +222,11 @@ const known: readonly Known[] = [
 		trait: /^(PUT|POST|DELETE|PATCH)/,
 		what: /^origin: (asked|"GET)|"(X-Varnish|Age): /,
 		why: "RFC 9111 §4.4: an unsafe request makes what is stored under its target useless",
+	},
+	{
+		trait: /^CONNECT/,
+		what: /^(body|answers|connection|answer|origin: asked)/,
+		why: "RFC 9110 §9.3.6: behind a yes to CONNECT comes no body, and the connection ends",
 	},
 	{
 		trait: /^Expires: 0/,

@@ -116,6 +116,11 @@ export class Http2Session implements Answering, StreamCarrier, Http2Events<Strea
 		this.#endIfIdle();
 	}
 
+	/** This process ends: what the client asks for from here on it may ask another one. */
+	farewell(): void {
+		if (!this.#ended) this.client.cork(() => this.connection.leave(true));
+	}
+
 	/** Who has said all will not open a window any more. */
 	#giveUpStalled(): void {
 		if (!this.#saidAll) return;

@@ -225,6 +225,11 @@ export class Listeners {
 		session.abort("RX_JUNK");
 	}
 
+	/** This process ends. */
+	farewell(): void {
+		for (const session of this.#sessions) session.farewell();
+	}
+
 	/** Time outs of sessions and of PROXY headers. */
 	checkTimes(nowMs: number): void {
 		for (const session of this.#sessions) session.checkTime(nowMs);

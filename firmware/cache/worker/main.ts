@@ -216,6 +216,7 @@ class Worker {
 				this.#report();
 				return undefined;
 			case "stop":
+				this.#listeners.farewell();
 				this.#ring.flush();
 				this.#engine.accessLog?.flush();
 				process.exit(0);

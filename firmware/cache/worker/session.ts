@@ -565,6 +565,11 @@ export class ClientSession implements ClientPort, WaitingClient, ReplaySession, 
 		return true;
 	}
 
+	/** This process ends; a client of HTTP/2 can be told. */
+	farewell(): void {
+		this.#http2?.farewell();
+	}
+
 	#hearHttp2(http2: Http2Session): void {
 		this.takeOver(
 			(bytes) => http2.receive(bytes),

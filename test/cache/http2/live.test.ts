@@ -410,3 +410,15 @@ describe("§10.5 what trickles in is no more alive than silence: timeout_idle is
 		socket.destroy();
 	});
 });
+
+test("§6.8 who is connected when the cache is stopped is told which request was the last", async () => {
+	const idle = new Client(dial(slow.port, "127.0.0.1"));
+	idle.send(headers(1, true, ask("/last")));
+	await idle.answer(1);
+	const busy = new Client(dial(slow.port, "127.0.0.1"));
+	busy.send(headers(1, true, ask("/first")), headers(3, true, ask("/never-stopped")));
+	await busy.answer(1);
+	await slow.stop();
+	await idle.until(() => idle.has("GOAWAY 0 last 1 NO_ERROR"));
+	await busy.until(() => busy.has("GOAWAY 0 last 3 NO_ERROR"));
+});
