@@ -45,11 +45,11 @@ export function forgetRecoveryMark(): void {
 }
 
 function setMark(next: (marked: boolean) => boolean): void {
-	const block = loaderEnvironment();
-	const environment = block.read();
-	const marked = recoveryIsMarkedForbidden(environment);
-	const wanted = next(marked);
-	if (wanted !== marked) block.write(withRecoveryMark(environment, wanted));
+	loaderEnvironment().change((environment) => {
+		const marked = recoveryIsMarkedForbidden(environment);
+		const wanted = next(marked);
+		return wanted === marked ? null : withRecoveryMark(environment, wanted);
+	});
 }
 
 function readRecoveryFacts(): RecoveryFacts {

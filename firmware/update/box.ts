@@ -44,7 +44,7 @@ export class LoaderSlots {
 
 	write(slots: Slots): void {
 		// What else the loader remembers, such as the serial line's speed, stays.
-		this.#block.write(new Map([...this.#block.read(), ...writeSlots(slots)]));
+		this.#block.change((environment) => new Map([...environment, ...writeSlots(slots)]));
 	}
 
 	consoleSpeed(): ConsoleSpeed {
@@ -53,7 +53,7 @@ export class LoaderSlots {
 
 	/** Loader, kernel and menu speak at it from the next start on. */
 	setConsoleSpeed(speed: ConsoleSpeed): void {
-		this.#block.write(new Map([...this.#block.read(), [CONSOLE_SPEED_VARIABLE, String(speed)]]));
+		this.#block.change((environment) => new Map([...environment, [CONSOLE_SPEED_VARIABLE, String(speed)]]));
 	}
 }
 

@@ -10,6 +10,7 @@ import {
 	writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { tryLock } from "../kernel/file-lock.ts";
 import {
 	ENVIRONMENT_BYTES,
 	type Environment,
@@ -22,6 +23,9 @@ import type { Partition } from "./trust.ts";
 /** The initramfs leaves the name of the disk here that the running slot was found on. */
 const DISK_FILE = "/run/drover/disk";
 const SCAN_LIMIT_BYTES = 1024 * 1024;
+/** Whoever changes the loader's environment does it within this, or its medium does not answer. */
+const LOCK_LIMIT_MS = 10_000;
+const LOCK_RETRY_MS = 5;
 /** ioctl-free: the kernel drops a block device's clean pages when asked through this tool. */
 const FLUSH_COMMAND = ["blockdev", "--flushbufs"];
 
@@ -94,9 +98,7 @@ export class EnvironmentBlock {
 	/** Throws when there is none: then the loader cannot count, and an update must not begin. */
 	read(): Environment {
 		return this.#with("r", (fd, offset) => {
-			const block = new Uint8Array(ENVIRONMENT_BYTES);
-			readSync(fd, block, 0, ENVIRONMENT_BYTES, offset);
-			const environment = parseEnvironment(block);
+			const environment = readBlock(fd, offset);
 			if (environment === null) throw new Error(`${this.#path} holds no readable environment of the loader`);
 			return environment;
 		});
@@ -104,8 +106,18 @@ export class EnvironmentBlock {
 
 	/** Durable when it returns. All variables are in the first sector, which a disk writes whole. */
 	write(environment: Environment): void {
-		const block = formatEnvironment(environment);
+		this.change(() => environment);
+	}
+
+	/**
+	 * Writes what `change` makes of the environment; null: nothing is to be written. Nobody else changes it meanwhile: of
+	 * two who had read the same one, the second would undo what the first wrote. Durable when it returns.
+	 */
+	change(change: (environment: Environment) => Environment | null): void {
 		this.#with("r+", (fd, offset) => {
+			const wanted = change(readBlock(fd, offset) ?? new Map());
+			if (wanted === null) return;
+			const block = formatEnvironment(wanted);
 			writeSync(fd, block, 0, SECTOR_BYTES, offset);
 			fsyncSync(fd);
 			const back = new Uint8Array(SECTOR_BYTES);
@@ -115,9 +127,22 @@ export class EnvironmentBlock {
 		});
 	}
 
+	/** Throws when another program holds it for too long. Closing the file unlocks it. */
+	#lock(fd: number): void {
+		const deadlineMs = performance.now() + LOCK_LIMIT_MS;
+		while (!tryLock(fd)) {
+			if (performance.now() > deadlineMs)
+				throw new Error(
+					`${this.#path}: another program has been changing the loader's environment for too long`,
+				);
+			Bun.sleepSync(LOCK_RETRY_MS);
+		}
+	}
+
 	#with<T>(flags: "r" | "r+", action: (fd: number, offset: number) => T): T {
 		const fd = openSync(this.#path, flags);
 		try {
+			if (flags === "r+") this.#lock(fd);
 			const bytes = Buffer.alloc(SCAN_LIMIT_BYTES);
 			const length = readSync(fd, bytes, 0, SCAN_LIMIT_BYTES, 0);
 			for (let offset = 0; offset + ENVIRONMENT_BYTES <= length; offset += SECTOR_BYTES)
@@ -128,6 +153,12 @@ export class EnvironmentBlock {
 			closeSync(fd);
 		}
 	}
+}
+
+function readBlock(fd: number, offset: number): Environment | null {
+	const block = new Uint8Array(ENVIRONMENT_BYTES);
+	readSync(fd, block, 0, ENVIRONMENT_BYTES, offset);
+	return parseEnvironment(block);
 }
 
 /** That of the box's own disk. Throws when the disk has no place for it. */
