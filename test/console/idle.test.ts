@@ -1,6 +1,6 @@
 /** A console that was left alone asks for the password again, wherever it was left. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
@@ -22,6 +22,10 @@ beforeAll(() => {
 		`hostname = "box"\n[console]\nidle_minutes = ${IDLE_MINUTES}\n`,
 	);
 	writePassword(PASSWORD, join(directory, "access/shadow"));
+	// A small machine has no editor; the box's is busybox's.
+	mkdirSync(join(directory, "bin"));
+	symlinkSync("/bin/busybox", join(directory, "bin/vi"));
+	mkdirSync("/run/sshd", { recursive: true });
 	const hostKey = join(directory, "host-key");
 	Bun.spawnSync(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey]);
 	const options = ["ListenAddress=127.0.0.1", `Port=${SSH_PORT}`, `HostKey=${hostKey}`, "PidFile=none"];
@@ -34,7 +38,10 @@ afterAll(async () => {
 });
 
 async function leftAlone(leave: (console: ConsolePty) => Promise<unknown>): Promise<void> {
-	const console = new ConsolePty(directory, { ownsTerminal: true });
+	const console = new ConsolePty(directory, {
+		ownsTerminal: true,
+		environment: { PATH: `${directory}/bin:${process.env["PATH"]}` },
+	});
 	try {
 		await console.shows("Password: ");
 		await console.answer(PASSWORD, "> ");
