@@ -41,25 +41,64 @@ const check = (suite: string, command: readonly string[], limitSeconds: number):
 /** The files that take longest, in this order. They begin first, so that what ends last is short. */
 const longest: readonly string[] = [
 	"test/lab/vm/director.test.ts",
-	"test/lab/vm/console.test.ts",
 	"test/lab/vm/update.test.ts",
-	"test/lab/vm/loader.test.ts",
-	"test/lab/vm/uml-director.test.ts",
-	"test/lab/vm/initramfs.test.ts",
-	"test/cache/vtc.test.ts",
+	"test/lab/vm/console.test.ts",
 	"test/console/idle.test.ts",
+	"test/lab/vm/loader.test.ts",
+	"test/image/release.test.ts",
+	"test/cache/vtc.test.ts",
+	"test/lab/vm/initramfs.test.ts",
+	"test/lab/vm/uml-traffic.test.ts",
+	"test/lab/vm/uml-director.test.ts",
 ];
 
-/** The processors that a file keeps busy, where it is not one. */
-const wide: Readonly<Record<string, number>> = {
+const each = (processors: number, files: readonly string[]) =>
+	Object.fromEntries(files.map((file) => [`test/${file}.test.ts`, processors]));
+
+/**
+ * The processors that a file keeps busy, where it is not what its suite says: its processor time over its time,
+ * rounded up to the next quarter and more. Whatever looks at the times of VRRP keeps what its suite has.
+ */
+const busy: Readonly<Record<string, number>> = {
 	// Three boxes.
 	"test/lab/vm/director.test.ts": 2,
-	// Two consoles that nobody types at.
-	"test/console/idle.test.ts": 0.25,
+	// A box that its operator waits for now and then, two daemons at once that wait for barriers and delays.
+	"test/lab/vm/update.test.ts": 0.75,
+	"test/cache/vtc.test.ts": 0.75,
+	// For delays, time-outs, periods of checks and of pollers, the second of whole seconds.
+	...each(0.5, [
+		"cache/http/connection-end",
+		"cache/http/departures",
+		"cache/http/lying-backends",
+		"cache/http/raw-bytes",
+		"cache/http/slow-clients",
+		"cache/http2/live",
+		"cache/service/persistent",
+		"cache/vcl/meaning",
+		"command-words",
+		"config/corpus",
+		"health/probes",
+		"notify/notify",
+		"status/notifier",
+	]),
+	// For a minute in which nobody types, a service's idle seconds, peers that answer late.
+	...each(0.25, [
+		"console/idle",
+		"director/tidy-memory",
+		"health/sentinel",
+		"lab/netns/director-mail",
+		"lab/netns/director-start",
+		"lab/netns/director-told",
+		"lab/netns/health-oracle",
+		"lab/netns/health-path",
+		"lab/netns/host-oracle",
+		"lab/netns/realserver-verify",
+		"lab/netns/snmp-notifications",
+	]),
 };
 
 const allFiles = [...new Glob("**/*.test.ts").scanSync(import.meta.dir)].map((path) => `test/${path}`).sort();
-const unknownFiles = [...longest, ...Object.keys(wide)].filter((file) => !allFiles.includes(file));
+const unknownFiles = [...longest, ...Object.keys(busy)].filter((file) => !allFiles.includes(file));
 if (unknownFiles.length > 0)
 	throw new Error(`test/run.ts names files that are not there: ${unknownFiles.join(", ")}`);
 
@@ -81,7 +120,7 @@ const tests = (suite: ReturnType<typeof suiteOf>, limitSeconds: number, processo
 			command: bunTest(file),
 			limitSeconds,
 			kind: "bun",
-			processors: wide[file] ?? processors,
+			processors: busy[file] ?? processors,
 		}));
 
 const suites: readonly Suite[] = [

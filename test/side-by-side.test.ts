@@ -48,6 +48,22 @@ describe("work side by side", () => {
 		]);
 	});
 
+	test("what is left over beside one that does not fit yet is for the next that does", async () => {
+		const work = [
+			piece("a", 1, 30),
+			piece("b", 0.75, 50),
+			piece("c", 1),
+			piece("d", 0.5),
+			piece("e", 0.25, 5),
+		];
+		expect(names(await watched(work, 2))).toEqual(["a", "a b", "a b e", "b c", "b d"]);
+	});
+
+	test("also then what wants much is not overtaken", async () => {
+		const work = [piece("a", 1, 30), piece("b", 0.75, 50), piece("all", 2), piece("c", 0.25)];
+		expect(names(await watched(work, 2))).toEqual(["a", "a b", "all", "c"]);
+	});
+
 	test("what wants more than there is has it all", async () => {
 		expect(names(await watched([piece("big", 2), piece("b", 0.5)], 1))).toEqual(["big", "b"]);
 	});
@@ -55,7 +71,7 @@ describe("work side by side", () => {
 	test("each runs once, and never more than there is room for", async () => {
 		await fc.assert(
 			fc.asyncProperty(
-				fc.array(fc.record({ processors: fc.constantFrom(0.5, 1, 2, 4), turns: fc.nat(9) })),
+				fc.array(fc.record({ processors: fc.constantFrom(0.25, 0.5, 0.75, 1, 2, 4), turns: fc.nat(9) })),
 				fc.integer({ min: 1, max: 4 }),
 				async (work, processors) => {
 					const seen = await watched(
