@@ -62,7 +62,7 @@ export function announce(
 				script: notice.up ? server.rules.notifyUp : server.rules.notifyDown,
 				fifoLine: `RS ${realServer} ${virtualServer} ${state}\n`,
 				mail: server.rules.smtpAlert
-					? realServerMail(notice.pool, notice.member, notice.up, notice.reason)
+					? realServerMail(notice.pool, notice.member, notice.up, notice.letter ?? notice.reason)
 					: null,
 				logLine: `${inWords(notice, realServer, server.rules.inhibitOnFailure)} VS ${virtualServer}: ${notice.reason}`,
 				event: {
@@ -71,6 +71,7 @@ export function announce(
 					virtualServer,
 					realServer,
 					up: notice.up,
+					...(notice.stopped ? { stopped: true } : {}),
 					reason: notice.reason,
 				},
 			};
@@ -83,7 +84,7 @@ export function announce(
 				mail: config.smtpAlert
 					? {
 							subject: `Virtualserver ${virtualServer} - ${state}`,
-							body: `=> ${reason} <=`,
+							body: `=> ${notice.letter} <=`,
 						}
 					: null,
 				logLine: `${reason} for VS ${virtualServer}`,
@@ -93,6 +94,7 @@ export function announce(
 					virtualServer,
 					realServer: null,
 					up: notice.up,
+					...(notice.stopped ? { stopped: true } : {}),
 					reason: notice.reason,
 				},
 			};

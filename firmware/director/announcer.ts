@@ -59,6 +59,12 @@ export class Announcer {
 		}
 	}
 
+	/** Subscribers alone. */
+	publish(notice: Notice): void {
+		const announcement = announce(notice, this.#global, Date.now());
+		if (announcement !== null) this.#publish(announcement.event);
+	}
+
 	tellOfChecks(notices: readonly CheckNotice[]): void {
 		for (const notice of notices) {
 			const mail = checkMail(notice, this.#global.mail.perRealServerOnly);

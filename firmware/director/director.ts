@@ -20,6 +20,7 @@ import { concernsServer, explainHealth, explainNotice, explainOverride, WHOLE_DI
 import type { KernelTable } from "./kernel-table.ts";
 import { virtualServerName } from "./names.ts";
 import {
+	closedNotice,
 	closePool,
 	initialVerdict,
 	type Notice,
@@ -168,7 +169,7 @@ export class Director {
 			this.#pools.set(key, step.pool);
 			for (const notice of step.notices) notices.push(notice);
 		}
-		for (const gone of before.values()) notices.push(...closePool(gone, "no longer configured"));
+		for (const gone of before.values()) notices.push(...closePool(gone, "removed"));
 		await this.#keeper.touchAll();
 		this.#tell(notices);
 		this.#health?.apply(config);
@@ -307,8 +308,11 @@ export class Director {
 		this.#health?.close();
 		waitsFor("the kernel's table");
 		await this.#keeper.stop();
-		for (const pool of this.#pools.values())
-			if (pool.config.omega) this.#tell(closePool(pool, "the director stops"));
+		// Services that stay are not said to go (keepalived's --dont-release-ipvs).
+		if (!keepTable)
+			for (const pool of this.#pools.values())
+				if (pool.config.omega) this.#tell(closePool(pool, "stopped"));
+				else this.#announcer.publish(closedNotice(pool, "stopped"));
 		if (!keepTable) await this.#keeper.removeOwn();
 		this.#keeper.close();
 		waitsFor("the last notifications");

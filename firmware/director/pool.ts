@@ -7,7 +7,7 @@ import type { RealServerConfig, VirtualServerConfig } from "../config/model.ts";
 import type { CheckOf, Outcome } from "../health/checker.ts";
 import { effectiveWeight } from "../health/verdict.ts";
 import { endpointText } from "../wire/ipvs.ts";
-import { quorumDownAtStart, quorumHolds, quorumKept, quorumReason } from "./quorum.ts";
+import { quorumDownAtStart, quorumHolds, quorumKept, quorumLetter, quorumReason } from "./quorum.ts";
 
 /**
  * An operator's word on one real server; it counts as down for the quorum.
@@ -55,8 +55,25 @@ export type Notice =
 			 * down, by `alpha`, when a check first says why.
 			 */
 			readonly initial: boolean;
+			/** What a letter says in place of the reason. */
+			readonly letter?: string;
+			readonly stopped?: boolean;
 	  }
-	| { readonly kind: "quorum"; readonly pool: Pool; readonly up: boolean; readonly reason: string };
+	| {
+			readonly kind: "quorum";
+			readonly pool: Pool;
+			readonly up: boolean;
+			readonly reason: string;
+			readonly letter: string;
+			/** The director ends. */
+			readonly stopped?: boolean;
+	  };
+
+/** Why a pool is closed, and in keepalived's words to those who get letters. */
+const ends = {
+	removed: { reason: "no longer configured", letter: "Removing" },
+	stopped: { reason: "the director stops", letter: "Shutting down" },
+} as const;
 
 export interface PoolStep {
 	readonly pool: Pool;
@@ -132,10 +149,16 @@ export function openPool(
 	if (tellsInitial)
 		for (let index = 0; index < members.length; index++)
 			if (members[index]!.alive) notices.push(upNotice(pool, index, "at start", true));
-	if (pool.quorumUp) notices.push(quorumNotice(pool, weight, quorumHeld));
+	if (pool.quorumUp) notices.push(quorumNotice(pool, weight, quorumHeld, true));
 	// As keepalived: who begins on the sorry server says so.
 	else if (config.sorryServer !== null && members.length > 0)
-		notices.push({ kind: "quorum", pool, up: false, reason: quorumDownAtStart(weight, config) });
+		notices.push({
+			kind: "quorum",
+			pool,
+			up: false,
+			reason: quorumDownAtStart(weight, config),
+			letter: quorumLetter(false, false, true, weight, config),
+		});
 	return { pool, notices };
 }
 
@@ -199,20 +222,37 @@ export function reloadPool(old: Pool, config: VirtualServerConfig, verdictOf: Ve
 	for (const index of fresh)
 		if (members[index]!.alive) notices.push(upNotice(renewed, index, "newly configured", true));
 	for (const index of before.values())
-		if (old.members[index]!.alive)
-			notices.push({ ...upNotice(old, index, "no longer configured", false), up: false });
-	const judged = judgeQuorum(renewed);
+		if (old.members[index]!.alive) notices.push(downNotice(old, index, "removed"));
+	const judged = judgeQuorum(renewed, true);
 	return { pool: judged.pool, notices: [...notices, ...judged.notices] };
 }
 
-/** What is reported of a virtual server that is taken away, and with `omega` when the director stops. */
-export function closePool(pool: Pool, reason: string): readonly Notice[] {
+/**
+ * What is reported of a virtual server that is taken away, and with `omega` when the director stops: then, as with
+ * keepalived, also of one that had no quorum.
+ */
+export function closePool(pool: Pool, end: keyof typeof ends): readonly Notice[] {
 	const notices: Notice[] = [];
 	pool.members.forEach((member, index) => {
-		if (member.alive) notices.push({ ...upNotice(pool, index, reason, false), up: false });
+		if (member.alive) notices.push(downNotice(pool, index, end));
 	});
-	if (pool.quorumUp) notices.push({ kind: "quorum", pool, up: false, reason });
+	if (pool.quorumUp || end === "stopped") notices.push(closedNotice(pool, end));
 	return notices;
+}
+
+/** A virtual server's own notice of it. */
+export function closedNotice(pool: Pool, end: keyof typeof ends): Notice {
+	const { reason, letter } = ends[end];
+	const about = { kind: "quorum", pool, up: false, reason } as const;
+	return end === "stopped"
+		? { ...about, letter, stopped: true }
+		: { ...about, letter: quorumLetter(false, true, false, 0, pool.config) };
+}
+
+function downNotice(pool: Pool, member: number, end: keyof typeof ends): Notice {
+	const { reason, letter } = ends[end];
+	const notice = { ...upNotice(pool, member, reason, false), up: false, letter };
+	return end === "stopped" ? { ...notice, stopped: true } : notice;
 }
 
 /** Weights up to this are nearly all there are. */
@@ -236,17 +276,18 @@ function upNotice(
 	return { kind: "real-server", pool, member, up: true, reason, initial };
 }
 
-function judgeQuorum(pool: Pool, held = pool.quorumUp): PoolStep {
+function judgeQuorum(pool: Pool, atReading = false): PoolStep {
+	const held = pool.quorumUp;
 	const weight = liveWeight(pool);
 	const up = quorumHolds(held, weight, pool.config);
 	if (up === pool.quorumUp) return { pool, notices: [] };
 	const next: Pool = { ...pool, quorumUp: up };
-	return { pool: next, notices: [quorumNotice(next, weight, held)] };
+	return { pool: next, notices: [quorumNotice(next, weight, held, atReading)] };
 }
 
 /** `held`: it was up before, or in an earlier run. */
-function quorumNotice(pool: Pool, weight: number, held: boolean): Notice {
+function quorumNotice(pool: Pool, weight: number, held: boolean, atReading: boolean): Notice {
 	const { config, quorumUp: up } = pool;
 	const reason = up && held ? quorumKept(weight, config) : quorumReason(up, weight, config);
-	return { kind: "quorum", pool, up, reason };
+	return { kind: "quorum", pool, up, reason, letter: quorumLetter(up, held, atReading, weight, config) };
 }

@@ -34,6 +34,24 @@ export function quorumDownAtStart(liveWeight: number, { quorum, hysteresis }: Qu
 	return `starting with quorum down ${quorum}-${hysteresis}=${quorum - hysteresis} > ${liveWeight}`;
 }
 
+/**
+ * What a letter says of it, as keepalived writes it (check/ipwrapper.c): with a plus and "<=" whichever way it went, and of what
+ * a reading of the configuration finds that one starts with it.
+ */
+export function quorumLetter(
+	holds: boolean,
+	held: boolean,
+	atReading: boolean,
+	liveWeight: number,
+	{ quorum, hysteresis }: QuorumLimits,
+): string {
+	const threshold = held ? quorum - hysteresis : quorum + hysteresis;
+	const what = atReading
+		? `Starting with quorum ${holds ? "up" : "down"}`
+		: `${holds ? "Gained" : "Lost"} quorum`;
+	return `${what} ${quorum}+${hysteresis}=${threshold} <= ${liveWeight}`;
+}
+
 /** That of an earlier run goes on. */
 export function quorumKept(liveWeight: number, { quorum, hysteresis }: QuorumLimits): string {
 	return `keeping quorum ${quorum}-${hysteresis}=${quorum - hysteresis} <= ${liveWeight}`;

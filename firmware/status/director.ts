@@ -87,5 +87,7 @@ export type DirectorEvent = {
 	readonly virtualServer: string;
 	readonly realServer: string | null;
 	readonly up: boolean;
+	/** The director ends: `up` is false. */
+	readonly stopped?: boolean;
 	readonly reason: string;
 };

@@ -89,5 +89,7 @@ export interface VrrpTransition {
 	readonly to: VrrpStateName;
 	/** The service ends: `to` is INIT. */
 	readonly stopped?: boolean;
+	/** A reload took it away: `to` is INIT, or FAULT where keepalived's notifications call it that. */
+	readonly deleted?: boolean;
 	readonly reason: string;
 }

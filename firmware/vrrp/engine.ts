@@ -112,6 +112,8 @@ export type EngineAction =
 			readonly key: string;
 			readonly from: VrrpStateName;
 			readonly to: VrrpStateName | "STOP" | "DELETED";
+			/** By a reload, whatever that is called. */
+			readonly deleted?: true;
 			readonly reason: string;
 			readonly priority: number;
 			/** The change of its sync group says the same: no own mail. */
@@ -515,11 +517,12 @@ class Run {
 		for (const router of before) {
 			const key = instanceKey(router.config);
 			if (wanted.has(key)) continue;
-			const deleted = router.config.notify.saysDeleted;
+			const { saysDeleted } = router.config.notify;
 			this.apply(key, { kind: "stop" });
 			const last = this.actions.findLastIndex((action) => action.kind === "transition" && action.key === key);
 			const said = this.actions[last];
-			if (said?.kind === "transition") this.actions[last] = { ...said, to: deleted ? "DELETED" : "FAULT" };
+			if (said?.kind === "transition")
+				this.actions[last] = { ...said, to: saysDeleted ? "DELETED" : "FAULT", deleted: true };
 			this.actions.push({ kind: "close", key });
 		}
 		this.#config = config;

@@ -557,7 +557,7 @@ export class VrrpService {
 	}
 
 	#onTransition(action: Extract<EngineAction, { kind: "transition" }>): void {
-		const { config, from, to, reason, priority } = action;
+		const { config, from, to, deleted, reason, priority } = action;
 		this.#log.info({ reason }, `(${config.name}) Entering ${to} STATE`);
 		this.#notifier?.instance(config, notifyStateOf(to), priority);
 		const state: VrrpStateName = to === "STOP" || to === "DELETED" ? "INIT" : to;
@@ -568,6 +568,7 @@ export class VrrpService {
 			from,
 			to: state,
 			...(to === "STOP" ? { stopped: true } : {}),
+			...(deleted === true ? { deleted } : {}),
 			reason,
 		});
 	}

@@ -6,6 +6,7 @@ import {
 	closePool,
 	initialVerdict,
 	liveWeight,
+	type Notice,
 	openPool,
 	type Pool,
 	reloadPool,
@@ -232,7 +233,41 @@ test("reload: a weight from the file follows the file, one that a check has set 
 test("closing tells every live server and the quorum down", () => {
 	const config = virtualServer([realServer("10.0.0.1"), realServer("10.0.0.2")]);
 	const pool = stepPool(openPool(config, asConfigured(config)).pool, verdict(0, false)).pool;
-	expect(told({ notices: closePool(pool, "stop") })).toEqual(["10.0.0.2 down", "quorum down"]);
+	for (const end of ["removed", "stopped"] as const)
+		expect(told({ notices: closePool(pool, end) })).toEqual(["10.0.0.2 down", "quorum down"]);
+	// As keepalived: who ends says so, whether it had a quorum or not; who is taken away has lost none.
+	const lost = stepPool(pool, verdict(1, false)).pool;
+	expect(told({ notices: closePool(lost, "stopped") })).toEqual(["quorum down"]);
+	expect(closePool(lost, "removed")).toEqual([]);
+});
+
+test("letters have keepalived's words", () => {
+	const config = virtualServer(
+		[realServer("10.0.0.1", { weight: 4 }), realServer("10.0.0.2", { weight: 4 })],
+		{
+			quorum: 6,
+			hysteresis: 1,
+		},
+	);
+	const letters = ({ notices }: { notices: readonly Notice[] }) => notices.map((notice) => notice.letter);
+	const opened = openPool(config, asConfigured(config));
+	expect(letters(opened).at(-1)).toBe("Starting with quorum up 6+1=7 <= 8");
+	const lost = stepPool(opened.pool, verdict(0, false));
+	expect(letters(lost).at(-1)).toBe("Lost quorum 6+1=5 <= 4");
+	expect(letters(stepPool(lost.pool, { ...verdict(0, true), weight: 4 })).at(-1)).toBe(
+		"Gained quorum 6+1=7 <= 8",
+	);
+	const one = virtualServer([realServer("10.0.0.2", { weight: 4 })], { quorum: 6, hysteresis: 1 });
+	expect(letters(reloadPool(opened.pool, one, asConfigured(one)))).toEqual([
+		"Removing",
+		"Starting with quorum down 6+1=5 <= 4",
+	]);
+	expect(letters({ notices: closePool(opened.pool, "removed") })).toEqual([
+		"Removing",
+		"Removing",
+		"Lost quorum 6+1=5 <= 0",
+	]);
+	expect(letters({ notices: closePool(lost.pool, "stopped") })).toEqual(["Shutting down", "Shutting down"]);
 });
 
 test("any history of verdicts: the table follows the last one only", () => {

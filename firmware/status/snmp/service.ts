@@ -25,7 +25,7 @@ import { openLog } from "../log.ts";
 import { runOptionalService, toldToEnd } from "../optional-service.ts";
 import { type AgentUser, startAgent } from "./agent.ts";
 import { Gathering } from "./notification/gathering.ts";
-import { type BoxEvent, notificationsOf } from "./notification/notification.ts";
+import { type BoxEvent, isOfTheGone, notificationsOf } from "./notification/notification.ts";
 import { Notifier } from "./notification/notifier.ts";
 import { ownAddress } from "./notification/own-address.ts";
 import { forgetGone, nothingTold, type Told, toldSchema } from "./notification/told.ts";
@@ -229,11 +229,15 @@ class SnmpService {
 		if (dropped > 0)
 			this.#lose(dropped, `more than ${events.length} events came at once; the oldest are dropped`);
 		try {
-			const { facts, view } = await this.#look(0);
+			const before = (await this.#cached?.look.catch(() => null)) ?? null;
+			const after = await this.#look(0);
+			const { facts } = after;
 			forgetGone(this.#told, facts.vrrp, facts.director);
-			for (const { event, upMs } of events)
-				for (const notification of notificationsOf(event, facts, view))
+			for (const { event, upMs } of events) {
+				const seen = isOfTheGone(event) ? (before ?? after) : after;
+				for (const notification of notificationsOf(event, seen.facts, seen.view))
 					this.#notifier.send({ ...notification, upMs });
+			}
 		} catch (error) {
 			this.#lose(events.length, `events cannot be told of: ${inWords(error)}`);
 		}

@@ -84,6 +84,7 @@ virtual_server 10.9.0.100 80 {
     real_server 10.9.0.2 82 { TCP_CHECK { connect_timeout 1 retry 0 } }
 }`;
 
+const services = new Map<string, Subprocess>();
 const path = (name: string) => join(directory, name);
 const environment = () => ({
 	...process.env,
@@ -210,7 +211,7 @@ beforeAll(async () => {
 	for (const port of [81, 82]) startServer(port);
 	const env = environment();
 	for (const service of ["vrrp", "director"])
-		box.spawn([...drover, service, "-f", path("keepalived.conf")], { env });
+		services.set(service, box.spawn([...drover, service, "-f", path("keepalived.conf")], { env }));
 	// Whatever was first, nothing is lost.
 	await eventually(
 		"the address is held",
@@ -423,4 +424,24 @@ test("what nobody had acknowledged when the agent ended is told by the next one"
 	receiver = startReceiver();
 	agent = startAgent();
 	await heard("realServerStateChange", (values) => values["realServerStatus.1.2"] === "dead");
+});
+
+test("KEEPALIVED-MIB: an instance that a reload takes away is deleted(6), a director that ends leaves shutdown(3)", async () => {
+	const vrrp = /vrrp_sync_group[\s\S]*?\n}\n/;
+	const deleted = (text: string) => writeFileSync(path("keepalived.conf"), text);
+	deleted(configuration.replace("version 3", "version 3\n    notify_deleted"));
+	services.get("vrrp")!.kill("SIGHUP");
+	await Bun.sleep(1_000);
+	deleted(configuration.replace(vrrp, ""));
+	services.get("vrrp")!.kill("SIGHUP");
+	expect(
+		await heard("vrrpInstanceStateChange", (values) => values["vrrpInstanceState.1"] === "deleted"),
+	).toMatchObject({ "vrrpInstanceName.1": "VI_1", "vrrpInstanceInitialState.1": "backup" });
+	services.get("director")!.kill("SIGTERM");
+	expect(
+		await heard(
+			"virtualServerQuorumStateChange",
+			(values) => values["virtualServerQuorumStatus.1"] === "shutdown",
+		),
+	).toMatchObject({ "virtualServerPort.1": "80", "virtualServerQuorum.1": "1" });
 });

@@ -67,10 +67,19 @@ const commitTraps: Readonly<Record<CommitStep, number>> = {
 };
 /** VrrpState of KEEPALIVED-MIB, in notifications alone. */
 const SHUTDOWN = 5;
+const DELETED = 6;
+/** virtualServerQuorumStatus, in notifications alone. */
+const QUORUM_SHUTDOWN = 3;
 const CRASH_LOOP_TRAP = 8;
 const DRIFT_TRAP = 9;
 
-/** `facts` and `view` are of one look, taken after the event. */
+/** What this event is about is not there any more: only a look before it can show that. */
+export function isOfTheGone(event: BoxEvent): boolean {
+	if (event.kind === "director") return event.event.stopped === true;
+	return event.kind === "vrrp" && event.event.deleted === true;
+}
+
+/** `facts` and `view` are of one look, taken after the event, or before it when it is `isOfTheGone`. */
 export function notificationsOf(event: BoxEvent, facts: Facts, view: View): Notification[] {
 	const make = (oid: string, varbinds: readonly (Instance | null)[]): Notification => ({
 		oid: parseOid(oid),
@@ -165,7 +174,7 @@ function vrrpv3Index(
 }
 
 function vrrp(
-	{ instance, to, stopped }: VrrpTransition,
+	{ instance, to, stopped, deleted }: VrrpTransition,
 	facts: Facts,
 	found: Found,
 	make: Make,
@@ -176,7 +185,7 @@ function vrrp(
 	const entry = `${VRRP}.3.1`;
 	const changed = make(`${VRRP_TRAPS}.2`, [
 		found(`${entry}.2`, row),
-		cell(entry, 4, [row], stateValue(to, stopped)),
+		cell(entry, 4, [row], deleted === true && to === "INIT" ? integer(DELETED) : stateValue(to, stopped)),
 		found(`${entry}.5`, row),
 		found(ROUTER_ID, 0),
 	]);
@@ -206,7 +215,7 @@ function director(event: DirectorEvent, { config }: Facts, found: Found, make: M
 			make(`${CHECK_TRAPS}.2`, [
 				virtual(2),
 				virtual(8),
-				cell(`${CHECK}.3.1`, 23, [row], state),
+				cell(`${CHECK}.3.1`, 23, [row], event.stopped === true ? integer(QUORUM_SHUTDOWN) : state),
 				virtual(22),
 				virtual(21),
 				virtual(20),
