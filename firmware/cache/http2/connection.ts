@@ -22,6 +22,7 @@ import {
 	text32,
 } from "./frame.ts";
 import { type HeaderField, HpackDecoder } from "./hpack.ts";
+import { isField } from "./request.ts";
 import { Restraint } from "./restraint.ts";
 import { announce, defaultRemote, type LocalSettings, SETTING_BYTES, takeSettings } from "./settings.ts";
 
@@ -144,7 +145,10 @@ export class Http2Connection<Owner> {
 	#settled = false;
 	/** The table size of the client's decoder is to be acknowledged in the next block (RFC 7541 §4.2). */
 	#owesTableSize = false;
+	/** The last stream that has begun, */
 	#highest = 0;
+	/** and the last of which a request was taken, or refused by name: what a GOAWAY says (§6.8). */
+	#lastTaken = 0;
 	#sendWindow = DEFAULT_WINDOW_BYTES;
 	#receiveWindow = DEFAULT_WINDOW_BYTES;
 	#waitingBytes = 0;
@@ -437,8 +441,13 @@ export class Http2Connection<Owner> {
 			else this.#fail(ErrorCode.protocolError, "a stream below one that is known");
 			return undefined;
 		}
-		if (this.#left) return "ignored";
 		this.#highest = id;
+		if (this.#left) {
+			// What comes behind these HEADERS is ignored with them.
+			this.#remember(id, "reset");
+			return "ignored";
+		}
+		this.#lastTaken = id;
 		return this.#streams.size >= this.#local.concurrentStreams ? "refused" : "request";
 	}
 
@@ -485,7 +494,7 @@ export class Http2Connection<Owner> {
 			case "trailers": {
 				const stream = this.#streams.get(id);
 				if (stream === undefined) return;
-				const isBad = list.fields.some(([name]) => name.startsWith(":"));
+				const isBad = list.fields.some(([name, value]) => !isField(name, value));
 				const isShort = stream.bodyLeft !== undefined && stream.bodyLeft > 0;
 				if (isBad || isShort) this.#streamError(stream, ErrorCode.protocolError);
 				else this.#remoteDone(stream);
@@ -508,6 +517,7 @@ export class Http2Connection<Owner> {
 	#open(id: number): Http2Stream<Owner> {
 		const stream = new Http2Stream<Owner>(id, this.#nowMs, this.#remote.windowBytes, this.#local.windowBytes);
 		this.#highest = id;
+		this.#lastTaken = id;
 		this.#streams.set(id, stream);
 		return stream;
 	}
@@ -692,7 +702,7 @@ export class Http2Connection<Owner> {
 	leave(say: boolean): void {
 		if (this.#left || this.#broken) return;
 		this.#left = true;
-		if (say) this.#control(Frame.goAway, 0, 0, text32(this.#highest) + text32(ErrorCode.noError));
+		if (say) this.#control(Frame.goAway, 0, 0, text32(this.#lastTaken) + text32(ErrorCode.noError));
 		this.#events.leaving();
 	}
 
@@ -700,7 +710,7 @@ export class Http2Connection<Owner> {
 	#fail(code: number, reason: string): void {
 		if (this.#broken) return;
 		this.#events.note(`H2: ${errorName(code)}: ${reason}`);
-		this.#control(Frame.goAway, 0, 0, text32(this.#highest) + text32(code));
+		this.#control(Frame.goAway, 0, 0, text32(this.#lastTaken) + text32(code));
 		this.#broken = true;
 		this.#block = undefined;
 		this.#beginning = undefined;

@@ -30,6 +30,10 @@ const SCHEME = /^[a-z][a-z0-9+.-]*$/i;
 /** A name that may be sent: a token without capitals. */
 const isName = (name: string) => knownKey(name) === name || (isToken(name) && name.toLowerCase() === name);
 
+/** RFC 9113 §8.2.1: a field that may be sent, other than a pseudo-header. */
+export const isField = (name: string, value: string): boolean =>
+	isName(name) && !hasControl(value) && !hasOuterBlanks(value);
+
 type Pseudo = ":method" | ":scheme" | ":authority" | ":path";
 const pseudos: ReadonlySet<string> = new Set<Pseudo>([":method", ":scheme", ":authority", ":path"]);
 

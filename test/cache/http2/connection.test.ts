@@ -392,7 +392,8 @@ describe("§6.4 to §6.8", () => {
 			"request 1",
 			"leaving",
 		]);
-		expect(server.get(headers(3))).toEqual([]);
+		const late = headers(3, false) + data(3, "body") + headers(3, true, block(["x-sum", "1"]));
+		expect(server.get(late, rst(3), headers(5))).toEqual(["WINDOW_UPDATE 0 +1048576"]);
 		server.connection.sendHeaders(server.asked[0]!.stream, ok, true);
 		expect(server.log.at(-1)).toBe("HEADERS 1 end");
 	});
@@ -401,6 +402,9 @@ describe("§6.4 to §6.8", () => {
 		server.get(headers(7));
 		server.connection.leave(true);
 		expect(server.log.slice(-2)).toEqual(["GOAWAY 0 last 7 NO_ERROR", "leaving"]);
+		// What had left before the client heard of it; and its last stream is the last one still.
+		expect(server.get(headers(9, false), data(9, "body", true))).toEqual(["WINDOW_UPDATE 0 +1048576"]);
+		expect(server.get(ping("short"))).toEqual(goAway(7, "FRAME_SIZE_ERROR"));
 	});
 });
 
@@ -412,13 +416,14 @@ describe("§8.1 messages", () => {
 			"body 1 ends",
 		]);
 	});
-	test("trailers have no pseudo-headers", () => {
+	test.each([
+		["pseudo-headers", [":path", "/"]],
+		["capitals in a name", ["X-Sum", "1"]],
+		["a line end in a value", ["x-sum", "1\r\nx: y"]],
+	] as const)("trailers have no %s", (_what, field) => {
 		const server = Recorded.settled();
 		server.get(headers(1, false));
-		expect(server.get(headers(1, true, block([":path", "/"])))).toEqual([
-			"RST_STREAM 1 PROTOCOL_ERROR",
-			"reset 1",
-		]);
+		expect(server.get(headers(1, true, block(field)))).toEqual(["RST_STREAM 1 PROTOCOL_ERROR", "reset 1"]);
 	});
 	test("other HEADERS within a body end the connection", () => {
 		const server = Recorded.settled();
