@@ -67,6 +67,8 @@ export interface ObjectMeta {
 	readonly esi?: Uint8Array | undefined;
 	/** The marks of the tags in `head`, by whoever knows that there are none; looked for otherwise. */
 	readonly marks?: TagMarks | undefined;
+	/** Asked under the lock: what has been purged since it was fetched is not stored. */
+	readonly isPurged?: () => boolean;
 }
 
 /** A stored object as one process sees it: a copy of its meta, and where its bytes are. */
@@ -559,6 +561,7 @@ export class Arena {
 		const { control, storageFloats } = this.#book;
 		lockWord(control, Control.lock, this.#worker + 1);
 		try {
+			if (meta.isPurged?.()) return -1;
 			storageFloats[meta.storage * STORAGE_FLOATS + StorageFloat.requests]!++;
 			const queue = this.#segments.takeGhost(low) ? Queue.main : Queue.small;
 			const slot = this.#takeSlot(area);
@@ -690,6 +693,7 @@ export class Arena {
 		const marks = meta.marks ?? marksIn(meta.head);
 		const { segments, pins } = this.#book;
 		return this.#locked(() => {
+			if (meta.isPurged?.()) return false;
 			this.#segments.takeGhost(low);
 			const area = this.layout.areas[meta.storage]!;
 			const slot = this.#takeSlot(area);
@@ -846,6 +850,11 @@ export class Arena {
 			this.#wheel.add(object.slot, Math.ceil(deadline));
 			this.#book.touch(object.shard);
 		});
+	}
+
+	/** Returns when what others are about to store can be found. */
+	awaitStores(): void {
+		this.#locked(() => {});
 	}
 
 	/** Notes that the object was tested against bans up to `ban`, unless its slot has become another's since. */

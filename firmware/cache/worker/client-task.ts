@@ -398,11 +398,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		const { bans, arena } = this.engine;
 		const { object } = answer.body;
 		if (object.ban >= bans.newest) return false;
-		const subject: BanSubject = {
-			request: { url: this.req.url, header: (key) => this.req.fields.get(key) },
-			object: bannable(answer, this.startedAt),
-		};
-		const ban = bans.holds(object.ban, subject);
+		const ban = bans.holds(object.ban, this.#subject(answer));
 		if (ban === undefined) {
 			arena.noteBan(object, bans.newest);
 			(object as { ban: number }).ban = bans.newest;
@@ -413,6 +409,14 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		arena.remove(object, "banned", ban.number);
 		this.why = `it was banned by "${ban.text}"`;
 		return true;
+	}
+
+	/** What bans look at. */
+	#subject(answer: Answer): BanSubject {
+		return {
+			request: { url: this.req.url, header: (key) => this.req.fields.get(key) },
+			object: bannable(answer, this.startedAt),
+		};
 	}
 
 	#lookup(): void {
@@ -553,9 +557,13 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	/** Takes an answer that is still coming, which is newer than whatever is stored; true when there is one. */
 	#joinComing(): boolean {
 		const { req } = this;
-		for (const { answer, joinable } of this.engine.inflight.get(this.key) ?? []) {
+		const { bans, inflight } = this.engine;
+		for (const fetch of inflight.get(this.key) ?? []) {
+			const { answer, joinable, banAtStart } = fetch;
 			if (!joinable || answer?.body.kind !== "stream" || !answer.body.stream.keeping) continue;
 			if (!varyMatches(answer.vary, req.fields)) continue;
+			if (fetch.isPurged) continue;
+			if (banAtStart < bans.newest && bans.holds(banAtStart, this.#subject(answer)) !== undefined) continue;
 			const { kind } = ageAt(answer, this.startedAt, req.ttl, req.grace);
 			if (kind !== "fresh" && (kind !== "grace" || answer.ttl <= 0)) continue;
 			this.#hit(answer, kind === "grace", false);
@@ -571,7 +579,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (fetches === undefined) return false;
 		if (this.#joinComing()) return true;
 		for (const fetch of fetches) {
-			if (!fetch.awaited) continue;
+			if (!fetch.awaited || fetch.isPurged) continue;
 			// Not known yet: whether it will be the same variant is guessed from the variants there are.
 			if (fetch.start.hitForMiss || req.hashIgnoreBusy || this.#hasWaited) continue;
 			const guess = engine.objects.find(this.key, this.req).answers.find((each) => each.vary !== "");
@@ -763,10 +771,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	 * stored for the places that its answer names, when they are of the same origin.
 	 */
 	#invalidate(answer: { readonly status: number; readonly fields: FieldList }): void {
-		const { arena, parameters } = this.engine;
+		const { parameters } = this.engine;
 		const { req } = this;
 		if (!isUnsafe(req.method) || answer.status < 200 || answer.status >= 400) return;
-		for (const object of arena.lookup(this.key)) arena.remove(object, "invalidated");
+		this.#invalidateKey(this.key);
 		if (!parameters.rfc9111) return;
 		const host = req.fields.get("host");
 		const targets = new Set([req.url]);
@@ -777,9 +785,14 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		}
 		for (const target of targets) {
 			const key = this.#keyOf(target);
-			if (key !== undefined && key !== this.key)
-				for (const object of arena.lookup(key)) arena.remove(object, "invalidated");
+			if (key !== undefined && key !== this.key) this.#invalidateKey(key);
 		}
+	}
+
+	#invalidateKey(key: string): void {
+		const { arena } = this.engine;
+		this.engine.notePurge([key]);
+		for (const object of arena.lookup(key)) arena.remove(object, "invalidated");
 	}
 
 	/** The key that a GET of that target would have, by the VCL's own vcl_hash over this request's fields. */
@@ -827,6 +840,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#purge(ttl: number, grace: number, keep: number): number {
 		const { arena } = this.engine;
 		this.engine.count(Main.n_purges);
+		this.engine.notePurge([this.key]);
 		let count = 0;
 		for (const object of arena.lookup(this.key)) {
 			if (ttl === 0 && grace === 0 && keep === 0) arena.remove(object, "purged");

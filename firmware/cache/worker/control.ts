@@ -4,10 +4,13 @@ import { mainCounters } from "../log/counters.ts";
 import { RingControl } from "../log/ring.ts";
 import { WORKER_LIMIT } from "../store/layout.ts";
 import { BUSY_PLACES } from "./busy-marks.ts";
+import { PURGE_PLACES } from "./purge-marks.ts";
 
 const HEAD_BYTES = 4096;
 const COUNTER_SLOTS = 256;
 const BUSY_AT = HEAD_BYTES + WORKER_LIMIT * COUNTER_SLOTS * 8;
+const PURGES_AT = BUSY_AT + BUSY_PLACES * 4;
+const PURGE_WORDS = PURGE_PLACES + 1;
 
 export interface ControlPage {
 	/** Lock and position of the log's writers. */
@@ -18,13 +21,15 @@ export interface ControlPage {
 	readonly bans: Int32Array;
 	/** What is being fetched, and by whom. */
 	readonly busy: Int32Array;
+	/** What was purged last. */
+	readonly purges: Int32Array;
 	/** Each worker's share of the MAIN counters. */
 	counters(worker: number): Float64Array;
 }
 
 export function createControlPage(path: string): void {
 	const file = openSync(path, "w+", 0o600);
-	ftruncateSync(file, BUSY_AT + BUSY_PLACES * 4);
+	ftruncateSync(file, PURGES_AT + PURGE_WORDS * 4);
 	closeSync(file);
 }
 
@@ -36,6 +41,7 @@ export function openControlPage(path: string): ControlPage {
 		transactions: new Int32Array(buffer, byteOffset + 256, 1),
 		bans: new Int32Array(buffer, byteOffset + 512, 1),
 		busy: new Int32Array(buffer, byteOffset + BUSY_AT, BUSY_PLACES),
+		purges: new Int32Array(buffer, byteOffset + PURGES_AT, PURGE_WORDS),
 		counters: (worker) =>
 			new Float64Array(buffer, byteOffset + HEAD_BYTES + worker * COUNTER_SLOTS * 8, COUNTER_SLOTS),
 	};

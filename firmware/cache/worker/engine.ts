@@ -12,6 +12,7 @@ import type { InflightFetches } from "./inflight.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
 import { Patterns } from "./patterns.ts";
+import type { PurgeMarks } from "./purge-marks.ts";
 import { Replays } from "./replay.ts";
 
 export { Main } from "./main-counters.ts";
@@ -33,6 +34,8 @@ export interface EngineOptions {
 	readonly transactions: Int32Array;
 	/** What other workers fetch. */
 	readonly busy: BusyMarks;
+	/** What has been purged, by whomever. */
+	readonly purges: PurgeMarks;
 	readonly parameters: WorkerParameters;
 	readonly identity: string;
 	readonly hostname: string;
@@ -73,6 +76,7 @@ export class Engine {
 	readonly flusher: Flusher | undefined;
 	readonly #publishBan: EngineOptions["publishBan"];
 	readonly busy: BusyMarks;
+	readonly purges: PurgeMarks;
 	/** Fetches under way whose answer others may wait for, by key. */
 	readonly inflight: InflightFetches = new Map();
 	active: ActiveVcl | undefined;
@@ -97,6 +101,7 @@ export class Engine {
 		this.flusher = options.flusher;
 		this.#publishBan = options.publishBan;
 		this.busy = options.busy;
+		this.purges = options.purges;
 		this.#transactions = options.transactions;
 		this.objects = new Objects(
 			options.arena,
@@ -106,6 +111,12 @@ export class Engine {
 		this.patterns = new Patterns(this);
 		const { segmentBytes, segmentCount } = options.arena.layout;
 		this.bodies = new BodyBudget(Math.max(segmentBytes, (segmentBytes * segmentCount) / HELD_SHARE));
+	}
+
+	/** What has one of these keys or tags is purged: it is not stored any more, and can be found if it was. */
+	notePurge(names: readonly string[]): void {
+		for (const name of names) this.purges.note(name);
+		this.arena.awaitStores();
 	}
 
 	storageNumber(name: string): number {

@@ -27,6 +27,7 @@ import {
 } from "../store/freshness.ts";
 import { PROGRAM_BYTES, TRANSIENT } from "../store/layout.ts";
 import type { Reservation } from "../store/reservation.ts";
+import { tagsOf } from "../store/tags.ts";
 import { varySpecification } from "../store/vary.ts";
 import type { Action, Connection, RequestMessage, Session } from "../vcl/runtime.ts";
 import { type Answer, bannable, headText } from "./answer.ts";
@@ -1077,16 +1078,24 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.answer = { ...this.answer!, body: { kind: "stream", stream, length: bytes.length } };
 	}
 
+	get isPurged(): boolean {
+		const { purges } = this.engine;
+		if (purges.last === this.#purgesAtStart) return false;
+		const tags = this.answer === undefined ? [] : tagsOf(this.answer.fields);
+		return purges.since(this.#purgesAtStart, [this.key, ...tags]);
+	}
+	readonly #purgesAtStart = this.engine.purges.last;
+
 	#store(pieces: readonly Uint8Array[]): void {
 		const { engine } = this;
 		const answer = this.answer!;
 		if (ageAt(answer, this.now).kind === "expired" && !(answer.ttl + answer.grace + answer.keep > 0)) return;
-		if (this.#banAtStart < engine.bans.finished) {
+		if (this.banAtStart < engine.bans.finished) {
 			this.vslLog.add(Tag.Error, "a ban came and ended while it was fetched: not stored");
 			return;
 		}
 		const subject = { request: undefined, object: bannable(answer, this.now) };
-		if (engine.bans.holdsForNew(this.#banAtStart, subject) !== undefined) {
+		if (engine.bans.holdsForNew(this.banAtStart, subject) !== undefined) {
 			this.vslLog.add(Tag.Error, "a ban that came while it was fetched holds for it: not stored");
 			return;
 		}
@@ -1103,8 +1112,10 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 						this.#reserved.meta,
 						replacesOlder(this.#fetched, answer),
 					);
-		if (!stored) this.vslLog.add(Tag.Error, "Could not get storage");
-		else if (this.#marker !== undefined) engine.arena.remove(this.#marker);
+		if (!stored) {
+			const why = this.isPurged ? "it was purged while it was fetched: not stored" : "Could not get storage";
+			this.vslLog.add(Tag.Error, why);
+		} else if (this.#marker !== undefined) engine.arena.remove(this.#marker);
 	}
 
 	/**
@@ -1120,13 +1131,14 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.engine.arena.remove(stale.body.object);
 	}
 
-	readonly #banAtStart = this.engine.bans.newest;
+	readonly banAtStart = this.engine.bans.newest;
 
 	get #fetched(): Fetched {
 		return {
 			key: this.key,
 			xid: this.xid,
-			ban: this.#banAtStart,
+			ban: this.banAtStart,
+			isPurged: () => this.isPurged,
 			refreshes: this.start.stale !== undefined,
 		};
 	}

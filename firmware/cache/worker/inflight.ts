@@ -18,6 +18,10 @@ export interface Inflight {
 	/** Nobody has its answer yet, and as far as is known it will be for others, too: who wants the same waits. */
 	readonly awaited: boolean;
 	readonly waiters: Waiter[];
+	/** What it fetches has been purged since it began: nobody may share its answer, and it is not stored. */
+	readonly isPurged: boolean;
+	/** Number of the newest ban when it began. */
+	readonly banAtStart: number;
 	readonly start: {
 		readonly hitForMiss: boolean;
 		readonly client: { readonly req: { readonly fields: FieldList } };

@@ -21,6 +21,7 @@ import { IdlePools } from "./idle-pool.ts";
 import { Listeners } from "./listeners.ts";
 import { BanLurker } from "./lurker.ts";
 import { workerParameters } from "./parameters.ts";
+import { PurgeMarks } from "./purge-marks.ts";
 import type { BanMessage, FromWorker, Setup, ToWorker, VclText } from "./wire.ts";
 
 /** Milliseconds between looks at the clocks of sessions and idle backend connections. */
@@ -83,6 +84,7 @@ class Worker {
 			counters: control.counters(setup.worker),
 			transactions: control.transactions,
 			busy: new BusyMarks(control.busy, setup.worker),
+			purges: new PurgeMarks(control.purges),
 			parameters: workerParameters(setup.parameters),
 			identity: setup.identity,
 			hostname: setup.hostname,

@@ -290,9 +290,11 @@ export abstract class Task implements VclContext {
 	purgeTags(keys: string, soft: boolean): WaitRequest {
 		const { arena } = this.engine;
 		const now = this.engine.now();
+		const tags = splitTags(keys);
+		this.engine.notePurge(tags);
 		const work = {
 			arena,
-			tags: splitTags(keys),
+			tags,
 			purge: (object: StoredObject) => {
 				if (soft) arena.relive(object, { ttl: Math.min(object.ttl, now - object.tOrigin) });
 				else arena.remove(object, "purged");

@@ -1,4 +1,4 @@
-/** Bans of the VCL, with several workers: once one has been answered nobody is given what it covers, whoever answers. */
+/** Bans and purges, with several workers: once one has been answered nobody is given what it covers, whoever answers. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,15 +7,18 @@ import { drover, type RunningCache, startCache } from "../../conformance/caches.
 import { eventually } from "../../lab/netns/network.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "drover-bans-"));
-/** Grows before each ban; the origin answers with it. */
+/** Grows before each ban; the origin answers with it, a little later. */
 let version = 1;
+const ORIGIN_DELAY_MS = 8;
 const origin = Bun.serve({
 	port: 0,
 	hostname: "127.0.0.1",
-	fetch: (request) =>
-		new Response(String(version), {
-			headers: { "x-key": new URL(request.url).pathname, "cache-control": "max-age=600" },
-		}),
+	async fetch(request) {
+		const name = new URL(request.url).pathname;
+		const answer = String(version);
+		await Bun.sleep(Math.random() * ORIGIN_DELAY_MS);
+		return new Response(answer, { headers: { "x-key": name, xkey: name, "cache-control": "max-age=600" } });
+	},
 });
 let cache: RunningCache;
 
@@ -25,10 +28,13 @@ beforeAll(async () => {
 		policy,
 		`vcl 4.1;
 backend default { .host = "127.0.0.1"; .port = "${origin.port}"; }
+import xkey;
 sub vcl_recv {
 	if (req.http.x-ban == "object") { ban("obj.http.x-key == " + req.url); return (synth(204)); }
 	if (req.http.x-ban == "url") { ban("req.url == " + req.url); return (synth(204)); }
-}
+	if (req.http.x-ban == "tag") { set req.http.count = xkey.purge(req.url); return (synth(204)); }
+	if (req.http.x-ban == "purge") { return (purge); }
+}sub vcl_purge { return (synth(204)); }
 `,
 	);
 	const eager = ["-p", "ban_lurker_age=0.1", "-p", "ban_lurker_sleep=0.01", "-p", "thread_pools=2"];
@@ -89,7 +95,7 @@ test("a ban is answered when every worker goes by it", async () => {
 const KEYS = 12;
 const STORM_MS = 2500;
 
-test("answers that begin after a ban's are newer, with bans at several workers at once, one of which is killed", async () => {
+test("answers that begin after a ban's or a purge's are newer, at several workers at once, one of which is killed", async () => {
 	const floors = Array.from({ length: KEYS }, () => 0);
 	const until = Date.now() + STORM_MS;
 	const wrong: string[] = [];
@@ -116,7 +122,7 @@ test("answers that begin after a ban's are newer, with bans at several workers a
 			await ask(`/${which}`, kind);
 			floors[which] = Math.max(floors[which]!, mine);
 		});
-	const kinds = ["object", "object", "url", "url"];
+	const kinds = ["object", "url", "tag", "purge"];
 	const storm = [...kinds.map(ban), ...kinds.map(read)];
 	await Bun.sleep(STORM_MS / 2);
 	process.kill(workers()[0]!, "SIGKILL");

@@ -19,6 +19,7 @@ import { Address } from "../../../firmware/cache/worker/address.ts";
 import { BUSY_PLACES, BusyMarks } from "../../../firmware/cache/worker/busy-marks.ts";
 import { Engine } from "../../../firmware/cache/worker/engine.ts";
 import { workerParameters } from "../../../firmware/cache/worker/parameters.ts";
+import { PURGE_PLACES, PurgeMarks } from "../../../firmware/cache/worker/purge-marks.ts";
 import { ClientSession, type ClientSocket } from "../../../firmware/cache/worker/session.ts";
 import { type Random, randomFrom } from "../../sim/random.ts";
 
@@ -69,6 +70,7 @@ function makeWorker(policy: string) {
 		counters: new Float64Array(mainCounters.counters.length),
 		transactions: new Int32Array(1),
 		busy: new BusyMarks(new Int32Array(BUSY_PLACES), 0),
+		purges: new PurgeMarks(new Int32Array(PURGE_PLACES + 1)),
 		parameters,
 		identity: "box",
 		hostname: "box",
