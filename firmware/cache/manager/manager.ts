@@ -421,7 +421,10 @@ export class Manager {
 		if (sleep === 0) {
 			const nowSeconds = (performance.timeOrigin + nowMs) / 1000;
 			const reached = this.#banKeeper.reached(nowMs, nowSeconds, Number(age), references);
-			if (reached !== undefined) this.#finishBans({ all: reached, ofObjects: reached }, undefined);
+			if (reached !== undefined && this.#arena !== undefined && this.#control !== undefined) {
+				const over = this.#arena.endBans(this.#control.bans, reached);
+				this.#finishBans({ all: over, ofObjects: over }, undefined);
+			}
 		}
 		this.#banKeeper.dropUnreferenced(nowMs, references);
 	}
@@ -450,6 +453,8 @@ export class Manager {
 		this.#child = child;
 		createControlPage(this.#controlPath);
 		this.#control = openControlPage(this.#controlPath);
+		// The list outlives a stop: its numbers must not come again.
+		this.#control.bans[0] = this.bans.newest;
 		const logBytes = Math.ceil(this.parameters.number("vsl_space") / 8) * 8;
 		const log = child.create("Log", logBytes);
 		formatRing(log.map.subarray(0, logBytes));

@@ -67,8 +67,8 @@ export interface ObjectMeta {
 	readonly esi?: Uint8Array | undefined;
 	/** The marks of the tags in `head`, by whoever knows that there are none; looked for otherwise. */
 	readonly marks?: TagMarks | undefined;
-	/** Asked under the lock: what has been purged since it was fetched is not stored. */
-	readonly isPurged?: () => boolean;
+	/** Asked under the lock: what has been purged since it was fetched, or banned and forgotten, is not stored. */
+	readonly isOutdated?: () => boolean;
 }
 
 /** A stored object as one process sees it: a copy of its meta, and where its bytes are. */
@@ -80,6 +80,12 @@ export interface StoredObject extends ObjectMeta {
 	readonly body: Uint8Array;
 	readonly shard: number;
 	readonly version: number;
+}
+
+interface Selected {
+	readonly objects: StoredObject[];
+	/** False: of those that were not selected there is one at most. */
+	readonly whole: boolean;
 }
 
 /** A stored object as glance() found it: numbers, and where its bytes are in `map`. Nothing of it is copied. */
@@ -131,6 +137,10 @@ const MANAGER = WORKER_LIMIT + 1;
 const HITS_LIMIT = 0x7fffff00;
 /** Slots that are looked into at one go, most of them empty: less than a millisecond. */
 const WALK_SLOTS = 1 << 17;
+/** A change in the middle of a look-up is rare; so many tries that all met one count as "nothing there". */
+const LOOKUP_TRIES = 3;
+/** Where that would leave in the store what has to go, there are so many tries; then it is an error. */
+const SURE_TRIES = 1000;
 const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (sum >>> 15);
 /** Variants of one key that are all read when it is looked up. */
 const MANY_VARIANTS = 64;
@@ -234,19 +244,27 @@ export class Arena {
 		return this.select(key, () => true).objects;
 	}
 
+	/** The same for those who take objects out: what there is, however often others change the shard. */
+	surely(key: string): StoredObject[] {
+		const found = this.#selected(key, () => true, SURE_TRIES);
+		if (found === undefined) throw new Error("the store could not be read for changes");
+		return found.objects;
+	}
+
 	/**
 	 * The same; but where there are more than MANY_VARIANTS, only those whose variant `selects`, and one of the others if
 	 * there is one (`whole` is false then).
 	 */
-	select(
-		key: string,
-		selects: (vary: string) => boolean,
-	): { readonly objects: StoredObject[]; readonly whole: boolean } {
+	select(key: string, selects: (vary: string) => boolean): Selected {
+		return this.#selected(key, selects, LOOKUP_TRIES) ?? { objects: [], whole: true };
+	}
+
+	/** Undefined when each of so many tries met a change. */
+	#selected(key: string, selects: (vary: string) => boolean, tries: number): Selected | undefined {
 		const shard = this.shardOf(key);
 		const low = this.#low;
 		const high = this.#high;
-		// A change in the middle of the walk is rare; three tries that all met one count as "nothing there".
-		for (let attempt = 0; attempt < 3; attempt++) {
+		for (let attempt = 0; attempt < tries; attempt++) {
 			const version = this.version(shard);
 			const slots = this.#slotsUnder(low, high);
 			const whole = slots.length <= MANY_VARIANTS;
@@ -264,7 +282,7 @@ export class Arena {
 			if (found.length > 1) found.sort((a, b) => b.insertedAt - a.insertedAt || b.vxid - a.vxid);
 			return { objects: found, whole };
 		}
-		return { objects: [], whole: true };
+		return undefined;
 	}
 
 	/** Those whose key has this hash. */
@@ -561,7 +579,7 @@ export class Arena {
 		const { control, storageFloats } = this.#book;
 		lockWord(control, Control.lock, this.#worker + 1);
 		try {
-			if (meta.isPurged?.()) return -1;
+			if (meta.isOutdated?.()) return -1;
 			storageFloats[meta.storage * STORAGE_FLOATS + StorageFloat.requests]!++;
 			const queue = this.#segments.takeGhost(low) ? Queue.main : Queue.small;
 			const slot = this.#takeSlot(area);
@@ -693,7 +711,7 @@ export class Arena {
 		const marks = meta.marks ?? marksIn(meta.head);
 		const { segments, pins } = this.#book;
 		return this.#locked(() => {
-			if (meta.isPurged?.()) return false;
+			if (meta.isOutdated?.()) return false;
 			this.#segments.takeGhost(low);
 			const area = this.layout.areas[meta.storage]!;
 			const slot = this.#takeSlot(area);
@@ -966,10 +984,8 @@ export class Arena {
 		let slot = from;
 		const last = Math.min(this.layout.slotCount, from + WALK_SLOTS);
 		for (; slot < last && objects.length < limit; slot++) {
-			if ((this.#book.slots[slot * SLOT_WORDS + Slot.flags]! & Flag.live) === 0) continue;
-			const shard = this.#book.slots[slot * SLOT_WORDS + Slot.hashLow]! & (SHARD_COUNT - 1);
-			const object = this.#read(slot, shard, this.version(shard));
-			if (object !== undefined && this.holds(object)) objects.push(object);
+			const object = this.#steady(slot);
+			if (object !== undefined) objects.push(object);
 		}
 		return { objects, next: slot >= this.layout.slotCount ? -1 : slot };
 	}
@@ -997,12 +1013,25 @@ export class Arena {
 					this.#headHas(slot, mark.bytes),
 			);
 			if (!mayHave) continue;
-			const shard = slots[slot * SLOT_WORDS + Slot.hashLow]! & (SHARD_COUNT - 1);
-			const object = this.#read(slot, shard, this.version(shard));
-			if (object !== undefined && this.holds(object) && tagsIn(object.head).some((tag) => names.has(tag)))
-				found.push(object);
+			const object = this.#steady(slot);
+			if (object !== undefined && tagsIn(object.head).some((tag) => names.has(tag))) found.push(object);
 		}
 		return { objects: found, next: slot >= this.layout.slotCount ? -1 : slot };
+	}
+
+	/** The live object in a slot, read anew while others change its shard: who passes it by may never come again. */
+	#steady(slot: number): StoredObject | undefined {
+		const { slots } = this.#book;
+		const at = slot * SLOT_WORDS;
+		for (let attempt = 0; attempt < SURE_TRIES; attempt++) {
+			const low = slots[at + Slot.hashLow]!;
+			const shard = low & (SHARD_COUNT - 1);
+			const version = this.version(shard);
+			if ((slots[at + Slot.flags]! & Flag.live) === 0) return undefined;
+			const object = this.#read(slot, shard, version);
+			if (this.version(shard) === version && slots[at + Slot.hashLow] === low) return object;
+		}
+		throw new Error("the store could not be read for changes");
 	}
 
 	/** True when `wanted` is somewhere in the key, the variant or the head of a slot's record. */
@@ -1017,6 +1046,17 @@ export class Arena {
 		const start = bytes.byteOffset + base + RECORD_BYTES;
 		if (length < 0 || start + length > bytes.byteOffset + bytes.length) return false;
 		return Buffer.from(bytes.buffer as ArrayBuffer, start, length).includes(wanted);
+	}
+
+	/**
+	 * Ends the bans up to `number`, as far as it can: from here on nothing is stored that was fetched before one of them
+	 * came (`over`, shared by all processes: its word 1), and what was until now still holds back those that it has not been
+	 * tested against. Returns the newest that is over.
+	 */
+	endBans(over: Int32Array, number: number): number {
+		if (number > Atomics.load(over, 1)) Atomics.store(over, 1, number);
+		this.awaitStores();
+		return Math.min(number, ...this.banReferences().keys());
 	}
 
 	/** How many live objects have been tested up to each ban, by its number. */

@@ -272,14 +272,6 @@ export class BanList {
 		return this.#newest;
 	}
 
-	/**
-	 * Every stored object has been tested against the bans up to this number. What was asked for before one of them
-	 * came must not be stored any more: nobody would test it.
-	 */
-	get finished(): number {
-		return this.#finished;
-	}
-
 	/** Bans before this number are no more; everything stored has been tested against them. */
 	setNewest(number: number): void {
 		this.#newest = Math.max(this.#newest, number);

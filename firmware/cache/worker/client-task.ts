@@ -792,7 +792,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#invalidateKey(key: string): void {
 		const { arena } = this.engine;
 		this.engine.notePurge([key]);
-		for (const object of arena.lookup(key)) arena.remove(object, "invalidated");
+		for (const object of arena.surely(key)) arena.remove(object, "invalidated");
 	}
 
 	/** The key that a GET of that target would have, by the VCL's own vcl_hash over this request's fields. */
@@ -842,7 +842,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		this.engine.count(Main.n_purges);
 		this.engine.notePurge([this.key]);
 		let count = 0;
-		for (const object of arena.lookup(this.key)) {
+		for (const object of arena.surely(this.key)) {
 			if (ttl === 0 && grace === 0 && keep === 0) arena.remove(object, "purged");
 			else {
 				const age = this.startedAt - object.tOrigin;

@@ -17,7 +17,7 @@ export interface ControlPage {
 	readonly ring: Int32Array;
 	/** Word 0: the last transaction number given out. */
 	readonly transactions: Int32Array;
-	/** Word 0: the number of the newest ban. */
+	/** Word 0: the number of the newest ban. Word 1: that of the newest one that is over (endBans). */
 	readonly bans: Int32Array;
 	/** What is being fetched, and by whom. */
 	readonly busy: Int32Array;
@@ -39,7 +39,7 @@ export function openControlPage(path: string): ControlPage {
 	return {
 		ring: new Int32Array(buffer, byteOffset, RingControl.words),
 		transactions: new Int32Array(buffer, byteOffset + 256, 1),
-		bans: new Int32Array(buffer, byteOffset + 512, 1),
+		bans: new Int32Array(buffer, byteOffset + 512, 2),
 		busy: new Int32Array(buffer, byteOffset + BUSY_AT, BUSY_PLACES),
 		purges: new Int32Array(buffer, byteOffset + PURGES_AT, PURGE_WORDS),
 		counters: (worker) =>

@@ -36,6 +36,8 @@ export interface EngineOptions {
 	readonly busy: BusyMarks;
 	/** What has been purged, by whomever. */
 	readonly purges: PurgeMarks;
+	/** Shared: the words of ControlPage.bans. */
+	readonly banNumbers: Int32Array;
 	readonly parameters: WorkerParameters;
 	readonly identity: string;
 	readonly hostname: string;
@@ -74,6 +76,7 @@ export class Engine {
 	readonly hostname: string;
 	readonly storages: readonly Stevedore[];
 	readonly flusher: Flusher | undefined;
+	readonly #banNumbers: Int32Array;
 	readonly #publishBan: EngineOptions["publishBan"];
 	readonly busy: BusyMarks;
 	readonly purges: PurgeMarks;
@@ -102,6 +105,7 @@ export class Engine {
 		this.#publishBan = options.publishBan;
 		this.busy = options.busy;
 		this.purges = options.purges;
+		this.#banNumbers = options.banNumbers;
 		this.#transactions = options.transactions;
 		this.objects = new Objects(
 			options.arena,
@@ -171,6 +175,16 @@ export class Engine {
 		const ticket = ++this.#banTickets;
 		this.#pendingBans.set(ticket, done);
 		this.#publishBan(ticket, text);
+	}
+
+	/** Number of the newest ban that is over: what was asked for before it came must not be stored any more. */
+	get bansOver(): number {
+		return Atomics.load(this.#banNumbers, 1);
+	}
+
+	/** Everything stored is past the bans up to `number`, as far as is known; returns up to which it is for certain. */
+	endBans(number: number): number {
+		return number > this.bansOver ? this.arena.endBans(this.#banNumbers, number) : number;
 	}
 
 	/** What became of a ban that this worker handed on. */

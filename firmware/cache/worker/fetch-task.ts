@@ -1086,14 +1086,16 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	}
 	readonly #purgesAtStart = this.engine.purges.last;
 
+	/** What came over it, so that nobody would look for it or test it once it is stored. */
+	get #outdated(): string | undefined {
+		if (this.isPurged) return "it was purged";
+		return this.banAtStart < this.engine.bansOver ? "a ban came and ended" : undefined;
+	}
+
 	#store(pieces: readonly Uint8Array[]): void {
 		const { engine } = this;
 		const answer = this.answer!;
 		if (ageAt(answer, this.now).kind === "expired" && !(answer.ttl + answer.grace + answer.keep > 0)) return;
-		if (this.banAtStart < engine.bans.finished) {
-			this.vslLog.add(Tag.Error, "a ban came and ended while it was fetched: not stored");
-			return;
-		}
 		const subject = { request: undefined, object: bannable(answer, this.now) };
 		if (engine.bans.holdsForNew(this.banAtStart, subject) !== undefined) {
 			this.vslLog.add(Tag.Error, "a ban that came while it was fetched holds for it: not stored");
@@ -1113,7 +1115,9 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 						replacesOlder(this.#fetched, answer),
 					);
 		if (!stored) {
-			const why = this.isPurged ? "it was purged while it was fetched: not stored" : "Could not get storage";
+			const outdated = this.#outdated;
+			const why =
+				outdated === undefined ? "Could not get storage" : `${outdated} while it was fetched: not stored`;
 			this.vslLog.add(Tag.Error, why);
 		} else if (this.#marker !== undefined) engine.arena.remove(this.#marker);
 	}
@@ -1138,7 +1142,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			key: this.key,
 			xid: this.xid,
 			ban: this.banAtStart,
-			isPurged: () => this.isPurged,
+			isOutdated: () => this.#outdated !== undefined,
 			refreshes: this.start.stale !== undefined,
 		};
 	}

@@ -66,7 +66,9 @@ export class BanLurker {
 			return parameters.banLurkerSleep;
 		}
 		this.#slot = 0;
-		this.finished = { all: Math.min(this.#oldestSoFar, this.#newest), ofObjects: this.#newest };
+		// Something may have been stored behind its back.
+		const all = engine.endBans(Math.min(this.#oldestSoFar, this.#newest));
+		this.finished = { all, ofObjects: this.#newest };
 		bans.finish(this.finished);
 		this.#oldestSoFar = Number.POSITIVE_INFINITY;
 		return this.#restSeconds;

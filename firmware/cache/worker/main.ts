@@ -85,6 +85,7 @@ class Worker {
 			transactions: control.transactions,
 			busy: new BusyMarks(control.busy, setup.worker),
 			purges: new PurgeMarks(control.purges),
+			banNumbers: control.bans,
 			parameters: workerParameters(setup.parameters),
 			identity: setup.identity,
 			hostname: setup.hostname,

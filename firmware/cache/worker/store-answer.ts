@@ -16,14 +16,14 @@ export interface Fetched {
 	readonly ban: number;
 	/** A stale object was asked about. */
 	readonly refreshes: boolean;
-	/** Whether it has been purged since it began. */
-	readonly isPurged: () => boolean;
+	/** Whether it has been purged since it began, or a ban has come and gone. */
+	readonly isOutdated: () => boolean;
 }
 
 /** What is stored of `answer` beside its body. `remembered`: only to be asked about (no-cache). */
 export function metaOf(
 	engine: Engine,
-	{ key, xid, ban, isPurged }: Fetched,
+	{ key, xid, ban, isOutdated }: Fetched,
 	answer: Answer,
 	remembered: boolean,
 ): ObjectMeta {
@@ -48,7 +48,7 @@ export function metaOf(
 		marks: tagged ? undefined : noTags,
 		esi: answer.esi === undefined ? undefined : encodeProgram(answer.esi),
 		storage: engine.storageNumber(answer.storage),
-		isPurged,
+		isOutdated,
 	};
 }
 

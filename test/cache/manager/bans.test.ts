@@ -132,3 +132,18 @@ test("answers that begin after a ban's or a purge's are newer, at several worker
 	expect(version).toBeGreaterThan(50);
 	expect(unanswered).toBeLessThan(50);
 }, 20_000);
+
+test("bans of the command line count after a stop and a start, too", async () => {
+	const command = (...words: string[]) => {
+		const { stdout, exitCode } = Bun.spawnSync(["varnishadm", "-n", cache.directory, ...words]);
+		expect({ exitCode, said: stdout.toString() }).toMatchObject({ exitCode: 0 });
+	};
+	command("ban", "obj.http.x-key == /nothing");
+	command("stop");
+	command("start");
+	const before = await ask("/again");
+	version++;
+	expect(await ask("/again")).toBe(before);
+	command("ban", "obj.http.x-key == /again");
+	for (let times = 0; times < 4; times++) expect(await ask("/again")).toBe(version);
+});

@@ -332,6 +332,58 @@ describe("many variants of one key", () => {
 	);
 });
 
+describe("what has to go is found while others change the store", () => {
+	/** Another process changes the shard again and again: each of so many readings meets one. */
+	const disturbed = (arena: Arena, times: number) => {
+		const version = arena.version.bind(arena);
+		let left = times;
+		arena.version = (shard) => version(shard) + (left-- > 0 ? left : 0);
+	};
+	const DISTURBANCES = 40;
+	const stored = () => {
+		const { arena } = fresh(1 << 20);
+		arena.insert(meta("/a", { head: "HTTP/1.1 200 OK\r\nxkey: t\r\n" }), body("x"));
+		disturbed(arena, DISTURBANCES);
+		return arena;
+	};
+	test("by its key", () => expect(stored().surely("/a")).toHaveLength(1));
+	test("by its tag", () => expect(stored().tagged(["t"], 0, 10).objects).toHaveLength(1));
+	test("by the lurker", () => expect(stored().walk(0, 10).objects).toHaveLength(1));
+	test("or it is an error, not nothing", () => {
+		const { arena } = fresh(1 << 20);
+		arena.insert(meta("/a"), body("x"));
+		let changes = 0;
+		arena.version = () => changes++;
+		expect(() => arena.surely("/a")).toThrow("could not be read");
+		expect(() => arena.walk(0, 10)).toThrow("could not be read");
+	});
+	test("what comes later and is outdated is not stored", () => {
+		const { arena } = fresh(1 << 20);
+		expect(arena.insert(meta("/a", { isOutdated: () => true }), body("x"))).toBeUndefined();
+		expect(arena.replace(meta("/a", { isOutdated: () => true }), body("x"))).toBe(false);
+		expect(arena.insert(meta("/a", { isOutdated: () => false }), body("x"))).toBeDefined();
+	});
+	test("a ban is over when all that is stored has been tested against it", () => {
+		const { arena } = fresh(1 << 20);
+		const numbers = new Int32Array([9, 0]);
+		arena.insert(meta("/a", { ban: 3 }), body("x"));
+		const late = arena.insert(meta("/b", { ban: 1 }), body("x"))!;
+		expect(arena.endBans(numbers, 4)).toBe(1);
+		expect(numbers[1]).toBe(4);
+		arena.noteBan(late, 4);
+		expect(arena.endBans(numbers, 4)).toBe(3);
+	});
+	test("a note of a ban is for that object alone", () => {
+		const { arena } = fresh(1 << 20);
+		const gone = arena.insert(meta("/a"), body("x"))!;
+		arena.remove(gone);
+		const next = arena.insert(meta("/b", { vxid: gone.vxid + 1 }), body("x"))!;
+		expect(next.slot).toBe(gone.slot);
+		arena.noteBan(gone, 7);
+		expect(arena.lookup("/b")[0]!.ban).toBe(next.ban);
+	});
+});
+
 describe("departures", () => {
 	test("the last that went tells how, to every process, after a restart too", () => {
 		const { arena, path } = fresh(1 << 20);

@@ -71,6 +71,7 @@ function makeWorker(policy: string) {
 		transactions: new Int32Array(1),
 		busy: new BusyMarks(new Int32Array(BUSY_PLACES), 0),
 		purges: new PurgeMarks(new Int32Array(PURGE_PLACES + 1)),
+		banNumbers: new Int32Array(2),
 		parameters,
 		identity: "box",
 		hostname: "box",
