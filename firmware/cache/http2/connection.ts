@@ -36,8 +36,12 @@ export const CLOSED_REMEMBERED = 256;
 const STREAM_WINDOW_BYTES = 1 << 20;
 /** Bytes of bodies that may wait for their readers, all streams of a connection together, before it gets no more room. */
 export const WAITING_BYTES = 16 << 20;
-/** DATA that is shorter costs more than it holds, while nobody takes it. */
+/** DATA that is shorter costs more than it holds, while nobody takes it; so does a window that is opened by less. */
 const SHORT_DATA_BYTES = 128;
+/** A client may answer a frame of an answer by opening both windows by as much, however short it was. */
+const UPDATES_PER_FRAME = 2;
+/** Short updates that are owed to frames of answers at most. */
+const UPDATES_EARNED = 1000;
 /** One frame of an answer: a larger one would keep the other streams waiting. */
 const DATA_BYTES = 16_384;
 
@@ -152,6 +156,8 @@ export class Http2Connection<Owner> {
 	#sendWindow = DEFAULT_WINDOW_BYTES;
 	#receiveWindow = DEFAULT_WINDOW_BYTES;
 	#waitingBytes = 0;
+	/** Short updates of windows that have a reason. */
+	#updatesEarned = 0;
 	#nowMs: number;
 	#broken = false;
 	#left = false;
@@ -583,6 +589,10 @@ export class Http2Connection<Owner> {
 			return;
 		}
 		const more = read32(payload, 0) & 0x7fffffff;
+		if (more < SHORT_DATA_BYTES && --this.#updatesEarned < 0) {
+			this.#updatesEarned = 0;
+			if (!this.#idle("short WINDOW_UPDATE frames")) return;
+		}
 		if (id === 0) {
 			this.#sendWindow += more;
 			if (more === 0) this.#fail(ErrorCode.protocolError, "WINDOW_UPDATE by nothing");
@@ -638,6 +648,9 @@ export class Http2Connection<Owner> {
 		const length = Math.min(bytes.length, this.room(stream), this.#remote.frameBytes, DATA_BYTES);
 		const last = end && length === bytes.length;
 		if (length === 0 && !last) return 0;
+		// One that a window has cut is no reason to open it by little again.
+		if (length === bytes.length)
+			this.#updatesEarned = Math.min(UPDATES_EARNED, this.#updatesEarned + UPDATES_PER_FRAME);
 		stream.sendWindow -= length;
 		this.#sendWindow -= length;
 		const head = frameHead(Frame.data, last ? Flag.endStream : 0, stream.id, length);

@@ -6,6 +6,7 @@ import { Flag, Frame, frame, text32 } from "../../../firmware/cache/http2/frame.
 import { encodeStatus } from "../../../firmware/cache/http2/hpack.ts";
 import {
 	IDLE_FRAMES,
+	IDLE_FRAMES_PER_REQUEST,
 	IDLE_FRAMES_PER_SECOND,
 	RAPID_RESET_MS,
 	RAPID_RESET_PERIOD_MS,
@@ -501,6 +502,31 @@ describe("§10.5 what costs the server more than the client", () => {
 		for (let count = 0; count < 300; count++, id += 2) {
 			server.get(headers(id), rst(id));
 			server.now += RAPID_RESET_PERIOD_MS / RAPID_RESETS;
+		}
+		expect(server.connection.broken).toBe(false);
+	});
+	test("windows that are opened by a byte without end", () => {
+		const server = Recorded.settled();
+		server.get(settings([4, 0]), headers(1));
+		const { stream } = server.asked[0]!;
+		const answer = bytes(100_000);
+		let sent = 0;
+		server.connection.sendHeaders(stream, ok, false);
+		while (!server.connection.broken && sent < 10 * IDLE_FRAMES) {
+			server.get(windowUpdate(1, 1));
+			if (!server.connection.broken) sent += server.connection.sendBody(stream, answer, true);
+		}
+		expect(server.log.slice(-2)).toEqual(goAway(1, "ENHANCE_YOUR_CALM"));
+		expect(sent).toBeLessThanOrEqual(IDLE_FRAMES + IDLE_FRAMES_PER_REQUEST);
+	});
+	test("but as often as short frames of an answer came", () => {
+		const server = Recorded.settled();
+		server.get(headers(1));
+		const { stream } = server.asked[0]!;
+		server.connection.sendHeaders(stream, ok, false);
+		for (let event = 0; event < 10 * IDLE_FRAMES; event++) {
+			server.connection.sendBody(stream, bytes(50), false);
+			server.get(windowUpdate(0, 50), windowUpdate(1, 50));
 		}
 		expect(server.connection.broken).toBe(false);
 	});
