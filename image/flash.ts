@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto";
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { describeDisk, readDiskFacts, refusal } from "../firmware/update/disk-target.ts";
+import { describeDisk, lookAtDisk, readDiskFacts, refusal } from "../firmware/update/disk-target.ts";
 import {
 	BACKUP_SECTORS,
 	formatGpt,
@@ -71,7 +71,7 @@ export async function flash(
 		say(`Not written: ${reason}.`);
 		return 1;
 	}
-	say(`${describeDisk(disk).join("\n")}\nEverything on it will be lost.`);
+	say(`${describeDisk(lookAtDisk(disk)).join("\n")}\nEverything on it will be lost.`);
 	if ((await askName(disk)).trim() !== basename(disk)) {
 		say("Not written: that was not its name.");
 		return 1;

@@ -12,7 +12,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
 		"FILE",
 		..."--json --config-id --against --remove".split(" "),
 	],
-	console: ["speed", "9600", "115200"],
+	console: ["speed", "9600", "115200", "--json"],
 	director: [
 		..."status reload look drain maintenance undo".split(" "),
 		..."--use-file --config-id --dont-release-ipvs".split(" "),
@@ -25,7 +25,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
 			" ",
 		),
 	ha: ["why", "failover", "take-over", "--count", "--json"],
-	install: ["--name", "FILE"],
+	install: ["--name", "--json", "FILE"],
 	ipvs: [
 		..."--stats --rate --thresholds --persistent-conn --connection --timeout --daemon --save".split(" "),
 		..."--json --sctp-service --exact --nosort --namespace --numeric".split(" "),

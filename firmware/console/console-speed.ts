@@ -1,20 +1,24 @@
 /** `drover console speed [BAUD]`: the serial line's speed, now and from the next start on. */
 import { LoaderSlots } from "../update/box.ts";
 import { consoleSpeeds, parseConsoleSpeed } from "../update/console-speed.ts";
+import { print } from "./command-line.ts";
 
 const SERIAL_LINE = "/dev/ttyS0";
 
 /** Exit status 0 when it is set (or shown). */
-export async function consoleSpeed([text, ...rest]: readonly string[]): Promise<number> {
+export async function consoleSpeed(words: readonly string[]): Promise<number> {
+	const json = words.includes("--json");
+	const [text, ...rest] = words.filter((word) => word !== "--json");
 	const wanted = text === undefined ? null : parseConsoleSpeed(text);
-	if (rest.length > 0 || (text !== undefined && wanted === null)) {
+	if (rest.length > 0 || (text !== undefined && (wanted === null || json))) {
 		console.error(`drover console speed: one of ${consoleSpeeds.join(", ")}`);
 		return 2;
 	}
 	try {
 		const loader = new LoaderSlots();
 		if (wanted === null) {
-			console.log(`${loader.consoleSpeed()} baud`);
+			const baud = loader.consoleSpeed();
+			print(json, { baud }, () => [`${baud} baud`]);
 			return 0;
 		}
 		loader.setConsoleSpeed(wanted);

@@ -29,7 +29,7 @@ const FAILURE_PAUSE_MS = 1_000;
 const LINE_LIMIT_CHARACTERS = 4_096;
 
 export const help: CommandHelp = {
-	usage: ["console", "console speed [BAUD]"],
+	usage: ["console", "console speed [BAUD] [--json]"],
 	about: "The menu on this terminal, as on the serial line and over SSH.",
 	words: [["speed", "of the serial line, for loader, kernel and menu: 9600 to 115200"]],
 	examples: [

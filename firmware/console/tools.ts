@@ -15,13 +15,14 @@ import { print, runCommand } from "./command-line.ts";
 import { NameError } from "./servers/name.ts";
 import { whole } from "./servers/words.ts";
 import { parseFilter } from "./tools/packet.ts";
+import { pingFacts, traceFacts } from "./tools/reach.ts";
 import { UsageError } from "./usage-error.ts";
 import { wrap } from "./wrap.ts";
 
 export const help: CommandHelp = {
 	usage: [
-		"tools ping HOST [--count N]",
-		"tools traceroute HOST",
+		"tools ping HOST [--count N] [--json]",
+		"tools traceroute HOST [--json]",
 		"tools conflicts [--json]",
 		"tools verify [--json]",
 		"tools capture PORT [--filter EXPRESSION] [--count N] [--seconds N] [--usb]",
@@ -34,7 +35,7 @@ export const help: CommandHelp = {
 		["--filter EXPRESSION", "host A, port N, tcp, udp, icmp, arp, vrrp ..., joined by and, with not"],
 		["--count N", "ping: 5; capture: 50 packets on the screen, 100000 to USB"],
 		["--seconds N", "capture: ends after so long (60)"],
-		["--json", "conflicts, verify: for programs"],
+		["--json", "all but capture: for programs, once it has ended"],
 	],
 	examples: [
 		["tools ping 10.0.0.4", "five times, a line each"],
@@ -72,10 +73,13 @@ export async function main(words: readonly string[]): Promise<number> {
 		switch (action) {
 			case "ping": {
 				const count = whole(values.count ?? String(PING_COUNT), 1, PING_COUNT_LIMIT, "--count");
-				return run(["ping", "-c", String(count), "-W", "2", host(subject)]);
+				const command = ["ping", "-c", String(count), "-W", "2", host(subject)];
+				return values.json ? told(command, pingFacts) : run(command);
 			}
-			case "traceroute":
-				return run(["traceroute", "-w", "2", "-q", "1", "-m", String(TRACE_HOPS), host(subject)]);
+			case "traceroute": {
+				const command = ["traceroute", "-w", "2", "-q", "1", "-m", String(TRACE_HOPS), host(subject)];
+				return values.json ? told(command, (text) => ({ hops: traceFacts(text) })) : run(command);
+			}
 			case "conflicts":
 				return conflicts(values.json ?? false);
 			case "verify":
@@ -103,6 +107,15 @@ function host(text: string | undefined): string {
 async function run(command: readonly string[]): Promise<number> {
 	const child = Bun.spawn([...command], { stdin: "ignore", stdout: "inherit", stderr: "inherit" });
 	return child.exited;
+}
+
+/** What `facts` makes of the command's output once it has ended, as JSON. What it complains of is shown as it is. */
+async function told(command: readonly string[], facts: (text: string) => unknown): Promise<number> {
+	const child = Bun.spawn([...command], { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+	const text = await new Response(child.stdout).text();
+	const status = await child.exited;
+	print(true, facts(text), () => []);
+	return status;
 }
 
 async function conflicts(json: boolean): Promise<number> {

@@ -126,23 +126,49 @@ function attribute(disk: string, name: string): string {
 	return existsSync(path) ? readFileSync(path, "utf8").trim() : "";
 }
 
-/** Model, size, and each partition with its size, content and name; the lines that a person decides by. */
-export function describeDisk(disk: string): string[] {
-	const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+/** What a person decides by whether a disk may be overwritten. */
+export interface DiskSeen {
+	readonly disk: string;
+	/** Vendor and model; empty when the disk does not say. */
+	readonly model: string;
+	readonly sizeBytes: number;
+	readonly partitions: readonly PartitionSeen[];
+	/** Of a disk without partitions what its first bytes say; null otherwise. */
+	readonly content: string | null;
+}
+
+export function lookAtDisk(disk: string): DiskSeen {
 	// A paravirtual disk's vendor is a number.
 	const vendor = attribute(disk, "device/vendor").replace(/^0x.*/, "");
-	const model = `${vendor} ${attribute(disk, "device/model")}`.trim() || "unknown model";
 	const partitions = tablePartitions(disk) ?? kernelPartitions(disk);
+	return {
+		disk,
+		model: `${vendor} ${attribute(disk, "device/model")}`.trim(),
+		sizeBytes: Number(attribute(disk, "size") || 0) * SECTOR_BYTES,
+		partitions,
+		content: partitions.length === 0 ? contentOf(firstBytes(disk)) : null,
+	};
+}
+
+/** Model, size, and each partition with its size, content and name, a line each. */
+export function describeDisk({
+	disk,
+	model,
+	sizeBytes: diskBytes,
+	partitions,
+	content: whole,
+}: DiskSeen): string[] {
+	const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
 	return [
-		`${disk}: ${model}, ${gigabytes(Number(attribute(disk, "size") || 0) * SECTOR_BYTES)}`,
+		`${disk}: ${model || "unknown model"}, ${gigabytes(diskBytes)}`,
 		...partitions.map(({ device, sizeBytes, content, label }) =>
 			`  ${device.padEnd(12)} ${gigabytes(sizeBytes)}  ${content}${label === null ? "" : ` "${label}"`}`.trimEnd(),
 		),
-		...(partitions.length === 0 ? [`  no partitions; ${contentOf(firstBytes(disk))}`] : []),
+		...(whole === null ? [] : [`  no partitions; ${whole}`]),
 	];
 }
 
-interface PartitionSeen {
+export interface PartitionSeen {
 	/** As the kernel names it, such as "sda1". */
 	readonly device: string;
 	readonly sizeBytes: number;

@@ -6,21 +6,22 @@ import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { makeDataFileSystem } from "../appliance/data-file-system.ts";
 import type { CommandHelp } from "../console/command-help.ts";
-import { runCommand } from "../console/command-line.ts";
+import { print, runCommand } from "../console/command-line.ts";
 import { typedLine } from "../console/typed-name.ts";
 import { UsageError } from "../console/usage-error.ts";
 import { readRunning } from "./box.ts";
 import { EnvironmentBlock } from "./disk.ts";
-import { describeDisk, readDiskFacts, refusal } from "./disk-target.ts";
+import { describeDisk, lookAtDisk, readDiskFacts, refusal } from "./disk-target.ts";
 import { PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "./gpt.ts";
 import { planInstall, usedBytes } from "./install-plan.ts";
 import { factorySlots, writeSlots } from "./slots.ts";
 import { writeDiskAndTable } from "./write-disk.ts";
 
 export const help: CommandHelp = {
-	usage: ["install [DISK [--name DISK]]"],
+	usage: ["install [--json]", "install DISK [--name DISK]"],
 	about:
 		"Writes the running firmware to another disk of this box, such as from a USB stick to the built-in disk. Without DISK it lists the disks. Everything on the disk is lost; its name has to be typed, unless --name says it.",
+	words: [["--json", "the disks, for programs"]],
 	examples: [
 		["install", "which disks there are, and what is on them"],
 		["install /dev/sda", "onto this one"],
@@ -31,13 +32,14 @@ export async function main(words: readonly string[]): Promise<number> {
 	return runCommand("install", help, words, async () => {
 		const { values, positionals } = parseArgs({
 			args: [...words],
-			options: { name: { type: "string" } },
+			options: { name: { type: "string" }, json: { type: "boolean" } },
 			allowPositionals: true,
 		});
 		const [place, other] = positionals;
 		if (other !== undefined) throw new UsageError(`one disk: what is "${other}"?`);
+		if (place !== undefined && values.json) throw new UsageError("--json is for the list of disks");
 		try {
-			return place === undefined ? list() : await install(place, values.name ?? null);
+			return place === undefined ? list(values.json ?? false) : await install(place, values.name ?? null);
 		} catch (error) {
 			console.error(`drover install: ${error instanceof Error ? error.message : error}`);
 			return 1;
@@ -45,17 +47,17 @@ export async function main(words: readonly string[]): Promise<number> {
 	});
 }
 
-function list(): number {
+function list(json: boolean): number {
 	const running = readDiskFacts("/dev/null", 0).runningDisk;
 	const disks = readdirSync("/sys/block").filter((name) => /^(sd|vd|hd|nvme|mmcblk|xvd)/.test(name));
-	for (const name of disks.filter((each) => each !== running))
-		console.log(describeDisk(`/dev/${name}`).join("\n"));
-	if (disks.every((each) => each === running)) console.log("There is no other disk in this box.");
-	console.log(
+	const others = disks.filter((each) => each !== running).map((name) => lookAtDisk(`/dev/${name}`));
+	print(json, { runningDisk: running === null ? null : `/dev/${running}`, others }, () => [
+		...others.flatMap(describeDisk),
+		...(others.length === 0 ? ["There is no other disk in this box."] : []),
 		running === null
 			? "This system was not started from a Drover disk."
 			: `This system runs from /dev/${running}.`,
-	);
+	]);
 	return 0;
 }
 
@@ -83,7 +85,7 @@ async function install(place: string, typedName: string | null): Promise<number>
 		boot: used("boot"),
 		root: used("root"),
 	});
-	console.log(`${describeDisk(disk).join("\n")}\nEverything on it will be lost.`);
+	console.log(`${describeDisk(lookAtDisk(disk)).join("\n")}\nEverything on it will be lost.`);
 	const typed = typedName ?? (await typedLine(`Type the disk's name (${basename(disk)}) to write it: `));
 	if (typed.trim() !== basename(disk)) throw new Error("not written: that was not the disk's name");
 	const copies = plan.copies.map((copy) => ({ ...copy, source: sourceDisk }));

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { contentOf, describeDisk, refusal } from "../../firmware/update/disk-target.ts";
+import { contentOf, describeDisk, lookAtDisk, refusal } from "../../firmware/update/disk-target.ts";
 import { GptError, PRIMARY_SECTORS, parseGpt, SECTOR_BYTES } from "../../firmware/update/gpt.ts";
 import { diskBytes, partitionStart, sfdiskScript } from "../../image/disk/layout.ts";
 import { runTool } from "../../image/disk/tool.ts";
@@ -79,7 +79,7 @@ test.each<[string, string, readonly string[]]>([
 });
 
 test("what cannot be read is not called empty", () => {
-	expect(describeDisk("/dev/nowhere")).toEqual([
+	expect(describeDisk(lookAtDisk("/dev/nowhere"))).toEqual([
 		"/dev/nowhere: unknown model, 0.0 GB",
 		"  no partitions; cannot be read",
 	]);
@@ -136,7 +136,7 @@ describe("a real block device", () => {
 	}, 60_000);
 
 	test("what is on it is told from its own table, or from the copy at its end", () => {
-		const shown = describeDisk(device);
+		const shown = describeDisk(lookAtDisk(device));
 		const name = device.slice("/dev/".length);
 		expect(shown).toHaveLength(1 + 8);
 		expect(shown[1]).toMatch(new RegExp(`^  ${name}p1 +0\\.0 GB  empty "bios"$`));
@@ -146,7 +146,7 @@ describe("a real block device", () => {
 		readSync(fd, header, 0, SECTOR_BYTES, SECTOR_BYTES);
 		try {
 			writeSync(fd, new Uint8Array(SECTOR_BYTES), 0, SECTOR_BYTES, SECTOR_BYTES);
-			expect(describeDisk(device)).toEqual(shown);
+			expect(describeDisk(lookAtDisk(device))).toEqual(shown);
 		} finally {
 			writeSync(fd, header, 0, SECTOR_BYTES, SECTOR_BYTES);
 			closeSync(fd);

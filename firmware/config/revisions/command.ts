@@ -48,7 +48,7 @@ const WORDS_LIMIT: Readonly<Record<string, number>> = {
 	rollback: Number.POSITIVE_INFINITY,
 };
 
-const PRINT_JSON: readonly string[] = ["history", "check", "plan"];
+const PRINT_JSON: readonly string[] = ["history", "check", "plan", "compare", "rescue"];
 
 /** The first word that `name` cannot mean; null when there is none. */
 function unknownWord(name: string, words: readonly string[]): string | null {
@@ -86,7 +86,8 @@ async function edit(workspace: Workspace): Promise<number> {
 	return 0;
 }
 
-async function compare(workspace: Workspace, [number, other]: readonly string[]): Promise<number> {
+async function compare(workspace: Workspace, words: readonly string[]): Promise<number> {
+	const [number, other] = words.filter((word) => word !== "--json");
 	const base = number === undefined ? workspace.revisions.currentNumber() : readNumber(number);
 	const target = other === undefined ? null : readNumber(other);
 	const scratch = mkdtempSync(join(tmpdir(), "drover-compare-"));
@@ -106,7 +107,9 @@ async function compare(workspace: Workspace, [number, other]: readonly string[])
 			.replaceAll(`${scratch}/`, "")
 			.replace(/^diff -ruN.*\n/gm, "")
 			.replace(/^((?:---|\+\+\+) .*?)\t.*$/gm, "$1");
-		console.log(exitCode === 0 ? "No difference." : text.trimEnd());
+		if (words.includes("--json"))
+			console.log(JSON.stringify({ from: base, to: target, differs: exitCode !== 0, diff: text }, null, 2));
+		else console.log(exitCode === 0 ? "No difference." : text.trimEnd());
 		return exitCode === 0 ? 0 : 1;
 	} finally {
 		rmSync(scratch, { recursive: true });
@@ -299,12 +302,17 @@ async function history(workspace: Workspace, [json]: readonly string[]): Promise
 	return 0;
 }
 
-async function rescue(workspace: Workspace, [number]: readonly string[]): Promise<number> {
+async function rescue(workspace: Workspace, words: readonly string[]): Promise<number> {
+	const [number] = words.filter((word) => word !== "--json");
 	if (number !== undefined) workspace.revisions.setRescue(readNumber(number));
 	const chosen = workspace.revisions.rescueNumber();
-	console.log(
-		chosen === null ? "No revision is chosen for rescue." : `Rescue starts with revision ${chosen}.`,
-	);
+	if (words.includes("--json")) console.log(JSON.stringify({ rescue: chosen }, null, 2));
+	else
+		console.log(
+			chosen === null
+				? "No revision is chosen for rescue."
+				: `"drover config rollback rescue" goes back to revision ${chosen}.`,
+		);
 	return 0;
 }
 

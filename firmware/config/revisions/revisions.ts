@@ -228,7 +228,7 @@ export class Revisions {
 		});
 	}
 
-	/** Chooses what the rescue entry starts with. */
+	/** Chooses what `rollback rescue` goes back to. */
 	setRescue(number: number): void {
 		this.#change(() => {
 			this.files(number);

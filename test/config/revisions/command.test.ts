@@ -80,6 +80,10 @@ test("edit, compare, commit, history", () => {
 	expect(config("compare", "2", "1").text).toContain("-        weight 3\n+        weight 1");
 	expect(config("compare", "2", "2")).toEqual({ status: 0, text: "No difference.\n" });
 	expect(config("compare", "2", "7").status).toBe(2);
+	const compared = config("compare", "2", "1", "--json");
+	expect(compared.status).toBe(1);
+	expect(JSON.parse(compared.text)).toMatchObject({ from: 2, to: 1, differs: true });
+	expect(JSON.parse(compared.text).diff).toContain("-        weight 3\n+        weight 1");
 });
 
 test("a typo costs nothing: it is named, and what runs stays", () => {
@@ -184,7 +188,8 @@ test("roll back, rescue, backup and restore", () => {
 	config("commit");
 	expect(config("rollback", "1").text).toContain("Revision 3 is in force: what revision 1 was.");
 	expect(running()).toBe(server(1));
-	expect(config("rescue", "2").text).toBe("Rescue starts with revision 2.\n");
+	expect(config("rescue", "2").text).toBe('"drover config rollback rescue" goes back to revision 2.\n');
+	expect(JSON.parse(config("rescue", "--json").text)).toEqual({ rescue: 2 });
 	const archive = join(directory, "backup.tar");
 	expect(config("backup", archive).text).toContain("holds revision 3");
 	write(server(9));
