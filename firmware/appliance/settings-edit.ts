@@ -9,8 +9,10 @@
  *   snmp.users[1]                       to remove
  */
 import { z } from "zod";
+import { nearest } from "../config/keepalived/diagnostics.ts";
 import { fieldsAt } from "./settings/findings.ts";
 import { applianceSchema } from "./settings/schema.ts";
+import { settingPaths } from "./settings/setting-paths.ts";
 import { parseToml, TomlError, type TomlPath, type TomlTable, valueAt } from "./toml.ts";
 import { removeTomlValue, setTomlValue, type TomlValue } from "./toml-edit.ts";
 
@@ -110,8 +112,18 @@ function newName(now: TomlTable, path: TomlPath, word: string): string | null {
 
 function fieldAt(path: TomlPath, word: string): z.ZodType {
 	const [found] = fieldsAt(applianceSchema, path);
-	if (found === undefined) throw new SettingsWordError(`there is no setting ${word}`);
-	return found;
+	if (found !== undefined) return found;
+	const meant = nearestPath(word);
+	throw new SettingsWordError(
+		`there is no setting ${word}${meant === null ? "" : `; did you mean ${meant}?`}`,
+	);
+}
+
+/** What was nearly typed, with the sections that were chosen. */
+function nearestPath(word: string): string | null {
+	const chosen = word.match(/\[[^\]]*\]/g) ?? [];
+	const near = nearest(word.replace(/\[[^\]]*\]/g, "[+]"), settingPaths({}));
+	return near?.replaceAll("[+]", () => chosen.shift() ?? "[+]") ?? null;
 }
 
 function readValue(type: z.ZodType, typed: string, word: string): TomlValue {

@@ -139,7 +139,12 @@ describe("what is taken out", () => {
 
 describe("words that mean nothing", () => {
 	const cases: readonly (readonly [string, string])[] = [
-		["ssh.enabeld=on", "there is no setting ssh.enabeld"],
+		["ssh.enabeld=on", "there is no setting ssh.enabeld; did you mean ssh.enabled?"],
+		[
+			"port[eth1].adresses=10.0.0.1/8",
+			"there is no setting port[eth1].adresses; did you mean port[eth1].addresses?",
+		],
+		["zebra.stripes=on", "there is no setting zebra.stripes"],
 		["ssh.enabled=perhaps", 'ssh.enabled is true or false, not "perhaps"'],
 		["ssh.port=high", 'ssh.port is a whole number, not "high"'],
 		["ssh", '"ssh" is not PATH=VALUE, such as ssh.enabled=true'],

@@ -59,7 +59,10 @@ COMP_LINE='${words.join(" ")}'; COMP_POINT=\${#COMP_LINE}; COMP_WORDBREAKS=; _dr
 		],
 		[["drover", "rs", "add", "x", "y", "--check", "h"], ["http:/"]],
 		[["drover", "ha", "f"], ["failover"]],
-		[["drover", "console", "--"], ["--json", "--help"]],
+		[
+			["drover", "console", "--"],
+			["--json", "--help"],
+		],
 		[["drover", "keepalived", "--check", "--config-t"], ["--config-test"]],
 	])("%p", (words, expected) => {
 		expect(complete(...words)).toEqual(expected);

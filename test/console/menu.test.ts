@@ -436,6 +436,13 @@ describe("changes go through the plan and a commit that waits", () => {
 		]);
 	});
 
+	test("a question for y or n is asked again when the answer is for another question", () => {
+		const { commands, shown } = menuIn({}, ...["6", "6", "99", "y"]);
+		expect(shown).toContain('"99" is neither y nor n.');
+		expect(commands).toEqual(["config discard"]);
+		expect(menuIn({}, ...["6", "6", "confirm", "n"]).commands).toEqual([]);
+	});
+
 	test.each([
 		["ipvs --save >table", ">"],
 		["drover log 500 | grep VI_1", "|"],

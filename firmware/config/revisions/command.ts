@@ -12,7 +12,7 @@ import { leftToConfirmMs, readClocks, startGuard } from "./deadline.ts";
 import { diskTrouble } from "./disk-trouble.ts";
 import { cuts } from "./own-path.ts";
 import { fetchBackup, sendBackup } from "./place.ts";
-import { type Files, type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";
+import { type Files, origin, type PendingCommit, RevisionError, SCHEMA_VERSION } from "./revisions.ts";
 import { configDirectory, Workspace } from "./workspace.ts";
 
 const MINUTE_MS = 60_000;
@@ -286,7 +286,8 @@ async function history(workspace: Workspace, [json]: readonly string[]): Promise
 		return 0;
 	}
 	if (infos.length === 0) console.log("No revision yet.");
-	for (const { number, atMs, who, from, why, schemaVersion } of infos) {
+	for (const info of infos) {
+		const { number, atMs, schemaVersion } = info;
 		const marks = [
 			...(number === current ? ["in force"] : []),
 			...(isTakenBack(number) ? ["taken back"] : []),
@@ -296,7 +297,7 @@ async function history(workspace: Workspace, [json]: readonly string[]): Promise
 		];
 		const when = new Date(atMs).toISOString().slice(0, 16).replace("T", " ");
 		console.log(
-			`${String(number).padStart(4)}  ${when}Z  ${who}, ${from}${why === "" ? "" : `: ${why}`}${marks.length > 0 ? `  [${marks.join(", ")}]` : ""}`,
+			`${String(number).padStart(4)}  ${when}Z  ${origin(info)}${marks.length > 0 ? `  [${marks.join(", ")}]` : ""}`,
 		);
 	}
 	return 0;

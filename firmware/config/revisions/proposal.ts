@@ -46,7 +46,7 @@ export async function propose(workspace: Workspace, edits: FileEdits): Promise<P
 	});
 	if (waiting !== null)
 		throw new RevisionError(
-			`revision ${waiting.revision} still waits for its confirmation: "drover config confirm" keeps it, "drover config rollback ${waiting.previous}" takes it back`,
+			`${revisions.waitingText(waiting)}: "drover config confirm" keeps it, "drover config rollback ${waiting.previous}" takes it back`,
 		);
 	if (ownChanges)
 		throw new RevisionError(

@@ -70,6 +70,11 @@ export interface CommitRequest {
 	readonly madeFrom?: number | null;
 }
 
+/** Who made a revision, where, and why, as people read it. */
+export function origin({ who, from, why }: Pick<RevisionInfo, "who" | "from" | "why">): string {
+	return `${who}, ${from}${why === "" ? "" : `: ${why}`}`;
+}
+
 export class Revisions {
 	readonly #disk: Disk;
 
@@ -94,6 +99,12 @@ export class Revisions {
 	/** The running revision's number; null on a box that never had one. */
 	currentNumber(): number | null {
 		return this.#target("current");
+	}
+
+	/** Which commit waits, and whose it is: it may be somebody else's work. */
+	waitingText({ revision }: PendingCommit): string {
+		const info = this.info(revision);
+		return `revision ${revision} still waits for its confirmation${info === null ? "" : ` (${origin(info)})`}`;
 	}
 
 	rescueNumber(): number | null {
@@ -156,9 +167,7 @@ export class Revisions {
 	#commit(request: CommitRequest): RevisionInfo {
 		const waiting = this.pending();
 		if (waiting !== null)
-			throw new RevisionError(
-				`revision ${waiting.revision} still waits for its confirmation: confirm it or roll it back first`,
-			);
+			throw new RevisionError(`${this.waitingText(waiting)}: confirm it or roll it back first`);
 		checkFiles(request.files);
 		const parent = this.currentNumber();
 		if (request.madeFrom !== undefined && request.madeFrom !== parent)

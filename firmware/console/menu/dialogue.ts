@@ -9,7 +9,7 @@
 import type { ApplianceSettings } from "../../appliance/settings/schema.ts";
 import type { ConsoleFacts } from "../facts.ts";
 import { UsageError } from "../usage-error.ts";
-import { WIDTH_COLUMNS, wrap } from "../wrap.ts";
+import { cut, WIDTH_COLUMNS, wrap } from "../wrap.ts";
 
 export type Step =
 	| { readonly kind: "say"; readonly lines: readonly string[] }
@@ -111,9 +111,14 @@ export function* act(what: Act): Dialogue<string | null> {
 	return reply.kind === "acted" ? reply.trouble : null;
 }
 
-/** True for "y" and "yes"; everything else is no. */
+/** True for "y" and "yes", false for "n", "no", 0 and an empty line; what is none of them, such as a number, asks again. */
 export function* agree(question: string): Dialogue<boolean> {
-	return /^y(es)?$/i.test(yield* ask(`${question} [y/N] `));
+	for (;;) {
+		const typed = yield* ask(`${question} [y/N] `);
+		if (/^y(es)?$/i.test(typed)) return true;
+		if (/^(n|no|0|)$/i.test(typed)) return false;
+		yield* say([`"${cut(typed, 40)}" is neither y nor n.`]);
+	}
 }
 
 /**

@@ -121,7 +121,9 @@ describe("commit confirm", () => {
 		const revisions = store();
 		revisions.commit(commitOf("one"));
 		revisions.commit(commitOf("two", { confirmWithinMs: 60_000 }));
-		expect(() => revisions.commit(commitOf("three"))).toThrow("revision 2 still waits for its confirmation");
+		expect(() => revisions.commit(commitOf("three"))).toThrow(
+			"revision 2 still waits for its confirmation (operator, console: test): confirm it or roll it back first",
+		);
 	});
 	test("nothing to confirm is said", () => {
 		expect(() => store().confirm()).toThrow("no commit waits");
