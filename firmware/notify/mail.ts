@@ -3,12 +3,7 @@
  * What is beyond that waits in a short queue of its own; nothing else ever waits for mails.
  */
 import type { MailSettings } from "../config/model.ts";
-
-export interface Mail {
-	/** Without the router id, which is put before it in brackets. */
-	readonly subject: string;
-	readonly body: string;
-}
+import { letterText, type Mail } from "./letter.ts";
 
 /** Mails that may wait for a slow server; beyond that the oldest is dropped, and the log says how many. */
 const QUEUE_LIMIT = 1_000;
@@ -16,22 +11,6 @@ const QUEUE_LIMIT = 1_000;
 const SESSIONS_AT_ONCE = 16;
 /** An SMTP reply is longer only when something is wrong (RFC 5321 §4.5.3.1.5). */
 const REPLY_LIMIT_BYTES = 16 * 1024;
-
-/** The message as it goes after DATA, dot-stuffed (RFC 5321 §4.5.2), without the closing dot. */
-export function messageText(settings: MailSettings, mail: Mail, date: Date): string {
-	const oneLine = (text: string) => text.replace(/[\r\n]+/g, " ");
-	const lines = [
-		`Date: ${date.toUTCString().replace("GMT", "+0000")}`,
-		`From: ${oneLine(settings.sender)}`,
-		`Subject: ${oneLine(`[${settings.routerId}] ${mail.subject}`)}`,
-		"X-Mailer: Keepalived",
-		`To: ${settings.recipients.map(oneLine).join(", ")}`,
-		"",
-		...mail.body.split(/\r?\n/),
-		"",
-	];
-	return lines.map((line) => (line.startsWith(".") ? `.${line}` : line)).join("\r\n");
-}
 
 /** "Name <user@host>" gives "user@host". */
 export function envelopeAddress(text: string): string {
@@ -122,7 +101,7 @@ export async function deliver(settings: MailSettings, mail: Mail): Promise<reado
 			...(index === 0 ? {} : { answers: settings.recipients[index - 1]! }),
 		})),
 		{ expect: "2", say: "DATA\r\n", answers: settings.recipients.at(-1)! },
-		{ expect: "3", say: `${messageText(settings, mail, new Date())}\r\n.\r\n` },
+		{ expect: "3", say: `${letterText(settings, mail, new Date())}\r\n.\r\n` },
 		{ expect: "2", say: "QUIT\r\n" },
 	];
 	let step = 0;

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MailSettings, Script } from "../../firmware/config/model.ts";
 import { FifoWriter } from "../../firmware/notify/fifo.ts";
-import { deliver, envelopeAddress, Mailer, messageText } from "../../firmware/notify/mail.ts";
+import { letterText } from "../../firmware/notify/letter.ts";
+import { deliver, envelopeAddress, Mailer } from "../../firmware/notify/mail.ts";
 import { ScriptRunner } from "../../firmware/notify/script-runner.ts";
 import { setScriptUmask } from "../../firmware/notify/start-script.ts";
 import { Notifier } from "../../firmware/vrrp/notify.ts";
@@ -452,9 +453,42 @@ describe("mail, RFC 5321", () => {
 	});
 
 	test("header lines cannot be smuggled in", () => {
-		const text = messageText(settings, { subject: "a\r\nBcc: x@y", body: "" }, new Date(0));
+		const text = letterText(settings, { subject: "a\r\nBcc: x@y", body: "" }, new Date(0));
 		expect(text).not.toContain("\r\nBcc");
 		expect(envelopeAddress("<a@b>\r\nDATA")).toBe("a@b");
+	});
+
+	test("RFC 2047, RFC 2045: what HELO does not allow is encoded, and means the same", () => {
+		const decoded = (text: string) =>
+			text.replace(/\?=\r\n =\?utf-8\?B\?/g, "|").replace(/=\?utf-8\?B\?([^?]*)\?=/g, (_, words: string) =>
+				words
+					.split("|")
+					.map((word) => Buffer.from(word, "base64").toString())
+					.join(""),
+			);
+		const subject = `Realserver 中央-${"ä€😀".repeat(30)} - DOWN`;
+		const body = `=> Prüfung ${"x".repeat(2_000)} <=\n.end`;
+		const recipients = Array.from({ length: 60 }, (_, index) => `operator-${index}@example.org`);
+		const sender = '"Büro, 2. Stock" <lvs@example.org>';
+		const text = letterText(
+			{ ...settings, routerId: "Bär", sender, recipients },
+			{ subject, body },
+			new Date(0),
+		);
+		const lines = text.split("\r\n");
+		expect(lines.filter((line) => !/^[ -~]{0,998}$/.test(line))).toEqual([]);
+		expect(lines.filter((line) => line.includes("=?") && line.length > 84)).toEqual([]);
+		const [head = "", content = ""] = text.split("\r\n\r\n");
+		expect(decoded(head)).toContain(`Subject: [Bär] ${subject}\r\n`);
+		expect(decoded(head)).toContain("From: Büro, 2. Stock <lvs@example.org>\r\n");
+		expect(head.replace(/\r\n /g, " ")).toContain(`To: ${recipients.join(", ")}\r\n`);
+		expect(head).toContain("\r\nContent-Transfer-Encoding: base64");
+		expect(Buffer.from(content, "base64").toString()).toBe(body.replace("\n", "\r\n"));
+		// Of the common letter nothing is changed.
+		const plain = letterText(settings, { subject: "s", body: "=> b <=" }, new Date(0));
+		expect(plain).toEndWith(
+			"\r\nX-Mailer: Keepalived\r\nTo: Admin <admin@example.org>, b@example.org\r\n\r\n=> b <=\r\n",
+		);
 	});
 
 	test("without a server nothing is sent and nothing fails", () => {
