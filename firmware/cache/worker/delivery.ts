@@ -36,6 +36,9 @@ const VIA_LINE = `Via: ${VIA}`;
 /** Stored bodies up to this size are copied next to their head and sent in one write. */
 const COPY_BYTES = 96 * 1024;
 
+/** What a client of HTTP/2 may leave of a body that is copied for it. */
+const FRAME_BYTES = 16_384;
+
 /** When vcl_synth fails nothing is left to be said by a VCL. */
 const FAILED_SYNTH = 500;
 /** Of a head that no VCL sees: the connection ends behind it. */
@@ -347,9 +350,7 @@ export abstract class Delivery extends Task implements BodyReader {
 				}
 				const { whole } = stream;
 				const length = stream.state === "whole" ? stream.bytes : body.length;
-				// What is read from the stream at the client's pace is here once for all its readers.
-				const isShared = this.client.transport === "HTTP/2" && !asksForPart(this);
-				if (whole !== undefined && !gunzip && !this.headOnly && !isShared)
+				if (whole !== undefined && !gunzip && !this.headOnly && !this.#isShared(whole))
 					this.#send({ kind: "bytes", bytes: whole, length: whole.length });
 				else if (gunzip && this.headOnly && (whole === undefined || whole.length > COPY_BYTES))
 					this.#sendUnknownLength();
@@ -363,6 +364,11 @@ export abstract class Delivery extends Task implements BodyReader {
 				return;
 			}
 		}
+	}
+
+	/** A body of more than a frame is read from its stream at the pace of the client: it is here once for all its readers. */
+	#isShared({ length }: Uint8Array): boolean {
+		return this.client.transport === "HTTP/2" && length > FRAME_BYTES && !asksForPart(this);
 	}
 
 	// ── pages with ESI tags ─────────────────────────────────────────────────────────────────
