@@ -56,8 +56,12 @@ export function alarms(facts: ConsoleFacts): string[] {
 				found.push(`${server.name} has no live real server`);
 			else if (!server.quorumUp) found.push(`${server.name} is below its quorum of ${server.quorum}`);
 			for (const real of server.realServers)
-				if (real.path !== null && !real.path.ok)
-					found.push(`${server.name}: ${real.address} ${real.path.detail}`);
+				if (real.path !== null && !real.path.ok) {
+					const { detail } = real.path;
+					// It is its own next hop where no router is between.
+					const subject = detail.startsWith(`${real.address} `) ? "" : `${real.address} `;
+					found.push(`${server.name}: ${subject}${detail}`);
+				}
 		}
 	}
 	found.push(...overrides(facts));

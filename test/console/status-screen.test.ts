@@ -142,6 +142,20 @@ describe("what the screen says", () => {
 			["! [192.168.80.200]:tcp:80: 192.168.80.102 answers on its own address,", "path: answers"],
 		],
 		[
+			"a real server of an own network that is not there: named once",
+			{
+				virtualServer: {
+					realServers: [
+						{
+							...real,
+							path: { ok: false, detail: "192.168.80.102 does not answer ARP or neighbour discovery" },
+						},
+					],
+				},
+			},
+			["! [192.168.80.200]:tcp:80: 192.168.80.102 does not answer ARP or neighbour"],
+		],
+		[
 			"the sorry server",
 			{ virtualServer: { onSorryServer: true, aliveRealServers: 0 } },
 			["! [192.168.80.200]:tcp:80 is on its sorry server"],
