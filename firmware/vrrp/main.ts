@@ -227,6 +227,9 @@ class Process {
 			const refused = this.#first?.refused ?? null;
 			if (refused !== null) this.#log.error(goesOnInstead(this.#options.file, refused));
 			const saved = readStateFile(this.#options.file);
+			// Whom it was started to stand by for has ended in good order meanwhile: a kill leaves its state behind.
+			if (saved === null && this.#options.standby) this.#end(0);
+			if (this.#ending) return this.#ended.promise;
 			if (saved === null) await this.#script("startup");
 			if (this.#ending) return this.#ended.promise;
 			const aliveAtMicros = Math.min(this.#heartbeat.lastMicros, monotonicMicros());
@@ -362,6 +365,8 @@ class Process {
 			onSignal: (signal) => this.#onSignal(signal),
 			onStandby: (pid) => {
 				if (pid === null && !this.#ending) this.#startStandbySoon(STANDBY_RETRY_MS);
+				// It was still loading when the others were told.
+				if (pid !== null && this.#ending) this.#active?.send({ kind: "bye" });
 			},
 		});
 		this.#bus = this.#openControl();
