@@ -72,7 +72,6 @@ const busy: Readonly<Record<string, number>> = {
 		"cache/http/lying-backends",
 		"cache/http/raw-bytes",
 		"cache/http/slow-clients",
-		"cache/http2/live",
 		"cache/service/persistent",
 		"cache/vcl/meaning",
 		"command-words",
@@ -85,7 +84,6 @@ const busy: Readonly<Record<string, number>> = {
 	...each(0.25, [
 		"console/idle",
 		"director/tidy-memory",
-		"health/sentinel",
 		"lab/netns/director-mail",
 		"lab/netns/director-start",
 		"lab/netns/director-told",
