@@ -495,7 +495,7 @@ describe("config set: settings by name", () => {
 		config("commit");
 		expect(set("ssh.enabeld=on", "--plan")).toEqual({
 			status: 2,
-			text: 'drover config set: there is no setting ssh.enabeld\n"drover config set --help" shows how it is called.\n',
+			text: 'drover config set: there is no setting ssh.enabeld; did you mean ssh.enabled?\n"drover config set --help" shows how it is called.\n',
 		});
 		const refused = set("port[eth0].addresses+=300.0.0.1/24", "--plan");
 		expect(refused.status).toBe(5);
