@@ -32,12 +32,13 @@ test.each([
 	expect(pingFacts(text)).toEqual(expected);
 });
 
-test("traceroute: a hop that says nothing, and IPv6", () => {
+test("traceroute: a hop that says nothing, one in no time, and IPv6", () => {
 	const text =
-		"traceroute to 2001:db8::9 (2001:db8::9), 20 hops max, 72 byte packets\n 1  *\n 2  gate (2001:db8::1)  0.512 ms\n10  2001:db8::9 (2001:db8::9)  12.1 ms !N\n";
+		"traceroute to 2001:db8::9 (2001:db8::9), 20 hops max, 72 byte packets\n 1  *\n 2  gate (2001:db8::1)  0.512 ms\n 3  near (192.0.2.1)  0.000 ms\n10  2001:db8::9 (2001:db8::9)  12.1 ms !N\n";
 	expect(traceFacts(text)).toEqual([
 		{ hop: 1, address: null, roundTripMs: null },
 		{ hop: 2, address: "2001:db8::1", roundTripMs: 0.512 },
+		{ hop: 3, address: "192.0.2.1", roundTripMs: 0 },
 		{ hop: 10, address: "2001:db8::9", roundTripMs: 12.1 },
 	]);
 });

@@ -1056,7 +1056,9 @@ export class Arena {
 	endBans(over: Int32Array, number: number): number {
 		if (number > Atomics.load(over, 1)) Atomics.store(over, 1, number);
 		this.awaitStores();
-		return Math.min(number, ...this.banReferences().keys());
+		let oldest = number;
+		for (const reached of this.banReferences().keys()) oldest = Math.min(oldest, reached);
+		return oldest;
 	}
 
 	/** How many live objects have been tested up to each ban, by its number. */

@@ -27,9 +27,12 @@ export interface Hop {
 }
 
 export function traceFacts(text: string): readonly Hop[] {
-	return [...text.matchAll(/^ *(\d+) {2}(.*)$/gm)].map(([, hop, said]) => ({
-		hop: Number(hop),
-		address: /\(([\da-f.:]+)\)/i.exec(said!)?.[1] ?? null,
-		roundTripMs: Number(/([\d.]+) ms/.exec(said!)?.[1] ?? Number.NaN) || null,
-	}));
+	return [...text.matchAll(/^ *(\d+) {2}(.*)$/gm)].map(([, hop, said]) => {
+		const roundTrip = /([\d.]+) ms/.exec(said!)?.[1];
+		return {
+			hop: Number(hop),
+			address: /\(([\da-f.:]+)\)/i.exec(said!)?.[1] ?? null,
+			roundTripMs: roundTrip === undefined ? null : Number(roundTrip),
+		};
+	});
 }
