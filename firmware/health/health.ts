@@ -317,6 +317,9 @@ export function createHealth({ clock = systemClock, log, bfd, programs }: Health
 			if (running.length > 0) watchLinks();
 			scheduler.start(fresh);
 			paths.start(freshPaths);
+			// Optimized code of this pass may hold what it worked with for as long as it is not run again: megabytes.
+			before.clear();
+			wanted.clear();
 			// A check that others share already may have said why.
 			for (const server of silent) {
 				const failed = server.checks.find(hasFailed);
