@@ -271,7 +271,7 @@ describe("a change, from the menu to the file", () => {
 		await withConsole(async (console) => {
 			await console.answer("3\r2", "real servers> ");
 			await console.answer("4", "Which real server");
-			await console.answer("1", "Weight of 192.168.80.102:80: ");
+			await console.answer("1", "Weight of 192.168.80.102:80 [3]: ");
 			expect(await console.answer("many", "Weight of")).toContain("A weight is a number from 0 to 65535");
 			const plan = await console.answer("5", "[y/N] ");
 			expect(plan).toContain("weight");

@@ -386,15 +386,15 @@ describe("changes go through the plan and a commit that waits", () => {
 		expect(menuIn({ status: trouble }, ...asked, "y").shown.at(-1)).toBe("real servers> ");
 	});
 	test.each([
-		["its time has run out", 7],
-		["somebody else has confirmed it", 8],
-		["somebody has gone on from there", 9],
-	])("over the question %s: the answer does nothing", (_title, current) => {
+		["its time has run out", 7, "Revision 8 was taken back meanwhile: revision 7 is in force."],
+		["somebody else has confirmed it", 8, "Somebody else has confirmed revision 8 meanwhile: it stays."],
+		["somebody has gone on from there", 9, "Somebody else has gone on to revision 9 meanwhile."],
+	])("over the question %s: the answer does nothing, and says so", (_title, current, said) => {
 		const decided = consoleFacts({ revision: { current, pending: null } });
 		for (const answer of ["y", "n"]) {
 			const { commands, shown } = menuIn({ committed: waiting, decided }, ...asked, "y", answer);
 			expect(commands.at(-1)).toBe(`${change} --yes`);
-			expect(shown).toContain(`Revision 8 waits no more, and ${current} is in force: nothing was done.`);
+			expect(shown.join(" ")).toContain(`${said} Your answer did nothing.`);
 		}
 	});
 	test("refused, since somebody else's commit waits: that one is not asked about", () => {
@@ -410,6 +410,19 @@ describe("changes go through the plan and a commit that waits", () => {
 				"y",
 			).shown.at(-1),
 		).toBe("config> ");
+	});
+	test("a weight is shown as it is while the server is drained, too; Enter leaves it, 0 is one", () => {
+		const real = realServerStatus({ override: "drained", weight: 0 });
+		const virtualServers = [virtualServerStatus({ realServers: [real] })];
+		const facts = consoleFacts({
+			director: { kind: "running", status: directorStatus({ virtualServers }) },
+		});
+		const weigh = (text: string) => menuIn({ facts, status: () => 1 }, "3", "2", "4", text);
+		const left = weigh("");
+		expect(left.commands).toEqual([]);
+		expect(left.shown.slice(-8)).toContain("Weight of 192.168.80.102:80 [3]: ");
+		expect(left.shown).toContain("Nothing was changed.");
+		expect(weigh("0").commands).toEqual(["rs change 192.168.80.102:80 192.168.80.200:80 --weight 0 --plan"]);
 	});
 	test("a plan that is refused or says nothing ends it", () => {
 		for (const status of [1, 5])

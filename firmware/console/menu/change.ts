@@ -1,4 +1,6 @@
 /** A change of the configuration from the menu: plan shown, put into force for minutes, then confirmed. Pure. */
+import type { PendingCommit } from "../facts.ts";
+import { wrap } from "../wrap.ts";
 import { agree, ask, type Dialogue, facts, run, say } from "./dialogue.ts";
 
 /** `words` is a command that takes --plan and --yes, such as `vs remove 10.0.0.1:80`; `input` is what it reads. */
@@ -33,11 +35,23 @@ function* confirmWaiting(): Dialogue {
 			const now = (yield* facts()).revision;
 			if (now.pending?.revision === asked)
 				yield* run(keeps ? ["config", "confirm"] : ["config", "rollback", String(previous)]);
-			else yield* say([`Revision ${asked} waits no more, and ${now.current} is in force: nothing was done.`]);
+			else yield* say(wrap(decidedElsewhere(revision.pending, now.current), ""));
 			return;
 		}
 		if (answer === "" || answer === "0")
 			return yield* say(["It waits: 6 Configuration confirms it. Without that it is taken back by itself."]);
 		yield* say(["y, n or Enter."]);
+	}
+}
+
+/** Why an answer came too late. */
+function decidedElsewhere(asked: PendingCommit, current: number | null): string {
+	switch (current) {
+		case asked.revision:
+			return `Somebody else has confirmed revision ${asked.revision} meanwhile: it stays. Your answer did nothing.`;
+		case asked.previous:
+			return `Revision ${asked.revision} was taken back meanwhile: revision ${current} is in force. Your answer did nothing.`;
+		default:
+			return `Somebody else has gone on to revision ${current} meanwhile. Your answer did nothing.`;
 	}
 }

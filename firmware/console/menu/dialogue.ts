@@ -146,15 +146,21 @@ export function* askFor<T>(
 }
 
 /**
- * Asks with what is set now in brackets. Undefined: an empty line leaves it. Null: 0 goes back, even where it
- * could be a value.
+ * Asks with what is set now in brackets. Undefined: an empty line leaves it. Null: 0 goes back, unless it is a
+ * value.
  */
 export function* askChange(
 	prompt: string,
 	now: string,
 	read: (text: string) => string,
+	zero: "back" | "value" = "back",
 ): Dialogue<string | undefined | null> {
-	const answer = yield* askFor(prompt, (text) => ({ value: text === now ? undefined : read(text) }), now);
+	const answer = yield* askFor(
+		prompt,
+		(text) => ({ value: text === now ? undefined : read(text) }),
+		now,
+		zero,
+	);
 	return answer === null ? null : answer.value;
 }
 

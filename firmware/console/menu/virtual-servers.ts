@@ -1,5 +1,5 @@
 /** Item 3: virtual servers and their real servers. Pure. */
-import type { VirtualServerStatus } from "../../status/director.ts";
+import type { RealServerStatus, VirtualServerStatus } from "../../status/director.ts";
 import { canonicalAddress } from "../../wire/ip.ts";
 import { endpointText, parseEndpoint, shortName } from "../servers/name.ts";
 import { realServerList, virtualServerList } from "../servers/screen.ts";
@@ -182,17 +182,16 @@ function* realServerMenu(): Dialogue {
 		const servers = yield* virtualServers();
 		return servers?.find((each) => each.name === server!.name) ?? null;
 	}
-	function* pickReal(): Dialogue<string | null> {
+	function* pickReal(): Dialogue<RealServerStatus | null> {
 		const current = yield* now();
 		if (current === null) return null;
 		yield* say(realServerList(current));
-		const real = yield* choose("Which real server", current.realServers);
-		return real === null ? null : endpointText(real);
+		return yield* choose("Which real server", current.realServers);
 	}
-	const withReal = (act: (real: string) => Dialogue) =>
+	const withReal = (act: (name: string, real: RealServerStatus) => Dialogue) =>
 		function* (): Dialogue {
 			const real = yield* pickReal();
-			if (real !== null) yield* act(real);
+			if (real !== null) yield* act(endpointText(real), real);
 		};
 	const override = (action: "drain" | "maintenance" | "undo") =>
 		withReal(function* (real) {
@@ -223,9 +222,10 @@ function* realServerMenu(): Dialogue {
 		{
 			label: "Change the weight",
 			command: "rs change REAL VIRTUAL",
-			dialogue: withReal(function* (real) {
-				const weight = yield* askFor(`Weight of ${real}`, weightText, null, "value");
-				if (weight !== null) yield* changeByCommand(["rs", "change", real, name, "--weight", weight]);
+			dialogue: withReal(function* (real, { weight, effectiveWeight = weight }) {
+				const set = yield* askChange(`Weight of ${real}`, String(effectiveWeight), weightText, "value");
+				if (set === undefined) return yield* say(["Nothing was changed."]);
+				if (set !== null) yield* changeByCommand(["rs", "change", real, name, "--weight", set]);
 			}),
 		},
 		{ label: "Drain", command: "rs drain REAL", dialogue: override("drain") },

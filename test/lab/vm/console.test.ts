@@ -243,8 +243,8 @@ describe("the serial console", () => {
 		expect(undone).toContain("takes connections again");
 		const plan = await console.answers(
 			["4", "goes back): "],
-			["1", "192.168.80.102:80: "],
-			["heavy", "192.168.80.102:80: "],
+			["1", "192.168.80.102:80 [3]: "],
+			["heavy", "192.168.80.102:80 [3]: "],
 			["7", "[y/N] "],
 		);
 		expect(plan).toContain("weight");
