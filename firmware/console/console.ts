@@ -134,7 +134,7 @@ class Console {
 			case "ask":
 				return this.#ask(step);
 			case "facts":
-				return { kind: "facts", facts: await collectFacts() };
+				return { kind: "facts", facts: { ...(await collectFacts()), lineBaud: this.#terminal.lineBaud } };
 			case "run":
 				return this.#run(step.words, step.input);
 			case "settings":
@@ -196,6 +196,7 @@ class Console {
 			const seen = await this.#terminal.pageStream(lines(child.stdout, forPrograms(words)));
 			if (seen !== "all") end("SIGTERM");
 			const status = await child.exited;
+			if (words[0] === "console") this.#terminal.lookAtLine();
 			if (!interrupted) return { kind: "status", status };
 			// Whoever comes by and ends what somebody else left running is not let in by that.
 			if (this.#terminal.cameBackLate) throw new SessionEnd("idle");

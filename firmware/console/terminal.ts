@@ -69,12 +69,25 @@ export class Terminal {
 	/** Since the last question something was typed when the idle limit had passed. */
 	#cameBackLate = false;
 
+	/** Bits a second; null where there is none. */
+	#lineBaud: number | null = null;
+
 	constructor() {
 		this.#stty(BYTEWISE);
 		process.stdin.on("data", (chunk: Uint8Array) => this.#push(chunk));
 		// A terminal that goes away ends the console; init starts a new one.
 		process.stdin.on("end", () => this.#deliver({ kind: "gone" }));
 		process.stdin.on("error", () => this.#deliver({ kind: "gone" }));
+	}
+
+	/** As it was when the terminal was last set, or looked at. */
+	get lineBaud(): number | null {
+		return this.#lineBaud;
+	}
+
+	/** Somebody may have changed the line's speed. */
+	lookAtLine(): void {
+		this.#stty([]);
 	}
 
 	write(text: string): void {
@@ -250,8 +263,13 @@ export class Terminal {
 	}
 
 	#stty(settings: readonly string[]): void {
-		if (this.#isTerminal)
-			Bun.spawnSync(["stty", ...settings], { stdin: "inherit", stdout: "ignore", stderr: "ignore" });
+		if (!this.#isTerminal) return;
+		const { stdout } = Bun.spawnSync(["stty", ...settings, "speed"], {
+			stdin: "inherit",
+			stdout: "pipe",
+			stderr: "ignore",
+		});
+		this.#lineBaud = Number(stdout.toString()) || null;
 	}
 
 	#push(chunk: Uint8Array): void {

@@ -11,6 +11,7 @@ import { partitionGuid } from "../disk/layout.ts";
 import { type SlotFiles, verityWords } from "../disk/slot.ts";
 import { PROCESSOR_MODEL } from "./processor-model.ts";
 import { Qmp } from "./qmp.ts";
+import { SlowLine } from "./slow-line.ts";
 import { connectWhenThere } from "./unix-socket.ts";
 import { recordedDrive } from "./write-log.ts";
 
@@ -62,6 +63,7 @@ export class DiskMachine {
 	/** Text before it was already waited for. */
 	#seen = 0;
 	#plugged = 0;
+	#line = new SlowLine(Number.POSITIVE_INFINITY);
 
 	constructor(options: DiskMachineOptions) {
 		this.#options = options;
@@ -83,6 +85,7 @@ export class DiskMachine {
 		this.#socket = await connectWhenThere(path, START_LIMIT_MS, () => child.exitCode !== null);
 		this.#socket.on("data", (chunk) => {
 			this.#screen += chunk.toString("latin1");
+			this.#line.take(chunk.length);
 			if (this.#screen.length > SCREEN_LIMIT_CHARACTERS) {
 				const dropped = this.#screen.length - SCREEN_LIMIT_CHARACTERS / 2;
 				this.#screen = this.#screen.slice(dropped);
@@ -139,6 +142,11 @@ export class DiskMachine {
 		this.#socket?.write(text);
 	}
 
+	/** What the machine sends from now on counts as shown once a line of this speed would have carried it. */
+	lineSpeed(baud: number): void {
+		this.#line = new SlowLine(baud);
+	}
+
 	/** The match of `awaited` in what was shown since the last one. Throws with the screen when it does not come. */
 	async shows(awaited: RegExp, limitMs: number): Promise<RegExpExecArray> {
 		const deadline = Date.now() + limitMs;
@@ -146,6 +154,7 @@ export class DiskMachine {
 			const found = awaited.exec(this.#screen.slice(this.#seen));
 			if (found !== null) {
 				this.#seen += found.index + found[0].length;
+				await this.#line.carried();
 				return found;
 			}
 			if (Date.now() > deadline)

@@ -3,13 +3,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { SlowLine } from "../../image/lab/slow-line.ts";
 
 const SHOWN_LIMIT_MS = 20_000;
 export const program = [process.execPath, join(import.meta.dir, "../../firmware/drover.ts")];
 
 export interface ConsoleOptions {
-	/** Characters a second that the line carries towards the person; Infinity for a fast one. */
-	readonly charactersPerSecond?: number;
+	/** The line's speed, as the terminal has it and as it carries characters towards the person; else it is fast. */
+	readonly baud?: number;
 	readonly environment?: Readonly<Record<string, string>>;
 	readonly command?: readonly string[];
 	/** The terminal is its session's, as after a log-in: programs can ask on /dev/tty. */
@@ -21,22 +22,21 @@ export class ConsolePty {
 	readonly directory: string;
 	readonly #terminal: Bun.Terminal;
 	readonly #process: Subprocess;
-	readonly #charactersPerSecond: number;
+	readonly #line: SlowLine;
 	#arrived = "";
 	/** Where what was already waited for ends. */
 	#seen = 0;
-	/** When the slow line has carried all that has come so far. */
-	#carriedAtMs = 0;
 
 	constructor(directory: string, options: ConsoleOptions = {}) {
 		this.directory = directory;
-		this.#charactersPerSecond = options.charactersPerSecond ?? Number.POSITIVE_INFINITY;
+		this.#line = new SlowLine(options.baud ?? Number.POSITIVE_INFINITY);
 		this.#terminal = new Bun.Terminal({
 			cols: 80,
 			rows: 24,
 			data: (_terminal: unknown, bytes: Uint8Array) => this.#come(Buffer.from(bytes).toString("latin1")),
 		});
 		const session = options.ownsTerminal ? ["setsid", "--ctty"] : [];
+		if (options.baud !== undefined) session.push("sh", "-c", `stty ${options.baud}; exec "$@"`, "sh");
 		this.#process = Bun.spawn([...session, ...program, ...(options.command ?? ["console"])], {
 			terminal: this.#terminal,
 			env: { ...process.env, ...consoleEnvironment(directory), ...options.environment },
@@ -45,9 +45,7 @@ export class ConsolePty {
 
 	#come(text: string): void {
 		this.#arrived += text;
-		const now = performance.now();
-		const transferMs = (text.length * 1_000) / this.#charactersPerSecond;
-		this.#carriedAtMs = Math.max(now, this.#carriedAtMs) + transferMs;
+		this.#line.take(text.length);
 	}
 
 	type(text: string): void {
@@ -69,7 +67,7 @@ export class ConsolePty {
 			if (found >= 0) {
 				const length = typeof awaited === "string" ? awaited.length : awaited.exec(text)![0].length;
 				this.#seen += found + length;
-				await Bun.sleep(Math.max(0, this.#carriedAtMs - performance.now()));
+				await this.#line.carried();
 				return text.slice(0, found + length);
 			}
 			if (performance.now() > deadline)

@@ -50,6 +50,8 @@ interface Played {
 
 interface World {
 	readonly facts?: ConsoleFacts;
+	/** The speed of the line; null: it has none. */
+	readonly lineBaud?: number | null;
 	/** What the facts are once a command that commits was run. */
 	readonly committed?: ConsoleFacts;
 	/** What they are once it was asked whether a commit stays. */
@@ -89,7 +91,7 @@ function play(dialogue: Dialogue, typed: readonly string[], world: World = {}): 
 				break;
 			}
 			case "facts":
-				reply = { kind: "facts", facts: found };
+				reply = { kind: "facts", facts: { ...found, lineBaud: world.lineBaud ?? null } };
 				break;
 			case "settings":
 				reply = { kind: "settings", settings: world.settings === undefined ? boxSettings : world.settings };
@@ -134,16 +136,78 @@ describe("the first screen", () => {
 				"eth0 1000 Mb/s 192.168.80.101/24; eth1 1000 Mb/s 10.80.0.101/24",
 				"2 virtual servers, 4 of 4 real servers in",
 				"",
-				" 1 Status                 5 Cache                  9 Firmware",
-				" 2 Network                6 Configuration         10 Access",
-				" 3 Virtual servers        7 Logs and events       11 Shell",
-				" 4 High availability      8 Tools                 12 Restart or power off",
+				" 1 Status              5 Cache             9 Firmware",
+				" 2 Network             6 Configuration    10 Access",
+				" 3 Virtual servers     7 Logs and events  11 Shell",
+				" 4 High availability   8 Tools            12 Restart or power off",
 				" 0 Log out   ? Help",
 				"\ndirector-b> ",
 			].join("\r\n"),
 		);
 		expect(text.length).toBeLessThan(0.8 * 960);
 		expect(mainMenu("set").join("\r\n").length).toBeLessThan(700);
+	});
+
+	describe("on a slow line", () => {
+		const reason = "an advert of 192.168.80.103 with another list of virtual addresses than ours ".repeat(4);
+		const ports = Array.from({ length: 12 }, (_, index) => ({
+			...consoleFacts().ports[0]!,
+			name: `enp1s0f${index}v10000`.slice(0, 15),
+			carrier: index > 3,
+			addresses: ["192.168.80.101/24", "2001:db8:1234:5678:9abc:def0:1234:5678/64"],
+		}));
+		const troubled = consoleFacts({
+			hostname: "h".repeat(63),
+			ports,
+			vrrp: {
+				kind: "running",
+				status: vrrpStatus({
+					instances: Array.from({ length: 9 }, (_, index) =>
+						instanceStatus({
+							name: `SHOP_${index}_${"X".repeat(40)}`,
+							conflict: reason,
+							virtualAddresses: Array.from({ length: 20 }, (_, host) => `192.168.80.${host}/32`),
+						}),
+					),
+				}),
+			},
+			reverted: reason,
+			password: "none",
+		});
+		const some = consoleFacts({ ports: ports.slice(0, 2), password: "none", reverted: "1.2.0 was not good" });
+		const screen = (facts: ConsoleFacts, lineBaud: number | null) =>
+			play(session(false), [], { facts, lineBaud }).shown.join("\n").replaceAll("\n", "\r\n");
+
+		test.each([
+			["an ordinary box", consoleFacts()],
+			["three alarms", some],
+			["everything at once", troubled],
+		])("of 9600 baud it is drawn in 0.65 s: %s", (_, facts) => {
+			const text = screen(facts, 9_600);
+			expect(text.length).toBeLessThan(0.65 * 960);
+			expect(text).toContain("12 Restart or power off");
+			expect(text.endsWith(`\r\n${facts.hostname}> `)).toBe(true);
+		});
+
+		test("alarms are the last to be left out, and it is said how many", () => {
+			expect(screen(troubled, 9_600).split("\r\n").slice(1, 4)).toEqual([
+				"! an advert of 192.168.80.103 with another list of virtual addresses than ours~",
+				"! and 14 more: 1 shows them",
+				"VRRP instances: 9 (4 shows them)",
+			]);
+			expect(screen(some, 9_600).split("\r\n").slice(1, 6)).toEqual([
+				"! 1.2.0 was not good",
+				"! No password is set: whoever is at this line is in (10 Access)",
+				"! enp1s0f0v10000 has no link",
+				"! enp1s0f1v10000 has no link",
+				"VI_1 MASTER holds 192.168.80.200",
+			]);
+		});
+
+		test("a fast one, or none, shows all", () => {
+			expect(screen(troubled, 115_200)).toBe(screen(troubled, null));
+			expect(screen(troubled, null).length).toBeGreaterThan(2_000);
+		});
 	});
 
 	test("alarms come first", () => {

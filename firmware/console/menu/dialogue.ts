@@ -44,11 +44,14 @@ export type Act =
 export type Reply =
 	| { readonly kind: "line"; readonly text: string }
 	| { readonly kind: "tick" }
-	| { readonly kind: "facts"; readonly facts: ConsoleFacts }
+	| { readonly kind: "facts"; readonly facts: SessionFacts }
 	| { readonly kind: "settings"; readonly settings: ApplianceSettings | null }
 	| { readonly kind: "status"; readonly status: number }
 	| { readonly kind: "acted"; readonly trouble: string | null }
 	| { readonly kind: "done" };
+
+/** The box's, and the speed of the line that they are shown on: null where it has none. */
+export type SessionFacts = ConsoleFacts & { readonly lineBaud: number | null };
 
 export type Dialogue<Result = void> = Generator<Step, Result, Reply>;
 
@@ -79,7 +82,7 @@ export function* askOrTick(prompt: string, tickSeconds: number): Dialogue<string
 	return reply.kind === "line" ? reply.text : null;
 }
 
-export function* facts(): Dialogue<ConsoleFacts> {
+export function* facts(): Dialogue<SessionFacts> {
 	const reply = yield { kind: "facts" };
 	if (reply.kind !== "facts") throw new Error("the driver owes facts");
 	return reply.facts;

@@ -1,10 +1,11 @@
 /** The first screen: twelve items in three columns, under the banner. Pure. */
+import type { ConsoleFacts } from "../facts.ts";
 import { WIDTH_COLUMNS } from "../wrap.ts";
 import { accessMenu } from "./access.ts";
-import { banner } from "./banner.ts";
+import { banner, charactersOf } from "./banner.ts";
 import { cacheMenu } from "./cache.ts";
 import { configurationMenu } from "./configuration.ts";
-import { act, ask, type Dialogue, facts, say } from "./dialogue.ts";
+import { act, ask, type Dialogue, facts, type SessionFacts, say } from "./dialogue.ts";
 import { firmwareMenu } from "./firmware.ts";
 import { highAvailabilityMenu } from "./high-availability.ts";
 import { logMenu } from "./log.ts";
@@ -42,13 +43,19 @@ const items: readonly MainItem[] = [
 const openedByWord = new Set(["servers", "config", "tools"]);
 
 const ROWS = 4;
-const COLUMN_WIDTH = 25;
+/** Of the first two columns. */
+const COLUMN_WIDTHS = [22, 20] as const;
+
+/** The first screen is drawn within this, so that the whole redraw, with what the program needs, is within 0.8 s. */
+const DRAWN_WITHIN_SECONDS = 0.64;
+/** A start bit, eight of data, a stop bit. */
+const BITS_PER_CHARACTER = 10;
 
 export function mainMenu(password: "set" | "none"): string[] {
-	const cell = (index: number) =>
-		`${String(index + 1).padStart(2)} ${items[index]!.label}`.padEnd(COLUMN_WIDTH);
+	const cell = (row: number, column: number) =>
+		`${String(row + column * ROWS + 1).padStart(2)} ${items[row + column * ROWS]!.label}`;
 	const rows = Array.from({ length: ROWS }, (_, row) =>
-		[row, row + ROWS, row + 2 * ROWS].map(cell).join("").trimEnd(),
+		[...COLUMN_WIDTHS.map((width, column) => cell(row, column).padEnd(width)), cell(row, 2)].join(""),
 	);
 	return [...rows, password === "set" ? " 0 Log out   ? Help" : " ? Help"].map((line) =>
 		line.slice(0, WIDTH_COLUMNS),
@@ -74,13 +81,23 @@ export const help: readonly string[] = [
 	"  reboot, poweroff",
 ];
 
+/** Banner and menu, no longer than a slow line carries in time. */
+function firstScreen(now: SessionFacts): string[] {
+	const below = ["", ...mainMenu(now.password)];
+	const carried = ((now.lineBaud ?? Number.POSITIVE_INFINITY) / BITS_PER_CHARACTER) * DRAWN_WITHIN_SECONDS;
+	return [...banner(now, carried - charactersOf([...below, promptOf(now)])), ...below];
+}
+
+const promptOf = ({ hostname }: ConsoleFacts) => `\n${hostname}> `;
+
 /** The whole session, until somebody logs out. After ^C it begins again, without the banner. */
 export function* session(again: boolean): Dialogue {
 	const first = yield* facts();
-	yield* say([...(again ? [] : banner(first)), "", ...mainMenu(first.password)]);
+	yield* say(again ? ["", ...mainMenu(first.password)] : firstScreen(first));
 	for (;;) {
-		const { hostname, password } = yield* facts();
-		const line = yield* ask(`\n${hostname}> `);
+		const now = yield* facts();
+		const { password } = now;
+		const line = yield* ask(promptOf(now));
 		if (line === "0" || line === "logout") {
 			if (password === "none") {
 				yield* say(['No password is set, so there is nothing to log out of. "10" sets one.']);
@@ -90,8 +107,7 @@ export function* session(again: boolean): Dialogue {
 			return;
 		}
 		if (line === "") {
-			const now = yield* facts();
-			yield* say([...banner(now), "", ...mainMenu(now.password)]);
+			yield* say(firstScreen(yield* facts()));
 			continue;
 		}
 		if (line === "help" || line === "?") {

@@ -1,7 +1,8 @@
 /** A numbered menu: its text, and what a typed line means. Pure. */
+import { statusScreen } from "../status-screen.ts";
 import { cut, printable } from "../wrap.ts";
 import { changeByCommand } from "./change.ts";
-import { ask, type Dialogue, run, runAsking, say } from "./dialogue.ts";
+import { ask, type Dialogue, facts, run, runAsking, say } from "./dialogue.ts";
 import { password } from "./password.ts";
 import { powerMenu } from "./power.ts";
 import { shell } from "./shell.ts";
@@ -75,6 +76,9 @@ export function* runLine(line: string): Dialogue {
 		]);
 	if (["reboot", "poweroff"].includes(name) && words.length > 1)
 		return yield* say([`"${name}" takes no words: it asks.`]);
+	// What is asked for most is shown at once, without a program to start.
+	if (name === "status" && (words.length === 1 || (words.length === 2 && action === "all")))
+		return yield* say(statusScreen(yield* facts(), { all: action === "all" }));
 	// These want the terminal themselves.
 	if (words.length === 1)
 		switch (name) {

@@ -436,6 +436,8 @@ ${cacheVcl}END`,
 		await console.shell("stty -F /dev/ttyS0 9600; stty -F /dev/ttyS0 speed");
 		const banner = await console.answer("");
 		expect(banner).toContain("12 Restart or power off");
+		// The line carries it in less than 0.65 s, whatever is to be said of the box.
+		expect(banner.length).toBeLessThan(0.65 * 960);
 		const speed = await console.shell("stty -F /dev/ttyS0 speed; stty -F /dev/ttyS0 115200");
 		expect(speed).toContain("9600");
 	});
