@@ -961,7 +961,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"",
 		"delayed",
 		"similar",
-		"The most threads of a pool. The nearest here: requests at a time.",
+		"The most threads of a pool. Here: fetches of a worker at a time, and requests that wait for them; one more is answered 503, what is stored is served.",
 	),
 	entry(
 		"thread_pool_min",
@@ -1037,7 +1037,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"0",
 		"",
 		"experimental",
-		"similar",
+		"kept",
 		"How many requests may wait for a thread of a pool; one more is turned away.",
 	),
 	entry(

@@ -85,7 +85,7 @@ export const mainCounters = group("main", "Main counters", 10, [
 	["fetch_204", "c", "info", "integer", "Answers without a body: status 204"],
 	["fetch_304", "c", "info", "integer", "Answers without a body: status 304"],
 	["fetch_failed", "c", "info", "integer", "Fetches that failed"],
-	["fetch_no_thread", "c", "info", "integer", "Fetches that no thread was free for"],
+	["fetch_no_thread", "c", "info", "integer", "Fetches refused: thread_pool_max is reached"],
 	["pools", "g", "info", "integer", "Thread pools"],
 	["threads", "g", "info", "integer", "Threads at work"],
 	["threads_limited", "c", "info", "integer", "Times that more threads were wanted than are permitted"],

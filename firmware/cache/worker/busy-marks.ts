@@ -34,7 +34,7 @@ export function clearBusyMarks(words: Int32Array, worker: number): void {
 export class BusyMarks {
 	readonly #words: Int32Array;
 	readonly #owner: number;
-	#sleepers: Sleeper[] = [];
+	readonly #sleepers = new Set<Sleeper>();
 	#lookMs = FIRST_LOOK_MS;
 	#timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -61,26 +61,31 @@ export class BusyMarks {
 		Atomics.compareExchange(this.#words, mark.place, mark.word, 0);
 	}
 
-	/** Calls `wake` when the mark that stands for `key` now has gone, or after BUSY_WAIT_MS. */
-	wait(key: string, wake: () => void): void {
+	/**
+	 * Calls `wake` when the mark that stands for `key` now has gone, or after BUSY_WAIT_MS. Returns what makes it wait no
+	 * more.
+	 */
+	wait(key: string, wake: () => void): () => void {
 		const place = Bun.hash.xxHash32(key) % this.#words.length;
 		const word = Atomics.load(this.#words, place);
-		this.#sleepers.push({ place, word, untilMs: performance.now() + BUSY_WAIT_MS, wake });
+		const sleeper = { place, word, untilMs: performance.now() + BUSY_WAIT_MS, wake };
+		this.#sleepers.add(sleeper);
 		this.#lookMs = FIRST_LOOK_MS;
 		this.#timer ??= setTimeout(() => this.#look(), this.#lookMs);
+		return () => void this.#sleepers.delete(sleeper);
 	}
 
 	#look(): void {
 		this.#timer = undefined;
 		const now = performance.now();
 		const awake: Sleeper[] = [];
-		this.#sleepers = this.#sleepers.filter((each) => {
-			const stands = Atomics.load(this.#words, each.place) === each.word && now < each.untilMs;
-			if (!stands) awake.push(each);
-			return stands;
-		});
+		for (const each of this.#sleepers) {
+			if (Atomics.load(this.#words, each.place) === each.word && now < each.untilMs) continue;
+			this.#sleepers.delete(each);
+			awake.push(each);
+		}
 		for (const each of awake) each.wake();
-		if (this.#sleepers.length === 0) return;
+		if (this.#sleepers.size === 0) return;
 		this.#lookMs = awake.length > 0 ? FIRST_LOOK_MS : Math.min(LOOK_LIMIT_MS, this.#lookMs * 2);
 		this.#timer ??= setTimeout(() => this.#look(), this.#lookMs);
 	}

@@ -34,7 +34,8 @@ import { failedIn, type Outcome } from "./task.ts";
 
 export class ClientTask extends Delivery implements FetchClient, PipedRequest, Waiter {
 	#fetch: FetchTask | undefined;
-	#waiting = false;
+	/** Set while it waits for the fetch of another request: has it wait no more. */
+	#stopWaiting: (() => void) | undefined;
 	/** Says to other workers that this request fetches. Handed on to the fetch. */
 	#busyMark: BusyMark | undefined;
 	/** Has waited in vain, or for another worker as long as it may: it goes on by itself. */
@@ -492,18 +493,43 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (this.#busyMark !== undefined || this.#hasWaited) return true;
 		const mark = engine.busy.claim(key);
 		if (mark === "theirs") {
-			this.#waiting = true;
-			engine.count(Main.busy_sleep);
+			if (!this.#mayWait()) return false;
 			const until = performance.now() + BUSY_WAIT_MS;
-			engine.busy.wait(key, () => {
+			const stop = engine.busy.wait(key, () => {
 				engine.count(Main.busy_wakeup);
 				// With nothing stored the answer was for one request alone, as the next one will be.
 				this.wake(performance.now() >= until || engine.objects.find(key, this.req).answers.length === 0);
 			});
+			this.#sleep(stop);
 			return false;
 		}
 		if (mark !== "unmarked") this.#busyMark = mark;
 		return true;
+	}
+
+	#sleep(stop: () => void): void {
+		this.#stopWaiting = stop;
+		this.engine.backendWaits++;
+		this.engine.count(Main.busy_sleep);
+	}
+
+	/** Whatever it has waited for. */
+	#awake(): void {
+		if (this.#stopWaiting === undefined) return;
+		this.#stopWaiting();
+		this.#stopWaiting = undefined;
+		this.engine.backendWaits--;
+	}
+
+	/** False when it may not, and has been answered. */
+	#mayWait(): boolean {
+		const { engine } = this;
+		if (engine.mayWait()) return true;
+		this.#unclaim();
+		this.why = `${engine.backendWaits} fetches and requests wait for backends already (thread_pool_max)`;
+		this.vslLog.add(Tag.FetchError, "Too many wait for backends");
+		this.synth(503, "Service Unavailable");
+		return false;
 	}
 
 	#unclaim(): void {
@@ -588,9 +614,10 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.#hit(stale, true, false);
 				return true;
 			}
-			fetch.waiters.push(this);
-			this.#waiting = true;
-			engine.count(Main.busy_sleep);
+			if (this.#mayWait()) {
+				fetch.waiters.add(this);
+				this.#sleep(() => fetch.waiters.delete(this));
+			}
 			return true;
 		}
 		return false;
@@ -598,8 +625,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 
 	/** The fetch this request waited for has its answer, or has none: look again. */
 	wake(alone: boolean): void {
-		if (!this.#waiting || this.done) return;
-		this.#waiting = false;
+		if (this.#stopWaiting === undefined || this.done) return;
+		this.#awake();
 		this.#hasWaited ||= alone;
 		this.now = this.engine.now();
 		this.vslLog.timestamp("Waitinglist", this.now);
@@ -640,6 +667,8 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	#refresh(stale: Answer): void {
 		const { engine } = this;
 		if (engine.inflight.get(this.key)?.some((fetch) => fetch.reason === "bgfetch")) return;
+		// What is stale has been delivered: the next one who wants it may ask.
+		if (!engine.mayWait()) return;
 		const mark = engine.busy.claim(this.key);
 		if (mark === "theirs") return;
 		engine.count(Main.s_bgfetch);
@@ -703,6 +732,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	#startFetch(reason: "fetch" | "pass", stale: Answer | undefined): void {
+		if (!this.#mayWait()) return;
 		this.engine.count(Main.s_fetch);
 		const fetch = new FetchTask(this.engine, {
 			reason,
@@ -728,6 +758,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	protected override forsake(): void {
+		this.#awake();
 		const { body } = this;
 		if (body?.isGathered && !body.ended)
 			this.vslLog.add(

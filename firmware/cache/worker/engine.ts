@@ -9,13 +9,14 @@ import { BodyBudget } from "./body-budget.ts";
 import type { BusyMarks } from "./busy-marks.ts";
 import { HitLane } from "./hit-lane.ts";
 import type { InflightFetches } from "./inflight.ts";
+import { Main } from "./main-counters.ts";
 import { Objects } from "./objects.ts";
 import type { WorkerParameters } from "./parameters.ts";
 import { Patterns } from "./patterns.ts";
 import type { PurgeMarks } from "./purge-marks.ts";
 import { Replays } from "./replay.ts";
 
-export { Main } from "./main-counters.ts";
+export { Main };
 
 export interface ActiveVcl {
 	readonly name: string;
@@ -89,6 +90,8 @@ export class Engine {
 	/** Answers carry a Cache-Status field (RFC 9211). */
 	cacheStatus = false;
 	sessionCount = 0;
+	/** Fetches under way, and requests that wait for those of others: each holds its task for as long as backends take. */
+	backendWaits = 0;
 	accessLog: AccessLog | undefined;
 	readonly #transactions: Int32Array;
 
@@ -155,6 +158,13 @@ export class Engine {
 		const { objects } = this.arena.select(key, (vary) => vary === object.vary);
 		const again = objects.find(({ vxid }) => vxid === object.vxid);
 		return again !== undefined && this.arena.pin(again) ? again : undefined;
+	}
+
+	/** False, and counted, when so many wait for backends that one more may not. */
+	mayWait(): boolean {
+		if (this.backendWaits < this.parameters.backendWaits) return true;
+		this.count(Main.fetch_no_thread);
+		return false;
 	}
 
 	/** What was learnt of earlier requests is void. */

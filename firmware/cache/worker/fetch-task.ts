@@ -95,7 +95,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	readonly key: string;
 	readonly startedAt: number;
 	/** Clients that wait for this fetch to say what it is. */
-	readonly waiters: Waiter[] = [];
+	readonly waiters: Set<Waiter>;
 	override beresp: BackendResponseFields = undefined as never;
 	retries: number;
 	/** Set when it may be delivered; `joinable` while others may share it. */
@@ -135,6 +135,8 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.reason = start.reason;
 		this.key = client.key;
 		this.startedAt = startedAt;
+		// Those of a first try wait for the next one.
+		this.waiters = retryOf?.waiters ?? new Set();
 		this.retries = retryOf === undefined ? 0 : retryOf.retries + 1;
 		this.connection = client.connection;
 		this.session = client.session;
@@ -156,7 +158,6 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			this.bereq.backend = retryOf.bereq.backend;
 			this.inheritState(retryOf);
 			this.#client = retryOf.#client;
-			this.waiters.push(...retryOf.waiters.splice(0));
 			this.#received = retryOf.#received;
 			this.requestBody = retryOf.requestBody;
 		} else {
@@ -182,6 +183,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			register(engine.inflight, this.key, this, retryOf);
 		}
 		this.vcl.busy++;
+		engine.backendWaits++;
 	}
 
 	#registered = false;
@@ -803,7 +805,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (this.head === undefined) this.vslLog.timestamp("Beresp", this.engine.now());
 		const { stale } = this.start;
 		// In the background nobody needs the stale answer instead: the VCL hears of the error.
-		const wanted = this.reason !== "bgfetch" || this.waiters.length > 0;
+		const wanted = this.reason !== "bgfetch" || this.waiters.size > 0;
 		if (wanted && stale !== undefined && stale.body.kind === "stored" && !stale.uncacheable) {
 			const allowed = staleIfError(stale.fields, true, this.engine.parameters);
 			if (allowed > 0 && stale.tOrigin + stale.ttl + allowed > this.engine.now()) {
@@ -834,7 +836,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		beresp.append("Date", formatHttpDate(this.now));
 		beresp.append("Server", "Varnish");
 		// With clients waiting, the error answers them all, so that they do not queue up for a dead backend.
-		if (this.waiters.length > 0) beresp.setLifetime(this.now, 1, 5, 5);
+		if (this.waiters.size > 0) beresp.setLifetime(this.now, 1, 5, 5);
 		else beresp.setLifetime(this.now, 0, 0, 0);
 		if (this.reason === "pass") beresp.markUncacheable();
 		this.#afterError(this.call("vcl_backend_error"));
@@ -928,6 +930,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.phase = "done";
 		this.countBytes();
 		this.vcl.busy--;
+		this.engine.backendWaits--;
 		this.vslLog.end();
 		next.run();
 	}
@@ -1176,9 +1179,11 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 	#unmarked = false;
 
 	#release(): void {
-		if (this.waiters.length === 0) return;
+		if (this.waiters.size === 0) return;
 		const alone = !this.#cacheable || this.answer === undefined || this.answer.ttl <= 0;
-		for (const waiter of this.waiters.splice(0)) {
+		const waiters = [...this.waiters];
+		this.waiters.clear();
+		for (const waiter of waiters) {
 			this.engine.count(Main.busy_wakeup);
 			waiter.wake(alone);
 		}
@@ -1206,6 +1211,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.tellLetGo();
 		this.account();
 		this.vcl.busy--;
+		this.engine.backendWaits--;
 		this.vslLog.end();
 	}
 }

@@ -17,7 +17,7 @@ export interface Inflight {
 	readonly joinable: boolean;
 	/** Nobody has its answer yet, and as far as is known it will be for others, too: who wants the same waits. */
 	readonly awaited: boolean;
-	readonly waiters: Waiter[];
+	readonly waiters: Set<Waiter>;
 	/** What it fetches has been purged since it began: nobody may share its answer, and it is not stored. */
 	readonly isPurged: boolean;
 	/** Number of the newest ban when it began. */

@@ -34,6 +34,7 @@ const names = [
 	"fetch_204",
 	"fetch_304",
 	"fetch_failed",
+	"fetch_no_thread",
 	"busy_sleep",
 	"busy_wakeup",
 	"s_sess",

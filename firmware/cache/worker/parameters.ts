@@ -23,6 +23,8 @@ export interface WorkerParameters {
 	sendTimeout: number;
 	pipeTimeout: number;
 	pipeSessMax: number;
+	/** Fetches under way and requests that wait for those of others, all together. */
+	backendWaits: number;
 	maxRestarts: number;
 	maxRetries: number;
 	rangeSupport: boolean;
@@ -71,6 +73,7 @@ export function workerParameters(all: Parameters): WorkerParameters {
 		sendTimeout: number("send_timeout"),
 		pipeTimeout: number("pipe_timeout"),
 		pipeSessMax: number("pipe_sess_max"),
+		backendWaits: number("thread_pool_max"),
 		maxRestarts: number("max_restarts"),
 		maxRetries: number("max_retries"),
 		rangeSupport: flag("http_range_support"),

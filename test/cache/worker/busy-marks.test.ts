@@ -54,6 +54,18 @@ describe("marks", () => {
 		await both;
 		expect(woken.toSorted()).toEqual(["a", "b"]);
 	});
+	test("who has gone is not woken", async () => {
+		const table = words();
+		const [one, two] = [0, 1].map((worker) => new BusyMarks(table, worker)) as [BusyMarks, BusyMarks];
+		const mark = one.claim("a");
+		const woken: string[] = [];
+		await new Promise<void>((resolve) => {
+			two.wait("a", () => woken.push("gone"))();
+			two.wait("a", resolve);
+			if (typeof mark === "object") one.release(mark);
+		});
+		expect(woken).toEqual([]);
+	});
 });
 
 describe("four workers, one backend", () => {
