@@ -100,7 +100,7 @@ function portLines(ports: readonly Port[], extent: Extent): string[] {
 		return `${cut(port.name, 15)} ${linkWords(port)} ${own.join(" ") || "no address"}`;
 	});
 	const rest = ports.length - shown.length;
-	if (rest > 0) shown.push(limit > 0 ? `and ${rest} more` : `${rest} ports (2 shows them)`);
+	if (rest > 0) shown.push(limit > 0 ? `and ${rest} more` : `ports: ${rest} (2 shows them)`);
 	return linesOf(shown.join("; "), "", extent);
 }
 
