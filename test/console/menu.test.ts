@@ -234,13 +234,14 @@ describe("the first screen", () => {
 		]);
 	});
 
-	test("no line of any menu is wider than 79 columns, none has over 12 items or 700 bytes", () => {
+	test("no line of any menu is wider than 79 columns, none has over 12 items or takes a line of 9600 baud 0.65 s", () => {
 		for (let item = 1; item <= 12; item++) {
 			const { shown } = menu(String(item));
 			const own = shown.slice(shown.indexOf("\ndirector-b> ") + 1);
 			for (const line of own) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
 			if (item === 1) continue;
-			expect(own.join("\r\n").length).toBeLessThan(700);
+			// A line of 9600 baud carries it in less than 0.65 s.
+			expect(own.join("\r\n").length).toBeLessThan(0.65 * 960);
 			expect(own.filter((line) => /^ ?\d+ /.test(line)).length).toBeLessThanOrEqual(13);
 		}
 		for (const line of help) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
@@ -765,7 +766,8 @@ describe("settings: questions with what is set now, then the plan", () => {
 		for (const item of ["3", "4", "5"]) {
 			const { shown } = menu("10", item);
 			const own = shown.slice(shown.lastIndexOf("access> ") + 1);
-			expect(own.join("\r\n").length).toBeLessThan(700);
+			// A line of 9600 baud carries it in less than 0.65 s.
+			expect(own.join("\r\n").length).toBeLessThan(0.65 * 960);
 			for (const line of own) expect(line.length).toBeLessThanOrEqual(WIDTH_COLUMNS);
 		}
 	});
