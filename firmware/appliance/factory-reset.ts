@@ -7,10 +7,9 @@ import { runCommand } from "../console/command-line.ts";
 import { nameTyped } from "../console/typed-name.ts";
 import { UsageError } from "../console/usage-error.ts";
 import { openLog } from "../status/log.ts";
-import { dataIsInMemory, renewData } from "./data-file-system.ts";
+import { dataIsInMemory, RESET_NAME, renewData } from "./data-file-system.ts";
 
-/** While it exists the boot script erases everything else on /data, and then it. */
-export const RESET_FILE = "/data/factory-reset";
+const RESET_FILE = `/data/${RESET_NAME}`;
 
 export const help: CommandHelp = {
 	usage: ["factory-reset [--name HOSTNAME] [--reboot]"],
@@ -30,9 +29,11 @@ export async function main(words: readonly string[]): Promise<number> {
 		const consequence = "Configuration, passwords, keys and history are erased; the firmware is kept.";
 		if (!(await nameTyped(values.name, consequence, "erased"))) return 1;
 		if (dataIsInMemory()) {
-			// No order would outlive this start.
+			// An order in memory would not outlive this start.
 			renewData();
-			console.log("The data partition, which did not mount, is empty: it is used from the next start on.");
+			console.log(
+				"The data partition, which did not mount, is made anew: it is used from the next start on.",
+			);
 		} else {
 			orderFactoryReset();
 			console.log("All data goes at the next start.");

@@ -197,6 +197,63 @@ mount --bind "$1/dev/cmdline" "$1/proc/cmdline"
 	}
 }, 60_000);
 
+test("a factory reset on a disk without TRIM: neither a file nor what was removed before can be read from it", async () => {
+	const backing = join(directory, "read");
+	writeFileSync(backing, "");
+	truncateSync(backing, 64 * 1024 * 1024);
+	const secret = (name: string) => `${name} secret `.repeat(2_000);
+	const content = join(directory, "content");
+	mkdirSync(join(content, "kept"), { recursive: true });
+	writeFileSync(join(content, "removed"), secret("removed"));
+	writeFileSync(join(content, "kept/file"), secret("kept"));
+	writeFileSync(join(content, "factory-reset"), "");
+	runTool("mke2fs", ["-q", "-F", "-t", "ext4", "-d", content, backing]);
+	rmSync(content, { recursive: true });
+	runTool("debugfs", ["-w", "-R", "rm removed", backing]);
+	for (const name of ["removed", "kept"]) expect(readFileSync(backing).includes(secret(name))).toBe(true);
+	const device = runTool("losetup", ["--find", "--show", backing]).trim();
+	try {
+		const [major, minor] = runTool("stat", ["-c", "%Hr %Lr", device]).split(" ");
+		const noTrim = `/sys/block/${device.slice("/dev/".length)}/queue/discard_max_bytes`;
+		const ground = `
+mknod "$1/dev/read" b ${major} ${minor}
+echo "drover.data=/dev/read" >"$1/dev/cmdline"
+mount --bind "$1/dev/cmdline" "$1/proc/cmdline"
+[ ! -w ${noTrim} ] || echo 0 >${noTrim}
+`;
+		await using box = new Box(null, { ground });
+		await eventually("it is set up", () => box.run("ls /run/drover/set-up") !== "", START_LIMIT_MS);
+		expect(box.run("ls -A /data")).not.toMatch(/kept|zeros|factory-reset/);
+		box.run("sync");
+		for (const name of ["removed", "kept"])
+			expect(readFileSync(backing).includes(`${name} secret`)).toBe(false);
+	} finally {
+		runTool("losetup", ["--detach", device]);
+	}
+}, 60_000);
+
+test("a step that takes long has the watchdog fed meanwhile, for its time at most, and lets go of it", async () => {
+	const step = async (limitSeconds: number) => {
+		const child = Bun.spawn(
+			[
+				...["unshare", "--mount", "sh", "-c"],
+				`mount -t tmpfs dev "$1/dev"; mount -t proc proc "$1/proc"; : >"$1/dev/null"; : >"$1/dev/watchdog"
+				chroot "$1" /usr/lib/drover/patiently ${limitSeconds} sh -c 'sleep 6; wc -c </dev/watchdog; exit 7'
+				echo $?
+				ls -l /proc/*/fd 2>/dev/null | grep -c "$1/dev/watchdog"`,
+				...["sh", root],
+			],
+			{ stdin: "ignore", stdout: "pipe", stderr: "inherit" },
+		);
+		return (await new Response(child.stdout).text()).split("\n").slice(0, 3);
+	};
+	// Bytes that fed it, the step's exit status, who still holds it.
+	expect(await Promise.all([step(60), step(5)])).toEqual([
+		["2", "7", "0"],
+		["1", "7", "0"],
+	]);
+}, 20_000);
+
 test("a commit that nobody confirms is taken back, and the log says so", async () => {
 	await using box = new Box({ "appliance.toml": 'hostname = "gate"\n' });
 	await eventually("the monitor runs", () => running(box).includes("monitor"), START_LIMIT_MS);
