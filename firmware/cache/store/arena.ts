@@ -146,6 +146,8 @@ const mix = (sum: number, word: number) => Math.imul(sum ^ word, 0x9e3779b1) ^ (
 const MANY_VARIANTS = 64;
 /** More variants of one key push out those that were stored first: a Vary on what a client makes up would fill the store. */
 export const VARIANT_LIMIT = 1024;
+/** A worker that keeps more than this part of all segments in place, for those whom it sends from them, pins much. */
+const PINNED_SHARE = 8;
 const MARKS = Flag.hitForMiss | Flag.hitForPass;
 /** From the start of a record to its body. */
 const bodyOffset = ({ key, vary, head }: ObjectMeta) => RECORD_BYTES + key.length + vary.length + head.length;
@@ -526,15 +528,32 @@ export class Arena {
 
 	/** Keeps the object's bytes in place until unpin(); false when it was already gone. */
 	pin(object: StoredObject): boolean {
-		const at = this.#worker * this.layout.segmentCount + object.segment;
-		Atomics.add(this.#book.pins, at, 1);
+		this.#pin(object.segment);
 		if (this.holds(object)) return true;
-		Atomics.sub(this.#book.pins, at, 1);
+		this.#unpin(object.segment);
 		return false;
 	}
 
 	unpin(object: StoredObject): void {
-		Atomics.sub(this.#book.pins, this.#worker * this.layout.segmentCount + object.segment, 1);
+		this.#unpin(object.segment);
+	}
+
+	#pinnedSegments = 0;
+
+	/** This worker keeps so many segments in place that the store may not be renewed: what is short is better copied. */
+	get pinsMuch(): boolean {
+		return this.#pinnedSegments > this.layout.segmentCount / PINNED_SHARE;
+	}
+
+	/** Others read a worker's pins, and only it changes them. */
+	#pin(segment: number): void {
+		const before = Atomics.add(this.#book.pins, this.#worker * this.layout.segmentCount + segment, 1);
+		if (before === 0) this.#pinnedSegments++;
+	}
+
+	#unpin(segment: number): void {
+		const before = Atomics.sub(this.#book.pins, this.#worker * this.layout.segmentCount + segment, 1);
+		if (before === 1) this.#pinnedSegments--;
 	}
 
 	// ── change ──────────────────────────────────────────────────────────────────────────────
@@ -709,7 +728,7 @@ export class Arena {
 		const low = this.#low;
 		const high = this.#high;
 		const marks = meta.marks ?? marksIn(meta.head);
-		const { segments, pins } = this.#book;
+		const { segments } = this.#book;
 		return this.#locked(() => {
 			if (meta.isOutdated?.()) return false;
 			this.#segments.takeGhost(low);
@@ -717,7 +736,7 @@ export class Arena {
 			const slot = this.#takeSlot(area);
 			if (slot < 0) return false;
 			if (grows) this.#segments.trimRun(segment, totalBytes, area);
-			Atomics.add(pins, this.#worker * this.layout.segmentCount + segment, 1);
+			this.#pin(segment);
 			segments[segment * SEGMENT_WORDS + Segment.state] = SegmentState.sealed;
 			const place = { segment, offset: 0 };
 			const placed = this.#at(segment, 0);
@@ -734,7 +753,7 @@ export class Arena {
 
 	/** Nobody reads the bytes of `reservation` any more; without commit() its room is free. */
 	release({ segment, committed }: Reservation): void {
-		if (committed) Atomics.sub(this.#book.pins, this.#worker * this.layout.segmentCount + segment, 1);
+		if (committed) this.#unpin(segment);
 		else this.#locked(() => this.#segments.release(segment));
 	}
 

@@ -523,8 +523,9 @@ export abstract class Delivery extends Task implements BodyReader {
 			this.#sendUnpacked(packed);
 			return;
 		}
-		// Over HTTP/2 a client says how much it takes, and what it leaves stays where it is.
-		const isCopied = this.client.transport === "HTTP/1" || this.client.included !== undefined;
+		// Over HTTP/2 a client says how much it takes, and what it leaves stays where it is, as long as room can be made.
+		const isCopied =
+			this.client.transport === "HTTP/1" || this.client.included !== undefined || engine.arena.pinsMuch;
 		if (isCopied && body.length <= COPY_BYTES) {
 			this.#send({ kind: "bytes", bytes: body, length: body.length });
 			engine.arena.unpin(object);
