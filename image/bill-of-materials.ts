@@ -28,6 +28,7 @@ const debianPackages = [
 	"zlib1g",
 	"dash",
 	"bash",
+	"libtinfo6",
 	"ncurses-base",
 	"util-linux",
 	"e2fsprogs",

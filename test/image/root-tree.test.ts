@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import {
 	copyFileSync,
+	existsSync,
 	mkdirSync,
 	mkdtempSync,
 	readFileSync,
@@ -11,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { billOfMaterials } from "../../image/bill-of-materials.ts";
 import { bundleFirmware } from "../../image/firmware-bundle.ts";
 import { initramfsTree } from "../../image/initramfs-tree.ts";
 import { findKernel } from "../../image/kernel.ts";
@@ -179,6 +181,23 @@ test("the initramfs brings what mounts the root file system, and nothing of the 
 		expect(paths.some((path) => path.endsWith(`/${module}.ko`))).toBe(true);
 	expect(paths.some((path) => path.includes("drover.js") || path.endsWith("/bun"))).toBe(false);
 	expect(tree.sizeBytes()).toBeLessThan(30e6);
+});
+
+test("the list of what is in the image has each Debian package that a file of it is from", () => {
+	const from = new Set<string>();
+	for (const tree of [root, initramfsTree(kernel, scratchDirectory)])
+		for (const entry of tree.entries()) {
+			if (entry.kind !== "file") continue;
+			const source = `/${entry.path}`;
+			if (existsSync(source) && Buffer.compare(readFileSync(source), entry.content) === 0) from.add(source);
+		}
+	// A package knows its files by one of the two names that they have since /lib is a link to /usr/lib.
+	const names = [...from].flatMap((path) => [path, path.replace(/^\/usr/, "")]);
+	const { stdout } = Bun.spawnSync(["dpkg-query", "-S", ...names], { stderr: "ignore" });
+	const packages = [...stdout.toString().matchAll(/^([^:]+)(?::\w+)?: \//gm)].map(([, name]) => name!);
+	expect(packages).toContain("openssh-server");
+	const { packages: listed } = billOfMaterials("0.0.0", kernel.release) as { packages: { name: string }[] };
+	expect(listed.map(({ name }) => name)).toEqual(expect.arrayContaining([...new Set(packages)]));
 });
 
 test("the kernel has no program to load modules by before the initramfs's script gives it one", () => {
