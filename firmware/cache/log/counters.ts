@@ -98,7 +98,7 @@ export const mainCounters = group("main", "Main counters", 10, [
 	["busy_killed", "c", "info", "integer", "Requests given up during such a wait"],
 	["sess_queued", "c", "info", "integer", "Sessions that waited for a thread"],
 	["sess_dropped", "c", "info", "integer", "Sessions dropped: no thread was free"],
-	["req_dropped", "c", "info", "integer", "Requests dropped: no thread was free"],
+	["req_dropped", "c", "info", "integer", "Streams of HTTP/2 given up: out of some resource"],
 	["n_object", "g", "info", "integer", "Objects in the cache"],
 	["n_vampireobject", "g", "diag", "integer", "Objects not looked at yet since the start"],
 	["n_objectcore", "g", "info", "integer", "Objects, those on their way and markers"],

@@ -9,7 +9,7 @@ import { encodeField, encodeStatus } from "../http2/hpack.ts";
 import type { Connection, IpAddress } from "../vcl/runtime.ts";
 import type { WaitingClient } from "./body-budget.ts";
 import type { Answering, ClientPort, CloseReason } from "./client-port.ts";
-import type { Engine } from "./engine.ts";
+import { type Engine, Main } from "./engine.ts";
 import type { RequestBody } from "./request-body.ts";
 
 /** What a stream needs of the connection that carries it. */
@@ -190,6 +190,7 @@ export class StreamPort implements ClientPort, WaitingClient {
 	/** The worker's memory for clients that take nothing is spent, and this one has taken nothing for longest. */
 	giveUp(): void {
 		const { stream } = this;
+		this.engine.count(Main.req_dropped);
 		this.#carrier.note(`H2: stream ${stream.id}: given up, too many bytes wait for clients`);
 		this.#carrier.connection.reset(stream, ErrorCode.enhanceYourCalm);
 		this.abandon();

@@ -1,7 +1,10 @@
 /** Memory for bodies on their way has a bound: what is counted is given back, and too much is passed on unstored. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { Frame, PREFACE } from "../../../firmware/cache/http2/frame.ts";
 import {
@@ -117,14 +120,21 @@ describe("one worker with a small store", () => {
 	const CLIENTS = 12;
 	const BODY_BYTES = 8 * 1024 * 1024;
 	const PASSED_BYTES = 400_000;
+	const LONG_BYTES = 4 * 1024 * 1024;
 	/** A body that memory has no room for goes on in the store, as long as there is room there. */
 	const STORE_BYTES = 40 * 1024 * 1024;
 	/** Held back until every client has had the rest, so that all bodies are in the cache at once. */
 	const TAIL_BYTES = 64 * 1024;
 	const body = Buffer.alloc(BODY_BYTES, "0123456789abcdef");
 	const digest = createHash("sha256").update(body).digest("hex");
+	const directory = mkdtempSync(join(tmpdir(), "drover-budget-"));
+	const socketPath = join(directory, "clients");
 	let backend: Server;
 	let cache: RunningCache;
+	const figure = (name: string) => {
+		const said = Bun.spawnSync(["varnishstat", "-n", cache.directory, "-1", "-f", `MAIN.${name}`]);
+		return Number(/ +(\d+)/.exec(said.stdout.toString())?.[1]);
+	};
 	const tails: (() => void)[] = [];
 	let waitingClients = 0;
 	const hasTheRest = () => {
@@ -136,6 +146,11 @@ describe("one worker with a small store", () => {
 		backend = createServer((socket: Socket) => {
 			socket.on("error", () => {});
 			socket.once("data", (head) => {
+				if (head.toString().startsWith("GET /passed/long")) {
+					socket.write("HTTP/1.1 200 OK\r\n\r\n");
+					socket.end(body.subarray(0, LONG_BYTES));
+					return;
+				}
 				if (head.toString().startsWith("GET /passed")) {
 					socket.end(Buffer.concat([Buffer.from("HTTP/1.1 200 OK\r\n\r\n"), body.subarray(0, PASSED_BYTES)]));
 					return;
@@ -149,11 +164,14 @@ describe("one worker with a small store", () => {
 		});
 		await new Promise<void>((resolve) => backend.listen(port, "127.0.0.1", resolve));
 		const settings = ["-p", "thread_pools=1", "-p", "feature=+http2"];
+		// The kernel keeps less for a client on such a socket, and always as much.
+		settings.push("-a", socketPath);
 		cache = await startCache(drover, port, [...settings, "-s", `malloc,${STORE_BYTES}b`]);
 	}, 60_000);
 	afterAll(async () => {
 		await cache?.stop();
 		backend?.close();
+		rmSync(directory, { recursive: true, force: true });
 	});
 
 	test("every client gets the whole body; what did not fit is not stored", async () => {
@@ -198,6 +216,35 @@ describe("one worker with a small store", () => {
 		expect(givenUp(last)).toBe(0);
 		last.send(settings([4, PASSED_BYTES]), windowUpdate(0, 2 ** 30));
 		await last.until(() => numbers.some((each) => last.body(each).length === PASSED_BYTES));
+		const all = () => clients.reduce((sum, client) => sum + givenUp(client), 0);
+		await last.until(() => figure("req_dropped") === all());
 		for (const { socket } of clients) socket.destroy();
+	}, 30_000);
+
+	test("connections of HTTP/1 that take nothing are ended when they hold too much, the oldest first", async () => {
+		const before = figure("sc_overload");
+		const clients: Socket[] = [];
+		while (figure("sc_overload") === before) {
+			expect(clients.length).toBeLessThan(1000);
+			for (let count = 0; count < 50; count++) {
+				const client = dial({ path: socketPath }).on("error", () => {});
+				client.pause();
+				client.write("GET /passed/long HTTP/1.1\r\nHost: a\r\nCookie: a\r\nConnection: close\r\n\r\n");
+				clients.push(client);
+			}
+			await Bun.sleep(500);
+		}
+		const lengthOf = (client: Socket) =>
+			new Promise<number>((resolve) => {
+				let bytes = 0;
+				client.on("data", (piece) => {
+					bytes += piece.length;
+				});
+				client.on("close", () => resolve(bytes));
+				client.resume();
+			});
+		expect(await lengthOf(clients.at(-1)!)).toBeGreaterThan(LONG_BYTES);
+		expect(await lengthOf(clients[0]!)).toBeLessThan(LONG_BYTES);
+		for (const client of clients) client.destroy();
 	}, 30_000);
 });
