@@ -15,6 +15,7 @@ import {
 import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { writePassword } from "../../../firmware/appliance/password-file.ts";
 import { runTool } from "../../../image/disk/tool.ts";
 import { bundleFirmware } from "../../../image/firmware-bundle.ts";
 import { findKernel } from "../../../image/kernel.ts";
@@ -268,6 +269,45 @@ test("a commit that nobody confirms is taken back, and the log says so", async (
 			),
 		START_LIMIT_MS,
 	);
+}, 60_000);
+
+test("a backup goes over scp to a host that is asked about once, and comes back", async () => {
+	const password = "ox and cart";
+	await using box = new Box({ "appliance.toml": 'hostname = "gate"\n', "keepalived.conf": "" });
+	await eventually("the monitor runs", () => running(box).includes("monitor"), START_LIMIT_MS);
+	writePassword(password, join(root, "data/access/shadow"));
+	// A host that takes files, and an operator who answers what scp asks.
+	box.run(`mkdir -p /run/sshd /tmp/host; cd /tmp/host
+ssh-keygen -q -t ed25519 -N "" -f key
+cat >config <<'END'
+Port 2222
+ListenAddress 127.0.0.1
+HostKey /tmp/host/key
+PermitRootLogin yes
+Subsystem sftp internal-sftp
+PidFile none
+END
+/usr/sbin/sshd -f config
+cat >operator <<'END'
+#!/bin/sh
+echo "$1" >>/tmp/host/asked
+case $1 in *yes/no*) echo yes ;; *) echo "${password}" ;; esac
+END
+chmod +x operator`);
+	const config = (words: string) =>
+		box.run(`SSH_ASKPASS=/tmp/host/operator SSH_ASKPASS_REQUIRE=force drover config ${words} 2>&1`);
+	const place = "scp://root@127.0.0.1:2222//tmp/host/backup.tar";
+	const commit = (text: string) =>
+		box.run(
+			`cd $(drover config edit | head -n 1) && echo "${text}" >keepalived.conf && drover config commit`,
+		);
+	commit("# kept");
+	expect(config(`backup ${place}`)).toContain("holds revision 2");
+	commit("# changed");
+	config(`restore ${place}`);
+	expect(config("commit")).toContain("Revision 4 is in force.");
+	expect(box.run("cat /data/config/current/keepalived.conf")).toBe("# kept\n");
+	expect(box.run("grep -c yes/no /tmp/host/asked; grep -c password: /tmp/host/asked")).toBe("1\n2\n");
 }, 60_000);
 
 test("a service that a commit switches off, or changes, ends: none goes on with what is no longer set", async () => {
