@@ -177,31 +177,43 @@ test("the first words are on the console whole, whatever ends while the line is 
 	expect(shown).toMatch(/^Drover 0\.0\.0, slot none\r?\n\/ is .* on .*, \/data is .*\r?\n/m);
 }, 60_000);
 
-test("a data partition that does not mount is made anew by the loader's factory reset", async () => {
-	const backing = join(directory, "broken");
+/** An empty file for a data partition. */
+function emptyBacking(name: string): string {
+	const backing = join(directory, name);
 	writeFileSync(backing, "");
 	truncateSync(backing, 64 * 1024 * 1024);
+	return backing;
+}
+
+/** The data partition of one box after another: a disk without TRIM; `words` are more for their kernel's command line. */
+function dataPartition(backing: string, words = ""): Disposable & { readonly ground: string } {
 	const device = runTool("losetup", ["--find", "--show", backing]).trim();
-	try {
-		const [major, minor] = runTool("stat", ["-c", "%Hr %Lr", device]).split(" ");
-		const ground = `
-mknod "$1/dev/broken" b ${major} ${minor}
-echo "drover.data=/dev/broken drover.reset" >"$1/dev/cmdline"
+	const [major, minor] = runTool("stat", ["-c", "%Hr %Lr", device]).split(" ");
+	const trim = `/sys/block/${device.slice("/dev/".length)}/queue/discard_max_bytes`;
+	return {
+		ground: `
+[ ! -w ${trim} ] || echo 0 >${trim}
+mknod "$1/dev/disk" b ${major} ${minor}
+echo "drover.data=/dev/disk ${words}" >"$1/dev/cmdline"
 mount --bind "$1/dev/cmdline" "$1/proc/cmdline"
-`;
-		await using box = new Box(null, { ground });
-		await eventually("it is set up", () => box.run("ls /run/drover/set-up") !== "", START_LIMIT_MS);
-		expect(box.run("cat /proc/mounts")).toMatch(/^\/dev\/broken \/data ext4 rw,nosuid,nodev/m);
-		expect(box.run("ls /data/factory-reset")).toBe("");
-	} finally {
-		runTool("losetup", ["--detach", device]);
-	}
+`,
+		[Symbol.dispose]: () => void runTool("losetup", ["--detach", device]),
+	};
+}
+
+const isSetUp = (box: Box) =>
+	eventually("it is set up", () => box.run("ls /run/drover/set-up") !== "", START_LIMIT_MS);
+
+test("a data partition that does not mount is made anew by the loader's factory reset", async () => {
+	using data = dataPartition(emptyBacking("broken"), "drover.reset");
+	await using box = new Box(null, data);
+	await isSetUp(box);
+	expect(box.run("cat /proc/mounts")).toMatch(/^\/dev\/disk \/data ext4 rw,nosuid,nodev/m);
+	expect(box.run("ls /data/factory-reset")).toBe("");
 }, 60_000);
 
 test("a factory reset on a disk without TRIM: neither a file nor what was removed before can be read from it", async () => {
-	const backing = join(directory, "read");
-	writeFileSync(backing, "");
-	truncateSync(backing, 64 * 1024 * 1024);
+	const backing = emptyBacking("read");
 	const secret = (name: string) => `${name} secret `.repeat(2_000);
 	const content = join(directory, "content");
 	mkdirSync(join(content, "kept"), { recursive: true });
@@ -212,25 +224,31 @@ test("a factory reset on a disk without TRIM: neither a file nor what was remove
 	rmSync(content, { recursive: true });
 	runTool("debugfs", ["-w", "-R", "rm removed", backing]);
 	for (const name of ["removed", "kept"]) expect(readFileSync(backing).includes(secret(name))).toBe(true);
-	const device = runTool("losetup", ["--find", "--show", backing]).trim();
-	try {
-		const [major, minor] = runTool("stat", ["-c", "%Hr %Lr", device]).split(" ");
-		const noTrim = `/sys/block/${device.slice("/dev/".length)}/queue/discard_max_bytes`;
-		const ground = `
-mknod "$1/dev/read" b ${major} ${minor}
-echo "drover.data=/dev/read" >"$1/dev/cmdline"
-mount --bind "$1/dev/cmdline" "$1/proc/cmdline"
-[ ! -w ${noTrim} ] || echo 0 >${noTrim}
-`;
-		await using box = new Box(null, { ground });
-		await eventually("it is set up", () => box.run("ls /run/drover/set-up") !== "", START_LIMIT_MS);
-		expect(box.run("ls -A /data")).not.toMatch(/kept|zeros|factory-reset/);
-		box.run("sync");
-		for (const name of ["removed", "kept"])
-			expect(readFileSync(backing).includes(`${name} secret`)).toBe(false);
-	} finally {
-		runTool("losetup", ["--detach", device]);
+	using data = dataPartition(backing);
+	await using box = new Box(null, data);
+	await isSetUp(box);
+	expect(box.run("ls -A /data")).not.toMatch(/kept|zeros|factory-reset/);
+	box.run("sync");
+	for (const name of ["removed", "kept"])
+		expect(readFileSync(backing).includes(`${name} secret`)).toBe(false);
+}, 60_000);
+
+test("the log of a start is the next one's last", async () => {
+	const backing = emptyBacking("log");
+	runTool("mke2fs", ["-q", "-F", "-t", "ext4", backing]);
+	using data = dataPartition(backing);
+	const word = "words of the first start";
+	{
+		await using box = new Box(null, data);
+		await eventually("the monitor runs", () => running(box).includes("monitor"), START_LIMIT_MS);
+		box.run(`mkdir -p /run/log/console
+echo '{"level":"warn","time":"2026-01-01T00:00:00.000Z","service":"console","msg":"${word}"}' >>/run/log/console/current
+/usr/lib/drover/shutdown`);
 	}
+	await using box = new Box(null, data);
+	await isSetUp(box);
+	expect(box.run("drover log last 20")).toContain(word);
+	expect(box.run("drover log 20")).not.toContain(word);
 }, 60_000);
 
 test("a step that takes long has the watchdog fed meanwhile, for its time at most, and lets go of it", async () => {
