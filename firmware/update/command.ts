@@ -19,6 +19,7 @@ import {
 } from "./box.ts";
 import { alone, installUpdate } from "./installation.ts";
 import { UpdateRecords } from "./records.ts";
+import { slotWords } from "./slot-words.ts";
 import { markGood, other, rollBack, type Slots, STARTS } from "./slots.ts";
 import { openSource } from "./source.ts";
 import { judgeTrial, missingNow, type Working } from "./trial.ts";
@@ -26,6 +27,8 @@ import { judgeTrial, missingNow, type Working } from "./trial.ts";
 const WATCH_INTERVAL_MS = 2_000;
 /** A good slot that hung has proved itself once more after this time. */
 const PROVEN_AGAIN_MS = 10 * 60_000;
+/** What was logged goes through a pipe to the program that writes it down. */
+const LOG_WRITTEN_MS = 1_000;
 /** Everyone who wants to know reads here why the box went back. */
 const REVERTED_FILE = "/run/drover/reverted";
 /** Where rootfs/usr/lib/drover/keep-log puts the logs of this boot, and the boot script those of the last. */
@@ -140,19 +143,7 @@ async function status({ json }: Wish): Promise<number> {
 		console.log(JSON.stringify({ running, slots, trial: missing && { missing } }, null, 2));
 		return 0;
 	}
-	for (const slot of ["A", "B"] as const) {
-		const { state, left, version } = slots[slot];
-		const words = [
-			`slot ${slot}: ${version || "empty"}`,
-			state === "trial" ? `on trial, ${left} more ${left === 1 ? "start" : "starts"}` : state,
-			...(state === "good" && left < STARTS
-				? [`${left} more ${left === 1 ? "hang" : "hangs"} until the other slot is started`]
-				: []),
-			...(slot === running.slot ? [`running (${running.reason})`] : []),
-			...(slot === slots.preferred ? ["started next"] : []),
-		];
-		console.log(words.join(", "));
-	}
+	for (const slot of ["A", "B"] as const) console.log(slotWords(slots, slot, running));
 	if (trial !== null && trial.slot === running.slot) {
 		const missing = missingNow(trial.before, await lookAtWorking());
 		console.log(missing.length === 0 ? "the trial goes well" : `the trial waits: ${missing.join("; ")}`);
@@ -338,6 +329,8 @@ async function watch(): Promise<number> {
 					preferred: other(running.slot),
 					[running.slot]: { ...slots[running.slot], left: 0 },
 				});
+				// The reasons are to be in it.
+				await Bun.sleep(LOG_WRITTEN_MS);
 				keepFailedLog();
 				Bun.spawnSync(["sync"]);
 				Bun.spawnSync(["reboot"]);

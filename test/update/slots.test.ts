@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { formatEnvironment, parseEnvironment } from "../../firmware/update/environment.ts";
+import { slotWords } from "../../firmware/update/slot-words.ts";
 import {
 	chooseSlot,
 	countHang,
@@ -13,6 +14,7 @@ import {
 	readSlots,
 	rollBack,
 	type Slot,
+	type SlotState,
 	type Slots,
 	STARTS,
 	writeSlots,
@@ -113,4 +115,24 @@ test("whatever happened before, the running slot is never the one that an update
 			}
 		}),
 	);
+});
+
+describe("in the operator's words", () => {
+	const running = { slot: "A", reason: "preferred" } as const;
+	const words = (state: SlotState, left: number, slot: "A" | "B") =>
+		slotWords(
+			{ ...factorySlots("1.0.0"), [slot]: { state, left, version: state === "unusable" ? "" : "2.0.0" } },
+			slot,
+			running,
+		);
+	test.each<[SlotState, number, "A" | "B", string]>([
+		["good", 3, "A", "slot A: 2.0.0, good, running (preferred), started next"],
+		["good", 1, "B", "slot B: 2.0.0, good, 1 more hang until the other slot is started"],
+		["trial", 3, "B", "slot B: 2.0.0, on trial, 3 more starts"],
+		["trial", 0, "A", "slot A: 2.0.0, on trial, 0 more starts, running (preferred), started next"],
+		["trial", 0, "B", "slot B: 2.0.0, did not prove itself"],
+		["unusable", 0, "B", "slot B: empty, unusable"],
+	])("%s, %d left, slot %s", (state, left, slot, expected) => {
+		expect(words(state, left, slot)).toBe(expected);
+	});
 });
