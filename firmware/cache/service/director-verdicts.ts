@@ -29,15 +29,20 @@ export function followDirector(onVerdicts: (verdicts: ReadonlyMap<string, boolea
 	let over = false;
 	let unsubscribe = () => {};
 	let retry: ReturnType<typeof setTimeout> | undefined;
-	const look = () =>
-		call<DirectorStatus>("director", "status").then(
-			(status) => {
-				if (!over) onVerdicts(verdictsOf(status));
-			},
-			() => {
-				if (!over) onVerdicts(new Map());
-			},
-		);
+	let looking = false;
+	let somethingHappened = false;
+	/** One question at a time, as the whole status answers it; what happens meanwhile is the next one's to see. */
+	const look = async () => {
+		somethingHappened = true;
+		if (looking) return;
+		looking = true;
+		while (somethingHappened && !over) {
+			somethingHappened = false;
+			const status = await call<DirectorStatus>("director", "status").catch(() => null);
+			if (!over) onVerdicts(status === null ? new Map() : verdictsOf(status));
+		}
+		looking = false;
+	};
 	const connect = () => {
 		unsubscribe = subscribe(
 			"director",
@@ -51,7 +56,7 @@ export function followDirector(onVerdicts: (verdicts: ReadonlyMap<string, boolea
 		void look();
 	};
 	connect();
-	const timer = setInterval(look, LOOK_MS);
+	const timer = setInterval(() => void look(), LOOK_MS);
 	return () => {
 		over = true;
 		clearInterval(timer);

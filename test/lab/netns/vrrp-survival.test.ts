@@ -439,7 +439,8 @@ describe.concurrent("split brain is seen and named", () => {
 				async () => fault.cause.test((await ours.instance())?.conflict ?? ""),
 				30_000,
 			);
-			expect(drover.log()).toContain("refused");
+			// The log is written a moment later.
+			await eventually("the log says so", () => drover.log().includes("refused"));
 			// The winner says again where the address is.
 			expect(await new Response(arp.stdout).text()).toContain("Request who-has 192.0.2.200");
 		}, 60_000);
