@@ -741,6 +741,12 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.#marker = storeMarker(engine, this, kind, { vary: this.#variant() ?? "", head }, lifetime, this.now);
 	}
 
+	/** Of a body that was none, nothing is remembered: who asks next finds out. */
+	#removeMarker(): void {
+		if (this.#marker !== undefined) this.engine.arena.remove(this.#marker);
+		this.#marker = undefined;
+	}
+
 	protected override onBodyBytes(bytes: Uint8Array): void {
 		if (bytes.length === 0) return;
 		const stream = this.#stream!;
@@ -783,6 +789,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		if (this.phase === "body" && this.#announced) {
 			this.vslLog.add(Tag.FetchError, reason);
 			this.engine.count(Main.fetch_failed);
+			this.#removeMarker();
 			this.closeConnection(close);
 			this.#stream?.fail();
 			this.#unregister();
@@ -801,6 +808,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 
 	#unusable(reason: string, close: BackendCloseReason | undefined): void {
 		this.engine.count(Main.fetch_failed);
+		this.#removeMarker();
 		this.closeConnection(close);
 		if (this.head === undefined) this.vslLog.timestamp("Beresp", this.engine.now());
 		const { stale } = this.start;
