@@ -254,15 +254,26 @@ describe("pages", () => {
 	});
 });
 
-describe("a terminal without UTF-8", () => {
-	test("gets ASCII", async () => {
-		const path = join(directory, "log-unit/test");
-		mkdirSync(path, { recursive: true });
-		writeFileSync(join(path, "current"), "");
-		await withConsole(async (console) => {
-			const text = await console.answer("there is gr\xfc\xdfe", PROMPT);
-			expectPlain(text);
-		});
+describe("what is not ASCII", () => {
+	const detail = "HTTP 503: Größe → 0";
+	test.each([
+		["no UTF-8", "C", "HTTP 503: Gr??e -> 0"],
+		["UTF-8", "C.UTF-8", Buffer.from(detail).toString("latin1")],
+	])("to a terminal that says %s", async (_title, locale, expected) => {
+		const usual = reals;
+		reals = [realServerStatus({ alive: false, checks: [{ kind: "HTTP_GET", up: false, detail, atMs: 0 }] })];
+		try {
+			await withConsole(
+				async (console) => {
+					const text = await console.answer("1", "0 back: ");
+					expect(text).toContain(`HTTP_GET: ${expected}`);
+					if (locale === "C") expectPlain(text);
+				},
+				{ environment: { LC_ALL: locale } },
+			);
+		} finally {
+			reals = usual;
+		}
 	});
 });
 
