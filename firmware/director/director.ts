@@ -115,7 +115,7 @@ export class Director {
 		this.#restoreOverrides(state);
 		if (!this.#adoption.isOver)
 			log.info({ services: left.size }, "taken over: the table that an earlier run left in the kernel");
-		await this.#keeper.touchAll();
+		await this.#keeper.pump();
 		this.#tell(notices);
 	}
 

@@ -72,6 +72,8 @@ export class TableKeeper {
 	#firstTableAtMs: number | null = null;
 	#lookTimer: ReturnType<typeof setTimeout> | null = null;
 	#retryMs = RETRY_FIRST_MS;
+	/** Until then verdicts do not have a table opened that could not be opened: that may take its time each time. */
+	#openNotBeforeMs = 0;
 	#driftRepairs = 0;
 	#lastFailures = "";
 	#stopped = false;
@@ -107,12 +109,14 @@ export class TableKeeper {
 	/** Looks at everything, now. */
 	touchAll(): Promise<void> {
 		this.#dirty = null;
+		this.#openNotBeforeMs = 0;
 		return this.pump();
 	}
 
 	/** Compares with the kernel now rather than at the next turn of the timer. */
 	look(): Promise<void> {
 		this.#needsLook = true;
+		this.#openNotBeforeMs = 0;
 		return this.pump();
 	}
 
@@ -137,7 +141,10 @@ export class TableKeeper {
 
 	async #rounds(): Promise<void> {
 		while (!this.#stopped && (this.#dirty === null || this.#dirty.size > 0 || this.#needsLook)) {
-			if (this.#table === null && !(await this.open())) return this.#lookIn(this.#backOff());
+			if (this.#table === null) {
+				if (performance.now() < this.#openNotBeforeMs) return;
+				if (!(await this.open())) return;
+			}
 			try {
 				const failures = await this.#round();
 				if (!this.#report(failures)) {
@@ -297,19 +304,17 @@ export class TableKeeper {
 	#lookIn(delayMs: number): void {
 		if (this.#lookTimer !== null) clearTimeout(this.#lookTimer);
 		if (this.#stopped) return;
-		this.#lookTimer = setTimeout(() => {
-			this.#needsLook = true;
-			void this.pump();
-		}, delayMs);
+		this.#lookTimer = setTimeout(() => void this.look(), delayMs);
 	}
 
 	#backOff(): number {
 		const delayMs = this.#retryMs;
 		this.#retryMs = Math.min(RETRY_LONGEST_MS, delayMs * 2);
+		this.#openNotBeforeMs = performance.now() + delayMs;
 		return delayMs;
 	}
 
-	/** Opens the kernel's table; false, with the reason in the status, when there is none. */
+	/** Opens the kernel's table; false, with the reason in the status, when there is none: it is tried again later. */
 	async open(): Promise<boolean> {
 		for (const attempt of ["as it is", "with the module"] as const)
 			try {
@@ -328,7 +333,9 @@ export class TableKeeper {
 						: `IPVS cannot be reached: ${error instanceof Error ? error.message : error}`;
 				if (text !== this.#error) this.#edges.log.error(text);
 				this.#error = text;
+				break;
 			}
+		this.#lookIn(this.#backOff());
 		return false;
 	}
 
@@ -354,17 +361,23 @@ export class TableKeeper {
 		}
 	}
 
+	/** What the kernel refuses is logged, and tried at the next reload: the rest of a configuration counts all the same. */
 	setTimeouts(): void {
 		const wanted = this.#source.config.global.lvsTimeouts;
 		if (wanted === null || this.#table === null) return;
-		const now = this.#table.client.timeouts();
+		const { client } = this.#table;
 		const differs = (a: number, b: number) => a !== 0 && a !== b;
-		if (
-			differs(wanted.tcpSeconds, now.tcpSeconds) ||
-			differs(wanted.tcpFinSeconds, now.tcpFinSeconds) ||
-			differs(wanted.udpSeconds, now.udpSeconds)
-		)
-			this.#table.client.setTimeouts(wanted);
+		try {
+			const now = client.timeouts();
+			if (
+				differs(wanted.tcpSeconds, now.tcpSeconds) ||
+				differs(wanted.tcpFinSeconds, now.tcpFinSeconds) ||
+				differs(wanted.udpSeconds, now.udpSeconds)
+			)
+				client.setTimeouts(wanted);
+		} catch (error) {
+			this.#edges.log.error(error instanceof Error ? error.message : String(error));
+		}
 	}
 
 	/** Starts and stops synchronisation daemons; what the kernel refuses is logged, and tried at the next change. */

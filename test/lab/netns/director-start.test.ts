@@ -137,6 +137,51 @@ ${configuration
 	rmSync(folder, { recursive: true, force: true });
 }, 60_000);
 
+/** sendto(2) of a machine whose kernel loses every request for generic netlink: taken, and never answered. */
+const deafKernel = `#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+static int is(int fd, int option, int value) {
+	int is = -1;
+	socklen_t length = sizeof is;
+	return getsockopt(fd, SOL_SOCKET, option, &is, &length) == 0 && is == value;
+}
+ssize_t sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to, socklen_t size) {
+	if (is(fd, SO_DOMAIN, AF_NETLINK) && is(fd, SO_PROTOCOL, NETLINK_GENERIC)) return length;
+	return ((ssize_t (*)(int, const void *, size_t, int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "sendto"))(
+		fd, data, length, flags, to, size);
+}
+`;
+
+test("a kernel that never answers about IPVS is named, and holds up neither the checks for long nor the end", async () => {
+	using network = Network.create("deaf");
+	const box = network.namespace("box");
+	const folder = mkdtempSync(join(tmpdir(), "drover-deaf-"));
+	const path = (name: string) => join(folder, name);
+	writeFileSync(path("deaf.c"), deafKernel);
+	const built = Bun.spawnSync(["cc", "-shared", "-fPIC", "-o", path("deaf.so"), path("deaf.c"), "-ldl"]);
+	expect(built.exitCode).toBe(0);
+	writeFileSync(path("keepalived.conf"), configuration);
+	writeFileSync(path("log"), "");
+	const child = box.spawn([bunPath, DROVER, "director", "-f", path("keepalived.conf")], {
+		env: { ...process.env, LD_PRELOAD: path("deaf.so"), DROVER_LOG: path("log"), DROVER_RUN_DIR: folder },
+	});
+	const log = () => readFileSync(path("log"), "utf8");
+	await eventually("the check has passed", () => log().includes("Gained quorum"), 10_000);
+	expect(log()).toContain(
+		"IPVS cannot be reached: generic netlink family IPVS: no answer from the kernel: EWOULDBLOCK",
+	);
+	// Most likely in the midst of another attempt.
+	await Bun.sleep(700);
+	const toldAtMs = performance.now();
+	child.kill("SIGTERM");
+	await child.exited;
+	expect(performance.now() - toldAtMs).toBeLessThan(8_000);
+	expect(child.exitCode).toBe(0);
+	rmSync(folder, { recursive: true, force: true });
+}, 60_000);
+
 test("kill -9 while a check's program runs: it ends, and a second one that its lock keeps out takes no server away", async () => {
 	using network = Network.create("orphan");
 	const box = network.namespace("box");
