@@ -158,6 +158,8 @@ class Process {
 	#guard: Guard | null = null;
 	#lastReadings: unknown = null;
 	#ending = false;
+	/** Of startup_script, while it runs: whoever is told to end meanwhile takes it with him. */
+	#startup: AbortController | null = null;
 	readonly #tidying: ReturnType<typeof setTimeout>[] = [];
 	/** When SIGHUP came to a process that had nothing to reload, or was not the one to do it. */
 	#reloadAskedMicros: number | null = null;
@@ -230,7 +232,12 @@ class Process {
 			// Whom it was started to stand by for has ended in good order meanwhile: a kill leaves its state behind.
 			if (saved === null && this.#options.standby) this.#end(0);
 			if (this.#ending) return this.#ended.promise;
-			if (saved === null) await this.#script("startup");
+			if (saved === null) {
+				this.#startup = new AbortController();
+				await this.#script("startup", this.#startup.signal);
+				if (this.#startup.signal.aborted) this.#end(0);
+				this.#startup = null;
+			}
 			if (this.#ending) return this.#ended.promise;
 			const aliveAtMicros = Math.min(this.#heartbeat.lastMicros, monotonicMicros());
 			this.#activate(saved === null ? null : { saved, aliveAtMicros });
@@ -447,8 +454,13 @@ class Process {
 		if (this.#active === null) {
 			// The foreground process of a pair speaks for it; a standby of its own ends alone.
 			if (this.#link !== null && !this.#options.standby) this.#link.signal(signal);
-			else if (signal === "SIGTERM") this.#end(0);
-			else if (signal === "SIGHUP") this.#reloadAskedMicros = monotonicMicros();
+			else if (signal === "SIGTERM") {
+				if (this.#startup === null) this.#end(0);
+				else if (!this.#startup.signal.aborted) {
+					this.#log.info("Stopping: startup_script is ended");
+					this.#startup.abort();
+				}
+			} else if (signal === "SIGHUP") this.#reloadAskedMicros = monotonicMicros();
 			return;
 		}
 		switch (signal) {
@@ -486,12 +498,16 @@ class Process {
 	}
 
 	/** `startup_script` before the service starts, `shutdown_script` after its end. */
-	async #script(when: "startup" | "shutdown"): Promise<void> {
+	async #script(when: "startup" | "shutdown", signal?: AbortSignal): Promise<void> {
 		const { global } = this.#service.config;
 		const script = when === "startup" ? global.startupScript : global.shutdownScript;
 		if (script === null) return;
 		const timeoutMs = when === "startup" ? global.startupScriptTimeoutMs : global.shutdownScriptTimeoutMs;
-		const outcome = await new ScriptRunner({ limit: 1 }).run(script, { timeoutMs });
+		const outcome = await new ScriptRunner({ limit: 1 }).run(script, {
+			timeoutMs,
+			...(signal === undefined ? {} : { signal }),
+		});
+		if (signal?.aborted) return;
 		if (outcome.kind !== "exit" || outcome.status !== 0)
 			this.#log.warn({ outcome }, `${when}_script ${script.command[0]} did not end well`);
 	}

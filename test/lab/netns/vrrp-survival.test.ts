@@ -644,6 +644,29 @@ ${instanceText({ priority: 100, version: 3, interval: 0.2, state: "MASTER" })}`;
 		expect(readFileSync(at("at-stop"), "utf8")).not.toContain("192.0.2.200");
 	}, 60_000);
 
+	test("a stop while startup_script runs ends that, too, and nothing is started behind it", async () => {
+		using lab = new Lab("early");
+		const a = lab.box("a", 1);
+		const [script, started] = [join(a.folder, "start.sh"), join(a.folder, "started")];
+		writeFileSync(script, `#!/bin/sh\necho $$ > ${started}\nexec sleep 600\n`, { mode: 0o755 });
+		const drover = a.drover(
+			`global_defs {\n\tscript_user root\n\tstartup_script ${script}\n}\n${instanceText({ priority: 100 })}`,
+		);
+		const pid = await eventually("it runs", () => {
+			try {
+				return Number(readFileSync(started, "utf8"));
+			} catch {
+				return null;
+			}
+		});
+		await drover.stop();
+		expect(drover.process.exitCode).toBe(0);
+		expect(() => process.kill(pid, 0)).toThrow();
+		expect(drover.log()).toContain("Stopping: startup_script is ended");
+		expect(transitions(drover.log())).toEqual([]);
+		expect(a.droverPids()).toEqual([]);
+	}, 60_000);
+
 	test("a stop whose shutdown_script takes longer than a hang may is one: nobody goes on in its place", async () => {
 		using lab = new Lab("farewell");
 		const a = lab.box("a", 1);
