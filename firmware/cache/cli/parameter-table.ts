@@ -961,7 +961,7 @@ export const parameterTable: readonly ParameterEntry[] = [
 		"",
 		"delayed",
 		"similar",
-		"The most threads of a pool. Here: fetches of a worker at a time, and requests that wait for them; one more is answered 503, what is stored is served.",
+		"The most threads of a pool. Here: fetches of a worker at a time; one more is answered 503, what is stored is served.",
 	),
 	entry(
 		"thread_pool_min",

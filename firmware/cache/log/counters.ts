@@ -95,7 +95,7 @@ export const mainCounters = group("main", "Main counters", 10, [
 	["thread_queue_len", "g", "info", "integer", "Sessions that wait for a thread"],
 	["busy_sleep", "c", "info", "integer", "Requests put to wait for a fetch that was under way"],
 	["busy_wakeup", "c", "info", "integer", "Requests that went on after such a wait"],
-	["busy_killed", "c", "info", "integer", "Requests given up during such a wait"],
+	["busy_killed", "c", "info", "integer", "Requests that might not wait so: too many did"],
 	["sess_queued", "c", "info", "integer", "Sessions that waited for a thread"],
 	["sess_dropped", "c", "info", "integer", "Sessions dropped: no thread was free"],
 	["req_dropped", "c", "info", "integer", "Streams of HTTP/2 given up: out of some resource"],

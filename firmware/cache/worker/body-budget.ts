@@ -34,6 +34,10 @@ export class BodyBudget {
 	get over(): boolean {
 		return this.#usedBytes > this.limitBytes;
 	}
+	/** So many requests may wait for fetches of others. */
+	get waitingRequests(): number {
+		return (this.limitBytes * SPENT_FACTOR) / WAITING_REQUEST_BYTES;
+	}
 	get #spent(): boolean {
 		return this.#usedBytes + this.#waitingBytes > this.limitBytes * SPENT_FACTOR;
 	}

@@ -493,7 +493,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (this.#busyMark !== undefined || this.#hasWaited) return true;
 		const mark = engine.busy.claim(key);
 		if (mark === "theirs") {
-			if (!this.#mayWait()) return false;
+			if (!this.#maySleep()) return false;
 			const until = performance.now() + BUSY_WAIT_MS;
 			const stop = engine.busy.wait(key, () => {
 				engine.count(Main.busy_wakeup);
@@ -509,7 +509,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 
 	#sleep(stop: () => void): void {
 		this.#stopWaiting = stop;
-		this.engine.backendWaits++;
+		this.engine.sleeperCount++;
 		this.engine.count(Main.busy_sleep);
 	}
 
@@ -518,18 +518,30 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		if (this.#stopWaiting === undefined) return;
 		this.#stopWaiting();
 		this.#stopWaiting = undefined;
-		this.engine.backendWaits--;
+		this.engine.sleeperCount--;
 	}
 
-	/** False when it may not, and has been answered. */
-	#mayWait(): boolean {
+	/** False when it may not, and has been answered; so is #mayFetch(). */
+	#maySleep(): boolean {
 		const { engine } = this;
-		if (engine.mayWait()) return true;
-		this.#unclaim();
-		this.why = `${engine.backendWaits} fetches and requests wait for backends already (thread_pool_max)`;
-		this.vslLog.add(Tag.FetchError, "Too many wait for backends");
-		this.synth(503, "Service Unavailable");
+		if (engine.maySleep()) return true;
+		this.#turnAway(`${engine.sleeperCount} requests wait for the fetches of others already`);
 		return false;
+	}
+
+	#mayFetch(): boolean {
+		const { engine } = this;
+		if (engine.mayFetch()) return true;
+		this.#turnAway(`${engine.fetchCount} fetches are under way already (thread_pool_max)`);
+		return false;
+	}
+
+	/** `why`: in the operator's words. */
+	#turnAway(why: string): void {
+		this.#unclaim();
+		this.why = why;
+		this.vslLog.add(Tag.FetchError, why);
+		this.synth(503, "Service Unavailable");
 	}
 
 	#unclaim(): void {
@@ -614,7 +626,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 				this.#hit(stale, true, false);
 				return true;
 			}
-			if (this.#mayWait()) {
+			if (this.#maySleep()) {
 				fetch.waiters.add(this);
 				this.#sleep(() => fetch.waiters.delete(this));
 			}
@@ -668,7 +680,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 		const { engine } = this;
 		if (engine.inflight.get(this.key)?.some((fetch) => fetch.reason === "bgfetch")) return;
 		// What is stale has been delivered: the next one who wants it may ask.
-		if (!engine.mayWait()) return;
+		if (!engine.mayFetch()) return;
 		const mark = engine.busy.claim(this.key);
 		if (mark === "theirs") return;
 		engine.count(Main.s_bgfetch);
@@ -732,7 +744,7 @@ export class ClientTask extends Delivery implements FetchClient, PipedRequest, W
 	}
 
 	#startFetch(reason: "fetch" | "pass", stale: Answer | undefined): void {
-		if (!this.#mayWait()) return;
+		if (!this.#mayFetch()) return;
 		this.engine.count(Main.s_fetch);
 		const fetch = new FetchTask(this.engine, {
 			reason,

@@ -90,8 +90,10 @@ export class Engine {
 	/** Answers carry a Cache-Status field (RFC 9211). */
 	cacheStatus = false;
 	sessionCount = 0;
-	/** Fetches under way, and requests that wait for those of others: each holds its task for as long as backends take. */
-	backendWaits = 0;
+	/** Fetches under way, */
+	fetchCount = 0;
+	/** and requests that wait for those of others: each holds its task for as long as a backend takes. */
+	sleeperCount = 0;
 	accessLog: AccessLog | undefined;
 	readonly #transactions: Int32Array;
 
@@ -160,10 +162,17 @@ export class Engine {
 		return again !== undefined && this.arena.pin(again) ? again : undefined;
 	}
 
-	/** False, and counted, when so many wait for backends that one more may not. */
-	mayWait(): boolean {
-		if (this.backendWaits < this.parameters.backendWaits) return true;
+	/** False, and counted, when so many fetches are under way that one more may not begin. */
+	mayFetch(): boolean {
+		if (this.fetchCount < this.parameters.fetchesAtOnce) return true;
 		this.count(Main.fetch_no_thread);
+		return false;
+	}
+
+	/** False, and counted, when so many requests wait for fetches of others that one more may not. */
+	maySleep(): boolean {
+		if (this.sleeperCount < this.bodies.waitingRequests) return true;
+		this.count(Main.busy_killed);
 		return false;
 	}
 

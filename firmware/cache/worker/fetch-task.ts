@@ -183,7 +183,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 			register(engine.inflight, this.key, this, retryOf);
 		}
 		this.vcl.busy++;
-		engine.backendWaits++;
+		engine.fetchCount++;
 	}
 
 	#registered = false;
@@ -938,7 +938,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.phase = "done";
 		this.countBytes();
 		this.vcl.busy--;
-		this.engine.backendWaits--;
+		this.engine.fetchCount--;
 		this.vslLog.end();
 		next.run();
 	}
@@ -1219,7 +1219,7 @@ export class FetchTask extends Exchange implements BodySource, Inflight {
 		this.tellLetGo();
 		this.account();
 		this.vcl.busy--;
-		this.engine.backendWaits--;
+		this.engine.fetchCount--;
 		this.vslLog.end();
 	}
 }

@@ -37,6 +37,7 @@ const names = [
 	"fetch_no_thread",
 	"busy_sleep",
 	"busy_wakeup",
+	"busy_killed",
 	"req_dropped",
 	"s_sess",
 	"n_pipe",

@@ -23,8 +23,8 @@ export interface WorkerParameters {
 	sendTimeout: number;
 	pipeTimeout: number;
 	pipeSessMax: number;
-	/** Fetches under way and requests that wait for those of others, all together. */
-	backendWaits: number;
+	/** Of one worker. */
+	fetchesAtOnce: number;
 	maxRestarts: number;
 	maxRetries: number;
 	rangeSupport: boolean;
@@ -73,7 +73,7 @@ export function workerParameters(all: Parameters): WorkerParameters {
 		sendTimeout: number("send_timeout"),
 		pipeTimeout: number("pipe_timeout"),
 		pipeSessMax: number("pipe_sess_max"),
-		backendWaits: number("thread_pool_max"),
+		fetchesAtOnce: number("thread_pool_max"),
 		maxRestarts: number("max_restarts"),
 		maxRetries: number("max_retries"),
 		rangeSupport: flag("http_range_support"),

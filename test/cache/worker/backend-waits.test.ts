@@ -1,13 +1,14 @@
-/** Requests that wait for backends have a bound (thread_pool_max), over HTTP/1 and HTTP/2 alike; hits are beside it. */
+/** Requests that wait for backends have a bound, over HTTP/1 and HTTP/2 alike; hits are beside it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { createServer, connect as dial, type Server } from "node:net";
+import { createServer, connect as dial, type Server, type Socket } from "node:net";
+import { Frame } from "../../../firmware/cache/http2/frame.ts";
+import { BodyBudget } from "../../../firmware/cache/worker/body-budget.ts";
 import { drover, freePort, type RunningCache, startCache } from "../../conformance/caches.ts";
 import { headers, rst } from "../http2/client.ts";
 import { ask, Client } from "../http2/live-client.ts";
 
 /** The least that thread_pool_max may be. */
 const BOUND = 100;
-const DISTINCT = 60;
 let backend: Server;
 let cache: RunningCache;
 let silent = 0;
@@ -23,11 +24,11 @@ beforeAll(async () => {
 	});
 	await new Promise<void>((resolve) => backend.listen(port, "127.0.0.1", resolve));
 	const settings = { thread_pools: 1, thread_pool_max: BOUND, feature: "+http2" };
-	cache = await startCache(
-		drover,
-		port,
-		Object.entries(settings).flatMap(([name, value]) => ["-p", `${name}=${value}`]),
-	);
+	cache = await startCache(drover, port, [
+		"-s",
+		"malloc,20m",
+		...Object.entries(settings).flatMap(([name, value]) => ["-p", `${name}=${value}`]),
+	]);
 }, 60_000);
 afterAll(async () => {
 	await cache?.stop();
@@ -41,41 +42,70 @@ const figure = (name: string) => {
 const status = async (path: string) =>
 	(await fetch(`http://127.0.0.1:${cache.port}${path}`, { headers: { host: "a" } })).status;
 
-test("one more is answered 503, what is stored is served, and who goes makes room", async () => {
+/** Shown now and then. */
+async function counted(name: string, expected: number): Promise<number> {
+	for (let tries = 0; tries < 100 && figure(name) < expected; tries++) await Bun.sleep(50);
+	return figure(name);
+}
+
+test("one fetch more is answered 503, what is stored is served, and who goes makes room", async () => {
 	expect(await status("/stored")).toBe(200);
 	const client = new Client(dial(cache.port, "127.0.0.1"));
-	const streams = Array.from({ length: BOUND - 1 }, (_, index) => 2 * index + 1);
-	// The first is fetched, too, and the others like it wait for that fetch.
-	client.send(
-		...streams.map((stream, index) =>
-			headers(stream, true, ask(`/silent/${index < DISTINCT ? index : "same"}`)),
-		),
-	);
-	const passed = dial(cache.port, "127.0.0.1");
-	passed.on("error", () => {});
-	passed.write("GET /silent/passed HTTP/1.1\r\nHost: a\r\nCookie: a\r\n\r\n");
-	while (silent < DISTINCT + 2) await Bun.sleep(5);
+	const streams = Array.from({ length: BOUND - 2 }, (_, index) => 2 * index + 1);
+	client.send(...streams.map((stream) => headers(stream, true, ask(`/silent/${stream}`))));
+	const [passed, sleeper] = ["passed", "1"].map((name) => {
+		const socket = dial(cache.port, "127.0.0.1").on("error", () => {});
+		const cookie = name === "passed" ? "Cookie: a\r\n" : "";
+		socket.write(`GET /silent/${name} HTTP/1.1\r\nHost: a\r\n${cookie}\r\n`);
+		return socket;
+	}) as [Socket, Socket];
+	client.send(headers(2 * BOUND + 1, true, ask("/silent/last")));
+	while (silent < BOUND) await Bun.sleep(5);
 
 	expect(await status("/another")).toBe(503);
-	expect(await status("/silent/same")).toBe(503);
 	const other = new Client(dial(cache.port, "127.0.0.1"));
 	other.send(headers(1, true, ask("/another")), headers(3, true, ask("/stored")));
 	expect(await other.answer(1)).toStartWith("503 ");
 	expect(await other.answer(3)).toBe("200 ok");
 	expect(await status("/stored")).toBe(200);
-	// Shown now and then.
-	for (let tries = 0; tries < 100 && figure("fetch_no_thread") === 0; tries++) await Bun.sleep(50);
-	expect(figure("fetch_no_thread")).toBe(3);
+	expect(await counted("fetch_no_thread", 2)).toBe(2);
 
-	// Who waits for another one's fetch, and who has a fetch of its own: both make room.
 	passed.resetAndDestroy();
-	client.send(rst(streams.at(-1)!), rst(streams.at(-2)!));
 	await Bun.sleep(100);
 	expect(await status("/another")).toBe(200);
-	const again = [1, 3, 5].map((stream) => headers(stream, true, ask(`/silent/again/${stream}`)));
+	for (const { socket } of [client, other]) socket.destroy();
+	sleeper.resetAndDestroy();
+}, 30_000);
+
+test("so are requests that wait for the fetch of another one, and who goes makes room", async () => {
+	const STREAMS = 100;
+	const numbers = Array.from({ length: STREAMS }, (_, index) => 2 * index + 1);
+	const bound = new BodyBudget(0).waitingRequests;
+	const clients: Client[] = [];
+	const answered = () =>
+		clients.reduce((sum, { heard }) => sum + heard.filter(({ type }) => type === Frame.headers).length, 0);
+	const before = silent;
+	const first = new Client(dial(cache.port, "127.0.0.1"));
+	first.send(headers(1, true, ask("/silent/same")));
+	while (silent === before) await Bun.sleep(5);
+	// One more client than there is room for.
+	while (clients.length * STREAMS < bound + STREAMS) {
+		const client = new Client(dial(cache.port, "127.0.0.1"));
+		clients.push(client);
+		client.send(...numbers.map((stream) => headers(stream, true, ask("/silent/same"))));
+	}
+	const last = clients.at(-1)!;
+	await last.until(() => answered() >= clients.length * STREAMS - bound);
+	const refused = clients.length * STREAMS - bound;
+	expect(await counted("busy_killed", refused)).toBe(refused);
+	expect(await status("/stored")).toBe(200);
+	expect(await status("/silent/same")).toBe(503);
+	const waiting = clients[0]!;
+	waiting.send(...numbers.slice(0, 2).map((stream) => rst(stream)));
+	await Bun.sleep(100);
 	const late = new Client(dial(cache.port, "127.0.0.1"));
-	late.send(...again, headers(7, true, ask("/late")));
-	expect(await late.answer(7)).toStartWith("503 ");
-	expect([1, 3, 5].map((stream) => late.ended(stream))).toEqual([false, false, false]);
-	for (const { socket } of [client, other, late]) socket.destroy();
+	late.send(...[1, 3, 5].map((stream) => headers(stream, true, ask("/silent/same"))));
+	expect(await late.answer(5)).toStartWith("503 ");
+	expect([late.ended(1), late.ended(3)]).toEqual([false, false]);
+	for (const { socket } of [...clients, first, late]) socket.destroy();
 }, 30_000);
