@@ -60,12 +60,17 @@ function clockLines({ clock: time }: ConsoleFacts): string[] {
 }
 
 function heading(facts: ConsoleFacts): string {
-	const right = `up ${duration(facts.uptimeSeconds)}  ${clock(facts.nowMs)} UTC`;
-	const left = cut(
-		`${facts.hostname}  Drover ${facts.version}  slot ${facts.slot}`,
-		WIDTH_COLUMNS - right.length - 2,
-	);
+	const [left, right] = headingParts(facts);
 	return left.padEnd(WIDTH_COLUMNS - right.length) + right;
+}
+
+/** What the box is, and since when it runs: together, with two blanks between them, no wider than a line. */
+export function headingParts(facts: ConsoleFacts): readonly [left: string, right: string] {
+	const right = `up ${duration(facts.uptimeSeconds)}  ${clock(facts.nowMs)} UTC`;
+	const { slot, slotState } = facts;
+	const state = slotState === null ? "" : ` ${slotState === "trial" ? "ON TRIAL" : slotState}`;
+	const left = `${facts.hostname}  Drover ${facts.version}  slot ${slot}${state}`;
+	return [cut(left, WIDTH_COLUMNS - right.length - 2), right];
 }
 
 function alarmLines(raised: readonly string[], options: ScreenOptions): string[] {

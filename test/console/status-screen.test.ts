@@ -68,6 +68,15 @@ function facts(change: { instance?: object; virtualServer?: object; top?: object
 const screen = (of: ConsoleFacts) => statusScreen(of, { all: false }).join("\n");
 
 describe("what the screen says", () => {
+	test.each([
+		["good", "slot A good      up 1 h 02 min  00:01:01 UTC"],
+		["trial", "slot A ON TRIAL  up 1 h 02 min  00:01:01 UTC"],
+	] as const)("the slot is said to be what it is: %s", (slotState, end) => {
+		expect(statusScreen(facts({ top: { slotState } }), { all: false })[0]).toBe(
+			`director-b  Drover 0.1.0+7df1c122  ${end}`,
+		);
+	});
+
 	test("a healthy master", () => {
 		expect(screen(facts())).toBe(
 			[

@@ -3,7 +3,7 @@ import type { Port } from "../../status/port.ts";
 import { alarms } from "../alarms.ts";
 import type { ConsoleFacts } from "../facts.ts";
 import { linkWords } from "../network-screen.ts";
-import { clock, duration } from "../quantity.ts";
+import { headingParts } from "../status-screen.ts";
 import { cut, WIDTH_COLUMNS, wrap } from "../wrap.ts";
 
 /** How much is said of each thing; what is left out is counted. */
@@ -54,12 +54,8 @@ function bannerOf(facts: ConsoleFacts, extent: Extent): string[] {
 }
 
 export function heading(facts: ConsoleFacts): string {
-	const right = `up ${duration(facts.uptimeSeconds)}  ${clock(facts.nowMs)} UTC`;
-	const state =
-		facts.slotState === null ? "" : ` ${facts.slotState === "trial" ? "ON TRIAL" : facts.slotState}`;
-	const left = `${facts.hostname}  Drover ${facts.version}  slot ${facts.slot}${state}`;
-	const room = WIDTH_COLUMNS - right.length - 2;
-	return `${cut(left, room)}  ${right}`;
+	const [left, right] = headingParts(facts);
+	return `${left}  ${right}`;
 }
 
 function alarmLines(raised: readonly string[], extent: Extent): string[] {
