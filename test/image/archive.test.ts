@@ -166,6 +166,18 @@ describe("kernel and modules", () => {
 		for (const scheduler of schedulers) expect(chosen).toContain(`ip_vs_${scheduler}`);
 	});
 
+	test("each watchdog that the initramfs carries keeps going when it is closed, and gives a start three minutes", () => {
+		const options = readFileSync(join(import.meta.dir, "../../image/initramfs/modprobe.conf"), "utf8");
+		const carried = selectModules(dependencies, initramfsModules).filter(
+			(path) => path.includes("/watchdog/") && !/_vendor_support|watchdog\.ko/.test(path),
+		);
+		expect(carried.length).toBeGreaterThan(4);
+		for (const name of carried.map(moduleName))
+			expect(options).toMatch(
+				new RegExp(`^options ${name} nowayout=1 (heartbeat|timeout|soft_margin)=180$`, "m"),
+			);
+	});
+
 	test("a mistyped pattern is an error", () => {
 		expect(() => selectModules(dependencies, ["drivers/net/no-such.ko"])).toThrow("no-such");
 	});
