@@ -255,11 +255,12 @@ test("a step that takes long has the watchdog fed meanwhile, for its time at mos
 	const step = async (limitSeconds: number) => {
 		const child = Bun.spawn(
 			[
-				...["unshare", "--mount", "sh", "-c"],
+				// Of the processes, its own alone count.
+				...["unshare", "--mount", "--pid", "--fork", "sh", "-c"],
 				`mount -t tmpfs dev "$1/dev"; mount -t proc proc "$1/proc"; : >"$1/dev/null"; : >"$1/dev/watchdog"
 				chroot "$1" /usr/lib/drover/patiently ${limitSeconds} sh -c 'sleep 6; wc -c </dev/watchdog; exit 7'
 				echo $?
-				ls -l /proc/*/fd 2>/dev/null | grep -c "$1/dev/watchdog"`,
+				ls -l "$1"/proc/[0-9]*/fd 2>/dev/null | grep -c "$1/dev/watchdog"`,
 				...["sh", root],
 			],
 			{ stdin: "ignore", stdout: "pipe", stderr: "inherit" },
