@@ -90,9 +90,9 @@ export class Engine {
 	/** Answers carry a Cache-Status field (RFC 9211). */
 	cacheStatus = false;
 	sessionCount = 0;
-	/** Fetches under way, */
+	/** Fetches under way; each holds its task for as long as its backend takes. */
 	fetchCount = 0;
-	/** and requests that wait for those of others: each holds its task for as long as a backend takes. */
+	/** Requests that wait for the fetch of another one. */
 	sleeperCount = 0;
 	accessLog: AccessLog | undefined;
 	readonly #transactions: Int32Array;
